@@ -1,0 +1,2 @@
+//! Runwarden.
+fn main() {}
