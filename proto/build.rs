@@ -1,0 +1,135 @@
+//! Compiles the contracts, and with them three things that must never drift from them: the descriptor set for
+//! reflection, the table of who may call what, and `Debug` output that keeps redacted fields to itself.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+
+fn main() -> Result<()> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let files = contracts(Path::new("runwarden"))?;
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(&files)?;
+    // The dynamic pool keeps custom options; prost_types alone would lose them.
+    let descriptors = compiler.encode_file_descriptor_set();
+    std::fs::write(out.join("descriptors.binpb"), &descriptors)?;
+
+    let pool = DescriptorPool::decode(descriptors.as_slice())?;
+    std::fs::write(out.join("access.rs"), access_table(&pool)?)?;
+    let (redacted, impls) = redacted_messages(&pool)?;
+    std::fs::write(out.join("redacted.rs"), impls)?;
+
+    let mut build = tonic_prost_build::configure().build_transport(false);
+    for name in &redacted {
+        build = build.skip_debug([name]);
+    }
+    let set = prost_types::FileDescriptorSet::decode(descriptors.as_slice())?;
+    build.compile_fds(set)?;
+    println!("cargo:rerun-if-changed=runwarden");
+    Ok(())
+}
+
+/// Every `.proto` file under a folder.
+fn contracts(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(contracts(&path)?);
+        } else if path.extension().is_some_and(|e| e == "proto") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// One row for each RPC. An RPC without an `access` option, or with a contradictory one, does not compile.
+fn access_table(pool: &DescriptorPool) -> Result<String> {
+    let option = pool
+        .get_extension_by_name("runwarden.common.v1.access")
+        .context("options.proto defines `access`")?;
+    let mut rows = String::from("&[\n");
+    for service in pool.services() {
+        for method in service.methods() {
+            let path = format!("/{}/{}", service.full_name(), method.name());
+            let options = method.options();
+            if !options.has_extension(&option) {
+                bail!("{path} does not say who may call it: add `option (runwarden.common.v1.access)`");
+            }
+            let value = options.get_extension(&option);
+            let access = value.as_message().context("`access` is a message")?;
+            let services: Vec<String> = access
+                .get_field_by_name("services")
+                .as_deref()
+                .and_then(Value::as_list)
+                .map(|l| l.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default();
+            let permission = text(access, "permission");
+            let without_caller = text(access, "without_caller");
+            if services.is_empty() {
+                bail!("{path} names no service that may call it");
+            }
+            if permission.is_empty() == without_caller.is_empty() {
+                bail!("{path} must name a permission, or say why it needs no caller: exactly one of them");
+            }
+            writeln!(
+                rows,
+                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, streaming: {} }},",
+                idempotent(&method),
+                method.is_server_streaming() || method.is_client_streaming(),
+            )?;
+        }
+    }
+    rows.push(']');
+    Ok(rows)
+}
+
+fn text(message: &DynamicMessage, field: &str) -> String {
+    message
+        .get_field_by_name(field)
+        .as_deref()
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Whether the standard `idempotency_level` says that repeating the call is harmless.
+fn idempotent(method: &MethodDescriptor) -> bool {
+    method.method_descriptor_proto().options.as_ref().is_some_and(|o| {
+        o.idempotency_level() != prost_types::method_options::IdempotencyLevel::IdempotencyUnknown
+    })
+}
+
+/// Messages with a `debug_redact` field, and a `Debug` for each that names the message and nothing in it.
+fn redacted_messages(pool: &DescriptorPool) -> Result<(Vec<String>, String)> {
+    let mut names = Vec::new();
+    let mut impls = String::new();
+    for message in pool.all_messages() {
+        let secret = message.fields().any(|field| {
+            field
+                .options()
+                .get_field_by_name("debug_redact")
+                .as_deref()
+                .and_then(Value::as_bool)
+                .unwrap_or(false)
+        });
+        if !secret {
+            continue;
+        }
+        let name = message.full_name();
+        let path = name.replace('.', "::");
+        names.push(format!(".{name}"));
+        writeln!(
+            impls,
+            "impl core::fmt::Debug for crate::{path} {{\n    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {{\n        f.write_str(\"{} {{ <redacted> }}\")\n    }}\n}}",
+            message.name(),
+        )?;
+    }
+    let impls = impls.replace("crate::runwarden::", "crate::");
+    Ok((names, impls))
+}
