@@ -1,1 +1,14 @@
-//! `runwarden-engines`.
+//! Where Runwarden's state lives, behind one trait per need.
+//!
+//! - [`config`]: small state that is read everywhere and watched: compare-and-swap on revisions, as etcd has it.
+//! - [`sqlite`]: a SQLite database opened the way Runwarden needs it: durable, private, migrated.
+//! - [`outbox`]: audit entries that become durable in the same commit as the change they tell of.
+//! - [`idempotency`]: the first answer again for the same key and body.
+
+pub mod config;
+mod error;
+pub mod idempotency;
+pub mod outbox;
+pub mod sqlite;
+
+pub use error::{Result, StoreError};

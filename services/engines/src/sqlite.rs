@@ -1,0 +1,231 @@
+//! SQLite the way Runwarden needs it: every commit on disk before it answers, one writer, many readers, migrated
+//! forward only, and readable by the owning user alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::{Result, StoreError};
+
+/// How long a writer waits for another process that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many reads run at once.
+const READERS: u32 = 4;
+
+/// One numbered step of a schema. Steps are never edited once released: SQLite refuses to open when one has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its number, from 1.
+    pub version: i64,
+    /// What it does, in a word or two.
+    pub name: &'static str,
+    /// The statements, from `include_str!`.
+    pub sql: &'static str,
+}
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Exactly one connection: writes queue here instead of failing on each other.
+    pub write: SqlitePool,
+    /// Connections that can only read; they see the last commit and never wait for the writer.
+    pub read: SqlitePool,
+}
+
+impl Database {
+    /// Closes all connections, so that the file is whole without its write-ahead log.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// Opens the database at `path`, making it (0600) and its folder (0700) if they are not there, and migrates it.
+pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
+    make_private(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // What was deleted shall not stay readable in free pages.
+        .pragma("secure_delete", "ON")
+        // A schema must not be able to run functions with side effects.
+        .pragma("trusted_schema", "OFF");
+    let write = pool(1).connect_with(options.clone()).await?;
+    migrate(&write, migrations).await?;
+    let read = pool(READERS)
+        .connect_with(options.pragma("query_only", "ON"))
+        .await?;
+    Ok(Database { write, read })
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
+    let migrations = migrations
+        .iter()
+        .map(|step| {
+            sqlx::migrate::Migration::new(
+                step.version,
+                step.name.into(),
+                MigrationType::Simple,
+                step.sql.into_sql_str(),
+                false,
+            )
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+        .run(write)
+        .await
+        .map_err(StoreError::failed)
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    // SQLite gives its write-ahead log and shared memory the mode of the database file.
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private(path: &Path) -> Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Migration = Migration {
+        version: 1,
+        name: "first",
+        sql: "CREATE TABLE a (x INTEGER NOT NULL) STRICT;",
+    };
+    const SECOND: Migration = Migration {
+        version: 2,
+        name: "second",
+        sql: "CREATE TABLE b (x INTEGER NOT NULL REFERENCES a (rowid)) STRICT;",
+    };
+
+    #[tokio::test]
+    async fn a_database_is_made_private_durable_and_migrated_in_steps() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/service.db");
+        let database = open(&path, &[FIRST]).await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (1)")
+            .execute(&database.write)
+            .await
+            .unwrap();
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&dir.path().join("new/service.db-wal")), 0o600);
+        for (pragma, want) in [
+            ("PRAGMA synchronous", 2_i64),
+            ("PRAGMA foreign_keys", 1),
+            ("PRAGMA secure_delete", 1),
+        ] {
+            let got: i64 = sqlx::query_scalar(pragma)
+                .fetch_one(&database.write)
+                .await
+                .unwrap();
+            assert_eq!(got, want, "{pragma}");
+        }
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&database.write)
+            .await
+            .unwrap();
+        assert_eq!(journal, "wal");
+        database.close().await;
+
+        let database = open(&path, &[FIRST, SECOND]).await.unwrap();
+        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM a")
+            .fetch_one(&database.read)
+            .await
+            .unwrap();
+        assert_eq!(kept, 1);
+        sqlx::query("SELECT x FROM b")
+            .fetch_all(&database.read)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(&dir.path().join("a.db"), &[FIRST]).await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (1)")
+            .execute(&database.read)
+            .await
+            .unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_edited_migration_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        open(&path, &[FIRST]).await.unwrap().close().await;
+        let edited = Migration {
+            sql: "CREATE TABLE a (y INTEGER) STRICT;",
+            ..FIRST
+        };
+        assert!(matches!(
+            open(&path, &[edited]).await,
+            Err(StoreError::Failed(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        open(&path, &[FIRST, SECOND]).await.unwrap().close().await;
+        assert!(matches!(
+            open(&path, &[FIRST]).await,
+            Err(StoreError::Failed(_))
+        ));
+    }
+}

@@ -1,0 +1,220 @@
+//! The folder of master key files: `<id>.key`, mode 0600, in a folder of mode 0700.
+//!
+//! A key is durable (file and folder synced) before anything is wrapped by it. Whoever backs up the store must back up
+//! this folder too, and keep the two apart: either alone is worthless.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::error::OpenError;
+use super::master::MasterKey;
+
+/// No key file is longer; what is longer is not read.
+const MAX_LEN: u64 = 1024;
+
+/// Where master keys are kept.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFiles {
+    dir: PathBuf,
+}
+
+impl KeyFiles {
+    /// Opens the folder, makes it if need be, and removes what an interrupted write left behind.
+    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io_error("create", dir))?;
+        check_mode(dir, 0o700)?;
+        let files = Self { dir: dir.to_owned() };
+        for path in files.paths("tmp")? {
+            // It was never renamed, so nothing was ever wrapped by it.
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+        Ok(files)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn path(&self, id: &str) -> PathBuf {
+        self.dir.join(format!("{id}.key"))
+    }
+
+    /// All keys, the newest last.
+    pub(super) fn load(&self) -> Result<Vec<MasterKey>, OpenError> {
+        let mut keys = Vec::new();
+        for path in self.paths("key")? {
+            let Some(key) = read(&path)? else { continue };
+            if path != self.path(&key.id) {
+                return Err(OpenError::Malformed {
+                    path,
+                    why: "its name is not the id inside",
+                });
+            }
+            keys.push(key);
+        }
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(keys)
+    }
+
+    /// Writes a new key's file. When this returns, the key survives a power cut.
+    pub(super) fn write(&self, key: &MasterKey) -> Result<(), OpenError> {
+        let path = self.path(&key.id);
+        let tmp = self.dir.join(format!("{}.tmp", key.id));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&tmp)
+            .map_err(io_error("create", &tmp))?;
+        file.write_all(key.encode().as_bytes()).map_err(io_error("write", &tmp))?;
+        file.sync_all().map_err(io_error("sync", &tmp))?;
+        fs::rename(&tmp, &path).map_err(io_error("rename to", &path))?;
+        self.sync()
+    }
+
+    /// Removes a key that wraps nothing any more.
+    pub(super) fn remove(&self, id: &str) -> Result<(), OpenError> {
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+            _ => self.sync(),
+        }
+    }
+
+    fn sync(&self) -> Result<(), OpenError> {
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(io_error("sync", &self.dir))
+    }
+
+    fn paths(&self, extension: &str) -> Result<Vec<PathBuf>, OpenError> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(io_error("list", &self.dir))? {
+            let path = entry.map_err(io_error("list", &self.dir))?.path();
+            if path.extension().is_some_and(|e| e == extension) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+}
+
+/// Reads one key; `None` when a rotation removed it since the folder was listed.
+fn read(path: &Path) -> Result<Option<MasterKey>, OpenError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read", path)(error)),
+    };
+    check_mode(path, 0o600)?;
+    let mut content = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
+    file.take(MAX_LEN + 1)
+        .read_to_string(&mut content)
+        .map_err(io_error("read", path))?;
+    MasterKey::parse(&content).map(Some).map_err(|why| OpenError::Malformed {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn check_mode(path: &Path, wanted: u32) -> Result<(), OpenError> {
+    let mode = fs::metadata(path).map_err(io_error("look at", path))?.permissions().mode() & 0o7777;
+    if mode & !wanted & 0o777 == 0 {
+        return Ok(());
+    }
+    Err(OpenError::Permissions {
+        path: path.to_owned(),
+        mode,
+        wanted,
+    })
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { doing, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{KeyFiles, MasterKey, OpenError};
+
+    fn mode(path: &std::path::Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn key_files_belong_to_their_owner_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("deep/master-keys");
+        let files = KeyFiles::open(&dir).unwrap();
+        let key = MasterKey::generate(1).unwrap();
+        files.write(&key).unwrap();
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&files.path(&key.id)), 0o600);
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_not_used() {
+        let temp = tempfile::tempdir().unwrap();
+        let files = KeyFiles::open(&temp.path().join("keys")).unwrap();
+        let key = MasterKey::generate(1).unwrap();
+        files.write(&key).unwrap();
+        fs::set_permissions(files.path(&key.id), Permissions::from_mode(0o640)).unwrap();
+        let error = files.load().err().unwrap();
+        assert!(matches!(error, OpenError::Permissions { mode: 0o640, .. }), "{error}");
+        fs::set_permissions(files.dir(), Permissions::from_mode(0o755)).unwrap();
+        let error = KeyFiles::open(files.dir()).err().unwrap();
+        assert!(matches!(error, OpenError::Permissions { mode: 0o755, .. }), "{error}");
+    }
+
+    #[test]
+    fn keys_are_loaded_oldest_first_and_removed_ones_are_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let files = KeyFiles::open(&temp.path().join("keys")).unwrap();
+        let keys: Vec<_> = [30, 10, 20].map(|at| MasterKey::generate(at).unwrap()).into();
+        for key in &keys {
+            files.write(key).unwrap();
+        }
+        let times = |files: &KeyFiles| files.load().unwrap().iter().map(|k| k.created_at).collect::<Vec<_>>();
+        assert_eq!(times(&files), [10, 20, 30]);
+        files.remove(&keys[0].id).unwrap();
+        files.remove(&keys[0].id).unwrap();
+        assert_eq!(times(&files), [10, 20]);
+    }
+
+    #[test]
+    fn what_an_interrupted_write_left_is_cleared_away_and_never_a_key() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("keys");
+        KeyFiles::open(&dir).unwrap();
+        let half = dir.join("mkey_1.tmp");
+        fs::write(&half, "runwarden-master-key-1 mkey_1").unwrap();
+        assert!(KeyFiles::open(&dir).unwrap().load().unwrap().is_empty());
+        assert!(!half.exists());
+    }
+
+    #[test]
+    fn a_damaged_or_renamed_key_file_is_named_in_the_error() {
+        let temp = tempfile::tempdir().unwrap();
+        let files = KeyFiles::open(&temp.path().join("keys")).unwrap();
+        let key = MasterKey::generate(1).unwrap();
+        files.write(&key).unwrap();
+        fs::rename(files.path(&key.id), files.path("mkey_other")).unwrap();
+        let error = files.load().err().unwrap().to_string();
+        assert!(error.contains("mkey_other.key") && error.contains("name"), "{error}");
+        fs::write(files.path("mkey_other"), "hello\n").unwrap();
+        let error = files.load().err().unwrap().to_string();
+        assert!(error.contains("mkey_other.key"), "{error}");
+    }
+}
