@@ -1,1 +1,26 @@
-//! `runwarden-kit`.
+//! What any Runwarden service needs to be one: who is calling and what they may, errors that say what to do, the mesh
+//! between services, audit entries, lifecycle and telemetry. No business of any service lives here.
+
+pub mod audit;
+pub mod caller;
+pub mod clock;
+pub mod context;
+pub mod error;
+pub mod id;
+pub mod json;
+pub mod launch_field;
+pub mod lifecycle;
+pub mod mesh;
+pub mod page;
+pub mod permission;
+pub mod reason;
+pub mod rpc;
+pub mod service;
+pub mod slug;
+pub mod telemetry;
+pub mod token;
+pub mod trust;
+
+pub use error::{Error, FieldError, Result};
+pub use reason::ErrorReason;
+pub use secrecy::{ExposeSecret, SecretBox, SecretString};

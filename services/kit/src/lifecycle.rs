@@ -1,0 +1,177 @@
+//! Starting and stopping: one signal that everybody hears, tasks with names, and nobody forgotten.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The wish to stop. Cloned to everyone; heard by all at once.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown(CancellationToken);
+
+/// It is time to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("shutting down")]
+pub struct Stopping;
+
+impl Shutdown {
+    /// A wish not yet made.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the wish.
+    pub fn begin(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether it has been made.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Waits until it is made.
+    pub async fn begun(&self) {
+        self.0.cancelled().await;
+    }
+
+    /// Sleeps, unless it is time to stop.
+    ///
+    /// # Errors
+    /// [`Stopping`] when it is.
+    pub async fn sleep(&self, pause: Duration) -> Result<(), Stopping> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.begun() => Err(Stopping),
+        }
+    }
+
+    /// Makes the wish when the process gets SIGINT or SIGTERM; a second signal ends the process at once.
+    pub fn on_signals(&self) {
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            wait_for_signal().await;
+            tracing::info!("stopping; a second signal stops at once");
+            shutdown.begin();
+            wait_for_signal().await;
+            tracing::warn!("second signal: stopping at once");
+            std::process::exit(130);
+        });
+    }
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "signals cannot be heard");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct Named {
+    name: String,
+    handle: JoinHandle<()>,
+}
+
+/// The background tasks of a process, by name.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    shutdown: Shutdown,
+    running: Arc<Mutex<Vec<Named>>>,
+}
+
+impl Tasks {
+    /// No tasks yet; they end with `shutdown`.
+    #[must_use]
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self { shutdown, running: Arc::default() }
+    }
+
+    /// The wish that ends them.
+    #[must_use]
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Starts a task. It must end by itself after shutdown begins. A task that panics takes the process down in
+    /// order: half a service is worse than none.
+    pub fn spawn<F>(&self, name: impl Into<String>, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let name = name.into();
+        let shutdown = self.shutdown.clone();
+        let task = name.clone();
+        let handle = tokio::spawn(async move {
+            if let Err(error) = tokio::spawn(future).await
+                && error.is_panic()
+            {
+                tracing::error!(task, "a background task panicked; stopping");
+                shutdown.begin();
+            }
+        });
+        if let Ok(mut running) = self.running.lock() {
+            running.retain(|t| !t.handle.is_finished());
+            running.push(Named { name, handle });
+        }
+    }
+
+    /// Waits for all tasks to end, saying who is still pending, and gives up after `limit`. True if all ended.
+    pub async fn join(&self, limit: Duration) -> bool {
+        let end = tokio::time::Instant::now() + limit;
+        let mut report = tokio::time::Instant::now() + Duration::from_secs(2);
+        loop {
+            let pending: Vec<String> = self.running.lock().map_or_else(
+                |_| Vec::new(),
+                |r| r.iter().filter(|t| !t.handle.is_finished()).map(|t| t.name.clone()).collect(),
+            );
+            if pending.is_empty() {
+                return true;
+            }
+            let now = tokio::time::Instant::now();
+            if now >= end {
+                tracing::warn!(pending = pending.join(", "), "gave up waiting for tasks");
+                return false;
+            }
+            if now >= report {
+                tracing::info!(pending = pending.join(", "), "waiting for tasks to end");
+                report = now + Duration::from_secs(2);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_end_with_shutdown_and_a_panic_begins_it() {
+        let tasks = Tasks::new(Shutdown::new());
+        let heard = tasks.shutdown().clone();
+        tasks.spawn("listener", async move { heard.begun().await });
+        tasks.spawn("broken", async { panic!("on purpose") });
+        assert!(tasks.join(Duration::from_secs(5)).await);
+        assert!(tasks.shutdown().has_begun());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_given_up() {
+        let tasks = Tasks::new(Shutdown::new());
+        tasks.spawn("stuck", std::future::pending());
+        assert!(!tasks.join(Duration::from_millis(20)).await);
+    }
+}

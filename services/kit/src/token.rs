@@ -1,0 +1,171 @@
+//! The caller token: a JWT access token (RFC 9068) and how every service verifies it by itself.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{Caller, Grant};
+use crate::clock::Moment;
+use crate::error::{Error, Result};
+use crate::reason::ErrorReason;
+
+/// The audience of caller tokens.
+pub const AUDIENCE: &str = "runwarden";
+/// The media type in the token's header (RFC 9068 section 2.1).
+pub const TYPE: &str = "at+jwt";
+/// Clocks of services may differ by this many seconds.
+pub const LEEWAY_SECONDS: u64 = 5;
+/// Longer tokens are not looked at.
+pub const MAX_LENGTH: usize = 16 * 1024;
+
+/// The claims of a caller token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it.
+    pub iss: String,
+    /// The principal.
+    pub sub: String,
+    /// Always [`AUDIENCE`].
+    pub aud: String,
+    /// When it expires, seconds since 1970.
+    pub exp: i64,
+    /// When it was issued, seconds since 1970.
+    pub iat: i64,
+    /// When it was issued, microseconds since 1970: revocations compare with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat_us: Option<i64>,
+    /// The token's id.
+    pub jti: String,
+    /// The OAuth client.
+    pub client_id: String,
+    /// The principal's name.
+    #[serde(default)]
+    pub name: String,
+    /// The principal's tenant; absent for the platform's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Permissions, space-separated.
+    #[serde(default)]
+    pub scope: String,
+    /// How the principal proved itself.
+    pub amr: String,
+    /// What it may, where.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+}
+
+impl Claims {
+    /// When it was issued, as finely as it says.
+    #[must_use]
+    pub fn issued_at(&self) -> Moment {
+        Moment::from_micros(self.iat_us.unwrap_or_else(|| self.iat.saturating_mul(1_000_000)))
+    }
+
+    /// The caller these claims describe.
+    #[must_use]
+    pub fn into_caller(self) -> Caller {
+        let issued_at = self.issued_at();
+        Caller {
+            principal: self.sub,
+            name: self.name,
+            client_id: self.client_id,
+            acting_tenant: self.tenant.clone(),
+            home_tenant: self.tenant,
+            authenticated_by: self.amr,
+            token_id: self.jti,
+            issued_at,
+            expires_at: Moment::from_micros(self.exp.saturating_mul(1_000_000)),
+            grants: self.grants,
+        }
+    }
+}
+
+/// What it takes to verify tokens: keys by id, the issuer, and what was revoked.
+#[derive(Default)]
+pub struct Verifier {
+    /// The issuer that tokens must name.
+    pub issuer: String,
+    keys: HashMap<String, (Algorithm, DecodingKey)>,
+    revoked_tokens: HashSet<String>,
+    revoked_until: BTreeMap<String, Moment>,
+}
+
+impl Verifier {
+    /// From a JSON Web Key Set (RFC 7517). Keys that are no signature keys of an accepted algorithm are left out.
+    ///
+    /// # Errors
+    /// When the set is no JWKS.
+    pub fn new(issuer: &str, jwks_json: &str) -> anyhow::Result<Self> {
+        let set: JwkSet = serde_json::from_str(jwks_json)?;
+        let mut keys = HashMap::new();
+        for jwk in &set.keys {
+            let Some(kid) = jwk.common.key_id.clone() else { continue };
+            let algorithm = match jwk.common.key_algorithm.map(|a| a.to_string()).as_deref() {
+                Some("RS256") => Algorithm::RS256,
+                Some("ES256") => Algorithm::ES256,
+                Some("EdDSA") => Algorithm::EdDSA,
+                _ => continue,
+            };
+            keys.insert(kid, (algorithm, DecodingKey::from_jwk(jwk)?));
+        }
+        Ok(Self { issuer: issuer.to_owned(), keys, ..Self::default() })
+    }
+
+    /// Ends one token.
+    pub fn revoke_token(&mut self, token_id: String) {
+        self.revoked_tokens.insert(token_id);
+    }
+
+    /// Ends every token of a principal issued at or before a moment.
+    pub fn revoke_principal(&mut self, principal: String, issued_until: Moment) {
+        let entry = self.revoked_until.entry(principal).or_insert(issued_until);
+        *entry = (*entry).max(issued_until);
+    }
+
+    /// Whether the key that signed a token is known. A token without a readable header has none.
+    #[must_use]
+    pub fn knows_key_of(&self, token: &str) -> bool {
+        jsonwebtoken::decode_header(token).ok().and_then(|h| h.kid).is_some_and(|kid| self.keys.contains_key(&kid))
+    }
+
+    /// Verifies a token: form, type, algorithm of its key, signature, issuer, audience, expiry, revocation.
+    ///
+    /// # Errors
+    /// `TOKEN_EXPIRED`, `TOKEN_REVOKED`, or `UNAUTHENTICATED` without saying which check failed.
+    pub fn verify(&self, token: &str) -> Result<Claims> {
+        let invalid = || Error::new(ErrorReason::Unauthenticated, "The access token is not valid here.");
+        if token.len() > MAX_LENGTH {
+            return Err(invalid());
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+        if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case(TYPE)) {
+            return Err(invalid());
+        }
+        let (algorithm, key) = header.kid.as_ref().and_then(|kid| self.keys.get(kid)).ok_or_else(invalid)?;
+        // The key decides the algorithm, never the token.
+        if header.alg != *algorithm {
+            return Err(invalid());
+        }
+        let mut validation = Validation::new(*algorithm);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
+            .map_err(|e| match e.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                    Error::new(ErrorReason::TokenExpired, "The access token has expired.")
+                }
+                _ => invalid(),
+            })?
+            .claims;
+        let ended = self.revoked_tokens.contains(&claims.jti)
+            || self.revoked_until.get(&claims.sub).is_some_and(|until| claims.issued_at() <= *until);
+        if ended {
+            return Err(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
+        }
+        Ok(claims)
+    }
+}
