@@ -1,1 +1,6 @@
-//! `runwarden-audit`.
+//! `runwarden-audit`: what happened, provably.
+
+pub mod merkle;
+pub mod note;
+pub mod record;
+pub mod verify;

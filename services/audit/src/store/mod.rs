@@ -1,0 +1,100 @@
+//! Where logs are kept: one trait, one engine a folder.
+
+mod sqlite;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use runwarden_engines::Result;
+
+pub use sqlite::SqliteLogStore;
+pub(crate) use sqlite::columns::{COLUMNS, Columns};
+
+use crate::merkle::{Tile, TileId, Tiles};
+use crate::record::{Record, Timestamp};
+
+/// A record with the line that was hashed for it.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// What the line says.
+    pub record: Record,
+    /// The line.
+    pub line: String,
+}
+
+/// What is added to one log at once.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Whose log.
+    pub tenant: String,
+    /// The records, in order.
+    pub records: Vec<Sealed>,
+    /// The tiles that they change.
+    pub tiles: Vec<(TileId, Tile)>,
+    /// How many records there are afterwards.
+    pub size: u64,
+    /// The signed checkpoint over all of them.
+    pub checkpoint: String,
+    /// When it was signed.
+    pub at: Timestamp,
+}
+
+/// The end of a log as it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// How many records there are, by the last one's index.
+    pub records: u64,
+    /// The newest checkpoint: the size it is stored under, and the note.
+    pub checkpoint: Option<(u64, String)>,
+}
+
+/// Which records to list. All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// About this job.
+    pub job: Option<String>,
+    /// Of this principal, by its id or its client's.
+    pub principal: Option<String>,
+    /// With this action.
+    pub action: Option<ActionFilter>,
+    /// Of this time or later.
+    pub after: Option<Timestamp>,
+    /// Before this time.
+    pub before: Option<Timestamp>,
+}
+
+/// One action, or all of a noun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionFilter {
+    /// Exactly this one.
+    Is(String),
+    /// All whose name begins with this noun and a dot.
+    Noun(String),
+}
+
+/// Keeps the logs of all tenants. There is no way to ask without naming a tenant, except for who has a log.
+#[async_trait]
+pub trait LogStore: fmt::Debug + Send + Sync + 'static {
+    /// Whose logs there are anything of.
+    async fn tenants(&self) -> Result<BTreeSet<String>>;
+
+    /// The end of a log; an empty one when there is none.
+    async fn tail(&self, tenant: &str) -> Result<Tail>;
+
+    /// The tiles that are there, of those asked for.
+    async fn tiles(&self, tenant: &str, ids: &[TileId]) -> Result<Tiles>;
+
+    /// The lines of a range of records, in order; fewer when there are not so many.
+    async fn lines(&self, tenant: &str, range: Range<u64>) -> Result<Vec<String>>;
+
+    /// The lines of the entries that are in the log already, by entry id.
+    async fn find(&self, tenant: &str, entry_ids: &[&str]) -> Result<HashMap<String, String>>;
+
+    /// The lines of records that fit, newest first, from below an index on.
+    async fn list(&self, tenant: &str, filter: &Filter, below: Option<u64>, limit: usize) -> Result<Vec<String>>;
+
+    /// Adds to several logs, all or nothing, durable when it returns.
+    async fn append(&self, batches: &[Batch]) -> Result<()>;
+}

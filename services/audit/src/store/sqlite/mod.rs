@@ -1,0 +1,83 @@
+//! Logs in a SQLite file.
+
+mod append;
+pub(crate) mod columns;
+mod query;
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::path::Path;
+
+use async_trait::async_trait;
+use runwarden_engines::sqlite::{Database, Migration, open};
+use runwarden_engines::{Result, StoreError};
+
+use super::{Batch, Filter, LogStore, Tail};
+use crate::merkle::{TileId, Tiles};
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "log", sql: include_str!("../../../migrations/sqlite/0001_log.sql") }];
+
+/// All logs in one file. Exactly one process writes it.
+#[derive(Debug, Clone)]
+pub struct SqliteLogStore {
+    database: Database,
+}
+
+impl SqliteLogStore {
+    /// Opens the file, making it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is of a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        Ok(Self { database: open(path, MIGRATIONS).await? })
+    }
+
+    /// Closes the file.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// SQLite's integers have a sign; a log that long cannot be.
+fn to_sql(number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| StoreError::Invalid("a number beyond what a log can have"))
+}
+
+fn from_sql(number: i64) -> Result<u64> {
+    u64::try_from(number).map_err(|_| StoreError::Corrupt(format!("{number} where no negative number can be")))
+}
+
+#[async_trait]
+impl LogStore for SqliteLogStore {
+    async fn tenants(&self) -> Result<BTreeSet<String>> {
+        query::tenants(&self.database.read).await
+    }
+
+    async fn tail(&self, tenant: &str) -> Result<Tail> {
+        query::tail(&self.database.read, tenant).await
+    }
+
+    async fn tiles(&self, tenant: &str, ids: &[TileId]) -> Result<Tiles> {
+        query::tiles(&self.database.read, tenant, ids).await
+    }
+
+    async fn lines(&self, tenant: &str, range: Range<u64>) -> Result<Vec<String>> {
+        query::lines(&self.database.read, tenant, range).await
+    }
+
+    async fn find(&self, tenant: &str, entry_ids: &[&str]) -> Result<HashMap<String, String>> {
+        query::find(&self.database.read, tenant, entry_ids).await
+    }
+
+    async fn list(&self, tenant: &str, filter: &Filter, below: Option<u64>, limit: usize) -> Result<Vec<String>> {
+        query::list(&self.database.read, tenant, filter, below, limit).await
+    }
+
+    async fn append(&self, batches: &[Batch]) -> Result<()> {
+        append::append(&self.database.write, batches).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

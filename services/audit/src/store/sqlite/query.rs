@@ -1,0 +1,126 @@
+//! Reading logs.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+use runwarden_engines::{Result, StoreError};
+use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+
+use super::{from_sql, to_sql};
+use crate::merkle::{Tile, TileId, Tiles};
+use crate::store::{ActionFilter, Filter, Tail};
+
+/// Far below SQLite's limit of bound values.
+const AT_ONCE: usize = 500;
+
+pub(super) async fn tenants(pool: &SqlitePool) -> Result<BTreeSet<String>> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT tenant FROM records UNION SELECT tenant FROM tiles UNION SELECT tenant FROM checkpoints",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(names.into_iter().collect())
+}
+
+pub(super) async fn tail(pool: &SqlitePool, tenant: &str) -> Result<Tail> {
+    // One statement, so that both are of the same moment.
+    let (last, size, note): (Option<i64>, Option<i64>, Option<String>) = sqlx::query_as(
+        "SELECT (SELECT max(idx) FROM records WHERE tenant = ?1), newest.size, newest.note \
+         FROM (SELECT 1) LEFT JOIN \
+         (SELECT size, note FROM checkpoints WHERE tenant = ?1 ORDER BY size DESC LIMIT 1) AS newest",
+    )
+    .bind(tenant)
+    .fetch_one(pool)
+    .await?;
+    let records = last.map_or(Ok(0), |index| from_sql(index).map(|index| index + 1))?;
+    let checkpoint = match (size, note) {
+        (Some(size), Some(note)) => Some((from_sql(size)?, note)),
+        _ => None,
+    };
+    Ok(Tail { records, checkpoint })
+}
+
+pub(super) async fn tiles(pool: &SqlitePool, tenant: &str, ids: &[TileId]) -> Result<Tiles> {
+    let mut tiles = Tiles::default();
+    for id in ids {
+        let hashes: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT hashes FROM tiles WHERE tenant = ?1 AND level = ?2 AND tile_index = ?3")
+                .bind(tenant)
+                .bind(i64::from(id.level))
+                .bind(to_sql(id.index)?)
+                .fetch_optional(pool)
+                .await?;
+        if let Some(hashes) = hashes {
+            let tile = Tile::from_bytes(&hashes)
+                .map_err(|_| StoreError::Corrupt(format!("tile {} of level {} of {tenant}", id.index, id.level)))?;
+            tiles.insert(*id, tile);
+        }
+    }
+    Ok(tiles)
+}
+
+pub(super) async fn lines(pool: &SqlitePool, tenant: &str, range: Range<u64>) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar("SELECT line FROM records WHERE tenant = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx")
+        .bind(tenant)
+        .bind(to_sql(range.start)?)
+        .bind(to_sql(range.end)?)
+        .fetch_all(pool)
+        .await?)
+}
+
+pub(super) async fn find(pool: &SqlitePool, tenant: &str, entry_ids: &[&str]) -> Result<HashMap<String, String>> {
+    let mut found = HashMap::new();
+    for ids in entry_ids.chunks(AT_ONCE) {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT entry_id, line FROM records WHERE tenant = ");
+        query.push_bind(tenant).push(" AND entry_id IN (");
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(*id);
+        }
+        query.push(")");
+        let rows: Vec<(String, String)> = query.build_query_as().fetch_all(pool).await?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+pub(super) async fn list(
+    pool: &SqlitePool,
+    tenant: &str,
+    filter: &Filter,
+    below: Option<u64>,
+    limit: usize,
+) -> Result<Vec<String>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT line FROM records WHERE tenant = ");
+    query.push_bind(tenant);
+    if let Some(below) = below {
+        query.push(" AND idx < ").push_bind(to_sql(below)?);
+    }
+    if let Some(job) = &filter.job {
+        query.push(" AND job = ").push_bind(job);
+    }
+    if let Some(principal) = &filter.principal {
+        query.push(" AND (principal = ").push_bind(principal);
+        query.push(" OR client_id = ").push_bind(principal).push(")");
+    }
+    match &filter.action {
+        Some(ActionFilter::Is(action)) => {
+            query.push(" AND action = ").push_bind(action);
+        }
+        Some(ActionFilter::Noun(noun)) => {
+            // All that begins with the noun and a dot: a slash follows the dot in the alphabet.
+            query.push(" AND action >= ").push_bind(format!("{noun}."));
+            query.push(" AND action < ").push_bind(format!("{noun}/"));
+        }
+        None => {}
+    }
+    if let Some(after) = filter.after {
+        query.push(" AND occurred_at >= ").push_bind(after.micros());
+    }
+    if let Some(before) = filter.before {
+        query.push(" AND occurred_at < ").push_bind(before.micros());
+    }
+    let limit = i64::try_from(limit).map_err(|_| StoreError::Invalid("a page beyond all measure"))?;
+    query.push(" ORDER BY idx DESC LIMIT ").push_bind(limit);
+    Ok(query.build_query_scalar().fetch_all(pool).await?)
+}
