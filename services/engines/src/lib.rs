@@ -4,11 +4,13 @@
 //! - [`sqlite`]: a SQLite database opened the way Runwarden needs it: durable, private, migrated.
 //! - [`outbox`]: audit entries that become durable in the same commit as the change they tell of.
 //! - [`idempotency`]: the first answer again for the same key and body.
+//! - [`vault`]: secrets, sealed with a key of their tenant.
 
 pub mod config;
 mod error;
 pub mod idempotency;
 pub mod outbox;
 pub mod sqlite;
+pub mod vault;
 
 pub use error::{Result, StoreError};

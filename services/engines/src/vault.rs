@@ -61,19 +61,19 @@ impl Debug for Sealed {
 }
 
 /// A moment of a rotation that is put on the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RotationNote<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotationNote {
     /// The new master key is durable and in use; tenant keys follow.
     Begun {
         /// The key so far.
-        from: &'a str,
+        from: String,
         /// The new key.
-        to: &'a str,
+        to: String,
     },
     /// Nothing is wrapped by an older key any more.
     Done {
         /// The new key.
-        key_id: &'a str,
+        key_id: String,
         /// How many tenant keys were wrapped anew. After an interruption: since it went on.
         rewrapped: u32,
     },
@@ -105,13 +105,7 @@ pub struct KeyStatus {
 #[async_trait]
 pub trait Vault: Debug + Send + Sync + 'static {
     /// Stores a value under a name, replacing the one before. Answers its version: 1 for the first, growing by one.
-    async fn put(
-        &self,
-        tenant: &str,
-        name: &SecretName,
-        value: &Plaintext,
-        note: Note<'_, i64>,
-    ) -> Result<i64>;
+    async fn put(&self, tenant: &str, name: &SecretName, value: &Plaintext, note: Note<'_, i64>) -> Result<i64>;
 
     /// Reveals a value; `None` when there is none of that name.
     async fn read(&self, tenant: &str, name: &SecretName) -> Result<Option<Revealed>>;
@@ -131,7 +125,7 @@ pub trait Vault: Debug + Send + Sync + 'static {
 
     /// Makes a new master key and wraps every tenant key with it, while everything else goes on.
     /// [`VaultError::RotationRunning`] when one is under way.
-    async fn rotate_master(&self, note: Note<'_, RotationNote<'_>>) -> Result<Rotation>;
+    async fn rotate_master(&self, note: Note<'_, RotationNote>) -> Result<Rotation>;
 
     /// The state of the keys.
     async fn status(&self) -> Result<KeyStatus>;

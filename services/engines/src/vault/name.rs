@@ -53,7 +53,23 @@ mod tests {
             assert!(SecretName::parse(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "/a", "a/", "a//b", "..", "a/../b", "a..b", ".", "./a", "a/.", "A", "ä", "a b", "a\0", "a\n", "a%2f", &"a".repeat(201),
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "a..b",
+            ".",
+            "./a",
+            "a/.",
+            "A",
+            "ä",
+            "a b",
+            "a\0",
+            "a\n",
+            "a%2f",
+            &"a".repeat(201),
         ] {
             assert!(SecretName::parse(bad).is_err(), "{bad:?}");
         }

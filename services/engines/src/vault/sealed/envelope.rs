@@ -110,12 +110,7 @@ impl Binding {
 }
 
 /// Seals a value and appends the box to `out`.
-pub(super) fn seal_into(
-    out: &mut Vec<u8>,
-    key: &Key,
-    binding: &Binding,
-    value: &[u8],
-) -> Result<(), CryptoFailed> {
+pub(super) fn seal_into(out: &mut Vec<u8>, key: &Key, binding: &Binding, value: &[u8]) -> Result<(), CryptoFailed> {
     let mut random = [0; SALT_LEN + NONCE_LEN];
     rand::fill(&mut random)?;
     let (salt, nonce) = random.split_at(SALT_LEN);
@@ -178,7 +173,8 @@ mod tests {
             let binding = Binding::new("test", &[&part]);
             let sealed = sealed(&key, &binding, &value);
             prop_assert_eq!(sealed.len(), value.len() + OVERHEAD);
-            prop_assert_eq!(open(&key, &binding, &sealed).unwrap().expose(), value.as_slice());
+            let opened = open(&key, &binding, &sealed).unwrap();
+            prop_assert_eq!(opened.expose(), value.as_slice());
         }
 
         #[test]

@@ -41,7 +41,9 @@ pub enum OpenError {
         master: String,
     },
     /// Others than the owner could read, or change, a key file or its folder.
-    #[error("{path} has mode {mode:04o}: others than its owner may use it. Make it {wanted:04o} (and think about whether the key has leaked)")]
+    #[error(
+        "{path} has mode {mode:04o}: others than its owner may use it. Make it {wanted:04o} (and think about whether the key has leaked)"
+    )]
     Permissions {
         /// The file or folder.
         path: PathBuf,

@@ -25,11 +25,7 @@ pub(super) struct KeyFiles {
 impl KeyFiles {
     /// Opens the folder, makes it if need be, and removes what an interrupted write left behind.
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(io_error("create", dir))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
         check_mode(dir, 0o700)?;
         let files = Self { dir: dir.to_owned() };
         for path in files.paths("tmp")? {
@@ -53,10 +49,7 @@ impl KeyFiles {
         for path in self.paths("key")? {
             let Some(key) = read(&path)? else { continue };
             if path != self.path(&key.id) {
-                return Err(OpenError::Malformed {
-                    path,
-                    why: "its name is not the id inside",
-                });
+                return Err(OpenError::Malformed { path, why: "its name is not the id inside" });
             }
             keys.push(key);
         }
@@ -68,12 +61,8 @@ impl KeyFiles {
     pub(super) fn write(&self, key: &MasterKey) -> Result<(), OpenError> {
         let path = self.path(&key.id);
         let tmp = self.dir.join(format!("{}.tmp", key.id));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&tmp)
-            .map_err(io_error("create", &tmp))?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp).map_err(io_error("create", &tmp))?;
         file.write_all(key.encode().as_bytes()).map_err(io_error("write", &tmp))?;
         file.sync_all().map_err(io_error("sync", &tmp))?;
         fs::rename(&tmp, &path).map_err(io_error("rename to", &path))?;
@@ -90,9 +79,7 @@ impl KeyFiles {
     }
 
     fn sync(&self) -> Result<(), OpenError> {
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(io_error("sync", &self.dir))
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &self.dir))
     }
 
     fn paths(&self, extension: &str) -> Result<Vec<PathBuf>, OpenError> {
@@ -116,13 +103,8 @@ fn read(path: &Path) -> Result<Option<MasterKey>, OpenError> {
     };
     check_mode(path, 0o600)?;
     let mut content = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
-    file.take(MAX_LEN + 1)
-        .read_to_string(&mut content)
-        .map_err(io_error("read", path))?;
-    MasterKey::parse(&content).map(Some).map_err(|why| OpenError::Malformed {
-        path: path.to_owned(),
-        why,
-    })
+    file.take(MAX_LEN + 1).read_to_string(&mut content).map_err(io_error("read", path))?;
+    MasterKey::parse(&content).map(Some).map_err(|why| OpenError::Malformed { path: path.to_owned(), why })
 }
 
 fn check_mode(path: &Path, wanted: u32) -> Result<(), OpenError> {
@@ -130,11 +112,7 @@ fn check_mode(path: &Path, wanted: u32) -> Result<(), OpenError> {
     if mode & !wanted & 0o777 == 0 {
         return Ok(());
     }
-    Err(OpenError::Permissions {
-        path: path.to_owned(),
-        mode,
-        wanted,
-    })
+    Err(OpenError::Permissions { path: path.to_owned(), mode, wanted })
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {

@@ -20,22 +20,13 @@ pub(super) struct MasterKey {
 impl MasterKey {
     /// Makes a new one.
     pub(super) fn generate(created_at: i64) -> Result<Self, CryptoFailed> {
-        Ok(Self {
-            id: format!("mkey_{}", uuid::Uuid::now_v7().simple()),
-            created_at,
-            key: Key::generate()?,
-        })
+        Ok(Self { id: format!("mkey_{}", uuid::Uuid::now_v7().simple()), created_at, key: Key::generate()? })
     }
 
     /// Its file's content: format, id, time, key.
     pub(super) fn encode(&self) -> Zeroizing<String> {
         let key = Zeroizing::new(STANDARD.encode(self.key.expose()));
-        Zeroizing::new(format!(
-            "{FORMAT} {} {} {}\n",
-            self.id,
-            self.created_at,
-            key.as_str()
-        ))
+        Zeroizing::new(format!("{FORMAT} {} {} {}\n", self.id, self.created_at, key.as_str()))
     }
 
     /// Reads a file's content back.
