@@ -1,5 +1,7 @@
 //! How a vault fails once it is open. The texts are for operators, never for callers, and never hold a value.
 
+use std::time::Duration;
+
 use crate::StoreError;
 
 /// The result of a vault.
@@ -32,5 +34,21 @@ impl VaultError {
     /// Wraps a failure of the key material.
     pub(super) fn keys(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Keys(source.into())
+    }
+}
+
+/// What a caller gets to know: whether it is worth trying again. The rest is in the log, under an error id.
+impl From<VaultError> for runwarden_kit::Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Store(error) => error.into(),
+            VaultError::Contended(_) => Self::conflict("Others changed this at the same time. Try again.")
+                .with_retry_after(Duration::from_secs(1))
+                .with_cause(error),
+            VaultError::RotationRunning => Self::conflict(
+                "A rotation of the master key is under way. Ask for the keys' status to see how far it got.",
+            ),
+            VaultError::Damaged(_) | VaultError::Invalid(_) | VaultError::Keys(_) => Self::internal(error),
+        }
     }
 }

@@ -37,6 +37,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_kit::clock::Clock;
+use runwarden_kit::slug::is_slug;
 
 use self::keyring::Keyring;
 use self::steps::Steps;
@@ -53,9 +55,6 @@ const ATTEMPTS: usize = 32;
 /// How many entries are read at once when all of them are looked at.
 const PAGE: usize = 200;
 
-/// Tells the time in microseconds since 1970.
-pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
-
 /// How a sealed vault is opened.
 pub struct SealedVaultOptions {
     /// Where everything but the master keys is kept.
@@ -64,8 +63,8 @@ pub struct SealedVaultOptions {
     pub master_keys: PathBuf,
     /// A tenant's data key that is older than this seals no more; the next one is made then. It goes on opening.
     pub tenant_key_max_age: Duration,
-    /// The clock.
-    pub now: Now,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The embedded vault.
@@ -73,7 +72,7 @@ pub struct SealedVault {
     store: Arc<dyn ConfigStore>,
     keyring: Arc<Keyring>,
     tenant_keys: TenantKeys,
-    now: Now,
+    clock: Arc<dyn Clock>,
     /// Held while this process rotates. Other processes are kept apart by guards on the marker.
     rotating: tokio::sync::Mutex<()>,
     steps: Steps,
@@ -147,9 +146,5 @@ impl SealedVault {
 
 /// A tenant is one segment of a key: nothing that could reach into another's.
 fn check_tenant(tenant: &str) -> Result<()> {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if (1..=63).contains(&tenant.len()) && tenant.bytes().all(allowed) {
-        return Ok(());
-    }
-    Err(VaultError::Invalid("a tenant that is no slug"))
+    if is_slug(tenant) { Ok(()) } else { Err(VaultError::Invalid("a tenant that is no slug")) }
 }

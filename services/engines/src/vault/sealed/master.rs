@@ -20,7 +20,7 @@ pub(super) struct MasterKey {
 impl MasterKey {
     /// Makes a new one.
     pub(super) fn generate(created_at: i64) -> Result<Self, CryptoFailed> {
-        Ok(Self { id: format!("mkey_{}", uuid::Uuid::now_v7().simple()), created_at, key: Key::generate()? })
+        Ok(Self { id: runwarden_kit::id::new("mkey"), created_at, key: Key::generate()? })
     }
 
     /// Its file's content: format, id, time, key.
@@ -43,19 +43,13 @@ impl MasterKey {
         if words.next().is_some() {
             return Err("it is too long");
         }
-        if !is_id(&id) {
+        // It names a file, so nothing else may pass.
+        if !runwarden_kit::id::is_valid("mkey", &id) {
             return Err("its id is not of the form `mkey_…`");
         }
         let key = Key::from_bytes(&key).ok_or("its key is not 32 bytes")?;
         Ok(Self { id, created_at, key })
     }
-}
-
-/// Whether a text has the form of an id. An id names a file, so nothing else may pass.
-pub(super) fn is_id(text: &str) -> bool {
-    text.strip_prefix("mkey_").is_some_and(|rest| {
-        (1..=64).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-    })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) async fn rotate(vault: &SealedVault, note: Note<'_, RotationNote>) ->
         Some(key) => key,
         None => {
             // Later than the key before even if the clock went back: the newest is found by its time.
-            let created_at = (vault.now)().max(marker.created_at.saturating_add(1));
+            let created_at = vault.clock.now().micros().max(marker.created_at.saturating_add(1));
             vault.keyring.add(created_at).await.map_err(VaultError::keys)?
         }
     };

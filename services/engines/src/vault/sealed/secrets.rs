@@ -56,7 +56,7 @@ pub(super) async fn put(
         let (number, data_key) = vault.tenant_keys.sealing(tenant).await?;
         let belongs = Belongs::Secret { tenant, name: name.as_str(), version };
         let sealed = STANDARD.encode(blob::seal(number, &data_key, &belongs, value.expose())?);
-        let stored = Stored { version, updated_at: (vault.now)(), sealed };
+        let stored = Stored { version, updated_at: vault.clock.now().micros(), sealed };
         change.put(&at, serde_json::to_vec(&stored).map_err(VaultError::keys)?);
         outbox::put(&mut change, &note(version));
         match vault.store.commit(change).await? {

@@ -21,12 +21,12 @@ impl SealedVault {
     ///
     /// Call [`resume_rotation`](Self::resume_rotation) next.
     pub async fn open(options: SealedVaultOptions) -> Result<Self, OpenError> {
-        let SealedVaultOptions { store, master_keys, tenant_key_max_age, now } = options;
+        let SealedVaultOptions { store, master_keys, tenant_key_max_age, clock } = options;
         let keyring = Arc::new(Keyring::open(master_keys).await?);
         let tenant_keys =
-            TenantKeys::new(Arc::clone(&store), Arc::clone(&keyring), tenant_key_max_age, Arc::clone(&now));
+            TenantKeys::new(Arc::clone(&store), Arc::clone(&keyring), tenant_key_max_age, Arc::clone(&clock));
         let rotating = tokio::sync::Mutex::default();
-        let vault = Self { store, keyring, tenant_keys, now, rotating, steps: Steps::default() };
+        let vault = Self { store, keyring, tenant_keys, clock, rotating, steps: Steps::default() };
         let marker = match marker::read(&*vault.store).await? {
             Some((marker, _)) => marker,
             None => vault.first_start().await?,
@@ -51,7 +51,7 @@ impl SealedVault {
         // A key without a note of it: the first start was interrupted between the two.
         let key = match self.keyring.newest() {
             Some(key) => key,
-            None => self.keyring.add((self.now)()).await?,
+            None => self.keyring.add(self.clock.now().micros()).await?,
         };
         let marker = Marker::of(&key, true)?;
         let mut change = Change::new();

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use runwarden_kit::clock::Clock;
 use serde::{Deserialize, Serialize};
 
 use super::envelope::{self, Binding, Key};
 use super::keyring::Keyring;
 use super::master::MasterKey;
-use super::{ATTEMPTS, Now, PAGE, marker};
+use super::{ATTEMPTS, PAGE, marker};
 use crate::config::{Change, Commit, ConfigStore, Entry};
 use crate::vault::{Result, VaultError};
 
@@ -78,14 +79,19 @@ pub(super) struct TenantKeys {
     store: Arc<dyn ConfigStore>,
     keyring: Arc<Keyring>,
     max_age_micros: i64,
-    now: Now,
+    clock: Arc<dyn Clock>,
     cache: RwLock<HashMap<String, Arc<Unwrapped>>>,
 }
 
 impl TenantKeys {
-    pub(super) fn new(store: Arc<dyn ConfigStore>, keyring: Arc<Keyring>, max_age: Duration, now: Now) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn ConfigStore>,
+        keyring: Arc<Keyring>,
+        max_age: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let max_age_micros = i64::try_from(max_age.as_micros()).unwrap_or(i64::MAX).max(MIN_AGE_MICROS);
-        Self { store, keyring, max_age_micros, now, cache: RwLock::default() }
+        Self { store, keyring, max_age_micros, clock, cache: RwLock::default() }
     }
 
     /// The data key that seals now, made if the tenant has none yet or its newest is too old.
@@ -126,7 +132,7 @@ impl TenantKeys {
     /// The newest data key, unless it is too old to seal.
     fn fresh(&self, keys: &Unwrapped) -> Option<(u32, Arc<Key>)> {
         let (number, (created_at, key)) = keys.data.last_key_value()?;
-        let age = (self.now)().saturating_sub(*created_at);
+        let age = self.clock.now().micros().saturating_sub(*created_at);
         (age < self.max_age_micros).then(|| (*number, Arc::clone(key)))
     }
 
@@ -172,7 +178,7 @@ impl TenantKeys {
     async fn make_next(&self, tenant: &str, keys: Option<&Unwrapped>) -> Result<()> {
         let (marker, revision) = marker::expect(&*self.store).await?;
         let master = self.keyring.get(&marker.id).await?;
-        let created_at = (self.now)();
+        let created_at = self.clock.now().micros();
         let mut change = Change::new();
         change.at(marker::KEY, revision);
         let mut make = |name: &str| -> Result<()> {

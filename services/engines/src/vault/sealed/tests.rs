@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use runwarden_kit::clock::{Clock, Moment};
 use runwarden_proto::audit::v1::Entry as AuditEntry;
 use tempfile::TempDir;
 
@@ -22,12 +23,22 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A data folder that outlives the vaults opened on it.
 struct House {
     temp: TempDir,
-    clock: Arc<AtomicI64>,
+    clock: Ticking,
+}
+
+/// A clock that moves on by a microsecond at every look, as time does.
+#[derive(Clone)]
+struct Ticking(Arc<AtomicI64>);
+
+impl Clock for Ticking {
+    fn now(&self) -> Moment {
+        Moment::from_micros(self.0.fetch_add(1, Ordering::SeqCst))
+    }
 }
 
 impl House {
     fn new() -> Self {
-        Self { temp: tempfile::tempdir().unwrap(), clock: Arc::new(AtomicI64::new(1_795_000_000_000_000)) }
+        Self { temp: tempfile::tempdir().unwrap(), clock: Ticking(Arc::new(AtomicI64::new(1_795_000_000_000_000))) }
     }
 
     fn master_keys(&self) -> PathBuf {
@@ -41,7 +52,7 @@ impl House {
     }
 
     fn advance(&self, by: Duration) {
-        self.clock.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        self.clock.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
     }
 
     async fn store(&self) -> Arc<dyn ConfigStore> {
@@ -49,13 +60,11 @@ impl House {
     }
 
     async fn open(&self) -> Result<SealedVault, OpenError> {
-        let clock = Arc::clone(&self.clock);
         SealedVault::open(SealedVaultOptions {
             store: self.store().await,
             master_keys: self.master_keys(),
             tenant_key_max_age: 90 * DAY,
-            // Time passes between any two looks, as it does.
-            now: Arc::new(move || clock.fetch_add(1, Ordering::SeqCst)),
+            clock: Arc::new(self.clock.clone()),
         })
         .await
     }
@@ -374,7 +383,7 @@ async fn a_clock_that_goes_back_does_not_make_a_new_key_the_older_one() {
     let house = House::new();
     let vault = house.vault().await;
     put(&vault, "acme", "kept").await;
-    house.clock.fetch_sub(3_600_000_000, Ordering::SeqCst);
+    house.clock.0.fetch_sub(3_600_000_000, Ordering::SeqCst);
     let rotation = vault.rotate_master(&note).await.unwrap();
     drop(vault);
     let vault = house.vault().await;
