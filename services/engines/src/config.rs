@@ -31,13 +31,7 @@ pub struct Entry {
 impl Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Values may be sealed secrets and hashes: they have no place in a log.
-        write!(
-            f,
-            "Entry({} @{}, {} bytes)",
-            self.key,
-            self.revision,
-            self.value.len()
-        )
+        write!(f, "Entry({} @{}, {} bytes)", self.key, self.revision, self.value.len())
     }
 }
 

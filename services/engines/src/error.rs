@@ -44,16 +44,26 @@ impl From<sqlx::Error> for StoreError {
                 .is_some_and(|code| PASSING.contains(&(code & 0xff))),
             _ => false,
         };
-        if passing {
-            Self::Unavailable(error.into())
-        } else {
-            Self::Failed(error.into())
-        }
+        if passing { Self::Unavailable(error.into()) } else { Self::Failed(error.into()) }
     }
 }
 
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
         Self::Unavailable(error.into())
+    }
+}
+
+/// What a caller gets to know: whether it is worth trying again. The rest is in the log, under an error id.
+impl From<StoreError> for runwarden_kit::Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::unavailable("Runwarden's state cannot be reached now.").with_cause(error)
+            }
+            StoreError::Invalid(_) | StoreError::Compacted | StoreError::Corrupt(_) | StoreError::Failed(_) => {
+                Self::internal(error)
+            }
+        }
     }
 }

@@ -10,10 +10,12 @@ mod record;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use time::{Duration, OffsetDateTime};
+use std::time::Duration;
 
 pub use pepper::Pepper;
+use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::{Error, ErrorReason};
 
 use crate::StoreError;
 use crate::config::{Change, ConfigStore};
@@ -22,10 +24,12 @@ use record::{Hashes, Record};
 /// Where answers are kept.
 pub const PREFIX: &str = "idempotency/";
 /// For how long an answer is kept.
-pub const KEPT: Duration = Duration::hours(24);
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The longest idempotency key.
 pub const LONGEST_KEY: usize = 255;
 
+/// How often expired entries are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How many entries pruning reads, and forgets, at once.
 const PRUNE_AT_ONCE: usize = 100;
 
@@ -44,6 +48,25 @@ pub enum IdempotencyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<IdempotencyError> for Error {
+    fn from(error: IdempotencyError) -> Self {
+        match error {
+            IdempotencyError::InProgress => Self::new(
+                ErrorReason::IdempotencyInProgress,
+                "The first request with this idempotency key has not been answered yet.",
+            ),
+            IdempotencyError::Reused => Self::new(
+                ErrorReason::IdempotencyKeyReused,
+                "This idempotency key was used for another request. Use a new key.",
+            ),
+            IdempotencyError::BadKey => {
+                Self::invalid("", "The idempotency key must have 1 to 255 visible ASCII characters.")
+            }
+            IdempotencyError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// A request that may be a repeat.
@@ -81,40 +104,26 @@ pub struct Idempotency {
 impl Idempotency {
     /// Remembers answers in this store, sealed with this pepper.
     pub fn new(store: Arc<dyn ConfigStore>, pepper: Pepper) -> Self {
-        Self {
-            store,
-            pepper: Arc::new(pepper),
-            running: Running::default(),
-        }
+        Self { store, pepper: Arc::new(pepper), running: Running::default() }
     }
 
     /// Finds out whether the request is a repeat. `now` decides which answers have expired.
-    pub async fn begin(
-        &self,
-        request: Request<'_>,
-        now: OffsetDateTime,
-    ) -> Result<Begin, IdempotencyError> {
+    pub async fn begin(&self, request: Request<'_>, now: Moment) -> Result<Begin, IdempotencyError> {
         let Some(key) = request.key else {
             return Ok(Begin::Fresh(Ticket { held: None }));
         };
-        if key.is_empty()
-            || key.len() > LONGEST_KEY
-            || !key.bytes().all(|byte| byte.is_ascii_graphic())
-        {
+        if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(IdempotencyError::BadKey);
         }
         let hashes = Hashes::new(&self.pepper, &request, key);
         let entry_key = format!("{PREFIX}{}", hex::encode(hashes.key));
-        let slot = self
-            .running
-            .enter(hashes.key)
-            .ok_or(IdempotencyError::InProgress)?;
+        let slot = self.running.enter(hashes.key).ok_or(IdempotencyError::InProgress)?;
         let found = self.store.get(&entry_key).await?;
         let revision = match found {
             None => None,
             Some(entry) => {
                 let record = Record::decode(&entry.value)?;
-                if record.expires > now.unix_timestamp() {
+                if record.expires > now.seconds() {
                     if !hashes.same_body(record.body) {
                         return Err(IdempotencyError::Reused);
                     }
@@ -123,33 +132,38 @@ impl Idempotency {
                 Some(entry.revision)
             }
         };
-        let expires = (now + KEPT).unix_timestamp();
-        Ok(Begin::Fresh(Ticket {
-            held: Some(Held {
-                _slot: slot,
-                hashes,
-                entry_key,
-                revision,
-                expires,
-            }),
-        }))
+        let expires = now.plus(KEPT).seconds();
+        Ok(Begin::Fresh(Ticket { held: Some(Held { _slot: slot, hashes, entry_key, revision, expires }) }))
+    }
+
+    /// Forgets expired answers every now and then, until shutdown.
+    pub async fn keep_pruned(self, clock: Arc<dyn Clock>, shutdown: Shutdown) {
+        loop {
+            match self.prune(clock.now()).await {
+                Ok(0) => {}
+                Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys expired"),
+                Err(error) => {
+                    tracing::warn!(%error, "expired idempotency keys could not be forgotten; trying again later")
+                }
+            }
+            if shutdown.sleep(PRUNE_EVERY).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Forgets expired answers and says how many.
-    pub async fn prune(&self, now: OffsetDateTime) -> Result<usize, StoreError> {
+    pub async fn prune(&self, now: Moment) -> Result<usize, StoreError> {
         let mut after: Option<String> = None;
         let mut forgotten = 0;
         loop {
-            let page = self
-                .store
-                .list(PREFIX, after.as_deref(), PRUNE_AT_ONCE)
-                .await?;
+            let page = self.store.list(PREFIX, after.as_deref(), PRUNE_AT_ONCE).await?;
             let Some(last) = page.last() else {
                 return Ok(forgotten);
             };
             after = Some(last.key.clone());
             for entry in page {
-                if Record::decode(&entry.value)?.expires <= now.unix_timestamp() {
+                if Record::decode(&entry.value)?.expires <= now.seconds() {
                     let mut change = Change::new();
                     // Unless it was used anew in the meantime.
                     change.at(&entry.key, entry.revision).delete(&entry.key);
@@ -194,9 +208,7 @@ impl Ticket {
     /// Whether a refused commit was refused because another process answered this very key first: the caller should
     /// get [`IdempotencyError::InProgress`] and will have the answer when asking again.
     pub fn lost(&self, refused: &str) -> bool {
-        self.held
-            .as_ref()
-            .is_some_and(|held| held.entry_key == refused)
+        self.held.as_ref().is_some_and(|held| held.entry_key == refused)
     }
 }
 
@@ -209,10 +221,7 @@ struct Running {
 impl Running {
     fn enter(&self, key: [u8; 32]) -> Option<Slot> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key).then(|| Slot {
-            running: self.clone(),
-            key,
-        })
+        keys.insert(key).then(|| Slot { running: self.clone(), key })
     }
 }
 
@@ -224,11 +233,7 @@ struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.running
-            .keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+        self.running.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use prost::Message;
+use runwarden_kit::audit::OutboxStore;
 use runwarden_proto::audit::v1::Entry;
 
 use crate::config::{Change, ConfigStore};
@@ -70,27 +72,35 @@ impl ConfigOutbox {
     }
 }
 
+#[async_trait]
+impl OutboxStore for ConfigOutbox {
+    async fn pending(&self, limit: usize) -> runwarden_kit::Result<Vec<Entry>> {
+        Ok(Self::pending(self, limit).await?)
+    }
+
+    async fn remove(&self, entry_ids: &[String]) -> runwarden_kit::Result<()> {
+        Ok(Self::remove(self, entry_ids).await?)
+    }
+
+    async fn count(&self) -> runwarden_kit::Result<usize> {
+        Ok(usize::try_from(Self::count(self).await?).unwrap_or(usize::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::SqliteConfigStore;
 
     fn entry(id: &str) -> Entry {
-        Entry {
-            entry_id: id.to_owned(),
-            action: "tenant.create".to_owned(),
-            ..Entry::default()
-        }
+        Entry { entry_id: id.to_owned(), action: "tenant.create".to_owned(), ..Entry::default() }
     }
 
     #[tokio::test]
     async fn entries_wait_with_their_change_oldest_first_until_they_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> = Arc::new(
-            SqliteConfigStore::open(&dir.path().join("config.db"))
-                .await
-                .unwrap(),
-        );
+        let store: Arc<dyn ConfigStore> =
+            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
         let outbox = ConfigOutbox::new(Arc::clone(&store));
         for id in ["rec_2", "rec_1", "rec_3"] {
             let mut change = Change::new();
@@ -99,10 +109,7 @@ mod tests {
             store.commit(change).await.unwrap();
         }
         assert_eq!(outbox.count().await.unwrap(), 3);
-        assert_eq!(
-            outbox.pending(2).await.unwrap(),
-            [entry("rec_1"), entry("rec_2")]
-        );
+        assert_eq!(outbox.pending(2).await.unwrap(), [entry("rec_1"), entry("rec_2")]);
         let ids = ["rec_1", "rec_2", "rec_2", "rec_9"].map(str::to_owned);
         outbox.remove(&ids).await.unwrap();
         assert_eq!(outbox.pending(10).await.unwrap(), [entry("rec_3")]);
@@ -112,11 +119,8 @@ mod tests {
     #[tokio::test]
     async fn a_refused_change_leaves_no_entry() {
         let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> = Arc::new(
-            SqliteConfigStore::open(&dir.path().join("config.db"))
-                .await
-                .unwrap(),
-        );
+        let store: Arc<dyn ConfigStore> =
+            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
         let mut change = Change::new();
         change.at("a", 7).put("a", b"1");
         put(&mut change, &entry("rec_1"));
@@ -127,11 +131,8 @@ mod tests {
     #[tokio::test]
     async fn more_than_one_commit_can_take_is_removed_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> = Arc::new(
-            SqliteConfigStore::open(&dir.path().join("config.db"))
-                .await
-                .unwrap(),
-        );
+        let store: Arc<dyn ConfigStore> =
+            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
         let ids: Vec<String> = (0..250).map(|n| format!("rec_{n:04}")).collect();
         for some in ids.chunks(100) {
             let mut change = Change::new();

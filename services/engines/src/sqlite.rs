@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::{Result, StoreError};
 
@@ -63,9 +61,7 @@ pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
         .pragma("trusted_schema", "OFF");
     let write = pool(1).connect_with(options.clone()).await?;
     migrate(&write, migrations).await?;
-    let read = pool(READERS)
-        .connect_with(options.pragma("query_only", "ON"))
-        .await?;
+    let read = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Database { write, read })
 }
 
@@ -91,46 +87,27 @@ async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
             )
         })
         .collect();
-    Migrator::with_migrations(migrations)
-        .run(write)
-        .await
-        .map_err(StoreError::failed)
+    Migrator::with_migrations(migrations).run(write).await.map_err(StoreError::failed)
 }
 
 #[cfg(unix)]
 fn make_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     // SQLite gives its write-ahead log and shared memory the mode of the database file.
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     Ok(())
 }
 
 #[cfg(not(unix))]
 fn make_private(path: &Path) -> Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)?;
+    std::fs::OpenOptions::new().create(true).append(true).open(path)?;
     Ok(())
 }
 
@@ -138,11 +115,8 @@ fn make_private(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    const FIRST: Migration = Migration {
-        version: 1,
-        name: "first",
-        sql: "CREATE TABLE a (x INTEGER NOT NULL) STRICT;",
-    };
+    const FIRST: Migration =
+        Migration { version: 1, name: "first", sql: "CREATE TABLE a (x INTEGER NOT NULL) STRICT;" };
     const SECOND: Migration = Migration {
         version: 2,
         name: "second",
@@ -155,52 +129,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/service.db");
         let database = open(&path, &[FIRST]).await.unwrap();
-        sqlx::query("INSERT INTO a (x) VALUES (1)")
-            .execute(&database.write)
-            .await
-            .unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (1)").execute(&database.write).await.unwrap();
         let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().unwrap()), 0o700);
         assert_eq!(mode(&dir.path().join("new/service.db-wal")), 0o600);
-        for (pragma, want) in [
-            ("PRAGMA synchronous", 2_i64),
-            ("PRAGMA foreign_keys", 1),
-            ("PRAGMA secure_delete", 1),
-        ] {
-            let got: i64 = sqlx::query_scalar(pragma)
-                .fetch_one(&database.write)
-                .await
-                .unwrap();
+        for (pragma, want) in [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1), ("PRAGMA secure_delete", 1)] {
+            let got: i64 = sqlx::query_scalar(pragma).fetch_one(&database.write).await.unwrap();
             assert_eq!(got, want, "{pragma}");
         }
-        let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-            .fetch_one(&database.write)
-            .await
-            .unwrap();
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&database.write).await.unwrap();
         assert_eq!(journal, "wal");
         database.close().await;
 
         let database = open(&path, &[FIRST, SECOND]).await.unwrap();
-        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM a")
-            .fetch_one(&database.read)
-            .await
-            .unwrap();
+        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM a").fetch_one(&database.read).await.unwrap();
         assert_eq!(kept, 1);
-        sqlx::query("SELECT x FROM b")
-            .fetch_all(&database.read)
-            .await
-            .unwrap();
+        sqlx::query("SELECT x FROM b").fetch_all(&database.read).await.unwrap();
     }
 
     #[tokio::test]
     async fn readers_cannot_write() {
         let dir = tempfile::tempdir().unwrap();
         let database = open(&dir.path().join("a.db"), &[FIRST]).await.unwrap();
-        sqlx::query("INSERT INTO a (x) VALUES (1)")
-            .execute(&database.read)
-            .await
-            .unwrap_err();
+        sqlx::query("INSERT INTO a (x) VALUES (1)").execute(&database.read).await.unwrap_err();
     }
 
     #[tokio::test]
@@ -208,14 +160,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         open(&path, &[FIRST]).await.unwrap().close().await;
-        let edited = Migration {
-            sql: "CREATE TABLE a (y INTEGER) STRICT;",
-            ..FIRST
-        };
-        assert!(matches!(
-            open(&path, &[edited]).await,
-            Err(StoreError::Failed(_))
-        ));
+        let edited = Migration { sql: "CREATE TABLE a (y INTEGER) STRICT;", ..FIRST };
+        assert!(matches!(open(&path, &[edited]).await, Err(StoreError::Failed(_))));
     }
 
     #[tokio::test]
@@ -223,9 +169,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         open(&path, &[FIRST, SECOND]).await.unwrap().close().await;
-        assert!(matches!(
-            open(&path, &[FIRST]).await,
-            Err(StoreError::Failed(_))
-        ));
+        assert!(matches!(open(&path, &[FIRST]).await, Err(StoreError::Failed(_))));
     }
 }

@@ -131,12 +131,7 @@ impl Change {
         if self.writes.len() > Limits::OPERATIONS || self.guards.len() > Limits::OPERATIONS {
             return Err(StoreError::Invalid("a change with too many operations"));
         }
-        for key in self
-            .guards
-            .iter()
-            .map(Guard::key)
-            .chain(self.writes.iter().map(Write::key))
-        {
+        for key in self.guards.iter().map(Guard::key).chain(self.writes.iter().map(Write::key)) {
             check_key(key)?;
         }
         let mut keys: Vec<&str> = self.writes.iter().map(Write::key).collect();
@@ -163,9 +158,7 @@ impl Change {
 /// Refuses keys that no engine takes.
 fn check_key(key: &str) -> Result<()> {
     if key.is_empty() || key.len() > Limits::KEY || key.contains('\0') {
-        return Err(StoreError::Invalid(
-            "a key that is empty, too long or has a NUL",
-        ));
+        return Err(StoreError::Invalid("a key that is empty, too long or has a NUL"));
     }
     Ok(())
 }
@@ -212,10 +205,7 @@ mod tests {
         let refused = |build: &dyn Fn(&mut Change)| {
             let mut change = Change::new();
             build(&mut change);
-            assert!(
-                matches!(change.check(), Err(StoreError::Invalid(_))),
-                "{change:?}"
-            );
+            assert!(matches!(change.check(), Err(StoreError::Invalid(_))), "{change:?}");
         };
         refused(&|c| {
             c.absent("a");
@@ -236,8 +226,7 @@ mod tests {
             c.put("a", vec![0; Limits::VALUE + 1]);
         });
         refused(&|c| {
-            c.put("a", vec![0; Limits::VALUE])
-                .put("b", vec![0; Limits::VALUE]);
+            c.put("a", vec![0; Limits::VALUE]).put("b", vec![0; Limits::VALUE]);
         });
         refused(&|c| {
             for n in 0..=Limits::OPERATIONS {

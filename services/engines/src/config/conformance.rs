@@ -69,18 +69,11 @@ async fn refused(store: &Store, build: impl FnOnce(&mut Change)) -> Result<Strin
 }
 
 async fn keys(store: &Store, prefix: &str) -> Result<Vec<String>> {
-    Ok(store
-        .list(prefix, None, 1000)
-        .await?
-        .into_iter()
-        .map(|entry| entry.key)
-        .collect())
+    Ok(store.list(prefix, None, 1000).await?.into_iter().map(|entry| entry.key).collect())
 }
 
 async fn next(watch: &mut Box<dyn Watch>) -> Result<Vec<Event>> {
-    Ok(tokio::time::timeout(PATIENCE, watch.next())
-        .await
-        .context("the watcher heard nothing")??)
+    Ok(tokio::time::timeout(PATIENCE, watch.next()).await.context("the watcher heard nothing")??)
 }
 
 /// A key is read as it was written, byte for byte; one that was never written is not there.
@@ -90,20 +83,8 @@ pub async fn a_key_is_read_as_it_was_written(store: Store) -> Result<()> {
         c.put("ä/€", bytes.clone()).put("empty", b"");
     })
     .await?;
-    ensure!(
-        store.get("ä/€").await?
-            == Some(Entry {
-                key: "ä/€".to_owned(),
-                value: bytes,
-                revision
-            })
-    );
-    ensure!(
-        store
-            .get("empty")
-            .await?
-            .is_some_and(|entry| entry.value.is_empty())
-    );
+    ensure!(store.get("ä/€").await? == Some(Entry { key: "ä/€".to_owned(), value: bytes, revision }));
+    ensure!(store.get("empty").await?.is_some_and(|entry| entry.value.is_empty()));
     ensure!(store.get("none").await?.is_none());
     Ok(())
 }
@@ -121,12 +102,7 @@ pub async fn revisions_are_global_and_grow(store: Store) -> Result<()> {
     .await?;
     ensure!(before < first && first < second);
     ensure!(store.revision().await? == second);
-    ensure!(
-        store
-            .get("a")
-            .await?
-            .is_some_and(|entry| entry.revision == first)
-    );
+    ensure!(store.get("a").await?.is_some_and(|entry| entry.revision == first));
     Ok(())
 }
 
@@ -166,12 +142,7 @@ pub async fn a_revision_guard_holds_only_at_that_revision(store: Store) -> Resul
         .await?
             == "none"
     );
-    ensure!(
-        store
-            .get("a")
-            .await?
-            .is_some_and(|entry| entry.value == b"2")
-    );
+    ensure!(store.get("a").await?.is_some_and(|entry| entry.value == b"2"));
     Ok(())
 }
 
@@ -205,23 +176,13 @@ pub async fn a_refused_change_does_nothing_and_names_the_guard(store: Store) -> 
     .await?;
     let before = store.revision().await?;
     let key = refused(&store, |c| {
-        c.absent("new")
-            .absent("there")
-            .absent("kept")
-            .put("new", b"1")
-            .put("there", b"2")
-            .delete("kept");
+        c.absent("new").absent("there").absent("kept").put("new", b"1").put("there", b"2").delete("kept");
     })
     .await?;
     ensure!(key == "there", "{key}");
     ensure!(store.revision().await? == before);
     ensure!(keys(&store, "").await? == ["kept", "there"]);
-    ensure!(
-        store
-            .get("there")
-            .await?
-            .is_some_and(|entry| entry.value == b"1")
-    );
+    ensure!(store.get("there").await?.is_some_and(|entry| entry.value == b"1"));
     Ok(())
 }
 
@@ -232,20 +193,11 @@ pub async fn puts_and_deletes_of_a_change_are_one_revision(store: Store) -> Resu
     })
     .await?;
     let revision = done(&store, |c| {
-        c.put("a", b"1")
-            .put("b", b"2")
-            .delete("old")
-            .delete("never");
+        c.put("a", b"1").put("b", b"2").delete("old").delete("never");
     })
     .await?;
     let entries = store.list("", None, 10).await?;
-    ensure!(
-        entries
-            .iter()
-            .map(|entry| entry.key.as_str())
-            .collect::<Vec<_>>()
-            == ["a", "b"]
-    );
+    ensure!(entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>() == ["a", "b"]);
     ensure!(entries.iter().all(|entry| entry.revision == revision));
     ensure!(store.count("").await? == 2);
     Ok(())
@@ -277,11 +229,7 @@ pub async fn a_list_is_in_byte_order_and_pages_without_gaps(store: Store) -> Res
 /// `%`, `_` and `*` in a prefix stand for themselves, and case matters.
 pub async fn a_prefix_is_taken_literally(store: Store) -> Result<()> {
     done(&store, |c| {
-        c.put("a%b", b"")
-            .put("axb", b"")
-            .put("a_b", b"")
-            .put("A%b", b"")
-            .put("a%", b"");
+        c.put("a%b", b"").put("axb", b"").put("a_b", b"").put("A%b", b"").put("a%", b"");
     })
     .await?;
     ensure!(keys(&store, "a%").await? == ["a%", "a%b"]);
@@ -325,10 +273,7 @@ pub async fn a_change_that_no_engine_takes_is_refused(store: Store) -> Result<()
             c.put("a\0", b"1");
         }),
     ] {
-        ensure!(matches!(
-            store.commit(bad).await,
-            Err(crate::StoreError::Invalid(_))
-        ));
+        ensure!(matches!(store.commit(bad).await, Err(crate::StoreError::Invalid(_))));
     }
     ensure!(keys(&store, "").await?.is_empty());
     Ok(())
@@ -345,23 +290,13 @@ pub async fn a_watcher_hears_of_changes_under_its_prefix_only(store: Store) -> R
         c.put("t/a", b"1");
     })
     .await?;
-    let entry = Entry {
-        key: "t/a".to_owned(),
-        value: b"1".to_vec(),
-        revision: put,
-    };
+    let entry = Entry { key: "t/a".to_owned(), value: b"1".to_vec(), revision: put };
     ensure!(next(&mut watch).await? == [Event::Put(entry)]);
     let deleted = done(&store, |c| {
         c.delete("t/a");
     })
     .await?;
-    ensure!(
-        next(&mut watch).await?
-            == [Event::Deleted {
-                key: "t/a".to_owned(),
-                revision: deleted
-            }]
-    );
+    ensure!(next(&mut watch).await? == [Event::Deleted { key: "t/a".to_owned(), revision: deleted }]);
     ensure!(watch.revision() == deleted);
     Ok(())
 }
@@ -389,10 +324,7 @@ pub async fn a_watcher_resumes_where_it_left_off(store: Store) -> Result<()> {
     while heard.len() < 2 {
         heard.extend(next(&mut resumed).await?);
     }
-    ensure!(
-        heard.iter().map(Event::key).collect::<Vec<_>>() == ["t/a", "t/c"],
-        "{heard:?}"
-    );
+    ensure!(heard.iter().map(Event::key).collect::<Vec<_>>() == ["t/a", "t/c"], "{heard:?}");
     ensure!(matches!(heard.first(), Some(Event::Deleted { .. })));
     Ok(())
 }
@@ -436,12 +368,8 @@ pub async fn a_watcher_learns_the_latest_state_of_every_key(store: Store) -> Res
         }
     }
     writer.await??;
-    let truth: std::collections::BTreeMap<_, _> = store
-        .list("t/", None, 100)
-        .await?
-        .into_iter()
-        .map(|entry| (entry.key, entry.value))
-        .collect();
+    let truth: std::collections::BTreeMap<_, _> =
+        store.list("t/", None, 100).await?.into_iter().map(|entry| (entry.key, entry.value)).collect();
     ensure!(mirror == truth, "{mirror:?} is not {truth:?}");
     Ok(())
 }

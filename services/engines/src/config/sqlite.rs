@@ -14,11 +14,8 @@ use super::{Change, Commit, ConfigStore, Entry, Guard, Watch, Write};
 use crate::sqlite::{Database, Migration, open};
 use crate::{Result, StoreError};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "config",
-    sql: include_str!("../../migrations/sqlite/config/0001_config.sql"),
-}];
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "config", sql: include_str!("../../migrations/sqlite/config/0001_config.sql") }];
 
 /// For how many revisions deletions are remembered.
 const REMEMBERED: i64 = 10_000;
@@ -42,14 +39,8 @@ impl SqliteConfigStore {
 
     async fn open_remembering(path: &Path, remembered: i64) -> Result<Self> {
         let database = open(path, MIGRATIONS).await?;
-        let head: i64 = sqlx::query_scalar("SELECT head FROM config_revision")
-            .fetch_one(&database.read)
-            .await?;
-        Ok(Self {
-            database,
-            head: Arc::new(latest::Sender::new(head)),
-            remembered,
-        })
+        let head: i64 = sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&database.read).await?;
+        Ok(Self { database, head: Arc::new(latest::Sender::new(head)), remembered })
     }
 
     /// Closes the file.
@@ -63,15 +54,11 @@ impl SqliteConfigStore {
         for guard in change.guards() {
             if !holds(&mut tx, guard).await? {
                 tx.rollback().await?;
-                return Ok(Commit::Refused {
-                    key: guard.key().to_owned(),
-                });
+                return Ok(Commit::Refused { key: guard.key().to_owned() });
             }
         }
         let revision: i64 =
-            sqlx::query_scalar("UPDATE config_revision SET head = head + 1 RETURNING head")
-                .fetch_one(&mut *tx)
-                .await?;
+            sqlx::query_scalar("UPDATE config_revision SET head = head + 1 RETURNING head").fetch_one(&mut *tx).await?;
         for write in change.writes() {
             apply_write(&mut tx, write, revision).await?;
         }
@@ -92,7 +79,10 @@ impl SqliteConfigStore {
 async fn holds(tx: &mut Transaction<'static, Sqlite>, guard: &Guard) -> Result<bool> {
     let found: Option<i64> = match guard {
         Guard::Absent(key) | Guard::At(key, _) => {
-            sqlx::query_scalar("SELECT revision FROM config_entry WHERE key = ?").bind(key).fetch_optional(&mut **tx).await?
+            sqlx::query_scalar("SELECT revision FROM config_entry WHERE key = ?")
+                .bind(key)
+                .fetch_optional(&mut **tx)
+                .await?
         }
         Guard::Vacant(prefix) => {
             sqlx::query_scalar("SELECT revision FROM config_entry WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) LIMIT 1")
@@ -108,11 +98,7 @@ async fn holds(tx: &mut Transaction<'static, Sqlite>, guard: &Guard) -> Result<b
     })
 }
 
-async fn apply_write(
-    tx: &mut Transaction<'static, Sqlite>,
-    write: &Write,
-    revision: i64,
-) -> Result<()> {
+async fn apply_write(tx: &mut Transaction<'static, Sqlite>, write: &Write, revision: i64) -> Result<()> {
     match write {
         Write::Put(key, value) => {
             sqlx::query(
@@ -124,24 +110,16 @@ async fn apply_write(
             .bind(revision)
             .execute(&mut **tx)
             .await?;
-            sqlx::query("DELETE FROM config_tombstone WHERE key = ?")
-                .bind(key)
-                .execute(&mut **tx)
-                .await?;
+            sqlx::query("DELETE FROM config_tombstone WHERE key = ?").bind(key).execute(&mut **tx).await?;
         }
         Write::Delete(key) => {
-            let gone = sqlx::query("DELETE FROM config_entry WHERE key = ?")
-                .bind(key)
-                .execute(&mut **tx)
-                .await?;
+            let gone = sqlx::query("DELETE FROM config_entry WHERE key = ?").bind(key).execute(&mut **tx).await?;
             if gone.rows_affected() > 0 {
-                sqlx::query(
-                    "INSERT OR REPLACE INTO config_tombstone (key, revision) VALUES (?, ?)",
-                )
-                .bind(key)
-                .bind(revision)
-                .execute(&mut **tx)
-                .await?;
+                sqlx::query("INSERT OR REPLACE INTO config_tombstone (key, revision) VALUES (?, ?)")
+                    .bind(key)
+                    .bind(revision)
+                    .execute(&mut **tx)
+                    .await?;
             }
         }
     }
@@ -152,14 +130,8 @@ async fn forget(tx: &mut Transaction<'static, Sqlite>, floor: i64) -> Result<()>
     if floor <= 0 {
         return Ok(());
     }
-    sqlx::query("DELETE FROM config_tombstone WHERE revision <= ?")
-        .bind(floor)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query("UPDATE config_revision SET floor = ?")
-        .bind(floor)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query("DELETE FROM config_tombstone WHERE revision <= ?").bind(floor).execute(&mut **tx).await?;
+    sqlx::query("UPDATE config_revision SET floor = ?").bind(floor).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -188,13 +160,12 @@ impl ConfigStore for SqliteConfigStore {
     }
 
     async fn count(&self, prefix: &str) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM config_entry WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)",
-        )
-        .bind(prefix)
-        .bind(prefix_end(prefix))
-        .fetch_one(&self.database.read)
-        .await?;
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM config_entry WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)")
+                .bind(prefix)
+                .bind(prefix_end(prefix))
+                .fetch_one(&self.database.read)
+                .await?;
         Ok(count.unsigned_abs())
     }
 
@@ -202,33 +173,20 @@ impl ConfigStore for SqliteConfigStore {
         change.check()?;
         let store = self.clone();
         // In a task of its own: a caller who hangs up between the commit and the watchers' wake-up changes nothing.
-        tokio::spawn(async move { store.apply(&change).await })
-            .await
-            .map_err(StoreError::failed)?
+        tokio::spawn(async move { store.apply(&change).await }).await.map_err(StoreError::failed)?
     }
 
     async fn revision(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT head FROM config_revision")
-            .fetch_one(&self.database.read)
-            .await?)
+        Ok(sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&self.database.read).await?)
     }
 
     fn watch(&self, prefix: &str, after: i64) -> Box<dyn Watch> {
-        Box::new(watch::SqliteWatch::new(
-            self.database.read.clone(),
-            self.head.subscribe(),
-            prefix,
-            after,
-        ))
+        Box::new(watch::SqliteWatch::new(self.database.read.clone(), self.head.subscribe(), prefix, after))
     }
 }
 
 fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry> {
-    Ok(Entry {
-        key: row.try_get(0)?,
-        value: row.try_get(1)?,
-        revision: row.try_get(2)?,
-    })
+    Ok(Entry { key: row.try_get(0)?, value: row.try_get(1)?, revision: row.try_get(2)? })
 }
 
 #[cfg(test)]
@@ -255,10 +213,7 @@ mod tests {
         first.close().await;
         let second = SqliteConfigStore::open(&path).await.unwrap();
         assert_eq!(second.get("a").await.unwrap().unwrap().value, b"1");
-        assert_eq!(
-            second.commit(change).await.unwrap(),
-            Commit::Done { revision: 2 }
-        );
+        assert_eq!(second.commit(change).await.unwrap(), Commit::Done { revision: 2 });
         let events = second.watch("a", 1).next().await.unwrap();
         assert_eq!(events.iter().map(Event::revision).collect::<Vec<_>>(), [2]);
     }
@@ -266,9 +221,7 @@ mod tests {
     #[tokio::test]
     async fn a_watcher_that_was_away_too_long_is_told_to_list_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqliteConfigStore::open_remembering(&dir.path().join("config.db"), 5)
-            .await
-            .unwrap();
+        let store = SqliteConfigStore::open_remembering(&dir.path().join("config.db"), 5).await.unwrap();
         for n in 0..20 {
             let mut change = Change::new();
             if n % 2 == 0 {
@@ -278,18 +231,9 @@ mod tests {
             };
             store.commit(change).await.unwrap();
         }
-        assert!(matches!(
-            store.watch("a", 1).next().await,
-            Err(StoreError::Compacted)
-        ));
+        assert!(matches!(store.watch("a", 1).next().await, Err(StoreError::Compacted)));
         let head = store.revision().await.unwrap();
         let events = store.watch("a", head - 1).next().await.unwrap();
-        assert_eq!(
-            events,
-            [Event::Deleted {
-                key: "a".to_owned(),
-                revision: head
-            }]
-        );
+        assert_eq!(events, [Event::Deleted { key: "a".to_owned(), revision: head }]);
     }
 }

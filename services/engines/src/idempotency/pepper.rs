@@ -70,18 +70,12 @@ fn read(path: &Path) -> Result<Pepper> {
     let mut file = std::fs::File::open(path)?;
     #[cfg(unix)]
     if std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o077 != 0 {
-        return Err(StoreError::Corrupt(format!(
-            "{}: others may read it; it must have mode 0600",
-            path.display()
-        )));
+        return Err(StoreError::Corrupt(format!("{}: others may read it; it must have mode 0600", path.display())));
     }
     let mut bytes = Zeroizing::new([0; LENGTH]);
     let whole = file.read_exact(bytes.as_mut_slice()).is_ok() && file.read(&mut [0])? == 0;
     if !whole {
-        return Err(StoreError::Corrupt(format!(
-            "{}: it must have {LENGTH} bytes",
-            path.display()
-        )));
+        return Err(StoreError::Corrupt(format!("{}: it must have {LENGTH} bytes", path.display())));
     }
     Ok(Pepper(bytes))
 }
@@ -100,15 +94,8 @@ mod tests {
         let second = Pepper::load_or_create(&path).unwrap();
         assert_eq!(first.bytes(), second.bytes());
         assert_ne!(first.bytes(), [0; LENGTH]);
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no draft is left behind"
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left behind");
         assert_eq!(format!("{first:?}"), "Pepper(…)");
     }
 
@@ -119,16 +106,10 @@ mod tests {
         for bytes in [&[1_u8; 31][..], &[1; 33]] {
             std::fs::write(&path, bytes).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(matches!(
-                Pepper::load_or_create(&path),
-                Err(StoreError::Corrupt(_))
-            ));
+            assert!(matches!(Pepper::load_or_create(&path), Err(StoreError::Corrupt(_))));
         }
         std::fs::write(&path, [1; 32]).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            Pepper::load_or_create(&path),
-            Err(StoreError::Corrupt(_))
-        ));
+        assert!(matches!(Pepper::load_or_create(&path), Err(StoreError::Corrupt(_))));
     }
 }

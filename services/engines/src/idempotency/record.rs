@@ -33,14 +33,8 @@ impl Hashes {
         let scope = [request.tenant, request.principal, request.operation, key];
         // The idempotency key is part of the input of each, so each is of no use without it.
         let derive = |purpose: &str, last: &[u8]| {
-            let mut mac =
-                hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, pepper.bytes()));
-            for part in [purpose]
-                .iter()
-                .chain(&scope)
-                .map(|part| part.as_bytes())
-                .chain([last])
-            {
+            let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, pepper.bytes()));
+            for part in [purpose].iter().chain(&scope).map(|part| part.as_bytes()).chain([last]) {
                 // Lengths in front: no two different inputs read the same.
                 mac.update(&(part.len() as u64).to_be_bytes());
                 mac.update(part);
@@ -49,11 +43,7 @@ impl Hashes {
             out.copy_from_slice(mac.sign().as_ref());
             out
         };
-        Self {
-            key: derive("key", b""),
-            body: derive("body", request.body),
-            seal: Zeroizing::new(derive("seal", b"")),
-        }
+        Self { key: derive("key", b""), body: derive("body", request.body), seal: Zeroizing::new(derive("seal", b"")) }
     }
 
     pub(super) fn same_body(&self, stored: [u8; 32]) -> bool {
@@ -102,8 +92,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {
-        Self::parse(bytes)
-            .ok_or_else(|| StoreError::Corrupt("a kept answer has no known form".to_owned()))
+        Self::parse(bytes).ok_or_else(|| StoreError::Corrupt("a kept answer has no known form".to_owned()))
     }
 
     fn parse(bytes: &'a [u8]) -> Option<Self> {

@@ -19,28 +19,16 @@ pub(super) struct SqliteWatch {
 }
 
 impl SqliteWatch {
-    pub(super) fn new(
-        read: SqlitePool,
-        head: latest::Receiver<i64>,
-        prefix: &str,
-        after: i64,
-    ) -> Self {
-        Self {
-            read,
-            head,
-            prefix: prefix.to_owned(),
-            end: prefix_end(prefix),
-            told: after,
-        }
+    pub(super) fn new(read: SqlitePool, head: latest::Receiver<i64>, prefix: &str, after: i64) -> Self {
+        Self { read, head, prefix: prefix.to_owned(), end: prefix_end(prefix), told: after }
     }
 
     /// What changed after `told`, and up to which revision that is everything.
     async fn changed(&self) -> Result<(Vec<Event>, i64)> {
         // One read transaction: the entries, the deletions and the head belong together.
         let mut tx = self.read.begin().await?;
-        let (head, floor): (i64, i64) = sqlx::query_as("SELECT head, floor FROM config_revision")
-            .fetch_one(&mut *tx)
-            .await?;
+        let (head, floor): (i64, i64) =
+            sqlx::query_as("SELECT head, floor FROM config_revision").fetch_one(&mut *tx).await?;
         if self.told < floor {
             return Err(StoreError::Compacted);
         }
@@ -64,11 +52,7 @@ impl SqliteWatch {
                 let (key, revision) = (row.try_get(0)?, row.try_get(1)?);
                 let value: Option<Vec<u8>> = row.try_get(2)?;
                 Ok(match value {
-                    Some(value) => Event::Put(Entry {
-                        key,
-                        value,
-                        revision,
-                    }),
+                    Some(value) => Event::Put(Entry { key, value, revision }),
                     None => Event::Deleted { key, revision },
                 })
             })
@@ -82,10 +66,7 @@ impl Watch for SqliteWatch {
     async fn next(&mut self) -> Result<Vec<Event>> {
         loop {
             let told = self.told;
-            self.head
-                .wait_for(|head| *head > told)
-                .await
-                .map_err(|closed| StoreError::Unavailable(closed.into()))?;
+            self.head.wait_for(|head| *head > told).await.map_err(|closed| StoreError::Unavailable(closed.into()))?;
             let (events, head) = self.changed().await?;
             self.told = head;
             if !events.is_empty() {
