@@ -1,1 +1,79 @@
-//! `runwarden-auth`.
+//! The auth service: who is asking. OAuth clients and their secrets, caller tokens and the keys that sign them, roles
+//! and who holds them where.
+
+mod assemble;
+mod authority;
+mod binding;
+mod bindings;
+mod bootstrap;
+mod client;
+mod client_change;
+mod clients;
+mod config;
+mod files;
+mod grants;
+mod ids;
+mod keyfile;
+mod keyring;
+mod maintenance;
+mod once;
+mod permission_scope;
+mod platform;
+mod principal;
+mod project;
+mod prove;
+mod record;
+mod refusal;
+mod revocation;
+mod role;
+mod roles;
+mod rpc;
+mod sealing;
+mod secret;
+mod shared;
+mod signing_key;
+mod store;
+mod tokens;
+mod trust;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_proto::auth::v1::client_service_server::ClientServiceServer;
+use runwarden_proto::auth::v1::role_service_server::RoleServiceServer;
+use runwarden_proto::auth::v1::token_service_server::TokenServiceServer;
+
+use assemble::{Ground, assemble};
+use rpc::project::MeshScopes;
+
+pub use config::{Config, KeyBits};
+
+/// Builds the service on the embedded store in its data folder. When it returns, there are a signing key and an
+/// administrator, whose credentials are in the bootstrap file.
+///
+/// # Errors
+/// When a setting cannot work, the store does not open, or a key file is missing or is not the store's own.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    let path = kit.data_dir.join("auth.db");
+    let config_store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
+    let bell = kit.drain_outbox(Arc::new(ConfigOutbox::new(Arc::clone(&config_store))));
+    let ground = Ground {
+        config_store,
+        bell,
+        clock: Arc::clone(&kit.clock),
+        scopes: Arc::new(MeshScopes::new(kit.peers.channel(Service::Project)?)),
+        data_dir: &kit.data_dir,
+    };
+    let assembled = assemble(&config, ground).await?;
+    kit.tasks.spawn("auth: maintenance", assembled.maintenance.run(kit.shutdown().clone()));
+    Ok(Parts::new()
+        .with(TokenServiceServer::new(assembled.tokens))
+        .with(ClientServiceServer::new(assembled.clients))
+        .with(RoleServiceServer::new(assembled.roles)))
+}

@@ -1,0 +1,135 @@
+//! Puts the service together: the only place that knows all its parts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use runwarden_engines::config::{Change, ConfigStore};
+use runwarden_engines::idempotency::{self, Idempotency};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::Clock;
+
+use crate::Config;
+use crate::bindings::Bindings;
+use crate::bootstrap;
+use crate::clients::Clients;
+use crate::keyfile::KeyFile;
+use crate::keyring::Keyring;
+use crate::maintenance::Maintenance;
+use crate::project::Scopes;
+use crate::prove::Prover;
+use crate::refusal::Refusals;
+use crate::roles::RoleBook;
+use crate::rpc::OnceBook;
+use crate::rpc::client::ClientRpc;
+use crate::rpc::role::RoleRpc;
+use crate::rpc::token::TokenRpc;
+use crate::sealing::Sealer;
+use crate::secret::Pepper;
+use crate::shared::Shared;
+use crate::store::{self, Store, keys};
+use crate::tokens::Tokens;
+use crate::trust::Trust;
+
+/// What the service stands on.
+pub(crate) struct Ground<'a> {
+    /// Its store.
+    pub(crate) config_store: Arc<dyn ConfigStore>,
+    /// Rings when an audit entry waits.
+    pub(crate) bell: Bell,
+    /// What time it is.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Which tenants and projects exist.
+    pub(crate) scopes: Arc<dyn Scopes>,
+    /// Its folder.
+    pub(crate) data_dir: &'a Path,
+}
+
+/// The service, put together.
+pub(crate) struct Assembled {
+    pub(crate) tokens: TokenRpc,
+    pub(crate) clients: ClientRpc,
+    pub(crate) roles: RoleRpc,
+    pub(crate) maintenance: Maintenance,
+}
+
+/// Puts the service together. When this returns, there are a signing key and an administrator.
+pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Result<Assembled> {
+    config.check()?;
+    let outbox = ConfigOutbox::new(Arc::clone(&ground.config_store));
+    let store = Store::new(Arc::clone(&ground.config_store), outbox, ground.bell);
+    let in_folder = |name: &str| ground.data_dir.join(name);
+    let seal_path = config.seal_key_file.clone();
+    let seal_path = seal_path.unwrap_or_else(|| in_folder("seal.key"));
+    let pepper_path = config.pepper_file.clone();
+    let pepper_path = pepper_path.unwrap_or_else(|| in_folder("pepper.key"));
+    let bootstrap_path = config.bootstrap_file.clone();
+    let bootstrap_path = bootstrap_path.unwrap_or_else(|| in_folder("bootstrap.json"));
+
+    let seal = key_file(&store, &seal_path, "seal").await?;
+    let pepper = key_file(&store, &pepper_path, "pepper").await?;
+    let keyring = Keyring::open(store.clone(), Sealer::new(&seal)?, Arc::clone(&ground.clock), config.key_policy());
+    let keyring = Arc::new(keyring.await.map_err(explain).context("signing keys")?);
+    let trust =
+        Arc::new(Trust::new(store.clone(), Arc::clone(&keyring), Arc::clone(&ground.clock), config.issuer.clone()));
+    let shared = Arc::new(Shared {
+        store,
+        clock: ground.clock,
+        scopes: ground.scopes,
+        pepper: Pepper::new(&pepper),
+        trust: Arc::clone(&trust),
+    });
+    bootstrap::ensure_administrator(&shared, &bootstrap_path).await?;
+
+    let idempotency = Idempotency::new(ground.config_store, idempotency::Pepper::new(pepper.derive("idempotency")));
+    let once = OnceBook::new(idempotency.clone());
+    let prover = Arc::new(Prover { shared: Arc::clone(&shared), refusals: Refusals::default() });
+    Ok(Assembled {
+        tokens: TokenRpc {
+            tokens: Tokens {
+                shared: Arc::clone(&shared),
+                keyring: Arc::clone(&keyring),
+                prover: Arc::clone(&prover),
+                issuer: config.issuer.clone(),
+                lifetime: config.token_lifetime,
+            },
+            trust,
+            keyring: Arc::clone(&keyring),
+        },
+        clients: ClientRpc { clients: Clients { shared: Arc::clone(&shared) }, once: once.clone() },
+        roles: RoleRpc {
+            roles: RoleBook { shared: Arc::clone(&shared) },
+            bindings: Bindings { shared: Arc::clone(&shared) },
+            once,
+        },
+        maintenance: Maintenance { shared, keyring, prover, idempotency },
+    })
+}
+
+/// Opens a key file and makes sure it is the one the store was written with.
+async fn key_file(store: &Store, path: &Path, purpose: &str) -> anyhow::Result<KeyFile> {
+    let key = keys::key_file_mark(purpose);
+    let known = store.get::<String>(&key).await.map_err(explain)?;
+    let known = known.map(|stored| stored.value);
+    let file = KeyFile::open(path, purpose, known.as_deref())?;
+    if known.is_none() {
+        let mut change = Change::new();
+        change.absent(&key);
+        store::put(&mut change, &key, &file.mark(purpose)).map_err(explain)?;
+        if !store.commit_silently(change).await.map_err(explain)?.is_done() {
+            // Another replica was first: ours must be the same file.
+            let theirs = store.get::<String>(&key).await.map_err(explain)?;
+            return KeyFile::open(path, purpose, theirs.map(|mark| mark.value).as_deref());
+        }
+    }
+    Ok(file)
+}
+
+/// A failed start is read by an operator, so it says why.
+fn explain(error: runwarden_kit::Error) -> anyhow::Error {
+    match error.cause() {
+        Some(cause) => anyhow::anyhow!("{error} ({cause:#})"),
+        None => error.into(),
+    }
+}

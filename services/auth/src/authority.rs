@@ -1,0 +1,62 @@
+//! Nobody can give what they do not hold: neither as a role, nor as a client that holds it, nor as a secret for one.
+
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::{Error, Result};
+
+use crate::grants;
+use crate::principal::Principal;
+use crate::role::Roles;
+
+/// Demands that the caller holds every one of these permissions at the scope.
+pub(crate) fn require_all<'a>(
+    caller: &Caller,
+    permissions: impl IntoIterator<Item = &'a str>,
+    at: &Scope,
+) -> Result<()> {
+    let missing: Vec<&str> = permissions.into_iter().filter(|permission| !caller.holds(permission, at)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::denied(format!(
+        "Nobody can give what they do not hold. At {at} you do not hold: {}.",
+        missing.join(", ")
+    )))
+}
+
+/// Demands that the caller holds all that a role permits, at the scope where it is to hold.
+pub(crate) fn require_role(caller: &Caller, roles: &Roles, role: &str, at: &Scope, pointer: &str) -> Result<()> {
+    let permissions =
+        roles.permissions(role).ok_or_else(|| Error::invalid(pointer, format!("there is no role {role:?} here")))?;
+    require_all(caller, permissions, at)
+}
+
+/// Demands that the caller holds everything that a principal holds: whoever gets its secret can act as it.
+pub(crate) fn require_principal(caller: &Caller, roles: &Roles, principal: &Principal) -> Result<()> {
+    for grant in grants::resolve(principal, roles) {
+        let at = Scope::from(grant.scope.clone());
+        require_all(caller, grant.permissions.iter().map(String::as_str), &at)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_its_place() {
+        let caller = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
+        let web = Scope::project("acme", "web");
+        assert!(require_all(&caller, ["jobs.read"], &web).is_ok());
+        let error = require_all(&caller, ["jobs.read", "jobs.submit"], &web).unwrap_err();
+        assert!(error.detail().contains("jobs.submit") && !error.detail().contains("jobs.read"));
+        assert!(require_all(&caller, ["jobs.read"], &Scope::tenant("acme")).is_err());
+    }
+
+    #[test]
+    fn an_unknown_role_is_a_mistake_in_the_request() {
+        let caller = Caller::example(&["jobs.read"], Scope::platform());
+        let error = require_role(&caller, &Roles::default(), "nope", &Scope::platform(), "/roles/0").unwrap_err();
+        assert_eq!(error.fields()[0].pointer, "/roles/0");
+    }
+}

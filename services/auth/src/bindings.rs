@@ -1,0 +1,289 @@
+//! Giving, listing and taking roles.
+
+use std::sync::Arc;
+
+use runwarden_engines::config::Change;
+use runwarden_kit::caller::Caller;
+use runwarden_kit::{Error, ErrorReason, Result, id, slug};
+use serde_json::json;
+
+use crate::authority;
+use crate::binding::{self, Binding, BindingOwner, BindingView, MAX_BINDINGS};
+use crate::ids;
+use crate::once::Once;
+use crate::platform::{self, After};
+use crate::principal::Principal;
+use crate::project;
+use crate::revocation;
+use crate::role::Roles;
+use crate::shared::Shared;
+use crate::store::{self, Outcome, Stored, TRIES, keys};
+
+/// A binding to make.
+#[derive(Clone, Debug)]
+pub(crate) struct NewBinding {
+    /// Who gets the role.
+    pub(crate) principal: String,
+    /// The role.
+    pub(crate) role: String,
+    /// The project it is limited to.
+    pub(crate) project: Option<String>,
+}
+
+/// Which bindings to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BindingFilter {
+    /// Only those of this principal.
+    pub(crate) principal: Option<String>,
+    /// Only those at this project.
+    pub(crate) project: Option<String>,
+}
+
+/// The last binding of a page.
+#[derive(Clone, Debug)]
+pub(crate) struct BindingMark {
+    /// Its principal.
+    pub(crate) principal: String,
+    /// Its id.
+    pub(crate) binding_id: String,
+}
+
+impl BindingMark {
+    /// As a page token holds it.
+    pub(crate) fn text(&self) -> String {
+        format!("{}/{}", self.principal, self.binding_id)
+    }
+
+    /// From a page token.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (principal, binding_id) = text.split_once('/')?;
+        let valid = id::is_valid(ids::PRINCIPAL, principal) && id::is_valid(ids::BINDING, binding_id);
+        valid.then(|| Self { principal: principal.to_owned(), binding_id: binding_id.to_owned() })
+    }
+}
+
+/// Who holds what.
+pub(crate) struct Bindings {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Bindings {
+    /// Gives a role that the caller holds itself.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        new: &NewBinding,
+        once: &Once<'_, BindingView>,
+    ) -> Result<BindingView> {
+        let tenant = caller.tenant();
+        let here = binding::scope(tenant, new.project.as_deref());
+        if let Some(project) = &new.project {
+            slug::check("/project", project)?;
+        }
+        slug::check("/role", &new.role)?;
+        caller.require("bindings.write", &here)?;
+        project::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
+        for _ in 0..TRIES {
+            let mut principal = self.principal(tenant, &new.principal).await?;
+            let roles = Roles::load(&self.shared.store, tenant, &[&new.role]).await?;
+            authority::require_role(caller, &roles, &new.role, &here, "/role")?;
+            let held = &mut principal.value;
+            if held.has(&new.role, new.project.as_deref()) {
+                return Err(Error::new(ErrorReason::AlreadyExists, "The principal holds this role there already."));
+            }
+            if held.bindings.len() >= MAX_BINDINGS {
+                return Err(Error::conflict(format!(
+                    "The principal holds {MAX_BINDINGS} roles, which is the most a token carries."
+                )));
+            }
+            let given = Binding {
+                binding_id: id::new(ids::BINDING),
+                role: new.role.clone(),
+                project: new.project.clone(),
+                created_at: self.shared.now(),
+            };
+            held.bindings.push(given.clone());
+            let mut change = Change::new();
+            put_principal(&mut change, &principal)?;
+            let view = view(given, &principal.value);
+            let key = keys::binding_id(&view.binding.binding_id);
+            store::put(&mut change, key, &view.owner)?;
+            roles.hold(&mut change, tenant, &new.role, 1)?;
+            once.keep(&mut change, &view)?;
+            let entry =
+                self.shared.entry("binding.create", "binding", &view.binding.binding_id).details(&details(&view));
+            match self.shared.store.commit(change, entry).await? {
+                Outcome::Done => return Ok(view),
+                Outcome::Refused(key) => once.check_lost(&key)?,
+            }
+        }
+        Err(store::busy())
+    }
+
+    /// Lists the bindings the caller may see, by principal and then in the order they were given.
+    pub(crate) async fn list(
+        &self,
+        caller: &Caller,
+        filter: &BindingFilter,
+        after: Option<&BindingMark>,
+        limit: usize,
+    ) -> Result<(Vec<BindingView>, Option<BindingMark>)> {
+        let tenant = caller.tenant();
+        let mut found: Vec<BindingView> = Vec::new();
+        let mut take = |principal: &Principal| {
+            for binding in &principal.bindings {
+                let wanted = filter.project.as_ref().is_none_or(|project| binding.project.as_ref() == Some(project));
+                let told = after.is_some_and(|mark| {
+                    (&principal.principal, &binding.binding_id) <= (&mark.principal, &mark.binding_id)
+                });
+                let view = view(binding.clone(), principal);
+                if wanted && !told && caller.holds("bindings.read", &view.scope()) {
+                    found.push(view);
+                }
+            }
+            found.len() > limit
+        };
+        if let Some(only) = &filter.principal {
+            if id::is_valid(ids::PRINCIPAL, only)
+                && let Some(stored) = self.shared.store.principal(tenant, only).await?
+            {
+                take(&stored.value);
+            }
+        } else {
+            let prefix = keys::principals(tenant);
+            let mut from = None;
+            if let Some(mark) = after {
+                // The page may have ended in the middle of a principal.
+                if let Some(stored) = self.shared.store.principal(tenant, &mark.principal).await? {
+                    take(&stored.value);
+                }
+                from = Some(keys::principal(tenant, &mark.principal));
+            }
+            loop {
+                let batch = self.shared.store.list::<Principal>(&prefix, from.as_deref(), limit).await?;
+                let last = batch.len() < limit;
+                let full = batch.iter().any(|(_, stored)| take(&stored.value));
+                if full || last {
+                    break;
+                }
+                from = batch.last().map(|(key, _)| key.clone());
+            }
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|view| BindingMark {
+            principal: view.owner.principal.clone(),
+            binding_id: view.binding.binding_id.clone(),
+        });
+        Ok((found, next))
+    }
+
+    /// Takes a role away and ends the tokens that carry it.
+    pub(crate) async fn delete(&self, caller: &Caller, binding_id: &str) -> Result<()> {
+        let tenant = caller.tenant();
+        for _ in 0..TRIES {
+            let (mut principal, at) = self.find(caller, binding_id).await?;
+            let taken = view(principal.value.bindings.remove(at), &principal.value);
+            caller.require("bindings.write", &taken.scope())?;
+            let holder = principal.value.principal.clone();
+            let mut change = Change::new();
+            if tenant.is_none() {
+                let client_id = &principal.value.client_id;
+                let client = self.shared.store.client(None, client_id).await?;
+                let state = After {
+                    principal_id: &holder,
+                    state: client.as_ref().map(|client| (&client.value, &principal.value)),
+                };
+                platform::keep_an_administrator(&self.shared.store, &mut change, &state).await?;
+            }
+            let roles = Roles::load(&self.shared.store, tenant, &[&taken.binding.role]).await?;
+            roles.hold(&mut change, tenant, &taken.binding.role, -1)?;
+            put_principal(&mut change, &principal)?;
+            change.delete(keys::binding_id(binding_id));
+            revocation::end_principal(&mut change, &holder, self.shared.now())?;
+            let entry = self.shared.entry("binding.delete", "binding", binding_id).details(&details(&taken));
+            if self.shared.store.commit(change, entry).await?.is_done() {
+                self.shared.end_stragglers(&holder).await;
+                return Ok(());
+            }
+        }
+        Err(store::busy())
+    }
+
+    /// A binding that the caller may see: its principal, and its place there.
+    async fn find(&self, caller: &Caller, binding_id: &str) -> Result<(Stored<Principal>, usize)> {
+        let missing = || Error::not_found("binding");
+        if !id::is_valid(ids::BINDING, binding_id) {
+            return Err(missing());
+        }
+        let owner: BindingOwner = self
+            .shared
+            .store
+            .binding_owner(binding_id)
+            .await?
+            .filter(|owner| owner.tenant.as_deref() == caller.tenant())
+            .ok_or_else(missing)?;
+        let principal = self.shared.store.principal(caller.tenant(), &owner.principal).await?.ok_or_else(missing)?;
+        let at =
+            principal.value.bindings.iter().position(|binding| binding.binding_id == binding_id).ok_or_else(missing)?;
+        let scope = principal
+            .value
+            .bindings
+            .get(at)
+            .map(|binding| binding::scope(caller.tenant(), binding.project.as_deref()))
+            .ok_or_else(missing)?;
+        let sees = caller.holds("bindings.read", &scope) || caller.holds("bindings.write", &scope);
+        if sees { Ok((principal, at)) } else { Err(missing()) }
+    }
+
+    async fn principal(&self, tenant: Option<&str>, principal: &str) -> Result<Stored<Principal>> {
+        let missing = || Error::invalid("/principal", "there is no such principal here");
+        if !id::is_valid(ids::PRINCIPAL, principal) {
+            return Err(missing());
+        }
+        self.shared.store.principal(tenant, principal).await?.ok_or_else(missing)
+    }
+}
+
+fn view(binding: Binding, principal: &Principal) -> BindingView {
+    BindingView {
+        binding,
+        owner: BindingOwner { tenant: principal.tenant.clone(), principal: principal.principal.clone() },
+    }
+}
+
+fn details(view: &BindingView) -> serde_json::Value {
+    json!({
+        "principal": view.owner.principal,
+        "role": view.binding.role,
+        "project": view.binding.project,
+    })
+}
+
+fn put_principal(change: &mut Change, principal: &Stored<Principal>) -> Result<()> {
+    let tenant = principal.value.tenant.as_deref();
+    let key = keys::principal(tenant, &principal.value.principal);
+    change.at(&key, principal.revision);
+    store::put(change, key, &principal.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_survives_the_page_token() {
+        let mark = BindingMark { principal: id::new(ids::PRINCIPAL), binding_id: id::new(ids::BINDING) };
+        let back = BindingMark::parse(&mark.text()).unwrap();
+        assert_eq!((back.principal, back.binding_id), (mark.principal, mark.binding_id));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_but_a_mark_is_taken_for_one(text in "(sa_|bind_|/|[a-f0-9]){0,8}\\PC{0,20}") {
+            if let Some(mark) = BindingMark::parse(&text) {
+                proptest::prop_assert_eq!(mark.text(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Refusals of clients that could not prove themselves: counted always, recorded for known clients, so few a
+//! minute that nobody can fill the log with guesses.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use runwarden_kit::clock::Moment;
+
+/// Refusals of one client that are recorded one by one in a minute; the rest of that minute is recorded as a number.
+const ONE_BY_ONE: u32 = 10;
+
+/// Clients that are counted at a time. They all exist, so this many are under attack at once.
+const MAX_COUNTED: usize = 10_000;
+
+/// Why a client was refused. The client is never told which it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// There is no such client.
+    Unknown,
+    /// The secret is not one of its own.
+    WrongSecret,
+    /// It is switched off.
+    Disabled,
+    /// Its time is over.
+    Expired,
+}
+
+impl Why {
+    /// How records and metrics say it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_client",
+            Self::WrongSecret => "wrong_secret",
+            Self::Disabled => "client_disabled",
+            Self::Expired => "client_expired",
+        }
+    }
+}
+
+/// What to record of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tally {
+    /// This one.
+    Record,
+    /// Nothing now: it is in the number that follows.
+    Count,
+}
+
+/// A minute of a client that is over, with refusals that were only counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uncounted {
+    /// The client.
+    pub(crate) client_id: String,
+    /// Its tenant.
+    pub(crate) tenant: Option<String>,
+    /// How many refusals were not recorded one by one.
+    pub(crate) refusals: u32,
+}
+
+struct Window {
+    minute: i64,
+    seen: u32,
+    tenant: Option<String>,
+}
+
+/// Counts refusals by client and minute.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    windows: Mutex<HashMap<String, Window>>,
+}
+
+impl Refusals {
+    /// Notes a refusal of a known client and says what to record of it.
+    pub(crate) fn note(&self, client_id: &str, tenant: Option<&str>, now: Moment) -> Tally {
+        let minute = now.seconds().div_euclid(60);
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if windows.len() >= MAX_COUNTED && !windows.contains_key(client_id) {
+            return Tally::Record;
+        }
+        let window = windows.entry(client_id.to_owned()).or_insert(Window {
+            minute,
+            seen: 0,
+            tenant: tenant.map(str::to_owned),
+        });
+        if window.minute < minute && window.seen <= ONE_BY_ONE {
+            // Nothing of the past minute is owed.
+            window.minute = minute;
+            window.seen = 0;
+        }
+        window.seen = window.seen.saturating_add(1);
+        if window.seen <= ONE_BY_ONE { Tally::Record } else { Tally::Count }
+    }
+
+    /// Takes out the minutes that are over, with the refusals that are still to be recorded.
+    pub(crate) fn over(&self, now: Moment) -> Vec<Uncounted> {
+        let minute = now.seconds().div_euclid(60);
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut owed = Vec::new();
+        windows.retain(|client_id, window| {
+            if window.minute >= minute {
+                return true;
+            }
+            if window.seen > ONE_BY_ONE {
+                owed.push(Uncounted {
+                    client_id: client_id.clone(),
+                    tenant: window.tenant.clone(),
+                    refusals: window.seen - ONE_BY_ONE,
+                });
+            }
+            false
+        });
+        owed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_recorded_as_a_number() {
+        let refusals = Refusals::default();
+        let tallies: Vec<Tally> = (0..100).map(|_| refusals.note("client_1", Some("acme"), at(30))).collect();
+        let recorded = tallies.iter().filter(|tally| **tally == Tally::Record).count();
+        assert_eq!(recorded, 10);
+        assert_eq!(refusals.over(at(59)), []);
+        let owed = refusals.over(at(60));
+        assert_eq!(owed.len(), 1);
+        assert_eq!(owed[0].refusals, 90);
+        assert_eq!(refusals.over(at(120)), []);
+        assert_eq!(refusals.note("client_1", None, at(121)), Tally::Record);
+    }
+
+    #[test]
+    fn a_few_refusals_a_minute_are_all_recorded() {
+        let refusals = Refusals::default();
+        for second in 0..60 {
+            assert_eq!(refusals.note("client_1", None, at(second * 10)), Tally::Record);
+        }
+        assert_eq!(refusals.over(at(6000)), []);
+    }
+}

@@ -1,0 +1,151 @@
+//! Listing, making and removing roles.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use runwarden_engines::config::Change;
+use runwarden_kit::caller::{Caller, Scope, Visible};
+use runwarden_kit::{Error, ErrorReason, Result, permission, slug};
+use serde_json::json;
+
+use crate::authority;
+use crate::once::Once;
+use crate::project;
+use crate::role::{self, MAX_OWN_ROLES, OwnRole, Role};
+use crate::shared::Shared;
+use crate::store::{self, Outcome, TRIES, keys};
+
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 500;
+
+/// A role to make.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRole {
+    /// A slug that no built-in role has.
+    pub(crate) name: String,
+    /// What it is for.
+    pub(crate) description: String,
+    /// Its permissions.
+    pub(crate) permissions: Vec<String>,
+}
+
+/// The roles of tenants.
+pub(crate) struct RoleBook {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl RoleBook {
+    /// Lists the built-in roles and the tenant's own. Roles have no project, so whoever may see them anywhere in
+    /// the tenant sees them all.
+    pub(crate) async fn list(&self, caller: &Caller) -> Result<Vec<Role>> {
+        if caller.visible("roles.read") == Visible::Projects(BTreeSet::new()) {
+            caller.require("roles.read", &caller.acting_scope())?;
+        }
+        let mut roles: Vec<Role> = role::built_in().collect();
+        if let Some(tenant) = caller.tenant() {
+            let own = self.shared.store.list_all::<OwnRole>(&keys::roles(tenant)).await?;
+            roles.extend(own.into_iter().map(|(_, stored)| Role::from(stored.value)));
+        }
+        Ok(roles)
+    }
+
+    /// Makes a role out of permissions that the caller holds in the whole tenant.
+    pub(crate) async fn create(&self, caller: &Caller, new: &NewRole, once: &Once<'_, Role>) -> Result<Role> {
+        let tenant = caller.require_tenant()?;
+        let here = Scope::tenant(tenant);
+        caller.require("roles.write", &here)?;
+        let permissions = check_new(new)?;
+        authority::require_all(caller, permissions.iter().map(String::as_str), &here)?;
+        project::require_place(&*self.shared.scopes, Some(tenant), None).await?;
+        let own = keys::roles(tenant);
+        let known = self.shared.store.list::<OwnRole>(&own, None, MAX_OWN_ROLES).await?;
+        if known.len() >= MAX_OWN_ROLES {
+            return Err(Error::conflict(format!("A tenant has at most {MAX_OWN_ROLES} roles of its own.")));
+        }
+        let role = OwnRole {
+            name: new.name.clone(),
+            description: new.description.clone(),
+            permissions: permissions.into_iter().collect(),
+            created_at: self.shared.now(),
+            holders: 0,
+        };
+        let key = keys::role(tenant, &role.name);
+        let mut change = Change::new();
+        change.absent(&key);
+        store::put(&mut change, &key, &role)?;
+        let entry =
+            self.shared.entry("role.create", "role", &role.name).details(&json!({ "permissions": role.permissions }));
+        let shown = Role::from(role);
+        once.keep(&mut change, &shown)?;
+        match self.shared.store.commit(change, entry).await? {
+            Outcome::Done => Ok(shown),
+            Outcome::Refused(refused) if refused == key => Err(name_taken(&shown.name)),
+            Outcome::Refused(refused) => {
+                once.check_lost(&refused)?;
+                Err(store::busy())
+            }
+        }
+    }
+
+    /// Removes a role that nobody holds.
+    pub(crate) async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        let tenant = caller.require_tenant()?;
+        let missing = || Error::not_found("role");
+        if !slug::is_slug(name) {
+            return Err(missing());
+        }
+        caller.require("roles.write", &Scope::tenant(tenant))?;
+        if permission::built_in_role(name).is_some() {
+            return Err(Error::conflict("This role comes with Runwarden and stays."));
+        }
+        for _ in 0..TRIES {
+            let role = self.shared.store.own_role(tenant, name).await?.ok_or_else(missing)?;
+            if role.value.holders > 0 {
+                return Err(Error::conflict(format!(
+                    "{} bindings name this role. Delete them first.",
+                    role.value.holders
+                )));
+            }
+            let key = keys::role(tenant, name);
+            let mut change = Change::new();
+            change.at(&key, role.revision).delete(key);
+            let entry = self
+                .shared
+                .entry("role.delete", "role", name)
+                .details(&json!({ "permissions": role.value.permissions }));
+            if self.shared.store.commit(change, entry).await?.is_done() {
+                return Ok(());
+            }
+        }
+        Err(store::busy())
+    }
+}
+
+fn check_new(new: &NewRole) -> Result<BTreeSet<String>> {
+    slug::check("/name", &new.name)?;
+    if permission::built_in_role(&new.name).is_some() {
+        return Err(name_taken(&new.name));
+    }
+    if new.description.chars().count() > MAX_DESCRIPTION {
+        return Err(Error::invalid("/description", format!("must be at most {MAX_DESCRIPTION} characters")));
+    }
+    if new.permissions.is_empty() {
+        return Err(Error::invalid("/permissions", "must name at least one"));
+    }
+    let mut permissions = BTreeSet::new();
+    for (index, name) in new.permissions.iter().enumerate() {
+        let pointer = format!("/permissions/{index}");
+        if !permission::exists(name) {
+            return Err(Error::invalid(pointer, "is no permission"));
+        }
+        if !permissions.insert(name.clone()) {
+            return Err(Error::invalid(pointer, "is named already"));
+        }
+    }
+    Ok(permissions)
+}
+
+fn name_taken(name: &str) -> Error {
+    let detail = format!("There is a role named {name} already.");
+    Error::new(ErrorReason::AlreadyExists, detail).with_field("/name", "is taken")
+}

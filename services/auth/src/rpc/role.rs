@@ -1,0 +1,135 @@
+//! `RoleService`.
+
+use prost::Message as _;
+use runwarden_kit::rpc::caller;
+use runwarden_kit::{page, slug};
+use runwarden_proto::auth::v1 as wire;
+use runwarden_proto::auth::v1::role_service_server::RoleService;
+use tonic::{Request, Response, Status};
+
+use super::client::bad_page;
+use super::once::Judged;
+use super::{OnceBook, optional};
+use crate::binding::BindingView;
+use crate::bindings::{BindingFilter, BindingMark, Bindings, NewBinding};
+use crate::once::Once;
+use crate::role::Role;
+use crate::roles::{NewRole, RoleBook};
+
+/// Serves roles and bindings.
+pub(crate) struct RoleRpc {
+    pub(crate) roles: RoleBook,
+    pub(crate) bindings: Bindings,
+    pub(crate) once: OnceBook,
+}
+
+#[tonic::async_trait]
+impl RoleService for RoleRpc {
+    async fn list_roles(
+        &self,
+        request: Request<wire::ListRolesRequest>,
+    ) -> Result<Response<wire::ListRolesResponse>, Status> {
+        let caller = caller(&request)?;
+        let roles = self.roles.list(&caller).await?;
+        Ok(Response::new(wire::ListRolesResponse { roles: roles.iter().map(role).collect() }))
+    }
+
+    async fn create_role(
+        &self,
+        request: Request<wire::CreateRoleRequest>,
+    ) -> Result<Response<wire::CreateRoleResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let now = self.roles.shared.clock.now();
+        let ticket = match self.once.judge(&caller, "role.create", &request, now).await? {
+            Judged::Repeat(answer) => return Ok(Response::new(answer)),
+            Judged::First(ticket) => ticket,
+        };
+        let new = NewRole { name: request.name, description: request.description, permissions: request.permissions };
+        let answer = |made: &Role| wire::CreateRoleResponse { role: Some(role(made)) };
+        let encode = |made: &Role| answer(made).encode_to_vec();
+        let made = self.roles.create(&caller, &new, &Once::new(ticket, &encode)).await?;
+        Ok(Response::new(answer(&made)))
+    }
+
+    async fn delete_role(
+        &self,
+        request: Request<wire::DeleteRoleRequest>,
+    ) -> Result<Response<wire::DeleteRoleResponse>, Status> {
+        let caller = caller(&request)?;
+        let name = request.into_inner().name;
+        self.roles.delete(&caller, &name).await?;
+        Ok(Response::new(wire::DeleteRoleResponse {}))
+    }
+
+    async fn create_binding(
+        &self,
+        request: Request<wire::CreateBindingRequest>,
+    ) -> Result<Response<wire::CreateBindingResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let now = self.bindings.shared.clock.now();
+        let judged = self.once.judge(&caller, "binding.create", &request, now).await?;
+        let ticket = match judged {
+            Judged::Repeat(answer) => return Ok(Response::new(answer)),
+            Judged::First(ticket) => ticket,
+        };
+        let new = NewBinding { principal: request.principal, role: request.role, project: optional(request.project) };
+        let answer = |made: &BindingView| wire::CreateBindingResponse { binding: Some(binding(made)) };
+        let encode = |made: &BindingView| answer(made).encode_to_vec();
+        let made = self.bindings.create(&caller, &new, &Once::new(ticket, &encode)).await?;
+        Ok(Response::new(answer(&made)))
+    }
+
+    async fn list_bindings(
+        &self,
+        request: Request<wire::ListBindingsRequest>,
+    ) -> Result<Response<wire::ListBindingsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let after =
+            page::after(&request.page_token)?.map(|text| BindingMark::parse(&text).ok_or_else(bad_page)).transpose()?;
+        let filter = BindingFilter { principal: optional(request.principal), project: optional(request.project) };
+        if let Some(project) = &filter.project {
+            slug::check("/project", project)?;
+        }
+        let (views, next) = self.bindings.list(&caller, &filter, after.as_ref(), size).await?;
+        Ok(Response::new(wire::ListBindingsResponse {
+            bindings: views.iter().map(binding).collect(),
+            next_page_token: next.map(|mark| page::token(&mark.text())).unwrap_or_default(),
+        }))
+    }
+
+    async fn delete_binding(
+        &self,
+        request: Request<wire::DeleteBindingRequest>,
+    ) -> Result<Response<wire::DeleteBindingResponse>, Status> {
+        let caller = caller(&request)?;
+        let binding_id = request.into_inner().binding_id;
+        self.bindings.delete(&caller, &binding_id).await?;
+        Ok(Response::new(wire::DeleteBindingResponse {}))
+    }
+}
+
+fn role(role: &Role) -> wire::Role {
+    wire::Role {
+        name: role.name.clone(),
+        description: role.description.clone(),
+        permissions: role.permissions.clone(),
+        built_in: role.built_in,
+    }
+}
+
+fn binding(view: &BindingView) -> wire::Binding {
+    wire::Binding {
+        binding_id: view.binding.binding_id.clone(),
+        principal: view.owner.principal.clone(),
+        role: view.binding.role.clone(),
+        scope: Some(wire::Scope {
+            tenant: view.owner.tenant.clone().unwrap_or_default(),
+            project: view.binding.project.clone().unwrap_or_default(),
+        }),
+        created_at: Some(view.binding.created_at.to_proto()),
+    }
+}

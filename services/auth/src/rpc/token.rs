@@ -1,0 +1,130 @@
+//! `TokenService`.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use runwarden_kit::caller::Scope;
+use runwarden_kit::context;
+use runwarden_kit::rpc::caller;
+use runwarden_proto::auth::v1 as wire;
+use runwarden_proto::auth::v1::token_service_server::TokenService;
+use tonic::{Request, Response, Status};
+
+use crate::keyring::Keyring;
+use crate::prove::Proof;
+use crate::revocation::{Ended, Revocation};
+use crate::tokens::Tokens;
+use crate::trust::Trust;
+
+/// Serves tokens.
+pub(crate) struct TokenRpc {
+    pub(crate) tokens: Tokens,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) keyring: Arc<Keyring>,
+}
+
+#[tonic::async_trait]
+impl TokenService for TokenRpc {
+    async fn issue_token(
+        &self,
+        request: Request<wire::IssueTokenRequest>,
+    ) -> Result<Response<wire::IssueTokenResponse>, Status> {
+        let request = request.into_inner();
+        let proof = Proof { client_id: &request.client_id, secret: &request.client_secret, purpose: "token.issue" };
+        let issue = self.tokens.issue(proof, &request.scope);
+        let issued = from_address(&request.source_address, issue).await?;
+        Ok(Response::new(wire::IssueTokenResponse {
+            access_token: issued.access_token,
+            expires_in: issued.expires_in,
+            scope: issued.scope,
+        }))
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<wire::IntrospectTokenRequest>,
+    ) -> Result<Response<wire::IntrospectTokenResponse>, Status> {
+        let request = request.into_inner();
+        let proof =
+            Proof { client_id: &request.client_id, secret: &request.client_secret, purpose: "token.introspect" };
+        let claims = self.tokens.introspect(proof, &request.token).await?;
+        let answer = claims.map_or_else(Default::default, |claims| wire::IntrospectTokenResponse {
+            active: true,
+            scope: claims.scope,
+            client_id: claims.client_id,
+            sub: claims.sub,
+            tenant: claims.tenant.unwrap_or_default(),
+            exp: claims.exp,
+            iat: claims.iat,
+            jti: claims.jti,
+            iss: claims.iss,
+            aud: claims.aud,
+        });
+        Ok(Response::new(answer))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<wire::RevokeTokenRequest>,
+    ) -> Result<Response<wire::RevokeTokenResponse>, Status> {
+        let request = request.into_inner();
+        let proof = Proof { client_id: &request.client_id, secret: &request.client_secret, purpose: "token.revoke" };
+        self.tokens.revoke(proof, &request.token).await?;
+        Ok(Response::new(wire::RevokeTokenResponse {}))
+    }
+
+    async fn get_trust_state(
+        &self,
+        request: Request<wire::GetTrustStateRequest>,
+    ) -> Result<Response<wire::GetTrustStateResponse>, Status> {
+        let state = self.trust.state().await?;
+        if request.into_inner().known_version == state.version {
+            return Ok(Response::new(wire::GetTrustStateResponse {
+                version: state.version.clone(),
+                unchanged: true,
+                ..Default::default()
+            }));
+        }
+        Ok(Response::new(wire::GetTrustStateResponse {
+            version: state.version.clone(),
+            unchanged: false,
+            jwks_json: state.jwks_json.clone(),
+            issuer: state.issuer.clone(),
+            revocations: state.revocations.iter().map(revocation).collect(),
+        }))
+    }
+
+    async fn rotate_signing_key(
+        &self,
+        request: Request<wire::RotateSigningKeyRequest>,
+    ) -> Result<Response<wire::RotateSigningKeyResponse>, Status> {
+        let caller = caller(&request)?;
+        caller.require("keys.rotate", &Scope::platform())?;
+        let key_id = self.keyring.rotate().await?;
+        self.trust.changed();
+        Ok(Response::new(wire::RotateSigningKeyResponse { key_id }))
+    }
+}
+
+/// Runs a future with the address that the edge names in the request, unless it came along already.
+async fn from_address<F: Future>(address: &str, future: F) -> F::Output {
+    let mut context = context::current();
+    if context.source_address.is_empty() && address.parse::<IpAddr>().is_ok() {
+        address.clone_into(&mut context.source_address);
+    }
+    context::scope(context, future).await
+}
+
+fn revocation(revocation: &Revocation) -> wire::Revocation {
+    let forget_at = Some(revocation.forget_at.to_proto());
+    match &revocation.ended {
+        Ended::Token { token_id } => wire::Revocation { token_id: token_id.clone(), forget_at, ..Default::default() },
+        Ended::Principal { principal, issued_until } => wire::Revocation {
+            principal: principal.clone(),
+            issued_until: Some(issued_until.to_proto()),
+            forget_at,
+            ..Default::default()
+        },
+    }
+}

@@ -1,0 +1,90 @@
+//! Every key of the auth service's config store, in one place.
+//!
+//! Nothing that comes from outside reaches these functions before it was checked to be a slug or an id.
+
+/// The segment that stands where a tenant's name would; no slug begins with an underscore.
+const PLATFORM: &str = "_platform";
+
+/// What serialises changes that could leave the platform without an administrator; its existence says that
+/// the first administrator was made.
+pub(crate) const PLATFORM_HEAD: &str = "platform-head";
+/// What serialises the making of signing keys.
+pub(crate) const SIGNING_HEAD: &str = "signing-key-head";
+/// All signing keys.
+pub(crate) const SIGNING_KEYS: &str = "signing-keys/";
+/// All revocations.
+pub(crate) const REVOCATIONS: &str = "revocations/";
+
+fn owner(tenant: Option<&str>) -> &str {
+    tenant.unwrap_or(PLATFORM)
+}
+
+/// All clients of a tenant or of the platform.
+pub(crate) fn clients(tenant: Option<&str>) -> String {
+    format!("clients/{}/", owner(tenant))
+}
+
+/// A client.
+pub(crate) fn client(tenant: Option<&str>, client_id: &str) -> String {
+    format!("clients/{}/{client_id}", owner(tenant))
+}
+
+/// Whose a client is, for those who only know its id.
+pub(crate) fn client_id(client_id: &str) -> String {
+    format!("client-ids/{client_id}")
+}
+
+/// A client's name, so that no other gets it.
+pub(crate) fn client_name(tenant: Option<&str>, name: &str) -> String {
+    format!("client-names/{}/{name}", owner(tenant))
+}
+
+/// All principals of a tenant or of the platform.
+pub(crate) fn principals(tenant: Option<&str>) -> String {
+    format!("principals/{}/", owner(tenant))
+}
+
+/// A principal with its bindings.
+pub(crate) fn principal(tenant: Option<&str>, principal: &str) -> String {
+    format!("principals/{}/{principal}", owner(tenant))
+}
+
+/// Whose a binding is.
+pub(crate) fn binding_id(binding_id: &str) -> String {
+    format!("binding-ids/{binding_id}")
+}
+
+/// All of a tenant's own roles.
+pub(crate) fn roles(tenant: &str) -> String {
+    format!("roles/{tenant}/")
+}
+
+/// One of a tenant's own roles.
+pub(crate) fn role(tenant: &str, name: &str) -> String {
+    format!("roles/{tenant}/{name}")
+}
+
+/// When a client's secrets were last used.
+pub(crate) fn secret_uses(client_id: &str) -> String {
+    format!("secret-uses/{client_id}")
+}
+
+/// The end of all tokens of a principal that were issued up to a moment.
+pub(crate) fn principal_revocation(principal: &str) -> String {
+    format!("revocations/principal/{principal}")
+}
+
+/// The end of one token.
+pub(crate) fn token_revocation(token_id: &str) -> String {
+    format!("revocations/token/{token_id}")
+}
+
+/// A signing key.
+pub(crate) fn signing_key(key_id: &str) -> String {
+    format!("{SIGNING_KEYS}{key_id}")
+}
+
+/// How to recognise a key file.
+pub(crate) fn key_file_mark(purpose: &str) -> String {
+    format!("key-files/{purpose}")
+}

@@ -1,0 +1,217 @@
+//! Issuing, introspecting and revoking caller tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runwarden_engines::config::Change;
+use runwarden_kit::audit::EntryBuilder;
+use runwarden_kit::caller::Scope;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::token::{AUDIENCE, Claims};
+use runwarden_kit::{Error, ErrorReason, Result, id};
+use serde_json::json;
+
+use crate::grants;
+use crate::ids;
+use crate::keyring::Keyring;
+use crate::permission_scope::{self, InvalidScope, RequestedScope};
+use crate::principal::Principal;
+use crate::prove::{Proof, Proven, Prover};
+use crate::record;
+use crate::revocation::{self, Ended, Revocation};
+use crate::shared::Shared;
+use crate::store::{self, Stored, TRIES, keys};
+
+/// Longer tokens do not pass as a header through everything between a client and us.
+const LONGEST: usize = 12 * 1024;
+
+/// A token that was issued.
+pub(crate) struct Issued {
+    /// The signed JWT.
+    pub(crate) access_token: String,
+    /// Its lifetime in seconds.
+    pub(crate) expires_in: i64,
+    /// The granted scope.
+    pub(crate) scope: String,
+}
+
+/// Issues and judges tokens.
+pub(crate) struct Tokens {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) prover: Arc<Prover>,
+    /// The issuer that tokens name.
+    pub(crate) issuer: String,
+    /// How long tokens live.
+    pub(crate) lifetime: Duration,
+}
+
+impl Tokens {
+    /// Turns a proof into a token. The record of it and the token's right to exist are one commit: a client that is
+    /// disabled, or loses a role, at the same moment gets no token with what it has lost.
+    pub(crate) async fn issue(&self, proof: Proof<'_>, scope: &str) -> Result<Issued> {
+        for _ in 0..TRIES {
+            // Before anything is read: a revocation that is committed later than those reads carries a later moment.
+            let now = self.shared.now();
+            let proven = self.prover.prove(proof).await?;
+            let requested = RequestedScope::parse(scope).map_err(|error| invalid_scope(&error))?;
+            let principal = self.principal_of(&proven).await?;
+            let claims = self.claims(&proven, &principal.value, &requested, now).await?;
+            let key = self.keyring.active()?;
+            let issued = Issued {
+                expires_in: claims.exp - claims.iat,
+                scope: claims.scope.clone(),
+                access_token: String::new(),
+            };
+            let (change, entry) = self.note(&proven, &principal, &claims).await?;
+            let access_token = tokio::task::spawn_blocking(move || key.sign(&claims))
+                .await
+                .map_err(Error::internal)?
+                .map_err(Error::internal)?;
+            if access_token.len() > LONGEST {
+                return Err(Error::invalid(
+                    "/scope",
+                    "A token with everything this client holds would be too long. Ask for fewer permissions with the scope parameter.",
+                )
+                .with_metadata("oauth_error", "invalid_scope"));
+            }
+            if self.shared.store.commit(change, entry).await?.is_done() {
+                metrics::counter!("runwarden_auth_tokens_issued_total").increment(1);
+                return Ok(Issued { access_token, ..issued });
+            }
+        }
+        Err(store::busy())
+    }
+
+    async fn principal_of(&self, proven: &Proven) -> Result<Stored<Principal>> {
+        let client = &proven.client.value;
+        self.shared
+            .store
+            .principal(client.tenant.as_deref(), &client.principal)
+            .await?
+            // Both go in one commit: the client was deleted a moment ago.
+            .ok_or_else(|| {
+                Error::new(ErrorReason::InvalidClient, "The client id and secret do not match an enabled client.")
+                    .with_metadata("oauth_error", "invalid_client")
+            })
+    }
+
+    async fn claims(
+        &self,
+        proven: &Proven,
+        principal: &Principal,
+        requested: &RequestedScope,
+        now: Moment,
+    ) -> Result<Claims> {
+        let client = &proven.client.value;
+        let roles = self.shared.roles_of(principal).await?;
+        let grants =
+            grants::narrow(grants::resolve(principal, &roles), requested).map_err(|error| invalid_scope(&error))?;
+        let issued_at = self.issued_at(&principal.principal, now).await?;
+        let end = issued_at.plus(self.lifetime);
+        let end = client.expires_at.map_or(end, |expiry| end.min(expiry));
+        Ok(Claims {
+            iss: self.issuer.clone(),
+            sub: principal.principal.clone(),
+            aud: AUDIENCE.to_owned(),
+            exp: end.seconds(),
+            iat: issued_at.seconds(),
+            iat_us: Some(issued_at.micros()),
+            jti: id::new(ids::TOKEN),
+            client_id: client.client_id.clone(),
+            name: client.name.clone(),
+            tenant: client.tenant.clone(),
+            scope: permission_scope::join(grants::permissions(&grants)),
+            amr: "client_credentials".to_owned(),
+            grants,
+        })
+    }
+
+    /// When a token counts as issued: now, but never at or before a revocation that was made already, which the
+    /// clock of another replica may have dated ahead.
+    async fn issued_at(&self, principal: &str, now: Moment) -> Result<Moment> {
+        let key = keys::principal_revocation(principal);
+        let ended = self.shared.store.get::<Revocation>(&key).await?;
+        Ok(match ended.map(|stored| stored.value.ended) {
+            Some(Ended::Principal { issued_until, .. }) => now.max(issued_until.plus(Duration::from_micros(1))),
+            Some(Ended::Token { .. }) | None => now,
+        })
+    }
+
+    async fn note(
+        &self,
+        proven: &Proven,
+        principal: &Stored<Principal>,
+        claims: &Claims,
+    ) -> Result<(Change, EntryBuilder)> {
+        let client = &proven.client;
+        let tenant = client.value.tenant.as_deref();
+        let client_id = &client.value.client_id;
+        let mut change = Change::new();
+        change
+            .at(keys::client(tenant, client_id), client.revision)
+            .at(keys::principal(tenant, &principal.value.principal), principal.revision);
+        let mut uses = self.shared.store.secret_uses(client_id).await?;
+        if uses.note(&client.value, &proven.secret_id, self.shared.now()) {
+            store::put(&mut change, keys::secret_uses(client_id), &uses)?;
+        }
+        let entry = self
+            .shared
+            .entry("token.issue", "token", &claims.jti)
+            .tenant(tenant.unwrap_or_default())
+            .actor(record::proven(&client.value))
+            .details(&json!({
+                "scope": claims.scope,
+                "expires_at": Moment::from_micros(claims.exp.saturating_mul(1_000_000)).rfc3339(),
+                "secret_id": proven.secret_id,
+            }));
+        Ok((change, entry))
+    }
+
+    /// What a token is worth now, if the asking client may know: `None` for every token that is worth nothing.
+    pub(crate) async fn introspect(&self, proof: Proof<'_>, token: &str) -> Result<Option<Claims>> {
+        let proven = self.prover.prove(proof).await?;
+        let state = self.shared.trust.state().await?;
+        let Ok(claims) = state.verifier.verify(token) else {
+            return Ok(None);
+        };
+        if claims.tenant == proven.client.value.tenant {
+            return Ok(Some(claims));
+        }
+        // Another tenant's token is worth nothing to anybody but those who may look at all.
+        let principal = self.principal_of(&proven).await?.value;
+        let roles = self.shared.roles_of(&principal).await?;
+        let held = grants::resolve(&principal, &roles);
+        let may = grants::hold(&held, "tokens.introspect", &Scope::platform());
+        Ok(may.then_some(claims))
+    }
+
+    /// Ends a token of the asking client. One that is worth nothing already, or was never ours, is no error.
+    pub(crate) async fn revoke(&self, proof: Proof<'_>, token: &str) -> Result<()> {
+        let proven = self.prover.prove(proof).await?;
+        let client = &proven.client.value;
+        let state = self.shared.trust.state().await?;
+        let Ok(claims) = state.verifier.verify(token) else {
+            return Ok(());
+        };
+        if claims.client_id != client.client_id {
+            return Err(Error::denied("The token was issued to another client."));
+        }
+        let expires_at = Moment::from_micros(claims.exp.saturating_mul(1_000_000));
+        let mut change = Change::new();
+        revocation::end_token(&mut change, &claims.jti, expires_at)?;
+        let entry = self
+            .shared
+            .entry("token.revoke", "token", &claims.jti)
+            .tenant(client.tenant.as_deref().unwrap_or_default())
+            .actor(record::proven(client));
+        // Without guards nothing can refuse it.
+        self.shared.store.commit(change, entry).await?;
+        self.shared.trust.changed();
+        Ok(())
+    }
+}
+
+fn invalid_scope(error: &InvalidScope) -> Error {
+    Error::invalid("/scope", error.to_string()).with_metadata("oauth_error", "invalid_scope")
+}
