@@ -1,0 +1,111 @@
+use std::str::FromStr;
+
+use futures::StreamExt as _;
+
+use super::http::{Query, has_next, results};
+use super::template::{TemplateKind, TemplateSummary};
+use super::{AwxError, Client, read};
+
+/// How many surveys are read at the same time.
+const AT_ONCE: usize = 4;
+
+/// Where a page of templates ends, as text `job:12` or `workflow:0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemplateCursor {
+    kind: TemplateKind,
+    after: i64,
+}
+
+impl TemplateCursor {
+    const START: Self = Self { kind: TemplateKind::Job, after: 0 };
+}
+
+impl std::fmt::Display for TemplateCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.kind.as_str(), self.after)
+    }
+}
+
+impl FromStr for TemplateCursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (kind, after) = text.split_once(':').ok_or(())?;
+        let kind = TemplateKind::parse(kind).ok_or(())?;
+        let after = after.parse().map_err(|_| ())?;
+        if after < 0 {
+            return Err(());
+        }
+        Ok(Self { kind, after })
+    }
+}
+
+/// A page of what a controller offers: job templates first, then workflows, by id.
+#[derive(Clone, Debug)]
+pub struct TemplatePage {
+    /// The templates.
+    pub items: Vec<TemplateSummary>,
+    /// Where the next page begins; `None` on the last.
+    pub next: Option<TemplateCursor>,
+}
+
+impl Client {
+    /// Lists templates with their surveys. Pages begin after an id, so nothing is skipped or told twice while
+    /// templates come and go.
+    pub async fn templates(&self, after: Option<TemplateCursor>, page_size: usize) -> Result<TemplatePage, AwxError> {
+        let wanted = page_size.clamp(1, 200);
+        let mut cursor = after.unwrap_or(TemplateCursor::START);
+        let mut rows = Vec::new();
+        let next = loop {
+            let query: Query = vec![
+                ("order_by", "id".into()),
+                ("id__gt", cursor.after.to_string()),
+                ("page_size", (wanted - rows.len()).to_string()),
+            ];
+            let list = self.http.get(&cursor.kind.list(), &query).await?;
+            let before = rows.len();
+            for row in results(&list)?.iter().take(wanted - before) {
+                let id = read::id(row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
+                if id <= cursor.after {
+                    return Err(AwxError::bad("a list that is not in order"));
+                }
+                cursor.after = id;
+                rows.push((cursor.kind, id, row.clone()));
+            }
+            let more = has_next(&list) && rows.len() > before;
+            let following = match (more, cursor.kind) {
+                (true, _) => Some(cursor),
+                (false, TemplateKind::Job) => Some(TemplateCursor { kind: TemplateKind::Workflow, after: 0 }),
+                (false, TemplateKind::Workflow) => None,
+            };
+            match following {
+                Some(next) if rows.len() < wanted => cursor = next,
+                next => break next,
+            }
+        };
+        let items: Vec<Result<TemplateSummary, AwxError>> = futures::stream::iter(rows)
+            .map(|(kind, id, row)| async move {
+                let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
+                TemplateSummary::read(kind, row, survey)
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        Ok(TemplatePage { items: items.into_iter().collect::<Result<_, _>>()?, next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_the_way_through_text() {
+        for text in ["job:12", "workflow:0"] {
+            assert_eq!(text.parse::<TemplateCursor>().unwrap().to_string(), text);
+        }
+        for bad in ["", "job", "job:-1", "job:x", "jobs:1", "workflow:99999999999999999999"] {
+            assert!(bad.parse::<TemplateCursor>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use super::address::Path;
+use super::http::{Http, Query, results};
+use super::read;
+use super::{AwxError, Credential, Limits, Target, TargetProblem};
+
+/// A client for one controller with one credential. Cheap to keep, cheap enough to make per use.
+pub struct Client {
+    pub(super) http: Http,
+}
+
+/// Who we are at a controller, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// What it calls itself: `AWX` or `Red Hat Ansible Automation Platform`; empty when it does not say.
+    pub product: String,
+    /// Its version; empty when it does not say.
+    pub version: String,
+    /// Our user's id there: what we launched is found by this.
+    pub id: i64,
+    /// Our user's name there.
+    pub username: String,
+}
+
+impl Client {
+    /// Prepares a client; connects only when used.
+    pub fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
+        Ok(Self { http: Http::new(target, credential, limits)? })
+    }
+
+    /// Proves address and credential, and says who we are.
+    pub async fn who_am_i(&self) -> Result<Account, AwxError> {
+        let (me, headers) = self.http.get_with_headers(&Path::to("me"), &Query::new()).await?;
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(|text| read::shown(text, 100))
+                .unwrap_or_default()
+        };
+        let me = results(&me)?.first().ok_or_else(|| AwxError::bad("it does not say who we are"))?;
+        let mut account = Account {
+            product: header("x-api-product-name"),
+            version: header("x-api-product-version"),
+            id: read::id(me, "id").ok_or_else(|| AwxError::bad("our account has no id"))?,
+            username: read::shown(&read::text(me, "username"), 200),
+        };
+        if account.version.is_empty() {
+            let ping = self.http.get(&Path::to("ping"), &Query::new()).await?;
+            account.version = read::shown(&read::text(&ping, "version"), 100);
+        }
+        Ok(account)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client(..)")
+    }
+}

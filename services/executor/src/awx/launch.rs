@@ -1,0 +1,180 @@
+//! The one call that cannot be taken back.
+
+use serde_json::{Map, Value};
+
+use super::http::{Answer, Unanswered, json};
+use super::launch_body::LaunchBody;
+use super::marker::{MARKER_VARIABLE, MarkerPlacement};
+use super::row::{RunKind, RunRef, RunRow};
+use super::template::TemplateKind;
+use super::{AwxError, Client, Refusal, read};
+
+/// A launch that happened.
+#[derive(Clone, Debug)]
+pub struct Launched {
+    /// The run it became. A sliced job template becomes a workflow job.
+    pub run: RunRef,
+    /// The run as it stood.
+    pub row: RunRow,
+    /// What the controller dropped, by name: `limit`, `extra_vars.version`. Not empty means that the run is not what
+    /// was asked for.
+    pub ignored: Vec<String>,
+}
+
+impl Launched {
+    /// Whether nothing was dropped.
+    pub fn took_everything(&self) -> bool {
+        self.ignored.is_empty()
+    }
+
+    /// Whether the marker was let through.
+    pub fn took_marker(&self, placement: MarkerPlacement) -> bool {
+        match placement {
+            MarkerPlacement::ExtraVar | MarkerPlacement::Survey => !self
+                .ignored
+                .iter()
+                .any(|name| name == "extra_vars" || *name == format!("extra_vars.{MARKER_VARIABLE}")),
+            MarkerPlacement::SkipTag => !self.ignored.iter().any(|name| name == "skip_tags"),
+            MarkerPlacement::None => false,
+        }
+    }
+}
+
+/// Why there is no run to bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchError {
+    /// No connection came about: certainly nothing was launched. Try again later.
+    NotSent(AwxError),
+    /// The controller refused: certainly nothing was launched.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Its reasons, without values of write-only parameters.
+        refusal: Refusal,
+        /// Whether the same launch may be accepted later without anybody mending anything.
+        temporary: bool,
+    },
+    /// It may or may not have been launched, now or in a while.
+    Unresolved {
+        /// What happened, for people.
+        why: String,
+        /// The run the answer named before it broke off.
+        named: Option<RunRef>,
+    },
+}
+
+impl std::fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotSent(error) => write!(f, "nothing was launched: {error}"),
+            Self::Refused { status, refusal, .. } => {
+                write!(f, "the controller refused the launch ({status}): {refusal}")
+            }
+            Self::Unresolved { why, .. } => write!(f, "it is not known whether it was launched: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+impl Client {
+    /// Launches, once. Never repeats, never follows, never guesses. A dropped future counts as
+    /// [`LaunchError::Unresolved`].
+    pub async fn launch(&self, kind: TemplateKind, id: i64, body: &LaunchBody) -> Result<Launched, LaunchError> {
+        let path = kind.path(id).then("launch");
+        match self.http.post(&path, body.bytes()).await {
+            Ok(answer) => judge(kind, body, &answer),
+            Err(Unanswered::NotSent(error)) => Err(LaunchError::NotSent(error)),
+            Err(Unanswered::Unknown(why)) => Err(LaunchError::Unresolved { why, named: None }),
+        }
+    }
+}
+
+/// What an answer proves.
+fn judge(kind: TemplateKind, body: &LaunchBody, answer: &Answer) -> Result<Launched, LaunchError> {
+    let status = answer.status.as_u16();
+    let refused = |refusal: Refusal, temporary: bool| {
+        Err(LaunchError::Refused { status, refusal: refusal.map(|text| body.redact(text)), temporary })
+    };
+    let unresolved = |why: String| Err(LaunchError::Unresolved { why, named: located(kind, answer) });
+    match status {
+        200..=299 => match answer.body.clone().and_then(|bytes| json(&bytes)) {
+            Ok(value) => match read_launched(kind, &value) {
+                Some(launched) => Ok(launched),
+                None => unresolved(format!("its answer ({status}) names no run")),
+            },
+            Err(error) => unresolved(format!("its answer ({status}) cannot be read: {}", reading(&error))),
+        },
+        300..=399 if answer.is_migrating() => refused(Refusal::plain("it is being upgraded and not ready yet"), true),
+        300..=399 => refused(
+            Refusal::plain("it points to another address; configure the address and api_root it really has"),
+            false,
+        ),
+        401 => refused(
+            Refusal::plain("it does not accept Runwarden's credential; it may be wrong, expired or revoked"),
+            false,
+        ),
+        // A proxy in front says so also when it gave up on a request it had passed on.
+        408 => unresolved("a proxy gave up waiting (408)".into()),
+        429 => refused(answer.refusal(), true),
+        400..=499 => refused(answer.refusal(), false),
+        502 | 503 | 504 => unresolved(format!("a proxy got no answer from the controller ({status})")),
+        500..=599 => unresolved(format!("the controller failed while launching ({status})")),
+        _ => unresolved(format!("it answered {status}, which means nothing")),
+    }
+}
+
+fn reading(error: &AwxError) -> String {
+    match error {
+        AwxError::BadAnswer { detail } => detail.clone(),
+        AwxError::TooLarge { limit } => format!("it is larger than {limit} bytes"),
+        AwxError::Timeout => "it did not arrive in time".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Reads the run a success names. The type decides, and the key for that type must not contradict the id.
+fn read_launched(kind: TemplateKind, answer: &Value) -> Option<Launched> {
+    let row = RunRow::read(answer)?;
+    if kind == TemplateKind::Workflow && row.run.kind == RunKind::Job {
+        return None;
+    }
+    let named = answer.get(row.run.kind.as_str());
+    if named.is_some_and(|named| named.as_i64() != Some(row.run.id)) {
+        return None;
+    }
+    let ignored = match answer.get("ignored_fields") {
+        Some(Value::Object(fields)) => ignored(fields),
+        _ => Vec::new(),
+    };
+    Some(Launched { run: row.run, row, ignored })
+}
+
+fn ignored(fields: &Map<String, Value>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (field, value) in fields {
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                names.extend(inner.keys().map(|key| read::shown(&format!("{field}.{key}"), 200)));
+            }
+            _ => names.push(read::shown(field, 200)),
+        }
+    }
+    names
+}
+
+/// The run named by the head of an answer: `Location: /api/v2/jobs/12/`.
+fn located(kind: TemplateKind, answer: &Answer) -> Option<RunRef> {
+    if !answer.status.is_success() {
+        return None;
+    }
+    let location = answer.header("location")?;
+    let mut parts = location.trim_end_matches('/').rsplit('/');
+    let id: i64 = parts.next()?.parse().ok().filter(|id| *id > 0)?;
+    let kind = match (parts.next()?, kind) {
+        ("jobs", TemplateKind::Job) => RunKind::Job,
+        ("workflow_jobs", _) => RunKind::Workflow,
+        _ => return None,
+    };
+    Some(RunRef { kind, id })
+}

@@ -1,0 +1,94 @@
+//! The executor's only way to a controller (AWX, or the automation controller of AAP).
+//!
+//! Everything here is typed and pure of Runwarden's own state: no store, no gRPC, no clock. What a controller
+//! answers is foreign input: nothing in it can make this module panic, follow a redirect, read without a bound,
+//! or build an address from anything but the configured base and parsed numeric ids.
+//!
+//! ```text
+//! Client::new(&Target { url, api_root, ca_pem }, Credential, Limits) -> Result<Client, TargetProblem>
+//!
+//! client.who_am_i()                          -> Account { product, version, id, username }
+//! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
+//! client.template(TemplateKind, id)          -> TemplateView (summary + launch needs + project + workflow steps)
+//! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotSent | Refused | Unresolved }>
+//! client.runs(&[id])                         -> Runs { rows, missing }      one request per 200 ids
+//! client.run(RunRef)                         -> RunRow                      detail
+//! client.search(&Search)                     -> Vec<RunRow>                 for the reconciler
+//! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, truncated }
+//! client.events_finished(RunRef)             -> bool
+//! client.cancel(RunRef)                      -> CancelAnswer { Accepted | AlreadyFinished | Gone }
+//! ```
+//!
+//! Pure functions around it:
+//!
+//! ```text
+//! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
+//! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes in words
+//! MarkerPlacement::choose(&view)             where a launch can carry its marker; marker.is_in(&row, placement)
+//! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker })  -> Result<LaunchBody, Vec<Problem>>
+//! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
+//! body.matches(&row)                         whether a run found by search carries this body's inputs
+//! row.ending()                               -> Option<Ending>              how a run ended, `Lost` told apart
+//! ```
+//!
+//! # Launching once
+//!
+//! [`Client::launch`] sends one POST on a fresh connection and never repeats it. Its error says what is known:
+//! [`LaunchError::NotSent`] and [`LaunchError::Refused`] are proof that nothing was launched;
+//! [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
+//! future after its first poll is the same as `Unresolved`: run it in a task of its own.
+//!
+//! `Launched::ignored_fields` must be empty (`launched.took_everything()`); if it is not, the run does something
+//! else than was asked and has to be cancelled.
+
+mod address;
+mod ansi;
+mod browse;
+mod cancel;
+mod client;
+mod credential;
+mod drift;
+mod error;
+mod fingerprint;
+mod http;
+mod launch;
+mod launch_body;
+mod limits;
+mod marker;
+mod nodes;
+mod output;
+mod preflight;
+mod problem;
+mod read;
+mod refusal;
+mod resolve;
+mod row;
+mod runs;
+mod schema;
+mod search;
+mod survey;
+mod template;
+
+pub use address::{Target, TargetProblem};
+pub use browse::{TemplateCursor, TemplatePage};
+pub use cancel::CancelAnswer;
+pub use client::{Account, Client};
+pub use credential::Credential;
+pub use drift::drift;
+pub use error::AwxError;
+pub use launch::{LaunchError, Launched};
+pub use launch_body::{LaunchBody, LaunchInput};
+pub use limits::Limits;
+pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
+pub use output::{OutputCursor, OutputRead};
+pub use preflight::preflight;
+pub use problem::Problem;
+pub use refusal::Refusal;
+pub use row::{Ending, RunKind, RunRef, RunRow, RunStatus};
+pub use runs::Runs;
+pub use search::Search;
+pub use survey::{Question, QuestionKind, Survey};
+pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! The steps of workflows: of a template, and of a run.
+
+use serde_json::Value;
+
+use super::address::Path;
+use super::http::{Http, Query, has_next, results};
+use super::{AwxError, read};
+
+const MOST_PAGES: usize = 50;
+
+/// A step of a running workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) id: i64,
+    pub(super) name: String,
+    /// The job it became.
+    pub(super) job: Option<NodeJob>,
+    /// Whether the workflow went another way.
+    pub(super) skipped: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NodeJob {
+    pub(super) id: i64,
+    /// `job`, `project_update`, `workflow_job`, `workflow_approval` …
+    pub(super) kind: String,
+    pub(super) status: String,
+}
+
+impl NodeJob {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.status.as_str(), "successful" | "failed" | "error" | "canceled")
+    }
+}
+
+/// The steps of a workflow template.
+pub(super) async fn of_template(http: &Http, template: i64) -> Result<Vec<Value>, AwxError> {
+    all(http, &Path::to("workflow_job_templates").id(template).then("workflow_nodes")).await
+}
+
+/// The steps of a workflow job.
+pub(super) async fn of_run(http: &Http, run: i64) -> Result<Vec<Node>, AwxError> {
+    let rows = all(http, &Path::to("workflow_jobs").id(run).then("workflow_nodes")).await?;
+    Ok(rows.iter().filter_map(read_node).collect())
+}
+
+async fn all(http: &Http, path: &Path) -> Result<Vec<Value>, AwxError> {
+    let mut rows: Vec<Value> = Vec::new();
+    let mut after = 0;
+    for _ in 0..MOST_PAGES {
+        let query: Query = vec![("order_by", "id".into()), ("id__gt", after.to_string()), ("page_size", "200".into())];
+        let list = http.get(path, &query).await?;
+        let page = results(&list)?;
+        for row in page {
+            let id = read::id(row, "id").ok_or_else(|| AwxError::bad("a step without an id"))?;
+            if id <= after {
+                return Err(AwxError::bad("a list that is not in order"));
+            }
+            after = id;
+            rows.push(row.clone());
+        }
+        if page.is_empty() || !has_next(&list) {
+            return Ok(rows);
+        }
+    }
+    Err(AwxError::bad("a workflow with more steps than can be looked through"))
+}
+
+fn read_node(row: &Value) -> Option<Node> {
+    let id = read::id(row, "id")?;
+    let named = |field: &str| {
+        read::at(row, &["summary_fields", field])
+            .map(|summary| read::shown(&read::text(summary, "name"), 200))
+            .filter(|name| !name.is_empty())
+    };
+    let identifier = Some(read::shown(&read::text(row, "identifier"), 200))
+        // AWX makes one up where nobody gave one, and that means nothing to people.
+        .filter(|text| !text.is_empty() && uuid::Uuid::parse_str(text).is_err());
+    let job = read::id(row, "job").map(|job| {
+        let summary = read::at(row, &["summary_fields", "job"]).cloned().unwrap_or_default();
+        NodeJob {
+            id: job,
+            kind: read::text(&summary, "type"),
+            status: read::shown(&read::text(&summary, "status"), 64),
+        }
+    });
+    Some(Node {
+        id,
+        name: identifier
+            .or_else(|| named("job"))
+            .or_else(|| named("unified_job_template"))
+            .unwrap_or_else(|| id.to_string()),
+        job,
+        skipped: read::flag(row, "do_not_run"),
+    })
+}

@@ -1,0 +1,71 @@
+//! Lenient reading of foreign JSON: what is missing or of another type is absent, never an error and never a panic.
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+pub(super) fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+pub(super) fn flag(value: &Value, key: &str) -> bool {
+    value.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+pub(super) fn integer(value: &Value, key: &str) -> Option<i64> {
+    value.get(key).and_then(Value::as_i64)
+}
+
+/// A primary key: a positive integer.
+pub(super) fn id(value: &Value, key: &str) -> Option<i64> {
+    integer(value, key).filter(|id| *id > 0)
+}
+
+pub(super) fn at<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Value> {
+    keys.iter().try_fold(value, |value, key| value.get(key))
+}
+
+pub(super) fn time(value: &Value, key: &str) -> Option<OffsetDateTime> {
+    let text = value.get(key)?.as_str()?;
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}
+
+pub(super) fn texts(value: &Value, key: &str) -> Vec<String> {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default()
+}
+
+/// `extra_vars` as AWX shows them: a JSON object within a string.
+pub(super) fn variables(value: &Value, key: &str) -> Option<Map<String, Value>> {
+    match value.get(key)? {
+        Value::Object(map) => Some(map.clone()),
+        Value::String(text) if text.trim().is_empty() => Some(Map::new()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    }
+}
+
+/// Text of foreign origin made fit to show: one line, no control characters, not too long.
+pub(super) fn shown(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    let mut blank = true;
+    for c in text.chars() {
+        if c.is_control() || c.is_whitespace() {
+            if !blank {
+                out.push(' ');
+                blank = true;
+            }
+        } else {
+            out.push(c);
+            blank = false;
+        }
+        if out.len() >= most {
+            out.push('…');
+            break;
+        }
+    }
+    out.trim_end().to_owned()
+}

@@ -1,0 +1,187 @@
+use serde_json::Value;
+
+use super::read;
+
+/// What AWX asks before a launch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Survey {
+    /// The questions, in order.
+    pub questions: Vec<Question>,
+    /// What is odd about it, in words.
+    pub problems: Vec<String>,
+}
+
+/// One question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// The variable its answer sets.
+    pub variable: String,
+    /// The question.
+    pub name: String,
+    /// More about it.
+    pub description: String,
+    /// Whether it must be answered. AWX wants the answer even where there is a default.
+    pub required: bool,
+    /// What kind of answer it takes.
+    pub kind: QuestionKind,
+    /// Least value, or least length of a text.
+    pub min: Option<f64>,
+    /// Greatest value, or greatest length of a text.
+    pub max: Option<f64>,
+    /// What may be chosen.
+    pub choices: Vec<Value>,
+    /// The answer if none is given; never that of a password.
+    pub default: Option<Value>,
+}
+
+/// The kinds of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuestionKind {
+    /// A line.
+    Text,
+    /// Several lines.
+    Textarea,
+    /// A secret.
+    Password,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Float,
+    /// One of the choices.
+    MultipleChoice,
+    /// Some of the choices.
+    MultiSelect,
+    /// A kind AWX may have invented since.
+    Other(String),
+}
+
+impl QuestionKind {
+    fn read(text: &str) -> Self {
+        match text {
+            "text" => Self::Text,
+            "textarea" => Self::Textarea,
+            "password" => Self::Password,
+            "integer" => Self::Integer,
+            "float" => Self::Float,
+            "multiplechoice" => Self::MultipleChoice,
+            "multiselect" => Self::MultiSelect,
+            other => Self::Other(read::shown(other, 64)),
+        }
+    }
+
+    /// AWX's word for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text => "text",
+            Self::Textarea => "textarea",
+            Self::Password => "password",
+            Self::Integer => "integer",
+            Self::Float => "float",
+            Self::MultipleChoice => "multiplechoice",
+            Self::MultiSelect => "multiselect",
+            Self::Other(other) => other,
+        }
+    }
+}
+
+impl Survey {
+    /// Reads `survey_spec`. Whatever it holds, it yields a survey; what could not be understood is a problem.
+    pub fn read(spec: &Value) -> Self {
+        let mut survey = Self::default();
+        let Some(questions) = spec.get("spec").and_then(Value::as_array) else {
+            survey.problems.push("its survey is on but has no questions".to_owned());
+            return survey;
+        };
+        for question in questions {
+            let variable = read::text(question, "variable");
+            if variable.is_empty() {
+                survey.problems.push("its survey has a question without a variable".to_owned());
+            } else if survey.question(&variable).is_some() {
+                survey.problems.push(format!("its survey asks for `{}` twice", read::shown(&variable, 100)));
+            } else {
+                survey.questions.push(Question::read(variable, question));
+            }
+        }
+        survey
+    }
+
+    pub(super) fn unreadable() -> Self {
+        Self { questions: Vec::new(), problems: vec!["its survey cannot be read by Runwarden's account".to_owned()] }
+    }
+
+    /// The question for a variable.
+    pub fn question(&self, variable: &str) -> Option<&Question> {
+        self.questions.iter().find(|question| question.variable == variable)
+    }
+}
+
+impl Question {
+    fn read(variable: String, row: &Value) -> Self {
+        let kind = QuestionKind::read(&read::text(row, "type"));
+        let choices = choices(row.get("choices"));
+        let default = match kind {
+            QuestionKind::Password => None,
+            _ => row.get("default").and_then(|default| fit(&kind, &choices, default)),
+        };
+        Self {
+            variable,
+            name: read::text(row, "question_name"),
+            description: read::text(row, "question_description"),
+            required: read::flag(row, "required"),
+            min: number(row.get("min")),
+            max: number(row.get("max")),
+            kind,
+            choices,
+            default,
+        }
+    }
+}
+
+/// A bound: a number, a number in a string, or nothing.
+fn number(value: Option<&Value>) -> Option<f64> {
+    let number = match value? {
+        Value::Number(n) => n.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|n| n.is_finite())
+}
+
+/// The choices: a list, or lines of a string.
+fn choices(value: Option<&Value>) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    let mut add = |choice: Value| {
+        if !found.contains(&choice) {
+            found.push(choice);
+        }
+    };
+    match value {
+        Some(Value::Array(items)) => items.iter().cloned().for_each(&mut add),
+        Some(Value::String(text)) => {
+            text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| add(Value::from(line)))
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The default as the kind of answer it stands for; `None` where it does not fit.
+fn fit(kind: &QuestionKind, choices: &[Value], default: &Value) -> Option<Value> {
+    if default.is_null() || default == "" || default == "$encrypted$" {
+        return None;
+    }
+    match kind {
+        QuestionKind::Text | QuestionKind::Textarea => default.as_str().map(Value::from),
+        QuestionKind::Integer => {
+            default.as_i64().or_else(|| default.as_str().and_then(|text| text.trim().parse().ok())).map(Value::from)
+        }
+        QuestionKind::Float => number(Some(default)).map(Value::from),
+        QuestionKind::MultipleChoice => choices.contains(default).then(|| default.clone()),
+        QuestionKind::MultiSelect => {
+            let chosen = self::choices(Some(default));
+            let fits = !chosen.is_empty() && chosen.iter().all(|choice| choices.contains(choice));
+            fits.then_some(Value::Array(chosen))
+        }
+        QuestionKind::Password | QuestionKind::Other(_) => None,
+    }
+}

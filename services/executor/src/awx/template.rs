@@ -1,0 +1,286 @@
+use std::collections::BTreeSet;
+
+use runwarden_kit::launch_field::LaunchField;
+use serde_json::Value;
+
+use super::address::Path;
+use super::http::Query;
+use super::survey::Survey;
+use super::{AwxError, Client, nodes, read};
+
+/// What kind of template it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TemplateKind {
+    /// A job template: one playbook.
+    Job,
+    /// A workflow job template: a graph of templates.
+    Workflow,
+}
+
+impl TemplateKind {
+    /// `job` or `workflow`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Workflow => "workflow",
+        }
+    }
+
+    /// Reads [`Self::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "job" => Some(Self::Job),
+            "workflow" => Some(Self::Workflow),
+            _ => None,
+        }
+    }
+
+    pub(super) fn list(self) -> Path {
+        Path::to(match self {
+            Self::Job => "job_templates",
+            Self::Workflow => "workflow_job_templates",
+        })
+    }
+
+    pub(super) fn path(self, id: i64) -> Path {
+        self.list().id(id)
+    }
+}
+
+/// Which launch fields a template prompts for: those whose `ask_*_on_launch` is on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks(BTreeSet<LaunchField>);
+
+impl Asks {
+    fn read(row: &Value) -> Self {
+        Self(LaunchField::ALL.iter().copied().filter(|field| read::flag(row, field.ask_flag())).collect())
+    }
+
+    /// Whether the template takes this field.
+    pub fn has(&self, field: LaunchField) -> bool {
+        self.0.contains(&field)
+    }
+
+    /// Their names, such as `extra_vars`, `limit`.
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|field| field.name().to_owned()).collect()
+    }
+}
+
+impl FromIterator<LaunchField> for Asks {
+    fn from_iter<I: IntoIterator<Item = LaunchField>>(fields: I) -> Self {
+        Self(fields.into_iter().collect())
+    }
+}
+
+/// Something on the controller, by id and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: i64,
+    /// Its name, for people; empty when it is not told.
+    pub name: String,
+}
+
+/// What a list tells of a template, with its survey.
+#[derive(Clone, Debug)]
+pub struct TemplateSummary {
+    /// Its kind.
+    pub kind: TemplateKind,
+    /// Its id.
+    pub id: i64,
+    /// Its name on the controller.
+    pub name: String,
+    /// Its description on the controller.
+    pub description: String,
+    /// What it prompts for.
+    pub asks: Asks,
+    /// Whether its survey is on.
+    pub survey_enabled: bool,
+    /// Its survey; `None` when it is off.
+    pub survey: Option<Survey>,
+    /// Why it cannot be launched as it is, in words.
+    pub problems: Vec<String>,
+    /// The row it was read from: the defaults of what can be prompted for, and what the fingerprint covers.
+    pub(super) row: Value,
+}
+
+/// The project a template runs from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectView {
+    /// Id and name.
+    pub named: Named,
+    /// Its own record; `None` when our account may not read it.
+    pub(super) row: Option<Value>,
+}
+
+/// Everything about a template that a launch depends on.
+#[derive(Clone, Debug)]
+pub struct TemplateView {
+    /// What a list would tell.
+    pub summary: TemplateSummary,
+    /// Whether our account may launch it.
+    pub can_start: bool,
+    /// Whether nothing has to be asked for.
+    pub can_start_without_user_input: bool,
+    /// Survey variables that must be given.
+    pub variables_needed: Vec<String>,
+    /// Passwords its credentials ask for at launch; Runwarden has none to give.
+    pub passwords_needed: Vec<String>,
+    /// Its inventory.
+    pub inventory: Option<Named>,
+    /// Its project; workflows have none.
+    pub project: Option<ProjectView>,
+    /// The steps of a workflow; `None` for job templates and when our account may not read them.
+    pub(super) steps: Option<Vec<Value>>,
+}
+
+impl std::ops::Deref for TemplateView {
+    type Target = TemplateSummary;
+
+    fn deref(&self) -> &TemplateSummary {
+        &self.summary
+    }
+}
+
+impl TemplateSummary {
+    pub(super) fn read(kind: TemplateKind, row: Value, survey: Option<Survey>) -> Result<Self, AwxError> {
+        let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
+        let mut summary = Self {
+            kind,
+            id,
+            name: read::shown(&read::text(&row, "name"), 512),
+            description: read::shown(&read::text(&row, "description"), 2000),
+            asks: Asks::read(&row),
+            survey_enabled: read::flag(&row, "survey_enabled"),
+            survey,
+            problems: Vec::new(),
+            row,
+        };
+        summary.problems = summary.find_problems();
+        Ok(summary)
+    }
+
+    /// The skip tags it has of its own, which a launch that sends any replaces.
+    pub fn default_skip_tags(&self) -> String {
+        read::text(&self.row, "skip_tags")
+    }
+
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.row.get(field).is_some_and(|value| !value.is_null() && value != "")
+    }
+
+    fn find_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.kind == TemplateKind::Job {
+            if !self.has("project") {
+                problems.push("it has no project".to_owned());
+            }
+            if !self.has("playbook") {
+                problems.push("it has no playbook".to_owned());
+            }
+            if !self.has("inventory") {
+                problems.push(if self.asks.has(LaunchField::Inventory) {
+                    "it has no inventory; it prompts for one, so fix `inventory`".to_owned()
+                } else {
+                    "it has no inventory".to_owned()
+                });
+            }
+        }
+        if let Some(survey) = &self.survey {
+            problems.extend(survey.problems.iter().cloned());
+        }
+        problems
+    }
+}
+
+pub(super) fn named(row: &Value, field: &str) -> Option<Named> {
+    let id = read::id(row, field)?;
+    let name = read::at(row, &["summary_fields", field])
+        .map(|summary| read::shown(&read::text(summary, "name"), 512))
+        .unwrap_or_default();
+    Some(Named { id, name })
+}
+
+impl Client {
+    /// Reads everything about one template.
+    pub async fn template(&self, kind: TemplateKind, id: i64) -> Result<TemplateView, AwxError> {
+        let path = kind.path(id);
+        let none = Query::new();
+        let launch_path = path.clone().then("launch");
+        let (row, launch) = tokio::try_join!(self.http.get(&path, &none), self.http.get(&launch_path, &none))?;
+        let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
+        let project = match named(&row, "project") {
+            Some(named) if kind == TemplateKind::Job => Some(self.project(named).await?),
+            _ => None,
+        };
+        let steps = match kind {
+            TemplateKind::Job => None,
+            TemplateKind::Workflow => readable(nodes::of_template(&self.http, id).await)?,
+        };
+        let summary = TemplateSummary::read(kind, row, survey)?;
+        if summary.id != id {
+            return Err(AwxError::bad("another template than was asked for"));
+        }
+        Ok(TemplateView::assemble(summary, &launch, project, steps))
+    }
+
+    pub(super) async fn survey(&self, kind: TemplateKind, id: i64) -> Result<Survey, AwxError> {
+        let path = kind.path(id).then("survey_spec");
+        let spec = readable(self.http.get(&path, &Query::new()).await)?;
+        Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
+    }
+
+    async fn project(&self, named: Named) -> Result<ProjectView, AwxError> {
+        let path = Path::to("projects").id(named.id);
+        let row = readable(self.http.get(&path, &Query::new()).await)?;
+        Ok(ProjectView { named, row })
+    }
+}
+
+/// `None` for what our account may not see.
+fn readable<T>(result: Result<T, AwxError>) -> Result<Option<T>, AwxError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(AwxError::Forbidden { .. } | AwxError::NotFound { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+impl TemplateView {
+    pub(super) fn assemble(
+        mut summary: TemplateSummary,
+        launch: &Value,
+        project: Option<ProjectView>,
+        steps: Option<Vec<Value>>,
+    ) -> Self {
+        // Where a flag is told twice, the launch page decides: it is what the launch itself goes by.
+        let told = launch.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("ask_")));
+        if told {
+            summary.asks = Asks::read(launch);
+        }
+        let can_start = read::at(&summary.row, &["summary_fields", "user_capabilities", "start"])
+            .and_then(Value::as_bool)
+            .unwrap_or(true);
+        if !can_start {
+            summary.problems.push("Runwarden's account may not launch it".to_owned());
+        }
+        let passwords_needed = read::texts(launch, "passwords_needed_to_start");
+        if !passwords_needed.is_empty() {
+            summary.problems.push(format!(
+                "its credentials ask for passwords at launch ({}), which Runwarden cannot give",
+                read::shown(&passwords_needed.join(", "), 200)
+            ));
+        }
+        Self {
+            can_start,
+            can_start_without_user_input: read::flag(launch, "can_start_without_user_input"),
+            variables_needed: read::texts(launch, "variables_needed_to_start"),
+            passwords_needed,
+            inventory: named(&summary.row, "inventory"),
+            project,
+            steps,
+            summary,
+        }
+    }
+}

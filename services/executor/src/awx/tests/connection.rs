@@ -1,0 +1,156 @@
+use runwarden_kit::ErrorReason;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+#[tokio::test]
+async fn who_we_are_is_read_with_our_headers_and_nothing_else_of_us() {
+    let stub = Stub::start(|_| page(vec![json!({"id": 7, "username": "runwarden"})])).await;
+    let account = stub.client().who_am_i().await.unwrap();
+    assert_eq!((account.id, account.username.as_str()), (7, "runwarden"));
+    assert_eq!((account.product.as_str(), account.version.as_str()), ("AWX", "24.6.1"));
+    let seen = &stub.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("GET", "/api/v2/me/"));
+    let header = |name: &str| seen.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
+    assert_eq!(header("authorization").unwrap(), "Bearer t0ken");
+    assert_eq!(header("accept").unwrap(), "application/json");
+    assert_eq!(header("user-agent").unwrap(), concat!("runwarden/", env!("CARGO_PKG_VERSION")));
+    assert!(uuid::Uuid::parse_str(&header("x-api-request-id").unwrap()).is_ok());
+    assert_eq!(header("cookie"), None);
+    assert_eq!(header("referer"), None);
+}
+
+#[tokio::test]
+async fn a_controller_of_aap_is_reached_below_its_own_root() {
+    let stub = Stub::start(|_| page(vec![json!({"id": 7, "username": "runwarden"})])).await;
+    let target = Target { api_root: "/api/controller/v2".into(), ..target_for(stub.address) };
+    let client = Client::new(&target, &Credential::basic("svc", "pw"), quick()).unwrap();
+    client.who_am_i().await.unwrap();
+    assert_eq!(stub.seen()[0].path, "/api/controller/v2/me/");
+    assert_eq!(stub.seen()[0].headers["authorization"], "Basic c3ZjOnB3");
+}
+
+#[tokio::test]
+async fn cookies_are_not_kept() {
+    let stub = Stub::start(|_| {
+        let mut response = page(vec![json!({"id": 7, "username": "u"})]);
+        response.headers_mut().insert("set-cookie", "awx_sessionid=1".parse().unwrap());
+        response
+    })
+    .await;
+    let client = stub.client();
+    client.who_am_i().await.unwrap();
+    client.who_am_i().await.unwrap();
+    assert!(stub.seen().iter().all(|seen| !seen.headers.contains_key("cookie")));
+}
+
+async fn error_of(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> AwxError {
+    let stub = Stub::start(answer).await;
+    let error = stub.client().who_am_i().await.unwrap_err();
+    assert_eq!(stub.seen().len(), 1, "nothing is repeated or followed");
+    error
+}
+
+#[tokio::test]
+async fn every_refusal_to_read_has_its_own_error() {
+    let unauthorized = json!({"detail": "Authentication credentials were not provided. To establish a login session, visit /api/login/."});
+    assert_eq!(error_of(move |_| json_answer(401, &unauthorized)).await, AwxError::Unauthorized);
+    let forbidden = json!({"detail": "You do not have permission to perform this action."});
+    assert_eq!(
+        error_of(move |_| json_answer(403, &forbidden)).await.to_string(),
+        "the controller forbids this to Runwarden's account (403): You do not have permission to perform this action."
+    );
+    assert!(matches!(error_of(|_| html(404)).await, AwxError::NotFound { .. }));
+    assert!(matches!(error_of(|_| html(406)).await, AwxError::Refused { status: 406, .. }));
+    assert!(matches!(error_of(|_| html(414)).await, AwxError::Refused { status: 414, .. }));
+    for status in [500, 502, 503, 504] {
+        assert_eq!(error_of(move |_| html(status)).await, AwxError::ServerError { status });
+    }
+    assert!(matches!(error_of(|_| html(200)).await, AwxError::BadAnswer { .. }));
+    assert!(matches!(error_of(|_| json_answer(200, &json!([]))).await, AwxError::BadAnswer { .. }));
+}
+
+#[tokio::test]
+async fn redirects_are_told_apart_and_never_followed() {
+    let redirect = |location: &'static str| {
+        move |_: &Seen| {
+            let mut response = html(302);
+            response.headers_mut().insert("location", location.parse().unwrap());
+            response
+        }
+    };
+    assert_eq!(error_of(redirect("/migrations_notran/")).await, AwxError::Migrating);
+    assert!(matches!(error_of(redirect("https://elsewhere.example/")).await, AwxError::BadAnswer { .. }));
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let error = error_of(|_| {
+        let piece = vec![b' '; 64 * 1024];
+        let endless = futures::stream::iter(std::iter::repeat_with(move || Ok::<_, std::io::Error>(piece.clone())));
+        answer(200, "application/json", Body::from_stream(futures::StreamExt::take(endless, 800)))
+    })
+    .await;
+    assert_eq!(error, AwxError::TooLarge { limit: 1024 * 1024 });
+}
+
+#[tokio::test]
+async fn an_answer_too_deep_is_no_danger() {
+    let error = error_of(|_| answer(200, "application/json", "[".repeat(100_000))).await;
+    assert!(matches!(error, AwxError::BadAnswer { .. }));
+}
+
+#[tokio::test]
+async fn a_controller_that_never_answers_times_out() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let error = client_for(listener.local_addr().unwrap()).who_am_i().await.unwrap_err();
+    assert_eq!(error, AwxError::Timeout);
+    assert!(error.is_temporary());
+}
+
+#[tokio::test]
+async fn an_answer_cut_in_the_middle_is_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _read = socket.read(&mut [0; 4096]).await.unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"results\":[").await.unwrap();
+    });
+    let error = client_for(address).who_am_i().await.unwrap_err();
+    assert!(matches!(error, AwxError::BadAnswer { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn why_no_connection_comes_about_is_said() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = client_for(address).who_am_i().await.unwrap_err();
+    assert_eq!(error.to_string(), "the controller cannot be reached: the connection is refused");
+
+    let target = Target { url: "https://no-such-controller.invalid".into(), ..target_for(address) };
+    let client = Client::new(&target, &Credential::bearer("t"), quick()).unwrap();
+    let error = client.who_am_i().await.unwrap_err();
+    assert!(matches!(&error, AwxError::Unreachable { .. }), "{error:?}");
+}
+
+#[test]
+fn certificates_are_checked_before_use() {
+    let address = "127.0.0.1:1".parse().unwrap();
+    for pem in ["nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
+        let target = Target { url: "https://awx.example".into(), ca_pem: pem.into(), ..target_for(address) };
+        let problem = Client::new(&target, &Credential::bearer("t"), quick()).unwrap_err();
+        assert_eq!(problem.pointer, "/ca_pem");
+    }
+}
+
+#[test]
+fn callers_learn_whether_to_wait_or_to_mend() {
+    let reason = |error: AwxError| runwarden_kit::Error::from(error).reason();
+    assert_eq!(reason(AwxError::Timeout), ErrorReason::ControllerUnreachable);
+    assert_eq!(reason(AwxError::Unauthorized), ErrorReason::ControllerRefused);
+    let problem = TargetProblem::new("/url", "is wrong");
+    assert_eq!(runwarden_kit::Error::from(problem).fields()[0].pointer, "/url");
+}

@@ -1,0 +1,335 @@
+use runwarden_kit::launch_field::LaunchField;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+fn created(extra: Value) -> Value {
+    let mut row = json!({
+        "job": 2, "ignored_fields": {}, "id": 2, "type": "job", "url": "/api/v2/jobs/2/", "name": "jt-plain",
+        "job_template": 9, "unified_job_template": 9, "launch_type": "manual", "status": "pending", "extra_vars": "{}",
+        "limit": "", "created": "2026-11-22T05:00:00.123456Z", "started": null, "finished": null, "failed": false,
+        "event_processing_finished": false, "launched_by": {"id": 1, "name": "admin", "type": "user"},
+        "summary_fields": {}, "related": {}
+    });
+    row.as_object_mut().unwrap().extend(object(extra));
+    row
+}
+
+async fn launch(
+    kind: TemplateKind,
+    answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
+) -> Result<Launched, LaunchError> {
+    let stub = Stub::start(answer).await;
+    let result = stub.client().launch(kind, 9, &body(json!({"who": "world"}))).await;
+    assert_eq!(stub.seen().len(), 1, "a launch is sent once, whatever comes back");
+    result
+}
+
+fn refusal(result: Result<Launched, LaunchError>) -> (u16, String, bool) {
+    match result {
+        Err(LaunchError::Refused { status, refusal, temporary }) => (status, refusal.to_string(), temporary),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn unresolved(result: Result<Launched, LaunchError>) -> Option<RunRef> {
+    match result {
+        Err(LaunchError::Unresolved { named, .. }) => named,
+        other => panic!("not unresolved: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_launch_posts_the_body_to_the_one_address_and_binds_the_run() {
+    let stub = Stub::start(|_| json_answer(201, &created(json!({})))).await;
+    let body = try_body(json!({"who": "world", "limit": "web"}), json!({"inventory": 3}), json!({})).unwrap();
+    let launched = stub.client().launch(TemplateKind::Job, 9, &body).await.unwrap();
+    assert_eq!(launched.run, RunRef { kind: RunKind::Job, id: 2 });
+    assert!(launched.took_everything());
+    assert_eq!(launched.row.status, RunStatus::Pending);
+    assert_eq!(launched.row.launched_by, Some(1));
+    assert!(launched.row.created.is_some());
+    let seen = &stub.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/api/v2/job_templates/9/launch/"));
+    assert_eq!(seen.json(), json!({"extra_vars": {"who": "world"}, "limit": "web", "inventory": 3}));
+    assert_eq!(seen.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn what_was_dropped_is_named() {
+    let dropped = json!({"ignored_fields": {"extra_vars": {"runwarden_attempt": "c-1", "x": 1}, "limit": "nohost", "labels": [1], "job_tags": "t"}});
+    let launched = launch(TemplateKind::Job, move |_| json_answer(201, &created(dropped.clone()))).await.unwrap();
+    assert_eq!(launched.ignored, ["extra_vars.runwarden_attempt", "extra_vars.x", "job_tags", "labels", "limit"]);
+    assert!(!launched.took_everything());
+    assert!(!launched.took_marker(MarkerPlacement::ExtraVar));
+    assert!(launched.took_marker(MarkerPlacement::SkipTag));
+}
+
+#[tokio::test]
+async fn a_sliced_template_becomes_a_workflow_job() {
+    let sliced = json!({"workflow_job": 65, "id": 65, "type": "workflow_job", "is_sliced_job": true});
+    let launched = launch(TemplateKind::Job, move |_| json_answer(201, &sliced)).await.unwrap();
+    assert_eq!(launched.run, RunRef { kind: RunKind::Workflow, id: 65 });
+}
+
+#[tokio::test]
+async fn refusals_are_proof_that_nothing_was_launched_and_say_why() {
+    for (status, answer, reason) in [
+        (
+            400,
+            json!({"variables_needed_to_start": ["'who' value missing"]}),
+            "variables_needed_to_start: 'who' value missing",
+        ),
+        (
+            400,
+            json!({"resources_needed_to_start": ["Job Template inventory is missing or undefined."]}),
+            "resources_needed_to_start: Job Template inventory is missing or undefined.",
+        ),
+        (
+            400,
+            json!({"limit": ["Field is not configured to prompt on launch."]}),
+            "limit: Field is not configured to prompt on launch.",
+        ),
+        (400, json!({"verbosity": ["\"9\" is not a valid choice."]}), "verbosity: \"9\" is not a valid choice."),
+        (400, json!({"extra_vars": ["This field may not be null."]}), "extra_vars: This field may not be null."),
+        (400, json!({"detail": "JSON parse error - not a JSON object"}), "JSON parse error - not a JSON object"),
+        (
+            403,
+            json!({"detail": "You do not have permission to perform this action."}),
+            "You do not have permission to perform this action.",
+        ),
+        (404, json!({"detail": "No JobTemplate matches the given query."}), "No JobTemplate matches the given query."),
+        (405, json!({"detail": "Method \"POST\" not allowed."}), "Method \"POST\" not allowed."),
+        (409, json!({"error": "Resource is being used by running jobs."}), "Resource is being used by running jobs."),
+        (415, json!({"detail": "You did not use correct Content-Type"}), "You did not use correct Content-Type"),
+    ] {
+        let got = refusal(launch(TemplateKind::Job, move |_| json_answer(status, &answer)).await);
+        assert_eq!(got, (status, reason.to_owned(), false));
+    }
+    for status in [404, 406, 413, 414] {
+        let (got, reason, _) = refusal(launch(TemplateKind::Job, move |_| html(status)).await);
+        assert_eq!((got, reason.as_str()), (status, "it answered with a page instead of a reason"));
+    }
+    let (status, reason, temporary) =
+        refusal(launch(TemplateKind::Job, |_| json_answer(401, &json!({"detail": "x"}))).await);
+    assert!(status == 401 && reason.contains("credential") && !temporary);
+    assert!(refusal(launch(TemplateKind::Job, |_| html(429)).await).2);
+}
+
+#[tokio::test]
+async fn an_upgrade_refuses_for_now_and_another_redirect_for_good() {
+    for (location, temporary) in [("/migrations_notran/", true), ("/api/v2/job_templates/9/launch/", false)] {
+        let result = launch(TemplateKind::Job, move |_| {
+            let mut response = html(302);
+            response.headers_mut().insert("location", location.parse().unwrap());
+            response
+        })
+        .await;
+        assert_eq!(refusal(result).2, temporary);
+    }
+}
+
+#[tokio::test]
+async fn what_proves_nothing_stays_unresolved() {
+    for status in [408, 500, 502, 503, 504, 599] {
+        assert_eq!(unresolved(launch(TemplateKind::Job, move |_| html(status)).await), None);
+    }
+    for odd in [
+        json!({}),
+        json!([]),
+        json!({"id": 2}),
+        json!({"id": 2, "type": "project_update"}),
+        json!({"id": -1, "type": "job"}),
+        json!({"id": 2, "job": 3, "type": "job"}),
+    ] {
+        assert_eq!(unresolved(launch(TemplateKind::Job, move |_| json_answer(201, &odd)).await), None);
+    }
+    assert_eq!(unresolved(launch(TemplateKind::Job, |_| html(200)).await), None);
+    // A workflow template cannot become a job.
+    assert_eq!(unresolved(launch(TemplateKind::Workflow, |_| json_answer(201, &created(json!({})))).await), None);
+}
+
+#[tokio::test]
+async fn the_head_of_a_broken_answer_still_names_the_run() {
+    let result = launch(TemplateKind::Job, |_| {
+        let mut response = answer(201, "application/json", "{\"job\": 2, \"igno");
+        response.headers_mut().insert("location", "/api/controller/v2/jobs/2/".parse().unwrap());
+        response
+    })
+    .await;
+    assert_eq!(unresolved(result), Some(RunRef { kind: RunKind::Job, id: 2 }));
+}
+
+#[tokio::test]
+async fn a_server_that_reads_and_hangs_up_or_falls_silent_leaves_it_unresolved() {
+    for silent in [false, true] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _read = socket.read(&mut [0; 4096]).await.unwrap();
+            if silent {
+                std::future::pending::<()>().await;
+            }
+            socket.shutdown().await.unwrap();
+            // A second connection would be a second launch.
+            let _second = listener.accept().await;
+            panic!("launched twice");
+        });
+        let result = client_for(address).launch(TemplateKind::Job, 9, &body(json!({}))).await;
+        assert_eq!(unresolved(result), None);
+        assert!(server.try_join_next().is_none(), "launched twice");
+    }
+}
+
+#[tokio::test]
+async fn a_launch_never_uses_a_kept_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = tokio::task::JoinSet::new();
+    let connections = Arc::new(Mutex::new(0));
+    let counted = connections.clone();
+    server.spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            *counted.lock().unwrap() += 1;
+            tokio::spawn(async move {
+                while socket.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {
+                    let body = created(json!({})).to_string();
+                    let head = format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n", body.len());
+                    socket.write_all(head.as_bytes()).await.unwrap();
+                    socket.write_all(body.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let client = client_for(address);
+    for _ in 0..3 {
+        client.launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap();
+    }
+    assert_eq!(*connections.lock().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn no_connection_is_proof_that_nothing_was_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let result = client_for(address).launch(TemplateKind::Job, 9, &body(json!({}))).await;
+    assert!(matches!(result, Err(LaunchError::NotSent(AwxError::Unreachable { .. }))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_quotes_a_secret_is_not_passed_on() {
+    for message in ["'pw' value hunter2 is too small (length is 7 must be at least 9).", "what is hunter2?"] {
+        let stub = Stub::start(move |_| json_answer(400, &json!({"variables_needed_to_start": [message]}))).await;
+        let body = try_body(json!({"pw": "hunter2"}), json!({}), json!({"pw": {"writeOnly": true}})).unwrap();
+        assert!(!format!("{body:?}").contains("hunter2"));
+        let error = stub.client().launch(TemplateKind::Job, 9, &body).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn parameters_go_where_name_and_schema_say_in_the_types_awx_wants() {
+    let properties = json!({
+        "count": {"type": "integer"}, "hosts": {"x-runwarden-target": "limit"},
+        "verbosity": {"x-runwarden-target": "extra_vars"},
+    });
+    let parameters = json!({"count": 3.0, "hosts": "web", "verbosity": "loud", "job_tags": ["a", "b"], "ratio": 3.0, "forks": 5, "diff_mode": true, "job_type": "check"});
+    let body = try_body(parameters, json!({"credentials": [4], "region": "eu"}), properties).unwrap();
+    assert_eq!(
+        body.json(),
+        json!({
+            "extra_vars": {"count": 3, "verbosity": "loud", "ratio": 3.0, "region": "eu"}, "limit": "web",
+            "job_tags": "a,b", "forks": 5, "diff_mode": true, "job_type": "check", "credentials": [4],
+        })
+    );
+    assert_eq!(body.origin(LaunchField::Limit), "hosts");
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_with_its_place() {
+    let refused = |parameters, fixed, properties| -> Vec<String> {
+        try_body(parameters, fixed, properties).unwrap_err().into_iter().map(|p| p.pointer).collect()
+    };
+    assert_eq!(refused(json!({"inventory": 1}), json!({}), json!({})), ["/inventory"]);
+    assert_eq!(refused(json!({"x": 1}), json!({}), json!({"x": {"x-runwarden-target": "credentials"}})), ["/x"]);
+    assert_eq!(refused(json!({"env": "prod"}), json!({"env": "dev"}), json!({})), ["/env"]);
+    assert_eq!(
+        refused(json!({"limit": "a", "hosts": "b"}), json!({}), json!({"hosts": {"x-runwarden-target": "limit"}})),
+        ["/limit"]
+    );
+    assert_eq!(refused(json!({"runwarden_attempt": "x"}), json!({}), json!({})), ["/runwarden_attempt"]);
+    for (name, wrong) in [
+        ("limit", json!(1)),
+        ("verbosity", json!(6)),
+        ("verbosity", json!("1")),
+        ("forks", json!(-1)),
+        ("forks", json!(1.5)),
+        ("job_type", json!("scan")),
+        ("diff_mode", json!("yes")),
+        ("job_tags", json!(["a,b"])),
+        ("timeout", json!(1e20)),
+    ] {
+        assert_eq!(refused(json!({name: wrong}), json!({}), json!({})), [format!("/{name}")]);
+    }
+    for (name, wrong) in
+        [("inventory", json!("1")), ("inventory", json!(0)), ("credentials", json!(1)), ("labels", json!([-1]))]
+    {
+        assert_eq!(refused(json!({}), json!({name: wrong}), json!({})), [format!("/{name}")]);
+    }
+}
+
+fn marked(parameters: Value, placement: MarkerPlacement, default_skip_tags: &str) -> LaunchBody {
+    LaunchBody::build(LaunchInput {
+        schema: &json!({}),
+        parameters: &object(parameters),
+        fixed: &Map::new(),
+        marker: Some((&Marker::new("att_1").unwrap(), placement)),
+        default_skip_tags,
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_marker_rides_along_without_changing_what_is_asked() {
+    assert_eq!(
+        marked(json!({"a": 1}), MarkerPlacement::ExtraVar, "").json(),
+        json!({"extra_vars": {"a": 1, "runwarden_attempt": "rw_att_1"}})
+    );
+    assert_eq!(
+        marked(json!({"skip_tags": "slow"}), MarkerPlacement::SkipTag, "x").json(),
+        json!({"skip_tags": "slow,rw_att_1"})
+    );
+    assert_eq!(
+        marked(json!({}), MarkerPlacement::SkipTag, "own,tags,").json(),
+        json!({"skip_tags": "own,tags,rw_att_1"})
+    );
+    assert_eq!(marked(json!({}), MarkerPlacement::SkipTag, "").json(), json!({"skip_tags": "rw_att_1"}));
+    assert_eq!(marked(json!({}), MarkerPlacement::None, "").json(), json!({}));
+    assert!(Marker::new("a,b").is_none() && Marker::new("").is_none() && Marker::new(&"a".repeat(62)).is_none());
+}
+
+#[test]
+fn a_run_is_recognised_by_marker_and_inputs() {
+    let row = |extra: Value| {
+        let mut row = json!({"id": 5, "type": "job", "limit": "web", "verbosity": 0,
+            "extra_vars": "{\"a\": 1.0, \"pw\": \"$encrypted$\", \"more\": true, \"runwarden_attempt\": \"rw_att_1\"}"});
+        row.as_object_mut().unwrap().extend(object(extra));
+        row::RunRow::read(&row).unwrap()
+    };
+    let marker = Marker::new("att_1").unwrap();
+    assert!(marker.is_in(&row(json!({})), MarkerPlacement::ExtraVar));
+    assert!(!Marker::new("att_2").unwrap().is_in(&row(json!({})), MarkerPlacement::Survey));
+    assert!(marker.is_in(&row(json!({"skip_tags": "x, rw_att_1"})), MarkerPlacement::SkipTag));
+    assert!(!marker.is_in(&row(json!({"skip_tags": "rw_att_11"})), MarkerPlacement::SkipTag));
+    assert!(!marker.is_in(&row(json!({})), MarkerPlacement::None));
+
+    assert!(body(json!({"a": 1, "pw": "secret", "limit": "web"})).matches(&row(json!({}))));
+    assert!(!body(json!({"a": 2})).matches(&row(json!({}))));
+    assert!(!body(json!({"limit": "db"})).matches(&row(json!({}))));
+    assert!(!body(json!({"other": 1})).matches(&row(json!({}))));
+    assert!(!body(json!({"a": 1})).matches(&row(json!({"extra_vars": "not json"}))));
+}
