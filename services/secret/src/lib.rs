@@ -1,1 +1,70 @@
-//! `runwarden-secret`.
+//! The secret service: values that are sealed at rest, revealed to the executor alone, and every time on the record.
+//!
+//! - `secrets`: named values that this service keeps, such as a controller's credential.
+//! - `sealing`: values that are sealed for somebody else to keep, such as a job's password parameters.
+//! - `keys`: the master key, its state and its rotation.
+//! - `record`: what the audit log is told. Never a value.
+//! - `rpc`: the only place that knows gRPC.
+//!
+//! The cryptography and the storage are behind [`Vault`](runwarden_engines::vault::Vault).
+
+mod config;
+mod keys;
+mod outbox;
+mod record;
+mod rpc;
+mod sealing;
+mod secrets;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::vault::{SealedVault, SealedVaultOptions, Vault};
+use runwarden_kit::service::{Parts, ServiceKit};
+
+pub use config::Config;
+
+use keys::Keys;
+use outbox::Outbox;
+use record::Records;
+use sealing::Sealing;
+use secrets::Secrets;
+
+/// Opens the vault, finishes a rotation that was interrupted, and builds the service.
+///
+/// # Errors
+/// When the settings do not make sense, or the vault does not open: above all when a master key is missing or is
+/// another one. That is for an operator to mend, so the process does not start.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    config.check()?;
+    let path = kit.data_dir.join("config.sqlite");
+    let store = SqliteConfigStore::open(&path).await.with_context(|| path.display().to_string())?;
+    let store: Arc<dyn ConfigStore> = Arc::new(store);
+    let vault = SealedVault::open(SealedVaultOptions {
+        store: Arc::clone(&store),
+        master_keys: config.secret_master_keys_dir.unwrap_or_else(|| kit.data_dir.join("master-keys")),
+        tenant_key_max_age: config.secret_tenant_key_max_age,
+        clock: Arc::clone(&kit.clock),
+    })
+    .await?;
+    let records = Records::new(Arc::clone(&kit.clock));
+    if let Some(rotation) = vault.resume_rotation(&|note| records.rotation(note)).await? {
+        tracing::info!(
+            master_key = rotation.key_id,
+            rewrapped = rotation.rewrapped,
+            "finished a rotation that was interrupted"
+        );
+    }
+    let waiting = Arc::new(ConfigOutbox::new(store));
+    let bell = kit.drain_outbox(waiting.clone());
+    let outbox = Outbox::new(waiting, bell);
+    let vault: Arc<dyn Vault> = Arc::new(vault);
+    let service = rpc::SecretRpc {
+        secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),
+        sealing: Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()),
+        keys: Keys::new(vault, outbox, records),
+    };
+    Ok(Parts::new().with(service.into_server()))
+}

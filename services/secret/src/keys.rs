@@ -1,0 +1,44 @@
+//! The master key: its state and its rotation.
+
+use std::sync::Arc;
+
+use runwarden_engines::vault::{KeyStatus, Rotation, Vault};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::{Error, Result, context};
+
+use crate::outbox::Outbox;
+use crate::record::Records;
+
+/// The keys of the platform.
+pub(crate) struct Keys {
+    vault: Arc<dyn Vault>,
+    outbox: Outbox,
+    records: Records,
+}
+
+impl Keys {
+    pub(crate) fn new(vault: Arc<dyn Vault>, outbox: Outbox, records: Records) -> Self {
+        Self { vault, outbox, records }
+    }
+
+    /// Makes a new master key and wraps every tenant key with it. Once begun it goes on to its end, even when the
+    /// caller stops waiting; a process that ends in between goes on with it at its next start.
+    pub(crate) async fn rotate(&self, caller: &Caller) -> Result<Rotation> {
+        caller.require("keys.rotate", &Scope::platform())?;
+        let (vault, outbox, records) = (Arc::clone(&self.vault), self.outbox.clone(), self.records.clone());
+        // The context comes along, so that the records name the caller and the request.
+        let work = context::scope(context::current(), async move {
+            let note = |note| records.rotation(note);
+            outbox.change(async { Ok(vault.rotate_master(&note).await?) }).await
+        });
+        let rotation = tokio::spawn(work).await.map_err(Error::internal)??;
+        tracing::info!(master_key = rotation.key_id, rewrapped = rotation.rewrapped, "rotated the master key");
+        Ok(rotation)
+    }
+
+    /// Which master key is in use, and how far a rotation got.
+    pub(crate) async fn status(&self, caller: &Caller) -> Result<KeyStatus> {
+        caller.require("keys.read", &Scope::platform())?;
+        Ok(self.vault.status().await?)
+    }
+}

@@ -1,0 +1,132 @@
+//! Named values that this service keeps.
+
+use std::sync::Arc;
+
+use runwarden_engines::vault::{Listed, Plaintext, Revealed, SecretName, Vault};
+use runwarden_kit::audit::Recorder;
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::mesh::Peer;
+use runwarden_kit::{Error, ErrorReason, Result, page, slug};
+
+use crate::outbox::Outbox;
+use crate::record::{Records, Reveal};
+
+/// The largest value, in bytes.
+pub(crate) const MAX_VALUE: usize = 64 << 10;
+/// The longest purpose, in bytes.
+const MAX_PURPOSE: usize = 200;
+
+/// The secrets of all tenants.
+pub(crate) struct Secrets {
+    vault: Arc<dyn Vault>,
+    outbox: Outbox,
+    recorder: Arc<dyn Recorder>,
+    records: Records,
+}
+
+/// A page of a list.
+pub(crate) struct Page {
+    pub(crate) secrets: Vec<Listed>,
+    pub(crate) next_page_token: String,
+}
+
+impl Secrets {
+    pub(crate) fn new(vault: Arc<dyn Vault>, outbox: Outbox, recorder: Arc<dyn Recorder>, records: Records) -> Self {
+        Self { vault, outbox, recorder, records }
+    }
+
+    /// Stores a value under a name and answers its version.
+    pub(crate) async fn put(&self, caller: &Caller, tenant: &str, name: &str, value: Plaintext) -> Result<i64> {
+        check_caller(caller, tenant)?;
+        let name = check_name(name)?;
+        if value.is_empty() {
+            return Err(Error::invalid("/value", "must not be empty"));
+        }
+        check_size("/value", &value, MAX_VALUE)?;
+        let note = |version| self.records.put(tenant, &name, version);
+        self.outbox.change(async { Ok(self.vault.put(tenant, &name, &value, &note).await?) }).await
+    }
+
+    /// Reveals a value to a service, once the read is on the record.
+    pub(crate) async fn read(&self, by: &Peer, tenant: &str, name: &str, purpose: &str) -> Result<Revealed> {
+        slug::check("/tenant", tenant)?;
+        let name = check_name(name)?;
+        check_purpose(purpose)?;
+        match self.vault.read(tenant, &name).await {
+            Ok(Some(revealed)) => {
+                let reveal = Reveal::Version(revealed.version);
+                // Without a record the value is wiped here and never leaves.
+                self.recorder.record(self.records.read(by, tenant, &name, purpose, &reveal)).await?;
+                Ok(revealed)
+            }
+            // Nothing was revealed, so there is nothing to record.
+            Ok(None) => Err(Error::not_found("secret")),
+            Err(error) => {
+                self.recorder.record(self.records.read(by, tenant, &name, purpose, &Reveal::Failed)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Lists names and versions of the caller's tenant.
+    pub(crate) async fn list(&self, caller: &Caller, page_size: i32, page_token: &str) -> Result<Page> {
+        let tenant = caller.require_tenant()?;
+        caller.require("secrets.list", &Scope::tenant(tenant))?;
+        let size = page::size(page_size)?;
+        let after = match page::after(page_token)? {
+            None => None,
+            Some(name) => Some(
+                SecretName::parse(&name)
+                    .map_err(|_| Error::invalid("/page_token", "is not a token of an earlier page"))?,
+            ),
+        };
+        // One more than asked for tells whether there is another page.
+        let mut secrets = self.vault.list(tenant, after.as_ref(), size.saturating_add(1)).await?;
+        let more = secrets.len() > size;
+        secrets.truncate(size);
+        let next_page_token = match secrets.last() {
+            Some(last) if more => page::token(last.name.as_str()),
+            _ => String::new(),
+        };
+        Ok(Page { secrets, next_page_token })
+    }
+
+    /// Removes a value for good. One that is gone already is no failure: the mesh may repeat the call.
+    pub(crate) async fn delete(&self, caller: &Caller, tenant: &str, name: &str) -> Result<()> {
+        check_caller(caller, tenant)?;
+        let name = check_name(name)?;
+        let note = |version| self.records.delete(tenant, &name, version);
+        self.outbox.change(async { Ok(self.vault.delete(tenant, &name, &note).await?) }).await?;
+        Ok(())
+    }
+}
+
+/// A change is made by somebody who may change controllers in the very tenant it names.
+fn check_caller(caller: &Caller, tenant: &str) -> Result<()> {
+    slug::check("/tenant", tenant)?;
+    if caller.require_tenant()? != tenant {
+        return Err(Error::not_found("tenant"));
+    }
+    caller.require("controllers.write", &Scope::tenant(tenant))
+}
+
+fn check_name(name: &str) -> Result<SecretName> {
+    SecretName::parse(name).map_err(|wrong| Error::invalid("/name", wrong))
+}
+
+/// Refuses what is too large, without a word on what it is.
+pub(crate) fn check_size(pointer: &str, value: &Plaintext, most: usize) -> Result<()> {
+    if value.len() <= most {
+        return Ok(());
+    }
+    let detail = format!("must have at most {} KiB", most >> 10);
+    Err(Error::new(ErrorReason::PayloadTooLarge, detail.clone()).with_field(pointer, detail))
+}
+
+/// A purpose is one line for people who read the audit log.
+pub(crate) fn check_purpose(purpose: &str) -> Result<()> {
+    if purpose.trim().is_empty() || purpose.len() > MAX_PURPOSE || purpose.chars().any(char::is_control) {
+        return Err(Error::invalid("/purpose", "must say in one line of at most 200 bytes what the value is for"));
+    }
+    Ok(())
+}
