@@ -1,1 +1,62 @@
-//! `runwarden-policy`.
+//! Policies as code: keeps Rego modules, and decides by roles and modules whether somebody may do
+//! exactly this.
+//!
+//! A program that holds this service calls [`worker::run_if_requested`] first thing in `main`:
+//! policies run in processes of their own, which are this program started once more.
+
+mod config;
+pub mod decision;
+mod engine;
+pub mod judge;
+pub mod library;
+pub mod module;
+pub mod question;
+pub mod rego;
+mod rpc;
+pub mod store;
+pub mod worker;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
+
+pub use config::Config;
+pub use engine::Outcome;
+
+use decision::Decider;
+use judge::Judge;
+use library::Library;
+use store::{ConfigModules, ModuleStore, Outbox};
+use worker::Pool;
+
+/// The largest request: a module of the full size, and something around it.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Builds the service. It starts one worker, to fail here and now if that cannot be done.
+///
+/// # Errors
+/// When the store cannot be opened or no worker can be started.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    let path = kit.data_dir.join("config.db");
+    let store: Arc<dyn ConfigStore> = Arc::new(
+        SqliteConfigStore::open(&path).await.with_context(|| format!("opening the policies in {}", path.display()))?,
+    );
+    let settings = config.settings()?;
+    let command = settings.command.display().to_string();
+    let pool = Pool::new(settings);
+    pool.warm_up().await.with_context(|| format!("starting {command} as a policy worker"))?;
+
+    let judge: Arc<dyn Judge> = Arc::new(pool);
+    let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
+    let outbox = Arc::new(Outbox::new(store));
+    let bell = kit.drain_outbox(outbox.clone());
+    let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, bell, Arc::clone(&kit.clock));
+    let handlers = rpc::Handlers {
+        library: Arc::new(library),
+        decider: Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock))),
+    };
+    Ok(Parts::new().with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+}

@@ -1,0 +1,112 @@
+//! The settings of this service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::worker::Settings;
+
+/// The settings of the policy service.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// The program that is started, with `policy-worker` as its first argument, to run policies;
+    /// this program itself unless given
+    #[arg(id = "policy_worker_command", long = "policy-worker-command", env = "RUNWARDEN_POLICY_WORKER_COMMAND")]
+    pub worker_command: Option<PathBuf>,
+    /// How many worker processes wait for decisions
+    #[arg(
+        id = "policy_workers",
+        long = "policy-workers",
+        env = "RUNWARDEN_POLICY_WORKERS",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u8).range(1..=64)
+    )]
+    pub workers: u8,
+    /// The memory a worker may take, in MiB
+    #[arg(
+        id = "policy_worker_memory_mib",
+        long = "policy-worker-memory-mib",
+        env = "RUNWARDEN_POLICY_WORKER_MEMORY_MIB",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(256..=16384)
+    )]
+    pub worker_memory_mib: u32,
+    /// How long evaluating one request may take before the answer is no
+    #[arg(
+        id = "policy_decision_time",
+        long = "policy-decision-time",
+        env = "RUNWARDEN_POLICY_DECISION_TIME",
+        default_value = "2s",
+        value_parser = humantime::parse_duration
+    )]
+    pub decision_time: Duration,
+    /// How long compiling a tenant's modules may take
+    #[arg(
+        id = "policy_compile_time",
+        long = "policy-compile-time",
+        env = "RUNWARDEN_POLICY_COMPILE_TIME",
+        default_value = "5s",
+        value_parser = humantime::parse_duration
+    )]
+    pub compile_time: Duration,
+    /// How long a decision may wait for a free worker
+    #[arg(
+        id = "policy_queue_time",
+        long = "policy-queue-time",
+        env = "RUNWARDEN_POLICY_QUEUE_TIME",
+        default_value = "3s",
+        value_parser = humantime::parse_duration
+    )]
+    pub queue_time: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            worker_command: None,
+            workers: 2,
+            worker_memory_mib: 512,
+            decision_time: Duration::from_secs(2),
+            compile_time: Duration::from_secs(5),
+            queue_time: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        let command = match &self.worker_command {
+            Some(command) => command.clone(),
+            None => std::env::current_exe().context("finding this program, to start it as a policy worker")?,
+        };
+        Ok(Settings {
+            command,
+            workers: self.workers.into(),
+            memory_bytes: u64::from(self.worker_memory_mib) * 1024 * 1024,
+            decision: self.decision_time,
+            compilation: self.compile_time,
+            queue: self.queue_time,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn the_command_lines_defaults_are_the_defaults() {
+        let parsed = Line::parse_from(["policy"]).config;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+}

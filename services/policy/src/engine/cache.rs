@@ -1,0 +1,83 @@
+//! The sets a worker keeps ready.
+
+use super::compile::Compiled;
+
+/// The most sets that are kept.
+const MAX_SETS: usize = 64;
+/// The most source text of kept sets; their syntax trees take a hundred times as much.
+const MAX_SOURCE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Compiled sets by key, the one used last at the end.
+#[derive(Default)]
+pub(crate) struct Cache {
+    sets: Vec<(String, Compiled)>,
+}
+
+impl Cache {
+    /// The set of this key, now the one used last.
+    pub(crate) fn get(&mut self, key: &str) -> Option<&Compiled> {
+        let place = self.sets.iter().position(|(kept, _)| kept == key)?;
+        let set = self.sets.remove(place);
+        self.sets.push(set);
+        self.sets.last().map(|(_, compiled)| compiled)
+    }
+
+    /// Makes room for a set of this size, before it is compiled.
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        let kept = |sets: &[(String, Compiled)]| sets.iter().map(|(_, set)| set.bytes).sum::<usize>();
+        while !self.sets.is_empty()
+            && (self.sets.len() >= MAX_SETS || kept(&self.sets).saturating_add(bytes) > MAX_SOURCE_BYTES)
+        {
+            self.sets.remove(0);
+        }
+    }
+
+    /// Keeps a set.
+    pub(crate) fn put(&mut self, key: String, compiled: Compiled) {
+        self.sets.retain(|(kept, _)| *kept != key);
+        self.make_room(compiled.bytes);
+        self.sets.push((key, compiled));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::compile;
+    use crate::worker::ModuleText;
+
+    fn compiled(bytes: usize) -> Compiled {
+        let module = ModuleText { name: "m".to_owned(), rego: "package runwarden.authz\n".to_owned() };
+        let mut compiled = compile(&[module], Duration::from_secs(5)).ok().unwrap();
+        compiled.bytes = bytes;
+        compiled
+    }
+
+    #[test]
+    fn the_set_that_was_not_used_longest_goes_first() {
+        let mut cache = Cache::default();
+        for index in 0..MAX_SETS {
+            cache.put(index.to_string(), compiled(1));
+        }
+        assert!(cache.get("0").is_some());
+        cache.put("one more".to_owned(), compiled(1));
+        assert!(cache.get("1").is_none());
+        assert!(cache.get("0").is_some());
+        assert_eq!(cache.sets.len(), MAX_SETS);
+    }
+
+    #[test]
+    fn source_text_is_bounded() {
+        let mut cache = Cache::default();
+        cache.put("a".to_owned(), compiled(MAX_SOURCE_BYTES / 2));
+        cache.put("b".to_owned(), compiled(MAX_SOURCE_BYTES / 2));
+        cache.put("c".to_owned(), compiled(1));
+        assert!(cache.get("a").is_none());
+        assert!(cache.get("b").is_some());
+        cache.put("huge".to_owned(), compiled(MAX_SOURCE_BYTES * 2));
+        assert!(cache.get("huge").is_some(), "what is needed now is kept");
+        assert_eq!(cache.sets.len(), 1);
+    }
+}

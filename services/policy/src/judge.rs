@@ -1,0 +1,28 @@
+//! Who runs policies for us, seen from the domain.
+
+use async_trait::async_trait;
+
+use crate::engine::Outcome;
+use crate::rego::Problem;
+use crate::worker::{ModuleText, Pool, Trouble};
+
+/// Evaluates and tries sets of modules. Trouble is never a yes.
+#[async_trait]
+pub trait Judge: Send + Sync + 'static {
+    /// What a set says about an input, on behalf of a tenant. The same key is the same set.
+    async fn decide(&self, tenant: &str, key: &str, modules: &[ModuleText], input: &str) -> Result<Outcome, Trouble>;
+
+    /// What is wrong with a set; nothing if it may be used.
+    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Vec<Problem>, Trouble>;
+}
+
+#[async_trait]
+impl Judge for Pool {
+    async fn decide(&self, tenant: &str, key: &str, modules: &[ModuleText], input: &str) -> Result<Outcome, Trouble> {
+        Self::decide(self, tenant, key, modules, input).await
+    }
+
+    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Vec<Problem>, Trouble> {
+        Self::check(self, modules, input).await
+    }
+}

@@ -1,0 +1,201 @@
+//! Keeping modules: only sets that compile together, run within bounds and were recorded are kept.
+
+use std::sync::Arc;
+
+use runwarden_kit::audit::{Bell, EntryBuilder, OutboxStore};
+use runwarden_kit::caller::Caller;
+use runwarden_kit::clock::Clock;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::{Error, ErrorReason, Result, json, slug};
+use serde_json::{Value, json};
+
+use crate::judge::Judge;
+use crate::module::{MAX_MODULES, MAX_SET_BYTES, Module, Owner, Shelf};
+use crate::question;
+use crate::rego::{Problem, guard};
+use crate::store::{Edit, ModuleStore, Saved};
+use crate::worker::ModuleText;
+
+/// How often a change is tried again when another one was faster.
+const TRIES: usize = 5;
+/// The most problems that are named at once.
+const MAX_NAMED: usize = 20;
+
+/// The modules of all owners.
+pub struct Library {
+    store: Arc<dyn ModuleStore>,
+    judge: Arc<dyn Judge>,
+    outbox: Arc<dyn OutboxStore>,
+    bell: Bell,
+    clock: Arc<dyn Clock>,
+}
+
+impl Library {
+    /// With this store, its outbox, the bell that has it emptied, and this engine.
+    pub fn new(
+        store: Arc<dyn ModuleStore>,
+        judge: Arc<dyn Judge>,
+        outbox: Arc<dyn OutboxStore>,
+        bell: Bell,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, judge, outbox, bell, clock }
+    }
+
+    /// One module of whom the caller acts for.
+    pub async fn get(&self, caller: &Caller, name: &str) -> Result<Module> {
+        let mut shelf = self.read(caller).await?;
+        let place = shelf
+            .modules
+            .iter()
+            .position(|module| module.name == name)
+            .ok_or_else(|| Error::not_found("policy module"))?;
+        Ok(shelf.modules.swap_remove(place))
+    }
+
+    /// All modules of whom the caller acts for, by name.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Module>> {
+        Ok(self.read(caller).await?.modules)
+    }
+
+    async fn read(&self, caller: &Caller) -> Result<Shelf> {
+        caller.require("policies.read", &caller.acting_scope())?;
+        self.store.shelf(&Owner::of(caller.tenant())).await
+    }
+
+    /// Stores a module, if the whole set is fit with it. The answer says whether it is new.
+    pub async fn put(&self, caller: &Caller, name: &str, rego: &str, expected_revision: i64) -> Result<(Module, bool)> {
+        caller.require("policies.write", &caller.acting_scope())?;
+        slug::check("/name", name)?;
+        if expected_revision < 0 {
+            return Err(Error::invalid("/expected_revision", "must not be negative"));
+        }
+        guard::check(name, rego).map_err(|problem| unfit(name, &[problem]))?;
+        self.outbox.check_room().await?;
+        let owner = Owner::of(caller.tenant());
+        let digest = json::sha256_hex(rego.as_bytes());
+
+        for _ in 0..TRIES {
+            let shelf = self.store.shelf(&owner).await?;
+            let before = shelf.find(name);
+            if expected_revision != 0 && before.map(|module| module.revision) != Some(expected_revision) {
+                return Err(Error::conflict("The module is not at this revision any more: read it again."));
+            }
+            if let Some(same) = before.filter(|module| module.digest == digest) {
+                return Ok((same.clone(), false));
+            }
+            let mut texts = shelf.texts();
+            texts.retain(|module| module.name != name);
+            texts.push(ModuleText { name: name.to_owned(), rego: rego.to_owned() });
+            check_size(&texts)?;
+            let problems = self.try_out(&owner, &texts).await?;
+            if !problems.is_empty() {
+                return Err(unfit(name, &problems));
+            }
+            let module = Module {
+                name: name.to_owned(),
+                rego: rego.to_owned(),
+                digest: digest.clone(),
+                revision: 0,
+                updated_at: self.clock.now(),
+                updated_by: caller.principal.clone(),
+            };
+            let details = json!({
+                "digest": digest,
+                "previous_digest": before.map(|module| &module.digest),
+                "bytes": rego.len(),
+            });
+            let entry = self.entry(&owner, "policy.put", name, &digest, &details);
+            let created = before.is_none();
+            let edit = Edit::Put(module.clone());
+            match self.store.save(&owner, &shelf, edit, entry).await? {
+                Saved::Done(revision) => {
+                    self.bell.ring();
+                    return Ok((Module { revision, ..module }, created));
+                }
+                Saved::Overtaken => {}
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Removes a module, if the others do without it.
+    pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        caller.require("policies.write", &caller.acting_scope())?;
+        self.outbox.check_room().await?;
+        let owner = Owner::of(caller.tenant());
+        for _ in 0..TRIES {
+            let shelf = self.store.shelf(&owner).await?;
+            let Some(module) = shelf.find(name) else {
+                return Err(Error::not_found("policy module"));
+            };
+            let mut texts = shelf.texts();
+            texts.retain(|other| other.name != name);
+            if !texts.is_empty()
+                && let Some(problem) = self.try_out(&owner, &texts).await?.first()
+            {
+                return Err(Error::conflict(format!("Other modules need this one: {}.", problem.sentence(""))));
+            }
+            let details = json!({"digest": module.digest});
+            let entry = self.entry(&owner, "policy.delete", name, &module.digest, &details);
+            let edit = Edit::Remove(name.to_owned());
+            match self.store.save(&owner, &shelf, edit, entry).await? {
+                Saved::Done(_) => {
+                    self.bell.ring();
+                    return Ok(());
+                }
+                Saved::Overtaken => {}
+            }
+        }
+        Err(overtaken())
+    }
+
+    async fn try_out(&self, owner: &Owner, texts: &[ModuleText]) -> Result<Vec<Problem>> {
+        let sample = question::sample(owner.tenant(), self.clock.now());
+        self.judge.check(texts, &sample).await.map_err(|trouble| {
+            Error::unavailable("No policy worker is free to try the module now.").with_cause(trouble)
+        })
+    }
+
+    fn entry(
+        &self,
+        owner: &Owner,
+        action: &str,
+        name: &str,
+        digest: &str,
+        details: &Value,
+    ) -> runwarden_kit::audit::Entry {
+        EntryBuilder::new(&*self.clock, Service::Policy, action, "policy", name)
+            .tenant(owner.tenant())
+            .payload_digest(digest)
+            .details(details)
+            .build()
+    }
+}
+
+fn check_size(texts: &[ModuleText]) -> Result<()> {
+    if texts.len() > MAX_MODULES {
+        return Err(Error::new(
+            ErrorReason::PolicyInvalid,
+            format!("There may be at most {MAX_MODULES} modules: delete one first."),
+        ));
+    }
+    let bytes: usize = texts.iter().map(|module| module.rego.len()).sum();
+    if bytes > MAX_SET_BYTES {
+        let detail = format!("all modules together would have {bytes} bytes, at most {MAX_SET_BYTES} are allowed");
+        return Err(Error::new(ErrorReason::PolicyInvalid, "The module cannot be used.").with_field("/rego", detail));
+    }
+    Ok(())
+}
+
+/// The refusal of a module, each problem with its place.
+fn unfit(name: &str, problems: &[Problem]) -> Error {
+    problems.iter().take(MAX_NAMED).fold(
+        Error::new(ErrorReason::PolicyInvalid, "The module cannot be used: see what is wrong and where."),
+        |error, problem| error.with_field("/rego", problem.sentence(name)),
+    )
+}
+
+fn overtaken() -> Error {
+    Error::conflict("Others change these modules at the same time: try again.")
+}

@@ -1,0 +1,147 @@
+//! Policy modules: what they are, whose they are, and which of them decide together.
+
+use runwarden_kit::clock::Moment;
+use runwarden_kit::json;
+use serde_json::json;
+
+use crate::worker::ModuleText;
+
+/// The most modules an owner may have.
+pub const MAX_MODULES: usize = 100;
+/// The most source text an owner may have.
+pub const MAX_SET_BYTES: usize = 1024 * 1024;
+
+/// Whose modules these are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// The platform's: they decide about every tenant.
+    Platform,
+    /// A tenant's: they decide about it alone.
+    Tenant(String),
+}
+
+impl Owner {
+    /// Whose modules somebody who acts for this tenant, or for none, works on.
+    #[must_use]
+    pub fn of(tenant: Option<&str>) -> Self {
+        tenant.map_or(Self::Platform, |tenant| Self::Tenant(tenant.to_owned()))
+    }
+
+    /// As a part of a key. No tenant's name begins with an underscore.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Platform => "_platform",
+            Self::Tenant(tenant) => tenant,
+        }
+    }
+
+    /// The tenant; empty for the platform.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        match self {
+            Self::Platform => "",
+            Self::Tenant(tenant) => tenant,
+        }
+    }
+
+    /// For people, as the owner of something: "the platform's".
+    #[must_use]
+    pub fn possessive(&self) -> &'static str {
+        match self {
+            Self::Platform => "the platform's",
+            Self::Tenant(_) => "the tenant's",
+        }
+    }
+}
+
+/// A module as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// A slug, unique with its owner.
+    pub name: String,
+    /// The source.
+    pub rego: String,
+    /// SHA-256 of the source, hex.
+    pub digest: String,
+    /// Grows with every change.
+    pub revision: i64,
+    /// When it was changed last.
+    pub updated_at: Moment,
+    /// Who changed it last.
+    pub updated_by: String,
+}
+
+impl Module {
+    /// What an engine needs of it.
+    #[must_use]
+    pub fn text(&self) -> ModuleText {
+        ModuleText { name: self.name.clone(), rego: self.rego.clone() }
+    }
+}
+
+/// A module by name and digest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Named {
+    /// The module's name.
+    pub name: String,
+    /// The digest of its source.
+    pub digest: String,
+}
+
+/// Which modules an owner has: small enough to read for every decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The store's revision of it; 0 when the owner never had any.
+    pub revision: i64,
+    /// The modules, by name.
+    pub modules: Vec<Named>,
+}
+
+impl Head {
+    /// The digest of the whole set.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest_of(&self.modules)
+    }
+}
+
+fn digest_of(modules: &[Named]) -> String {
+    let modules: Vec<_> = modules.iter().map(|module| json!([module.name, module.digest])).collect();
+    json::digest(&json!(modules))
+}
+
+/// All of an owner's modules at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelf {
+    /// The revision of the head it belongs to; 0 when there is none.
+    pub revision: i64,
+    /// The modules, by name.
+    pub modules: Vec<Module>,
+}
+
+impl Shelf {
+    /// One of them.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Module> {
+        self.modules.iter().find(|module| module.name == name)
+    }
+
+    /// By name and digest.
+    #[must_use]
+    pub fn named(&self) -> Vec<Named> {
+        self.modules.iter().map(|module| Named { name: module.name.clone(), digest: module.digest.clone() }).collect()
+    }
+
+    /// The digest of the whole set, the same as its head's.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest_of(&self.named())
+    }
+
+    /// What an engine needs of them.
+    #[must_use]
+    pub fn texts(&self) -> Vec<ModuleText> {
+        self.modules.iter().map(Module::text).collect()
+    }
+}

@@ -1,0 +1,32 @@
+//! `Decide`.
+
+use runwarden_kit::rpc::caller;
+use runwarden_proto::policy::v1::{DecideRequest, DecideResponse};
+use tonic::{Request, Response, Status};
+
+use crate::decision::Decider;
+use crate::question::{self, Question};
+
+pub(super) async fn decide(
+    decider: &Decider,
+    request: Request<DecideRequest>,
+) -> Result<Response<DecideResponse>, Status> {
+    let caller = caller(&request)?;
+    let asked = request.into_inner();
+    let question = Question {
+        parameters: question::parameters(&asked.parameters_json)?,
+        tenant: asked.tenant,
+        project: asked.project,
+        action: asked.action,
+        template: asked.template,
+        controller: asked.controller,
+    };
+    let decision = decider.decide(&caller, &question).await?;
+    Ok(Response::new(DecideResponse {
+        allowed: decision.allowed,
+        reasons: decision.reasons,
+        policy_digest: decision.policy_digest,
+        input_digest: decision.input_digest,
+        decision_id: decision.id,
+    }))
+}

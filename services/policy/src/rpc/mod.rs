@@ -1,0 +1,194 @@
+//! The service as gRPC: the only place that knows tonic.
+
+mod decide;
+mod modules;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runwarden_proto::policy::v1::policy_service_server::PolicyService;
+use runwarden_proto::policy::v1::{
+    DecideRequest, DecideResponse, DeleteModuleRequest, DeleteModuleResponse, GetModuleRequest, GetModuleResponse,
+    ListModulesRequest, ListModulesResponse, PutModuleRequest, PutModuleResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::decision::Decider;
+use crate::library::Library;
+
+/// The handlers.
+pub(crate) struct Handlers {
+    pub(crate) library: Arc<Library>,
+    pub(crate) decider: Arc<Decider>,
+}
+
+#[async_trait]
+impl PolicyService for Handlers {
+    async fn put_module(&self, request: Request<PutModuleRequest>) -> Result<Response<PutModuleResponse>, Status> {
+        modules::put(&self.library, request).await
+    }
+
+    async fn get_module(&self, request: Request<GetModuleRequest>) -> Result<Response<GetModuleResponse>, Status> {
+        modules::get(&self.library, request).await
+    }
+
+    async fn list_modules(
+        &self,
+        request: Request<ListModulesRequest>,
+    ) -> Result<Response<ListModulesResponse>, Status> {
+        modules::list(&self.library, request).await
+    }
+
+    async fn delete_module(
+        &self,
+        request: Request<DeleteModuleRequest>,
+    ) -> Result<Response<DeleteModuleResponse>, Status> {
+        modules::delete(&self.library, request).await
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        decide::decide(&self.decider, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+    use runwarden_kit::audit::{Bell, OutboxStore};
+    use runwarden_kit::caller::{Caller, Scope};
+    use runwarden_kit::clock::{Clock, SystemClock};
+    use runwarden_kit::{Error, ErrorReason};
+
+    use super::*;
+    use crate::engine::Outcome;
+    use crate::judge::Judge;
+    use crate::rego::Problem;
+    use crate::store::{ConfigModules, ModuleStore, Outbox};
+    use crate::worker::{ModuleText, Trouble};
+
+    /// Answers each call with the next of what it was given.
+    struct Scripted(Mutex<Vec<Result<Outcome, Trouble>>>);
+
+    #[async_trait]
+    impl Judge for Scripted {
+        async fn decide(
+            &self,
+            _tenant: &str,
+            _key: &str,
+            _modules: &[ModuleText],
+            _input: &str,
+        ) -> Result<Outcome, Trouble> {
+            self.0.lock().unwrap().pop().unwrap_or(Ok(Outcome::Allowed))
+        }
+
+        async fn check(&self, _: &[ModuleText], _: &str) -> Result<Vec<Problem>, Trouble> {
+            Ok(Vec::new())
+        }
+    }
+
+    async fn handlers(folder: &tempfile::TempDir, script: Vec<Result<Outcome, Trouble>>) -> Handlers {
+        let path = folder.path().join("config.db");
+        let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
+        let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
+        let judge: Arc<dyn Judge> = Arc::new(Scripted(Mutex::new(script)));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let outbox: Arc<dyn OutboxStore> = Arc::new(Outbox::new(store));
+        let library =
+            Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Bell::default(), Arc::clone(&clock));
+        Handlers { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)) }
+    }
+
+    fn from_admin<T>(message: T) -> Request<T> {
+        let permissions = ["jobs.submit", "policies.read", "policies.write"];
+        let mut request = Request::new(message);
+        let caller = Caller::example(&permissions, Scope::tenant("acme"));
+        request.extensions_mut().insert(Arc::new(caller));
+        request
+    }
+
+    fn put(name: &str) -> Request<PutModuleRequest> {
+        from_admin(PutModuleRequest {
+            name: name.to_owned(),
+            rego: "package runwarden.authz\nallow := true\n".to_owned(),
+            expected_revision: 0,
+        })
+    }
+
+    fn decide() -> Request<DecideRequest> {
+        from_admin(DecideRequest {
+            tenant: "acme".to_owned(),
+            project: "web".to_owned(),
+            action: "jobs.submit".to_owned(),
+            template: "deploy".to_owned(),
+            controller: "awx".to_owned(),
+            parameters_json: "{}".to_owned(),
+        })
+    }
+
+    #[tokio::test]
+    async fn modules_go_in_and_come_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let handlers = handlers(&folder, Vec::new()).await;
+        let stored = handlers.put_module(put("m")).await.unwrap().into_inner();
+        assert!(stored.created);
+        let stored = stored.module.unwrap();
+        assert!(stored.updated_at.is_some() && stored.revision > 0 && stored.digest.len() == 64);
+
+        let get = GetModuleRequest { name: "m".to_owned() };
+        let got = handlers.get_module(from_admin(get)).await.unwrap();
+        assert_eq!(got.into_inner().module.unwrap(), stored);
+        let list = handlers.list_modules(from_admin(ListModulesRequest {})).await.unwrap();
+        let listed = list.into_inner().modules.remove(0);
+        assert_eq!(listed.rego, "", "lists carry no source");
+        assert_eq!(listed.digest, stored.digest);
+
+        let delete = |name: &str| from_admin(DeleteModuleRequest { name: name.to_owned() });
+        handlers.delete_module(delete("m")).await.unwrap();
+        let status = handlers.delete_module(delete("m")).await.unwrap_err();
+        assert_eq!(Error::from_status(&status).reason(), ErrorReason::NotFound);
+    }
+
+    #[tokio::test]
+    async fn without_a_caller_nothing_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let handlers = handlers(&folder, Vec::new()).await;
+        let request = Request::new(decide().into_inner());
+        handlers.decide(request).await.unwrap_err();
+        let request = Request::new(put("m").into_inner());
+        handlers.put_module(request).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn whatever_happens_to_a_worker_is_no_yes() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = || std::io::Error::other("gone");
+        let failed = Outcome::Failed { problem: Problem::of_set("internal words") };
+        let script = vec![Err(Trouble::Died(gone())), Err(Trouble::TimedOut), Err(Trouble::OutOfTurn), Ok(failed)];
+        let noes = script.len();
+        let handlers = handlers(&folder, script).await;
+        handlers.put_module(put("m")).await.unwrap();
+        for _ in 0..noes {
+            let answer = handlers.decide(decide()).await.unwrap().into_inner();
+            assert!(!answer.allowed);
+            assert_eq!(answer.reasons.len(), 1);
+            assert!(!answer.reasons.concat().contains("internal words"));
+            assert!(answer.decision_id.starts_with("dec_"));
+        }
+        let answer = handlers.decide(decide()).await.unwrap().into_inner();
+        assert!(answer.allowed && answer.reasons.is_empty());
+    }
+
+    #[tokio::test]
+    async fn without_workers_the_answer_is_not_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = vec![Err(Trouble::Busy), Err(Trouble::Start(std::io::Error::other("gone")))];
+        let handlers = handlers(&folder, script).await;
+        handlers.put_module(put("m")).await.unwrap();
+        for _ in 0..2 {
+            let status = handlers.decide(decide()).await.unwrap_err();
+            assert_eq!(Error::from_status(&status).reason(), ErrorReason::Unavailable);
+        }
+    }
+}

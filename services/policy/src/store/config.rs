@@ -1,0 +1,223 @@
+//! Modules in a config store: `policies/<owner>/<name>` each, and `policies/<owner>/_head` that
+//! names them all and is written with every change.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runwarden_engines::StoreError;
+use runwarden_engines::config::{Change, Commit, ConfigStore, Entry as Stored};
+use runwarden_engines::outbox;
+use runwarden_kit::audit::Entry;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::failure::refuse;
+use super::{Edit, ModuleStore, Saved};
+use crate::module::{Head, MAX_MODULES, Module, Named, Owner, Shelf};
+
+/// No module is called so: names are slugs.
+const HEAD: &str = "_head";
+
+/// Modules in a config store.
+#[derive(Debug, Clone)]
+pub struct ConfigModules {
+    store: Arc<dyn ConfigStore>,
+}
+
+impl ConfigModules {
+    /// The modules in this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ConfigStore>) -> Self {
+        Self { store }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredModule {
+    rego: String,
+    updated_at: Moment,
+    updated_by: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredHead {
+    modules: Vec<Named>,
+}
+
+fn prefix(owner: &Owner) -> String {
+    format!("policies/{}/", owner.key())
+}
+
+fn key(owner: &Owner, name: &str) -> String {
+    format!("{}{name}", prefix(owner))
+}
+
+fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T> {
+    serde_json::from_slice(&stored.value)
+        .map_err(|error| refuse(StoreError::Corrupt(format!("{}: {error}", stored.key))))
+}
+
+fn write<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(Error::internal)
+}
+
+fn read_module(stored: &Stored, name: &str) -> Result<Module> {
+    let module: StoredModule = read(stored)?;
+    Ok(Module {
+        name: name.to_owned(),
+        digest: json::sha256_hex(module.rego.as_bytes()),
+        rego: module.rego,
+        revision: stored.revision,
+        updated_at: module.updated_at,
+        updated_by: module.updated_by,
+    })
+}
+
+#[async_trait]
+impl ModuleStore for ConfigModules {
+    async fn head(&self, owner: &Owner) -> Result<Head> {
+        let stored = self.store.get(&key(owner, HEAD)).await.map_err(refuse)?;
+        let Some(stored) = stored else {
+            return Ok(Head { revision: 0, modules: Vec::new() });
+        };
+        let head: StoredHead = read(&stored)?;
+        Ok(Head { revision: stored.revision, modules: head.modules })
+    }
+
+    async fn shelf(&self, owner: &Owner) -> Result<Shelf> {
+        let prefix = prefix(owner);
+        let mut shelf = Shelf { revision: 0, modules: Vec::new() };
+        let all = self.store.list(&prefix, None, MAX_MODULES.saturating_add(1)).await.map_err(refuse)?;
+        let mut named = Vec::new();
+        for stored in &all {
+            match stored.key.strip_prefix(&prefix) {
+                Some(HEAD) => {
+                    shelf.revision = stored.revision;
+                    named = read::<StoredHead>(stored)?.modules;
+                }
+                Some(name) => shelf.modules.push(read_module(stored, name)?),
+                None => {}
+            }
+        }
+        // What decides is what the head names: a store that was tampered with decides nothing.
+        if shelf.named() != named {
+            return Err(refuse(StoreError::Corrupt(format!(
+                "the modules under {prefix} are not those its head names"
+            ))));
+        }
+        Ok(shelf)
+    }
+
+    async fn save(&self, owner: &Owner, read: &Shelf, edit: Edit, entry: Entry) -> Result<Saved> {
+        let mut change = Change::new();
+        let head = key(owner, HEAD);
+        if read.revision == 0 {
+            change.absent(head.as_str());
+        } else {
+            change.at(head.as_str(), read.revision);
+        }
+        let mut named = read.named();
+        match edit {
+            Edit::Put(module) => {
+                named.retain(|other| other.name != module.name);
+                named.push(Named { name: module.name.clone(), digest: module.digest });
+                named.sort_by(|one, other| one.name.cmp(&other.name));
+                let stored =
+                    StoredModule { rego: module.rego, updated_at: module.updated_at, updated_by: module.updated_by };
+                change.put(key(owner, &module.name), write(&stored)?);
+            }
+            Edit::Remove(name) => {
+                named.retain(|other| other.name != name);
+                change.delete(key(owner, &name));
+            }
+        }
+        change.put(head, write(&StoredHead { modules: named })?);
+        outbox::put(&mut change, &entry);
+        match self.store.commit(change).await.map_err(refuse)? {
+            Commit::Done { revision } => Ok(Saved::Done(revision)),
+            Commit::Refused { .. } => Ok(Saved::Overtaken),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_engines::config::SqliteConfigStore;
+    use runwarden_engines::outbox::ConfigOutbox;
+
+    use super::*;
+
+    async fn open(folder: &tempfile::TempDir) -> (Arc<dyn ConfigStore>, ConfigModules) {
+        let path = folder.path().join("config.db");
+        let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
+        (Arc::clone(&store), ConfigModules::new(store))
+    }
+
+    fn module(name: &str, rego: &str) -> Module {
+        Module {
+            name: name.to_owned(),
+            rego: rego.to_owned(),
+            digest: json::sha256_hex(rego.as_bytes()),
+            revision: 0,
+            updated_at: Moment::from_micros(1_000_000),
+            updated_by: "sa_1".to_owned(),
+        }
+    }
+
+    fn entry(id: &str) -> Entry {
+        Entry { entry_id: id.to_owned(), ..Entry::default() }
+    }
+
+    #[tokio::test]
+    async fn modules_are_kept_by_owner_with_their_head_and_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, modules) = open(&folder).await;
+        let acme = Owner::of(Some("acme"));
+        for (index, name) in ["b", "0a", "z"].iter().enumerate() {
+            let shelf = modules.shelf(&acme).await.unwrap();
+            let put = Edit::Put(module(name, &format!("package {name}")));
+            let saved = modules.save(&acme, &shelf, put, entry(&format!("rec_{index}"))).await.unwrap();
+            let shelf = modules.shelf(&acme).await.unwrap();
+            assert_eq!(saved, Saved::Done(shelf.revision));
+            assert_eq!(shelf.find(name).unwrap().revision, shelf.revision);
+            let head = modules.head(&acme).await.unwrap();
+            assert_eq!(head.modules, shelf.named());
+            assert_eq!(head.digest(), shelf.digest());
+        }
+        let names = |shelf: &Shelf| -> Vec<String> { shelf.modules.iter().map(|module| module.name.clone()).collect() };
+        let shelf = modules.shelf(&acme).await.unwrap();
+        assert_eq!(names(&shelf), ["0a", "b", "z"]);
+        for other in [Owner::Platform, Owner::of(Some("acm")), Owner::of(Some("acme2"))] {
+            assert!(modules.shelf(&other).await.unwrap().modules.is_empty());
+            assert_eq!(modules.head(&other).await.unwrap().revision, 0);
+        }
+        modules.save(&acme, &shelf, Edit::Remove("b".to_owned()), entry("rec_9")).await.unwrap();
+        assert_eq!(names(&modules.shelf(&acme).await.unwrap()), ["0a", "z"]);
+        assert_eq!(ConfigOutbox::new(store).count().await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_shelf_that_changed_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, modules) = open(&folder).await;
+        let acme = Owner::of(Some("acme"));
+        let read = modules.shelf(&acme).await.unwrap();
+        let put = |name| Edit::Put(module(name, "package x"));
+        assert!(matches!(modules.save(&acme, &read, put("a"), entry("rec_1")).await.unwrap(), Saved::Done(_)));
+        assert_eq!(modules.save(&acme, &read, put("b"), entry("rec_2")).await.unwrap(), Saved::Overtaken);
+        let read = modules.shelf(&acme).await.unwrap();
+        assert!(read.find("b").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_shelf_that_does_not_fit_its_head_decides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, modules) = open(&folder).await;
+        let mut change = Change::new();
+        change.put("policies/acme/sneaked", b"{}".to_vec());
+        store.commit(change).await.unwrap();
+        modules.shelf(&Owner::of(Some("acme"))).await.unwrap_err();
+    }
+}

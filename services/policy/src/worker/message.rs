@@ -1,0 +1,46 @@
+//! What is said between the service and its workers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Outcome;
+use crate::rego::Problem;
+
+/// What both sides speak; changes with every change here.
+pub(super) const PROTOCOL: &str = "runwarden-policy-worker/1";
+
+/// A module as an engine needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleText {
+    /// Its name, for messages about it.
+    pub name: String,
+    /// Its source.
+    pub rego: String,
+}
+
+/// What a worker is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Request {
+    /// Compile a set and keep it under a key.
+    Prepare { key: String, modules: Vec<ModuleText> },
+    /// Evaluate a set that was prepared.
+    Decide { key: String, input: String },
+    /// Compile a set, evaluate it once, keep nothing.
+    Check { modules: Vec<ModuleText>, input: String },
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// Said first, when the limits are in place.
+    Hello { protocol: String },
+    /// The set is ready.
+    Prepared,
+    /// The set cannot be used.
+    Problems { problems: Vec<Problem> },
+    /// No such set is prepared here.
+    Missing,
+    /// What the set says.
+    Decided { outcome: Outcome },
+}

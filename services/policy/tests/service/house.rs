@@ -1,0 +1,109 @@
+//! A policy service without its gRPC: real store, real workers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_kit::audit::{Bell, Entry, OutboxStore};
+use runwarden_kit::caller::{Caller, Grant, Scope};
+use runwarden_kit::clock::{HeldClock, Moment};
+use runwarden_policy::decision::{Decider, Decision};
+use runwarden_policy::library::Library;
+use runwarden_policy::module::Module;
+use runwarden_policy::question::Question;
+use runwarden_policy::store::{ConfigModules, Outbox};
+use runwarden_policy::worker::{Pool, Settings};
+use serde_json::{Value, json};
+
+pub(crate) struct House {
+    pub(crate) library: Library,
+    pub(crate) decider: Decider,
+    pub(crate) outbox: Outbox,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) async fn build() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.db");
+        let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
+        let pool = Arc::new(Pool::new(Settings {
+            command: PathBuf::from(env!("CARGO_BIN_EXE_runwarden-policy")),
+            workers: 2,
+            memory_bytes: 512 * 1024 * 1024,
+            decision: Duration::from_secs(20),
+            compilation: Duration::from_secs(20),
+            queue: Duration::from_secs(20),
+        }));
+        let clock = Arc::new(HeldClock::at(Moment::from_micros(1_763_000_000_000_000)));
+        let modules = Arc::new(ConfigModules::new(Arc::clone(&store)));
+        let outbox = Outbox::new(store);
+        Self {
+            library: Library::new(
+                modules.clone(),
+                pool.clone(),
+                Arc::new(outbox.clone()),
+                Bell::default(),
+                clock.clone(),
+            ),
+            decider: Decider::new(modules, pool, clock),
+            outbox,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) async fn put(&self, caller: &Caller, name: &str, rules: &str) -> Module {
+        let rego = format!("package runwarden.authz\n{rules}\n");
+        self.library.put(caller, name, &rego, 0).await.unwrap().0
+    }
+
+    pub(crate) async fn ask(&self, caller: &Caller, parameters: Value) -> Decision {
+        self.decider.decide(caller, &question(parameters)).await.unwrap()
+    }
+
+    pub(crate) async fn entries(&self) -> Vec<Entry> {
+        self.outbox.pending(100).await.unwrap()
+    }
+}
+
+pub(crate) fn question(parameters: Value) -> Question {
+    let Value::Object(parameters) = parameters else {
+        panic!("parameters are an object");
+    };
+    Question {
+        tenant: "acme".to_owned(),
+        project: "web".to_owned(),
+        action: "jobs.submit".to_owned(),
+        template: "deploy".to_owned(),
+        controller: "awx".to_owned(),
+        parameters,
+    }
+}
+
+/// Somebody with one role at one scope.
+pub(crate) fn somebody(role: &str, permissions: &[&str], at: Scope) -> Caller {
+    let mut caller = Caller::example(&[], at.clone());
+    caller.grants = vec![Grant {
+        role: role.to_owned(),
+        scope: at.into(),
+        permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
+    }];
+    caller
+}
+
+pub(crate) fn launcher() -> Caller {
+    somebody("launcher", &["jobs.submit"], Scope::project("acme", "web"))
+}
+
+pub(crate) fn admin() -> Caller {
+    somebody("tenant-admin", &["jobs.submit", "policies.read", "policies.write"], Scope::tenant("acme"))
+}
+
+pub(crate) fn platform_admin() -> Caller {
+    somebody("platform-admin", &["jobs.submit", "policies.read", "policies.write"], Scope::platform())
+}
+
+pub(crate) fn environment(name: &str) -> Value {
+    json!({"environment": name})
+}

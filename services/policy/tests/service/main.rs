@@ -1,0 +1,7 @@
+//! The service as its callers know it, on a real store and real workers.
+
+#![cfg(test)]
+
+mod deciding;
+mod house;
+mod keeping;
