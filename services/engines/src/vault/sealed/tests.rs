@@ -1,5 +1,7 @@
 //! The sealed vault on a real store in a folder of its own.
 
+mod races;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -60,8 +62,12 @@ impl House {
     }
 
     async fn open(&self) -> Result<SealedVault, OpenError> {
+        self.open_on(self.store().await).await
+    }
+
+    async fn open_on(&self, store: Arc<dyn ConfigStore>) -> Result<SealedVault, OpenError> {
         SealedVault::open(SealedVaultOptions {
-            store: self.store().await,
+            store,
             master_keys: self.master_keys(),
             tenant_key_max_age: 90 * DAY,
             clock: Arc::new(self.clock.clone()),
