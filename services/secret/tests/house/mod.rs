@@ -1,6 +1,6 @@
 //! The service behind the real mesh: certificates, gate, signed tokens; only the audit service is played.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its own part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use tempfile::TempDir;
 use tonic::{Response, Status};
 
 /// A client of the service, with the certificate of some other.
-pub type Client = SecretServiceClient<MeshChannel>;
+pub(crate) type Client = SecretServiceClient<MeshChannel>;
 
 const ISSUER: &str = "https://gate.example";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What outlives a run of the service: its data, the authority of the mesh, the keys of tokens.
-pub struct House {
-    pub temp: TempDir,
+pub(crate) struct House {
+    pub(crate) temp: TempDir,
     domain: TrustDomain,
     ca: DevCa,
     signing: EncodingKey,
@@ -44,7 +44,7 @@ pub struct House {
 }
 
 impl House {
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let temp = tempfile::tempdir()?;
         let domain: TrustDomain = "test.internal".parse()?;
         let ca = DevCa::open(&temp.path().join("ca"), domain.clone())?;
@@ -68,12 +68,12 @@ impl House {
         MeshTls::load(files, self.domain.clone(), peer)
     }
 
-    pub fn data_dir(&self) -> std::path::PathBuf {
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
         self.temp.path().join("data")
     }
 
     /// Starts the service on the data of this house.
-    pub async fn start(&self) -> Result<Running<'_>> {
+    pub(crate) async fn start(&self) -> Result<Running<'_>> {
         let recorder = MemoryRecorder::new();
         let tls = self.tls(self.ca.service(Service::Secret)?, Peer::Service(Service::Secret))?;
         let tasks = Tasks::new(Shutdown::new());
@@ -96,7 +96,7 @@ impl House {
     }
 
     /// A token of a principal with these permissions at this scope.
-    pub fn token(&self, permissions: &[&str], at: Scope) -> Result<SecretString> {
+    pub(crate) fn token(&self, permissions: &[&str], at: Scope) -> Result<SecretString> {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -125,10 +125,10 @@ impl House {
 }
 
 /// The service while it runs.
-pub struct Running<'a> {
+pub(crate) struct Running<'a> {
     house: &'a House,
     address: String,
-    pub recorder: Arc<MemoryRecorder>,
+    pub(crate) recorder: Arc<MemoryRecorder>,
     tasks: Tasks,
 }
 
@@ -140,22 +140,22 @@ impl Running<'_> {
     }
 
     /// Calls as another service.
-    pub fn client(&self, of: Service) -> Result<Client> {
+    pub(crate) fn client(&self, of: Service) -> Result<Client> {
         self.with(self.house.ca.service(of)?, Peer::Service(of))
     }
 
     /// Calls as a person.
-    pub fn operator(&self) -> Result<Client> {
+    pub(crate) fn operator(&self) -> Result<Client> {
         self.with(self.house.ca.operator("tester")?, Peer::Operator("tester".to_owned()))
     }
 
     /// Makes a call for a caller with these permissions at this scope.
-    pub async fn acting<T>(&self, permissions: &[&str], at: Scope, call: impl Future<Output = T>) -> Result<T> {
+    pub(crate) async fn acting<T>(&self, permissions: &[&str], at: Scope, call: impl Future<Output = T>) -> Result<T> {
         self.acting_in(None, permissions, at, call).await
     }
 
     /// The same, naming a tenant beside the token.
-    pub async fn acting_in<T>(
+    pub(crate) async fn acting_in<T>(
         &self,
         tenant: Option<&str>,
         permissions: &[&str],
@@ -172,7 +172,7 @@ impl Running<'_> {
     }
 
     /// Waits until this many entries of an action were handed over, and answers them.
-    pub async fn recorded(&self, action: &str, number: usize) -> Result<Vec<Entry>> {
+    pub(crate) async fn recorded(&self, action: &str, number: usize) -> Result<Vec<Entry>> {
         let look = async {
             loop {
                 let found: Vec<_> = self.recorder.entries().into_iter().filter(|e| e.action == action).collect();
@@ -188,7 +188,7 @@ impl Running<'_> {
     }
 
     /// Stops it in order.
-    pub async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         self.tasks.shutdown().begin();
         ensure!(self.tasks.join(PATIENCE).await, "it did not stop");
         Ok(())
@@ -196,7 +196,7 @@ impl Running<'_> {
 }
 
 /// The error of a call that must fail.
-pub fn refused<T>(answer: std::result::Result<Response<T>, Status>) -> Result<Error> {
+pub(crate) fn refused<T>(answer: std::result::Result<Response<T>, Status>) -> Result<Error> {
     match answer {
         Ok(_) => anyhow::bail!("it was not refused"),
         Err(status) => Ok(Error::from_status(&status)),
@@ -204,7 +204,7 @@ pub fn refused<T>(answer: std::result::Result<Response<T>, Status>) -> Result<Er
 }
 
 /// Checks why a call failed, and which field was named.
-pub fn ensure_refused<T>(
+pub(crate) fn ensure_refused<T>(
     answer: std::result::Result<Response<T>, Status>,
     reason: ErrorReason,
     pointer: &str,
