@@ -94,20 +94,28 @@ async fn nested_loops_are_refused_at_upload() {
 }
 
 #[tokio::test]
-async fn long_chains_are_answered() {
-    let pool = pool(2);
-    for chain in [
-        format!("x := 1{}", "\n+ 1".repeat(25_000)),
-        format!("x := {}1", "-\n".repeat(50_000)),
-        format!("x := {}", "not ".repeat(200)),
-        format!("x := input{}", "\n.a".repeat(20_000)),
-        format!("allow if {{\n{}}}", "not input.a\n".repeat(9_000)),
+async fn chains_that_overflow_the_stack_are_refused_at_upload() {
+    for (what, chain) in [
+        ("sum", format!("x := 1{}", format!("\n{}", "+ 1 ".repeat(200)).repeat(140))),
+        ("minus", format!("x := {}1", format!("{}\n", "-".repeat(900)).repeat(60))),
+        ("union", format!("x := 1{}", format!("\n{}", "| {1} ".repeat(150)).repeat(90))),
+        ("equality", format!("x := 1{}", format!("\n{}", "== 1 ".repeat(150)).repeat(90))),
     ] {
-        let begun = Instant::now();
-        let _either = upload(&pool, &chain).await;
-        assert!(begun.elapsed() < COMPILATION + SLACK);
+        let said = refused_at_upload(what, &chain).await;
+        assert!(said.contains("more memory or depth"), "{what}: {said}");
     }
-    upload(&pool, "allow := true").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_only_large_passes() {
+    let pool = pool(2);
+    for rules in [
+        format!("allow if {{\n{}}}", "not input.a\n".repeat(9_000)),
+        format!("x := 1 if false{}", "\nelse := 1 if false".repeat(3_000)),
+        format!("allow if input.a{}", "\nwith input.b as 1 ".repeat(3_000)),
+    ] {
+        upload(&pool, &rules).await.unwrap();
+    }
 }
 
 /// Rules that pass with a sample request and turn on a real one.

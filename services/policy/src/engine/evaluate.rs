@@ -1,6 +1,6 @@
 //! What a set of modules says about one input.
 
-use regorus::Value;
+use regorus::{LimitError, Value};
 use serde::{Deserialize, Serialize};
 
 use super::compile::Compiled;
@@ -38,10 +38,14 @@ pub enum Outcome {
 impl Compiled {
     /// Evaluates the set over `input`, a JSON text.
     pub(crate) fn evaluate(&self, input: &str) -> Outcome {
-        match self.try_evaluate(input) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed { problem: Problem::from_engine(&error.to_string(), |_| None) },
-        }
+        self.try_evaluate(input).unwrap_or_else(|error| {
+            let problem = if error.downcast_ref::<LimitError>().is_some() {
+                Problem::of_set("evaluating it takes too long")
+            } else {
+                Problem::from_engine(&error.to_string(), |_| None)
+            };
+            Outcome::Failed { problem }
+        })
     }
 
     fn try_evaluate(&self, input: &str) -> anyhow::Result<Outcome> {

@@ -111,7 +111,8 @@ impl Pool {
             }
         }
         let prepare = Request::Prepare { key: key.to_owned(), modules: modules.to_vec() };
-        match process.ask(&prepare, self.settings.compilation).await? {
+        // The set was fit to be stored; a busy machine must not make it unfit to decide.
+        match process.ask(&prepare, self.settings.compilation * 2).await? {
             Reply::Prepared => {}
             Reply::Problems { mut problems } => {
                 let problem = problems.pop().unwrap_or_else(|| Problem::of_set("the modules do not compile"));
@@ -136,7 +137,7 @@ impl Pool {
         let limits = Limits {
             memory_bytes: settings.memory_bytes / 4 * 3,
             cpu: settings.compilation.saturating_add(GRACE),
-            evaluation: settings.decision / 2,
+            evaluation: settings.decision / 4,
             request: settings.compilation.saturating_add(GRACE),
         };
         let mut process = Process::start(&settings.command, limits).await?;

@@ -5,3 +5,4 @@
 mod deciding;
 mod house;
 mod keeping;
+mod starting;
