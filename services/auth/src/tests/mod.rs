@@ -1,1 +1,285 @@
-//! t
+//! The service through its handlers, on a real embedded store.
+
+mod binding;
+mod bootstrap;
+mod client;
+mod key;
+mod role;
+mod token;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_kit::audit::{Bell, Entry};
+use runwarden_kit::caller::Caller;
+use runwarden_kit::clock::{Clock, HeldClock, SystemClock};
+use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::token::Verifier;
+use runwarden_kit::{Error, ErrorReason};
+use runwarden_proto::auth::v1 as wire;
+use runwarden_proto::auth::v1::client_service_server::ClientService as _;
+use runwarden_proto::auth::v1::role_service_server::RoleService as _;
+use runwarden_proto::auth::v1::token_service_server::TokenService as _;
+use tempfile::TempDir;
+use tonic::{Request, Response, Status};
+
+use crate::Config;
+use crate::assemble::{Assembled, Ground, assemble};
+use crate::project::{ScopeStatus, Scopes};
+
+/// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled.
+struct Places;
+
+#[async_trait]
+impl Scopes for Places {
+    async fn check(&self, tenant: &str, project: Option<&str>) -> runwarden_kit::Result<ScopeStatus> {
+        Ok(ScopeStatus {
+            tenant_exists: ["acme", "other", "closed"].contains(&tenant),
+            tenant_disabled: tenant == "closed",
+            project_exists: project.is_none_or(|name| ["web", "db"].contains(&name)),
+        })
+    }
+}
+
+/// A folder that outlives the process.
+struct Place {
+    dir: TempDir,
+    clock: HeldClock,
+    config: Config,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), clock: HeldClock::at(SystemClock.now()), config: Config::default() }
+    }
+
+    async fn try_start(&self) -> anyhow::Result<World> {
+        let path = self.dir.path().join("auth.db");
+        let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
+        let ground = Ground {
+            config_store: Arc::clone(&store),
+            bell: Bell::default(),
+            clock: Arc::new(self.clock.clone()),
+            scopes: Arc::new(Places),
+            data_dir: self.dir.path(),
+        };
+        let service = assemble(&self.config, ground).await?;
+        Ok(World { service, store, clock: self.clock.clone() })
+    }
+
+    async fn start(&self) -> World {
+        self.try_start().await.unwrap()
+    }
+
+    /// The credentials the first start left.
+    fn bootstrap(&self) -> Credentials {
+        let text = std::fs::read_to_string(self.dir.path().join("bootstrap.json")).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        Credentials {
+            id: value["client_id"].as_str().unwrap().to_owned(),
+            secret: value["client_secret"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// The service with its first administrator.
+    async fn with_admin(&self) -> (World, Caller) {
+        let world = self.start().await;
+        let admin = world.login(&self.bootstrap()).await;
+        (world, admin)
+    }
+}
+
+/// What a client proves itself with.
+#[derive(Clone, Debug)]
+struct Credentials {
+    id: String,
+    secret: String,
+}
+
+/// A running service.
+struct World {
+    service: Assembled,
+    store: Arc<dyn ConfigStore>,
+    clock: HeldClock,
+}
+
+impl World {
+    async fn issue(&self, who: &Credentials, scope: &str) -> Result<wire::IssueTokenResponse, Error> {
+        let request = wire::IssueTokenRequest {
+            client_id: who.id.clone(),
+            client_secret: who.secret.clone(),
+            scope: scope.to_owned(),
+            source_address: "192.0.2.7".to_owned(),
+        };
+        answer(self.service.tokens.issue_token(Request::new(request)).await)
+    }
+
+    async fn trust(&self) -> wire::GetTrustStateResponse {
+        let request = Request::new(wire::GetTrustStateRequest::default());
+        self.service.tokens.get_trust_state(request).await.unwrap().into_inner()
+    }
+
+    /// Verifies a token as every other service does.
+    async fn verify(&self, token: &str) -> Result<Caller, Error> {
+        let state = self.trust().await;
+        let mut verifier = Verifier::new(&state.issuer, &state.jwks_json).unwrap();
+        for revocation in state.revocations {
+            if revocation.principal.is_empty() {
+                verifier.revoke_token(revocation.token_id);
+            } else {
+                let until = revocation.issued_until.as_ref();
+                let until = until.and_then(runwarden_kit::clock::Moment::from_proto).unwrap();
+                verifier.revoke_principal(revocation.principal, until);
+            }
+        }
+        verifier.verify(token).map(runwarden_kit::token::Claims::into_caller)
+    }
+
+    /// A fresh token of a client, as the gate would read it.
+    async fn login(&self, who: &Credentials) -> Caller {
+        let token = self.issue(who, "").await.unwrap().access_token;
+        self.verify(&token).await.unwrap()
+    }
+
+    async fn create(
+        &self,
+        caller: &Caller,
+        name: &str,
+        project: &str,
+        roles: &[&str],
+    ) -> Result<(wire::Client, Credentials), Error> {
+        let request = wire::CreateClientRequest {
+            name: name.to_owned(),
+            project: project.to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            expires_at: None,
+        };
+        let made = within(caller, self.service.clients.create_client(from(caller, request))).await;
+        let made = answer(made)?;
+        let client = made.client.unwrap();
+        let credentials = Credentials { id: client.client_id.clone(), secret: made.client_secret };
+        Ok((client, credentials))
+    }
+
+    /// A client of a tenant, logged in.
+    async fn someone(&self, admin: &Caller, tenant: &str, name: &str, project: &str, roles: &[&str]) -> Caller {
+        let (_, credentials) = self.create(&acting(admin, tenant), name, project, roles).await.unwrap();
+        self.login(&credentials).await
+    }
+
+    async fn get(&self, caller: &Caller, client_id: &str) -> Result<wire::Client, Error> {
+        let request = wire::GetClientRequest { client_id: client_id.to_owned() };
+        let got = self.service.clients.get_client(from(caller, request)).await;
+        answer(got).map(|got| got.client.unwrap())
+    }
+
+    async fn set_disabled(&self, caller: &Caller, client_id: &str, disabled: bool) -> Result<wire::Client, Error> {
+        let request = wire::UpdateClientRequest {
+            client_id: client_id.to_owned(),
+            disabled: Some(disabled),
+            ..Default::default()
+        };
+        self.update(caller, request).await
+    }
+
+    async fn update(&self, caller: &Caller, request: wire::UpdateClientRequest) -> Result<wire::Client, Error> {
+        let updated = within(caller, self.service.clients.update_client(from(caller, request))).await;
+        answer(updated).map(|updated| updated.client.unwrap())
+    }
+
+    async fn rotate(&self, caller: &Caller, client_id: &str) -> Result<Credentials, Error> {
+        let request = wire::RotateClientSecretRequest { client_id: client_id.to_owned() };
+        let rotated = within(caller, self.service.clients.rotate_client_secret(from(caller, request))).await;
+        answer(rotated).map(|rotated| Credentials { id: client_id.to_owned(), secret: rotated.client_secret })
+    }
+
+    async fn retire(&self, caller: &Caller, client_id: &str, secret_id: &str) -> Result<wire::Client, Error> {
+        let request =
+            wire::RetireClientSecretRequest { client_id: client_id.to_owned(), secret_id: secret_id.to_owned() };
+        let retired = within(caller, self.service.clients.retire_client_secret(from(caller, request))).await;
+        answer(retired).map(|retired| retired.client.unwrap())
+    }
+
+    async fn delete(&self, caller: &Caller, client_id: &str) -> Result<(), Error> {
+        let request = wire::DeleteClientRequest { client_id: client_id.to_owned() };
+        let deleted = within(caller, self.service.clients.delete_client(from(caller, request))).await;
+        answer(deleted).map(|_| ())
+    }
+
+    async fn create_role(&self, caller: &Caller, name: &str, permissions: &[&str]) -> Result<wire::Role, Error> {
+        let request = wire::CreateRoleRequest {
+            name: name.to_owned(),
+            description: "made in a test".to_owned(),
+            permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let made = within(caller, self.service.roles.create_role(from(caller, request))).await;
+        answer(made).map(|made| made.role.unwrap())
+    }
+
+    async fn bind(&self, caller: &Caller, principal: &str, role: &str, project: &str) -> Result<wire::Binding, Error> {
+        let request = wire::CreateBindingRequest {
+            principal: principal.to_owned(),
+            role: role.to_owned(),
+            project: project.to_owned(),
+        };
+        let made = within(caller, self.service.roles.create_binding(from(caller, request))).await;
+        answer(made).map(|made| made.binding.unwrap())
+    }
+
+    async fn unbind(&self, caller: &Caller, binding_id: &str) -> Result<(), Error> {
+        let request = wire::DeleteBindingRequest { binding_id: binding_id.to_owned() };
+        let deleted = within(caller, self.service.roles.delete_binding(from(caller, request))).await;
+        answer(deleted).map(|_| ())
+    }
+
+    /// The audit entries that wait, of one action.
+    async fn entries(&self, action: &str) -> Vec<Entry> {
+        let all = ConfigOutbox::new(Arc::clone(&self.store)).pending(10_000).await.unwrap();
+        all.into_iter().filter(|entry| entry.action == action).collect()
+    }
+
+    /// Everything that is kept, as text.
+    async fn everything(&self) -> String {
+        let entries = self.store.list("", None, 10_000).await.unwrap();
+        let texts = entries.iter().map(|entry| format!("{} {}", entry.key, String::from_utf8_lossy(&entry.value)));
+        texts.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A request as it comes out of the gate.
+fn from<T>(caller: &Caller, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Arc::new(caller.clone()));
+    request
+}
+
+/// A caller of the platform acting for a tenant.
+fn acting(caller: &Caller, tenant: &str) -> Caller {
+    Caller { acting_tenant: Some(tenant.to_owned()), ..caller.clone() }
+}
+
+fn by(caller: &Caller) -> RequestContext {
+    RequestContext {
+        request_id: "req_1".into(),
+        source_address: "192.0.2.1".into(),
+        caller: Some(Arc::new(caller.clone())),
+        ..Default::default()
+    }
+}
+
+async fn within<F: Future>(caller: &Caller, future: F) -> F::Output {
+    context::scope(by(caller), future).await
+}
+
+fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Error> {
+    result.map(Response::into_inner).map_err(|status| Error::from_status(&status))
+}
+
+fn reason<T>(result: Result<T, Error>) -> ErrorReason {
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(error) => error.reason(),
+    }
+}
