@@ -1,6 +1,62 @@
 //! `runwarden-audit`: what happened, provably.
+//!
+//! Services hand over entries; one writer seals them, batch by batch, as [records](record) into a
+//! [Merkle tree](merkle) per tenant, and signs a [checkpoint](note) over each batch in the same transaction.
+//! [`verify`] and [`cli`] prove offline that nothing was changed, removed, reordered, inserted or cut off.
 
+mod admission;
+pub mod cli;
+mod config;
+pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod record;
+mod rpc;
+pub mod signing_key;
+pub mod store;
 pub mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+pub use config::Config;
+use runwarden_kit::service::{Parts, ServiceKit};
+
+use log::{Reader, Writer};
+use store::{LogStore as _, SqliteLogStore};
+
+/// How long the writer still takes entries after the wish to stop: calls under way are answered truthfully.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// Where the logs are, in this data folder.
+#[must_use]
+pub fn database_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("audit.db")
+}
+
+/// Builds the service: opens the logs, checks the end of each, starts the writer.
+///
+/// # Errors
+/// When the logs cannot be opened, or the key that signed them is not there.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    let path = database_path(&kit.data_dir);
+    let sqlite = SqliteLogStore::open(&path).await.with_context(|| path.display().to_string())?;
+    let logs_exist = !sqlite.tenants().await?.is_empty();
+    let key = Arc::new(signing_key::read_or_make(&kit.data_dir, logs_exist)?);
+    let store = Arc::new(sqlite.clone());
+    let (journal, writer) = Writer::start(store.clone(), key.clone(), kit.clock.clone(), (&config).into()).await?;
+    let shutdown = kit.shutdown().clone();
+    kit.tasks.spawn("audit: writer", async move {
+        writer
+            .run_until(async move {
+                shutdown.begun().await;
+                tokio::time::sleep(LAST_CALLS).await;
+            })
+            .await;
+        sqlite.close().await;
+    });
+    let rpc = rpc::AuditRpc::new(journal, Reader::new(store, key));
+    Ok(Parts::new().with(rpc.into_server()))
+}

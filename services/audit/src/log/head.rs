@@ -57,7 +57,8 @@ pub async fn load(store: &dyn LogStore, tenant: &str, key: &SigningKey) -> Resul
     if lines.len() != count || hashes.len() != count {
         return Err(LogError::damaged(tenant, "some of its newest records or their hashes are missing"));
     }
-    if let Some((at, _)) = lines.iter().zip(hashes).enumerate().find(|(_, (line, hash))| line_hash(line.as_bytes()) != **hash)
+    if let Some((at, _)) =
+        lines.iter().zip(hashes).enumerate().find(|(_, (line, hash))| line_hash(line.as_bytes()) != **hash)
     {
         return Err(LogError::damaged(tenant, format!("record {} is not what was sealed", first + at as u64)));
     }

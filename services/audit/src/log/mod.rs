@@ -8,8 +8,8 @@ mod writer;
 use std::fmt;
 
 pub use head::{Head, load};
-pub use journal::{Journal, JournalLimits};
-pub use reader::{InclusionProof, ConsistencyProof, Reader, SignedCheckpoint};
+pub use journal::{Journal, JournalError, JournalLimits};
+pub use reader::{ConsistencyProof, InclusionProof, Reader, SignedCheckpoint};
 pub use writer::{Damage, Writer};
 
 use runwarden_engines::StoreError;
@@ -40,6 +40,9 @@ pub enum LogError {
     /// The entry's id is in the log already, with something else under it.
     #[error("the entry id {0} is in the log already, for something else")]
     Conflict(String),
+    /// The batch that held it could not be written; why was logged where it failed.
+    #[error("the batch was not written")]
+    NotWritten,
     /// The signing key or a record could not be used: a bug.
     #[error("sealing failed: {0}")]
     Sealing(String),
@@ -51,5 +54,7 @@ impl LogError {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod examples;
 #[cfg(test)]
 mod tests;

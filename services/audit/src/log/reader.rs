@@ -4,9 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{LogError, origin};
-use crate::merkle::proof::{
-    ProofError, consistency_ranges, inclusion_ranges, verify_inclusion,
-};
+use crate::merkle::proof::{ProofError, consistency_ranges, inclusion_ranges, verify_inclusion};
 use crate::merkle::{Hash, Tiles, empty_root};
 use crate::note::{Checkpoint, SigningKey, VerifierKey};
 use crate::record::{Record, line_hash};

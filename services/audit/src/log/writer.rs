@@ -65,8 +65,7 @@ impl Writer {
     ) -> Result<(Journal, Self), LogError> {
         let (journal, requests) = Journal::new(limits);
         let most = limits.batch.max(1);
-        let mut this =
-            Self { store, key, clock, requests, most, heads: HashMap::new(), damage: Damage::default() };
+        let mut this = Self { store, key, clock, requests, most, heads: HashMap::new(), damage: Damage::default() };
         for tenant in this.store.tenants().await? {
             match this.head(&tenant).await {
                 Ok(_) | Err(LogError::Damaged { .. }) => {}
@@ -142,7 +141,7 @@ impl Writer {
             let answer = match (refused, &written) {
                 (Some(error), _) => Err(error),
                 (None, Ok(())) => Ok(()),
-                (None, Err(why)) => Err(LogError::Sealing(why.clone())),
+                (None, Err(NotWritten)) => Err(LogError::NotWritten),
             };
             // Whoever waited may be gone.
             let _ = done.send(answer);
@@ -150,7 +149,7 @@ impl Writer {
     }
 
     /// Signs and stores the drafts, all or nothing.
-    async fn write(&mut self, drafts: BTreeMap<String, Draft>) -> Result<(), String> {
+    async fn write(&mut self, drafts: BTreeMap<String, Draft>) -> Result<(), NotWritten> {
         let mut heads = Vec::new();
         let mut batches = Vec::new();
         for (tenant, mut draft) in drafts {
@@ -212,7 +211,7 @@ impl Writer {
 }
 
 /// What a failure means to those who wait is the same whatever it was; what it was is logged here, once.
-fn log_failure(doing: &str, error: &dyn std::error::Error) -> String {
+fn log_failure(doing: &str, error: &dyn std::error::Error) -> NotWritten {
     let mut cause = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -222,8 +221,11 @@ fn log_failure(doing: &str, error: &dyn std::error::Error) -> String {
     }
     tracing::error!(cause, "{doing} audit records failed");
     metrics::counter!("runwarden_audit_append_failures_total").increment(1);
-    format!("{doing} failed")
+    NotWritten
 }
+
+/// A batch is not on disk, as far as is known.
+struct NotWritten;
 
 /// What one batch adds to one log.
 struct Draft {

@@ -21,10 +21,7 @@ impl Frontier {
     /// The tiles that [`Frontier::from_tiles`] needs for a tree of this size.
     #[must_use]
     pub fn needed(size: u64) -> Vec<TileId> {
-        edge_of(size)
-            .filter(|(_, count)| *count > 0)
-            .map(|(id, _)| id)
-            .collect()
+        edge_of(size).filter(|(_, count)| *count > 0).map(|(id, _)| id).collect()
     }
 
     /// The edge of a tree of this size, from its tiles; `None` when they do not reach that far. Tiles may be longer.
@@ -38,11 +35,7 @@ impl Frontier {
             };
             edge.push(Tile::new(hashes));
         }
-        Some(Self {
-            size,
-            edge,
-            ..Self::default()
-        })
+        Some(Self { size, edge, ..Self::default() })
     }
 
     /// The number of leaves.
@@ -116,18 +109,9 @@ impl Frontier {
 
 /// By level: the last tile of a tree of this size, and how many hashes it has (0 when the level just filled one).
 fn edge_of(size: u64) -> impl Iterator<Item = (TileId, usize)> {
-    (0..8_u32)
-        .map(move |level| (level, size >> (8 * level)))
-        .take_while(|(_, row)| *row > 0)
-        .map(|(level, row)| {
-            let width = TILE_WIDTH as u64;
-            // Below 256, which fits any usize.
-            (
-                TileId {
-                    level,
-                    index: row / width,
-                },
-                (row % width) as usize,
-            )
-        })
+    (0..8_u32).map(move |level| (level, size >> (8 * level))).take_while(|(_, row)| *row > 0).map(|(level, row)| {
+        let width = TILE_WIDTH as u64;
+        // Below 256, which fits any usize.
+        (TileId { level, index: row / width }, (row % width) as usize)
+    })
 }

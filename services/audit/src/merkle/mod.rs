@@ -10,7 +10,7 @@ mod tile;
 
 pub use frontier::Frontier;
 pub use hash::{Hash, HashError, empty_root, leaf_hash, node_hash};
-pub use tile::{Node, TILE_WIDTH, Tile, TileId, Tiles, cover};
+pub use tile::{Node, TILE_WIDTH, Tile, TileId, Tiles, count_tiles, cover};
 
 #[cfg(test)]
 pub(crate) mod naive;

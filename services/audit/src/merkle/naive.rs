@@ -21,11 +21,7 @@ pub(crate) fn path(m: usize, leaves: &[Hash]) -> Vec<Hash> {
     }
     let k = split(leaves.len());
     let (left, right) = leaves.split_at(k);
-    let (mut proof, sibling) = if m < k {
-        (path(m, left), root(right))
-    } else {
-        (path(m - k, right), root(left))
-    };
+    let (mut proof, sibling) = if m < k { (path(m, left), root(right)) } else { (path(m - k, right), root(left)) };
     proof.push(sibling);
     proof
 }
@@ -37,19 +33,12 @@ pub(crate) fn proof(m: usize, leaves: &[Hash]) -> Vec<Hash> {
 
 fn subproof(m: usize, leaves: &[Hash], known: bool) -> Vec<Hash> {
     if m == leaves.len() {
-        return if known {
-            Vec::new()
-        } else {
-            vec![root(leaves)]
-        };
+        return if known { Vec::new() } else { vec![root(leaves)] };
     }
     let k = split(leaves.len());
     let (left, right) = leaves.split_at(k);
-    let (mut proof, sibling) = if m <= k {
-        (subproof(m, left, known), root(right))
-    } else {
-        (subproof(m - k, right, false), root(left))
-    };
+    let (mut proof, sibling) =
+        if m <= k { (subproof(m, left, known), root(right)) } else { (subproof(m - k, right, false), root(left)) };
     proof.push(sibling);
     proof
 }

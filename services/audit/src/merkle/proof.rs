@@ -85,13 +85,7 @@ pub fn consistency_ranges(old: u64, new: u64) -> Result<Vec<Range<u64>>, ProofEr
 ///
 /// # Errors
 /// Whatever keeps the proof from being one.
-pub fn verify_inclusion(
-    index: u64,
-    size: u64,
-    leaf: &Hash,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(index: u64, size: u64, leaf: &Hash, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
@@ -116,11 +110,7 @@ pub fn verify_inclusion(
     if last != 0 {
         return Err(ProofError::WrongLength);
     }
-    if hash == *root {
-        Ok(())
-    } else {
-        Err(ProofError::WrongRoot)
-    }
+    if hash == *root { Ok(()) } else { Err(ProofError::WrongRoot) }
 }
 
 /// Checks that the tree with the old size and root is the beginning of the one with the new size and root.
@@ -138,11 +128,7 @@ pub fn verify_consistency(
         return Err(ProofError::OutOfRange);
     }
     if old == 0 || old == new {
-        let same = if old == new {
-            old_root == new_root
-        } else {
-            *old_root == empty_root()
-        };
+        let same = if old == new { old_root == new_root } else { *old_root == empty_root() };
         return match (proof.is_empty(), same) {
             (false, _) => Err(ProofError::WrongLength),
             (true, false) => Err(ProofError::WrongRoot),
@@ -151,11 +137,7 @@ pub fn verify_consistency(
     }
     // Where the old tree is a complete subtree of the new one, its root is not sent: it is known.
     let mut hashes = proof.iter();
-    let first = if old.is_power_of_two() {
-        *old_root
-    } else {
-        *hashes.next().ok_or(ProofError::WrongLength)?
-    };
+    let first = if old.is_power_of_two() { *old_root } else { *hashes.next().ok_or(ProofError::WrongLength)? };
     let (mut place, mut last) = (old - 1, new - 1);
     while place & 1 == 1 {
         place >>= 1;
@@ -182,9 +164,5 @@ pub fn verify_consistency(
     if last != 0 {
         return Err(ProofError::WrongLength);
     }
-    if old_hash == *old_root && new_hash == *new_root {
-        Ok(())
-    } else {
-        Err(ProofError::WrongRoot)
-    }
+    if old_hash == *old_root && new_hash == *new_root { Ok(()) } else { Err(ProofError::WrongRoot) }
 }

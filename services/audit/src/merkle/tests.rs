@@ -2,22 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::proof::{
-    ProofError, consistency_ranges, inclusion_ranges, verify_consistency, verify_inclusion,
-};
+use super::proof::{ProofError, consistency_ranges, inclusion_ranges, verify_consistency, verify_inclusion};
 use super::*;
 
 /// The leaves and roots that implementations of RFC 6962 have been tested with from the beginning.
-const CT_LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const CT_LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 const CT_ROOTS: [&str; 9] = [
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -31,16 +21,11 @@ const CT_ROOTS: [&str; 9] = [
 ];
 
 fn ct_leaves() -> Vec<Hash> {
-    CT_LEAVES
-        .iter()
-        .map(|leaf| leaf_hash(&hex::decode(leaf).unwrap()))
-        .collect()
+    CT_LEAVES.iter().map(|leaf| leaf_hash(&hex::decode(leaf).unwrap())).collect()
 }
 
 fn leaves(count: usize) -> Vec<Hash> {
-    (0..count)
-        .map(|i| leaf_hash(format!("leaf {i}").as_bytes()))
-        .collect()
+    (0..count).map(|i| leaf_hash(format!("leaf {i}").as_bytes())).collect()
 }
 
 /// A tree as the log keeps it: every changed tile replaces the stored one after each batch.
@@ -59,10 +44,7 @@ fn grow(leaves: &[Hash], batch: usize) -> (Frontier, Tiles) {
 }
 
 fn hashes(tiles: &Tiles, ranges: &[std::ops::Range<u64>]) -> Vec<Hash> {
-    ranges
-        .iter()
-        .map(|range| tiles.range(range).unwrap())
-        .collect()
+    ranges.iter().map(|range| tiles.range(range).unwrap()).collect()
 }
 
 #[test]
@@ -71,11 +53,7 @@ fn roots_are_those_of_certificate_transparency() {
     for (size, root) in CT_ROOTS.iter().enumerate() {
         let (frontier, _) = grow(&leaves[..size], 3);
         assert_eq!(frontier.root().to_string(), *root, "size {size}");
-        assert_eq!(
-            naive::root(&leaves[..size]).to_string(),
-            *root,
-            "size {size}"
-        );
+        assert_eq!(naive::root(&leaves[..size]).to_string(), *root, "size {size}");
     }
 }
 
@@ -88,10 +66,7 @@ fn known_inclusion_proof_of_certificate_transparency() {
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
     ];
-    assert_eq!(
-        proof.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        known
-    );
+    assert_eq!(proof.iter().map(ToString::to_string).collect::<Vec<_>>(), known);
     verify_inclusion(0, 8, &ct_leaves()[0], &proof, &frontier.root()).unwrap();
 }
 
@@ -104,11 +79,7 @@ fn every_proof_in_every_small_tree_is_the_one_of_the_definition() {
         let root = naive::root(tree);
         for index in 0..size {
             let proof = hashes(&tiles, &inclusion_ranges(index, size).unwrap());
-            assert_eq!(
-                proof,
-                naive::path(index as usize, tree),
-                "leaf {index} of {size}"
-            );
+            assert_eq!(proof, naive::path(index as usize, tree), "leaf {index} of {size}");
             verify_inclusion(index, size, &leaves[index as usize], &proof, &root).unwrap();
         }
         for old in 1..=size {
@@ -126,24 +97,10 @@ fn a_tree_over_three_levels_of_tiles_is_the_naive_one() {
     let (frontier, tiles) = grow(&leaves, 1000);
     assert_eq!(frontier.root(), naive::root(&leaves));
     let size = frontier.size();
-    assert_eq!(
-        tiles
-            .get(TileId { level: 2, index: 0 })
-            .unwrap()
-            .hashes()
-            .len(),
-        1
-    );
+    assert_eq!(tiles.get(TileId { level: 2, index: 0 }).unwrap().hashes().len(), 1);
     for index in [0, 1, 255, 256, 65_535, 65_536, 65_791, size - 1] {
         let proof = hashes(&tiles, &inclusion_ranges(index, size).unwrap());
-        verify_inclusion(
-            index,
-            size,
-            &leaves[index as usize],
-            &proof,
-            &frontier.root(),
-        )
-        .unwrap();
+        verify_inclusion(index, size, &leaves[index as usize], &proof, &frontier.root()).unwrap();
     }
     for old in [1, 255, 256, 257, 4096, 65_535, 65_536, 65_537, size] {
         let proof = hashes(&tiles, &consistency_ranges(old, size).unwrap());
@@ -157,14 +114,8 @@ fn an_empty_tree_is_the_beginning_of_every_tree() {
     let root = naive::root(&leaves(5));
     assert_eq!(consistency_ranges(0, 5), Ok(Vec::new()));
     assert_eq!(verify_consistency(0, 5, &empty_root(), &root, &[]), Ok(()));
-    assert_eq!(
-        verify_consistency(0, 5, &root, &root, &[]),
-        Err(ProofError::WrongRoot)
-    );
-    assert_eq!(
-        verify_consistency(0, 5, &empty_root(), &root, &[root]),
-        Err(ProofError::WrongLength)
-    );
+    assert_eq!(verify_consistency(0, 5, &root, &root, &[]), Err(ProofError::WrongRoot));
+    assert_eq!(verify_consistency(0, 5, &empty_root(), &root, &[root]), Err(ProofError::WrongLength));
     assert_eq!(consistency_ranges(6, 5), Err(ProofError::OutOfRange));
     assert_eq!(inclusion_ranges(5, 5), Err(ProofError::OutOfRange));
 }

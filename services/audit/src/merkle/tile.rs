@@ -43,11 +43,7 @@ impl Tile {
         if bytes.len() > TILE_WIDTH * Hash::LENGTH || !bytes.len().is_multiple_of(Hash::LENGTH) {
             return Err(HashError);
         }
-        bytes
-            .chunks_exact(Hash::LENGTH)
-            .map(Hash::try_from)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        bytes.chunks_exact(Hash::LENGTH).map(Hash::try_from).collect::<Result<_, _>>().map(Self)
     }
 
     /// The hashes, concatenated.
@@ -75,10 +71,7 @@ impl Tile {
 
 /// The root over a power of two of hashes; `None` when there are none.
 pub(super) fn complete_root(hashes: &[Hash]) -> Option<Hash> {
-    debug_assert!(
-        hashes.len().is_power_of_two(),
-        "only complete subtrees have one root"
-    );
+    debug_assert!(hashes.len().is_power_of_two(), "only complete subtrees have one root");
     let mut row = hashes.to_vec();
     while row.len() > 1 {
         row = row
@@ -108,10 +101,7 @@ impl Node {
         let within = self.level % TILE_HEIGHT;
         let first = self.index << within;
         let width = TILE_WIDTH as u64;
-        let id = TileId {
-            level: self.level / TILE_HEIGHT,
-            index: first / width,
-        };
+        let id = TileId { level: self.level / TILE_HEIGHT, index: first / width };
         // Both are below 256 and fit any usize.
         (id, (first % width) as usize, 1_usize << within)
     }
@@ -127,13 +117,22 @@ pub fn cover(range: &Range<u64>) -> Vec<Node> {
     let mut start = range.start;
     while start < range.end {
         let level = (range.end - start).ilog2();
-        nodes.push(Node {
-            level,
-            index: start >> level,
-        });
+        nodes.push(Node { level, index: start >> level });
         start += 1 << level;
     }
     nodes
+}
+
+/// How many tiles a tree of this size is kept in.
+#[must_use]
+pub fn count_tiles(size: u64) -> u64 {
+    let mut row = size;
+    let mut count = 0;
+    while row > 0 {
+        count += row.div_ceil(TILE_WIDTH as u64);
+        row /= TILE_WIDTH as u64;
+    }
+    count
 }
 
 /// Joins the roots of a [`cover`] into the root of the range.
@@ -149,11 +148,7 @@ impl Tiles {
     /// The tiles that are needed to compute the hashes of these ranges.
     #[must_use]
     pub fn needed(ranges: &[Range<u64>]) -> BTreeSet<TileId> {
-        ranges
-            .iter()
-            .flat_map(cover)
-            .map(|node| node.place().0)
-            .collect()
+        ranges.iter().flat_map(cover).map(|node| node.place().0).collect()
     }
 
     /// Adds a tile.
@@ -177,10 +172,7 @@ impl Tiles {
     /// The hash of a range of leaves (see [`cover`]); `None` when the tiles do not have it all.
     #[must_use]
     pub fn range(&self, range: &Range<u64>) -> Option<Hash> {
-        let hashes = cover(range)
-            .into_iter()
-            .map(|node| self.node(node))
-            .collect::<Option<Vec<_>>>()?;
+        let hashes = cover(range).into_iter().map(|node| self.node(node)).collect::<Option<Vec<_>>>()?;
         fold(hashes.into_iter())
     }
 }

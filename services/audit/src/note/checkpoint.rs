@@ -34,10 +34,7 @@ impl Checkpoint {
         // Which log it speaks of is looked at first: the usual mistake is the wrong file, and should be named as that.
         let unverified = Self::parse(note.unverified_text())?;
         if unverified.origin != key.name() {
-            return Err(NoteError::OtherLog {
-                found: unverified.origin,
-                expected: key.name().to_owned(),
-            });
+            return Err(NoteError::OtherLog { found: unverified.origin, expected: key.name().to_owned() });
         }
         note.verify(key)?;
         Ok(unverified)
@@ -55,43 +52,25 @@ impl Checkpoint {
     fn parse(text: &str) -> Result<Self, NoteError> {
         use NoteError::NotACheckpoint;
         let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-        let origin = lines
-            .next()
-            .filter(|line| !line.is_empty())
-            .ok_or(NotACheckpoint("it names no log"))?;
-        let size = lines
-            .next()
-            .and_then(parse_size)
-            .ok_or(NotACheckpoint("its size is not a number"))?;
+        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(NotACheckpoint("it names no log"))?;
+        let size = lines.next().and_then(parse_size).ok_or(NotACheckpoint("its size is not a number"))?;
         let root = lines.next().ok_or(NotACheckpoint("it has no root"))?;
         let root = Hash::from_base64(root).map_err(|_| NotACheckpoint("its root is not a hash"))?;
         if lines.any(str::is_empty) {
             return Err(NotACheckpoint("it has an empty line"));
         }
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        Ok(Self { origin: origin.to_owned(), size, root })
     }
 }
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            self.root.to_base64()
-        )
+        write!(f, "{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
     }
 }
 
 /// Decimal without sign or leading zeros, so that a size is written in one way only. A log fits an `i64`.
 fn parse_size(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse()
-        .ok()
-        .filter(|size| plain && *size <= i64::MAX as u64)
+    text.parse().ok().filter(|size| plain && *size <= i64::MAX as u64)
 }

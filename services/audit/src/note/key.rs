@@ -55,11 +55,7 @@ impl VerifierKey {
         if !is_name(name) {
             return Err(KeyError::BadName);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            id: key_id(name, &public),
-            public,
-        })
+        Ok(Self { name: name.to_owned(), id: key_id(name, &public), public })
     }
 
     /// The same key under another name: one key signs the logs of all tenants, each under the log's own name.
@@ -83,9 +79,7 @@ impl VerifierKey {
     }
 
     pub(super) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.public)
-            .verify(text, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, self.public).verify(text, signature).is_ok()
     }
 }
 
@@ -93,13 +87,7 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = vec![ED25519_TYPE];
         key.extend(self.public);
-        write!(
-            f,
-            "{}+{}+{}",
-            self.name,
-            hex::encode(self.id),
-            STANDARD.encode(key)
-        )
+        write!(f, "{}+{}+{}", self.name, hex::encode(self.id), STANDARD.encode(key))
     }
 }
 
@@ -126,11 +114,7 @@ impl FromStr for VerifierKey {
             return Err(KeyError::UnknownType);
         }
         let this = Self::new(name, public.try_into().map_err(|_| KeyError::Malformed)?)?;
-        if this.id == stated {
-            Ok(this)
-        } else {
-            Err(KeyError::WrongId)
-        }
+        if this.id == stated { Ok(this) } else { Err(KeyError::WrongId) }
     }
 }
 
@@ -159,11 +143,7 @@ impl SigningKey {
     /// When there is no randomness.
     pub fn generate() -> Result<(Self, Vec<u8>), KeyError> {
         let document = Ed25519KeyPair::generate().map_err(|_| KeyError::NotGenerated)?;
-        let pkcs8 = document
-            .to_pkcs8()
-            .map_err(|_| KeyError::NotGenerated)?
-            .as_ref()
-            .to_vec();
+        let pkcs8 = document.to_pkcs8().map_err(|_| KeyError::NotGenerated)?.as_ref().to_vec();
         Ok((Self::from_pkcs8(&pkcs8)?, pkcs8))
     }
 
@@ -176,11 +156,7 @@ impl SigningKey {
     }
 
     pub(super) fn from_pair(pair: Ed25519KeyPair) -> Result<Self, KeyError> {
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| KeyError::BadPrivateKey)?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::BadPrivateKey)?;
         Ok(Self { pair, public })
     }
 

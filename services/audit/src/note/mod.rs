@@ -74,27 +74,15 @@ impl Note {
         if note.chars().any(|c| c.is_ascii_control() && c != '\n') {
             return Err(Malformed("it has control characters"));
         }
-        let split = note
-            .rfind("\n\n")
-            .ok_or(Malformed("it has no signatures"))?;
-        let (text, rest) = note
-            .split_at_checked(split + 1)
-            .ok_or(Malformed("it has no signatures"))?;
-        let lines = rest
-            .strip_prefix('\n')
-            .and_then(|lines| lines.strip_suffix('\n'));
+        let split = note.rfind("\n\n").ok_or(Malformed("it has no signatures"))?;
+        let (text, rest) = note.split_at_checked(split + 1).ok_or(Malformed("it has no signatures"))?;
+        let lines = rest.strip_prefix('\n').and_then(|lines| lines.strip_suffix('\n'));
         let lines = lines.ok_or(Malformed("its last line does not end"))?;
-        let signatures = lines
-            .split('\n')
-            .map(Signature::parse)
-            .collect::<Result<Vec<_>, _>>()?;
+        let signatures = lines.split('\n').map(Signature::parse).collect::<Result<Vec<_>, _>>()?;
         if signatures.len() > MAX_SIGNATURES {
             return Err(Malformed("it has too many signatures"));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            signatures,
-        })
+        Ok(Self { text: text.to_owned(), signatures })
     }
 
     /// The text, which nobody vouches for yet.
@@ -117,35 +105,23 @@ impl Note {
                 signed = true;
             }
         }
-        if signed {
-            Ok(&self.text)
-        } else {
-            Err(NoteError::NotSigned(key.to_string()))
-        }
+        if signed { Ok(&self.text) } else { Err(NoteError::NotSigned(key.to_string())) }
     }
 }
 
 impl Signature {
     fn parse(line: &str) -> Result<Self, NoteError> {
         use NoteError::Malformed;
-        let rest = line
-            .strip_prefix(SIGNATURE_PREFIX)
-            .ok_or(Malformed("a signature line begins otherwise"))?;
-        let (name, base64) = rest
-            .split_once(' ')
-            .ok_or(Malformed("a signature line has no signature"))?;
+        let rest = line.strip_prefix(SIGNATURE_PREFIX).ok_or(Malformed("a signature line begins otherwise"))?;
+        let (name, base64) = rest.split_once(' ').ok_or(Malformed("a signature line has no signature"))?;
         if !key::is_name(name) {
             return Err(Malformed("a key has no proper name"));
         }
-        let bytes = STANDARD
-            .decode(base64)
-            .map_err(|_| Malformed("a signature is not base64"))?;
+        let bytes = STANDARD.decode(base64).map_err(|_| Malformed("a signature is not base64"))?;
         match bytes.split_first_chunk::<4>() {
-            Some((key_id, signature)) if !signature.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                key_id: *key_id,
-                bytes: signature.to_vec(),
-            }),
+            Some((key_id, signature)) if !signature.is_empty() => {
+                Ok(Self { name: name.to_owned(), key_id: *key_id, bytes: signature.to_vec() })
+            }
             _ => Err(Malformed("a signature is too short")),
         }
     }
@@ -157,19 +133,12 @@ impl Signature {
 /// When the text cannot be that of a note, or the name not that of a key.
 pub fn sign(text: &str, name: &str, key: &SigningKey) -> Result<String, NoteError> {
     if !text.ends_with('\n') || text.chars().any(|c| c.is_ascii_control() && c != '\n') {
-        return Err(NoteError::Malformed(
-            "its text does not end with a line feed, or has control characters",
-        ));
+        return Err(NoteError::Malformed("its text does not end with a line feed, or has control characters"));
     }
-    let verifier = key
-        .verifier(name)
-        .map_err(|_| NoteError::Malformed("a key has no proper name"))?;
+    let verifier = key.verifier(name).map_err(|_| NoteError::Malformed("a key has no proper name"))?;
     let mut signature = verifier.id().to_vec();
     signature.extend(key.sign(text.as_bytes()));
-    Ok(format!(
-        "{text}\n{SIGNATURE_PREFIX}{name} {}\n",
-        STANDARD.encode(signature)
-    ))
+    Ok(format!("{text}\n{SIGNATURE_PREFIX}{name} {}\n", STANDARD.encode(signature)))
 }
 
 #[cfg(test)]

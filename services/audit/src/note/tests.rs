@@ -9,7 +9,8 @@ use crate::merkle::{Hash, leaf_hash};
 /// The example in the documentation of the first implementation of signed notes.
 const VERIFIER: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 const SEED: &str = "AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
-const TEXT: &str = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+const TEXT: &str =
+    "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
 const SIGNED: &str = "If you think cryptography is the answer to your problem,\n\
     then you don't know what your problem is.\n\
     \n\
@@ -21,21 +22,14 @@ fn key() -> SigningKey {
 }
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint {
-        origin: "runwarden-audit/acme".to_owned(),
-        size: 42,
-        root: leaf_hash(b"root"),
-    }
+    Checkpoint { origin: "runwarden-audit/acme".to_owned(), size: 42, root: leaf_hash(b"root") }
 }
 
 #[test]
 fn the_published_example_verifies_and_is_made_again_byte_for_byte() {
     let verifier: VerifierKey = VERIFIER.parse().unwrap();
     assert_eq!(Note::parse(SIGNED).unwrap().verify(&verifier), Ok(TEXT));
-    assert_eq!(
-        key().verifier("PeterNeumann").unwrap().to_string(),
-        VERIFIER
-    );
+    assert_eq!(key().verifier("PeterNeumann").unwrap().to_string(), VERIFIER);
     assert_eq!(sign(TEXT, "PeterNeumann", &key()).unwrap(), SIGNED);
 }
 
@@ -43,15 +37,7 @@ fn the_published_example_verifies_and_is_made_again_byte_for_byte() {
 fn a_checkpoint_reads_as_the_specification_says() {
     let signed = checkpoint().sign(&key()).unwrap();
     let lines: Vec<_> = signed.split('\n').collect();
-    assert_eq!(
-        lines[..4],
-        [
-            "runwarden-audit/acme",
-            "42",
-            &leaf_hash(b"root").to_base64(),
-            ""
-        ]
-    );
+    assert_eq!(lines[..4], ["runwarden-audit/acme", "42", &leaf_hash(b"root").to_base64(), ""]);
     assert!(lines[4].starts_with("— runwarden-audit/acme "));
     let verifier = key().verifier("runwarden-audit/acme").unwrap();
     assert_eq!(Checkpoint::open(&signed, &verifier), Ok(checkpoint()));
@@ -62,10 +48,7 @@ fn a_checkpoint_reads_as_the_specification_says() {
 fn another_logs_checkpoint_is_named_as_such() {
     let signed = checkpoint().sign(&key()).unwrap();
     let verifier = key().verifier("runwarden-audit/umbrella").unwrap();
-    assert!(matches!(
-        Checkpoint::open(&signed, &verifier),
-        Err(NoteError::OtherLog { .. })
-    ));
+    assert!(matches!(Checkpoint::open(&signed, &verifier), Err(NoteError::OtherLog { .. })));
 }
 
 #[test]
@@ -73,10 +56,7 @@ fn another_keys_checkpoint_is_not_believed() {
     let (other, pkcs8) = SigningKey::generate().unwrap();
     let signed = checkpoint().sign(&other).unwrap();
     let verifier = key().verifier("runwarden-audit/acme").unwrap();
-    assert!(matches!(
-        Checkpoint::open(&signed, &verifier),
-        Err(NoteError::NotSigned(_))
-    ));
+    assert!(matches!(Checkpoint::open(&signed, &verifier), Err(NoteError::NotSigned(_))));
     let again = SigningKey::from_pkcs8(&pkcs8).unwrap();
     assert!(Checkpoint::open(&signed, &again.verifier("runwarden-audit/acme").unwrap()).is_ok());
 }
@@ -86,22 +66,10 @@ fn a_signature_by_others_as_well_does_no_harm_and_none_is_needed() {
     let (witness, _) = SigningKey::generate().unwrap();
     let signed = checkpoint().sign(&key()).unwrap();
     let text = checkpoint().to_string();
-    let cosigned = format!(
-        "{signed}{}",
-        sign(&text, "witness", &witness)
-            .unwrap()
-            .split("\n\n")
-            .nth(1)
-            .unwrap()
-    );
+    let cosigned = format!("{signed}{}", sign(&text, "witness", &witness).unwrap().split("\n\n").nth(1).unwrap());
     let verifier = key().verifier("runwarden-audit/acme").unwrap();
     assert_eq!(Checkpoint::open(&cosigned, &verifier), Ok(checkpoint()));
-    assert!(
-        Note::parse(&cosigned)
-            .unwrap()
-            .verify(&witness.verifier("witness").unwrap())
-            .is_ok()
-    );
+    assert!(Note::parse(&cosigned).unwrap().verify(&witness.verifier("witness").unwrap()).is_ok());
 }
 
 #[test]
@@ -119,16 +87,8 @@ fn what_is_no_checkpoint_is_refused() {
         let note = sign(&text, "a", &key()).unwrap();
         assert!(Checkpoint::unverified(&note).is_err(), "{text:?}");
     }
-    for note in [
-        "",
-        "\n",
-        "\n\n",
-        "a\n\n",
-        "a\n\n— a\n",
-        "a\n\n— a b\n",
-        "a\n\n— a AAAA\n",
-        "a\r\n\n— a AAAAAAAA\n",
-    ] {
+    for note in ["", "\n", "\n\n", "a\n\n", "a\n\n— a\n", "a\n\n— a b\n", "a\n\n— a AAAA\n", "a\r\n\n— a AAAAAAAA\n"]
+    {
         assert!(Note::parse(note).is_err(), "{note:?}");
     }
 }

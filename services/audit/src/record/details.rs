@@ -84,9 +84,7 @@ impl Serialize for Sorted<'_> {
                 }
                 seq.end()
             }
-            plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
-                plain.serialize(serializer)
-            }
+            plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain.serialize(serializer),
         }
     }
 }

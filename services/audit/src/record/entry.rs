@@ -74,10 +74,6 @@ impl Entry {
     /// The job it is about: the object itself, or the one its details name.
     #[must_use]
     pub fn job(&self) -> Option<&str> {
-        if self.object_type == "job" {
-            Some(&self.object_id)
-        } else {
-            self.details.text("job")
-        }
+        if self.object_type == "job" { Some(&self.object_id) } else { self.details.text("job") }
     }
 }

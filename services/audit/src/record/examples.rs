@@ -34,7 +34,5 @@ pub(crate) fn record(tenant: &str, index: u64) -> Record {
 }
 
 pub(crate) fn lines(tenant: &str, count: u64) -> Vec<String> {
-    (0..count)
-        .map(|index| record(tenant, index).to_line().unwrap())
-        .collect()
+    (0..count).map(|index| record(tenant, index).to_line().unwrap()).collect()
 }

@@ -45,13 +45,7 @@ impl Record {
     /// Puts an entry in its place.
     #[must_use]
     pub fn new(tenant: String, index: u64, recorded_at: Timestamp, entry: Entry) -> Self {
-        Self {
-            version: VERSION,
-            tenant,
-            index,
-            recorded_at,
-            entry,
-        }
+        Self { version: VERSION, tenant, index, recorded_at, entry }
     }
 
     /// The line that is hashed, without its line feed.

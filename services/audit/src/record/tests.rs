@@ -27,30 +27,15 @@ fn the_line_is_exactly_this() {
 fn place_and_tenant_are_part_of_what_is_hashed() {
     let record = examples::record("acme", 3);
     let hash = |record: &Record| line_hash(record.to_line().unwrap().as_bytes());
-    let moved = Record {
-        index: 4,
-        ..record.clone()
-    };
-    let copied = Record {
-        tenant: "umbrella".to_owned(),
-        ..record.clone()
-    };
+    let moved = Record { index: 4, ..record.clone() };
+    let copied = Record { tenant: "umbrella".to_owned(), ..record.clone() };
     assert_ne!(hash(&record), hash(&moved));
     assert_ne!(hash(&record), hash(&copied));
 }
 
 #[test]
 fn details_are_an_object_with_distinct_keys_of_limited_size() {
-    for bad in [
-        "[]",
-        "1",
-        "null",
-        "{",
-        "{} {}",
-        r#"{"a":1,"a":2}"#,
-        r#"{"a":[{"b":1,"b":1}]}"#,
-        "{\"a\":1e999}",
-    ] {
+    for bad in ["[]", "1", "null", "{", "{} {}", r#"{"a":1,"a":2}"#, r#"{"a":[{"b":1,"b":1}]}"#, "{\"a\":1e999}"] {
         assert_eq!(Details::parse(bad), Err(DetailsError::NotAnObject), "{bad}");
     }
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
@@ -59,9 +44,7 @@ fn details_are_an_object_with_distinct_keys_of_limited_size() {
     assert_eq!(Details::parse(&long), Err(DetailsError::TooLong));
     assert_eq!(Details::parse("").unwrap().to_string(), "{}");
     assert_eq!(
-        Details::parse(r#" { "b" : [ { "d" : 1 , "c" : null } ] , "a" : -1.5 } "#)
-            .unwrap()
-            .to_string(),
+        Details::parse(r#" { "b" : [ { "d" : 1 , "c" : null } ] , "a" : -1.5 } "#).unwrap().to_string(),
         r#"{"a":-1.5,"b":[{"c":null,"d":1}]}"#
     );
 }
@@ -108,8 +91,7 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(".{0,4}", inner, 0..5)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(".{0,4}", inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

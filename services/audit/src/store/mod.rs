@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use runwarden_engines::Result;
 
 pub use sqlite::SqliteLogStore;
-pub(crate) use sqlite::columns::{COLUMNS, Columns};
+pub(crate) use sqlite::columns::Columns;
+pub(crate) use sqlite::scan::Scan;
 
 use crate::merkle::{Tile, TileId, Tiles};
 use crate::record::{Record, Timestamp};

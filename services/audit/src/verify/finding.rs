@@ -84,6 +84,13 @@ pub enum Finding {
         /// Its place in the level.
         index: u64,
     },
+    /// There are more or fewer tiles than the records make.
+    TileCount {
+        /// How many are stored.
+        stored: u64,
+        /// How many there must be.
+        expected: u64,
+    },
     /// A column to search by does not say what its record says; the record would not be found.
     ColumnDiffers {
         /// Which record.
@@ -97,89 +104,56 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { line } => write!(f, "line {line} is not a record"),
-            Self::Foreign {
-                line,
-                index,
-                tenant,
-            } => {
-                write!(
-                    f,
-                    "line {line} is record {index} of another log, that of {tenant:?}"
-                )
+            Self::Foreign { line, index, tenant } => {
+                write!(f, "line {line} is record {index} of another log, that of {tenant:?}")
             }
             Self::Missing { from, to } => write!(f, "{} missing", records(*from, *to)),
             Self::Misplaced { line, index } => {
                 write!(f, "record {index} is out of place, in line {line}")
             }
             Self::Repeated { line, index } => {
-                write!(
-                    f,
-                    "line {line} claims the place of record {index}, which is taken"
-                )
+                write!(f, "line {line} claims the place of record {index}, which is taken")
             }
             Self::Changed { from, to } if to - from == 1 => {
                 write!(f, "record {from} is not what was sealed")
             }
             Self::Changed { from, to } => {
-                write!(
-                    f,
-                    "among records {from} to {} at least one is not what was sealed",
-                    to - 1
-                )
+                write!(f, "among records {from} to {} at least one is not what was sealed", to - 1)
             }
             Self::Truncated { records: 0, size } => {
                 write!(f, "all records are missing: a checkpoint covers {size}")
             }
             Self::Truncated { records, size } => {
-                write!(
-                    f,
-                    "the end is cut off: a checkpoint covers {size} records, only {records} are there"
-                )
+                write!(f, "the end is cut off: a checkpoint covers {size} records, only {records} are there")
             }
             Self::Uncovered { from, to } => {
-                write!(
-                    f,
-                    "{} there, but covered by no checkpoint",
-                    records(*from, *to)
-                )
+                write!(f, "{} there, but covered by no checkpoint", records(*from, *to))
             }
             Self::Rewritten { size } => {
-                write!(
-                    f,
-                    "the first {size} records are not those of the earlier checkpoint: the past was rewritten"
-                )
+                write!(f, "the first {size} records are not those of the earlier checkpoint: the past was rewritten")
             }
-            Self::CheckpointRefused {
-                claim: Claim::Own,
-                why,
-            } => write!(f, "a checkpoint of the log is refused: {why}"),
-            Self::CheckpointRefused {
-                claim: Claim::Trusted,
-                why,
-            } => write!(f, "the earlier checkpoint is refused: {why}"),
+            Self::CheckpointRefused { claim: Claim::Own, why } => {
+                write!(f, "a checkpoint of the log is refused: {why}")
+            }
+            Self::CheckpointRefused { claim: Claim::Trusted, why } => {
+                write!(f, "the earlier checkpoint is refused: {why}")
+            }
             Self::NoCheckpoint => f.write_str("there is no checkpoint, so nothing is proven"),
             Self::TileDiffers { level, index } => {
-                write!(
-                    f,
-                    "the stored tile {index} of level {level} is not what the records make it"
-                )
+                write!(f, "the stored tile {index} of level {level} is not what the records make it")
+            }
+            Self::TileCount { stored, expected } => {
+                write!(f, "there are {stored} tiles where the records make {expected}")
             }
             Self::ColumnDiffers { index, column } => {
-                write!(
-                    f,
-                    "record {index} cannot be found by its {column}: the column says something else"
-                )
+                write!(f, "record {index} cannot be found by its {column}: the column says something else")
             }
         }
     }
 }
 
 fn records(from: u64, to: u64) -> String {
-    if to - from == 1 {
-        format!("record {from} is")
-    } else {
-        format!("records {from} to {} are", to - 1)
-    }
+    if to - from == 1 { format!("record {from} is") } else { format!("records {from} to {} are", to - 1) }
 }
 
 /// Findings in the order they were made; a log that is wrong everywhere does not fill the memory.
@@ -204,14 +178,9 @@ impl Findings {
     pub(super) fn narrow(&mut self, changed: &[u64]) {
         for finding in std::mem::take(&mut self.kept) {
             match finding {
-                Finding::Changed { from, to }
-                    if changed.iter().any(|index| (from..to).contains(index)) =>
-                {
+                Finding::Changed { from, to } if changed.iter().any(|index| (from..to).contains(index)) => {
                     for index in changed.iter().filter(|index| (from..to).contains(index)) {
-                        self.add(Finding::Changed {
-                            from: *index,
-                            to: index + 1,
-                        });
+                        self.add(Finding::Changed { from: *index, to: index + 1 });
                     }
                 }
                 other => self.add(other),

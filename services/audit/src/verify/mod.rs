@@ -83,32 +83,28 @@ impl Verifier {
         !self.disordered
     }
 
+    /// Whether the records are all there and no checkpoint of the log was found not to fit.
+    #[must_use]
+    pub fn fits_so_far(&self) -> bool {
+        !self.mismatched && self.claims.is_empty()
+    }
+
     /// Adds a checkpoint to hold against the records. Returns it when it can be believed.
     pub fn checkpoint(&mut self, note: &str, claim: Claim) -> Option<Checkpoint> {
         let checkpoint = match Checkpoint::open(note, &self.key) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
-                self.findings.add(Finding::CheckpointRefused {
-                    claim,
-                    why: error.to_string(),
-                });
+                self.findings.add(Finding::CheckpointRefused { claim, why: error.to_string() });
                 return None;
             }
         };
         self.covered = self.covered.max(Some(checkpoint.size));
         if checkpoint.size < self.lines {
-            let why = format!(
-                "it covers {} records and stands behind record {}",
-                checkpoint.size,
-                self.lines - 1
-            );
+            let why = format!("it covers {} records and stands behind record {}", checkpoint.size, self.lines - 1);
             self.findings.add(Finding::CheckpointRefused { claim, why });
             return None;
         }
-        self.claims
-            .entry(checkpoint.size)
-            .or_default()
-            .push((claim, checkpoint.root));
+        self.claims.entry(checkpoint.size).or_default().push((claim, checkpoint.root));
         if checkpoint.size == self.lines {
             self.compare();
         }
@@ -127,11 +123,7 @@ impl Verifier {
             Ok(place) => {
                 if place.tenant != self.tenant {
                     self.disordered = true;
-                    self.findings.add(Finding::Foreign {
-                        line: number,
-                        index: place.index,
-                        tenant: place.tenant,
-                    });
+                    self.findings.add(Finding::Foreign { line: number, index: place.index, tenant: place.tenant });
                 }
                 self.place(number, place.index);
             }
@@ -142,9 +134,7 @@ impl Verifier {
     /// Takes notice of a line that is too long to be a record.
     pub fn oversized(&mut self) {
         self.disordered = true;
-        self.findings.add(Finding::Unreadable {
-            line: self.lines + 1,
-        });
+        self.findings.add(Finding::Unreadable { line: self.lines + 1 });
         self.next = self.next.saturating_add(1);
         self.append(empty_root());
     }
@@ -167,11 +157,7 @@ impl Verifier {
             self.next = index.saturating_add(1);
             return;
         }
-        let gap = self
-            .gaps
-            .range(..=index)
-            .next_back()
-            .map(|(start, end)| (*start, *end));
+        let gap = self.gaps.range(..=index).next_back().map(|(start, end)| (*start, *end));
         match gap {
             Some((start, end)) if index < end => {
                 // It was missed further up: it stands in the wrong place.
@@ -204,16 +190,11 @@ impl Verifier {
                     }
                 }
                 (true, _) => {}
-                (false, Claim::Trusted) => {
-                    self.findings.add(Finding::Rewritten { size: self.lines })
-                }
+                (false, Claim::Trusted) => self.findings.add(Finding::Rewritten { size: self.lines }),
                 (false, Claim::Own) if !self.disordered && !self.mismatched => {
                     self.mismatched = true;
                     let from = self.proven.map_or(0, |(size, _)| size);
-                    self.findings.add(Finding::Changed {
-                        from,
-                        to: self.lines,
-                    });
+                    self.findings.add(Finding::Changed { from, to: self.lines });
                 }
                 (false, Claim::Own) => {}
             }
@@ -236,26 +217,16 @@ impl Verifier {
     }
 
     /// Ends the log and says what was found.
-    #[must_use]
     pub fn finish(mut self) -> Report {
         for (start, end) in std::mem::take(&mut self.gaps) {
-            self.findings.add(Finding::Missing {
-                from: start,
-                to: end,
-            });
+            self.findings.add(Finding::Missing { from: start, to: end });
         }
         if let Some((size, _)) = self.claims.last_key_value() {
-            self.findings.add(Finding::Truncated {
-                records: self.lines,
-                size: *size,
-            });
+            self.findings.add(Finding::Truncated { records: self.lines, size: *size });
         }
         match self.covered {
             None => self.findings.add(Finding::NoCheckpoint),
-            Some(size) if size < self.lines => self.findings.add(Finding::Uncovered {
-                from: size,
-                to: self.lines,
-            }),
+            Some(size) if size < self.lines => self.findings.add(Finding::Uncovered { from: size, to: self.lines }),
             Some(_) => {}
         }
         Report {

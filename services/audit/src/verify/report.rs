@@ -35,11 +35,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_whole() {
-            "whole"
-        } else {
-            "NOT WHOLE"
-        };
+        let verdict = if self.is_whole() { "whole" } else { "NOT WHOLE" };
         writeln!(f, "{}: {verdict}", self.log)?;
         for finding in &self.findings {
             writeln!(f, "  ✗ {finding}")?;
@@ -51,25 +47,13 @@ impl fmt::Display for Report {
         match &self.proven {
             Some((size, root)) => {
                 let s = plural(*size);
-                writeln!(
-                    f,
-                    "  ✓ {size} record{s}, in order and as sealed, under the root {root}"
-                )?;
+                writeln!(f, "  ✓ {size} record{s}, in order and as sealed, under the root {root}")?;
                 writeln!(f, "  ✓ signed by {}", self.key)?;
             }
-            None => writeln!(
-                f,
-                "  ✗ none of {} record{} proven",
-                self.records,
-                plural(self.records)
-            )?,
+            None => writeln!(f, "  ✗ none of {} record{} proven", self.records, plural(self.records))?,
         }
         for size in &self.trusted {
-            writeln!(
-                f,
-                "  ✓ continues the earlier checkpoint of {size} record{}",
-                plural(*size)
-            )?;
+            writeln!(f, "  ✓ continues the earlier checkpoint of {size} record{}", plural(*size))?;
         }
         Ok(())
     }

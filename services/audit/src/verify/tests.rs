@@ -15,23 +15,14 @@ struct Fixture {
 
 impl Fixture {
     fn new(count: u64) -> Self {
-        Self {
-            key: SigningKey::generate().unwrap().0,
-            lines: examples::lines("acme", count),
-        }
+        Self { key: SigningKey::generate().unwrap().0, lines: examples::lines("acme", count) }
     }
 
     /// The checkpoint over some lines, honestly signed.
     fn checkpoint(&self, lines: &[String]) -> String {
         let mut frontier = Frontier::default();
-        lines
-            .iter()
-            .for_each(|line| frontier.append(line_hash(line.as_bytes())));
-        let checkpoint = Checkpoint {
-            origin: LOG.to_owned(),
-            size: frontier.size(),
-            root: frontier.root(),
-        };
+        lines.iter().for_each(|line| frontier.append(line_hash(line.as_bytes())));
+        let checkpoint = Checkpoint { origin: LOG.to_owned(), size: frontier.size(), root: frontier.root() };
         checkpoint.sign(&self.key).unwrap()
     }
 
@@ -71,17 +62,8 @@ fn an_empty_log_is_whole_only_under_the_checkpoint_of_an_empty_log() {
     let log = Fixture::new(1);
     assert!(log.verify(&[], &[log.checkpoint(&[])], &[]).is_whole());
     let report = log.against_own(&[]);
-    assert_eq!(
-        report.findings,
-        [Finding::Truncated {
-            records: 0,
-            size: 1
-        }]
-    );
-    assert_eq!(
-        log.verify(&log.lines, &[log.checkpoint(&[])], &[]).findings,
-        [Finding::Uncovered { from: 0, to: 1 }]
-    );
+    assert_eq!(report.findings, [Finding::Truncated { records: 0, size: 1 }]);
+    assert_eq!(log.verify(&log.lines, &[log.checkpoint(&[])], &[]).findings, [Finding::Uncovered { from: 0, to: 1 }]);
 }
 
 #[test]
@@ -98,20 +80,8 @@ fn a_removed_record_is_named() {
     let mut lines = log.lines.clone();
     lines.remove(4);
     let report = log.against_own(&lines);
-    assert_eq!(
-        report.findings,
-        [
-            Finding::Missing { from: 4, to: 5 },
-            Finding::Truncated {
-                records: 9,
-                size: 10
-            }
-        ]
-    );
-    assert!(
-        report.to_string().contains("record 4 is missing"),
-        "{report}"
-    );
+    assert_eq!(report.findings, [Finding::Missing { from: 4, to: 5 }, Finding::Truncated { records: 9, size: 10 }]);
+    assert!(report.to_string().contains("record 4 is missing"), "{report}");
 }
 
 #[test]
@@ -119,10 +89,7 @@ fn reordered_records_are_named() {
     let log = Fixture::new(10);
     let mut lines = log.lines.clone();
     lines.swap(2, 3);
-    assert_eq!(
-        log.against_own(&lines).findings,
-        [Finding::Misplaced { line: 4, index: 2 }]
-    );
+    assert_eq!(log.against_own(&lines).findings, [Finding::Misplaced { line: 4, index: 2 }]);
 }
 
 #[test]
@@ -131,25 +98,14 @@ fn an_inserted_record_is_named() {
     let mut lines = log.lines.clone();
     lines.insert(5, lines[1].clone());
     let report = log.against_own(&lines);
-    assert!(
-        report
-            .findings
-            .contains(&Finding::Repeated { line: 6, index: 1 }),
-        "{report}"
-    );
+    assert!(report.findings.contains(&Finding::Repeated { line: 6, index: 1 }), "{report}");
 }
 
 #[test]
 fn a_cut_off_end_is_named() {
     let log = Fixture::new(10);
     let report = log.against_own(&log.lines[..7]);
-    assert_eq!(
-        report.findings,
-        [Finding::Truncated {
-            records: 7,
-            size: 10
-        }]
-    );
+    assert_eq!(report.findings, [Finding::Truncated { records: 7, size: 10 }]);
 }
 
 #[test]
@@ -157,34 +113,17 @@ fn a_changed_record_is_narrowed_down_by_what_fits_before_it() {
     let log = Fixture::new(10);
     let mut lines = log.lines.clone();
     lines[7] = lines[7].replace("sa_1", "sa_2");
-    assert_eq!(
-        log.against_own(&lines).findings,
-        [Finding::Changed { from: 0, to: 10 }]
-    );
-    let own: Vec<_> = [4, 7, 8, 10]
-        .iter()
-        .map(|size| log.checkpoint(&log.lines[..*size]))
-        .collect();
-    assert_eq!(
-        log.verify(&lines, &own, &[]).findings,
-        [Finding::Changed { from: 7, to: 8 }]
-    );
+    assert_eq!(log.against_own(&lines).findings, [Finding::Changed { from: 0, to: 10 }]);
+    let own: Vec<_> = [4, 7, 8, 10].iter().map(|size| log.checkpoint(&log.lines[..*size])).collect();
+    assert_eq!(log.verify(&lines, &own, &[]).findings, [Finding::Changed { from: 7, to: 8 }]);
 }
 
 #[test]
 fn a_removed_and_renumbered_record_does_not_pass() {
     let log = Fixture::new(10);
     let mut lines = examples::lines("acme", 9);
-    lines.push(
-        examples::record("acme", 9)
-            .to_line()
-            .unwrap()
-            .replace("rec_9", "rec_x"),
-    );
-    assert_eq!(
-        log.against_own(&lines).findings,
-        [Finding::Changed { from: 0, to: 10 }]
-    );
+    lines.push(examples::record("acme", 9).to_line().unwrap().replace("rec_9", "rec_x"));
+    assert_eq!(log.against_own(&lines).findings, [Finding::Changed { from: 0, to: 10 }]);
 }
 
 #[test]
@@ -195,8 +134,7 @@ fn a_log_that_was_rewritten_and_signed_again_does_not_continue_its_past() {
     forged[2] = forged[2].replace("sa_1", "sa_2");
     let resigned = log.checkpoint(&forged);
     assert!(
-        log.verify(&forged, std::slice::from_ref(&resigned), &[])
-            .is_whole(),
+        log.verify(&forged, std::slice::from_ref(&resigned), &[]).is_whole(),
         "its own checkpoint alone cannot tell"
     );
     let report = log.verify(&forged, &[resigned], &[kept_elsewhere]);
@@ -209,13 +147,7 @@ fn a_log_that_was_cut_and_signed_again_is_shorter_than_its_past() {
     let log = Fixture::new(10);
     let resigned = log.checkpoint(&log.lines[..5]);
     let report = log.verify(&log.lines[..5], &[resigned], &[log.checkpoint(&log.lines)]);
-    assert_eq!(
-        report.findings,
-        [Finding::Truncated {
-            records: 5,
-            size: 10
-        }]
-    );
+    assert_eq!(report.findings, [Finding::Truncated { records: 5, size: 10 }]);
 }
 
 #[test]
@@ -233,14 +165,7 @@ fn records_of_another_tenant_do_not_pass_for_ones_own() {
     let mut lines = log.lines.clone();
     lines[3] = examples::record("umbrella", 3).to_line().unwrap();
     let report = log.verify(&lines, &[log.checkpoint(&lines)], &[]);
-    assert_eq!(
-        report.findings,
-        [Finding::Foreign {
-            line: 4,
-            index: 3,
-            tenant: "umbrella".to_owned()
-        }]
-    );
+    assert_eq!(report.findings, [Finding::Foreign { line: 4, index: 3, tenant: "umbrella".to_owned() }]);
     assert!(!report.is_whole());
 }
 
@@ -249,13 +174,7 @@ fn a_checkpoint_of_another_key_proves_nothing() {
     let log = Fixture::new(4);
     let other = Fixture::new(4);
     let report = log.verify(&log.lines, &[other.checkpoint(&log.lines)], &[]);
-    assert!(
-        matches!(
-            report.findings[..],
-            [Finding::CheckpointRefused { .. }, Finding::NoCheckpoint]
-        ),
-        "{report}"
-    );
+    assert!(matches!(report.findings[..], [Finding::CheckpointRefused { .. }, Finding::NoCheckpoint]), "{report}");
 }
 
 #[test]
@@ -274,10 +193,7 @@ fn an_index_beyond_all_measure_does_no_harm() {
     let mut lines = log.lines.clone();
     lines.insert(
         1,
-        examples::record("acme", 1)
-            .to_line()
-            .unwrap()
-            .replace("\"index\":1", &format!("\"index\":{}", u64::MAX)),
+        examples::record("acme", 1).to_line().unwrap().replace("\"index\":1", &format!("\"index\":{}", u64::MAX)),
     );
     lines.push("{\"tenant\":\"acme\",\"index\":-1}".to_owned());
     assert!(!log.against_own(&lines).is_whole());
@@ -285,17 +201,10 @@ fn an_index_beyond_all_measure_does_no_harm() {
 
 #[derive(Debug, Clone)]
 enum Tampering {
-    Change {
-        at: prop::sample::Index,
-        byte: prop::sample::Index,
-        bit: u32,
-    },
+    Change { at: prop::sample::Index, byte: prop::sample::Index, bit: u32 },
     Remove(prop::sample::Index),
     Swap(prop::sample::Index, prop::sample::Index),
-    Insert {
-        at: prop::sample::Index,
-        copy_of: prop::sample::Index,
-    },
+    Insert { at: prop::sample::Index, copy_of: prop::sample::Index },
     Append(String),
     Truncate(prop::sample::Index),
     RemoveFirst(prop::sample::Index),
@@ -304,15 +213,10 @@ enum Tampering {
 fn tampering() -> impl Strategy<Value = Tampering> {
     use prop::sample::Index;
     prop_oneof![
-        (any::<Index>(), any::<Index>(), 0_u32..8).prop_map(|(at, byte, bit)| Tampering::Change {
-            at,
-            byte,
-            bit
-        }),
+        (any::<Index>(), any::<Index>(), 0_u32..8).prop_map(|(at, byte, bit)| Tampering::Change { at, byte, bit }),
         any::<Index>().prop_map(Tampering::Remove),
         (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Tampering::Swap(a, b)),
-        (any::<Index>(), any::<Index>())
-            .prop_map(|(at, copy_of)| Tampering::Insert { at, copy_of }),
+        (any::<Index>(), any::<Index>()).prop_map(|(at, copy_of)| Tampering::Insert { at, copy_of }),
         ".{0,20}".prop_map(Tampering::Append),
         any::<Index>().prop_map(Tampering::Truncate),
         any::<Index>().prop_map(Tampering::RemoveFirst),

@@ -2,8 +2,8 @@
 
 use crate::record::Record;
 
-/// Their names, in the order of [`Columns::values`].
-pub(crate) const COLUMNS: [&str; 8] =
+/// Their names, in the order of [`Columns::differences`].
+const COLUMNS: [&str; 8] =
     ["entry_id", "occurred_at", "principal", "client_id", "action", "object_type", "object_id", "job"];
 
 /// What the columns must say of a record.

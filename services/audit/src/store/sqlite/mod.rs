@@ -3,6 +3,7 @@
 mod append;
 pub(crate) mod columns;
 mod query;
+pub(crate) mod scan;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;

@@ -1,0 +1,94 @@
+//! Checking exported files.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use super::{CliError, parse_key, read_text};
+use crate::verify::{Claim, Report, Verifier};
+
+/// A record's line is far shorter.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
+/// Where records are read from.
+#[derive(Debug, Clone, Copy)]
+pub enum Records<'a> {
+    /// A file with one record a line.
+    File(&'a Path),
+    /// The same on standard input.
+    Stdin,
+}
+
+impl<'a> From<&'a Path> for Records<'a> {
+    /// A file; `-` means standard input.
+    fn from(path: &'a Path) -> Self {
+        if path == Path::new("-") { Self::Stdin } else { Self::File(path) }
+    }
+}
+
+/// Checks exported records, one a line from index 0 on, against the checkpoint exported with them, and, if one is
+/// given, against an earlier checkpoint that was kept elsewhere.
+///
+/// # Errors
+/// When a file cannot be read or the key is none. A log that is not whole is no error but a report.
+pub fn verify_files(
+    records: Records<'_>,
+    checkpoint: &Path,
+    key: &str,
+    since: Option<&Path>,
+) -> Result<Report, CliError> {
+    let mut verifier = Verifier::new(parse_key(key)?);
+    verifier.checkpoint(&read_text(checkpoint)?, Claim::Own);
+    if let Some(since) = since {
+        verifier.checkpoint(&read_text(since)?, Claim::Trusted);
+    }
+    let failed = |path: &Path, source| CliError::File { path: path.to_owned(), source };
+    match records {
+        Records::File(path) => {
+            let file = File::open(path).map_err(|source| failed(path, source))?;
+            read_lines(BufReader::new(file), &mut verifier).map_err(|source| failed(path, source))?;
+        }
+        Records::Stdin => {
+            read_lines(io::stdin().lock(), &mut verifier)
+                .map_err(|source| failed(Path::new("standard input"), source))?;
+        }
+    }
+    Ok(verifier.finish())
+}
+
+/// Feeds every line; one that is longer than any record is skipped without being held in memory.
+fn read_lines(mut from: impl BufRead, verifier: &mut Verifier) -> io::Result<()> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+            verifier.record(&line);
+        } else if (read as u64) < LONGEST_LINE {
+            // The last line need not end with a line feed.
+            verifier.record(&line);
+        } else {
+            verifier.oversized();
+            skip_line(&mut from)?;
+        }
+    }
+}
+
+fn skip_line(from: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = from.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let length = end.map_or(buffer.len(), |at| at + 1);
+        from.consume(length);
+        if end.is_some() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `runwarden.audit.v1` over gRPC: the only place here that knows tonic.
+
+mod append_entries;
+mod convert;
+mod error;
+mod export_records;
+mod get_checkpoint;
+mod list_records;
+mod prove_consistency;
+mod prove_inclusion;
+
+use futures::stream::BoxStream;
+use runwarden_kit::rpc;
+use runwarden_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
+use runwarden_proto::audit::v1::{
+    AppendEntriesRequest, AppendEntriesResponse, ExportRecordsRequest, ExportRecordsResponse, GetCheckpointRequest,
+    GetCheckpointResponse, ListRecordsRequest, ListRecordsResponse, ProveConsistencyRequest, ProveConsistencyResponse,
+    ProveInclusionRequest, ProveInclusionResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::log::{Journal, Reader};
+use crate::record::PLATFORM;
+
+/// The permission to read a log. A log is read as a whole or not at all, so it must be held for the whole tenant.
+const READ: &str = "audit.read";
+/// As many of the largest entries as one request may bring, and some.
+const MOST_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Answers the RPCs.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditRpc {
+    journal: Journal,
+    reader: Reader,
+}
+
+impl AuditRpc {
+    /// Appends through this journal and reads with this reader.
+    #[must_use]
+    pub(crate) fn new(journal: Journal, reader: Reader) -> Self {
+        Self { journal, reader }
+    }
+
+    /// The generated server around it.
+    #[must_use]
+    pub(crate) fn into_server(self) -> AuditServiceServer<Self> {
+        AuditServiceServer::new(self).max_decoding_message_size(MOST_REQUEST_BYTES)
+    }
+}
+
+/// The log that a caller may read: that of the tenant it acts for, or the platform's.
+fn readable_log<T>(request: &Request<T>) -> Result<String, Status> {
+    let caller = rpc::caller(request)?;
+    caller.require(READ, &caller.acting_scope())?;
+    Ok(caller.tenant().unwrap_or(PLATFORM).to_owned())
+}
+
+#[tonic::async_trait]
+impl AuditService for AuditRpc {
+    type ExportRecordsStream = BoxStream<'static, Result<ExportRecordsResponse, Status>>;
+
+    async fn append_entries(
+        &self,
+        request: Request<AppendEntriesRequest>,
+    ) -> Result<Response<AppendEntriesResponse>, Status> {
+        let peer = rpc::peer(&request)?;
+        Ok(Response::new(append_entries::handle(&self.journal, peer.name(), request.into_inner()).await?))
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        let log = readable_log(&request)?;
+        Ok(Response::new(list_records::handle(&self.reader, &log, request.into_inner()).await?))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let log = readable_log(&request)?;
+        Ok(Response::new(get_checkpoint::handle(&self.reader, &log).await?))
+    }
+
+    async fn prove_inclusion(
+        &self,
+        request: Request<ProveInclusionRequest>,
+    ) -> Result<Response<ProveInclusionResponse>, Status> {
+        let log = readable_log(&request)?;
+        Ok(Response::new(prove_inclusion::handle(&self.reader, &log, &request.into_inner()).await?))
+    }
+
+    async fn prove_consistency(
+        &self,
+        request: Request<ProveConsistencyRequest>,
+    ) -> Result<Response<ProveConsistencyResponse>, Status> {
+        let log = readable_log(&request)?;
+        Ok(Response::new(prove_consistency::handle(&self.reader, &log, &request.into_inner()).await?))
+    }
+
+    async fn export_records(
+        &self,
+        request: Request<ExportRecordsRequest>,
+    ) -> Result<Response<Self::ExportRecordsStream>, Status> {
+        let log = readable_log(&request)?;
+        let stream = export_records::handle(self.reader.clone(), log, &request.into_inner()).await?;
+        Ok(Response::new(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What the filters find, with records around them that they must not.
+
+use super::*;
+use crate::log::examples::Running;
+use crate::record::{Details, Entry, Record, Timestamp, examples};
+use crate::store::ActionFilter;
+
+async fn filled() -> Running {
+    let log = Running::new().await;
+    let mut entries = Vec::new();
+    for id in 0..60_u64 {
+        let mut entry = examples::entry(&format!("rec_{id}"));
+        entry.occurred_at = Timestamp::from_micros(i64::try_from(id).unwrap() * 1_000_000).unwrap();
+        entry.object_id = format!("job_{}", id % 3);
+        entry.actor.principal = format!("sa_{}", id % 2);
+        entry.actor.client_id = format!("client_{}", id % 5);
+        entry.action =
+            ["job.submit", "job.launch", "jobs.list", "secret.read"][usize::try_from(id % 4).unwrap()].to_owned();
+        if entry.action == "secret.read" {
+            entry.object_type = "secret".to_owned();
+            entry.details = Details::parse(&format!(r#"{{"job":"job_{}"}}"#, id % 3)).unwrap();
+        }
+        for tenant in ["acme", "umbrella"] {
+            entries.push((tenant.to_owned(), entry.clone()));
+        }
+    }
+    log.journal.append(entries).await.unwrap();
+    log
+}
+
+async fn found(log: &Running, filter: &Filter) -> Vec<Entry> {
+    let lines = log.store.list("acme", filter, None, 1000).await.unwrap();
+    let records: Vec<Record> = lines.iter().map(|line| Record::from_line(line).unwrap()).collect();
+    assert!(records.iter().all(|record| record.tenant == "acme"));
+    assert!(records.is_sorted_by(|newer, older| newer.index > older.index));
+    records.into_iter().map(|record| record.entry).collect()
+}
+
+#[tokio::test]
+async fn filters_find_all_that_fits_and_nothing_else() {
+    let log = filled().await;
+    assert_eq!(found(&log, &Filter::default()).await.len(), 60);
+
+    let job = found(&log, &Filter { job: Some("job_1".to_owned()), ..Filter::default() }).await;
+    assert_eq!(job.len(), 20);
+    assert!(job.iter().all(|entry| entry.job() == Some("job_1")));
+    assert!(job.iter().any(|entry| entry.object_type == "secret"), "also what only names the job");
+
+    let by = |principal: &str| Filter { principal: Some(principal.to_owned()), ..Filter::default() };
+    assert_eq!(found(&log, &by("sa_1")).await.len(), 30);
+    assert_eq!(found(&log, &by("client_4")).await.len(), 12);
+    assert_eq!(found(&log, &by("sa_")).await.len(), 0);
+
+    let action = |action| Filter { action: Some(action), ..Filter::default() };
+    assert_eq!(found(&log, &action(ActionFilter::Is("job.launch".to_owned()))).await.len(), 15);
+    let noun = found(&log, &action(ActionFilter::Noun("job".to_owned()))).await;
+    assert_eq!(noun.len(), 30, "jobs.list is of another noun");
+
+    let at = |seconds: i64| Some(Timestamp::from_micros(seconds * 1_000_000).unwrap());
+    assert_eq!(found(&log, &Filter { after: at(10), before: at(20), ..Filter::default() }).await.len(), 10);
+
+    let all = Filter {
+        job: Some("job_0".to_owned()),
+        principal: Some("sa_0".to_owned()),
+        action: Some(ActionFilter::Is("job.submit".to_owned())),
+        after: at(1),
+        before: at(60),
+    };
+    let ids: Vec<String> = found(&log, &all).await.into_iter().map(|entry| entry.entry_id).collect();
+    assert_eq!(ids, ["rec_48", "rec_36", "rec_24", "rec_12"]);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_gap_or_overlap() {
+    let log = filled().await;
+    let filter = Filter { principal: Some("sa_1".to_owned()), ..Filter::default() };
+    let (mut below, mut indexes) = (None, Vec::new());
+    loop {
+        let lines = log.store.list("acme", &filter, below, 7).await.unwrap();
+        let Some(last) = lines.last() else { break };
+        below = Some(Record::from_line(last).unwrap().index);
+        indexes.extend(lines.iter().map(|line| Record::from_line(line).unwrap().index));
+    }
+    assert_eq!(indexes, (0..60).rev().filter(|index| index % 2 == 1).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_empty() {
+    let log = filled().await;
+    assert_eq!(log.store.tail("nobody").await.unwrap(), Tail::default());
+    assert!(log.store.lines("acme", 60..70).await.unwrap().is_empty());
+    assert!(log.store.find("nobody", &["rec_1"]).await.unwrap().is_empty());
+    assert!(log.store.find("acme", &[]).await.unwrap().is_empty());
+    assert_eq!(log.store.tenants().await.unwrap().len(), 2);
+}

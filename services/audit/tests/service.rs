@@ -1,0 +1,88 @@
+//! The service behind the real mesh: certificates, gate, file, restart.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runwarden_audit::{Config, build, cli, database_path};
+use runwarden_kit::ErrorReason;
+use runwarden_kit::audit::{EntryBuilder, MeshRecorder, Recorder as _};
+use runwarden_kit::clock::SystemClock;
+use runwarden_kit::lifecycle::{Shutdown, Tasks};
+use runwarden_kit::mesh::pki::DevCa;
+use runwarden_kit::mesh::{MeshTls, Peer, Peers, Service, bind};
+use runwarden_kit::service::{ServiceKit, serve};
+
+/// Peers of a service that only know where audit is; there is no auth in this house.
+fn peers(ca: &DevCa, of: Service, audit: &str) -> anyhow::Result<Peers> {
+    let tls = MeshTls::load(ca.service(of)?, "test.internal".parse()?, Peer::Service(of))?;
+    let addresses = BTreeMap::from([(Service::Audit, audit.to_owned()), (Service::Auth, "127.0.0.1:1".to_owned())]);
+    Ok(Peers::new(tls, addresses))
+}
+
+struct House {
+    tasks: Tasks,
+    executor: Arc<MeshRecorder>,
+    stranger: Arc<MeshRecorder>,
+}
+
+async fn start(dir: &Path) -> anyhow::Result<House> {
+    let ca = DevCa::open(&dir.join("tls"), "test.internal".parse()?)?;
+    let listener = bind("127.0.0.1:0".parse()?).await?;
+    let address = listener.local_addr()?.to_string();
+    let tasks = Tasks::new(Shutdown::new());
+    let kit =
+        ServiceKit::new(Service::Audit, peers(&ca, Service::Audit, &address)?, tasks.clone(), &dir.join("audit"))?;
+    let parts = build(Config::default(), &kit).await?;
+    serve(&kit, listener, parts).await?;
+    let recorder = |of| anyhow::Ok(MeshRecorder::new(peers(&ca, of, &address)?.channel(Service::Audit)?));
+    Ok(House { tasks, executor: recorder(Service::Executor)?, stranger: recorder(Service::Edge)? })
+}
+
+fn entry(of: Service, job: &str) -> runwarden_kit::audit::Entry {
+    EntryBuilder::new(&SystemClock, of, "job.submit", "job", job)
+        .tenant("acme")
+        .details(&serde_json::json!({ "template": "deploy" }))
+        .build()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_record_over_the_mesh_and_the_file_proves_it_after_a_restart() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = database_path(&dir.path().join("audit"));
+    for round in 1..=2_u64 {
+        let house = start(dir.path()).await?;
+        let entries = (0..150).map(|n| entry(Service::Executor, &format!("job_{round}_{n}"))).collect();
+        house.executor.record_all(entries).await?;
+        // What another service says in the executor's name is not recorded.
+        let refused = house.stranger.record(entry(Service::Executor, "job_x")).await;
+        assert_eq!(refused.err().map(|error| error.reason()), Some(ErrorReason::AuditUnavailable));
+        house.stranger.record(entry(Service::Edge, "job_y")).await?;
+
+        let running = cli::verify_database(&path, None, &[]).await?;
+        assert!(cli::Reports(&running).are_whole(), "{}", cli::Reports(&running));
+        assert_eq!(running.first().map(|report| report.records), Some(round * 151));
+
+        house.tasks.shutdown().begin();
+        drop((house.executor, house.stranger));
+        assert!(house.tasks.join(Duration::from_secs(20)).await, "all tasks ended");
+        let stopped = cli::verify_database(&path, None, &[]).await?;
+        assert!(cli::Reports(&stopped).are_whole(), "{}", cli::Reports(&stopped));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_its_key_does_not_start_over_old_logs() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let house = start(dir.path()).await?;
+    house.executor.record(entry(Service::Executor, "job_1")).await?;
+    house.tasks.shutdown().begin();
+    drop((house.executor, house.stranger));
+    assert!(house.tasks.join(Duration::from_secs(20)).await, "all tasks ended");
+    std::fs::remove_file(dir.path().join("audit/audit-signing.key"))?;
+    let refused = start(dir.path()).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("audit-signing.key is missing"), "{refused}");
+    Ok(())
+}
