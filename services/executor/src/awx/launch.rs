@@ -118,7 +118,7 @@ fn judge(kind: TemplateKind, body: &LaunchBody, answer: &Answer) -> Result<Launc
         408 => unresolved("a proxy gave up waiting (408)".into()),
         429 => refused(answer.refusal(), true),
         400..=499 => refused(answer.refusal(), false),
-        502 | 503 | 504 => unresolved(format!("a proxy got no answer from the controller ({status})")),
+        502..=504 => unresolved(format!("a proxy got no answer from the controller ({status})")),
         500..=599 => unresolved(format!("the controller failed while launching ({status})")),
         _ => unresolved(format!("it answered {status}, which means nothing")),
     }

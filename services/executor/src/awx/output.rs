@@ -68,13 +68,13 @@ impl Client {
         budget: usize,
     ) -> Result<OutputRead, AwxError> {
         match (run.kind, ended) {
-            (RunKind::Job, false) => self.from_events(run, cursor.line, budget).await,
-            (RunKind::Job, true) => self.from_stdout(run, cursor.line, budget).await,
-            (RunKind::Workflow, _) => self.from_nodes(run, cursor, budget).await,
+            (RunKind::Job, false) => self.read_events(run, cursor.line, budget).await,
+            (RunKind::Job, true) => self.read_stdout(run, cursor.line, budget).await,
+            (RunKind::Workflow, _) => self.read_nodes(run, cursor, budget).await,
         }
     }
 
-    async fn from_events(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_events(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
         let mut taken = Taken { line, text: String::new(), budget };
         for _ in 0..MOST_PAGES {
             let before = taken.line;
@@ -93,20 +93,20 @@ impl Client {
         Ok(taken.done())
     }
 
-    async fn from_stdout(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_stdout(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
         let query: Query = vec![("format", "json".into()), ("start_line", line.to_string())];
         let answer = self.http.get(&run.path().then("stdout"), &query).await?;
         let content =
             answer.get("content").and_then(Value::as_str).ok_or_else(|| AwxError::bad("output without content"))?;
         if content.starts_with(TOO_LARGE) {
-            return self.from_download(run, line, budget).await;
+            return self.read_download(run, line, budget).await;
         }
         let mut taken = Taken { line, text: String::new(), budget };
         taken.lines(content);
         Ok(taken.done())
     }
 
-    async fn from_download(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_download(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
         let query: Query = vec![("format", "txt_download".into())];
         let mut response = self.http.download(&run.path().then("stdout"), &query).await?;
         let mut skip = line;
@@ -148,7 +148,7 @@ impl Client {
         Ok(taken.done())
     }
 
-    async fn from_nodes(&self, run: RunRef, cursor: &OutputCursor, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_nodes(&self, run: RunRef, cursor: &OutputCursor, budget: usize) -> Result<OutputRead, AwxError> {
         let mut out = OutputRead { cursor: cursor.clone(), ..OutputRead::default() };
         for node in nodes::of_run(&self.http, run.id).await? {
             if out.cursor.nodes.contains(&node.id) {
@@ -178,7 +178,7 @@ impl Client {
         let mut told = format!("node {}: {} ({} {})\n", node.name, job.status, job.kind, job.id);
         if job.kind == RunKind::Job.as_str() {
             let run = RunRef { kind: RunKind::Job, id: job.id };
-            match self.from_stdout(run, 0, budget).await {
+            match self.read_stdout(run, 0, budget).await {
                 Ok(printed) => {
                     told.push_str(&printed.text);
                     if printed.more {

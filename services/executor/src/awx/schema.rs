@@ -103,9 +103,12 @@ fn property(question: &Question) -> Value {
     schema.into()
 }
 
+/// The largest length a schema can name exactly; no text is as long.
+const LONGEST: f64 = 9_007_199_254_740_991.0;
+
 fn text(schema: &mut Map<String, Value>, question: &Question) {
     schema.insert("type".into(), "string".into());
-    let length = |bound: Option<f64>| bound.map(|n| n.trunc().max(0.0));
+    let length = |bound: Option<f64>| bound.map(|n| n.trunc().clamp(0.0, LONGEST));
     // Nothing is shorter than nothing.
     bound(schema, "minLength", length(question.min).filter(|n| *n > 0.0));
     bound(schema, "maxLength", length(question.max));

@@ -157,8 +157,8 @@ fn a_template_that_lacks_something_cannot_be_launched() {
     let with = try_body(json!({}), json!({"inventory": 2}), json!({})).unwrap();
     assert_eq!(preflight(&template, &with), Ok(()));
 
-    let summary =
-        view(TemplateKind::Job, json!({"summary_fields": {"user_capabilities": {"start": false}}}), None).summary;
+    let row = json!({"id": 9, "project": 8, "playbook": "site.yml", "inventory": 2, "summary_fields": {"user_capabilities": {"start": false}}});
+    let summary = TemplateSummary::read(TemplateKind::Job, row, None).unwrap();
     let template = TemplateView::assemble(summary, &json!({"passwords_needed_to_start": ["ssh_password"]}), None, None);
     assert_eq!(details(preflight(&template, &body(json!({})))).len(), 2);
     assert_eq!(template.problems.len(), 2);

@@ -1,0 +1,45 @@
+//! The client's words in those of the contract.
+
+use runwarden_proto::project::v1 as project;
+
+use crate::awx::{TemplateKind, TemplateSummary, TemplateView};
+
+pub(super) fn kind(kind: project::TemplateKind) -> Option<TemplateKind> {
+    match kind {
+        project::TemplateKind::Unspecified => None,
+        project::TemplateKind::Job => Some(TemplateKind::Job),
+        project::TemplateKind::Workflow => Some(TemplateKind::Workflow),
+    }
+}
+
+fn told_kind(kind: TemplateKind) -> project::TemplateKind {
+    match kind {
+        TemplateKind::Job => project::TemplateKind::Job,
+        TemplateKind::Workflow => project::TemplateKind::Workflow,
+    }
+}
+
+/// A template as a list tells it: without a fingerprint, for which the whole of it would have to be read.
+pub(super) fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
+    project::ControllerTemplate {
+        kind: told_kind(template.kind).into(),
+        id: template.id,
+        name: template.name.clone(),
+        description: template.description.clone(),
+        prompts: template.asks.names(),
+        survey_enabled: template.survey_enabled,
+        parameters_schema_json: template.schema().to_string(),
+        fingerprint: String::new(),
+        fingerprint_parts_json: String::new(),
+        problems: template.problems.clone(),
+    }
+}
+
+/// A template in full.
+pub(super) fn view(template: &TemplateView) -> project::ControllerTemplate {
+    project::ControllerTemplate {
+        fingerprint: template.fingerprint(),
+        fingerprint_parts_json: template.parts().to_string(),
+        ..summary(&template.summary)
+    }
+}

@@ -1,0 +1,101 @@
+//! `ControllerAccessService`: lets the project service look at controllers through the executor, which alone has a
+//! client for them. It launches nothing.
+
+mod browse_templates;
+mod check_connection;
+mod convert;
+mod describe_template;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::{Error, Result};
+use runwarden_proto::executor::v1 as proto;
+use runwarden_proto::executor::v1::controller_access_service_server::{
+    ControllerAccessService, ControllerAccessServiceServer,
+};
+use runwarden_proto::project::v1::Controller;
+use tonic::{Request, Response, Status};
+
+use crate::awx::{Client, Credential, Limits, Target};
+use crate::credential::CredentialSource;
+
+/// Surveys can be long, and a page holds many.
+const LARGEST_ANSWER: usize = 16 << 20;
+
+/// The service as gRPC sees it.
+pub(crate) struct ControllerAccess {
+    credentials: Arc<dyn CredentialSource>,
+    limits: Limits,
+}
+
+impl ControllerAccess {
+    /// With credentials from a source, within limits.
+    pub(crate) fn new(credentials: Arc<dyn CredentialSource>, limits: Limits) -> Self {
+        Self { credentials, limits }
+    }
+
+    pub(crate) fn into_server(self) -> ControllerAccessServiceServer<Self> {
+        ControllerAccessServiceServer::new(self).max_encoding_message_size(LARGEST_ANSWER)
+    }
+
+    /// A client with the credential that is stored for the controller.
+    async fn stored(&self, controller: &Controller, secret_name: &str, purpose: &str) -> Result<Client> {
+        let purpose = format!("{purpose} {}", controller.name);
+        let credential = self.credentials.read(&controller.tenant, secret_name, &purpose).await?;
+        self.client(controller, &credential)
+    }
+
+    fn client(&self, controller: &Controller, credential: &Credential) -> Result<Client> {
+        let target = Target {
+            url: controller.url.clone(),
+            api_root: controller.api_root.clone(),
+            ca_pem: controller.ca_pem.clone(),
+        };
+        Ok(Client::new(&target, credential, self.limits.clone())?)
+    }
+}
+
+/// The controller a request is about.
+fn named(controller: Option<Controller>) -> Result<Controller> {
+    controller
+        .filter(|controller| !controller.tenant.is_empty())
+        .ok_or_else(|| Error::invalid("/controller", "must name a controller with its tenant"))
+}
+
+/// Demands a permission in the controller's tenant. Who holds it in one project only may still map templates there,
+/// and to do so must see what there is to map.
+fn require(caller: &Caller, permission: &str, tenant: &str) -> Result<()> {
+    let in_a_project = caller.grants.iter().any(|grant| {
+        permission == "templates.write"
+            && grant.permissions.contains(permission)
+            && grant.scope.tenant.as_deref() == Some(tenant)
+    });
+    if in_a_project { Ok(()) } else { caller.require(permission, &Scope::tenant(tenant)) }
+}
+
+#[async_trait::async_trait]
+impl ControllerAccessService for ControllerAccess {
+    async fn check_connection(
+        &self,
+        request: Request<proto::CheckConnectionRequest>,
+    ) -> Result<Response<proto::CheckConnectionResponse>, Status> {
+        check_connection::handle(self, request).await
+    }
+
+    async fn browse_templates(
+        &self,
+        request: Request<proto::BrowseTemplatesRequest>,
+    ) -> Result<Response<proto::BrowseTemplatesResponse>, Status> {
+        browse_templates::handle(self, request).await
+    }
+
+    async fn describe_template(
+        &self,
+        request: Request<proto::DescribeTemplateRequest>,
+    ) -> Result<Response<proto::DescribeTemplateResponse>, Status> {
+        describe_template::handle(self, request).await
+    }
+}
