@@ -13,11 +13,17 @@ use crate::worker::Settings;
 pub struct Config {
     /// The program that is started, with `policy-worker` as its first argument, to run policies;
     /// this program itself unless given
-    #[arg(id = "policy_worker_command", long = "policy-worker-command", env = "RUNWARDEN_POLICY_WORKER_COMMAND")]
+    #[arg(
+        id = "policy_worker_command",
+        value_name = "PROGRAM",
+        long = "policy-worker-command",
+        env = "RUNWARDEN_POLICY_WORKER_COMMAND"
+    )]
     pub worker_command: Option<PathBuf>,
     /// How many worker processes wait for decisions
     #[arg(
         id = "policy_workers",
+        value_name = "COUNT",
         long = "policy-workers",
         env = "RUNWARDEN_POLICY_WORKERS",
         default_value_t = 2,
@@ -27,6 +33,7 @@ pub struct Config {
     /// The memory a worker may take, in MiB
     #[arg(
         id = "policy_worker_memory_mib",
+        value_name = "MIB",
         long = "policy-worker-memory-mib",
         env = "RUNWARDEN_POLICY_WORKER_MEMORY_MIB",
         default_value_t = 512,
@@ -36,6 +43,7 @@ pub struct Config {
     /// How long evaluating one request may take before the answer is no
     #[arg(
         id = "policy_decision_time",
+        value_name = "TIME",
         long = "policy-decision-time",
         env = "RUNWARDEN_POLICY_DECISION_TIME",
         default_value = "2s",
@@ -45,6 +53,7 @@ pub struct Config {
     /// How long compiling a tenant's modules may take
     #[arg(
         id = "policy_compile_time",
+        value_name = "TIME",
         long = "policy-compile-time",
         env = "RUNWARDEN_POLICY_COMPILE_TIME",
         default_value = "5s",
@@ -54,6 +63,7 @@ pub struct Config {
     /// How long a decision may wait for a free worker
     #[arg(
         id = "policy_queue_time",
+        value_name = "TIME",
         long = "policy-queue-time",
         env = "RUNWARDEN_POLICY_QUEUE_TIME",
         default_value = "3s",
@@ -79,7 +89,7 @@ impl Config {
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
         let command = match &self.worker_command {
             Some(command) => command.clone(),
-            None => std::env::current_exe().context("finding this program, to start it as a policy worker")?,
+            None => own_program()?,
         };
         Ok(Settings {
             command,
@@ -90,6 +100,16 @@ impl Config {
             queue: self.queue_time,
         })
     }
+}
+
+/// This very program: where the system offers it, also after its file was replaced by another
+/// version, whose workers speak another protocol.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return Ok(running);
+    }
+    std::env::current_exe().context("finding this program, to start it as a policy worker")
 }
 
 #[cfg(test)]

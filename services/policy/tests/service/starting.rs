@@ -100,3 +100,35 @@ fn a_worker_that_nobody_listens_to_ends_by_itself() {
     std::io::Write::write_all(&mut pipe, request.as_bytes()).unwrap();
     assert!(!worker.wait().unwrap().success());
 }
+
+#[test]
+fn the_program_serves_and_is_its_own_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let domain: runwarden_kit::mesh::TrustDomain = "test.internal".parse().unwrap();
+    let ca = DevCa::open(&folder.path().join("ca"), domain).unwrap();
+    let pair = ca.service(Service::Policy).unwrap();
+    let mut service = Command::new(PROGRAM)
+        .args(["--grpc-listen", "127.0.0.1:0", "--trust-domain", "test.internal"])
+        .args(["--auth-address", "127.0.0.1:1", "--audit-address", "127.0.0.1:1"])
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .arg("--tls-certificate")
+        .arg(&pair.certificate)
+        .arg("--tls-key")
+        .arg(&pair.key)
+        .arg("--tls-ca")
+        .arg(&pair.ca)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(service.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("is ready on") {
+        line.clear();
+        let read = std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        assert!(read > 0, "it ended before it was ready: {:?}", service.wait());
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
+}
