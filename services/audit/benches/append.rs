@@ -32,7 +32,7 @@ fn entry(id: String) -> anyhow::Result<Entry> {
 }
 
 async fn measure(appenders: usize) -> anyhow::Result<()> {
-    let dir = tempfile::tempdir_in(std::env::var_os("CARGO_TARGET_TMPDIR").unwrap_or_else(|| ".".into()))?;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let store = Arc::new(SqliteLogStore::open(&database_path(dir.path())).await?);
     let key = Arc::new(signing_key::read_or_make(dir.path(), false)?);
     let (journal, writer) = Writer::start(store, key, Arc::new(SystemClock), JournalLimits::default()).await?;
