@@ -1,1 +1,137 @@
-//! `runwarden-executor`.
+//! The executor: accepts jobs, launches each exactly once, follows its run, keeps what it printed.
+//!
+//! The way of a job: [`submit`] → store → [`launcher`] (with [`prepare`] before and [`reconcile`] after a lost
+//! answer) → [`watcher`] → its end. [`attempt`] holds the rules of launching once, apart from all effects.
+
+pub mod attempt;
+pub mod awx;
+mod config;
+mod controllers;
+pub mod credential;
+pub mod job;
+mod launcher;
+mod live;
+mod parameters;
+pub mod ports;
+mod prepare;
+mod reconcile;
+mod records;
+mod rpc;
+pub mod store;
+mod submit;
+#[cfg(test)]
+mod test_doubles;
+mod watcher;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use runwarden_kit::audit::OutboxStore;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::service::{Parts, ServiceKit};
+
+pub use config::Config;
+
+use controllers::Controllers;
+use credential::CredentialSource;
+use launcher::Launcher;
+use live::Live;
+use parameters::Schemas;
+use ports::{Policies, Seals, Templates};
+use rpc::controller_access::ControllerAccess;
+use rpc::credential::MeshCredentials;
+use rpc::jobs::Jobs;
+use rpc::policies::MeshPolicies;
+use rpc::seals::MeshSeals;
+use rpc::templates::MeshTemplates;
+use store::JobStore;
+use store::sqlite::SqliteJobs;
+use submit::Submitter;
+use watcher::Watcher;
+use work::WorkBell;
+
+/// How long an idempotency key is remembered.
+const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Opens the store, resumes everything that was under way, and builds the service.
+///
+/// # Errors
+/// When the store cannot be opened or another service has no address.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    let path = kit.data_dir.join("jobs.sqlite");
+    let sqlite = Arc::new(SqliteJobs::open(&path).await.with_context(|| path.display().to_string())?);
+    let store: Arc<dyn JobStore> = sqlite.clone();
+    let outbox: Arc<dyn OutboxStore> = sqlite;
+    let bell = kit.drain_outbox(outbox.clone());
+    let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
+    let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
+    let seals: Arc<dyn Seals> = Arc::new(MeshSeals::new(kit.peers.channel(Service::Secret)?));
+    let credentials: Arc<dyn CredentialSource> = Arc::new(MeshCredentials::new(kit.peers.channel(Service::Secret)?));
+    let controllers = Arc::new(Controllers::new(credentials.clone(), config.limits()));
+    let (live, work, watch) = (Live::default(), WorkBell::default(), WorkBell::default());
+
+    let launcher = Arc::new(Launcher {
+        store: store.clone(),
+        templates: templates.clone(),
+        seals: seals.clone(),
+        controllers: controllers.clone(),
+        patience: config.patience(),
+        clock: kit.clock.clone(),
+        live: live.clone(),
+        work: work.clone(),
+        watch: watch.clone(),
+        bell: bell.clone(),
+    });
+    kit.tasks.spawn("executor: launcher", launcher.run(config.launches_at_once.max(1), kit.shutdown().clone()));
+    let watcher = Arc::new(Watcher {
+        store: store.clone(),
+        templates: templates.clone(),
+        controllers,
+        clock: kit.clock.clone(),
+        live: live.clone(),
+        watch: watch.clone(),
+        work: work.clone(),
+        bell: bell.clone(),
+        output_limit: config.output_limit,
+    });
+    kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
+    kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));
+
+    let submitter = Arc::new(Submitter {
+        store: store.clone(),
+        outbox: outbox.clone(),
+        templates,
+        policies,
+        seals,
+        recorder: kit.recorder.clone(),
+        schemas: Schemas::default(),
+        clock: kit.clock.clone(),
+        work: work.clone(),
+        bell: bell.clone(),
+        in_progress: submit::InProgress::default(),
+    });
+    let jobs = Jobs {
+        submitter,
+        store,
+        outbox,
+        clock: kit.clock.clone(),
+        live,
+        watch,
+        work,
+        bell,
+        shutdown: kit.shutdown().clone(),
+    };
+    let access = ControllerAccess::new(credentials, config.limits());
+    Ok(Parts::new().with(jobs.into_server()).with(access.into_server()))
+}
+
+/// Forgets what has been kept for long enough.
+async fn keep_house(store: Arc<dyn JobStore>, kit: ServiceKit) {
+    while kit.shutdown().sleep(Duration::from_secs(600)).await.is_ok() {
+        if let Err(error) = store.forget_keys(kit.clock.now().minus(KEYS_KEPT)).await {
+            error.log();
+        }
+    }
+}

@@ -135,8 +135,13 @@ fn placeholder(value: &Value) -> Option<String> {
 /// What AWX's survey would say against an answer. Never quotes the answer: it may be a secret.
 #[expect(clippy::cast_precision_loss, reason = "bounds beyond 2^53 are no bounds anybody sets")]
 fn refused(question: &Question, value: &Value) -> Option<String> {
-    let too_small = |n: f64| question.min.filter(|min| n < *min);
-    let too_large = |n: f64| question.max.filter(|max| n > *max);
+    // AWX cuts the fraction off all bounds but those of floats.
+    let bound = |bound: Option<f64>| match question.kind {
+        QuestionKind::Float => bound,
+        _ => bound.map(f64::trunc),
+    };
+    let too_small = |n: f64| bound(question.min).filter(|min| n < *min);
+    let too_large = |n: f64| bound(question.max).filter(|max| n > *max);
     match &question.kind {
         QuestionKind::Text | QuestionKind::Textarea | QuestionKind::Password => {
             let Some(text) = value.as_str() else { return Some("must be a string".into()) };

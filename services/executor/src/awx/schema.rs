@@ -112,6 +112,10 @@ fn text(schema: &mut Map<String, Value>, question: &Question) {
     // Nothing is shorter than nothing.
     bound(schema, "minLength", length(question.min).filter(|n| *n > 0.0));
     bound(schema, "maxLength", length(question.max));
+    if question.max.is_some_and(|max| max.trunc() < 0.0) {
+        // AWX takes no answer at all.
+        schema.insert("enum".into(), Value::Array(Vec::new()));
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "only whole numbers within 2^53 are cast")]

@@ -4,6 +4,7 @@ mod connection;
 mod launching;
 mod outputs;
 mod runs;
+mod sandbox;
 mod surveys;
 mod templates;
 
