@@ -1,1 +1,64 @@
-//! `runwarden-project`.
+//! The project service: what exists. Tenants and their projects, the controllers where things are run, and the
+//! templates that stand for exactly one thing that may be run.
+//!
+//! - [`tenant`], [`project`], [`controller`], [`template`]: the nouns, their rules and who may do what to them.
+//! - [`store`]: the catalog they are kept in, each change with its audit entry in one commit.
+//! - [`port`]: what is needed of the secret service and of the executor.
+//! - [`rpc`]: the only place that knows gRPC.
+
+mod config;
+pub mod controller;
+pub mod port;
+pub mod project;
+mod refusal;
+pub mod rpc;
+pub mod store;
+pub mod template;
+pub mod tenant;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::idempotency::{Idempotency, Pepper};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_proto::project::v1::controller_service_server::ControllerServiceServer;
+use runwarden_proto::project::v1::project_service_server::ProjectServiceServer;
+use runwarden_proto::project::v1::template_service_server::TemplateServiceServer;
+use runwarden_proto::project::v1::tenant_service_server::TenantServiceServer;
+
+pub use config::Config;
+
+use rpc::{MeshAccess, MeshSecrets, Services};
+use store::Catalog;
+
+/// Builds the service on the embedded store in its data folder.
+///
+/// # Errors
+/// When the store does not open, the pepper is not readable by this service alone, or a peer has no address.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    let path = kit.data_dir.join("project.db");
+    let store = SqliteConfigStore::open(&path).await.with_context(|| path.display().to_string())?;
+    let store: Arc<dyn ConfigStore> = Arc::new(store);
+    let bell = kit.drain_outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+    let idempotency =
+        Idempotency::new(Arc::clone(&store), Pepper::load_or_create(&kit.data_dir.join("project.pepper"))?);
+    kit.tasks.spawn(
+        "project: idempotency keys",
+        idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),
+    );
+    let access = Arc::new(MeshAccess::new(kit.peers.channel(Service::Executor)?));
+    let secrets = Arc::new(MeshSecrets::new(kit.peers.channel(Service::Secret)?));
+    let catalog = Catalog::new(store, idempotency, bell, Arc::clone(&kit.clock));
+    let services = Services::new(catalog, access, secrets, config.allow_plain_http_controllers);
+    Ok(Parts::new()
+        .with(TenantServiceServer::new(services.tenants))
+        .with(ProjectServiceServer::new(services.projects))
+        .with(ControllerServiceServer::new(services.controllers))
+        .with(TemplateServiceServer::new(services.templates)))
+}

@@ -1,0 +1,55 @@
+//! Controllers: AWX or AAP installations, their credentials apart.
+
+mod address;
+mod authority;
+mod credential;
+mod manage;
+mod orphan;
+
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Result, slug};
+use serde::{Deserialize, Serialize};
+
+pub use credential::Credential;
+pub use manage::{ControllerUpdate, Controllers, NewController};
+
+use crate::store::{Catalog, Stored, key};
+
+/// One installation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Controller {
+    /// A slug, unique in its tenant.
+    pub name: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Scheme, host and port.
+    pub url: String,
+    /// Where its API begins.
+    pub api_root: String,
+    /// The certificate authority to trust for it, PEM; empty for the system's.
+    pub ca_pem: String,
+    /// What it calls itself.
+    pub product: String,
+    /// Its version, as it last told.
+    pub version: String,
+    /// Our user's id there.
+    pub account_id: i64,
+    /// Our user's name there.
+    pub account_name: String,
+    /// When it was mapped.
+    pub created_at: Moment,
+    /// Grows with every change, from 1.
+    pub revision: i64,
+    /// The name of its credential in the secret service. Every new credential gets a new name, so that it and the
+    /// address it is for change in one commit.
+    pub secret_name: String,
+    /// The name of the credential before: kept for whoever resolved the controller just before it was replaced.
+    pub retired_secret: Option<String>,
+}
+
+pub(crate) async fn find(catalog: &Catalog, tenant: &str, name: &str) -> Result<Option<Stored<Controller>>> {
+    if !slug::is_slug(tenant) || !slug::is_slug(name) {
+        return Ok(None);
+    }
+    catalog.get(&key::controller(tenant, name)).await
+}

@@ -1,0 +1,119 @@
+//! Projects: teams' spaces inside a tenant.
+
+use runwarden_engines::config::{Change, Commit};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result, slug};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::refusal::{changed, creation, require_or_hide};
+use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
+use crate::{tenant, text};
+
+/// A team's space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// A slug, unique in its tenant.
+    pub name: String,
+    /// For people.
+    pub display_name: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// When it was made.
+    pub created_at: Moment,
+    /// Grows with every change, from 1.
+    pub revision: i64,
+}
+
+/// A project to be made.
+#[derive(Clone, Debug)]
+pub struct NewProject {
+    /// A slug.
+    pub name: String,
+    /// For people; empty takes the name.
+    pub display_name: String,
+}
+
+pub(crate) async fn find(catalog: &Catalog, tenant: &str, name: &str) -> Result<Option<Stored<Project>>> {
+    if !slug::is_slug(name) {
+        return Ok(None);
+    }
+    catalog.get(&key::project(tenant, name)).await
+}
+
+/// Manages projects.
+#[derive(Clone)]
+pub struct Projects {
+    catalog: Catalog,
+}
+
+impl Projects {
+    /// Over a catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        Self { catalog }
+    }
+
+    /// Makes a project in the tenant the caller acts for.
+    pub async fn create(&self, caller: &Caller, new: NewProject, repeat: &Repeat) -> Result<Project> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        caller.require("projects.write", &Scope::tenant(&tenant.name))?;
+        tenant.check_open(caller)?;
+        slug::check("/name", &new.name)?;
+        let display_name = text::display_name(&new.display_name, &new.name)?;
+        let ticket = match self.catalog.begin(caller, "project.create", repeat).await? {
+            Begun::Replay(project) => return Ok(project),
+            Begun::Fresh(ticket) => ticket,
+        };
+        let own = key::project(&tenant.name, &new.name);
+        let project =
+            Project { name: new.name, display_name, tenant: tenant.name, created_at: self.catalog.now(), revision: 1 };
+        let mut change = Change::new();
+        change.absent(&own);
+        put(&mut change, &own, &project)?;
+        keep(&ticket, &mut change, &project)?;
+        let entry = self
+            .catalog
+            .entry(&project.tenant, "project.create", "project", &project.name)
+            .details(&json!({ "display_name": project.display_name }))
+            .build();
+        match self.catalog.commit(change, &entry).await? {
+            Commit::Done { .. } => Ok(project),
+            Commit::Refused { key } => Err(creation(&ticket, &key, &own, "project", &project.name)),
+        }
+    }
+
+    /// Reads a project the caller may see.
+    pub async fn get(&self, caller: &Caller, name: &str) -> Result<Project> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        require_or_hide(caller, "projects.read", &[], &Scope::project(&tenant.name, name), "project")?;
+        Ok(find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?.value)
+    }
+
+    /// Lists the projects the caller may see.
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Project>> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let visible = caller.visible("projects.read");
+        self.catalog.page(&key::projects(&tenant.name), page, |project: &Project| visible.includes(&project.name)).await
+    }
+
+    /// Removes a project that has no templates.
+    pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let scope = Scope::project(&tenant.name, name);
+        require_or_hide(caller, "projects.write", &["projects.read"], &scope, "project")?;
+        tenant.check_open(caller)?;
+        let found = find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?;
+        let uses = key::project_uses(&tenant.name, name);
+        let mut change = Change::new();
+        change.vacant(&uses).at(&found.key, found.at).delete(&found.key);
+        let entry = self.catalog.entry(&tenant.name, "project.delete", "project", name).build();
+        match self.catalog.commit(change, &entry).await? {
+            Commit::Done { .. } => Ok(()),
+            Commit::Refused { key } if key == uses => {
+                Err(Error::conflict("The project still has templates. Remove them first."))
+            }
+            Commit::Refused { .. } => Err(changed("project")),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `TemplateService`.
+
+use runwarden_kit::rpc::caller;
+use runwarden_proto::project::v1::template_service_server::TemplateService;
+use runwarden_proto::project::v1::{
+    CreateTemplateRequest, CreateTemplateResponse, DeleteTemplateRequest, DeleteTemplateResponse, GetTemplateRequest,
+    GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse, ReportDriftRequest, ReportDriftResponse,
+    ResolveTemplateRequest, ResolveTemplateResponse, UpdateTemplateRequest, UpdateTemplateResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{convert, page, repeat};
+use crate::template::{NewTemplate, Resolved, TemplateUpdate, Templates};
+
+/// Serves templates.
+#[derive(Clone)]
+pub struct TemplateRpc(pub(super) Templates);
+
+#[tonic::async_trait]
+impl TemplateService for TemplateRpc {
+    async fn create_template(
+        &self,
+        request: Request<CreateTemplateRequest>,
+    ) -> Result<Response<CreateTemplateResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let repeat = repeat(&request);
+        let schema = request.parameters_schema_json;
+        let new = NewTemplate {
+            name: request.name,
+            project: request.project,
+            controller: request.controller,
+            kind: convert::kind(request.kind)?,
+            controller_template_id: request.controller_template_id,
+            parameters_schema: (!schema.is_empty() && schema != "import").then_some(schema),
+            fixed: request.fixed_json,
+            description: request.description,
+            max_concurrent: request.max_concurrent,
+            max_duration_seconds: request.max_duration_seconds,
+            on_drift: convert::on_drift(request.on_drift)?.unwrap_or_default(),
+        };
+        let template = self.0.create(&caller, new, &repeat).await?;
+        Ok(Response::new(CreateTemplateResponse { template: Some(template.into()) }))
+    }
+
+    async fn get_template(
+        &self,
+        request: Request<GetTemplateRequest>,
+    ) -> Result<Response<GetTemplateResponse>, Status> {
+        let template = self.0.get(&*caller(&request)?, &request.get_ref().name).await?;
+        Ok(Response::new(GetTemplateResponse { template: Some(template.into()) }))
+    }
+
+    async fn list_templates(
+        &self,
+        request: Request<ListTemplatesRequest>,
+    ) -> Result<Response<ListTemplatesResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let wanted = page(request.page_size, request.page_token);
+        let found = self.0.list(&caller, &request.project, &wanted).await?;
+        let templates = found.items.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListTemplatesResponse { templates, next_page_token: found.next }))
+    }
+
+    async fn update_template(
+        &self,
+        request: Request<UpdateTemplateRequest>,
+    ) -> Result<Response<UpdateTemplateResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let update = TemplateUpdate {
+            parameters_schema: request.parameters_schema_json,
+            fixed: request.fixed_json,
+            description: request.description,
+            max_concurrent: request.max_concurrent,
+            max_duration_seconds: request.max_duration_seconds,
+            on_drift: convert::on_drift(request.on_drift)?,
+            accept_drift: request.accept_drift,
+        };
+        let template = self.0.update(&caller, &request.name, update).await?;
+        Ok(Response::new(UpdateTemplateResponse { template: Some(template.into()) }))
+    }
+
+    async fn delete_template(
+        &self,
+        request: Request<DeleteTemplateRequest>,
+    ) -> Result<Response<DeleteTemplateResponse>, Status> {
+        self.0.delete(&*caller(&request)?, &request.get_ref().name).await?;
+        Ok(Response::new(DeleteTemplateResponse {}))
+    }
+
+    async fn resolve_template(
+        &self,
+        request: Request<ResolveTemplateRequest>,
+    ) -> Result<Response<ResolveTemplateResponse>, Status> {
+        let ResolveTemplateRequest { tenant, name } = request.into_inner();
+        let Resolved { template, controller, tenant_disabled } = self.0.resolve(&tenant, &name).await?;
+        Ok(Response::new(ResolveTemplateResponse {
+            secret_name: controller.secret_name.clone(),
+            template: Some(template.into()),
+            controller: Some(controller.into()),
+            tenant_disabled,
+        }))
+    }
+
+    async fn report_drift(
+        &self,
+        request: Request<ReportDriftRequest>,
+    ) -> Result<Response<ReportDriftResponse>, Status> {
+        let ReportDriftRequest { tenant, name, drift, fingerprint } = request.into_inner();
+        self.0.report_drift(&tenant, &name, &fingerprint, drift).await?;
+        Ok(Response::new(ReportDriftResponse {}))
+    }
+}

@@ -1,0 +1,58 @@
+//! `TenantService`.
+
+use runwarden_kit::rpc::caller;
+use runwarden_proto::project::v1::tenant_service_server::TenantService;
+use runwarden_proto::project::v1::{
+    CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantsRequest,
+    ListTenantsResponse, UpdateTenantRequest, UpdateTenantResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{page, repeat};
+use crate::tenant::{NewTenant, TenantUpdate, Tenants};
+
+/// Serves tenants.
+#[derive(Clone)]
+pub struct TenantRpc(pub(super) Tenants);
+
+#[tonic::async_trait]
+impl TenantService for TenantRpc {
+    async fn create_tenant(
+        &self,
+        request: Request<CreateTenantRequest>,
+    ) -> Result<Response<CreateTenantResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let repeat = repeat(&request);
+        let new = NewTenant { name: request.name, display_name: request.display_name };
+        let tenant = self.0.create(&caller, new, &repeat).await?;
+        Ok(Response::new(CreateTenantResponse { tenant: Some(tenant.into()) }))
+    }
+
+    async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Result<Response<GetTenantResponse>, Status> {
+        let tenant = self.0.get(&*caller(&request)?, &request.get_ref().name).await?;
+        Ok(Response::new(GetTenantResponse { tenant: Some(tenant.into()) }))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<ListTenantsRequest>,
+    ) -> Result<Response<ListTenantsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let found = self.0.list(&caller, &page(request.page_size, request.page_token)).await?;
+        let tenants = found.items.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListTenantsResponse { tenants, next_page_token: found.next }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<UpdateTenantRequest>,
+    ) -> Result<Response<UpdateTenantResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let update = TenantUpdate { display_name: request.display_name, disabled: request.disabled };
+        let tenant = self.0.update(&caller, &request.name, update).await?;
+        Ok(Response::new(UpdateTenantResponse { tenant: Some(tenant.into()) }))
+    }
+}

@@ -1,0 +1,54 @@
+//! Where everything is. Names are slugs, so none can hold the separator.
+//!
+//! A template leaves a mark under the project and the controller it uses. Whoever removes one of those demands in the
+//! same commit that there is no mark, and whoever makes a template demands that both are unchanged: no template can
+//! come to stand on nothing, however they race.
+
+pub(crate) const TENANTS: &str = "tenants/";
+
+pub(crate) fn tenant(tenant: &str) -> String {
+    format!("{TENANTS}{tenant}")
+}
+
+pub(crate) fn projects(tenant: &str) -> String {
+    format!("projects/{tenant}/")
+}
+
+pub(crate) fn project(tenant: &str, project: &str) -> String {
+    format!("projects/{tenant}/{project}")
+}
+
+pub(crate) fn controllers(tenant: &str) -> String {
+    format!("controllers/{tenant}/")
+}
+
+pub(crate) fn controller(tenant: &str, controller: &str) -> String {
+    format!("controllers/{tenant}/{controller}")
+}
+
+pub(crate) fn templates(tenant: &str) -> String {
+    format!("templates/{tenant}/")
+}
+
+pub(crate) fn template(tenant: &str, template: &str) -> String {
+    format!("templates/{tenant}/{template}")
+}
+
+/// Under this are the marks of the templates of a project.
+pub(crate) fn project_uses(tenant: &str, project: &str) -> String {
+    format!("uses/projects/{tenant}/{project}/")
+}
+
+/// Under this are the marks of the templates on a controller.
+pub(crate) fn controller_uses(tenant: &str, controller: &str) -> String {
+    format!("uses/controllers/{tenant}/{controller}/")
+}
+
+/// Under this are the names of a tenant's credentials that no controller refers to (yet, or any more).
+pub(crate) fn orphans(tenant: &str) -> String {
+    format!("orphans/{tenant}/")
+}
+
+pub(crate) fn orphan(tenant: &str, secret_name: &str) -> String {
+    format!("orphans/{tenant}/{secret_name}")
+}

@@ -1,0 +1,28 @@
+//! What a mapping makes of an offer: the schema, the fixed values, the pinned fingerprint and the digest of it all.
+
+use runwarden_kit::Result;
+
+use super::fixed::Fixed;
+use super::schema::Schema;
+use super::{Template, digest, suitability};
+use crate::port::Offer;
+
+/// Maps a template to what its controller offers, or says why that is not what the operator wants.
+pub(super) fn pin(template: &mut Template, offer: Offer, schema: &Schema, fixed: &Fixed) -> Result<()> {
+    suitability::check(&offer, schema, fixed)?;
+    template.parameters_schema = schema.text();
+    template.fixed = fixed.text();
+    template.launch_digest = digest::launch(
+        &template.controller,
+        template.kind,
+        template.controller_template_id,
+        schema,
+        fixed,
+        &offer.fingerprint,
+    );
+    template.controller_template_name = offer.name;
+    template.fingerprint = offer.fingerprint;
+    template.fingerprint_parts = offer.fingerprint_parts;
+    template.drift.clear();
+    Ok(())
+}

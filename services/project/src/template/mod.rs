@@ -1,0 +1,207 @@
+//! Templates: Runwarden's names for exactly one thing that may be run.
+
+mod create;
+mod digest;
+mod drift;
+mod fixed;
+mod limits;
+mod mapping;
+mod schema;
+mod suitability;
+mod update;
+
+use std::sync::Arc;
+
+use runwarden_engines::config::{Change, Commit};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result, slug};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+pub use create::NewTemplate;
+pub use update::TemplateUpdate;
+
+use crate::controller::{self, Controller};
+use crate::port::ControllerAccess;
+use crate::refusal::{changed, require_or_hide};
+use crate::store::{Catalog, Page, PageRequest, Stored, key};
+use crate::tenant::{self, Tenant};
+
+/// The kind of a controller's template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemplateKind {
+    /// A job template.
+    Job,
+    /// A workflow job template.
+    Workflow,
+}
+
+impl TemplateKind {
+    /// Its name in records and digests.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Workflow => "workflow",
+        }
+    }
+}
+
+/// What to do when the controller's template has changed since it was mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    /// Launch, and show it.
+    #[default]
+    Flag,
+    /// Do not launch.
+    Refuse,
+}
+
+/// Runwarden's name for something that may be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// A slug, unique in its tenant.
+    pub name: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its project.
+    pub project: String,
+    /// What it is for.
+    pub description: String,
+    /// The controller it runs on, by name.
+    pub controller: String,
+    /// The kind of the controller's template.
+    pub kind: TemplateKind,
+    /// The id of the controller's template.
+    pub controller_template_id: i64,
+    /// The name of the controller's template when it was mapped.
+    pub controller_template_name: String,
+    /// JSON Schema 2020-12 of the parameters, canonical JSON.
+    pub parameters_schema: String,
+    /// Values that are always sent, canonical JSON.
+    pub fixed: String,
+    /// How many jobs of it may be launching or running at once; 0 for no limit.
+    pub max_concurrent: i32,
+    /// How many seconds a run may take; 0 for no limit.
+    pub max_duration_seconds: i64,
+    /// What to do on drift.
+    pub on_drift: OnDrift,
+    /// The fingerprint pinned when it was mapped, hex.
+    pub fingerprint: String,
+    /// The parts behind it, a JSON object.
+    pub fingerprint_parts: String,
+    /// What has changed on the controller since, in words.
+    pub drift: Vec<String>,
+    /// When it was mapped.
+    pub created_at: Moment,
+    /// Grows with every change, from 1.
+    pub revision: i64,
+    /// What matters to a launch, hashed.
+    pub launch_digest: String,
+}
+
+/// A template with everything a launch needs.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The template.
+    pub template: Template,
+    /// The controller it runs on.
+    pub controller: Controller,
+    /// Whether its tenant is disabled.
+    pub tenant_disabled: bool,
+}
+
+/// Manages templates.
+#[derive(Clone)]
+pub struct Templates {
+    catalog: Catalog,
+    access: Arc<dyn ControllerAccess>,
+}
+
+impl Templates {
+    /// Over a catalog, reading controllers' templates by `access`.
+    pub fn new(catalog: Catalog, access: Arc<dyn ControllerAccess>) -> Self {
+        Self { catalog, access }
+    }
+
+    /// Reads a template the caller may see.
+    pub async fn get(&self, caller: &Caller, name: &str) -> Result<Template> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let found = self.find(&tenant.name, name).await?;
+        require_or_hide(caller, "templates.read", &[], &scope(&found.value), "template")?;
+        Ok(found.value)
+    }
+
+    /// Lists the templates of the projects the caller may see, or of one of them.
+    pub async fn list(&self, caller: &Caller, project: &str, page: &PageRequest) -> Result<Page<Template>> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let visible = caller.visible("templates.read");
+        if !project.is_empty() {
+            let known = visible.includes(project)
+                && crate::project::find(&self.catalog, &tenant.name, project).await?.is_some();
+            if !known {
+                return Err(Error::not_found("project"));
+            }
+        }
+        let seen = |template: &Template| {
+            visible.includes(&template.project) && (project.is_empty() || template.project == project)
+        };
+        self.catalog.page(&key::templates(&tenant.name), page, seen).await
+    }
+
+    /// Removes a template.
+    pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        let (_, Stored { key, value: template, at }) = self.writable(caller, name).await?;
+        let mut change = Change::new();
+        change.at(&key, at).delete(&key);
+        for mark in marks(&template) {
+            change.delete(mark);
+        }
+        let details = json!({ "project": template.project, "launch_digest": template.launch_digest });
+        let entry = self.catalog.entry(&template.tenant, "template.delete", "template", name).details(&details).build();
+        match self.catalog.commit(change, &entry).await? {
+            Commit::Done { .. } => Ok(()),
+            Commit::Refused { .. } => Err(changed("template")),
+        }
+    }
+
+    /// What the executor needs to validate and launch.
+    pub async fn resolve(&self, tenant: &str, name: &str) -> Result<Resolved> {
+        let owner = tenant::find(&self.catalog, tenant).await?.ok_or_else(|| Error::not_found("template"))?;
+        let template = self.find(tenant, name).await?.value;
+        let controller = controller::find(&self.catalog, tenant, &template.controller).await?;
+        let controller = controller.ok_or_else(|| Error::not_found("template"))?.value;
+        Ok(Resolved { template, controller, tenant_disabled: owner.value.disabled })
+    }
+
+    async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Template>> {
+        if !slug::is_slug(tenant) || !slug::is_slug(name) {
+            return Err(Error::not_found("template"));
+        }
+        self.catalog.get(&key::template(tenant, name)).await?.ok_or_else(|| Error::not_found("template"))
+    }
+
+    /// A template the caller may change.
+    async fn writable(&self, caller: &Caller, name: &str) -> Result<(Tenant, Stored<Template>)> {
+        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let found = self.find(&tenant.name, name).await?;
+        require_or_hide(caller, "templates.write", &["templates.read"], &scope(&found.value), "template")?;
+        tenant.check_open(caller)?;
+        Ok((tenant, found))
+    }
+}
+
+fn scope(template: &Template) -> Scope {
+    Scope::project(&template.tenant, &template.project)
+}
+
+/// The marks a template leaves under what it uses.
+fn marks(template: &Template) -> [String; 2] {
+    let Template { tenant, name, .. } = template;
+    [
+        format!("{}{name}", key::project_uses(tenant, &template.project)),
+        format!("{}{name}", key::controller_uses(tenant, &template.controller)),
+    ]
+}

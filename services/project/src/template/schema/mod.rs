@@ -1,0 +1,188 @@
+//! The JSON Schema of a template's parameters: read, restricted to what can be checked safely, and compiled.
+//!
+//! Every request is validated against it, so it must be bounded: no references that leave it or come back to
+//! themselves, no regular expression that can take more than linear time, no property that is not named.
+
+mod graph;
+pub(super) mod names;
+mod property;
+
+use runwarden_kit::json::{canonical, find_nul, pointer_step};
+use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD, target_of};
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
+use serde_json::{Map, Value, json};
+
+use super::fixed::Fixed;
+
+const LONGEST: usize = 64 * 1024;
+/// Compiled size of one regular expression, in bytes.
+const REGEX_SIZE: usize = 1 << 20;
+const MOST_PROPERTIES: usize = 200;
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Keywords that would let properties through which no `properties` names: nothing could say where they go.
+const OPENING: &[&str] = &["patternProperties", "unevaluatedProperties", "propertyNames"];
+
+/// A checked schema of parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Schema(Value);
+
+impl Schema {
+    /// Reads a schema that an operator wrote.
+    pub(super) fn parse(given: &str) -> Result<Self> {
+        Self::check(read(given)?)
+    }
+
+    /// Takes a controller's survey as the schema, without what is fixed.
+    pub(super) fn import(survey: &str, fixed: &Fixed) -> Result<Self> {
+        let mut value = if survey.trim().is_empty() { json!({}) } else { read(survey)? };
+        if let Value::Object(schema) = &mut value {
+            if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                properties.retain(|name, _| !fixed.has(name));
+                for (name, property) in properties {
+                    answer_goes_into_extra_vars(name, property);
+                }
+            }
+            if let Some(Value::Array(required)) = schema.get_mut("required") {
+                required.retain(|name| name.as_str().is_none_or(|name| !fixed.has(name)));
+            }
+        }
+        Self::check(value)
+    }
+
+    /// Reads a schema that was checked when it was stored.
+    pub(super) fn stored(text: &str) -> Result<Self> {
+        Ok(Self(json::parse(text.as_bytes()).map_err(Error::internal)?))
+    }
+
+    fn check(mut value: Value) -> Result<Self> {
+        close(&mut value)?;
+        graph::check(&value)?;
+        compile(&value)?;
+        let schema = Self(value);
+        let wrong = property::check(&schema);
+        if !wrong.is_empty() {
+            let error = Error::new(ErrorReason::ValidationFailed, "Some parameters cannot be offered like this.");
+            return Err(error.with_fields(wrong));
+        }
+        Ok(schema)
+    }
+
+    /// The schema.
+    pub(super) fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Its canonical JSON.
+    pub(super) fn text(&self) -> String {
+        canonical(&self.0)
+    }
+
+    /// Each parameter with the launch field it goes into and its own schema.
+    pub(super) fn properties(&self) -> impl Iterator<Item = (&str, LaunchField, &Value)> {
+        let properties = self.0.get("properties").and_then(Value::as_object);
+        properties
+            .into_iter()
+            .flatten()
+            .map(|(name, property)| (name.as_str(), target_of(name, Some(property)), property))
+    }
+
+    /// Whether callers may send a parameter of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.get("properties").is_some_and(|properties| properties.get(name).is_some())
+    }
+
+    /// Whether callers must send a parameter of this name.
+    pub(super) fn requires(&self, name: &str) -> bool {
+        self.required().any(|required| required == name)
+    }
+
+    /// The parameters that callers must send.
+    pub(super) fn required(&self) -> impl Iterator<Item = &str> {
+        self.0.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+/// Reads a schema's text strictly.
+fn read(given: &str) -> Result<Value> {
+    let wrong = |detail: &str| Error::invalid("/parameters", detail);
+    if given.len() > LONGEST {
+        return Err(wrong("is longer than 64 KiB"));
+    }
+    let value = json::parse(given.as_bytes()).map_err(|error| wrong(error.detail()))?;
+    match find_nul(&value) {
+        Some(place) => Err(Error::invalid(format!("/parameters{place}"), "must not contain a NUL character")),
+        None => Ok(value),
+    }
+}
+
+/// A survey's question is answered by an extra variable, even when it is called like a prompt.
+fn answer_goes_into_extra_vars(name: &str, property: &mut Value) {
+    if target_of(name, Some(property)) != LaunchField::ExtraVars
+        && let Value::Object(property) = property
+    {
+        property.insert(TARGET_KEYWORD.to_owned(), LaunchField::ExtraVars.name().into());
+    }
+}
+
+/// Makes the outermost schema an object with named properties only, or says why it cannot be one.
+fn close(value: &mut Value) -> Result<()> {
+    let wrong = |place: &str, detail: &str| Err(Error::invalid(format!("/parameters{place}"), detail));
+    let Value::Object(schema) = value else { return wrong("", "must be a JSON Schema object") };
+    match schema.get("$schema") {
+        None => {}
+        Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
+        Some(_) => return wrong("/$schema", "must be the dialect of 2020-12"),
+    }
+    schema.insert("$schema".to_owned(), DIALECT.into());
+    match schema.entry("type").or_insert_with(|| "object".into()) {
+        Value::String(kind) if kind == "object" => {}
+        _ => return wrong("/type", "must be `object`: parameters have names"),
+    }
+    match schema.entry("additionalProperties").or_insert(Value::Bool(false)) {
+        Value::Bool(false) => {}
+        _ => return wrong("/additionalProperties", "must be false: callers may send only what is named"),
+    }
+    if let Some(keyword) = OPENING.iter().find(|keyword| schema.contains_key(**keyword)) {
+        return wrong(&pointer_step(keyword), "cannot be used here: name each parameter in `properties`");
+    }
+    let properties = match schema.entry("properties").or_insert_with(|| Value::Object(Map::new())) {
+        Value::Object(properties) => properties,
+        _ => return wrong("/properties", "must be an object"),
+    };
+    if properties.len() > MOST_PROPERTIES {
+        return wrong("/properties", "has more than 200 parameters");
+    }
+    Ok(())
+}
+
+/// Compiles the schema as the executor will: offline, and with regular expressions that take linear time.
+fn compile(value: &Value) -> Result<jsonschema::Validator> {
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(REGEX_SIZE))
+        .build(value)
+        .map_err(|error| {
+            // The error is about the schema, whose parts its text may quote: they came from this caller.
+            let mut detail = error.to_string();
+            if detail.chars().count() > 300 {
+                detail = detail.chars().take(300).chain(['…']).collect();
+            }
+            let pointer = format!("/parameters{}", error.instance_path());
+            let detail =
+                format!("is no valid JSON Schema 2020-12 with regular expressions that run in linear time: {detail}");
+            Error::invalid(pointer, detail)
+        })
+}
+
+/// What is wrong with a value by a schema that came from a survey; nothing if the schema itself is unusable.
+pub(super) fn misfit(schema: &Value, value: &Value) -> Option<String> {
+    let validator = compile(schema).ok()?;
+    validator.iter_errors(value).next().map(|error| error.masked_with("the value").to_string())
+}
+
+fn field(place: &str, detail: impl Into<String>) -> FieldError {
+    FieldError { pointer: format!("/parameters{place}"), detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests;

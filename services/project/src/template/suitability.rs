@@ -1,0 +1,138 @@
+//! Whether a controller's template would honour what is to be sent to it. AWX drops what it does not prompt for and
+//! launches all the same, so this is found out when a template is mapped, not when somebody's `limit` is gone.
+
+use runwarden_kit::json::pointer_step;
+use runwarden_kit::launch_field::LaunchField;
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
+use serde_json::{Map, Value};
+
+use super::fixed::Fixed;
+use super::schema::{self, Schema};
+use crate::port::Offer;
+
+/// Refuses a mapping that the controller's template would not honour.
+pub(super) fn check(offer: &Offer, schema: &Schema, fixed: &Fixed) -> Result<()> {
+    check_overlap(schema, fixed)?;
+    let survey = Survey::read(offer)?;
+    let mut wrong = problems(offer, fixed);
+    for (name, target, _) in schema.properties() {
+        let place = format!("/parameters/properties{}", pointer_step(name));
+        wrong.extend(passage(offer, &survey, name, target).map(|detail| FieldError { pointer: place, detail }));
+    }
+    for (name, target, value) in fixed.iter() {
+        let place = format!("/fixed{}", pointer_step(name));
+        let detail = passage(offer, &survey, name, target).or_else(|| survey.misfit(name, target, value));
+        wrong.extend(detail.map(|detail| FieldError { pointer: place, detail }));
+    }
+    for name in survey.demanded() {
+        if !answered(schema, name) && !fixed.has(name) {
+            let detail = format!(
+                "the survey demands an answer to `{name}` and has no default: make it a required parameter, or fix it"
+            );
+            wrong.push(FieldError { pointer: "/parameters/required".to_owned(), detail });
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("The controller's template `{}` would not honour this mapping.", offer.name);
+    Err(Error::new(ErrorReason::TemplateUnsuitable, detail).with_fields(wrong))
+}
+
+/// Refuses what would be sent twice.
+fn check_overlap(schema: &Schema, fixed: &Fixed) -> Result<()> {
+    for (name, field, _) in fixed.iter() {
+        let twice = schema
+            .properties()
+            .any(|(other, target, _)| other == name || (target == field && field != LaunchField::ExtraVars));
+        if twice {
+            let detail = "is also something callers may send; it can be one or the other";
+            return Err(Error::invalid(format!("/fixed{}", pointer_step(name)), detail));
+        }
+    }
+    Ok(())
+}
+
+/// Why the template cannot be launched as it is, apart from what fixed values mend.
+fn problems(offer: &Offer, fixed: &Fixed) -> Vec<FieldError> {
+    // Who describes the template names what fixing would mend: "… so fix `inventory`".
+    let mended = |problem: &str| fixed.iter().any(|(name, ..)| problem.ends_with(&format!("so fix `{name}`")));
+    offer
+        .problems
+        .iter()
+        .filter(|problem| !mended(problem))
+        .map(|problem| FieldError { pointer: "/controller_template/id".to_owned(), detail: problem.clone() })
+        .collect()
+}
+
+/// Why a value would not get through; nothing if it does.
+fn passage(offer: &Offer, survey: &Survey, name: &str, target: LaunchField) -> Option<String> {
+    let prompts = |field: LaunchField| offer.prompts.iter().any(|prompt| prompt == field.name());
+    match target {
+        LaunchField::ExtraVars if prompts(target) || survey.asks(name) => None,
+        LaunchField::ExtraVars => Some(format!(
+            "the template takes no variable `{name}`: it neither prompts for variables on launch nor asks for it in its survey"
+        )),
+        field if prompts(field) => None,
+        field => Some(format!(
+            "the template does not prompt for `{}` on launch (`{}` is off)",
+            field.name(),
+            field.ask_flag()
+        )),
+    }
+}
+
+/// Whether every request answers a question of the survey.
+fn answered(schema: &Schema, name: &str) -> bool {
+    schema
+        .properties()
+        .any(|(other, target, _)| other == name && target == LaunchField::ExtraVars && schema.requires(name))
+}
+
+/// A survey, as far as a mapping needs to know it.
+struct Survey {
+    questions: Map<String, Value>,
+    required: Vec<String>,
+}
+
+impl Survey {
+    fn read(offer: &Offer) -> Result<Self> {
+        let mut survey = Self { questions: Map::new(), required: Vec::new() };
+        if !offer.survey_enabled || offer.survey_schema.is_empty() {
+            return Ok(survey);
+        }
+        let schema = json::parse(offer.survey_schema.as_bytes()).map_err(Error::internal)?;
+        if let Some(Value::Object(questions)) = schema.get("properties") {
+            survey.questions.clone_from(questions);
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        survey.required = required.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        Ok(survey)
+    }
+
+    fn asks(&self, name: &str) -> bool {
+        self.questions.contains_key(name)
+    }
+
+    /// The questions that need an answer in every launch.
+    fn demanded(&self) -> impl Iterator<Item = &str> {
+        let open = |name: &&String| self.questions.get(*name).is_some_and(|question| question.get("default").is_none());
+        self.required.iter().filter(open).map(String::as_str)
+    }
+
+    /// Why a fixed value is no good answer.
+    fn misfit(&self, name: &str, target: LaunchField, value: &Value) -> Option<String> {
+        let question = self.questions.get(name).filter(|_| target == LaunchField::ExtraVars)?;
+        if question.get("writeOnly") == Some(&Value::Bool(true)) {
+            return Some(
+                "is a password question; fixed values can be read by whoever may see the template, so let callers send \
+                 it, or set its default on the controller"
+                    .to_owned(),
+            );
+        }
+        schema::misfit(question, value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

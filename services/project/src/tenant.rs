@@ -1,0 +1,218 @@
+//! Tenants: the walls that nothing crosses.
+
+use runwarden_engines::config::{Change, Commit};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, ErrorReason, Result, slug};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::refusal::{changed, creation};
+use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
+use crate::text;
+
+/// Names no tenant may have: they stand for Runwarden itself in logs, records and addresses.
+const RESERVED: &[&str] = &[
+    "admin",
+    "all",
+    "anonymous",
+    "any",
+    "api",
+    "audit",
+    "auth",
+    "default",
+    "docs",
+    "edge",
+    "executor",
+    "health",
+    "internal",
+    "none",
+    "null",
+    "operator",
+    "platform",
+    "policy",
+    "project",
+    "public",
+    "root",
+    "runwarden",
+    "secret",
+    "service",
+    "system",
+];
+
+/// A customer or organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// A slug, for ever.
+    pub name: String,
+    /// For people.
+    pub display_name: String,
+    /// Whether its requests are refused.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Moment,
+    /// Grows with every change, from 1.
+    pub revision: i64,
+}
+
+impl Tenant {
+    /// Refuses what a principal of a disabled tenant wants to change. The platform still may.
+    pub(crate) fn check_open(&self, caller: &Caller) -> Result<()> {
+        if self.disabled && caller.home_tenant.is_some() {
+            return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
+        }
+        Ok(())
+    }
+}
+
+/// A tenant to be made.
+#[derive(Clone, Debug)]
+pub struct NewTenant {
+    /// A slug.
+    pub name: String,
+    /// For people; empty takes the name.
+    pub display_name: String,
+}
+
+/// What shall change; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct TenantUpdate {
+    /// For people.
+    pub display_name: Option<String>,
+    /// Whether its requests shall be refused.
+    pub disabled: Option<bool>,
+}
+
+/// The tenant a caller acts for. A platform principal may have named one that does not exist.
+pub(crate) async fn acting(catalog: &Catalog, caller: &Caller) -> Result<Tenant> {
+    let name = caller.require_tenant()?;
+    Ok(find(catalog, name).await?.ok_or_else(|| Error::not_found("tenant"))?.value)
+}
+
+pub(crate) async fn find(catalog: &Catalog, name: &str) -> Result<Option<Stored<Tenant>>> {
+    if !slug::is_slug(name) {
+        return Ok(None);
+    }
+    catalog.get(&key::tenant(name)).await
+}
+
+/// Manages tenants.
+#[derive(Clone)]
+pub struct Tenants {
+    catalog: Catalog,
+}
+
+impl Tenants {
+    /// Over a catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        Self { catalog }
+    }
+
+    /// Makes a tenant.
+    pub async fn create(&self, caller: &Caller, new: NewTenant, repeat: &Repeat) -> Result<Tenant> {
+        caller.require("tenants.write", &Scope::platform())?;
+        slug::check("/name", &new.name)?;
+        if RESERVED.contains(&new.name.as_str()) {
+            return Err(Error::invalid("/name", "is reserved"));
+        }
+        let display_name = text::display_name(&new.display_name, &new.name)?;
+        let ticket = match self.catalog.begin(caller, "tenant.create", repeat).await? {
+            Begun::Replay(tenant) => return Ok(tenant),
+            Begun::Fresh(ticket) => ticket,
+        };
+        let own = key::tenant(&new.name);
+        let tenant =
+            Tenant { name: new.name, display_name, disabled: false, created_at: self.catalog.now(), revision: 1 };
+        let mut change = Change::new();
+        change.absent(&own);
+        put(&mut change, &own, &tenant)?;
+        keep(&ticket, &mut change, &tenant)?;
+        let entry = self.entry("tenant.create", &tenant);
+        match self.catalog.commit(change, &entry).await? {
+            Commit::Done { .. } => Ok(tenant),
+            Commit::Refused { key } => Err(creation(&ticket, &key, &own, "tenant", &tenant.name)),
+        }
+    }
+
+    /// Reads a tenant the caller may see.
+    pub async fn get(&self, caller: &Caller, name: &str) -> Result<Tenant> {
+        Ok(self.visible(caller, name).await?.value)
+    }
+
+    async fn visible(&self, caller: &Caller, name: &str) -> Result<Stored<Tenant>> {
+        if !caller.holds("tenants.read", &Scope::tenant(name)) {
+            return Err(Error::not_found("tenant"));
+        }
+        find(&self.catalog, name).await?.ok_or_else(|| Error::not_found("tenant"))
+    }
+
+    /// Lists the tenants the caller may see.
+    pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Tenant>> {
+        self.catalog
+            .page(key::TENANTS, page, |tenant: &Tenant| caller.holds("tenants.read", &Scope::tenant(&tenant.name)))
+            .await
+    }
+
+    /// Changes a tenant. Only the platform can: a tenant cannot end its own suspension.
+    pub async fn update(&self, caller: &Caller, name: &str, update: TenantUpdate) -> Result<Tenant> {
+        let Stored { key, value: mut tenant, at } = self.visible(caller, name).await?;
+        caller.require("tenants.write", &Scope::platform())?;
+        let before = tenant.clone();
+        if let Some(display_name) = update.display_name {
+            tenant.display_name = text::display_name(&display_name, name)?;
+        }
+        if let Some(disabled) = update.disabled {
+            tenant.disabled = disabled;
+        }
+        if tenant == before {
+            return Ok(tenant);
+        }
+        tenant.revision += 1;
+        let mut change = Change::new();
+        change.at(&key, at);
+        put(&mut change, &key, &tenant)?;
+        let action = match (before.disabled, tenant.disabled) {
+            (false, true) => "tenant.disable",
+            (true, false) => "tenant.enable",
+            (false, false) | (true, true) => "tenant.update",
+        };
+        match self.catalog.commit(change, &self.entry(action, &tenant)).await? {
+            Commit::Done { .. } => Ok(tenant),
+            Commit::Refused { .. } => Err(changed("tenant")),
+        }
+    }
+
+    /// An entry in the platform's log: a tenant does not manage itself.
+    fn entry(&self, action: &str, tenant: &Tenant) -> runwarden_kit::audit::Entry {
+        self.catalog
+            .entry("", action, "tenant", &tenant.name)
+            .details(&json!({ "display_name": tenant.display_name, "disabled": tenant.disabled }))
+            .build()
+    }
+
+    /// Whether a tenant, and a project in it, exist.
+    pub async fn check_scope(&self, tenant: &str, project: &str) -> Result<ScopeState> {
+        let found = find(&self.catalog, tenant).await?;
+        let project_exists = match &found {
+            None => false,
+            Some(_) if project.is_empty() => true,
+            Some(_) => crate::project::find(&self.catalog, tenant, project).await?.is_some(),
+        };
+        Ok(ScopeState {
+            tenant_exists: found.is_some(),
+            tenant_disabled: found.is_some_and(|tenant| tenant.value.disabled),
+            project_exists,
+        })
+    }
+}
+
+/// What exists of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScopeState {
+    /// Whether the tenant exists.
+    pub tenant_exists: bool,
+    /// Whether it is disabled.
+    pub tenant_disabled: bool,
+    /// Whether the project exists in it; true when none was asked about and the tenant exists.
+    pub project_exists: bool,
+}
