@@ -36,20 +36,24 @@ impl ClientChange {
     }
 }
 
-/// Whether a client can do more after a change: then whoever makes the change gives what it holds.
-fn gives(before: &Client, after: &Client) -> bool {
-    let longer = match (before.expires_at, after.expires_at) {
+/// Whether the second expiry is later; `None` is never, which is later than any.
+fn later(before: Option<Moment>, after: Option<Moment>) -> bool {
+    match (before, after) {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(before), Some(after)) => after > before,
-    };
-    longer || (before.disabled && !after.disabled)
+    }
+}
+
+/// Whether a client can do more after a change: then whoever makes the change gives what it holds.
+fn gives(before: &Client, after: &Client) -> bool {
+    later(before.expires_at, after.expires_at) || (before.disabled && !after.disabled)
 }
 
 /// Whether tokens the client holds now could outlive what the change allows.
 fn ends_tokens(before: &Client, after: &Client, now: Moment) -> bool {
     let sooner =
-        before.expires_at != after.expires_at && after.expires_at.is_some_and(|end| end < now.plus(LONGEST_TOKEN));
+        later(after.expires_at, before.expires_at) && after.expires_at.is_some_and(|end| end < now.plus(LONGEST_TOKEN));
     sooner || (!before.disabled && after.disabled)
 }
 
@@ -237,4 +241,16 @@ fn put_client(change: &mut Change, client: &Client, revision: i64) -> Result<()>
     let key = keys::client(client.tenant.as_deref(), &client.client_id);
     change.at(&key, revision);
     store::put(change, key, client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_can_be_moved_both_ways_and_never_is_the_latest() {
+        let at = |seconds: i64| Some(Moment::from_micros(seconds * 1_000_000));
+        assert!(later(at(1), at(2)) && later(at(1), None));
+        assert!(!later(at(2), at(1)) && !later(at(1), at(1)) && !later(None, at(1)) && !later(None, None));
+    }
 }

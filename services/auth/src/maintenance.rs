@@ -32,8 +32,9 @@ impl Maintenance {
         while shutdown.sleep(EVERY).await.is_ok() {
             self.once().await;
         }
-        // What was only counted must not be lost with the process.
-        if let Err(error) = self.prover.record_counted().await {
+        // What was only counted must not be lost with the process, this minute's included.
+        let end = self.shared.now().plus(Duration::from_secs(60));
+        if let Err(error) = self.prover.record_counted(end).await {
             report("recording counted refusals", &error);
         }
     }
@@ -42,7 +43,7 @@ impl Maintenance {
         if let Err(error) = self.keyring.maintain().await {
             report("rotating signing keys", &error);
         }
-        if let Err(error) = self.prover.record_counted().await {
+        if let Err(error) = self.prover.record_counted(self.shared.now()).await {
             report("recording counted refusals", &error);
         }
         if let Err(error) = self.forget_revocations().await {

@@ -77,9 +77,9 @@ impl Prover {
             .with_metadata("oauth_error", "invalid_client"))
     }
 
-    /// Records the refusals that were only counted in minutes that are over.
-    pub(crate) async fn record_counted(&self) -> Result<()> {
-        for counted in self.refusals.over(self.shared.now()) {
+    /// Records the refusals that were only counted in minutes that are over by `now`.
+    pub(crate) async fn record_counted(&self, now: Moment) -> Result<()> {
+        for counted in self.refusals.over(now) {
             let entry = self
                 .shared
                 .entry("token.refuse", "client", &counted.client_id)

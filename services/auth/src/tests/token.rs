@@ -91,7 +91,7 @@ async fn a_flood_of_wrong_secrets_is_recorded_as_a_number() {
     }
     assert_eq!(world.entries("token.refuse").await.len(), 10);
     world.clock.advance(Duration::from_secs(60));
-    world.service.maintenance.prover.record_counted().await.unwrap();
+    world.service.maintenance.prover.record_counted(world.clock.now()).await.unwrap();
     let recorded = world.entries("token.refuse").await;
     assert_eq!(recorded.len(), 11);
     assert!(recorded[10].details_json.contains("15"), "{}", recorded[10].details_json);

@@ -1,0 +1,250 @@
+//! The service behind the real mesh: certificates, gate, its own tokens. Only `project` and `audit` are played.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use runwarden_auth::{Config, build};
+use runwarden_kit::audit::MemoryRecorder;
+use runwarden_kit::caller::Scope;
+use runwarden_kit::clock::SystemClock;
+use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::lifecycle::{Shutdown, Tasks};
+use runwarden_kit::mesh::pki::DevCa;
+use runwarden_kit::mesh::{self, MeshChannel, MeshTls, Peer, Peers, Service, TrustDomain};
+use runwarden_kit::service::{self, Parts, ServiceKit};
+use runwarden_kit::token::Verifier;
+use runwarden_kit::trust::Trust;
+use runwarden_kit::{Error, ErrorReason, SecretString};
+use runwarden_proto::auth::v1 as wire;
+use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
+use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
+use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
+use runwarden_proto::project::v1::project_service_server::{ProjectService, ProjectServiceServer};
+use runwarden_proto::project::v1::{
+    CheckScopeRequest, CheckScopeResponse, CreateProjectRequest, CreateProjectResponse, DeleteProjectRequest,
+    DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse,
+};
+use tempfile::TempDir;
+use tonic::{Request, Response, Status};
+
+/// How long a revocation may take to hold everywhere.
+const EVERYWHERE: Duration = Duration::from_secs(5);
+
+/// Knows the tenant `acme` with the project `web`.
+struct Places;
+
+#[tonic::async_trait]
+impl ProjectService for Places {
+    async fn check_scope(&self, request: Request<CheckScopeRequest>) -> Result<Response<CheckScopeResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(CheckScopeResponse {
+            tenant_exists: request.tenant == "acme",
+            tenant_disabled: false,
+            project_exists: ["", "web"].contains(&request.project.as_str()),
+        }))
+    }
+
+    async fn create_project(
+        &self,
+        _: Request<CreateProjectRequest>,
+    ) -> Result<Response<CreateProjectResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn get_project(&self, _: Request<GetProjectRequest>) -> Result<Response<GetProjectResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn list_projects(&self, _: Request<ListProjectsRequest>) -> Result<Response<ListProjectsResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn delete_project(
+        &self,
+        _: Request<DeleteProjectRequest>,
+    ) -> Result<Response<DeleteProjectResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+}
+
+/// A mesh of the service, a played project service, and whoever a test wants to be.
+struct House {
+    temp: TempDir,
+    domain: TrustDomain,
+    ca: DevCa,
+    addresses: BTreeMap<Service, String>,
+    tasks: Tasks,
+    recorder: Arc<MemoryRecorder>,
+}
+
+impl House {
+    async fn start() -> Result<Self> {
+        let temp = tempfile::tempdir()?;
+        let domain: TrustDomain = "test.internal".parse()?;
+        let ca = DevCa::open(&temp.path().join("ca"), domain.clone())?;
+        let (auth, project) = (listen().await?, listen().await?);
+        let addresses = BTreeMap::from([
+            (Service::Auth, auth.local_addr()?.to_string()),
+            (Service::Project, project.local_addr()?.to_string()),
+        ]);
+        let tasks = Tasks::new(Shutdown::new());
+        let recorder = MemoryRecorder::new();
+        let house = Self { temp, domain, ca, addresses, tasks, recorder };
+        let kit = house.kit(Service::Project, Trust::fixed(Verifier::default()))?;
+        service::serve(&kit, project, Parts::new().with(ProjectServiceServer::new(Places))).await?;
+        let trust = house.trust(Service::Auth)?;
+        let kit = house.kit(Service::Auth, trust)?;
+        let parts = build(Config::default(), &kit).await?;
+        service::serve(&kit, auth, parts).await?;
+        Ok(house)
+    }
+
+    fn peers(&self, own: Service) -> Result<Peers> {
+        let tls = MeshTls::load(self.ca.service(own)?, self.domain.clone(), Peer::Service(own))?;
+        Ok(Peers::new(tls, self.addresses.clone()))
+    }
+
+    fn kit(&self, own: Service, trust: Arc<Trust>) -> Result<ServiceKit> {
+        let data_dir = self.temp.path().join(own.name());
+        mesh::pki::make_private_folder(&data_dir)?;
+        Ok(ServiceKit {
+            service: own,
+            peers: self.peers(own)?,
+            trust,
+            recorder: self.recorder.clone(),
+            tasks: self.tasks.clone(),
+            data_dir,
+            clock: Arc::new(SystemClock),
+        })
+    }
+
+    /// What a service verifies callers with.
+    fn trust(&self, own: Service) -> Result<Arc<Trust>> {
+        let trust = Trust::from_auth(self.channel(own)?);
+        self.tasks.spawn("trust", trust.clone().keep_renewed(self.tasks.shutdown().clone()));
+        Ok(trust)
+    }
+
+    fn channel(&self, own: Service) -> Result<MeshChannel> {
+        self.peers(own)?.channel(Service::Auth)
+    }
+
+    fn bootstrap(&self) -> Result<(String, String)> {
+        let text = std::fs::read(self.temp.path().join("auth/bootstrap.json"))?;
+        let value: serde_json::Value = serde_json::from_slice(&text)?;
+        let field = |name: &str| value.get(name).and_then(|text| text.as_str()).map(str::to_owned);
+        field("client_id").zip(field("client_secret")).context("no credentials")
+    }
+
+    async fn token(&self, client_id: &str, client_secret: &str) -> Result<String, Status> {
+        let request = wire::IssueTokenRequest {
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.to_owned(),
+            ..Default::default()
+        };
+        let channel = self.channel(Service::Edge).map_err(|error| Status::internal(error.to_string()))?;
+        let issued = TokenServiceClient::new(channel).issue_token(request).await?;
+        Ok(issued.into_inner().access_token)
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.tasks.shutdown().begin();
+        ensure!(self.tasks.join(Duration::from_secs(20)).await, "tasks did not end");
+        Ok(())
+    }
+}
+
+async fn listen() -> Result<tokio::net::TcpListener> {
+    mesh::bind(([127, 0, 0, 1], 0).into()).await
+}
+
+/// Within a request of whoever holds the token, acting for `acme`.
+async fn acting<F: Future>(token: &str, call: F) -> F::Output {
+    let context = RequestContext {
+        token: Some(SecretString::from(token)),
+        tenant: Some("acme".to_owned()),
+        ..RequestContext::default()
+    };
+    context::scope(context, call).await
+}
+
+fn reason<T>(answer: Result<T, Status>) -> Option<ErrorReason> {
+    answer.err().map(|status| Error::from_status(&status).reason())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere_within_five_seconds() -> Result<()> {
+    let house = House::start().await?;
+    let (id, secret) = house.bootstrap()?;
+    let admin = house.token(&id, &secret).await?;
+    let mut clients = ClientServiceClient::new(house.channel(Service::Edge)?);
+    let create = |name: &str, project: &str| wire::CreateClientRequest {
+        name: name.to_owned(),
+        project: project.to_owned(),
+        roles: vec!["launcher".to_owned()],
+        expires_at: None,
+    };
+    let made = acting(&admin, clients.create_client(create("ci", "web"))).await?.into_inner();
+    let client = made.client.context("no client")?;
+    let nowhere = acting(&admin, clients.create_client(create("x", "nowhere"))).await;
+    ensure!(reason(nowhere) == Some(ErrorReason::ValidationFailed));
+
+    let token = house.token(&client.client_id, &made.client_secret).await?;
+    let executor = house.trust(Service::Executor)?;
+    let started = Instant::now();
+    while !executor.is_ready() {
+        ensure!(started.elapsed() < EVERYWHERE, "the trust state did not arrive");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let caller = executor.verify(&token).await?;
+    ensure!(caller.holds("jobs.submit", &Scope::project("acme", "web")));
+    // A launcher may not look at clients, and the gate says so.
+    let list = acting(&token, clients.list_clients(wire::ListClientsRequest::default())).await;
+    ensure!(reason(list) == Some(ErrorReason::PermissionDenied));
+
+    let disable =
+        wire::UpdateClientRequest { client_id: client.client_id.clone(), disabled: Some(true), ..Default::default() };
+    acting(&admin, clients.update_client(disable)).await?;
+    let disabled = Instant::now();
+    while executor.verify(&token).await.is_ok() {
+        ensure!(disabled.elapsed() < EVERYWHERE, "a disabled client's token still holds");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refused = executor.verify(&token).await.err().map(|error| error.reason());
+    ensure!(refused == Some(ErrorReason::TokenRevoked));
+    ensure!(reason(house.token(&client.client_id, &made.client_secret).await) == Some(ErrorReason::InvalidClient));
+
+    // What happened reaches the audit service through the outbox.
+    let wanted = ["client.create", "token.issue", "client.disable", "token.refuse"];
+    let recorder = Arc::clone(&house.recorder);
+    let recorded = |action: &str| recorder.entries().iter().any(|entry| entry.action == action);
+    let waiting = Instant::now();
+    while !wanted.iter().all(|action| recorded(action)) {
+        ensure!(waiting.elapsed() < EVERYWHERE, "not everything was recorded");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    house.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mesh_decides_which_service_may_call_and_a_token_who_may() -> Result<()> {
+    let house = House::start().await?;
+    let (id, secret) = house.bootstrap()?;
+    let token = house.token(&id, &secret).await?;
+    // The executor has no business with clients, whatever token it holds.
+    let mut foreign = ClientServiceClient::new(house.channel(Service::Executor)?);
+    let list = acting(&token, foreign.list_clients(wire::ListClientsRequest::default())).await;
+    ensure!(reason(list) == Some(ErrorReason::PermissionDenied));
+    // And the edge none without a token.
+    let mut edge = RoleServiceClient::new(house.channel(Service::Edge)?);
+    ensure!(reason(edge.list_roles(wire::ListRolesRequest {}).await) == Some(ErrorReason::Unauthenticated));
+    let roles = acting(&token, edge.list_roles(wire::ListRolesRequest {})).await?.into_inner().roles;
+    ensure!(roles.len() == 6);
+    // Every service may ask what tokens to trust.
+    let mut any = TokenServiceClient::new(house.channel(Service::Audit)?);
+    let state = any.get_trust_state(wire::GetTrustStateRequest::default()).await?.into_inner();
+    ensure!(!state.jwks_json.is_empty() && !state.unchanged);
+    house.stop().await
+}
