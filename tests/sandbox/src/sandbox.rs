@@ -60,7 +60,8 @@ impl Sandbox {
             UseAnsible::Auto => run::ansible::find(options.ansible_playbook.as_deref()).await,
         };
         let engine = found.map_or(Engine::Simulated, Engine::Ansible);
-        let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+        let listener =
+            TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
         let address = listener.local_addr()?;
         let app = App::new(state, engine, options.speed, bases, store);
         app.save(1).await;
@@ -165,7 +166,12 @@ fn prepare(state: &mut State, options: &Options) {
     for (name, rows) in catalogue::seed() {
         state.catalogue.entry(name).or_insert(rows);
     }
-    let ranks = [("admin", Rank::Superuser), ("runwarden", Rank::Operator), ("viewer", Rank::Viewer), ("outsider", Rank::Outsider)];
+    let ranks = [
+        ("admin", Rank::Superuser),
+        ("runwarden", Rank::Operator),
+        ("viewer", Rank::Viewer),
+        ("outsider", Rank::Outsider),
+    ];
     for (id, (username, rank)) in (1u64..).zip(ranks) {
         if state.account(id).is_none() {
             state.accounts.push(account::Account { id, username: username.to_owned(), password: random_key(), rank });

@@ -63,11 +63,7 @@ impl Reader<'_> {
                 return Err(format!("could not find expected ':', line {}", line.number));
             };
             self.at += 1;
-            let value = if rest.is_empty() {
-                self.nested(indent, depth)?
-            } else {
-                scalar(rest, line.number)?
-            };
+            let value = if rest.is_empty() { self.nested(indent, depth)? } else { scalar(rest, line.number)? };
             let key = match scalar(key, line.number)? {
                 Value::String(text) => text,
                 other => other.to_string(),
@@ -141,13 +137,17 @@ fn strip_comment(raw: &str) -> &str {
 
 fn scalar(text: &str, line: usize) -> Result<Value, String> {
     match text.chars().next() {
-        Some('{' | '[' | '"') => serde_json::from_str(text).map_err(|_| format!("while parsing a flow node, line {line}")),
+        Some('{' | '[' | '"') => {
+            serde_json::from_str(text).map_err(|_| format!("while parsing a flow node, line {line}"))
+        }
         Some('\'') => text
             .strip_prefix('\'')
             .and_then(|t| t.strip_suffix('\''))
             .map(|t| Value::from(t.replace("''", "'")))
             .ok_or_else(|| format!("found unexpected end of stream while scanning a quoted scalar, line {line}")),
-        Some('&' | '*' | '!' | '|' | '>' | '%' | '@' | '`') => Err(format!("found character that cannot start any token, line {line}")),
+        Some('&' | '*' | '!' | '|' | '>' | '%' | '@' | '`') => {
+            Err(format!("found character that cannot start any token, line {line}"))
+        }
         _ => Ok(plain(text)),
     }
 }
@@ -181,7 +181,9 @@ mod tests {
         let text = "---\nversion: 1.2.3 # the tag\ncount: 3\nnested:\n  on: yes\n  list:\n  - a\n  - 'it''s'\nflow: {\"a\": [1]}\nempty:\n\"quoted key\": \"x: y\"\n";
         assert_eq!(
             parse(text),
-            Ok(json!({"version": "1.2.3", "count": 3, "nested": {"true": true, "list": ["a", "it's"]}, "flow": {"a": [1]}, "empty": null, "quoted key": "x: y"}))
+            Ok(
+                json!({"version": "1.2.3", "count": 3, "nested": {"true": true, "list": ["a", "it's"]}, "flow": {"a": [1]}, "empty": null, "quoted key": "x: y"})
+            )
         );
     }
 

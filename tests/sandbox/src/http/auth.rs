@@ -79,7 +79,10 @@ pub(crate) fn check_csrf(call: &Call) -> Result<(), Refusal> {
     match (sent, call.cookie(CSRF)) {
         (Some(sent), Some(cookie)) if same(sent, cookie) => Ok(()),
         (None, _) => Err(Refusal::detail(StatusCode::FORBIDDEN, "CSRF Failed: CSRF token missing.")),
-        _ => Err(Refusal::detail(StatusCode::FORBIDDEN, "CSRF Failed: CSRF token from the 'X-Csrftoken' HTTP header incorrect.")),
+        _ => Err(Refusal::detail(
+            StatusCode::FORBIDDEN,
+            "CSRF Failed: CSRF token from the 'X-Csrftoken' HTTP header incorrect.",
+        )),
     }
 }
 

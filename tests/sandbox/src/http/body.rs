@@ -20,8 +20,12 @@ pub(crate) fn object(call: &Call) -> Result<Map<String, Value>, Refusal> {
             "You did not use correct Content-Type in your HTTP request. If you are using our REST API, the Content-Type must be application/json",
         ));
     }
-    let text = std::str::from_utf8(&call.body)
-        .map_err(|error| bad(format!("JSON parse error - 'utf-8' codec can't decode byte in position {}: invalid start byte", error.valid_up_to())))?;
+    let text = std::str::from_utf8(&call.body).map_err(|error| {
+        bad(format!(
+            "JSON parse error - 'utf-8' codec can't decode byte in position {}: invalid start byte",
+            error.valid_up_to()
+        ))
+    })?;
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
@@ -30,7 +34,9 @@ pub(crate) fn object(call: &Call) -> Result<Map<String, Value>, Refusal> {
         // `null` passes for an empty body.
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(bad("JSON parse error - not a JSON object".to_owned())),
-        Err(error) => Err(bad(format!("JSON parse error - {}\nPossible cause: trailing comma.", json_error_text(text, &error)))),
+        Err(error) => {
+            Err(bad(format!("JSON parse error - {}\nPossible cause: trailing comma.", json_error_text(text, &error))))
+        }
     }
 }
 

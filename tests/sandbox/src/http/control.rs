@@ -119,8 +119,8 @@ fn change_template(app: &App, id: u64, wish: Value) -> Result<Response, Refusal>
         for (name, value) in rows::object(wish) {
             rows::put(&mut changed, &name, value);
         }
-        let mut changed: Template =
-            serde_json::from_value(changed).map_err(|error| Refusal::detail(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+        let mut changed: Template = serde_json::from_value(changed)
+            .map_err(|error| Refusal::detail(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
         changed.id = id;
         let shown = json!(changed);
         state.templates.insert(id, changed);

@@ -39,9 +39,36 @@ pub(crate) trait Record {
 }
 
 /// Parameters that are never filters.
-const RESERVED: &[&str] = &["page", "page_size", "format", "order", "order_by", "search", "type", "count_disabled", "no_truncate", "validate", "host_filter"];
+const RESERVED: &[&str] = &[
+    "page",
+    "page_size",
+    "format",
+    "order",
+    "order_by",
+    "search",
+    "type",
+    "count_disabled",
+    "no_truncate",
+    "validate",
+    "host_filter",
+];
 
-const LOOKUPS: &[&str] = &["exact", "iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith", "gt", "gte", "lt", "lte", "in", "isnull"];
+const LOOKUPS: &[&str] = &[
+    "exact",
+    "iexact",
+    "contains",
+    "icontains",
+    "startswith",
+    "istartswith",
+    "endswith",
+    "iendswith",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "in",
+    "isnull",
+];
 
 #[derive(Debug)]
 struct Condition {
@@ -72,7 +99,9 @@ impl Filter {
         let mut filter = Self { conditions: Vec::new(), search: Vec::new(), kinds: Vec::new() };
         for (name, value) in query {
             match name.as_str() {
-                "search" => filter.search.extend(value.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_lowercase)),
+                "search" => {
+                    filter.search.extend(value.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_lowercase))
+                }
                 "type" => filter.kinds.extend(value.split(',').map(str::to_owned)),
                 reserved if RESERVED.contains(&reserved) => {}
                 _ => filter.conditions.push(condition(schema, name, value)?),
@@ -94,7 +123,8 @@ impl Filter {
 
     /// The ids that an `id__in` allows, if there is one: it spares looking at all rows.
     pub(crate) fn ids(&self) -> Option<Vec<u64>> {
-        let condition = self.conditions.iter().find(|c| c.field == "id" && c.lookup == "in" && !c.negated && !c.either)?;
+        let condition =
+            self.conditions.iter().find(|c| c.field == "id" && c.lookup == "in" && !c.negated && !c.either)?;
         let ids = condition.values.iter().filter_map(|v| match v {
             Scalar::Int(id) => u64::try_from(*id).ok(),
             _ => None,
@@ -164,11 +194,9 @@ fn wrong(text: String) -> Refusal {
 
 fn scalar(kind: Kind, value: &str) -> Result<Scalar, Refusal> {
     match kind {
-        Kind::Int => value
-            .trim()
-            .parse()
-            .map(Scalar::Int)
-            .map_err(|_| wrong(format!("“{value}” value must be an integer."))),
+        Kind::Int => {
+            value.trim().parse().map(Scalar::Int).map_err(|_| wrong(format!("“{value}” value must be an integer.")))
+        }
         Kind::Text | Kind::Forbidden => Ok(Scalar::Text(value.to_owned())),
         Kind::Bool => match value.to_lowercase().as_str() {
             "true" | "1" => Ok(Scalar::Bool(true)),
@@ -176,7 +204,9 @@ fn scalar(kind: Kind, value: &str) -> Result<Scalar, Refusal> {
             _ => Err(bad(format!("\"Unable to parse \"{value}\" as boolean\""))),
         },
         Kind::Time => time(value).map(Scalar::Time).ok_or_else(|| {
-            wrong(format!("“{value}” value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format."))
+            wrong(format!(
+                "“{value}” value has an invalid format. It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format."
+            ))
         }),
     }
 }
@@ -242,7 +272,13 @@ mod tests {
 
     const SCHEMA: Schema = Schema {
         model: "Job",
-        fields: &[("id", Kind::Int), ("name", Kind::Text), ("created", Kind::Time), ("failed", Kind::Bool), ("extra_vars", Kind::Forbidden)],
+        fields: &[
+            ("id", Kind::Int),
+            ("name", Kind::Text),
+            ("created", Kind::Time),
+            ("failed", Kind::Bool),
+            ("extra_vars", Kind::Forbidden),
+        ],
     };
 
     struct Row;
@@ -258,7 +294,8 @@ mod tests {
     }
 
     fn keeps(query: &str) -> Result<bool, String> {
-        let pairs: Vec<(String, String)> = query.split('&').filter_map(|p| p.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let pairs: Vec<(String, String)> =
+            query.split('&').filter_map(|p| p.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
         Filter::parse(&SCHEMA, &pairs).map(|f| f.keeps(&Row)).map_err(|r| format!("{:?}", r.content))
     }
 

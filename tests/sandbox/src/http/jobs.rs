@@ -24,7 +24,12 @@ pub(crate) fn list(call: &Call, visitor: &Visitor, kind: Option<JobKind>) -> Out
         Some(ids) => {
             // The caller may name an id twice.
             let ids: std::collections::BTreeSet<u64> = ids.into_iter().collect();
-            ids.iter().filter_map(|id| state.jobs.get(id)).filter(seen).map(record).filter(|r| filter.keeps(r)).collect()
+            ids.iter()
+                .filter_map(|id| state.jobs.get(id))
+                .filter(seen)
+                .map(record)
+                .filter(|r| filter.keeps(r))
+                .collect()
         }
         None => state.jobs.values().filter(seen).map(record).filter(|r| filter.keeps(r)).collect(),
     };

@@ -24,7 +24,12 @@ pub(crate) struct Page<R> {
 }
 
 /// Filters, orders and cuts.
-pub(crate) fn select<R: Record>(call: &Call, schema: &Schema, rows: impl Iterator<Item = R>, order: &str) -> Result<Page<R>, Refusal> {
+pub(crate) fn select<R: Record>(
+    call: &Call,
+    schema: &Schema,
+    rows: impl Iterator<Item = R>,
+    order: &str,
+) -> Result<Page<R>, Refusal> {
     let filter = Filter::parse(schema, &call.query)?;
     cut(call, schema, rows.filter(|row| filter.keeps(row)).collect(), order)
 }

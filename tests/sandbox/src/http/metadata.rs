@@ -29,7 +29,14 @@ pub(crate) fn view(name: &str, fields: Option<&Schema>, post: Option<Map<String,
 
 fn described(field: &str, kind: Kind) -> Value {
     let name = match kind {
-        Kind::Int if matches!(field, "created_by" | "unified_job_template" | "job_template" | "inventory" | "project" | "organization") => "id",
+        Kind::Int
+            if matches!(
+                field,
+                "created_by" | "unified_job_template" | "job_template" | "inventory" | "project" | "organization"
+            ) =>
+        {
+            "id"
+        }
         Kind::Int => "integer",
         Kind::Text => "string",
         Kind::Time => "datetime",

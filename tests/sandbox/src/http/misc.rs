@@ -33,8 +33,20 @@ pub(crate) fn api_root(call: &Call) -> Response {
 pub(crate) fn resources(call: &Call) -> Response {
     let root = call.root();
     let names = [
-        "ping", "config", "me", "users", "tokens", "job_templates", "workflow_job_templates", "unified_job_templates", "jobs", "workflow_jobs",
-        "unified_jobs", "workflow_job_nodes", "activity_stream", "bulk",
+        "ping",
+        "config",
+        "me",
+        "users",
+        "tokens",
+        "job_templates",
+        "workflow_job_templates",
+        "unified_job_templates",
+        "jobs",
+        "workflow_jobs",
+        "unified_jobs",
+        "workflow_job_nodes",
+        "activity_stream",
+        "bulk",
     ];
     let mut map = json!({});
     for name in names.into_iter().chain(COLLECTIONS.iter().map(|c| c.path)) {
@@ -99,7 +111,8 @@ fn visible_ids(state: &State, visitor: &Visitor, path: &str) -> Vec<u64> {
 pub(crate) fn list(call: &Call, visitor: &Visitor, kind: &Collection) -> Outcome {
     let state = call.app.read();
     let seen = visible_ids(&state, visitor, kind.path);
-    let page = listing::select(call, &ROW, seen.iter().filter_map(|id| row(&state, kind.path, *id, &call.root())), "id")?;
+    let page =
+        listing::select(call, &ROW, seen.iter().filter_map(|id| row(&state, kind.path, *id, &call.root())), "id")?;
     let shown = page.rows.clone();
     Ok(page.answer(call, shown))
 }

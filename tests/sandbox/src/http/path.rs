@@ -51,14 +51,11 @@ pub(crate) fn parse(raw: &str, bases: &[String]) -> Option<ApiPath> {
     {
         std::mem::swap(first, second);
     }
-    let base = bases
-        .iter()
-        .filter(|base| starts_with(&segments, base))
-        .max_by_key(|base| base.len())?
-        .clone();
+    let base = bases.iter().filter(|base| starts_with(&segments, base)).max_by_key(|base| base.len())?.clone();
     let depth = base.split('/').filter(|s| !s.is_empty()).count();
     let segments: Vec<String> = segments.into_iter().skip(depth).collect();
-    let forgiven = matches!(segments.as_slice(), [v2, resource, _, ..] if v2 == "v2" && NAMED.contains(&resource.as_str()));
+    let forgiven =
+        matches!(segments.as_slice(), [v2, resource, _, ..] if v2 == "v2" && NAMED.contains(&resource.as_str()));
     Some(ApiPath { base, segments, needs_slash: !ends_well && !forgiven })
 }
 
@@ -77,11 +74,7 @@ pub(crate) fn id(state: &State, resource: &str, segment: &str) -> Option<u64> {
     }
     let name = segment.split("++").next().unwrap_or(segment);
     if resource.ends_with("job_templates") {
-        return state
-            .templates
-            .values()
-            .find(|t| t.kind.collection() == resource && t.name == name)
-            .map(|t| t.id);
+        return state.templates.values().find(|t| t.kind.collection() == resource && t.name == name).map(|t| t.id);
     }
     if resource == "users" {
         return state.accounts.iter().find(|a| a.username == name).map(|a| a.id);

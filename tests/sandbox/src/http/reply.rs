@@ -22,7 +22,8 @@ pub(crate) enum Content {
 
 pub(crate) type Outcome = Result<Response, Refusal>;
 
-const NO_CREDENTIALS: &str = "Authentication credentials were not provided. To establish a login session, visit /api/login/.";
+const NO_CREDENTIALS: &str =
+    "Authentication credentials were not provided. To establish a login session, visit /api/login/.";
 
 impl Refusal {
     pub(crate) fn json(status: StatusCode, body: Value) -> Self {
@@ -72,9 +73,10 @@ impl Refusal {
             Content::Html(title) => html(self.status, &page(title, title)),
         };
         if self.status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=api authorization_url=/api/o/authorize/"));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=api authorization_url=/api/o/authorize/"),
+            );
         }
         response
     }
@@ -125,7 +127,9 @@ pub(crate) fn page(title: &str, text: &str) -> String {
 /// The proxy's own page.
 pub(crate) fn nginx(status: StatusCode) -> Response {
     let title = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or("Error"));
-    let body = format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n");
+    let body = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    );
     typed(status, "text/html", body)
 }
 

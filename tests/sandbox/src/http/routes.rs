@@ -115,7 +115,9 @@ fn find(call: &Call, segments: &[&str]) -> Option<(&'static [&'static str], Endp
             [one, "survey_spec"] => (READ, E::Survey(kind, id(one)?)),
             [one, "labels"] => (READ, E::TemplateRows(kind, id(one)?, "labels")),
             [one, "credentials"] if kind == TemplateKind::Job => (READ, E::TemplateRows(kind, id(one)?, "credentials")),
-            [one, "instance_groups"] if kind == TemplateKind::Job => (READ, E::TemplateRows(kind, id(one)?, "instance_groups")),
+            [one, "instance_groups"] if kind == TemplateKind::Job => {
+                (READ, E::TemplateRows(kind, id(one)?, "instance_groups"))
+            }
             [one, "jobs"] if kind == TemplateKind::Job => (READ, E::TemplateRuns(kind, id(one)?)),
             [one, "workflow_jobs"] if kind == TemplateKind::Workflow => (READ, E::TemplateRuns(kind, id(one)?)),
             [one, "workflow_nodes"] if kind == TemplateKind::Workflow => (READ, E::Steps(id(one)?)),

@@ -50,7 +50,10 @@ pub(crate) fn job(state: &State, job: &Job, root: &str, node: &str, detail: bool
         row.insert("job_env".to_owned(), json!({}));
         row.insert("job_cwd".to_owned(), "".into());
         row.insert("host_status_counts".to_owned(), json!({}));
-        row.insert("playbook_counts".to_owned(), json!({"play_count": u64::from(job.counter > 1), "task_count": job.counter}));
+        row.insert(
+            "playbook_counts".to_owned(),
+            json!({"play_count": u64::from(job.counter > 1), "task_count": job.counter}),
+        );
     }
     row
 }
@@ -60,7 +63,9 @@ fn common(state: &State, job: &Job, root: &str) -> Map<String, Value> {
     let url = format!("{root}/{collection}/{}/", job.id);
     let template = job.template.and_then(|id| state.templates.get(&id));
     let launched_by = match job.created_by.and_then(|id| state.account(id)) {
-        Some(account) => json!({"id": account.id, "name": account.username, "type": "user", "url": format!("{root}/users/{}/", account.id)}),
+        Some(account) => {
+            json!({"id": account.id, "name": account.username, "type": "user", "url": format!("{root}/users/{}/", account.id)})
+        }
         None => json!({}),
     };
     let mut related = json!({"labels": format!("{url}labels/"), "cancel": format!("{url}cancel/"), "relaunch": format!("{url}relaunch/")});
@@ -91,7 +96,11 @@ fn common(state: &State, job: &Job, root: &str) -> Map<String, Value> {
     }
     if let Some(parent) = job.parent {
         put(&mut related, "source_workflow_job", format!("{root}/workflow_jobs/{parent}/").into());
-        put(&mut summaries, "source_workflow_job", json!({"id": parent, "status": state.jobs.get(&parent).map(|j| j.status.name())}));
+        put(
+            &mut summaries,
+            "source_workflow_job",
+            json!({"id": parent, "status": state.jobs.get(&parent).map(|j| j.status.name())}),
+        );
     }
     object(json!({
         "id": job.id,
@@ -148,7 +157,11 @@ fn playbook_job(state: &State, job: &Job, root: &str, node: &str) -> Map<String,
     if let Some(summaries) = row.get_mut("summary_fields") {
         put(summaries, "credentials", credential_summaries(state, &job.credentials).into());
         if let Some(project) = job.project {
-            put(summaries, "project", json!({"id": project, "name": state.row_name("projects", project), "description": "", "status": "ok", "scm_type": "", "allow_override": true}));
+            put(
+                summaries,
+                "project",
+                json!({"id": project, "name": state.row_name("projects", project), "description": "", "status": "ok", "scm_type": "", "allow_override": true}),
+            );
         }
     }
     row.extend(object(json!({
@@ -194,7 +207,8 @@ fn workflow_job(state: &State, job: &Job, root: &str) -> Map<String, Value> {
 
 /// One node of a running workflow.
 pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Value {
-    let ids = |list: &[usize]| -> Vec<u64> { list.iter().filter_map(|at| parent.nodes.get(*at)).map(|n| n.id).collect() };
+    let ids =
+        |list: &[usize]| -> Vec<u64> { list.iter().filter_map(|at| parent.nodes.get(*at)).map(|n| n.id).collect() };
     let url = format!("{root}/workflow_job_nodes/{}/", node.id);
     let template = state.templates.get(&node.template);
     let mut related = json!({"workflow_job": format!("{root}/workflow_jobs/{}/", parent.id), "unified_job_template": format!("{root}/job_templates/{}/", node.template)});
@@ -224,7 +238,11 @@ pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Valu
 pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value {
     let collection = template.kind.collection();
     let url = format!("{root}/{collection}/{}/", template.id);
-    let last = state.jobs.values().rev().find(|j| j.template == Some(template.id) && (j.parent.is_none() || j.slice_count < 2));
+    let last = state
+        .jobs
+        .values()
+        .rev()
+        .find(|j| j.template == Some(template.id) && (j.parent.is_none() || j.slice_count < 2));
     let last_summary = last.map(|j| json!({"id": j.id, "name": j.name, "description": "", "status": j.status.name(), "failed": j.status.is_bad(), "finished": j.finished.map(stamp)}));
     let mut related = json!({
         "launch": format!("{url}launch/"), "survey_spec": format!("{url}survey_spec/"), "labels": format!("{url}labels/"),
@@ -259,7 +277,11 @@ pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value 
             }
             if let Some(project) = template.project {
                 put(&mut related, "project", format!("{root}/projects/{project}/").into());
-                put(&mut summaries, "project", json!({"id": project, "name": state.row_name("projects", project), "description": "", "status": "ok", "scm_type": "", "allow_override": true}));
+                put(
+                    &mut summaries,
+                    "project",
+                    json!({"id": project, "name": state.row_name("projects", project), "description": "", "status": "ok", "scm_type": "", "allow_override": true}),
+                );
             }
             row.extend(object(json!({
                 "job_type": template.job_type, "project": template.project, "playbook": template.playbook, "forks": template.forks,

@@ -1,8 +1,8 @@
 //! `stdout/`: one text in many formats, each with its own idea of ranges and of what is too much.
 
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -50,7 +50,9 @@ pub(crate) fn show(call: &Call, visitor: &Visitor, id: u64) -> Outcome {
     Ok(match format {
         "json" if too_large => ok(&json!({"range": {"start": 0, "end": 1, "absolute_end": 1}, "content": instead()})),
         "json" => as_json(call, &text),
-        "html" | "api" => html(StatusCode::OK, &page("Standard Out", &if too_large { instead() } else { strip_ansi(&text) })),
+        "html" | "api" => {
+            html(StatusCode::OK, &page("Standard Out", &if too_large { instead() } else { strip_ansi(&text) }))
+        }
         "txt" | "ansi" if too_large => plain(instead()),
         "txt" => plain(strip_ansi(&text)),
         "ansi" => plain(text),

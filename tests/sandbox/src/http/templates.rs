@@ -15,10 +15,8 @@ use crate::state::template::{Template, TemplateKind};
 /// `job_templates/`, `workflow_job_templates/`, or both as `unified_job_templates/`.
 pub(crate) fn list(call: &Call, visitor: &Visitor, kind: Option<TemplateKind>) -> Outcome {
     let state = call.app.read();
-    let seen = state
-        .templates
-        .values()
-        .filter(|t| kind.is_none_or(|k| k == t.kind) && visitor.account.sees(t.restricted));
+    let seen =
+        state.templates.values().filter(|t| kind.is_none_or(|k| k == t.kind) && visitor.account.sees(t.restricted));
     let page = listing::select(call, &TEMPLATE, seen, "name")?;
     let shown = page.rows.iter().map(|t| rows::template(&state, t, &call.root())).collect();
     Ok(page.answer(call, shown))
@@ -31,7 +29,12 @@ pub(crate) fn detail(call: &Call, visitor: &Visitor, kind: TemplateKind, id: u64
 }
 
 /// The template, 404 if there is none, 403 if there is one that the caller may not see.
-pub(crate) fn visible<'s>(state: &'s State, visitor: &Visitor, kind: TemplateKind, id: u64) -> Result<&'s Template, Refusal> {
+pub(crate) fn visible<'s>(
+    state: &'s State,
+    visitor: &Visitor,
+    kind: TemplateKind,
+    id: u64,
+) -> Result<&'s Template, Refusal> {
     let template = state.template(kind, id).ok_or_else(|| Refusal::missing(kind.model()))?;
     if visitor.account.sees(template.restricted) { Ok(template) } else { Err(Refusal::forbidden()) }
 }
@@ -103,7 +106,9 @@ pub(crate) fn launch_needs(call: &Call, visitor: &Visitor, kind: TemplateKind, i
         Some(id) => json!({"id": id, "name": state.row_name(collection, id)}),
         None => json!({}),
     };
-    let list = |collection: &str, ids: &[u64]| -> Vec<Value> { ids.iter().map(|id| json!({"id": id, "name": state.row_name(collection, *id)})).collect() };
+    let list = |collection: &str, ids: &[u64]| -> Vec<Value> {
+        ids.iter().map(|id| json!({"id": id, "name": state.row_name(collection, *id)})).collect()
+    };
     let mut defaults = json!({
         "extra_vars": crate::python::dumps_map(&template.extra_vars),
         "inventory": reference("inventories", template.inventory),

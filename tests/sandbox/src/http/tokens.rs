@@ -34,7 +34,9 @@ pub(crate) fn list(call: &Call, visitor: &Visitor, of: Option<u64>) -> Outcome {
     let seen = state
         .tokens
         .iter()
-        .filter(|t| of.is_none_or(|id| id == t.user) && (visitor.account.is_superuser() || t.user == visitor.account.id))
+        .filter(|t| {
+            of.is_none_or(|id| id == t.user) && (visitor.account.is_superuser() || t.user == visitor.account.id)
+        })
         .map(|t| row(&state, t, &call.root(), "************"));
     let page = listing::select(call, &ROW, seen, "id")?;
     let shown = page.rows.clone();
@@ -73,7 +75,10 @@ pub(crate) async fn create(call: &Call, visitor: &Visitor, owner: u64) -> Outcom
         None | Some(Value::Null) => "write",
         Some(Value::String(s)) if s == "read" || s == "write" => s.as_str(),
         Some(other) => {
-            let text = format!("Must be a simple space-separated string with allowed scopes ['read', 'write'], not {}.", crate::python::text(other));
+            let text = format!(
+                "Must be a simple space-separated string with allowed scopes ['read', 'write'], not {}.",
+                crate::python::text(other)
+            );
             return Err(Refusal::json(StatusCode::BAD_REQUEST, json!({"scope": [text]})));
         }
     };

@@ -16,7 +16,11 @@ pub(crate) struct Checked {
 type Complaint = String;
 
 /// Checks every field that a launch knows; others are ignored without a word, as AWX does.
-pub(crate) fn check(state: &State, kind: TemplateKind, body: &Map<String, Value>) -> Result<Checked, Map<String, Value>> {
+pub(crate) fn check(
+    state: &State,
+    kind: TemplateKind,
+    body: &Map<String, Value>,
+) -> Result<Checked, Map<String, Value>> {
     let mut checked = Checked::default();
     let mut errors = Map::new();
     for (field, _) in kind.prompts() {
@@ -173,11 +177,17 @@ mod tests {
 
     #[test]
     fn each_mistake_has_awx_shape() {
-        assert_eq!(complaints(json!({"inventory": 999})), json!({"inventory": ["Invalid pk \"999\" - object does not exist."]}));
+        assert_eq!(
+            complaints(json!({"inventory": 999})),
+            json!({"inventory": ["Invalid pk \"999\" - object does not exist."]})
+        );
         assert_eq!(complaints(json!({"verbosity": 9})), json!({"verbosity": ["\"9\" is not a valid choice."]}));
         assert_eq!(complaints(json!({"limit": "a\0b"})), json!({"limit": ["Null characters are not allowed."]}));
         assert_eq!(complaints(json!({"extra_vars": null})), json!({"extra_vars": ["This field may not be null."]}));
-        assert_eq!(complaints(json!({"labels": "x"})), json!({"labels": ["Expected a list of items but got type \"str\"."]}));
+        assert_eq!(
+            complaints(json!({"labels": "x"})),
+            json!({"labels": ["Expected a list of items but got type \"str\"."]})
+        );
     }
 
     #[test]

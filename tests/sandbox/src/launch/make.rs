@@ -32,25 +32,31 @@ pub(crate) fn commit(state: &mut State, template: &Template, accepted: Accepted,
     let slices = slices(state, template, &job, &accepted.fields);
     if template.kind == TemplateKind::Workflow {
         job.kind = JobKind::Workflow;
-        job.nodes = template.steps.iter().map(|step| Node {
-            id: state.next_node_id(),
-            template: step.template,
-            identifier: step.identifier.clone(),
-            success: step.success.clone(),
-            failure: step.failure.clone(),
-            always: step.always.clone(),
-            extra_data: step.extra_data.clone(),
-            ..Node::default()
-        }).collect();
+        job.nodes = template
+            .steps
+            .iter()
+            .map(|step| Node {
+                id: state.next_node_id(),
+                template: step.template,
+                identifier: step.identifier.clone(),
+                success: step.success.clone(),
+                failure: step.failure.clone(),
+                always: step.always.clone(),
+                extra_data: step.extra_data.clone(),
+                ..Node::default()
+            })
+            .collect();
     } else if slices > 1 && origin.parent.is_none() {
         job.kind = JobKind::Workflow;
         job.is_sliced = true;
-        job.nodes = (1..=slices).map(|number| Node {
-            id: state.next_node_id(),
-            template: template.id,
-            identifier: format!("slice-{number}"),
-            ..Node::default()
-        }).collect();
+        job.nodes = (1..=slices)
+            .map(|number| Node {
+                id: state.next_node_id(),
+                template: template.id,
+                identifier: format!("slice-{number}"),
+                ..Node::default()
+            })
+            .collect();
     }
     enter(state, template, job, accepted.ignored, origin);
     id
@@ -143,7 +149,8 @@ fn apply(job: &mut Job, fields: &Map<String, Value>) {
         job.diff_mode = flag;
     }
     job.inventory = fields.get("inventory").and_then(Value::as_u64).or(job.inventory);
-    job.execution_environment = fields.get("execution_environment").and_then(Value::as_u64).or(job.execution_environment);
+    job.execution_environment =
+        fields.get("execution_environment").and_then(Value::as_u64).or(job.execution_environment);
     // Credentials and labels add to the template's; instance groups replace them.
     job.credentials.extend(ids("credentials").unwrap_or_default());
     job.labels.extend(ids("labels").unwrap_or_default());

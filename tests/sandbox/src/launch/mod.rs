@@ -22,7 +22,11 @@ pub(crate) struct Accepted {
 }
 
 /// Judges a request body. The error is the body of the 400 answer.
-pub(crate) fn judge(state: &State, template: &Template, body: &Map<String, Value>) -> Result<Accepted, Map<String, Value>> {
+pub(crate) fn judge(
+    state: &State,
+    template: &Template,
+    body: &Map<String, Value>,
+) -> Result<Accepted, Map<String, Value>> {
     let checked = fields::check(state, template.kind, body)?;
     let mut errors = Map::new();
     let mut accepted = Accepted::default();
@@ -66,7 +70,10 @@ pub(crate) fn judge(state: &State, template: &Template, body: &Map<String, Value
     }
     if template.kind == TemplateKind::Job {
         if template.inventory.is_none() && !accepted.fields.contains_key("inventory") {
-            errors.insert("resources_needed_to_start".to_owned(), json!(["Job Template inventory is missing or undefined."]));
+            errors.insert(
+                "resources_needed_to_start".to_owned(),
+                json!(["Job Template inventory is missing or undefined."]),
+            );
         }
         let missing = missing_passwords(template, body);
         if !missing.is_empty() {
@@ -143,7 +150,9 @@ mod tests {
 
     #[test]
     fn what_equals_the_template_is_neither_accepted_nor_ignored() {
-        let accepted = verdict(27, json!({"extra_vars": {"colour": "green"}, "limit": "", "verbosity": 0, "credentials": [1]})).unwrap();
+        let accepted =
+            verdict(27, json!({"extra_vars": {"colour": "green"}, "limit": "", "verbosity": 0, "credentials": [1]}))
+                .unwrap();
         assert!(accepted.ignored.is_empty() && accepted.fields.is_empty() && accepted.extra_vars.is_empty());
     }
 

@@ -57,12 +57,7 @@ pub(crate) fn fill(template: &Template, accepted: Map<String, Value>) -> Map<Str
 
 /// Variables that come from password questions and are never shown.
 pub(crate) fn secrets(template: &Template) -> BTreeSet<String> {
-    template
-        .questions()
-        .iter()
-        .filter(|q| q.kind == "password")
-        .map(|q| q.variable.clone())
-        .collect()
+    template.questions().iter().filter(|q| q.kind == "password").map(|q| q.variable.clone()).collect()
 }
 
 fn check(question: &Question, value: Option<&Value>) -> Vec<String> {
@@ -181,7 +176,8 @@ mod tests {
     #[test]
     fn a_password_is_not_repeated_in_an_error() {
         let long = "p".repeat(65);
-        let sorted = sort(&template(10), object(json!({"environment": "dev", "version": "1", "deploy_password": long})));
+        let sorted =
+            sort(&template(10), object(json!({"environment": "dev", "version": "1", "deploy_password": long})));
         assert_eq!(sorted.errors, ["'deploy_password' value $encrypted$ is too large (must be no more than 64)."]);
     }
 }

@@ -229,6 +229,9 @@ mod tests {
     #[test]
     fn texts_are_marked_so_that_jinja_stays_text() {
         let vars = json!({"a": "{{ 1 + 1 }}", "b": [true, {"c": "d"}]});
-        assert_eq!(unsafe_yaml(vars.as_object().unwrap()), "{\"a\": !unsafe \"{{ 1 + 1 }}\", \"b\": [true, {\"c\": !unsafe \"d\"}]}\n");
+        assert_eq!(
+            unsafe_yaml(vars.as_object().unwrap()),
+            "{\"a\": !unsafe \"{{ 1 + 1 }}\", \"b\": [true, {\"c\": !unsafe \"d\"}]}\n"
+        );
     }
 }

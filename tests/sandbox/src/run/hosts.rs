@@ -21,7 +21,9 @@ pub(crate) fn limited(hosts: Vec<String>, limit: &str) -> Vec<String> {
     if patterns.is_empty() {
         return hosts;
     }
-    let fits = |host: &str, pattern: &str| pattern == "all" || pattern == host || pattern.strip_suffix('*').is_some_and(|start| host.starts_with(start));
+    let fits = |host: &str, pattern: &str| {
+        pattern == "all" || pattern == host || pattern.strip_suffix('*').is_some_and(|start| host.starts_with(start))
+    };
     let (out, into): (Vec<&str>, Vec<&str>) = patterns.into_iter().partition(|p| p.starts_with('!'));
     hosts
         .into_iter()

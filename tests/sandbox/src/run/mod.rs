@@ -66,7 +66,11 @@ fn tick(app: &Arc<App>) {
 }
 
 fn is_due(app: &App, state: &State, job: &Job) -> bool {
-    job.status == Status::Pending && !job.dispatched && now() - job.created >= app.pace(PENDING) && blocker(state, job).is_none() && has_room(app, state)
+    job.status == Status::Pending
+        && !job.dispatched
+        && now() - job.created >= app.pace(PENDING)
+        && blocker(state, job).is_none()
+        && has_room(app, state)
 }
 
 /// The job that a template without simultaneous runs has to wait for.

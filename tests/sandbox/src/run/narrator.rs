@@ -43,7 +43,9 @@ impl Narrator {
                 open.lines.push(raw.to_owned());
                 None
             }
-            (None, None) => self.replace(Telling { event: "verbose", lines: vec![raw.to_owned()], ..Telling::default() }),
+            (None, None) => {
+                self.replace(Telling { event: "verbose", lines: vec![raw.to_owned()], ..Telling::default() })
+            }
         }
     }
 
@@ -147,7 +149,9 @@ mod tests {
 
     #[test]
     fn a_playbook_is_cut_where_awx_cuts_it() {
-        let told = tell("\nPLAY [Say] ***\n\nTASK [Print] ***\n\u{1b}[0;32mok: [web1] => {\u{1b}[0m\n    \"msg\": 1\n}\nchanged: [web2] => (item=a)\n\nPLAY RECAP ***\nweb1 : ok=1\n");
+        let told = tell(
+            "\nPLAY [Say] ***\n\nTASK [Print] ***\n\u{1b}[0;32mok: [web1] => {\u{1b}[0m\n    \"msg\": 1\n}\nchanged: [web2] => (item=a)\n\nPLAY RECAP ***\nweb1 : ok=1\n",
+        );
         let events: Vec<(&str, &str, usize)> = told.iter().map(|t| (t.event, t.host.as_str(), t.lines.len())).collect();
         assert_eq!(
             events,

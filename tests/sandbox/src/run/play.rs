@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ansible::{Order, Play};
+use super::hosts;
 use super::narrator::{Narrator, Telling};
 use super::report::Reporter;
 use super::simulated::{self, End};
-use super::hosts;
 use crate::app::{App, Engine, lock};
 use crate::state::job::{Job, Status};
 
@@ -99,9 +99,10 @@ async fn work(app: &Arc<App>, id: u64) -> Outcome {
         _ => Duration::from_secs(86_400),
     };
     let ended = match &app.engine {
-        _ if job.playbook == "errors.yml" => {
-            Ok(Outcome::Broken("Traceback (most recent call last):\nRuntimeError: The execution environment could not be pulled.".to_owned()))
-        }
+        _ if job.playbook == "errors.yml" => Ok(Outcome::Broken(
+            "Traceback (most recent call last):\nRuntimeError: The execution environment could not be pulled."
+                .to_owned(),
+        )),
         Engine::Ansible(program) => tokio::time::timeout(limit, play(app, program, &job, hosts, &mut reporter)).await,
         Engine::Simulated => tokio::time::timeout(limit, simulate(app, &job, hosts, &mut reporter)).await,
     };

@@ -73,7 +73,10 @@ impl Writer {
         for host in self.hosts.clone() {
             self.say(
                 pause_ms,
-                format!("{RED}fatal: [{host}]: FAILED! => {{\"changed\": false, \"msg\": {}}}{OFF}", python::dumps(&Value::from(message))),
+                format!(
+                    "{RED}fatal: [{host}]: FAILED! => {{\"changed\": false, \"msg\": {}}}{OFF}",
+                    python::dumps(&Value::from(message))
+                ),
             );
         }
     }
@@ -92,10 +95,20 @@ impl Writer {
 }
 
 /// Writes the script of a playbook.
-pub(crate) fn script(playbook: &str, hosts: &[String], vars: &Map<String, Value>, secrets: &std::collections::BTreeSet<String>) -> Script {
+pub(crate) fn script(
+    playbook: &str,
+    hosts: &[String],
+    vars: &Map<String, Value>,
+    secrets: &std::collections::BTreeSet<String>,
+) -> Script {
     let mut w = Writer { lines: Vec::new(), hosts: hosts.to_vec(), ok: 0, changed: 0, failed: 0 };
     if hosts.is_empty() {
-        w.say(50, format!("{RED}ERROR! Specified inventory, host pattern and/or --limit leaves us with no hosts to target.{OFF}"));
+        w.say(
+            50,
+            format!(
+                "{RED}ERROR! Specified inventory, host pattern and/or --limit leaves us with no hosts to target.{OFF}"
+            ),
+        );
         return Script { lines: w.lines, end: End::Failed };
     }
     let text = |name: &str| vars.get(name).map(python::text).unwrap_or_default();
@@ -108,7 +121,12 @@ pub(crate) fn script(playbook: &str, hosts: &[String], vars: &Map<String, Value>
             w.debug(250, &format!("Deploying {version} to {environment}, {} replicas", text("replicas")));
             w.task("Show every variable that was asked for");
             print_variables(&mut w, vars, secrets);
-            for (name, pause) in [("Fetch the artefact", 600), ("Stop the old release", 450), ("Unpack", 500), ("Start the new release", 600)] {
+            for (name, pause) in [
+                ("Fetch the artefact", 600),
+                ("Stop the old release", 450),
+                ("Unpack", 500),
+                ("Start the new release", 600),
+            ] {
                 w.task(name);
                 w.change(pause, None);
             }
@@ -139,7 +157,10 @@ pub(crate) fn script(playbook: &str, hosts: &[String], vars: &Map<String, Value>
                     w.say(10, format!("{GREEN}ok: [{host}] => (item={page}) => {{{OFF}"));
                     w.say(0, format!("{GREEN}    \"msg\": [{OFF}"));
                     for row in 0..1000 {
-                        w.say(0, format!("{GREEN}        \"page {page:02} row {row:04} {}\",{OFF}", "0123456789".repeat(7)));
+                        w.say(
+                            0,
+                            format!("{GREEN}        \"page {page:02} row {row:04} {}\",{OFF}", "0123456789".repeat(7)),
+                        );
                     }
                     w.say(0, format!("{GREEN}    ]{OFF}"));
                     w.say(0, format!("{GREEN}}}{OFF}"));

@@ -34,7 +34,11 @@ struct Plan {
 
 /// One look at a workflow: starts what is due, ends it when nothing is left.
 pub(crate) fn advance(app: &Arc<App>, id: u64) {
-    let young = app.read().jobs.get(&id).is_none_or(|job| job.status == Status::Pending && now() - job.created < app.pace(PENDING));
+    let young = app
+        .read()
+        .jobs
+        .get(&id)
+        .is_none_or(|job| job.status == Status::Pending && now() - job.created < app.pace(PENDING));
     if young {
         return;
     }

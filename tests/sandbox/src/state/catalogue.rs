@@ -85,11 +85,7 @@ impl State {
     }
 
     pub(crate) fn row_name(&self, path: &str, id: u64) -> String {
-        self.row(path, id)
-            .and_then(|row| row.get("name"))
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        self.row(path, id).and_then(|row| row.get("name")).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// Names of an inventory's hosts, in order.

@@ -84,9 +84,7 @@ impl State {
 
     /// Whether only superusers may see what this job came from.
     pub(crate) fn restricted(&self, job: &Job) -> bool {
-        job.template
-            .and_then(|id| self.templates.get(&id))
-            .is_some_and(|t| t.restricted)
+        job.template.and_then(|id| self.templates.get(&id)).is_some_and(|t| t.restricted)
     }
 
     pub(crate) fn next_job_id(&mut self) -> u64 {

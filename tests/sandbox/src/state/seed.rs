@@ -101,7 +101,10 @@ fn small_survey() -> Vec<Question> {
     vec![
         Question { min: Some(2), max: Some(16), ..question("who", "Who", "text", true, json!("")) },
         Question { min: Some(1), max: Some(5), ..question("count", "Count", "integer", false, json!(3)) },
-        Question { choices: choices(&["dev", "prod"]), ..question("envname", "Environment", "multiplechoice", false, json!("dev")) },
+        Question {
+            choices: choices(&["dev", "prod"]),
+            ..question("envname", "Environment", "multiplechoice", false, json!("dev"))
+        },
         Question {
             choices: choices(&["web", "db", "cache"]),
             ..question("parts", "Parts", "multiselect", false, json!(["web"]))
@@ -131,10 +134,16 @@ fn workflow(id: u64, name: &str, description: &str, steps: Vec<Step>) -> Templat
 /// All templates of a fresh sandbox.
 pub(crate) fn templates() -> Vec<Template> {
     let every: Vec<&str> = TemplateKind::Job.prompts().iter().map(|(field, _)| *field).collect();
-    let mut sliced = asking(job(15, "sliced", "Three slices over three hosts; a launch answers with a workflow job.", "plain.yml"), &["extra_vars"]);
+    let mut sliced = asking(
+        job(15, "sliced", "Three slices over three hosts; a launch answers with a workflow job.", "plain.yml"),
+        &["extra_vars"],
+    );
     sliced.job_slice_count = 3;
     sliced.inventory = Some(2);
-    let mut alone = asking(job(17, "one-at-a-time", "Never runs twice at once; the second launch waits.", "variables.yml"), &["extra_vars"]);
+    let mut alone = asking(
+        job(17, "one-at-a-time", "Never runs twice at once; the second launch waits.", "variables.yml"),
+        &["extra_vars"],
+    );
     alone.allow_simultaneous = false;
     let mut homeless = job(18, "no-inventory", "Its inventory is missing; it cannot be launched.", "plain.yml");
     homeless.inventory = None;
@@ -147,7 +156,13 @@ pub(crate) fn templates() -> Vec<Template> {
     preset.extra_vars.insert("colour".to_owned(), json!("green"));
     vec![
         job(9, "plain", "No prompts: whatever is asked is dropped.", "plain.yml"),
-        surveyed(asking(job(10, "deploy", "Deploys a release; the demo's template.", "deploy.yml"), &["extra_vars", "limit"]), deploy_survey()),
+        surveyed(
+            asking(
+                job(10, "deploy", "Deploys a release; the demo's template.", "deploy.yml"),
+                &["extra_vars", "limit"],
+            ),
+            deploy_survey(),
+        ),
         asking(job(11, "ask-everything", "Prompts for all that AWX can prompt for.", "variables.yml"), &every),
         asking(job(12, "fails", "Its second task says no.", "fails.yml"), &["extra_vars"]),
         asking(job(13, "hangs", "Runs until it is cancelled.", "hangs.yml"), &["extra_vars"]),
@@ -157,17 +172,46 @@ pub(crate) fn templates() -> Vec<Template> {
         alone,
         homeless,
         hidden,
-        workflow(20, "release", "Prepare, deploy, announce; no prompts.", vec![step(9, "prepare", &[1], &[2], &[]), step(22, "deploy", &[], &[2], &[]), step(9, "roll-back", &[], &[], &[])]),
+        workflow(
+            20,
+            "release",
+            "Prepare, deploy, announce; no prompts.",
+            vec![
+                step(9, "prepare", &[1], &[2], &[]),
+                step(22, "deploy", &[], &[2], &[]),
+                step(9, "roll-back", &[], &[], &[]),
+            ],
+        ),
         asking(
-            workflow(21, "release-with-variables", "The same with variables and limit.", vec![step(22, "prepare", &[1], &[], &[]), step(22, "deploy", &[], &[], &[2]), step(9, "announce", &[], &[], &[])]),
+            workflow(
+                21,
+                "release-with-variables",
+                "The same with variables and limit.",
+                vec![
+                    step(22, "prepare", &[1], &[], &[]),
+                    step(22, "deploy", &[], &[], &[2]),
+                    step(9, "announce", &[], &[], &[]),
+                ],
+            ),
             &["extra_vars", "limit"],
         ),
         asking(job(22, "ask-variables", "Variables, and nothing else.", "variables.yml"), &["extra_vars"]),
         asking(job(23, "errors", "Ends in status error: it could not be run.", "errors.yml"), &["extra_vars"]),
-        workflow(24, "release-fails", "Its first step fails and nobody handles it.", vec![step(12, "fails", &[1], &[], &[]), step(9, "never", &[], &[], &[])]),
-        asking(job(25, "ask-skip-tags", "Skip tags only: room for a marker that can be searched.", "plain.yml"), &["skip_tags"]),
+        workflow(
+            24,
+            "release-fails",
+            "Its first step fails and nobody handles it.",
+            vec![step(12, "fails", &[1], &[], &[]), step(9, "never", &[], &[], &[])],
+        ),
+        asking(
+            job(25, "ask-skip-tags", "Skip tags only: room for a marker that can be searched.", "plain.yml"),
+            &["skip_tags"],
+        ),
         locked,
         preset,
-        surveyed(workflow(28, "release-with-survey", "A workflow that asks who.", vec![step(22, "only", &[], &[], &[])]), small_survey()),
+        surveyed(
+            workflow(28, "release-with-survey", "A workflow that asks who.", vec![step(22, "only", &[], &[], &[])]),
+            small_survey(),
+        ),
     ]
 }

@@ -153,11 +153,7 @@ impl Template {
 
     /// AWX's own list: every required question, default or not.
     pub(crate) fn variables_needed(&self) -> Vec<&str> {
-        self.questions()
-            .iter()
-            .filter(|q| q.required)
-            .map(|q| q.variable.as_str())
-            .collect()
+        self.questions().iter().filter(|q| q.required).map(|q| q.variable.as_str()).collect()
     }
 
     pub(crate) fn inventory_needed(&self) -> bool {
