@@ -6,23 +6,23 @@
 pub mod attempt;
 pub mod awx;
 mod config;
-mod controllers;
+pub mod controllers;
 pub mod credential;
 pub mod job;
-mod launcher;
-mod live;
-mod parameters;
+pub mod launcher;
+pub mod live;
+pub mod parameters;
 pub mod ports;
-mod prepare;
+pub mod prepare;
 mod reconcile;
-mod records;
+pub mod records;
 mod rpc;
 pub mod store;
-mod submit;
+pub mod submit;
 #[cfg(test)]
 mod test_doubles;
-mod watcher;
-mod work;
+pub mod watcher;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -306,14 +306,27 @@ pub async fn drain(outbox: Arc<dyn OutboxStore>, recorder: Arc<dyn Recorder>, be
     let _last_try = tokio::time::timeout(Duration::from_secs(1), drain_once(&*outbox, &*recorder)).await;
 }
 
+/// Hands over what waits, tenant by tenant: a log that takes nothing holds up its own tenant's entries only.
 async fn drain_once(outbox: &dyn OutboxStore, recorder: &dyn Recorder) -> Result<()> {
     loop {
         let entries = outbox.pending(BATCH).await?;
         if entries.is_empty() {
             return Ok(());
         }
-        let ids: Vec<String> = entries.iter().map(|e| e.entry_id.clone()).collect();
-        recorder.record_all(entries).await?;
-        outbox.remove(&ids).await?;
+        let mut by_tenant: std::collections::BTreeMap<String, Vec<Entry>> = std::collections::BTreeMap::new();
+        for entry in entries {
+            by_tenant.entry(entry.tenant.clone()).or_default().push(entry);
+        }
+        let mut refused = None;
+        for entries in by_tenant.into_values() {
+            let ids: Vec<String> = entries.iter().map(|e| e.entry_id.clone()).collect();
+            match recorder.record_all(entries).await {
+                Ok(()) => outbox.remove(&ids).await?,
+                Err(error) => refused = Some(error),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
     }
 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response};
 use serde_json::Value;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::address::{Address, Path};
@@ -142,16 +143,22 @@ impl Http {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, JSON).body(body);
         }
-        let result = request.send().await.map_err(reqwest::Error::without_url);
+        let span = tracing::info_span!(
+            "controller request",
+            otel.kind = "client",
+            http.request.method = %method,
+            url.path = path.as_str(),
+            http.response.status_code = tracing::field::Empty,
+            controller_request_id = %request_id,
+        );
+        // Boxed, for it would make every future that talks to a controller large.
+        let result = Box::pin(request.send().instrument(span.clone())).await.map_err(reqwest::Error::without_url);
         match &result {
-            Ok(response) => tracing::debug!(
-                %method, path = path.as_str(), status = response.status().as_u16(), controller_request_id = %request_id,
-                "controller answered"
-            ),
-            Err(error) => tracing::debug!(
-                %method, path = path.as_str(), controller_request_id = %request_id, error = cause(error),
-                "controller did not answer"
-            ),
+            Ok(response) => {
+                span.record("http.response.status_code", response.status().as_u16());
+                tracing::debug!(parent: &span, "the controller answered");
+            }
+            Err(error) => tracing::debug!(parent: &span, error = cause(error), "the controller did not answer"),
         }
         result
     }

@@ -82,8 +82,8 @@ pub struct Named {
     pub name: String,
 }
 
-/// What a list tells of a template, with its survey.
-#[derive(Clone, Debug)]
+/// What a list tells of a template, with its survey. Prints no variables.
+#[derive(Clone)]
 pub struct TemplateSummary {
     /// Its kind.
     pub kind: TemplateKind,
@@ -105,8 +105,8 @@ pub struct TemplateSummary {
     pub(super) row: Value,
 }
 
-/// The project a template runs from.
-#[derive(Clone, Debug, PartialEq)]
+/// The project a template runs from. Prints no address: it may hold a password.
+#[derive(Clone, PartialEq)]
 pub struct ProjectView {
     /// Id and name.
     pub named: Named,
@@ -114,8 +114,8 @@ pub struct ProjectView {
     pub(super) row: Option<Value>,
 }
 
-/// Everything about a template that a launch depends on.
-#[derive(Clone, Debug)]
+/// Everything about a template that a launch depends on. Prints no variables.
+#[derive(Clone)]
 pub struct TemplateView {
     /// What a list would tell.
     pub summary: TemplateSummary,
@@ -208,7 +208,8 @@ impl Client {
         let path = kind.path(id);
         let none = Query::new();
         let launch_path = path.clone().then("launch");
-        let (row, launch) = tokio::try_join!(self.http.get(&path, &none), self.http.get(&launch_path, &none))?;
+        let (row, launch) =
+            tokio::try_join!(Box::pin(self.http.get(&path, &none)), Box::pin(self.http.get(&launch_path, &none)))?;
         let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
         let project = match named(&row, "project") {
             Some(named) if kind == TemplateKind::Job => Some(self.project(named).await?),
@@ -282,5 +283,32 @@ impl TemplateView {
             steps,
             summary,
         }
+    }
+}
+
+impl std::fmt::Debug for TemplateSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TemplateSummary")
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("problems", &self.problems)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ProjectView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProjectView").field("named", &self.named).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for TemplateView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TemplateView")
+            .field("summary", &self.summary)
+            .field("can_start", &self.can_start)
+            .field("project", &self.project)
+            .finish_non_exhaustive()
     }
 }

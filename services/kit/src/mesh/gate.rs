@@ -126,8 +126,8 @@ impl Gate {
                         .into_http()
                 }
             };
-            if code_of(&response) == Code::PermissionDenied
-                && let Err(error) = self.record_refusal(&rpc, &context, &denial_of(&response)).await
+            if let Some(why) = denial_of(&response)
+                && let Err(error) = self.record_refusal(&rpc, &context, &why).await
             {
                 return Ok(Status::from(error).into_http());
             }
@@ -224,8 +224,13 @@ fn code_of(response: &Response<Body>) -> Code {
     response.headers().get("grpc-status").map_or(Code::Ok, |v| Code::from_bytes(v.as_bytes()))
 }
 
-fn denial_of(response: &Response<Body>) -> String {
-    Status::from_header_map(response.headers()).map(|s| s.message().to_owned()).unwrap_or_default()
+/// Why a handler denied permission, if it did. A policy's no has the same code and is recorded by who asked for the
+/// decision.
+fn denial_of(response: &Response<Body>) -> Option<String> {
+    let status = Status::from_header_map(response.headers())?;
+    let denied = status.code() == Code::PermissionDenied
+        && Error::from_status(&status).reason() == ErrorReason::PermissionDenied;
+    denied.then(|| status.message().to_owned())
 }
 
 fn rpc_label(access: &Access) -> String {

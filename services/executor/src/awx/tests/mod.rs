@@ -1,6 +1,7 @@
 //! The client against a small server that replays what controllers answer, and against the sandbox controller.
 
 mod connection;
+mod encryption;
 mod launching;
 mod outputs;
 mod runs;

@@ -1,0 +1,84 @@
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A controller with a certificate for a name, which answers one request a connection with who we are.
+    async fn controller(&self, name: &str) -> SocketAddr {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let Ok(mut tls) = acceptor.accept(socket).await else { continue };
+                let _read = tls.read(&mut [0; 4096]).await;
+                let body = r#"{"results":[{"id":7,"username":"u"}]}"#;
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nx-api-product-version: 1\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let _sent = tls.write_all(answer.as_bytes()).await;
+                let _closed = tls.shutdown().await;
+            }
+        });
+        address
+    }
+
+    fn client(&self, address: SocketAddr) -> Client {
+        let target = Target {
+            url: format!("https://localhost:{}", address.port()),
+            ca_pem: self.0.pem(),
+            ..target_for(address)
+        };
+        Client::new(&target, &Credential::bearer("t0ken"), quick()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_controller_is_trusted_by_its_own_authority_only() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let address = ours.controller("localhost").await;
+    assert_eq!(ours.client(address).who_am_i().await.unwrap().id, 7);
+    let error = other.client(address).who_am_i().await.unwrap_err();
+    assert!(error.to_string().contains("certificate is not trusted"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_not_trusted_and_nothing_is_launched() {
+    let ours = Authority::new();
+    let address = ours.controller("elsewhere.example").await;
+    let error = ours.client(address).launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
+    assert!(matches!(&error, LaunchError::NotSent(AwxError::Unreachable { .. })), "{error:?}");
+    assert!(error.to_string().contains("certificate is not trusted"), "{error}");
+}
+
+#[tokio::test]
+async fn speaking_tls_to_what_speaks_none_is_explained() {
+    let stub = Stub::start(|_| html(200)).await;
+    let target = Target { url: format!("https://localhost:{}", stub.address.port()), ..target_for(stub.address) };
+    let client =
+        Client::new(&Target { ca_pem: Authority::new().0.pem(), ..target }, &Credential::bearer("t"), quick()).unwrap();
+    let error = client.who_am_i().await.unwrap_err();
+    assert!(matches!(&error, AwxError::Unreachable { .. }), "{error:?}");
+}

@@ -1,0 +1,65 @@
+//! The executor's settings.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::attempt::Patience;
+use crate::awx::Limits;
+
+/// The executor's settings.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// How many launches may be under way at once
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCHES_AT_ONCE", default_value_t = 16)]
+    pub launches_at_once: usize,
+    /// How many bytes of each run's output are kept
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_OUTPUT_LIMIT", default_value_t = 10 * 1024 * 1024)]
+    pub output_limit: u64,
+    /// The longest a controller works on one request, seconds: after a lost answer nothing is repeated before this
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", default_value_t = 120)]
+    pub controller_request_seconds: u64,
+    /// How far clocks of Runwarden and controllers may differ, seconds
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", default_value_t = 90)]
+    pub clock_skew_seconds: u64,
+    /// How long to wait for the answer to a launch, seconds
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
+    pub launch_timeout_seconds: u64,
+    /// Allow `http://` controllers that are not on this machine (credentials then travel in clear)
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_ALLOW_PLAIN_HTTP_CONTROLLERS", default_value_t = false)]
+    pub executor_allow_plain_http: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            launches_at_once: 16,
+            output_limit: 10 * 1024 * 1024,
+            controller_request_seconds: 120,
+            clock_skew_seconds: 90,
+            launch_timeout_seconds: 130,
+            executor_allow_plain_http: false,
+        }
+    }
+}
+
+impl Config {
+    /// What is taken from controllers, and how long it is waited for.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            launch: Duration::from_secs(self.launch_timeout_seconds),
+            allow_plain_http: self.executor_allow_plain_http,
+            ..Limits::default()
+        }
+    }
+
+    /// How long absence proves nothing.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        Patience {
+            controller_request: Duration::from_secs(self.controller_request_seconds),
+            clock_skew: Duration::from_secs(self.clock_skew_seconds),
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! A job: one request to run a template, and where it stands. Its state never goes back and never leaves an end.
+
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, ErrorReason, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Accepted and durable; not launched yet.
+    New,
+    /// Waiting for a person.
+    AwaitingApproval,
+    /// Being launched: an intent is durable, or was; what became of it may not be known.
+    Launching,
+    /// Bound to a run.
+    Running,
+    /// The run succeeded.
+    Succeeded,
+    /// The playbook said no, or the run was lost.
+    Failed,
+    /// Stopped on request.
+    Canceled,
+    /// It could not be run.
+    Error,
+    /// Nobody but a person can tell whether it was launched.
+    Unknown,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: &[Self] = &[
+        Self::New,
+        Self::AwaitingApproval,
+        Self::Launching,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Canceled,
+        Self::Error,
+        Self::Unknown,
+    ];
+
+    /// Its name in stores and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Launching => "launching",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it is over for good.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error)
+    }
+
+    /// Whether a job may go from here to there.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::New => {
+                matches!(next, Self::AwaitingApproval | Self::Launching | Self::Canceled | Self::Error)
+            }
+            Self::AwaitingApproval => matches!(next, Self::New | Self::Canceled | Self::Error),
+            Self::Launching => {
+                matches!(next, Self::Running | Self::Canceled | Self::Error | Self::Unknown)
+            }
+            Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error),
+            Self::Unknown => {
+                matches!(next, Self::Launching | Self::Running | Self::Failed | Self::Canceled | Self::Error)
+            }
+            Self::Succeeded | Self::Failed | Self::Canceled | Self::Error => false,
+        }
+    }
+}
+
+/// Why a job ended or waits, in a word that programs can rely on.
+pub mod reason {
+    /// The playbook said no.
+    pub const PLAYBOOK_FAILED: &str = "playbook_failed";
+    /// The controller lost the run; the playbook may even still be at work.
+    pub const LOST: &str = "lost";
+    /// The controller could not run it.
+    pub const RUN_ERROR: &str = "run_error";
+    /// Somebody asked Runwarden for it to be stopped.
+    pub const CANCELED_BY_CALLER: &str = "canceled_by_caller";
+    /// Somebody stopped it on the controller.
+    pub const CANCELED_ON_CONTROLLER: &str = "canceled_on_controller";
+    /// It took longer than its template allows.
+    pub const DURATION_EXCEEDED: &str = "duration_exceeded";
+    /// The controller dropped something that was asked for; the run was cancelled.
+    pub const FIELDS_IGNORED: &str = "fields_ignored";
+    /// The controller refused the launch.
+    pub const CONTROLLER_REFUSED: &str = "controller_refused";
+    /// The controller does not accept Runwarden's credential.
+    pub const CONTROLLER_UNAUTHORIZED: &str = "controller_unauthorized";
+    /// The template was removed before the launch.
+    pub const TEMPLATE_REMOVED: &str = "template_removed";
+    /// The template was changed before the launch.
+    pub const TEMPLATE_CHANGED: &str = "template_changed";
+    /// The controller's template is no longer what was mapped.
+    pub const TEMPLATE_DRIFTED: &str = "template_drifted";
+    /// The controller's template would not honour what was asked.
+    pub const TEMPLATE_UNSUITABLE: &str = "template_unsuitable";
+    /// The tenant was disabled before the launch.
+    pub const TENANT_DISABLED: &str = "tenant_disabled";
+    /// More than one run could be this job's.
+    pub const AMBIGUOUS: &str = "ambiguous";
+    /// Something in Runwarden broke; the detail has an id for its operators.
+    pub const INTERNAL: &str = "internal";
+}
+
+/// The run a job became.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Which installation it is on.
+    pub installation: String,
+    /// `job` or `workflow_job`.
+    pub kind: String,
+    /// Its id there.
+    pub id: i64,
+}
+
+/// A claim on a job by one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Grows with every claim: who holds an older number no longer holds the job.
+    pub fence: u64,
+    /// Until when it holds.
+    pub until: Option<Moment>,
+}
+
+/// One request to run a template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id, `job_…`.
+    pub id: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its project.
+    pub project: String,
+    /// The template, by Runwarden's name.
+    pub template: String,
+    /// The controller, by Runwarden's name.
+    pub controller: String,
+    /// What of the template it was accepted under; it launches only while that still holds.
+    pub launch_digest: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// Why, for programs.
+    pub reason: Option<String>,
+    /// Why, for people.
+    pub reason_detail: Option<String>,
+    /// The parameters, write-only ones as `{"set":true}`.
+    pub parameters: Map<String, Value>,
+    /// The write-only parameters, sealed, base64.
+    pub sealed_parameters: Option<String>,
+    /// The digest of what was asked.
+    pub payload_digest: String,
+    /// Who asked: the principal.
+    pub requested_by: String,
+    /// Its name.
+    pub requested_by_name: String,
+    /// The OAuth client it used.
+    pub client_id: String,
+    /// The request that submitted it.
+    pub request_id: String,
+    /// Its trace.
+    pub trace_id: String,
+    /// The decision that allowed it.
+    pub decision_id: String,
+    /// The policies behind the decision.
+    pub policy_digest: String,
+    /// When it was accepted.
+    pub created_at: Moment,
+    /// When the controller answered the launch.
+    pub launched_at: Option<Moment>,
+    /// When it ended.
+    pub finished_at: Option<Moment>,
+    /// How the run ended.
+    pub outcome: Option<Value>,
+    /// The run it became.
+    pub run: Option<Run>,
+    /// Whether somebody asked for it to be stopped.
+    #[serde(default)]
+    pub cancel_requested: bool,
+    /// Why Runwarden itself stops the run; becomes the job's reason at its end.
+    #[serde(default)]
+    pub condemned: Option<Condemned>,
+    /// When the controller was last asked to stop the run.
+    #[serde(default)]
+    pub cancel_sent_at: Option<Moment>,
+    /// What it waits for or what the controller says of it, for people.
+    #[serde(default)]
+    pub progress: String,
+    /// When a worker should look at it next; none once it is bound or over.
+    pub due_at: Option<Moment>,
+    /// Who works on it.
+    #[serde(default)]
+    pub lease: Lease,
+    /// How many tries in a row could not reach what they needed; the pause between them grows with it.
+    #[serde(default)]
+    pub setbacks: u32,
+    /// How many attempts there were.
+    #[serde(default)]
+    pub attempts: u32,
+    /// How far the output was read.
+    #[serde(default)]
+    pub output_cursor: String,
+    /// How many bytes of output are kept.
+    #[serde(default)]
+    pub output_bytes: u64,
+    /// Whether the run printed more than is kept.
+    #[serde(default)]
+    pub output_truncated: bool,
+    /// When the run was first missing on the controller.
+    #[serde(default)]
+    pub missing_since: Option<Moment>,
+    /// When the run was first seen over; its output may still be arriving.
+    #[serde(default)]
+    pub ended_since: Option<Moment>,
+    /// The number of the last event.
+    #[serde(default)]
+    pub last_event: i64,
+    /// How long the run may take, seconds; 0 for no limit.
+    #[serde(default)]
+    pub max_duration_seconds: i64,
+}
+
+/// Why Runwarden stops a run by itself, and what the job ends as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// What the job ends as.
+    pub state: JobState,
+    /// Why, for programs.
+    pub reason: String,
+    /// Why, for people.
+    pub detail: String,
+}
+
+impl Job {
+    /// Moves on to another state.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the job may not go there: a bug, caught before it is stored.
+    pub fn become_state(&mut self, next: JobState) -> Result<()> {
+        if !self.state.may_become(next) {
+            return Err(Error::internal(anyhow::anyhow!("{} may not go from {:?} to {next:?}", self.id, self.state)));
+        }
+        self.state = next;
+        Ok(())
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// As [`Job::become_state`].
+    pub fn end(&mut self, state: JobState, at: Moment, why: Option<(&str, String)>) -> Result<()> {
+        self.become_state(state)?;
+        if let Some((reason, detail)) = why {
+            self.reason = Some(reason.to_owned());
+            self.reason_detail = Some(detail);
+        }
+        self.finished_at = Some(at);
+        self.due_at = None;
+        self.progress = String::new();
+        Ok(())
+    }
+
+    /// Binds it to its run. From here on the watcher follows it.
+    ///
+    /// # Errors
+    /// As [`Job::become_state`].
+    pub fn bind(&mut self, run: Run, at: Moment) -> Result<()> {
+        self.become_state(JobState::Running)?;
+        self.run = Some(run);
+        self.launched_at = Some(at);
+        self.due_at = None;
+        self.setbacks = 0;
+        self.reason = None;
+        self.reason_detail = None;
+        self.progress = "pending".into();
+        Ok(())
+    }
+
+    /// Asks for it to be stopped. A job that nothing was tried for yet is over at once.
+    ///
+    /// # Errors
+    /// `JOB_FINISHED` when it is already over.
+    pub fn request_cancel(&mut self, at: Moment) -> Result<()> {
+        if self.state.is_end() {
+            return Err(Error::new(
+                ErrorReason::JobFinished,
+                format!("The job is already over: it {}.", self.state.in_words()),
+            ));
+        }
+        self.cancel_requested = true;
+        if matches!(self.state, JobState::New | JobState::AwaitingApproval) && self.attempts == 0 {
+            self.end(
+                JobState::Canceled,
+                at,
+                Some((reason::CANCELED_BY_CALLER, "It was cancelled before it was launched.".into())),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Tries again later, after a pause that grows with each setback, up to a minute.
+    pub fn set_back(&mut self, now: Moment, why: impl Into<String>) {
+        let seconds = 1u64 << self.setbacks.min(6);
+        self.setbacks = self.setbacks.saturating_add(1);
+        self.due_at = Some(now.plus(std::time::Duration::from_secs(seconds.min(60))));
+        self.progress = why.into();
+    }
+
+    /// The job as it was when it was accepted: the first answer to its request, for whoever asks again.
+    #[must_use]
+    pub fn as_accepted(&self) -> Self {
+        Self {
+            state: JobState::New,
+            reason: None,
+            reason_detail: None,
+            launched_at: None,
+            finished_at: None,
+            outcome: None,
+            run: None,
+            cancel_requested: false,
+            progress: String::new(),
+            ..self.clone()
+        }
+    }
+}
+
+impl JobState {
+    /// For sentences: "it …".
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::New => "is waiting to be launched",
+            Self::AwaitingApproval => "is awaiting approval",
+            Self::Launching => "is being launched",
+            Self::Running => "is running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "was canceled",
+            Self::Error => "could not be run",
+            Self::Unknown => "is in an unknown state",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    pub(crate) fn example() -> Job {
+        Job {
+            id: runwarden_kit::id::new("job"),
+            tenant: "acme".into(),
+            project: "web".into(),
+            template: "deploy".into(),
+            controller: "awx".into(),
+            launch_digest: "d".into(),
+            state: JobState::New,
+            reason: None,
+            reason_detail: None,
+            parameters: Map::new(),
+            sealed_parameters: None,
+            payload_digest: "p".into(),
+            requested_by: "sa_1".into(),
+            requested_by_name: "ci".into(),
+            client_id: "client_1".into(),
+            request_id: "req_1".into(),
+            trace_id: "t".into(),
+            decision_id: "dec_1".into(),
+            policy_digest: "pd".into(),
+            created_at: Moment::from_micros(1),
+            launched_at: None,
+            finished_at: None,
+            outcome: None,
+            run: None,
+            cancel_requested: false,
+            condemned: None,
+            cancel_sent_at: None,
+            progress: String::new(),
+            due_at: Some(Moment::from_micros(1)),
+            lease: Lease::default(),
+            setbacks: 0,
+            attempts: 0,
+            output_cursor: String::new(),
+            output_bytes: 0,
+            output_truncated: false,
+            missing_since: None,
+            ended_since: None,
+            last_event: 0,
+            max_duration_seconds: 0,
+        }
+    }
+
+    #[test]
+    fn no_state_leads_out_of_an_end_and_none_leads_back() {
+        for from in JobState::ALL {
+            for to in JobState::ALL {
+                if from.is_end() {
+                    assert!(!from.may_become(*to), "{from:?} must not become {to:?}");
+                }
+                assert!(!from.may_become(*from), "{from:?} must not become itself");
+            }
+        }
+        assert!(!JobState::Running.may_become(JobState::Launching));
+        assert!(!JobState::Launching.may_become(JobState::New));
+        assert!(!JobState::New.may_become(JobState::Running), "nothing runs that was not launched");
+    }
+
+    #[test]
+    fn cancelling_ends_a_job_that_nothing_was_tried_for_and_only_marks_any_other() {
+        let mut fresh = example();
+        fresh.request_cancel(Moment::from_micros(5)).expect("a new job can be cancelled");
+        assert_eq!((fresh.state, fresh.due_at), (JobState::Canceled, None));
+        assert_eq!(
+            fresh.request_cancel(Moment::from_micros(6)).expect_err("it is over").reason(),
+            ErrorReason::JobFinished
+        );
+        let mut tried = example();
+        tried.attempts = 1;
+        tried.state = JobState::Launching;
+        tried.request_cancel(Moment::from_micros(5)).expect("a launching job can be cancelled");
+        assert_eq!((tried.state, tried.cancel_requested), (JobState::Launching, true));
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_no_further() {
+        let (mut job, now) = (example(), Moment::from_micros(0));
+        let pauses: Vec<u64> = (0..9)
+            .map(|_| {
+                job.set_back(now, "down");
+                job.due_at.map_or(0, |due| due.since(now).as_secs())
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(Duration::from_secs(60), job.due_at.map(|d| d.since(now)).unwrap_or_default());
+    }
+}

@@ -1,0 +1,98 @@
+//! Waking those who wait for a job: a word that something changed, never what.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Those who wait look again after this long in any case: another replica may have done the work.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Who waits for which job.
+#[derive(Clone, Default)]
+pub struct Live {
+    jobs: Arc<Mutex<HashMap<String, watch::Sender<u64>>>>,
+}
+
+/// One who waits for a job.
+pub struct Waiter {
+    live: Live,
+    job: String,
+    receiver: Option<watch::Receiver<u64>>,
+}
+
+impl Live {
+    /// Something changed about a job.
+    pub fn ring(&self, job: &str) {
+        if let Ok(jobs) = self.jobs.lock()
+            && let Some(sender) = jobs.get(job)
+        {
+            sender.send_modify(|n| *n = n.wrapping_add(1));
+        }
+    }
+
+    /// Begins to wait. Look at the job after this, so that nothing is missed between.
+    #[must_use]
+    pub fn wait_for(&self, job: &str) -> Waiter {
+        let receiver = self
+            .jobs
+            .lock()
+            .ok()
+            .map(|mut jobs| jobs.entry(job.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe());
+        Waiter { live: self.clone(), job: job.to_owned(), receiver }
+    }
+
+    /// Whether anybody waits for a job.
+    #[must_use]
+    pub fn is_awaited(&self, job: &str) -> bool {
+        self.jobs.lock().is_ok_and(|jobs| jobs.get(job).is_some_and(|s| s.receiver_count() > 0))
+    }
+}
+
+impl Waiter {
+    /// Waits for a change, or for the time to look again.
+    pub async fn changed(&mut self) {
+        match &mut self.receiver {
+            Some(receiver) => {
+                let _either = tokio::time::timeout(LOOK_AGAIN, receiver.changed()).await;
+            }
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.receiver = None;
+        if let Ok(mut jobs) = self.live.jobs.lock()
+            && jobs.get(&self.job).is_some_and(|s| s.receiver_count() == 0)
+        {
+            jobs.remove(&self.job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_ring_between_looking_and_waiting_is_not_missed() {
+        let live = Live::default();
+        let mut waiter = live.wait_for("job_1");
+        live.ring("job_1");
+        let started = std::time::Instant::now();
+        waiter.changed().await;
+        assert!(started.elapsed() < LOOK_AGAIN);
+    }
+
+    #[test]
+    fn who_stopped_waiting_is_forgotten() {
+        let live = Live::default();
+        let waiter = live.wait_for("job_1");
+        assert!(live.is_awaited("job_1"));
+        drop(waiter);
+        assert!(!live.is_awaited("job_1"));
+    }
+}

@@ -1,0 +1,211 @@
+//! What a caller sends for a template: validated against its schema, write-only values taken out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use jsonschema::{PatternOptions, Validator};
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
+use serde_json::{Map, Value, json};
+
+use crate::ports::Template;
+
+/// How many field errors one answer tells.
+const MOST_ERRORS: usize = 20;
+/// How many compiled schemas are kept.
+const MOST_SCHEMAS: usize = 512;
+
+/// Compiled schemas, by tenant, template and revision.
+#[derive(Default)]
+pub struct Schemas {
+    compiled: Mutex<HashMap<(String, String, i64), Arc<Validator>>>,
+}
+
+/// Parameters that passed, told apart.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// Those that may be seen.
+    pub open: Map<String, Value>,
+    /// Those that may not: sealed before anything else happens to them.
+    pub write_only: Map<String, Value>,
+}
+
+impl Schemas {
+    /// Validates parameters for a template.
+    ///
+    /// # Errors
+    /// `PARAMETERS_INVALID` with a pointer for each field that is wrong; values are never quoted.
+    pub fn validate(&self, template: &Template, parameters: Map<String, Value>) -> Result<Parameters> {
+        let validator = self.compiled(template)?;
+        let value = Value::Object(parameters);
+        let mut fields: Vec<FieldError> = Vec::new();
+        if let Some(pointer) = json::find_nul(&value) {
+            fields.push(FieldError { pointer, detail: "must not contain NUL characters".into() });
+        }
+        for error in validator.iter_errors(&value).take(MOST_ERRORS) {
+            fields.extend(explain(&error));
+        }
+        let Value::Object(parameters) = value else {
+            // It was made an object five lines up.
+            return Err(Error::internal(anyhow::anyhow!("parameters changed their type")));
+        };
+        for name in parameters.keys() {
+            if template.fixed.contains_key(name) {
+                let detail = "is fixed by the template and cannot be sent".to_owned();
+                fields.push(FieldError { pointer: json::pointer_step(name), detail });
+            }
+        }
+        if !fields.is_empty() {
+            fields.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+            fields.dedup_by(|a, b| a.pointer == b.pointer);
+            return Err(Error::new(ErrorReason::ParametersInvalid, "The parameters do not fit the template's schema.")
+                .with_fields(fields)
+                .under("/parameters"));
+        }
+        let (write_only, open) =
+            parameters.into_iter().partition(|(name, _)| is_write_only(template.schema.get("properties"), name));
+        Ok(Parameters { open, write_only })
+    }
+
+    fn compiled(&self, template: &Template) -> Result<Arc<Validator>> {
+        let key = (template.tenant.clone(), template.name.clone(), template.revision);
+        if let Some(validator) = self.compiled.lock().ok().and_then(|kept| kept.get(&key).cloned()) {
+            return Ok(validator);
+        }
+        let validator = jsonschema::draft202012::options()
+            // Linear-time regular expressions only: a caller's text must not stall a worker.
+            .with_pattern_options(PatternOptions::regex())
+            .build(&template.schema)
+            .map_err(|e| Error::internal(anyhow::anyhow!("the stored schema of {key:?} does not compile: {e}")))?;
+        let validator = Arc::new(validator);
+        if let Ok(mut kept) = self.compiled.lock() {
+            if kept.len() >= MOST_SCHEMAS {
+                kept.clear();
+            }
+            kept.insert(key, validator.clone());
+        }
+        Ok(validator)
+    }
+}
+
+/// Whether a property, or anything in it, is write-only: then all of it is kept from sight.
+fn is_write_only(properties: Option<&Value>, name: &str) -> bool {
+    fn anywhere(schema: &Value) -> bool {
+        match schema {
+            Value::Object(map) => map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(anywhere),
+            Value::Array(items) => items.iter().any(anywhere),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    properties.and_then(|p| p.get(name)).is_some_and(anywhere)
+}
+
+/// One error in words that quote no value: it may be a secret.
+fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
+    use jsonschema::error::ValidationErrorKind as Kind;
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        Kind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|name| FieldError {
+                pointer: format!("{at}{}", json::pointer_step(name)),
+                detail: "is not a parameter of this template".into(),
+            })
+            .collect(),
+        Kind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            vec![FieldError { pointer: format!("{at}{}", json::pointer_step(name)), detail: "is required".into() }]
+        }
+        Kind::Enum { options } => {
+            vec![FieldError { pointer: at, detail: format!("must be one of {}", json::canonical(options)) }]
+        }
+        _ => vec![FieldError { pointer: at, detail: error.masked_with("the value").to_string() }],
+    }
+}
+
+impl Parameters {
+    /// As they are shown: write-only ones as `{"set":true}`.
+    #[must_use]
+    pub fn shown(&self) -> Map<String, Value> {
+        self.with_write_only(&json!({"set": true}))
+    }
+
+    /// As policies see them: write-only ones as `<set>`.
+    #[must_use]
+    pub fn for_policies(&self) -> Value {
+        Value::Object(self.with_write_only(&json!("<set>")))
+    }
+
+    /// As they are digested: write-only ones as their keyed hash.
+    #[must_use]
+    pub fn for_digest(&self, keyed_hash: Option<&str>) -> Value {
+        let mut digested = Value::Object(self.with_write_only(&json!("<set>")));
+        if let (Some(hash), Value::Object(map)) = (keyed_hash, &mut digested) {
+            map.insert("\u{1}keyed_hash".into(), json!(hash));
+        }
+        digested
+    }
+
+    fn with_write_only(&self, stand_in: &Value) -> Map<String, Value> {
+        let mut all = self.open.clone();
+        all.extend(self.write_only.keys().map(|name| (name.clone(), stand_in.clone())));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_doubles::template;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "environment": {"type": "string", "enum": ["dev", "prod"]},
+                "count": {"type": "integer", "minimum": 1, "maximum": 3},
+                "token": {"type": "string", "writeOnly": true, "minLength": 12},
+            },
+            "required": ["environment"],
+            "additionalProperties": false,
+        })
+    }
+
+    fn validate(parameters: Value) -> Result<Parameters> {
+        let template = Template { schema: schema(), ..template() };
+        let Value::Object(parameters) = parameters else { panic!("an object") };
+        Schemas::default().validate(&template, parameters)
+    }
+
+    #[test]
+    fn each_wrong_field_is_named_and_no_value_is_quoted() {
+        let error = validate(json!({"count": 9, "extra": 1, "token": "hunter2"})).expect_err("all wrong");
+        assert_eq!(error.reason(), ErrorReason::ParametersInvalid);
+        let pointers: Vec<&str> = error.fields().iter().map(|f| f.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/parameters/count", "/parameters/environment", "/parameters/extra", "/parameters/token"]
+        );
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn write_only_values_are_told_apart_and_never_shown() {
+        let parameters = validate(json!({"environment": "dev", "token": "hunter2hunter2"})).expect("they fit");
+        assert_eq!(
+            parameters.shown(),
+            json!({"environment": "dev", "token": {"set": true}}).as_object().unwrap().clone()
+        );
+        assert_eq!(parameters.write_only.len(), 1);
+        assert!(!parameters.for_policies().to_string().contains("hunter2"));
+        assert_ne!(parameters.for_digest(Some("a")), parameters.for_digest(Some("b")));
+    }
+
+    #[test]
+    fn what_the_template_fixes_cannot_be_sent() {
+        let fixed = json!({"environment": "dev"}).as_object().unwrap().clone();
+        let template = Template { schema: schema(), fixed, ..template() };
+        let sent = json!({"environment": "prod"}).as_object().unwrap().clone();
+        let error = Schemas::default().validate(&template, sent).expect_err("it is fixed");
+        assert_eq!(error.fields()[0].pointer, "/parameters/environment");
+    }
+}

@@ -1,0 +1,149 @@
+//! The other services, as the executor's domain needs them.
+
+use async_trait::async_trait;
+use runwarden_kit::ExposeSecret as _;
+use runwarden_kit::Result;
+use runwarden_kit::SecretString;
+use serde_json::{Map, Value};
+
+use crate::awx::{Target, TemplateKind};
+
+/// A controller, as far as a launch needs it.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    /// Its tenant.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// Grows with every change: what was built from an older one is rebuilt.
+    pub revision: i64,
+    /// How to reach it.
+    pub target: Target,
+    /// Our account there.
+    pub account: i64,
+    /// What its credential is called in the secret service.
+    pub secret_name: String,
+}
+
+impl Controller {
+    /// What tells this installation from others, whoever maps it under whatever name.
+    #[must_use]
+    pub fn installation(&self) -> String {
+        format!("{}{}", self.target.url.trim_end_matches('/'), self.target.api_root.trim_end_matches('/'))
+    }
+}
+
+/// A template, as far as validation and launch need it.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// Its tenant.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// Its project.
+    pub project: String,
+    /// Grows with every change.
+    pub revision: i64,
+    /// The controller it runs on.
+    pub controller: Controller,
+    /// The kind of the controller's template.
+    pub kind: TemplateKind,
+    /// The id of the controller's template.
+    pub controller_template: i64,
+    /// The JSON Schema of its parameters.
+    pub schema: Value,
+    /// What callers cannot set.
+    pub fixed: Map<String, Value>,
+    /// How many jobs of it at once; 0 for no limit.
+    pub max_concurrent: u32,
+    /// How many seconds a run may take; 0 for no limit.
+    pub max_duration_seconds: i64,
+    /// Whether a drifted template is refused.
+    pub refuse_drift: bool,
+    /// The pinned fingerprint.
+    pub fingerprint: String,
+    /// What was pinned.
+    pub fingerprint_parts: Value,
+    /// What has been seen to have changed.
+    pub drift: Vec<String>,
+    /// What matters to a launch, digested.
+    pub launch_digest: String,
+    /// Whether its tenant is disabled.
+    pub tenant_disabled: bool,
+}
+
+/// What may be run: the project service.
+#[async_trait]
+pub trait Templates: Send + Sync + 'static {
+    /// Finds a template; `None` if there is none of that name in the tenant.
+    async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>>;
+    /// Finds a controller.
+    async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>>;
+    /// Says that the controller's template has changed, or is as it was mapped again.
+    async fn report_drift(&self, template: &Template, drift: &[String]) -> Result<()>;
+}
+
+/// What is to be decided.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The tenant it would happen in.
+    pub tenant: String,
+    /// The project.
+    pub project: String,
+    /// The template.
+    pub template: String,
+    /// The controller.
+    pub controller: String,
+    /// The parameters, write-only ones as `<set>`.
+    pub parameters: Value,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Why, for the caller.
+    pub reasons: Vec<String>,
+    /// Its id.
+    pub id: String,
+    /// The digest of the policies that decided.
+    pub policy_digest: String,
+    /// The digest of what was decided on.
+    pub input_digest: String,
+}
+
+/// What may be done: the policy service, asked on behalf of the caller.
+#[async_trait]
+pub trait Policies: Send + Sync + 'static {
+    /// Decides.
+    async fn decide(&self, question: Question) -> Result<Decision>;
+}
+
+/// A sealed value.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// What can be kept.
+    pub bytes: Vec<u8>,
+    /// Equal for equal values, and of no use for guessing them.
+    pub keyed_hash: String,
+}
+
+/// Sealing and opening: the secret service.
+#[async_trait]
+pub trait Seals: Send + Sync + 'static {
+    /// Seals a value for a context.
+    async fn seal(&self, tenant: &str, context: &str, value: &SecretString) -> Result<Sealed>;
+    /// Opens a sealed value; on the record.
+    async fn open(&self, tenant: &str, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString>;
+}
+
+/// Reads an opened JSON object.
+///
+/// # Errors
+/// `INTERNAL` when it is none: it was written by this service.
+pub fn opened_object(value: &SecretString) -> Result<Map<String, Value>> {
+    serde_json::from_str(value.expose_secret())
+        // The error would quote what it read.
+        .map_err(|_| runwarden_kit::Error::internal(anyhow::anyhow!("sealed parameters are no JSON object")))
+}

@@ -1,0 +1,133 @@
+//! What must hold before a launch may be sent: the template is still what the job was accepted for, the controller's
+//! template is still what an operator mapped, and nothing that was asked would be dropped.
+
+use runwarden_kit::Result;
+use serde_json::{Map, Value};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::awx::{
+    AwxError, Client, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight,
+};
+use crate::controllers::Controllers;
+use crate::job::{Job, JobState, reason};
+use crate::launcher::{Stop, is_drifted};
+use crate::ports::{Seals, Template, Templates, opened_object};
+
+/// A launch that may be sent.
+pub struct Prepared {
+    /// The request.
+    pub body: LaunchBody,
+    /// What marks the run.
+    pub marker: String,
+    /// Where the marker is.
+    pub placement: MarkerPlacement,
+}
+
+fn error(reason: &'static str, detail: impl Into<String>) -> Stop {
+    Stop::End(JobState::Error, reason, detail.into())
+}
+
+/// The template as it is now, if it is still what the job was accepted for.
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Stop> {
+    let Some(template) = templates.template(&job.tenant, &job.template).await? else {
+        return Err(error(reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
+    };
+    if template.tenant_disabled {
+        return Err(error(reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
+    }
+    if template.launch_digest != job.launch_digest {
+        return Err(error(
+            reason::TEMPLATE_CHANGED,
+            "The template was changed before the job was launched; what was decided on no longer holds.",
+        ));
+    }
+    Ok(template)
+}
+
+/// The controller's template as it is now.
+pub async fn read_template(
+    client: &Client,
+    template: &Template,
+    controllers: &Controllers,
+) -> Result<TemplateView, Stop> {
+    client.template(template.kind, template.controller_template).await.map_err(|failure| {
+        let detail = format!("Reading the controller's template: {failure}.");
+        match failure {
+            AwxError::Unauthorized => {
+                controllers.forget(&template.controller.tenant, &template.controller.name);
+                error(reason::CONTROLLER_UNAUTHORIZED, detail)
+            }
+            AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
+                error(reason::CONTROLLER_REFUSED, detail)
+            }
+            AwxError::Unreachable { .. }
+            | AwxError::Timeout
+            | AwxError::Migrating
+            | AwxError::ServerError { .. }
+            | AwxError::BadAnswer { .. }
+            | AwxError::TooLarge { .. } => Stop::Later(detail),
+        }
+    })
+}
+
+/// Tells of drift, and refuses it where the template says so.
+pub async fn check_drift(templates: &dyn Templates, template: &Template, view: &TemplateView) -> Result<(), Stop> {
+    let drift = is_drifted(template, view);
+    if drift != template.drift {
+        templates.report_drift(template, &drift).await?;
+    }
+    if drift.is_empty() || !template.refuse_drift {
+        return Ok(());
+    }
+    Err(error(
+        reason::TEMPLATE_DRIFTED,
+        format!("The controller's template is no longer what was mapped: {}.", drift.join("; ")),
+    ))
+}
+
+/// Builds the request and checks that the template would take all of it.
+pub async fn build(
+    seals: &dyn Seals,
+    template: &Template,
+    view: &TemplateView,
+    job: &Job,
+    number: u32,
+) -> Result<Prepared, Stop> {
+    let parameters = open_parameters(seals, job).await?;
+    let placement = MarkerPlacement::choose(view);
+    let attempt_id = format!("{}-{number}", job.id.trim_start_matches("job_"));
+    let marker = Marker::new(&attempt_id)
+        .ok_or_else(|| Stop::Broken(runwarden_kit::Error::internal(anyhow::anyhow!("{attempt_id} marks nothing"))))?;
+    let body = LaunchBody::build(LaunchInput {
+        schema: &template.schema,
+        parameters: &parameters,
+        fixed: &template.fixed,
+        marker: (placement != MarkerPlacement::None).then_some((&marker, placement)),
+        default_skip_tags: &view.default_skip_tags(),
+    })
+    .map_err(|problems| unsuitable(&problems))?;
+    preflight(view, &body).map_err(|problems| unsuitable(&problems))?;
+    Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
+}
+
+fn unsuitable(problems: &[Problem]) -> Stop {
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    error(
+        reason::TEMPLATE_UNSUITABLE,
+        format!("The controller's template would not honour what was asked: {}.", told.join("; ")),
+    )
+}
+
+/// The parameters as they were sent, write-only ones opened.
+pub async fn open_parameters(seals: &dyn Seals, job: &Job) -> Result<Map<String, Value>> {
+    let mut parameters = job.parameters.clone();
+    if let Some(sealed) = &job.sealed_parameters {
+        let sealed = STANDARD.decode(sealed).map_err(runwarden_kit::Error::internal)?;
+        let opened = seals.open(&job.tenant, &job.id, &sealed, &format!("launch {}", job.id)).await?;
+        // What was shown as `{"set":true}` becomes its value again.
+        parameters.extend(opened_object(&opened)?);
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,85 @@
+//! The audit entries of a job's life. Those written while its caller waits name the caller; those written later name
+//! the executor, on behalf of the one who asked.
+
+use runwarden_kit::audit::{Actor, Entry, EntryBuilder, Outcome};
+use runwarden_kit::clock::Clock;
+use runwarden_kit::mesh::Service;
+use serde_json::{Value, json};
+
+use crate::attempt::Attempt;
+use crate::job::Job;
+
+/// A job was accepted, or refused by policy.
+pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {
+    EntryBuilder::new(clock, Service::Executor, "job.submit", "job", &job.id)
+        .tenant(&job.tenant)
+        .outcome(outcome)
+        .decision(&job.decision_id, &job.policy_digest)
+        .payload_digest(&job.payload_digest)
+        .details(&json!({
+            "template": job.template, "project": job.project, "controller": job.controller, "reasons": reasons,
+        }))
+        .build()
+}
+
+/// Somebody asked for a job to be stopped.
+pub fn cancel(clock: &dyn Clock, job: &Job) -> Entry {
+    EntryBuilder::new(clock, Service::Executor, "job.cancel", "job", &job.id)
+        .tenant(&job.tenant)
+        .details(&json!({"state": job.state.name(), "template": job.template}))
+        .build()
+}
+
+/// A launch is about to be sent.
+pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
+    by_executor(
+        clock,
+        job,
+        "job.launch",
+        Outcome::Intent,
+        &json!({
+            "attempt": attempt.number, "controller_template": attempt.controller_template,
+            "installation": attempt.installation, "marker": attempt.marker, "placement": attempt.placement,
+        }),
+    )
+}
+
+/// What became of an attempt: bound to a run, certainly not launched, or not known.
+pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt, outcome: Outcome) -> Entry {
+    let action = if outcome == Outcome::Success { "job.bind" } else { "job.attempt" };
+    by_executor(clock, job, action, outcome, &json!({"attempt": attempt.number, "result": attempt.state}))
+}
+
+/// A job is over, or a person must decide.
+pub fn finish(clock: &dyn Clock, job: &Job) -> Entry {
+    let outcome = if job.state == crate::job::JobState::Succeeded { Outcome::Success } else { Outcome::Failed };
+    by_executor(
+        clock,
+        job,
+        "job.finish",
+        outcome,
+        &json!({
+            "state": job.state.name(), "reason": job.reason, "template": job.template, "outcome": job.outcome,
+        }),
+    )
+}
+
+fn by_executor(clock: &dyn Clock, job: &Job, action: &str, outcome: Outcome, details: &Value) -> Entry {
+    let mut details = details.clone();
+    if let Value::Object(map) = &mut details {
+        map.insert("requested_by".into(), json!(job.requested_by));
+    }
+    EntryBuilder::new(clock, Service::Executor, action, "job", &job.id)
+        .tenant(&job.tenant)
+        .actor(Actor {
+            principal: "service:executor".into(),
+            name: "executor".into(),
+            authenticated_by: "mesh".into(),
+            ..Actor::default()
+        })
+        .request(&job.request_id, &job.trace_id)
+        .decision(&job.decision_id, &job.policy_digest)
+        .outcome(outcome)
+        .details(&details)
+        .build()
+}

@@ -1,0 +1,42 @@
+//! CancelJob: asks for a job to be stopped.
+
+use runwarden_kit::{Error, rpc};
+use runwarden_proto::executor::v1::{CancelJobRequest, CancelJobResponse};
+use tonic::{Request, Status};
+
+use super::{Jobs, convert};
+use crate::job::Job;
+use crate::records;
+use crate::store::Effects;
+
+pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> Result<CancelJobResponse, Status> {
+    let caller = rpc::caller(&request)?;
+    let id = request.into_inner().id;
+    let job = jobs.visible(&caller, &id, "jobs.cancel").await?;
+    jobs.outbox.check_room().await?;
+    let now = jobs.clock.now();
+    // Built here, where the caller is known; the change runs inside the store.
+    let entry = records::cancel(&*jobs.clock, &job);
+    let clock = jobs.clock.clone();
+    let change = move |job: &mut Job| {
+        let repeated = job.cancel_requested && !job.state.is_end();
+        job.request_cancel(now)?;
+        if repeated {
+            return Ok(None);
+        }
+        if !job.state.is_end() && job.due_at.is_some() {
+            job.due_at = Some(now);
+        }
+        let mut effects = Effects::told().with_entry(entry);
+        if job.state.is_end() {
+            effects = effects.with_entry(records::finish(&*clock, job));
+        }
+        Ok(Some(effects))
+    };
+    let job = jobs.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(|| Error::not_found("job"))?;
+    jobs.live.ring(&job.id);
+    jobs.watch.ring();
+    jobs.work.ring();
+    jobs.bell.ring();
+    Ok(CancelJobResponse { job: Some(convert::job(&job)?) })
+}

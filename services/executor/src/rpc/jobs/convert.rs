@@ -1,0 +1,75 @@
+//! Jobs as the contract has them.
+
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result};
+use runwarden_proto::executor::v1 as wire;
+
+use crate::job::{Job, JobState};
+
+/// A job for callers: nothing of the run's id, the claim or sealed values.
+pub(super) fn job(job: &Job) -> Result<wire::Job> {
+    Ok(wire::Job {
+        id: job.id.clone(),
+        tenant: job.tenant.clone(),
+        project: job.project.clone(),
+        template: job.template.clone(),
+        state: wire_state(job.state).into(),
+        reason: job.reason.clone().unwrap_or_default(),
+        reason_detail: job.reason_detail.clone().unwrap_or_default(),
+        parameters_json: serde_json::to_string(&job.parameters).map_err(Error::internal)?,
+        requested_by: job.requested_by.clone(),
+        requested_by_name: job.requested_by_name.clone(),
+        created_at: Some(job.created_at.to_proto()),
+        launched_at: job.launched_at.map(Moment::to_proto),
+        finished_at: job.finished_at.map(Moment::to_proto),
+        outcome_json: job.outcome.as_ref().map(ToString::to_string).unwrap_or_default(),
+        trace_id: job.trace_id.clone(),
+        request_id: job.request_id.clone(),
+        cancel_requested: job.cancel_requested,
+        decision_id: job.decision_id.clone(),
+        controller: job.controller.clone(),
+        progress: job.progress.clone(),
+    })
+}
+
+fn wire_state(state: JobState) -> wire::JobState {
+    match state {
+        JobState::New => wire::JobState::New,
+        JobState::AwaitingApproval => wire::JobState::AwaitingApproval,
+        JobState::Launching => wire::JobState::Launching,
+        JobState::Running => wire::JobState::Running,
+        JobState::Succeeded => wire::JobState::Succeeded,
+        JobState::Failed => wire::JobState::Failed,
+        JobState::Canceled => wire::JobState::Canceled,
+        JobState::Error => wire::JobState::Error,
+        JobState::Unknown => wire::JobState::Unknown,
+    }
+}
+
+/// A state from a filter.
+pub(super) fn state(state: wire::JobState) -> Option<JobState> {
+    match state {
+        wire::JobState::Unspecified => None,
+        wire::JobState::New => Some(JobState::New),
+        wire::JobState::AwaitingApproval => Some(JobState::AwaitingApproval),
+        wire::JobState::Launching => Some(JobState::Launching),
+        wire::JobState::Running => Some(JobState::Running),
+        wire::JobState::Succeeded => Some(JobState::Succeeded),
+        wire::JobState::Failed => Some(JobState::Failed),
+        wire::JobState::Canceled => Some(JobState::Canceled),
+        wire::JobState::Error => Some(JobState::Error),
+        wire::JobState::Unknown => Some(JobState::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_survives_the_contract() {
+        for one in JobState::ALL {
+            assert_eq!(state(wire_state(*one)), Some(*one));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! JobService: one file per RPC.
+
+mod cancel_job;
+mod convert;
+mod get_job;
+mod list_jobs;
+mod read_output;
+mod submit_job;
+mod watch_job;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use runwarden_kit::audit::{Bell, OutboxStore};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::clock::Clock;
+use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::{Error, Result, id};
+use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
+use runwarden_proto::executor::v1::{
+    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, ListJobsRequest, ListJobsResponse,
+    ReadOutputRequest, ReadOutputResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::job::Job;
+use crate::live::Live;
+use crate::store::JobStore;
+use crate::submit::Submitter;
+use crate::work::WorkBell;
+
+/// Serves JobService.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    pub(crate) submitter: Arc<Submitter>,
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) live: Live,
+    pub(crate) watch: WorkBell,
+    pub(crate) work: WorkBell,
+    pub(crate) bell: Bell,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Jobs {
+    /// As the generated server.
+    pub(crate) fn into_server(self) -> JobServiceServer<Self> {
+        JobServiceServer::new(self)
+    }
+
+    /// A job that the caller may see. What it may not see does not exist.
+    async fn visible(&self, caller: &Caller, job: &str, permission: &str) -> Result<Job> {
+        let tenant = caller.require_tenant()?;
+        if !id::is_valid("job", job) {
+            return Err(Error::not_found("job"));
+        }
+        let found = self.store.get(tenant, job).await?.ok_or_else(|| Error::not_found("job"))?;
+        let scope = Scope::project(tenant, &found.project);
+        if !caller.holds("jobs.read", &scope) && !caller.holds(permission, &scope) {
+            return Err(Error::not_found("job"));
+        }
+        caller.require(permission, &scope)?;
+        tracing::Span::current().record("job", found.id.as_str());
+        Ok(found)
+    }
+}
+
+#[tonic::async_trait]
+impl JobService for Jobs {
+    async fn submit_job(&self, request: Request<SubmitJobRequest>) -> Result<Response<SubmitJobResponse>, Status> {
+        Ok(Response::new(submit_job::handle(self, request).await?))
+    }
+
+    async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {
+        Ok(Response::new(get_job::handle(self, request).await?))
+    }
+
+    async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
+        Ok(Response::new(list_jobs::handle(self, request).await?))
+    }
+
+    async fn cancel_job(&self, request: Request<CancelJobRequest>) -> Result<Response<CancelJobResponse>, Status> {
+        Ok(Response::new(cancel_job::handle(self, request).await?))
+    }
+
+    async fn read_output(&self, request: Request<ReadOutputRequest>) -> Result<Response<ReadOutputResponse>, Status> {
+        Ok(Response::new(read_output::handle(self, request).await?))
+    }
+
+    type WatchJobStream = Pin<Box<dyn Stream<Item = Result<WatchJobResponse, Status>> + Send>>;
+
+    async fn watch_job(&self, request: Request<WatchJobRequest>) -> Result<Response<Self::WatchJobStream>, Status> {
+        Ok(Response::new(watch_job::handle(self, request).await?))
+    }
+}

@@ -1,0 +1,26 @@
+//! ReadOutput: what a run printed, from a byte offset on.
+
+use runwarden_kit::{Error, rpc};
+use runwarden_proto::executor::v1::{ReadOutputRequest, ReadOutputResponse};
+use tonic::{Request, Status};
+
+use super::Jobs;
+
+/// The largest piece.
+const PIECE: usize = 1024 * 1024;
+
+pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> Result<ReadOutputResponse, Status> {
+    let caller = rpc::caller(&request)?;
+    let body = request.into_inner();
+    let offset = u64::try_from(body.offset).map_err(|_| Error::invalid("/offset", "must not be negative"))?;
+    // The job first: what it says of its output is then a part of what is read after it.
+    let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
+    let content = jobs.store.output(&job.id, offset, PIECE).await?;
+    let next = offset.min(job.output_bytes).saturating_add(content.len() as u64);
+    Ok(ReadOutputResponse {
+        content,
+        next_offset: i64::try_from(next).map_err(Error::internal)?,
+        complete: job.state.is_end() && next >= job.output_bytes,
+        truncated: job.output_truncated,
+    })
+}

@@ -1,0 +1,35 @@
+//! SubmitJob: accepts a job.
+
+use runwarden_kit::{Error, context, json, rpc};
+use runwarden_proto::executor::v1::{SubmitJobRequest, SubmitJobResponse};
+use serde_json::{Map, Value};
+use tonic::{Request, Status};
+
+use super::{Jobs, convert};
+
+/// The largest parameters, bytes of JSON.
+const MAX_PARAMETERS: usize = 512 * 1024;
+
+pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> Result<SubmitJobResponse, Status> {
+    let caller = rpc::caller(&request)?;
+    let body = request.into_inner();
+    let parameters = parse(&body.parameters_json)?;
+    let context = context::current();
+    let submitted = jobs.submitter.submit(&caller, &context, &body.template, parameters).await?;
+    Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
+}
+
+fn parse(text: &str) -> Result<Map<String, Value>, Error> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    if text.len() > MAX_PARAMETERS {
+        return Err(Error::invalid("/parameters", format!("must not be larger than {MAX_PARAMETERS} bytes")));
+    }
+    match json::parse(text.as_bytes())? {
+        Value::Object(parameters) => Ok(parameters),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(Error::invalid("/parameters", "must be an object"))
+        }
+    }
+}

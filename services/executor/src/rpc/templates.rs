@@ -1,0 +1,131 @@
+//! Templates and controllers from the project service.
+
+use async_trait::async_trait;
+use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::{Error, ErrorReason, Result};
+use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
+use runwarden_proto::project::v1::template_service_client::TemplateServiceClient;
+use runwarden_proto::project::v1::{
+    self as wire, OnDrift, ReportDriftRequest, ResolveControllerRequest, ResolveTemplateRequest,
+};
+use serde_json::{Map, Value};
+
+use crate::awx::{Target, TemplateKind};
+use crate::ports::{Controller, Template, Templates};
+
+/// Asks the project service over the mesh.
+pub(crate) struct MeshTemplates {
+    templates: TemplateServiceClient<MeshChannel>,
+    controllers: ControllerServiceClient<MeshChannel>,
+}
+
+impl MeshTemplates {
+    /// Over a channel to the project service.
+    pub(crate) fn new(channel: MeshChannel) -> Self {
+        Self {
+            templates: TemplateServiceClient::new(channel.clone()),
+            controllers: ControllerServiceClient::new(channel),
+        }
+    }
+}
+
+#[async_trait]
+impl Templates for MeshTemplates {
+    async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>> {
+        let request = ResolveTemplateRequest { tenant: tenant.to_owned(), name: name.to_owned() };
+        let answer = self.templates.clone().resolve_template(request).await;
+        let Some(answer) = found(answer)? else { return Ok(None) };
+        let template = answer.template.ok_or_else(|| incomplete("template"))?;
+        let controller = answer.controller.ok_or_else(|| incomplete("controller"))?;
+        let controller = read_controller(controller, answer.secret_name);
+        Ok(Some(read_template(template, controller, answer.tenant_disabled)?))
+    }
+
+    async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>> {
+        let request = ResolveControllerRequest { tenant: tenant.to_owned(), name: name.to_owned() };
+        let answer = self.controllers.clone().resolve_controller(request).await;
+        let Some(answer) = found(answer)? else { return Ok(None) };
+        let controller = answer.controller.ok_or_else(|| incomplete("controller"))?;
+        Ok(Some(read_controller(controller, answer.secret_name)))
+    }
+
+    async fn report_drift(&self, template: &Template, drift: &[String]) -> Result<()> {
+        let request = ReportDriftRequest {
+            tenant: template.tenant.clone(),
+            name: template.name.clone(),
+            drift: drift.to_vec(),
+            fingerprint: template.fingerprint.clone(),
+        };
+        match self.templates.clone().report_drift(request).await {
+            Ok(_) => Ok(()),
+            Err(status) => {
+                let error = Error::from_status(&status);
+                // Mapped anew or removed meanwhile: there is nobody left to tell.
+                if matches!(error.reason(), ErrorReason::NotFound | ErrorReason::Conflict) {
+                    return Ok(());
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn found<T>(answer: Result<tonic::Response<T>, tonic::Status>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(status) => {
+            let error = Error::from_status(&status);
+            if error.reason() == ErrorReason::NotFound { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+fn incomplete(what: &str) -> Error {
+    Error::internal(anyhow::anyhow!("the project service answered without a {what}"))
+}
+
+fn read_controller(controller: wire::Controller, secret_name: String) -> Controller {
+    Controller {
+        tenant: controller.tenant,
+        name: controller.name,
+        revision: controller.revision,
+        target: Target { url: controller.url, api_root: controller.api_root, ca_pem: controller.ca_pem },
+        account: controller.account_id,
+        secret_name,
+    }
+}
+
+fn read_template(template: wire::Template, controller: Controller, tenant_disabled: bool) -> Result<Template> {
+    let kind = match template.kind() {
+        wire::TemplateKind::Job => TemplateKind::Job,
+        wire::TemplateKind::Workflow => TemplateKind::Workflow,
+        wire::TemplateKind::Unspecified => return Err(incomplete("kind")),
+    };
+    let refuse_drift = template.on_drift() == OnDrift::Refuse;
+    Ok(Template {
+        schema: object(&template.parameters_schema_json)?.into(),
+        fixed: object(&template.fixed_json)?,
+        fingerprint_parts: object(&template.fingerprint_parts_json)?.into(),
+        tenant: template.tenant,
+        name: template.name,
+        project: template.project,
+        revision: template.revision,
+        controller,
+        kind,
+        controller_template: template.controller_template_id,
+        max_concurrent: u32::try_from(template.max_concurrent).unwrap_or(0),
+        max_duration_seconds: template.max_duration_seconds.max(0),
+        refuse_drift,
+        fingerprint: template.fingerprint,
+        drift: template.drift,
+        launch_digest: template.launch_digest,
+        tenant_disabled,
+    })
+}
+
+fn object(text: &str) -> Result<Map<String, Value>> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text).map_err(Error::internal)
+}

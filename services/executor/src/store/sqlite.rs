@@ -1,0 +1,433 @@
+//! Jobs in SQLite.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use async_trait::async_trait;
+use runwarden_engines::sqlite::{Database, Migration};
+use runwarden_kit::caller::Visible;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::rows::{failed, read, write};
+use super::{Acceptance, Accepted, Begin, Begun, Change, Effects, Happening, JobEvent, JobFilter, JobStore, outbox};
+use crate::attempt::Attempt;
+use crate::job::{Job, JobState};
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") }];
+
+/// Jobs in one SQLite file.
+pub struct SqliteJobs {
+    pub(super) database: Database,
+}
+
+impl SqliteJobs {
+    /// Opens the file, making it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is of a later version.
+    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self { database: runwarden_engines::sqlite::open(path, MIGRATIONS).await? })
+    }
+}
+
+/// Writes a job's row.
+async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Result<()> {
+    let sql = if insert {
+        "INSERT INTO jobs (state, due_at, installation, run_id, document, id, tenant, project, template, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    } else {
+        "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, document = ? WHERE id = ?"
+    };
+    let mut query = sqlx::query(sql)
+        .bind(job.state.name())
+        .bind(job.due_at.map(Moment::micros))
+        .bind(job.run.as_ref().map(|r| r.installation.clone()))
+        .bind(job.run.as_ref().map(|r| r.id))
+        .bind(write(job)?)
+        .bind(&job.id);
+    if insert {
+        query = query.bind(&job.tenant).bind(&job.project).bind(&job.template).bind(job.created_at.micros());
+    }
+    let done = query.execute(connection).await.map_err(failed)?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(Error::internal(anyhow::anyhow!("the row of {} was not there to be written", job.id)))
+}
+
+/// Writes what a change brings along; numbers events and output in the job.
+async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, effects: Effects) -> Result<()> {
+    if let Some(text) = effects.output.filter(|t| !t.is_empty()) {
+        job.last_event += 1;
+        let offset = job.output_bytes;
+        job.output_bytes += text.len() as u64;
+        event(connection, job, now, "output", &text, Some(offset)).await?;
+    }
+    if effects.tell {
+        job.last_event += 1;
+        let document = write(job)?;
+        event(connection, job, now, "state", &document, None).await?;
+    }
+    if let Some(attempt) = effects.attempt {
+        sqlx::query(
+            "INSERT INTO attempts (job_id, number, installation, controller_template, marked, open, document)
+             VALUES (?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (job_id, number) DO UPDATE SET open = excluded.open, document = excluded.document",
+        )
+        .bind(&attempt.job_id)
+        .bind(attempt.number)
+        .bind(&attempt.installation)
+        .bind(attempt.controller_template)
+        .bind(attempt.is_marked())
+        .bind(attempt.is_open())
+        .bind(write(&attempt)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    }
+    outbox::put(connection, &effects.entries).await
+}
+
+async fn event(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    now: Moment,
+    kind: &'static str,
+    payload: &str,
+    offset: Option<u64>,
+) -> Result<()> {
+    sqlx::query("INSERT INTO job_events (job_id, number, at, kind, payload, offset) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(&job.id)
+        .bind(job.last_event)
+        .bind(now.micros())
+        .bind(kind)
+        .bind(payload)
+        .bind(offset.map(|o| i64::try_from(o).unwrap_or(i64::MAX)))
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+#[async_trait]
+impl JobStore for SqliteJobs {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
+        let Acceptance { mut job, idempotency, entries } = acceptance;
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        if let Some(claim) = &idempotency
+            && let Some((digest, earlier)) =
+                by_key(&mut transaction, &job.tenant, &claim.principal, &claim.key_hash).await?
+        {
+            return Ok(if digest == claim.body_digest {
+                Accepted::Replayed(Box::new(earlier))
+            } else {
+                Accepted::KeyReused
+            });
+        }
+        let now = job.created_at;
+        save(&mut transaction, &job, true).await?;
+        bring(&mut transaction, &mut job, now, Effects { tell: true, entries, ..Effects::default() }).await?;
+        save(&mut transaction, &job, false).await?;
+        if let Some(claim) = idempotency {
+            sqlx::query(
+                "INSERT INTO idempotency (tenant, principal, key_hash, body_digest, job_id, created_at)
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&job.tenant)
+            .bind(claim.principal)
+            .bind(claim.key_hash)
+            .bind(claim.body_digest)
+            .bind(&job.id)
+            .bind(now.micros())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Accepted::New)
+    }
+
+    async fn find_by_key(&self, tenant: &str, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        by_key(&mut connection, tenant, principal, key_hash).await
+    }
+
+    async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>> {
+        sqlx::query("SELECT document FROM jobs WHERE tenant = ? AND id = ?")
+            .bind(tenant)
+            .bind(id)
+            .fetch_optional(&self.database.read)
+            .await
+            .map_err(failed)?
+            .map(|row| read(row.get("document")))
+            .transpose()
+    }
+
+    async fn list(&self, filter: JobFilter) -> Result<Vec<Job>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT document FROM jobs WHERE tenant = ");
+        query.push_bind(filter.tenant);
+        if let Visible::Projects(projects) = filter.visible {
+            among(&mut query, "project", projects);
+        }
+        if !filter.states.is_empty() {
+            among(&mut query, "state", filter.states.into_iter().map(|s| s.name().to_owned()));
+        }
+        if let Some(template) = filter.template {
+            query.push(" AND template = ").push_bind(template);
+        }
+        if let Some(project) = filter.project {
+            query.push(" AND project = ").push_bind(project);
+        }
+        if let Some(after) = filter.created_after {
+            query.push(" AND created_at > ").push_bind(after.micros());
+        }
+        if let Some(before) = filter.before {
+            query.push(" AND id < ").push_bind(before);
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::try_from(filter.limit).unwrap_or(i64::MAX));
+        let rows = query.build().fetch_all(&self.database.read).await.map_err(failed)?;
+        rows.iter().map(|row| read(row.get("document"))).collect()
+    }
+
+    async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>> {
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let row = sqlx::query("SELECT document FROM jobs WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let before: Job = read(row.get("document"))?;
+        let mut job = before.clone();
+        let Some(effects) = change(&mut job)? else { return Ok(Some(before)) };
+        bring(&mut transaction, &mut job, now, effects).await?;
+        save(&mut transaction, &job, false).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(job))
+    }
+
+    async fn claim(&self, now: Moment, lease_until: Moment) -> Result<Option<Job>> {
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let row = sqlx::query("SELECT document FROM jobs WHERE due_at <= ? ORDER BY due_at LIMIT 1")
+            .bind(now.micros())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let mut job: Job = read(row.get("document"))?;
+        job.lease.fence += 1;
+        job.lease.until = Some(lease_until);
+        // Whoever claimed it and never came back loses it when the lease ends.
+        job.due_at = Some(lease_until);
+        save(&mut transaction, &job, false).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(job))
+    }
+
+    async fn next_due(&self) -> Result<Option<Moment>> {
+        let row = sqlx::query("SELECT min(due_at) AS due FROM jobs WHERE due_at IS NOT NULL")
+            .fetch_one(&self.database.read)
+            .await
+            .map_err(failed)?;
+        Ok(row.get::<Option<i64>, _>("due").map(Moment::from_micros))
+    }
+
+    async fn begin_attempt(&self, begin: Begin) -> Result<Begun> {
+        let Begin { attempt, fence, max_concurrent, now, entries } = begin;
+        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let row = sqlx::query("SELECT document FROM jobs WHERE id = ?")
+            .bind(&attempt.job_id)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(Begun::Lost) };
+        let mut job: Job = read(row.get("document"))?;
+        let launchable = matches!(job.state, JobState::New | JobState::Launching);
+        if job.lease.fence != fence || !launchable || job.cancel_requested || job.attempts + 1 != attempt.number {
+            return Ok(Begun::Lost);
+        }
+        if is_blocked(&mut transaction, &attempt).await? {
+            return Ok(Begun::Blocked);
+        }
+        if job.state == JobState::New {
+            if max_concurrent > 0 && active(&mut transaction, &job).await? >= i64::from(max_concurrent) {
+                return Ok(Begun::Full);
+            }
+            job.become_state(JobState::Launching)?;
+        }
+        job.attempts = attempt.number;
+        job.progress = "launching".into();
+        let effects = Effects { attempt: Some(attempt), entries, ..Effects::told() };
+        bring(&mut transaction, &mut job, now, effects).await?;
+        save(&mut transaction, &job, false).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Begun::Yes(Box::new(job)))
+    }
+
+    async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
+        sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number DESC LIMIT 1")
+            .bind(job)
+            .fetch_optional(&self.database.read)
+            .await
+            .map_err(failed)?
+            .map(|row| read(row.get("document")))
+            .transpose()
+    }
+
+    async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>> {
+        if runs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id FROM jobs WHERE installation = ");
+        query.push_bind(installation.to_owned()).push(" AND run_id IN (");
+        let mut list = query.separated(", ");
+        for run in runs {
+            list.push_bind(*run);
+        }
+        query.push(")");
+        let rows = query.build().fetch_all(&self.database.read).await.map_err(failed)?;
+        Ok(rows.iter().map(|row| row.get("run_id")).collect())
+    }
+
+    async fn running(&self) -> Result<BTreeMap<(String, String), Vec<Job>>> {
+        let rows = sqlx::query("SELECT document FROM jobs WHERE state = ?")
+            .bind(JobState::Running.name())
+            .fetch_all(&self.database.read)
+            .await
+            .map_err(failed)?;
+        let mut groups: BTreeMap<_, Vec<Job>> = BTreeMap::new();
+        for row in &rows {
+            let job: Job = read(row.get("document"))?;
+            groups.entry((job.tenant.clone(), job.controller.clone())).or_default().push(job);
+        }
+        Ok(groups)
+    }
+
+    async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>> {
+        let rows = sqlx::query(
+            "SELECT number, at, kind, payload FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
+        )
+        .bind(job)
+        .bind(after)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.database.read)
+        .await
+        .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                let payload: String = row.get("payload");
+                let what = if row.get::<&str, _>("kind") == "state" {
+                    Happening::State(Box::new(read(&payload)?))
+                } else {
+                    Happening::Output(payload)
+                };
+                Ok(JobEvent { number: row.get("number"), at: Moment::from_micros(row.get("at")), what })
+            })
+            .collect()
+    }
+
+    async fn output(&self, job: &str, offset: u64, limit: usize) -> Result<String> {
+        let offset_sql = i64::try_from(offset).unwrap_or(i64::MAX);
+        // The last piece that begins at or before the offset, and those after it.
+        let rows = sqlx::query(
+            "SELECT offset, payload FROM job_events WHERE job_id = ? AND offset >= coalesce(
+                (SELECT max(offset) FROM job_events WHERE job_id = ? AND offset <= ?), 0)
+             ORDER BY offset LIMIT 64",
+        )
+        .bind(job)
+        .bind(job)
+        .bind(offset_sql)
+        .fetch_all(&self.database.read)
+        .await
+        .map_err(failed)?;
+        let mut text = String::new();
+        for row in &rows {
+            let begins = u64::try_from(row.get::<i64, _>("offset")).unwrap_or(0);
+            let piece: &str = row.get("payload");
+            let skip = usize::try_from(offset.saturating_sub(begins)).unwrap_or(usize::MAX);
+            // An offset inside a character, or past the end, is moved to where a character begins.
+            let from = (skip..=piece.len()).find(|at| piece.is_char_boundary(*at)).unwrap_or(piece.len());
+            text.push_str(piece.get(from..).unwrap_or_default());
+            if text.len() >= limit {
+                break;
+            }
+        }
+        let end = (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        Ok(text)
+    }
+
+    async fn forget_keys(&self, before: Moment) -> Result<()> {
+        sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
+            .bind(before.micros())
+            .execute(&self.database.write)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Whether an open attempt of another job at the same controller's template could not be told from this one: with a
+/// marker only those without stand in the way, without a marker any does.
+async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Result<bool> {
+    let row = sqlx::query(
+        "SELECT count(*) AS n FROM attempts
+         WHERE open = 1 AND installation = ? AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
+    )
+    .bind(&attempt.installation)
+    .bind(attempt.controller_template)
+    .bind(&attempt.job_id)
+    .bind(attempt.is_marked())
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    Ok(row.get::<i64, _>("n") > 0)
+}
+
+/// How many jobs of the same template are being launched or run.
+async fn active(connection: &mut SqliteConnection, job: &Job) -> Result<i64> {
+    let row = sqlx::query(
+        "SELECT count(*) AS n FROM jobs WHERE tenant = ? AND template = ? AND state IN ('launching', 'running')",
+    )
+    .bind(&job.tenant)
+    .bind(&job.template)
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    Ok(row.get("n"))
+}
+
+fn among(query: &mut QueryBuilder<Sqlite>, column: &str, values: impl IntoIterator<Item = String>) {
+    query.push(" AND ").push(column).push(" IN (");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    query.push(")");
+}
+
+async fn by_key(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    principal: &str,
+    key_hash: &str,
+) -> Result<Option<(String, Job)>> {
+    sqlx::query(
+        "SELECT i.body_digest, j.document FROM idempotency i JOIN jobs j ON j.id = i.job_id
+         WHERE i.tenant = ? AND i.principal = ? AND i.key_hash = ?",
+    )
+    .bind(tenant)
+    .bind(principal)
+    .bind(key_hash)
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?
+    .map(|row| Ok((row.get("body_digest"), read(row.get("document"))?)))
+    .transpose()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! One job and the row its run has on the controller: what to do about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runwarden_kit::Result;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::{Clock, Moment};
+use serde_json::{Value, json};
+
+use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunRow};
+use crate::job::{Condemned, Job, JobState, Run, reason};
+use crate::live::Live;
+use crate::records;
+use crate::store::{Effects, JobStore};
+use crate::work::WorkBell;
+
+/// A run that is missing for this long is lost: deleted, or hidden from our account.
+const MISSING_LIMIT: Duration = Duration::from_secs(30);
+/// How long to wait for the last of a run's output; after a controller's crash it never comes.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
+/// How often to repeat the wish that a run stops.
+const CANCEL_AGAIN: Duration = Duration::from_secs(30);
+
+/// What following needs.
+pub(super) struct Follower {
+    pub(super) store: Arc<dyn JobStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) live: Live,
+    pub(super) work: WorkBell,
+    pub(super) bell: Bell,
+    pub(super) output_limit: u64,
+}
+
+/// The run of a job, as the client names it.
+pub(super) fn run_ref(run: &Run) -> RunRef {
+    RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id }
+}
+
+impl Follower {
+    /// Follows one job. True if something changed.
+    pub(super) async fn follow(
+        &self,
+        client: &Arc<Client>,
+        job: Job,
+        row: Option<RunRow>,
+        read_output: bool,
+    ) -> Result<bool> {
+        let Some(run) = job.run.clone() else { return Ok(false) };
+        let Some(row) = row else { return self.missing(&job).await };
+        let mut changed = self.note(&job, &row).await?;
+        if row.ending().is_none() {
+            changed |= self.stop_if_due(client, &job, &run).await?;
+        }
+        if !read_output {
+            return Ok(changed);
+        }
+        let complete = match row.ending() {
+            None => false,
+            Some(_) => self.output_is_complete(client, &job, &run, &row).await?,
+        };
+        changed |= self.read_output(client, &job, &run, complete).await?;
+        if let Some(ending) = row.ending()
+            && complete
+        {
+            self.finish(&job, &row, ending).await?;
+            return Ok(true);
+        }
+        Ok(changed)
+    }
+
+    /// Whether all of an ended run's output can be read now, or has been waited for long enough.
+    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunRow) -> Result<bool> {
+        let now = self.clock.now();
+        let since = job.ended_since.unwrap_or(now);
+        if job.ended_since.is_none() {
+            let change = move |job: &mut Job| {
+                job.ended_since.get_or_insert(now);
+                Ok(Some(Effects::default()))
+            };
+            self.store.update(&job.id, now, Box::new(change)).await?;
+        }
+        if now.since(since) >= OUTPUT_LIMIT || row.run.kind == RunKind::Workflow {
+            return Ok(true);
+        }
+        // If that cannot be told now, the time limit decides.
+        Ok(client.events_finished(run_ref(run)).await.unwrap_or(false))
+    }
+
+    /// The run is not among those the controller tells of.
+    async fn missing(&self, job: &Job) -> Result<bool> {
+        let now = self.clock.now();
+        let clock = self.clock.clone();
+        let change = move |job: &mut Job| {
+            if job.state != JobState::Running {
+                return Ok(None);
+            }
+            let since = *job.missing_since.get_or_insert(now);
+            if now.since(since) < MISSING_LIMIT {
+                return Ok(Some(Effects::default()));
+            }
+            let detail = "The controller no longer knows the run: it was deleted there, or hidden from Runwarden's \
+                          account. What it did is not known.";
+            job.end(JobState::Failed, now, Some((reason::LOST, detail.into())))?;
+            Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
+        };
+        let after = self.store.update(&job.id, now, Box::new(change)).await?;
+        let ended = after.is_some_and(|j| j.state.is_end());
+        if ended {
+            self.told(&job.id);
+        }
+        Ok(ended)
+    }
+
+    /// Notes what the controller says of a run that goes on.
+    async fn note(&self, job: &Job, row: &RunRow) -> Result<bool> {
+        let progress = if row.job_explanation.is_empty() || row.status.is_end() {
+            row.status.as_str().to_owned()
+        } else {
+            format!("{}: {}", row.status.as_str(), row.job_explanation)
+        };
+        if job.progress == progress && job.missing_since.is_none() {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let change = move |job: &mut Job| {
+            if job.state != JobState::Running {
+                return Ok(None);
+            }
+            job.missing_since = None;
+            job.progress = progress;
+            Ok(Some(Effects::told()))
+        };
+        self.store.update(&job.id, now, Box::new(change)).await?;
+        self.live.ring(&job.id);
+        Ok(true)
+    }
+
+    /// Asks the controller to stop a run that somebody, or a limit, wants stopped.
+    async fn stop_if_due(&self, client: &Client, job: &Job, run: &Run) -> Result<bool> {
+        let now = self.clock.now();
+        let over = u64::try_from(job.max_duration_seconds)
+            .ok()
+            .filter(|s| *s > 0)
+            .is_some_and(|limit| job.launched_at.is_some_and(|at| now.since(at) > Duration::from_secs(limit)));
+        let wanted = job.cancel_requested || job.condemned.is_some() || over;
+        let lately = job.cancel_sent_at.is_some_and(|at| now.since(at) < CANCEL_AGAIN);
+        if !wanted || lately {
+            return Ok(false);
+        }
+        let limit = job.max_duration_seconds;
+        let change = move |job: &mut Job| {
+            if job.state != JobState::Running {
+                return Ok(None);
+            }
+            if over && !job.cancel_requested && job.condemned.is_none() {
+                job.condemned = Some(Condemned {
+                    state: JobState::Canceled,
+                    reason: reason::DURATION_EXCEEDED.into(),
+                    detail: format!("It ran longer than the {limit} seconds its template allows."),
+                });
+            }
+            job.cancel_sent_at = Some(now);
+            job.progress = "cancelling".into();
+            Ok(Some(Effects::told()))
+        };
+        self.store.update(&job.id, now, Box::new(change)).await?;
+        match client.cancel(run_ref(run)).await {
+            // Over or gone: the next look tells how.
+            Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => {}
+            Err(error) => {
+                tracing::warn!(job = job.id, %error, "the run could not be asked to stop; trying again");
+            }
+        }
+        Ok(true)
+    }
+
+    /// The run is over and its output is kept: so is the job.
+    async fn finish(&self, job: &Job, row: &RunRow, ending: Ending) -> Result<()> {
+        let now = self.clock.now();
+        let clock = self.clock.clone();
+        let outcome = outcome_of(row);
+        let explanation = row.job_explanation.clone();
+        let change = move |job: &mut Job| {
+            if job.state != JobState::Running {
+                return Ok(None);
+            }
+            job.outcome = Some(outcome);
+            end(job, ending, &explanation, now)?;
+            Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
+        };
+        let after = self.store.update(&job.id, now, Box::new(change)).await?;
+        if let Some(job) = after.filter(|j| j.state.is_end()) {
+            metrics::counter!("runwarden_jobs_finished_total", "state" => job.state.name()).increment(1);
+            tracing::info!(job = job.id, state = job.state.name(), reason = job.reason, "job finished");
+        }
+        self.told(&job.id);
+        Ok(())
+    }
+
+    fn told(&self, job: &str) {
+        self.live.ring(job);
+        self.bell.ring();
+        // What ended may have made room for another.
+        self.work.ring();
+    }
+}
+
+/// Ends a job as its run ended, or as Runwarden had condemned it.
+fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<()> {
+    if let Some(condemned) = job.condemned.clone() {
+        // A run that succeeded before it could be stopped did what it did; what was wrong with it stays wrong.
+        let state = if ending == Ending::Successful && condemned.reason == reason::DURATION_EXCEEDED {
+            JobState::Succeeded
+        } else {
+            condemned.state
+        };
+        let why = (state != JobState::Succeeded).then_some((condemned.reason.as_str(), condemned.detail));
+        return job.end(state, now, why);
+    }
+    let told = |fallback: &str| if explanation.is_empty() { fallback.to_owned() } else { explanation.to_owned() };
+    match ending {
+        Ending::Successful => job.end(JobState::Succeeded, now, None),
+        Ending::Failed => job.end(
+            JobState::Failed,
+            now,
+            Some((reason::PLAYBOOK_FAILED, told("The playbook failed; its output says why."))),
+        ),
+        Ending::Lost => {
+            let detail = format!(
+                "The controller lost the run ({}). Its playbook may even still be at work.",
+                told("it gave no reason").trim_end_matches('.')
+            );
+            job.end(JobState::Failed, now, Some((reason::LOST, detail)))
+        }
+        Ending::Error => {
+            job.end(JobState::Error, now, Some((reason::RUN_ERROR, told("The controller could not run it."))))
+        }
+        Ending::Canceled if job.cancel_requested => {
+            job.end(JobState::Canceled, now, Some((reason::CANCELED_BY_CALLER, "It was cancelled on request.".into())))
+        }
+        Ending::Canceled => job.end(
+            JobState::Canceled,
+            now,
+            Some((reason::CANCELED_ON_CONTROLLER, told("Somebody cancelled it on the controller."))),
+        ),
+    }
+}
+
+/// What a caller is told of how a run ended.
+fn outcome_of(row: &RunRow) -> Value {
+    let time =
+        |t: Option<time::OffsetDateTime>| t.and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok());
+    json!({
+        "status": row.status.as_str(),
+        "started_at": time(row.started),
+        "finished_at": time(row.finished),
+        "elapsed_seconds": row.elapsed,
+        "explanation": row.job_explanation,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::example;
+
+    fn running() -> Job {
+        Job { state: JobState::Running, ..example() }
+    }
+
+    fn ended(mut job: Job, ending: Ending, explanation: &str) -> (JobState, Option<String>) {
+        end(&mut job, ending, explanation, Moment::from_micros(9)).expect("a running job can end");
+        assert_eq!(job.finished_at, Some(Moment::from_micros(9)));
+        (job.state, job.reason)
+    }
+
+    #[test]
+    fn failed_lost_and_could_not_be_run_are_three_different_things() {
+        let told = |state, reason: &str| (state, Some(reason.to_owned()));
+        assert_eq!(ended(running(), Ending::Successful, ""), (JobState::Succeeded, None));
+        assert_eq!(ended(running(), Ending::Failed, ""), told(JobState::Failed, reason::PLAYBOOK_FAILED));
+        assert_eq!(ended(running(), Ending::Lost, "reaped"), told(JobState::Failed, reason::LOST));
+        assert_eq!(ended(running(), Ending::Error, ""), told(JobState::Error, reason::RUN_ERROR));
+    }
+
+    #[test]
+    fn who_stopped_a_run_can_be_told() {
+        let mine = Job { cancel_requested: true, ..running() };
+        assert_eq!(ended(mine.clone(), Ending::Canceled, "").1.as_deref(), Some(reason::CANCELED_BY_CALLER));
+        assert_eq!(ended(running(), Ending::Canceled, "").1.as_deref(), Some(reason::CANCELED_ON_CONTROLLER));
+        assert_eq!(ended(mine, Ending::Successful, "").0, JobState::Succeeded, "it ended before it could be stopped");
+    }
+
+    #[test]
+    fn a_run_that_dropped_what_was_asked_is_an_error_even_if_it_succeeds() {
+        let condemned =
+            Some(Condemned { state: JobState::Error, reason: reason::FIELDS_IGNORED.into(), detail: "limit".into() });
+        let job = Job { condemned, ..running() };
+        assert_eq!(ended(job, Ending::Successful, ""), (JobState::Error, Some(reason::FIELDS_IGNORED.into())));
+    }
+}
