@@ -20,8 +20,6 @@ const RESERVED: &[&str] = &[
     "api",
     "audit",
     "auth",
-    "default",
-    "docs",
     "edge",
     "executor",
     "health",
@@ -32,7 +30,6 @@ const RESERVED: &[&str] = &[
     "platform",
     "policy",
     "project",
-    "public",
     "root",
     "runwarden",
     "secret",
@@ -193,11 +190,8 @@ impl Tenants {
     /// Whether a tenant, and a project in it, exist.
     pub async fn check_scope(&self, tenant: &str, project: &str) -> Result<ScopeState> {
         let found = find(&self.catalog, tenant).await?;
-        let project_exists = match &found {
-            None => false,
-            Some(_) if project.is_empty() => true,
-            Some(_) => crate::project::find(&self.catalog, tenant, project).await?.is_some(),
-        };
+        let project_exists = project.is_empty()
+            || (found.is_some() && crate::project::find(&self.catalog, tenant, project).await?.is_some());
         Ok(ScopeState {
             tenant_exists: found.is_some(),
             tenant_disabled: found.is_some_and(|tenant| tenant.value.disabled),
@@ -213,6 +207,6 @@ pub struct ScopeState {
     pub tenant_exists: bool,
     /// Whether it is disabled.
     pub tenant_disabled: bool,
-    /// Whether the project exists in it; true when none was asked about and the tenant exists.
+    /// Whether the project exists in it; true when none was asked about.
     pub project_exists: bool,
 }

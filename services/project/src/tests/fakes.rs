@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::controller::Controller;
 use crate::port::{Account, ControllerAccess, Login, Offer, Offers, SecretKeeper};
@@ -58,8 +58,8 @@ pub(crate) struct FakeAccess {
     failing: Mutex<Option<Error>>,
     /// Calls wait while this is true.
     held: watch::Sender<bool>,
-    /// Rung by each call that arrives.
-    pub(crate) arrived: Notify,
+    /// How many calls have arrived.
+    calls: watch::Sender<usize>,
     /// What was tried: address and login.
     pub(crate) checked: Mutex<Vec<(String, String)>>,
 }
@@ -70,7 +70,7 @@ impl FakeAccess {
             offer: Mutex::new(deploy()),
             failing: Mutex::default(),
             held: watch::Sender::new(false),
-            arrived: Notify::new(),
+            calls: watch::Sender::new(0),
             checked: Mutex::default(),
         })
     }
@@ -88,8 +88,13 @@ impl FakeAccess {
         self.held.send_replace(held);
     }
 
+    /// Waits until so many calls have arrived in all.
+    pub(crate) async fn arrived(&self, calls: usize) {
+        self.calls.subscribe().wait_for(|arrived| *arrived >= calls).await.unwrap();
+    }
+
     async fn pass(&self) -> Result<()> {
-        self.arrived.notify_one();
+        self.calls.send_modify(|calls| *calls += 1);
         self.held.subscribe().wait_for(|held| !held).await.map_err(Error::internal)?;
         self.failing.lock().unwrap().clone().map_or(Ok(()), Err)
     }

@@ -153,7 +153,7 @@ async fn drift_is_shown_once_and_a_late_report_cannot_spoil_a_new_mapping() {
     assert_eq!((drifted.drift.len(), drifted.launch_digest), (1, made.launch_digest));
 
     world.access.offer(|offer| offer.fingerprint = "b".repeat(64));
-    refused(update(&world, |r| r.fixed_json = Some(r#"{"x":1}"#.to_owned())).await, ErrorReason::TemplateUnsuitable);
+    refused(update(&world, |r| r.fixed_json = Some(r#"{"x":1}"#.to_owned())).await, ErrorReason::TemplateDrifted);
     refused(
         update(&world, |r| r.parameters_schema_json = Some("import".to_owned())).await,
         ErrorReason::TemplateDrifted,

@@ -130,7 +130,7 @@ async fn a_scope_is_told_for_what_exists() {
         ("acme", "", (true, true)),
         ("acme", "web", (true, true)),
         ("acme", "none", (true, false)),
-        ("none", "", (false, false)),
+        ("none", "", (false, true)),
         ("none", "web", (false, false)),
         ("../x", "a/b", (false, false)),
     ] {
