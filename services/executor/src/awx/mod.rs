@@ -5,7 +5,7 @@
 //! or build an address from anything but the configured base and parsed numeric ids.
 //!
 //! ```text
-//! Client::new(&Target { url, api_root, ca_pem }, Credential, Limits) -> Result<Client, TargetProblem>
+//! Client::new(&Target { url, api_root, ca_pem }, &Credential, Limits) -> Result<Client, TargetProblem>
 //!
 //! client.who_am_i()                          -> Account { product, version, id, username }
 //! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
@@ -14,7 +14,7 @@
 //! client.runs(&[id])                         -> Runs { rows, missing }      one request per 200 ids
 //! client.run(RunRef)                         -> RunRow                      detail
 //! client.search(&Search)                     -> Vec<RunRow>                 for the reconciler
-//! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, truncated }
+//! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
 //! client.events_finished(RunRef)             -> bool
 //! client.cancel(RunRef)                      -> CancelAnswer { Accepted | AlreadyFinished | Gone }
 //! ```
@@ -25,7 +25,7 @@
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
 //! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes in words
 //! MarkerPlacement::choose(&view)             where a launch can carry its marker; marker.is_in(&row, placement)
-//! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker })  -> Result<LaunchBody, Vec<Problem>>
+//! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
 //! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
 //! body.matches(&row)                         whether a run found by search carries this body's inputs
 //! row.ending()                               -> Option<Ending>              how a run ended, `Lost` told apart
