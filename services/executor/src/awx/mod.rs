@@ -38,7 +38,7 @@
 //! [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
 //! future after its first poll is the same as `Unresolved`: run it in a task of its own.
 //!
-//! `Launched::ignored_fields` must be empty (`launched.took_everything()`); if it is not, the run does something
+//! `Launched::ignored` must be empty (`launched.took_everything()`); if it is not, the run does something
 //! else than was asked and has to be cancelled.
 
 mod address;
