@@ -86,6 +86,8 @@ for who in by_token by_password; do
     expect 0 '"status": "successful"' "$awx" "${access[@]}" jobs get 1
 done
 expect 0 'version = 1.2.3' "$awx" "${by_token[@]}" job_templates launch deploy --monitor --extra_vars '{"environment": "dev", "version": "1.2.3"}'
+# Variables given at launch are data, never templates.
+expect 0 'notes = {{ 1 + 1 }}' "$awx" "${by_token[@]}" job_templates launch deploy --monitor --extra_vars '{"environment": "prod", "version": "2", "notes": "{{ 1 + 1 }}"}'
 expect 1 'on purpose' "$awx" "${by_token[@]}" job_templates launch fails --monitor
 expect 1 "'version' value missing" "$awx" "${by_token[@]}" job_templates launch deploy --extra_vars '{"environment": "dev"}'
 expect 1 'You do not have permission' "$awx" "${by_token[@]}" job_templates launch 19
@@ -93,7 +95,7 @@ expect 0 'successful' "$awx" "${by_token[@]}" workflow_job_templates launch rele
 expect 1 'failed' "$awx" "${by_token[@]}" workflow_job_templates launch release-fails --monitor
 expect 0 'Hello from the sandbox' "$awx" "${by_token[@]}" jobs stdout 1
 expect 2 'Could not find any job_templates' "$awx" "${by_token[@]}" job_templates get nothing-of-that-name
-expect 1 'Authentication credentials were not provided' "$awx" --conf.host "$host" --conf.token wrong me
+expect 1 'Valid credentials were not provided.' "$awx" --conf.host "$host" --conf.token wrong me
 expect 0 'export CONTROLLER_OAUTH_TOKEN=' "$awx" "${by_password[@]}" login -f human
 
 # The platform's root, as AAP 2.5 and later have it.

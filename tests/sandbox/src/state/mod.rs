@@ -183,7 +183,8 @@ impl State {
     }
 }
 
-/// The controller's clock.
+/// The controller's clock, in microseconds: what an answer shows must compare equal to what is stored.
 pub(crate) fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
+    let now = OffsetDateTime::now_utc();
+    now.replace_microsecond(now.microsecond()).unwrap_or(now)
 }

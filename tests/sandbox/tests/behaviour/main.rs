@@ -1,0 +1,14 @@
+//! The sandbox held against what AWX 24.6.1 does, over HTTP. One binary, so that there is one thing to link.
+
+#[cfg(test)]
+mod doors;
+#[cfg(test)]
+mod launching;
+#[cfg(test)]
+mod playbooks;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod trouble;
+#[cfg(test)]
+mod watching;
