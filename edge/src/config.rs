@@ -1,0 +1,205 @@
+//! Everything about the edge that can be set.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::limits::address::Network;
+
+/// The edge's settings. Each has a flag, an environment variable and a default.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Address of the public listener: tokens, jobs, own templates, health, documentation.
+    #[arg(long, env = "RUNWARDEN_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Address of the admin listener, which serves everything. Keep it on an internal network.
+    #[arg(long, env = "RUNWARDEN_EDGE_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
+    pub admin_listen: SocketAddr,
+
+    /// How outside callers reach the public listener, such as https://runwarden.example. Empty: derived from the listener.
+    #[arg(long, env = "RUNWARDEN_EDGE_PUBLIC_URL", default_value = "")]
+    pub public_url: String,
+
+    /// PEM file with the certificate chain of both listeners. Read again when it changes and on SIGHUP.
+    #[arg(long, env = "RUNWARDEN_EDGE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of the certificate.
+    #[arg(long, env = "RUNWARDEN_EDGE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Allow plain HTTP on addresses other than loopback, because a proxy in front terminates TLS.
+    #[arg(long, env = "RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY", default_value_t = false)]
+    pub plain_behind_proxy: bool,
+
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. None: the header is ignored.
+    #[arg(long, env = "RUNWARDEN_EDGE_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
+
+    /// Origins whose pages may call the API from a browser, such as https://portal.example. None: CORS is off.
+    #[arg(long, env = "RUNWARDEN_EDGE_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+
+    /// Largest request body in bytes.
+    #[arg(long, env = "RUNWARDEN_EDGE_BODY_LIMIT", default_value_t = 1024 * 1024)]
+    pub body_limit: usize,
+
+    /// Largest header section in bytes.
+    #[arg(long, env = "RUNWARDEN_EDGE_HEADER_LIMIT", default_value_t = 32 * 1024)]
+    pub header_limit: usize,
+
+    /// Time for a request's headers to arrive; also how long a connection may stay idle.
+    #[arg(long, env = "RUNWARDEN_EDGE_HEADER_TIMEOUT", default_value = "15s", value_parser = duration)]
+    pub header_timeout: Duration,
+
+    /// Time for a request's body to arrive.
+    #[arg(long, env = "RUNWARDEN_EDGE_BODY_TIMEOUT", default_value = "15s", value_parser = duration)]
+    pub body_timeout: Duration,
+
+    /// Time for a whole request; what `?wait=` asks for comes on top.
+    #[arg(long, env = "RUNWARDEN_EDGE_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// Connections at once, on each listener.
+    #[arg(long, env = "RUNWARDEN_EDGE_MAX_CONNECTIONS", default_value_t = 4096)]
+    pub max_connections: usize,
+
+    /// Event streams at once, on both listeners together.
+    #[arg(long, env = "RUNWARDEN_EDGE_MAX_STREAMS", default_value_t = 1024)]
+    pub max_streams: usize,
+
+    /// Requests a second of one principal in the long run; 0 for no limit.
+    #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_RATE", default_value_t = 50)]
+    pub principal_rate: u32,
+
+    /// Requests of one principal at once before the rate counts.
+    #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_BURST", default_value_t = 100)]
+    pub principal_burst: u32,
+
+    /// Requests a second from one address in the long run; 0 for no limit.
+    #[arg(long, env = "RUNWARDEN_EDGE_ADDRESS_RATE", default_value_t = 100)]
+    pub address_rate: u32,
+
+    /// Requests from one address at once before the rate counts.
+    #[arg(long, env = "RUNWARDEN_EDGE_ADDRESS_BURST", default_value_t = 200)]
+    pub address_burst: u32,
+
+    /// How long requests that are under way may take to finish when the edge stops.
+    #[arg(long, env = "RUNWARDEN_EDGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub drain_timeout: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            listen: SocketAddr::new(loopback, 8080),
+            admin_listen: SocketAddr::new(loopback, 8081),
+            public_url: String::new(),
+            tls_cert: None,
+            tls_key: None,
+            plain_behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            body_limit: 1024 * 1024,
+            header_limit: 32 * 1024,
+            header_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(30),
+            max_connections: 4096,
+            max_streams: 1024,
+            principal_rate: 50,
+            principal_burst: 100,
+            address_rate: 100,
+            address_burst: 200,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses settings that are wrong or dangerous, in words an operator can act on.
+    ///
+    /// # Errors
+    ///
+    /// Plain HTTP beyond loopback without consent, an unusable URL or origin, or limits that would refuse everything.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let plain = self.tls_cert.is_none();
+        for (name, address) in [("--listen", self.listen), ("--admin-listen", self.admin_listen)] {
+            anyhow::ensure!(
+                !plain || address.ip().is_loopback() || self.plain_behind_proxy,
+                "{name} {address} would serve plain HTTP beyond this machine: give --tls-cert and --tls-key, or \
+                 --plain-behind-proxy if a proxy in front terminates TLS"
+            );
+        }
+        if !self.public_url.is_empty() {
+            let uri: http::Uri = self.public_url.parse()?;
+            anyhow::ensure!(
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none(),
+                "--public-url must be http(s)://host[:port] without a query"
+            );
+        }
+        for origin in &self.cors_origins {
+            let uri: http::Uri = origin.parse()?;
+            anyhow::ensure!(
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && !origin.ends_with('/'),
+                "--cors-origins: {origin} is no origin; write scheme://host[:port] without a path"
+            );
+        }
+        anyhow::ensure!(self.body_limit >= 1024, "--body-limit below 1 KiB would refuse every request with a body");
+        anyhow::ensure!(self.header_limit >= 8192, "--header-limit must be at least 8 KiB");
+        anyhow::ensure!(self.max_connections > 0 && self.max_streams > 0, "a limit of no connections serves nobody");
+        anyhow::ensure!(
+            !self.header_timeout.is_zero() && !self.body_timeout.is_zero() && !self.request_timeout.is_zero(),
+            "timeouts must be longer than nothing"
+        );
+        Ok(())
+    }
+
+    /// `https` with a certificate, else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() { "https" } else { "http" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn the_command_line_defaults_are_the_defaults() {
+        let parsed = Line::try_parse_from(["edge"]).unwrap().config;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_needs_consent() {
+        let open = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
+        assert!(open.check().unwrap_err().to_string().contains("--plain-behind-proxy"));
+        assert!(Config { plain_behind_proxy: true, ..open }.check().is_ok());
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused() {
+        assert!(Line::try_parse_from(["edge", "--tls-cert", "a.pem"]).is_err());
+    }
+
+    #[test]
+    fn origins_with_a_path_are_refused() {
+        let config = Config { cors_origins: vec!["https://portal.example/".into()], ..Config::default() };
+        assert!(config.check().is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! The OpenAPI document and the page to read and try it, both served without the internet.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use runwarden_kit::Error;
+use serde_json::Value;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::extract::oauth::OAuthError;
+use crate::extract::query::{NoParams, Params};
+use crate::problem::{FieldProblem, Problem, ProblemBody, Result};
+use crate::surface::Listener;
+
+mod complete;
+
+pub use complete::{finish, of_listener};
+
+/// Where the document is.
+pub const PATH: &str = "/api/v1/openapi.json";
+
+/// What the page may do: load its own files and call this very address, nothing else.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Runwarden",
+        description = "The only door between the outside world and a company's Ansible automation. Obtain a token with \
+            `POST /api/v1/auth/token`, submit a job with `POST /api/v1/jobs`, follow it with \
+            `GET /api/v1/jobs/{id}/events`. Every error is problem+json (RFC 9457) with a stable `code`; every answer \
+            carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/", description = "This very address")),
+    tags(
+        (name = "auth", description = "Tokens: obtaining, asking about and ending them"),
+        (name = "jobs", description = "Requests to run a template"),
+        (name = "templates", description = "Names for exactly one thing that may be run"),
+        (name = "controllers", description = "AWX or AAP installations"),
+        (name = "projects", description = "Teams' spaces inside a tenant, and their members"),
+        (name = "tenants", description = "The walls that nothing crosses"),
+        (name = "clients", description = "Service accounts and their OAuth clients"),
+        (name = "access", description = "Roles, and who holds them where"),
+        (name = "policies", description = "Rego modules that decide what may be run with which parameters"),
+        (name = "audit", description = "What happened, provably"),
+        (name = "secrets", description = "What is sealed, and the keys that seal and sign"),
+        (name = "health", description = "How Runwarden is"),
+        (name = "docs", description = "This document"),
+    ),
+    components(schemas(ProblemBody, FieldProblem, OAuthError))
+)]
+struct Base;
+
+/// The document without its paths.
+#[must_use]
+pub fn base() -> OpenApi {
+    let mut document = Base::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").into();
+    document
+}
+
+/// The document as a listener serves it.
+#[derive(Clone)]
+pub struct Served(Bytes);
+
+/// The route of the document, itself part of the document.
+#[must_use]
+pub fn document_route() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(document))
+}
+
+/// Read this document
+///
+/// OpenAPI 3.1, with the paths of the listener that was asked.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "docs",
+    responses((status = 200, description = "The document.", body = Object)))]
+async fn document(Params(NoParams): Params<NoParams>, Extension(Served(document)): Extension<Served>) -> Response {
+    let mut response = document.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The routes of the page, and the document of a listener for [`document`].
+pub fn page_routes() -> Router<App> {
+    Router::new()
+        .route("/docs", get(async || Redirect::permanent("/docs/")))
+        .route("/docs/", get(async || page("index.html")))
+        .route("/docs/{*file}", get(async |State(_): State<App>, Path(file): Path<String>| page(&file)))
+}
+
+/// What a listener's document answers with.
+pub fn served(document: &Value, listener: Listener) -> Extension<Served> {
+    let mut text = serde_json::to_string(&of_listener(document, listener)).unwrap_or_default();
+    text.push('\n');
+    Extension(Served(Bytes::from(text)))
+}
+
+fn page(file: &str) -> Result<Response> {
+    let settings = utoipa_swagger_ui::Config::from(PATH)
+        .validator_url("none")
+        .display_request_duration(true)
+        .deep_linking(true)
+        .default_models_expand_depth(0);
+    let found = utoipa_swagger_ui::serve(file, Arc::new(settings))
+        .map_err(|error| Problem::from(Error::internal(anyhow::anyhow!("the page: {error}"))))?
+        .ok_or_else(Problem::no_such_path)?;
+    let mut response = found.bytes.into_owned().into_response();
+    let headers: &mut HeaderMap = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&found.content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    if found.gzpipped {
+        headers.insert(http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+    use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn the_page_loads_nothing_from_elsewhere() {
+        for file in ["index.html", "swagger-initializer.js", "swagger-ui.css", "swagger-ui-bundle.js"] {
+            let answer = page(file).unwrap();
+            assert!(!answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().contains("unsafe"), "{file}");
+            assert!(answer.headers().contains_key(CONTENT_TYPE), "{file}");
+            let text = answer.into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8_lossy(&text);
+            if file == "index.html" {
+                assert!(!text.contains("//") || !text.contains("src=\"http"), "{text}");
+                assert!(!text.contains("<style") && !text.contains("<script>"), "an inline block would be blocked");
+            }
+            if file == "swagger-initializer.js" {
+                assert!(text.contains("/api/v1/openapi.json") && !text.contains("petstore"), "{text}");
+            }
+        }
+        assert!(page("../Cargo.toml").is_err());
+        assert!(page("nothing").is_err());
+    }
+}

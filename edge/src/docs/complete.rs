@@ -1,0 +1,232 @@
+//! What every operation of the document has in common is said here once: who may call it, the headers it takes, the
+//! errors it may answer with. It follows from the table of routes, so it cannot differ from what happens.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+use crate::problem::MEDIA_TYPE;
+use crate::surface::{self, Access, Found, Listener, Route};
+
+/// The errors with what they mean; each becomes a response of the components.
+const ERRORS: &[(u16, &str)] = &[
+    (400, "The request could not be read: malformed JSON, a key given twice, a broken escape."),
+    (401, "Nobody proved who is asking: no token, or one that is not valid here."),
+    (403, "The caller may not do this, or a policy said no."),
+    (404, "It does not exist, or not for this caller."),
+    (406, "What this call answers with is not among what `Accept` allows."),
+    (408, "The body did not arrive in time."),
+    (409, "It conflicts with what is there: a name that is taken, a thing in use, a request still in progress."),
+    (413, "The body is larger than is taken."),
+    (415, "The body has another media type than this call takes."),
+    (422, "The request was read and is wrong; `errors` names the fields."),
+    (429, "Too many requests."),
+    (500, "Runwarden failed; `error_id` finds the cause in its logs."),
+    (503, "A part that is needed cannot be reached now."),
+    (504, "There was not enough time to answer."),
+];
+
+/// Completes the document.
+#[must_use]
+pub fn finish(document: OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        for (path, item) in paths {
+            for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
+                if let (Found::Route(route), Some(operation)) =
+                    (surface::find(Listener::Admin, &method, path), operation.as_object_mut())
+                {
+                    complete(route, operation);
+                }
+            }
+        }
+    }
+    let components = document.get_mut("components").and_then(Value::as_object_mut);
+    if let Some(components) = components {
+        components.insert("responses".into(), responses());
+        components.insert("headers".into(), headers());
+        components.insert("parameters".into(), parameters());
+        components.insert("securitySchemes".into(), security_schemes());
+    }
+    document
+}
+
+/// The document with the paths of one listener only.
+#[must_use]
+pub fn of_listener(document: &Value, listener: Listener) -> Value {
+    let mut document = document.clone();
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        for (path, item) in paths.iter_mut() {
+            if let Some(item) = item.as_object_mut() {
+                item.retain(|method, _| {
+                    let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
+                    matches!(surface::find(listener, &method, path), Found::Route(_))
+                });
+            }
+        }
+        paths.retain(|_, item| item.as_object().is_some_and(|item| !item.is_empty()));
+    }
+    document
+}
+
+fn complete(route: &Route, operation: &mut Map<String, Value>) {
+    operation.insert("operationId".into(), operation_id(route).into());
+    operation.insert("security".into(), security(route));
+    let reads_body = operation.contains_key("requestBody") || route.method == Method::POST;
+    let is_caller = route.access == Access::Caller;
+    let shared =
+        [(is_caller, "Tenant"), (is_caller && route.method == Method::POST, "IdempotencyKey"), (true, "RequestId")];
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    if let Some(parameters) = parameters.as_array_mut() {
+        let wanted = shared.iter().filter(|(wanted, _)| *wanted);
+        parameters.extend(wanted.map(|(_, name)| json!({"$ref": format!("#/components/parameters/{name}")})));
+    }
+    let Some(answers) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    for answer in answers.values_mut() {
+        common_headers(route, answer);
+    }
+    for (status, _) in ERRORS {
+        if may_answer(route, *status, reads_body) {
+            answers
+                .entry(status.to_string())
+                .or_insert_with(|| json!({"$ref": format!("#/components/responses/Problem{status}")}));
+        }
+    }
+    if is_oauth(route) {
+        for status in ["400", "401"] {
+            answers.insert(status.into(), oauth_refusal());
+        }
+    }
+}
+
+/// Which errors a route may answer with.
+fn may_answer(route: &Route, status: u16, reads_body: bool) -> bool {
+    let is_caller = route.access == Access::Caller;
+    match status {
+        401 | 403 => is_caller,
+        404 => is_caller || route.path.contains('{'),
+        406 => route.produces.media_type().is_some(),
+        408 | 413 => reads_body,
+        415 => reads_body && !takes_nothing(route),
+        409 => is_caller && route.method != Method::GET,
+        _ => true,
+    }
+}
+
+/// Calls that act on what the path names and need no more.
+fn takes_nothing(route: &Route) -> bool {
+    ["/cancel", "/rotate", "/rotate-secret"].iter().any(|end| route.path.ends_with(end))
+}
+
+fn is_oauth(route: &Route) -> bool {
+    route.method == Method::POST && route.access == Access::Open
+}
+
+fn operation_id(route: &Route) -> String {
+    let path = route.path.trim_start_matches("/api/v1").replace("{", "by_").replace('}', "");
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    std::iter::once(route.method.as_str().to_ascii_lowercase())
+        .chain(words.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("_")
+}
+
+fn security(route: &Route) -> Value {
+    match route.access {
+        Access::Caller => json!([{"token": []}]),
+        // With the credentials in the form there is no header: `{}` says so.
+        Access::Open if is_oauth(route) => json!([{"client": []}, {}]),
+        Access::Open => json!([]),
+    }
+}
+
+fn common_headers(route: &Route, answer: &mut Value) {
+    let Some(answer) = answer.as_object_mut() else { return };
+    let headers = answer.entry("headers").or_insert_with(|| json!({}));
+    let Some(headers) = headers.as_object_mut() else { return };
+    headers.insert("X-Request-Id".into(), json!({"$ref": "#/components/headers/RequestId"}));
+    if route.access == Access::Caller {
+        headers.insert("RateLimit".into(), json!({"$ref": "#/components/headers/RateLimit"}));
+        headers.insert("RateLimit-Policy".into(), json!({"$ref": "#/components/headers/RateLimitPolicy"}));
+    }
+}
+
+fn problem_content() -> Value {
+    json!({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}})
+}
+
+fn oauth_refusal() -> Value {
+    json!({
+        "description": "The request was refused, in the words of RFC 6749 section 5.2; what could not be read at all is a problem.",
+        "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}},
+            MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
+        },
+    })
+}
+
+fn responses() -> Value {
+    let mut all = Map::new();
+    for (status, meaning) in ERRORS {
+        let mut headers = Map::new();
+        let mut carries = |name: &str, header: &str| {
+            headers.insert(name.into(), json!({"$ref": format!("#/components/headers/{header}")}));
+        };
+        carries("X-Request-Id", "RequestId");
+        if matches!(status, 429 | 503) {
+            carries("Retry-After", "RetryAfter");
+        }
+        if *status == 401 {
+            carries("WWW-Authenticate", "Challenge");
+        }
+        let response = json!({"description": meaning, "headers": headers, "content": problem_content()});
+        all.insert(format!("Problem{status}"), response);
+    }
+    Value::Object(all)
+}
+
+fn headers() -> Value {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    json!({
+        "RequestId": text("The request's id: the caller's, if it sent a sane one."),
+        "RateLimit": text("Where the caller stands: requests left and seconds until the quota is whole again."),
+        "RateLimitPolicy": text("What is allowed: requests in a window of seconds."),
+        "Challenge": text("How to prove who is asking (RFC 6750)."),
+        "RetryAfter": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 1}},
+    })
+}
+
+fn parameters() -> Value {
+    json!({
+        "Tenant": {
+            "name": "X-Tenant", "in": "header", "required": false,
+            "description": "The tenant a platform admin acts for. Everybody else's tenant comes with the token.",
+            "schema": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"},
+        },
+        "IdempotencyKey": {
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "description": "Makes a creation repeatable: the same key with the same body gets the first answer again.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([!-~]*)$"},
+        },
+        "RequestId": {
+            "name": "X-Request-Id", "in": "header", "required": false,
+            "description": "An id for this request; one is made if it is missing or not of this form.",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        },
+    })
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "An access token from POST /api/v1/auth/token.",
+        },
+        "client": {
+            "type": "http", "scheme": "basic",
+            "description": "OAuth client id and secret.",
+        },
+    })
+}

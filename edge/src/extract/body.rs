@@ -1,0 +1,351 @@
+//! The body, read within limits of size and time, and strictly as JSON.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body as HttpBody;
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt as _;
+use runwarden_kit::{ErrorReason, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::problem::{Problem, Result};
+
+/// How much of an unread body is still taken in after the answer is decided, so that the caller gets to read it.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
+/// And for how long.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// How large a body may be and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// In bytes.
+    pub size: usize,
+    /// From the first look at it to its end.
+    pub time: Duration,
+}
+
+/// Holds a request's body until somebody reads it. Whoever does not read it all leaves the rest here to be drained:
+/// closing a connection with unread data makes the peer's system throw our answer away.
+#[derive(Clone)]
+pub struct BodySlot {
+    body: Arc<Mutex<Option<HttpBody>>>,
+    limits: BodyLimits,
+}
+
+impl BodySlot {
+    /// Takes the body out of a request and leaves this in its extensions.
+    pub fn park(request: &mut Request, limits: BodyLimits) -> Self {
+        let body = std::mem::replace(request.body_mut(), HttpBody::empty());
+        let slot = Self { body: Arc::new(Mutex::new(Some(body))), limits };
+        request.extensions_mut().insert(slot.clone());
+        slot
+    }
+
+    fn swap(&self, body: Option<HttpBody>) -> Option<HttpBody> {
+        let mut held = self.body.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        std::mem::replace(&mut held, body)
+    }
+
+    /// Reads what nobody wanted, within reason.
+    pub async fn drain(&self) {
+        let Some(mut body) = self.swap(None) else { return };
+        let drained = async {
+            let mut left = DRAIN_BYTES;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        // A body that is still coming after that is cut off with the connection.
+        let _finished = tokio::time::timeout(DRAIN_TIME, drained).await;
+    }
+
+    /// Forgets the body without reading it: with `Expect: 100-continue` nothing was sent yet.
+    pub fn forget(&self) {
+        self.swap(None);
+    }
+
+    async fn read(&self, headers: &HeaderMap) -> Result<Bytes> {
+        let limit = self.limits.size;
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+            if headers.contains_key(EXPECT) {
+                self.forget();
+            }
+            return Err(too_large(limit));
+        }
+        let Some(mut body) = self.swap(None) else { return Ok(Bytes::new()) };
+        let mut read = BytesMut::new();
+        let outcome = tokio::time::timeout(self.limits.time, async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame
+                    .map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body broke off before its end."))?;
+                let Some(data) = frame.data_ref() else { continue };
+                if read.len() + data.len() > limit {
+                    return Err(too_large(limit));
+                }
+                read.extend_from_slice(data);
+            }
+            Ok(())
+        })
+        .await;
+        match outcome {
+            Ok(Ok(())) => Ok(read.freeze()),
+            Ok(Err(problem)) => {
+                self.swap(Some(body));
+                Err(problem)
+            }
+            Err(_) => Err(Problem::new(ErrorReason::DeadlineExceeded, "The body did not arrive in time.")
+                .with_status(StatusCode::REQUEST_TIMEOUT)),
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(ErrorReason::PayloadTooLarge, format!("The body is larger than the {limit} bytes that are taken."))
+}
+
+/// Reads a request's body as bytes of one of the given media types, and says which it was.
+///
+/// # Errors
+///
+/// 413, 415, 408, or 400 when it broke off.
+pub async fn bytes(request: Request, types: &[&'static str]) -> Result<(&'static str, Bytes)> {
+    let headers = request.headers();
+    if headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            ErrorReason::UnsupportedMediaType,
+            "Compressed bodies are not taken; send it without Content-Encoding.",
+        ));
+    }
+    let found = media_type(headers).and_then(|given| types.iter().find(|wanted| given == **wanted));
+    let Some(found) = found else {
+        let wanted = types.join(" or ");
+        return Err(Problem::new(
+            ErrorReason::UnsupportedMediaType,
+            format!("The body must be {wanted}, in UTF-8; say so with Content-Type."),
+        ));
+    };
+    Ok((found, whole(request).await?))
+}
+
+/// Reads a request's body whatever it is.
+///
+/// # Errors
+///
+/// 413, 408, or 400 when it broke off.
+pub async fn whole(request: Request) -> Result<Bytes> {
+    match request.extensions().get::<BodySlot>() {
+        Some(slot) => slot.read(request.headers()).await,
+        None => Ok(Bytes::new()),
+    }
+}
+
+/// The media type of a body in lower case, without parameters; `None` if there is not exactly one, or its charset is not UTF-8.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let text = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let mut parts = text.split(';');
+    let kind = parts.next()?.trim().to_ascii_lowercase();
+    let utf8 = parts.all(|part| match part.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            let charset = value.trim().trim_matches('"');
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+        }
+        Some(_) | None => true,
+    });
+    utf8.then_some(kind)
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let (_, bytes) = bytes(request, &["application/json"]).await?;
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// A call that takes no body; an empty JSON object is as good as none.
+#[derive(Debug)]
+pub struct NoBody;
+
+impl<S: Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        let bytes = whole(request).await?;
+        if bytes.is_empty() || parse(&bytes)? == Value::Object(serde_json::Map::new()) {
+            return Ok(Self);
+        }
+        Err(Problem::invalid("", "This call takes no body."))
+    }
+}
+
+/// Reads JSON strictly into a type.
+///
+/// # Errors
+///
+/// 400 for what is no JSON or could be read in two ways; 422 with a pointer for what is JSON and wrong.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let value = parse(bytes)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut pointer = String::new();
+        for step in error.path().iter() {
+            use serde_path_to_error::Segment;
+            match step {
+                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+                Segment::Map { key } => pointer.push_str(&json::pointer_step(key)),
+                Segment::Enum { variant } => pointer.push_str(&json::pointer_step(variant)),
+                Segment::Unknown => {}
+            }
+        }
+        let detail = error.into_inner().to_string();
+        if let Some(name) = quoted_after(&detail, "missing field ") {
+            pointer.push_str(&json::pointer_step(name));
+            return Problem::invalid(pointer, "is missing");
+        }
+        Problem::invalid(pointer, detail)
+    })
+}
+
+fn quoted_after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    text.strip_prefix(prefix)?.strip_prefix('`')?.split('`').next()
+}
+
+/// Reads JSON strictly.
+///
+/// # Errors
+///
+/// 400 for what is no JSON or could be read in two ways; 422 with a pointer for a NUL character.
+pub fn parse(bytes: &[u8]) -> Result<Value> {
+    let value = json::parse(bytes)?;
+    match json::find_nul(&value) {
+        Some(pointer) => Err(Problem::invalid(pointer, "must not hold a NUL character")),
+        None => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BodyLimits, BodySlot, bytes, from_json, media_type, whole};
+    use axum::body::Body as HttpBody;
+    use axum::extract::Request;
+    use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use proptest::prelude::*;
+    use runwarden_kit::ErrorReason;
+    use serde::Deserialize;
+    use std::time::Duration;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Thing {
+        name: String,
+        #[serde(default)]
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        count: i32,
+    }
+
+    fn refusal(body: &[u8]) -> (StatusCode, Option<String>) {
+        let problem = from_json::<Thing>(body).unwrap_err();
+        (problem.status(), problem.error().fields().first().map(|field| field.pointer.clone()))
+    }
+
+    fn wrong(pointer: &str) -> (StatusCode, Option<String>) {
+        (StatusCode::UNPROCESSABLE_ENTITY, Some(pointer.into()))
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        let thing: Thing = from_json(br#"{"name":"a","inner":{"count":3}}"#).unwrap();
+        assert_eq!((thing.name.as_str(), thing.inner.unwrap().count), ("a", 3));
+        assert_eq!(refusal(br#"{"name":"a","what":1}"#), wrong("/what"));
+        assert_eq!(refusal(br#"{"name":"a","inner":{"count":1,"x/y":2}}"#), wrong("/inner/x~1y"));
+        assert_eq!(refusal(br#"{"name":7}"#), wrong("/name"));
+        assert_eq!(refusal(br#"{"name":"a","inner":{"count":1.5}}"#), wrong("/inner/count"));
+        assert_eq!(refusal(br#"{"name":"a","inner":{"count":99999999999}}"#), wrong("/inner/count"));
+        assert_eq!(refusal(b"{}"), wrong("/name"));
+        assert_eq!(refusal(b"{\"name\":\"a\\u0000\"}"), wrong("/name"));
+        assert_eq!(refusal(b"[]").0, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    #[test]
+    fn what_is_no_json_or_ambiguous_is_malformed() {
+        let deep = [b"[".repeat(10_000), b"]".repeat(10_000)].concat();
+        let bad: [&[u8]; 6] =
+            [b"", b"{", b"{\"name\":1,\"name\":2}", b"{\"name\":\"\xff\"}", b"{\"name\":1e999}", &deep];
+        for body in bad {
+            assert_eq!(refusal(body).0, StatusCode::BAD_REQUEST);
+        }
+    }
+
+    fn request(headers: &[(http::HeaderName, &str)], body: HttpBody, size: usize) -> Request {
+        let mut request = Request::new(body);
+        for (name, value) in headers {
+            request.headers_mut().insert(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        BodySlot::park(&mut request, BodyLimits { size, time: Duration::from_millis(50) });
+        request
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_announced_or_not() {
+        let announced = request(&[(CONTENT_LENGTH, "9")], HttpBody::from("123456789"), 8);
+        assert_eq!(whole(announced).await.unwrap_err().reason(), ErrorReason::PayloadTooLarge);
+        let pieces = futures::stream::iter(["12345", "6789"].map(Ok::<_, std::io::Error>));
+        let chunked = request(&[], HttpBody::from_stream(pieces), 8);
+        let slot = chunked.extensions().get::<BodySlot>().unwrap().clone();
+        assert_eq!(whole(chunked).await.unwrap_err().reason(), ErrorReason::PayloadTooLarge);
+        slot.drain().await;
+        assert_eq!(whole(request(&[], HttpBody::from("12345678"), 8)).await.unwrap(), "12345678");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let silent = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let problem = whole(request(&[], HttpBody::from_stream(silent), 8)).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn other_media_types_are_refused() {
+        for kind in ["text/plain", "application/json; charset=latin1", "application/jsonp", ""] {
+            let asked = request(&[(CONTENT_TYPE, kind)], HttpBody::from("{}"), 8);
+            let problem = bytes(asked, &["application/json"]).await.unwrap_err();
+            assert_eq!(problem.reason(), ErrorReason::UnsupportedMediaType, "{kind}");
+        }
+        let asked = request(&[(CONTENT_TYPE, "Application/JSON; charset=\"UTF-8\"")], HttpBody::from("{}"), 8);
+        assert_eq!(bytes(asked, &["application/json"]).await.unwrap().1, "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = from_json::<Thing>(&body).is_ok();
+        }
+
+        #[test]
+        fn any_content_type_is_read_or_refused(line in "[ -~]{0,60}") {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(&line).unwrap());
+            let _ = media_type(&headers);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Who gets in: the table of routes, limits, the caller token, what the caller accepts, and how long it may take.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use runwarden_kit::context::RequestContext;
+use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, context};
+use serde_json::json;
+
+use crate::app::App;
+use crate::extract::{accept, bearer, headers, query};
+use crate::limits::address::bucket;
+use crate::limits::rate::Standing;
+use crate::manners::{self, Served};
+use crate::problem::{Problem, Result};
+use crate::surface::{self, Access, Found, Listener, Route};
+
+/// Where the caller stands (draft-ietf-httpapi-ratelimit-headers).
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// What is allowed.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The app on one of its listeners.
+#[derive(Clone)]
+pub struct Here {
+    /// What requests are served with.
+    pub app: App,
+    /// The listener.
+    pub listener: Listener,
+}
+
+/// The layer around all routes.
+pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Response {
+    let route = manners::route_of(&request).map(str::to_owned);
+    let mut standings = Vec::new();
+    let (parts, body) = request.into_parts();
+    let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
+        Ok(context) => {
+            let request = Request::from_parts(parts, body);
+            let deadline = context.deadline.unwrap_or_else(Instant::now);
+            let inside = context::scope(context, next.run(request));
+            match tokio::time::timeout_at(deadline.into(), inside).await {
+                Ok(response) => response,
+                Err(_) => {
+                    Problem::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.").into_response()
+                }
+            }
+        }
+        Err(problem) => problem.into_response(),
+    };
+    tell(response.headers_mut(), &standings);
+    if let Some(route) = route {
+        response.extensions_mut().insert(Served { route });
+    }
+    response
+}
+
+/// For paths that no route has. The gate has already refused them; this only satisfies the router.
+pub async fn nothing_here() -> Problem {
+    Problem::no_such_path()
+}
+
+async fn admit(
+    here: &Here,
+    path: Option<&str>,
+    asked: &Parts,
+    standings: &mut Vec<Standing>,
+) -> Result<RequestContext> {
+    let mut context = context::current();
+    let address = context.source_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    if let Some(limit) = &here.app.by_address {
+        within(limit.count(&bucket(address)), standings)?;
+    }
+    let route = looked_up(here.listener, &asked.method, path)?;
+    if route.access == Access::Caller {
+        identify(here, &asked.headers, address, &mut context, standings).await?;
+    }
+    if let Some(media_type) = route.produces.media_type()
+        && !accept::allows(&asked.headers, media_type)
+    {
+        return Err(Problem::new(
+            ErrorReason::NotAcceptable,
+            format!("This call answers with {media_type} only; Accept must allow it."),
+        ));
+    }
+    let wait = query::wait_of(asked.uri.query());
+    context.deadline = Some(Instant::now() + here.app.config.request_timeout + wait);
+    Ok(context)
+}
+
+fn looked_up(listener: Listener, method: &Method, path: Option<&str>) -> Result<&'static Route> {
+    match surface::find(listener, method, path.unwrap_or_default()) {
+        Found::Route(route) => Ok(route),
+        Found::OtherMethods(allowed) => Err(Problem::method_not_allowed(&allowed)),
+        Found::Nothing => Err(Problem::no_such_path()),
+    }
+}
+
+/// Finds out who is calling and puts that, and what else travels to the services, into the context.
+async fn identify(
+    here: &Here,
+    given: &HeaderMap,
+    address: IpAddr,
+    context: &mut RequestContext,
+    standings: &mut Vec<Standing>,
+) -> Result<()> {
+    let app = &here.app;
+    let known = async {
+        let token = bearer::token(given)?;
+        let caller = app.trust.verify(token.expose_secret()).await.map_err(unknown)?;
+        Ok((token, caller))
+    };
+    let (token, caller) = known.await.inspect_err(|problem: &Problem| {
+        if problem.status() == http::StatusCode::UNAUTHORIZED {
+            app.refusals.note(address);
+        }
+    })?;
+    let span = tracing::Span::current();
+    span.record("principal", caller.principal.as_str());
+    if let Some(limit) = &app.by_principal {
+        within(limit.count(&caller.principal), standings)?;
+    }
+    context.tenant = headers::tenant(given)?;
+    let tenant = context.tenant.as_deref().or(caller.tenant()).unwrap_or("_platform");
+    span.record("tenant", tenant);
+    context.idempotency_key = headers::idempotency_key(given)?;
+    context.token = Some(token);
+    context.caller = Some(Arc::new(caller));
+    Ok(())
+}
+
+fn unknown(error: Error) -> Problem {
+    match error.reason() {
+        ErrorReason::Unauthenticated => bearer::invalid(error.detail()),
+        _ => Problem::from(error),
+    }
+}
+
+fn within(standing: Standing, standings: &mut Vec<Standing>) -> Result<()> {
+    let refused = standing.exceeded.then(|| {
+        let after = std::time::Duration::from_secs(standing.retry_after());
+        let error = Error::new(
+            ErrorReason::RateLimited,
+            format!(
+                "Too many requests for this {}: {} in {} s are allowed.",
+                standing.name, standing.quota, standing.window
+            ),
+        );
+        Problem::from(error.with_retry_after(after))
+            .with_kind("https://iana.org/assignments/http-problem-types#quota-exceeded")
+            .with_extra("violated-policies", json!([standing.name]))
+    });
+    standings.push(standing);
+    refused.map_or(Ok(()), Err)
+}
+
+/// Tells the caller where it stands.
+fn tell(headers: &mut HeaderMap, standings: &[Standing]) {
+    if standings.is_empty() {
+        return;
+    }
+    let list = |write: fn(&Standing) -> String| standings.iter().map(write).collect::<Vec<_>>().join(", ");
+    for (name, text) in [(RATE_LIMIT_POLICY, list(Standing::policy)), (RATE_LIMIT, list(Standing::state))] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
+    }
+}

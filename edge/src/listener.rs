@@ -1,0 +1,206 @@
+//! Accepting connections: TLS or plain, HTTP/1.1 or HTTP/2, within limits of number and time, and an orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use runwarden_kit::lifecycle::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use crate::surface::Listener;
+use crate::tls::Certificates;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The peer of the connection a request came over.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What a listener allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Bytes of a request's headers.
+    pub headers: usize,
+    /// Time for a request's headers, and for the first request of a connection.
+    pub header_time: Duration,
+    /// Time for requests under way to finish at the end.
+    pub drain: Duration,
+}
+
+/// A bound listener that does not serve yet.
+pub struct Bound {
+    /// Which of the two it is.
+    pub listener: Listener,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+    socket: TcpListener,
+}
+
+/// Binds a listener. Port 0 takes any free one.
+///
+/// # Errors
+///
+/// When the address is taken or not ours.
+pub async fn bind(listener: Listener, address: SocketAddr) -> anyhow::Result<Bound> {
+    let socket = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({})", listener.name()))?;
+    let address = socket.local_addr()?;
+    Ok(Bound { listener, address, socket })
+}
+
+impl Bound {
+    /// Serves until shutdown begins, then lets requests under way finish within the drain time.
+    pub async fn serve(self, router: Router, tls: Option<Arc<Certificates>>, limits: Limits, shutdown: Shutdown) {
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let connections = TaskTracker::new();
+        let cut_off = CancellationToken::new();
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.begun() => break,
+                accepted = accept(&self.socket, &slots) => accepted,
+            };
+            let Some((stream, peer, slot)) = accepted else { continue };
+            let connection = Connection {
+                router: router.clone(),
+                peer,
+                limits,
+                shutdown: shutdown.clone(),
+                cut_off: cut_off.clone(),
+            };
+            let tls = tls.clone();
+            connections.spawn(async move {
+                let _slot = slot;
+                match tls {
+                    None => connection.serve(stream).await,
+                    Some(certificates) => {
+                        let handshake = TlsAcceptor::from(certificates.current()).accept(stream);
+                        if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await {
+                            connection.serve(stream).await;
+                        }
+                    }
+                }
+            });
+        }
+        drop(self.socket);
+        connections.close();
+        if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
+            tracing::warn!(
+                listener = self.listener.name(),
+                open = connections.len(),
+                "connections did not finish in time"
+            );
+            cut_off.cancel();
+            connections.wait().await;
+        }
+    }
+}
+
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    // A slot first: what cannot be served waits in the kernel's queue instead of taking memory here.
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    match socket.accept().await {
+        Ok((stream, peer)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+            Some((stream, peer, slot))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: wait for some to come free instead of spinning.
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+struct Connection {
+    router: Router,
+    peer: SocketAddr,
+    limits: Limits,
+    shutdown: Shutdown,
+    cut_off: CancellationToken,
+}
+
+impl Connection {
+    async fn serve<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let begun = Arc::new(AtomicBool::new(false));
+        let seen = begun.clone();
+        let (router, peer) = (self.router, self.peer);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            seen.store(true, Ordering::Relaxed);
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request)
+        });
+        let builder = builder(self.limits);
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut first_request = std::pin::pin!(tokio::time::sleep(self.limits.header_time));
+        let (mut draining, mut waiting) = (false, true);
+        loop {
+            tokio::select! {
+                outcome = connection.as_mut() => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(%error, peer = %self.peer, "a connection ended early");
+                    }
+                    return;
+                }
+                () = self.shutdown.begun(), if !draining => {
+                    connection.as_mut().graceful_shutdown();
+                    draining = true;
+                }
+                () = first_request.as_mut(), if waiting => {
+                    // hyper's own timer starts only once it knows which HTTP it is.
+                    if !begun.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    waiting = false;
+                }
+                () = self.cut_off.cancelled() => return,
+            }
+        }
+    }
+}
+
+fn builder(limits: Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_headers(100)
+        .max_buf_size(limits.headers);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(128)
+        .max_header_list_size(u32::try_from(limits.headers).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(32);
+    builder
+}

@@ -1,0 +1,37 @@
+//! `runwarden-edge` by itself.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use runwarden_edge::Config;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::service::{ServiceKit, StandaloneArgs, run_process};
+
+/// HTTP in, gRPC out: the door of Runwarden.
+#[derive(Parser)]
+#[command(name = "runwarden-edge", version)]
+struct Line {
+    #[command(flatten)]
+    standalone: StandaloneArgs,
+    #[command(flatten)]
+    edge: Config,
+}
+
+fn main() -> ExitCode {
+    let Line { standalone, edge: config } = Line::parse();
+    run_process("runwarden-edge", &standalone.telemetry.clone(), move |tasks| async move {
+        let peers = standalone.peers(Service::Edge)?;
+        let certificate = peers.tls().clone();
+        tasks.spawn(
+            "edge: mesh certificate",
+            certificate.keep_reloaded(Duration::from_secs(5), tasks.shutdown().clone()),
+        );
+        let kit = ServiceKit::new(Service::Edge, peers, tasks, &standalone.data_dir)?;
+        let edge = runwarden_edge::build(config, &kit).await?;
+        let (public, admin) = (edge.public_address(), edge.admin_address());
+        edge.start(&kit);
+        println!("runwarden-edge is ready on {public}, admin on {admin}");
+        Ok(())
+    })
+}

@@ -1,0 +1,266 @@
+//! What a job prints and how it changes, as it comes.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use runwarden_kit::{ErrorReason, ExposeSecret as _, context};
+use runwarden_proto::executor::v1 as proto;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Streaming;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::always;
+use super::jobs::{Job, JobState, get};
+use crate::app::App;
+use crate::extract::headers::last_event_id;
+use crate::extract::path::ById;
+use crate::extract::query::{FromQuery, NoParams, Params, Query};
+use crate::problem::{Problem, Result};
+use crate::sse::{self, Gone, KEEP_ALIVE, Pieces, RETRY};
+
+/// How often a quiet stream says that it is still there.
+const QUIET: Duration = Duration::from_secs(15);
+/// How often the caller's token is looked at while a stream is open: a revoked one ends within 5 seconds.
+const TOKEN_CHECK: Duration = Duration::from_secs(2);
+
+/// These routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(output)).routes(routes!(events))
+}
+
+/// Where output begins.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Offset {
+    /// The first byte wanted; add the bytes you got to come back for more.
+    #[param(required = false, minimum = 0)]
+    offset: i64,
+}
+
+impl FromQuery for Offset {
+    fn from_query(query: &mut Query) -> Self {
+        Self { offset: query.number("offset", 0, i64::MAX, 0) }
+    }
+}
+
+/// Read what a job printed
+///
+/// All there is so far. Needs `jobs.read`.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/output", tag = "jobs", params(ById, Offset),
+    responses((status = 200, description = "What the run printed.", body = String, content_type = "text/plain",
+        headers(("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept.")))))]
+async fn output(State(app): State<App>, by: ById, Params(from): Params<Offset>) -> Result<Response> {
+    let first = piece(&app, &by.id, from.offset).await?;
+    let truncated = first.truncated;
+    let body = sse::body(move |pieces| async move {
+        if let Err(Broken::Off) = copy(&app, &by.id, from.offset, first, &pieces).await {
+            pieces.break_off().await;
+        }
+    });
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let truncated = HeaderValue::from_static(if truncated { "true" } else { "false" });
+    headers.insert(HeaderName::from_static("x-output-truncated"), truncated);
+    Ok(response)
+}
+
+enum Broken {
+    Gone,
+    Off,
+}
+
+impl From<Gone> for Broken {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+async fn piece(app: &App, id: &str, offset: i64) -> Result<proto::ReadOutputResponse> {
+    let request = proto::ReadOutputRequest { id: id.to_owned(), offset };
+    Ok(app.ports.jobs().read_output(request).await?.into_inner())
+}
+
+async fn copy(
+    app: &App,
+    id: &str,
+    mut from: i64,
+    mut got: proto::ReadOutputResponse,
+    pieces: &Pieces,
+) -> Result<(), Broken> {
+    loop {
+        if !got.content.is_empty() {
+            pieces.send(got.content).await?;
+        }
+        // No progress is the end of what there is now, whether the job has ended or not.
+        if got.complete || got.next_offset <= from {
+            return Ok(());
+        }
+        from = got.next_offset;
+        got = piece(app, id, from).await.map_err(|problem| {
+            tracing::warn!(reason = ?problem.reason(), "output broke off");
+            Broken::Off
+        })?;
+    }
+}
+
+/// Follow a job
+///
+/// Server-Sent Events: `state` carries the job after each change, `output` what the run printed
+/// (`{"at": …, "text": …}`), `end` comes last (`{"state": …}`). A client that comes back with `Last-Event-ID` goes on
+/// where it was; 204 says that there is nothing more to come. Needs `jobs.read`.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs", params(ById,
+        ("Last-Event-ID" = Option<i64>, Header, description = "The last event the caller has.", minimum = 0)),
+    responses((status = 200, description = "The events as they come.", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "The job is over and the caller has everything.")))]
+async fn events(
+    State(app): State<App>,
+    by: ById,
+    Params(NoParams): Params<NoParams>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after_event = last_event_id(&headers)?;
+    let room =
+        app.streams.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(ErrorReason::Unavailable, "As many event streams are open as are served at once.")
+        })?;
+    let state = JobState::from(get(&app, &by.id, 0).await?.state());
+    let request = proto::WatchJobRequest { id: by.id, after_event };
+    let mut events = app.ports.jobs().watch_job(request).await?.into_inner();
+    let mut first = None;
+    if state.is_over() && after_event > 0 {
+        // Everything is there already, so looking does not wait.
+        first = events.message().await?;
+        if first.is_none() {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+    let body = sse::body(move |pieces| async move {
+        // An error here is only that the caller has gone.
+        let _gone = follow(Stream { app, events, first, state, _room: room }, &pieces).await;
+    });
+    Ok(streamed(body))
+}
+
+fn streamed(body: Body) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would otherwise collect events before it passes them on.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+struct Stream {
+    app: App,
+    events: Streaming<proto::WatchJobResponse>,
+    first: Option<proto::WatchJobResponse>,
+    state: JobState,
+    _room: OwnedSemaphorePermit,
+}
+
+async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
+    pieces.send(RETRY).await?;
+    if let Some(first) = stream.first.take() {
+        let event = written(first, &mut stream.state);
+        pieces.send(event).await?;
+    }
+    let mut token_check = tokio::time::interval(TOKEN_CHECK);
+    token_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + QUIET, QUIET);
+    loop {
+        tokio::select! {
+            () = pieces.closed() => return Err(Gone),
+            // The client comes back by itself, to whoever serves then.
+            () = stream.app.shutdown.begun() => return Ok(()),
+            _ = token_check.tick() => {
+                if let Err(problem) = still_welcome(&stream.app).await {
+                    return pieces.send(failure(&problem)).await;
+                }
+            }
+            _ = keep_alive.tick() => pieces.send(KEEP_ALIVE).await?,
+            event = stream.events.message() => match event {
+                Ok(Some(event)) => {
+                    keep_alive.reset();
+                    let event = written(event, &mut stream.state);
+                    pieces.send(event).await?;
+                }
+                Ok(None) if stream.state.is_over() => {
+                    return pieces.send(sse::event("end", None, &json!({"state": stream.state}))).await;
+                }
+                // The executor stopped: the client comes back after the pause it was told.
+                Ok(None) => return Ok(()),
+                Err(status) => return pieces.send(failure(&Problem::from(status))).await,
+            },
+        }
+    }
+}
+
+/// A token that expired or was revoked ends the stream it opened.
+async fn still_welcome(app: &App) -> Result<()> {
+    if let Some(token) = context::current().token {
+        app.trust.verify(token.expose_secret()).await?;
+    }
+    Ok(())
+}
+
+fn failure(problem: &Problem) -> Bytes {
+    problem.error().log();
+    sse::event("error", None, &problem.body(&context::current().request_id))
+}
+
+fn written(event: proto::WatchJobResponse, state: &mut JobState) -> Bytes {
+    use proto::watch_job_response::Event;
+    let id = Some(event.event_id);
+    match event.event {
+        Some(Event::State(job)) => match Job::try_from(job) {
+            Ok(job) => {
+                *state = job.state;
+                sse::event("state", id, &job)
+            }
+            Err(problem) => failure(&problem),
+        },
+        Some(Event::Output(text)) => sse::event("output", id, &json!({"at": always(event.at), "text": text})),
+        None => Bytes::from_static(KEEP_ALIVE.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JobState, proto, written};
+    use proto::watch_job_response::Event;
+
+    fn event(event: Event) -> proto::WatchJobResponse {
+        proto::WatchJobResponse { event_id: 7, at: None, event: Some(event) }
+    }
+
+    #[test]
+    fn a_state_event_carries_the_job_and_moves_the_state() {
+        let job = proto::Job { id: "job_1".into(), state: proto::JobState::Succeeded.into(), ..proto::Job::default() };
+        let mut state = JobState::Running;
+        let text = written(event(Event::State(job)), &mut state);
+        assert_eq!(state, JobState::Succeeded);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.starts_with("id: 7\nevent: state\ndata: {\"id\":\"job_1\""), "{text}");
+    }
+
+    #[test]
+    fn output_keeps_its_line_breaks_inside_the_data() {
+        let text = written(event(Event::Output("a\n\nevent: state\n".into())), &mut JobState::Running);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(
+            text.starts_with("id: 7\nevent: output\ndata: {") && text.contains(r#""text":"a\n\nevent: state\n""#),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! Jobs: requests to run a template.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use prost_types::Timestamp;
+use runwarden_proto::executor::v1 as proto;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Page, always, checked_page, kept_json, kept_object, located, present, some, time};
+use crate::app::App;
+use crate::extract::body::{Body, NoBody};
+use crate::extract::path::ById;
+use crate::extract::query::{FromQuery, NoParams, Params, Query};
+use crate::problem::{Problem, Result};
+
+/// This noun's routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(submit, list)).routes(routes!(read)).routes(routes!(cancel))
+}
+
+/// Where a job stands. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Accepted and durable; not launched yet.
+    New,
+    /// Waiting for a person to approve it.
+    AwaitingApproval,
+    /// Being launched.
+    Launching,
+    /// Bound to a run on the controller.
+    Running,
+    /// The run succeeded.
+    Succeeded,
+    /// The playbook said no, or the controller lost the run (reason `lost`).
+    Failed,
+    /// Stopped on request.
+    Canceled,
+    /// It could not be run.
+    Error,
+    /// No machine can know whether it was launched; a person must decide.
+    Unknown,
+}
+
+/// The states by their names.
+const STATES: &[(&str, proto::JobState)] = &[
+    ("new", proto::JobState::New),
+    ("awaiting_approval", proto::JobState::AwaitingApproval),
+    ("launching", proto::JobState::Launching),
+    ("running", proto::JobState::Running),
+    ("succeeded", proto::JobState::Succeeded),
+    ("failed", proto::JobState::Failed),
+    ("canceled", proto::JobState::Canceled),
+    ("error", proto::JobState::Error),
+    ("unknown", proto::JobState::Unknown),
+];
+
+impl From<proto::JobState> for JobState {
+    fn from(state: proto::JobState) -> Self {
+        match state {
+            proto::JobState::New => Self::New,
+            proto::JobState::AwaitingApproval => Self::AwaitingApproval,
+            proto::JobState::Launching => Self::Launching,
+            proto::JobState::Running => Self::Running,
+            proto::JobState::Succeeded => Self::Succeeded,
+            proto::JobState::Failed => Self::Failed,
+            proto::JobState::Canceled => Self::Canceled,
+            proto::JobState::Error => Self::Error,
+            proto::JobState::Unknown | proto::JobState::Unspecified => Self::Unknown,
+        }
+    }
+}
+
+impl JobState {
+    /// Whether it will not change any more.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Canceled | Self::Error => true,
+            Self::New | Self::AwaitingApproval | Self::Launching | Self::Running | Self::Unknown => false,
+        }
+    }
+}
+
+/// One request to run a template.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Job {
+    /// Its id.
+    #[schema(example = "job_01990f9a0c6f7c52b8f54ee30bd5d1a1")]
+    pub id: String,
+    /// The template it runs.
+    #[schema(example = "deploy-web")]
+    pub template: String,
+    /// Its project.
+    #[schema(example = "web")]
+    pub project: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// Why, in a word programs can rely on; absent while nothing went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "playbook_failed")]
+    pub reason: Option<String>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_detail: Option<String>,
+    /// The parameters as sent; write-only ones are `{"set": true}`.
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    /// Who asked: the principal.
+    #[schema(example = "sa_01990f9a0c6f7c52b8f54ee30bd5d1a1")]
+    pub requested_by: String,
+    /// Who asked, for people.
+    #[schema(example = "ci-pipeline")]
+    pub requested_by_name: String,
+    /// When it was accepted.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the controller answered the launch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub launched_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub finished_at: Option<String>,
+    /// How the run ended; absent until it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub outcome: Option<Value>,
+    /// The trace of the request that submitted it: finds its whole way in Jaeger, in the logs and in the audit log.
+    pub trace_id: String,
+    /// The request that submitted it.
+    pub request_id: String,
+    /// What the controller says of the run while it waits or runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// Whether somebody asked for it to be stopped.
+    pub cancel_requested: bool,
+}
+
+impl TryFrom<proto::Job> for Job {
+    type Error = Problem;
+
+    fn try_from(job: proto::Job) -> Result<Self> {
+        let state = job.state().into();
+        let outcome = some(job.outcome_json).map(|outcome| kept_json(&outcome, "a job's outcome")).transpose()?;
+        Ok(Self {
+            id: job.id,
+            template: job.template,
+            project: job.project,
+            state,
+            reason: some(job.reason),
+            reason_detail: some(job.reason_detail),
+            parameters: kept_object(&job.parameters_json, "a job's parameters")?,
+            requested_by: job.requested_by,
+            requested_by_name: job.requested_by_name,
+            created_at: always(job.created_at),
+            launched_at: time(job.launched_at),
+            finished_at: time(job.finished_at),
+            outcome,
+            trace_id: job.trace_id,
+            request_id: job.request_id,
+            progress: some(job.progress),
+            cancel_requested: job.cancel_requested,
+        })
+    }
+}
+
+/// A job to accept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"template": "deploy-web", "parameters": {"environment": "dev"}}))]
+pub struct SubmitJob {
+    /// The template to run.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    template: String,
+    /// What its schema takes; nothing if not given.
+    #[serde(default)]
+    #[schema(value_type = Object, required = false)]
+    parameters: Map<String, Value>,
+}
+
+/// How long to wait.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Wait {
+    /// Seconds to wait for the job's end; it is answered at once when the job ends, else as it stands then.
+    #[param(required = false, minimum = 0, maximum = 60)]
+    wait: i32,
+}
+
+impl FromQuery for Wait {
+    fn from_query(query: &mut Query) -> Self {
+        Self { wait: i32::try_from(query.number("wait", 0, 60, 0)).unwrap_or_default() }
+    }
+}
+
+/// Which jobs.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListJobs {
+    /// Only jobs in one of these states; give it several times or with commas between.
+    #[param(required = false, value_type = Vec<JobState>, style = Form, explode)]
+    state: Vec<proto::JobState>,
+    /// Only jobs of this template.
+    #[param(required = false, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    template: String,
+    /// Only jobs of this project.
+    #[param(required = false, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    project: String,
+    /// Only jobs accepted after this.
+    #[param(required = false, value_type = String, format = DateTime)]
+    created_after: Option<Timestamp>,
+    /// How many items a page has at most; 50 if not given.
+    #[param(required = false, minimum = 1, maximum = 200)]
+    page_size: i32,
+    /// `next_page_token` of the page before; not given for the first.
+    #[param(required = false)]
+    page_token: String,
+}
+
+impl FromQuery for ListJobs {
+    fn from_query(query: &mut Query) -> Self {
+        let state = query.choices("state", STATES);
+        let (template, project) = (query.slug("template"), query.slug("project"));
+        let created_after = query.time("created_after");
+        let (page_size, page_token) = query.page();
+        Self { state, template, project, created_after, page_size, page_token }
+    }
+}
+
+/// Submit a job
+///
+/// It is validated, decided on, recorded and durable before this answers; then it is launched, once. With an
+/// `Idempotency-Key` it can be sent again without harm. Needs `jobs.submit` at the template's project.
+#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = SubmitJob,
+    responses((status = 202, description = "It was accepted.", body = Job)))]
+async fn submit(
+    State(app): State<App>,
+    Params(NoParams): Params<NoParams>,
+    Body(body): Body<SubmitJob>,
+) -> Result<Response> {
+    let parameters_json = Value::Object(body.parameters).to_string();
+    let request = proto::SubmitJobRequest { template: body.template, parameters_json };
+    let job = present(app.ports.jobs().submit_job(request).await?.into_inner().job, "job")?;
+    accepted(job)
+}
+
+fn accepted(job: proto::Job) -> Result<Response> {
+    let job = Job::try_from(job)?;
+    Ok(located(StatusCode::ACCEPTED, &format!("/api/v1/jobs/{}", job.id), job))
+}
+
+/// List jobs
+///
+/// Those of the projects that the caller may see. Needs `jobs.read`.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(ListJobs),
+    responses((status = 200, description = "A page, newest first.", body = Page<Job>)))]
+async fn list(State(app): State<App>, Params(filter): Params<ListJobs>) -> Result<Json<Page<Job>>> {
+    let request = proto::ListJobsRequest {
+        states: filter.state.into_iter().map(i32::from).collect(),
+        template: filter.template,
+        project: filter.project,
+        created_after: filter.created_after,
+        page_size: filter.page_size,
+        page_token: filter.page_token,
+    };
+    let answer = app.ports.jobs().list_jobs(request).await?.into_inner();
+    checked_page(answer.jobs, answer.next_page_token)
+}
+
+/// Read a job
+///
+/// Needs `jobs.read`.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(ById, Wait),
+    responses((status = 200, description = "The job as it stands.", body = Job)))]
+async fn read(State(app): State<App>, by: ById, Params(wait): Params<Wait>) -> Result<Json<Job>> {
+    Job::try_from(get(&app, &by.id, wait.wait).await?).map(Json)
+}
+
+/// Reads a job from the executor.
+pub(super) async fn get(app: &App, id: &str, wait_seconds: i32) -> Result<proto::Job> {
+    let request = proto::GetJobRequest { id: id.to_owned(), wait_seconds };
+    // The executor waits; when the edge stops meanwhile, the caller gets the job as it stands instead of a cut line.
+    let mut jobs = app.ports.jobs();
+    let answer = tokio::select! {
+        answer = jobs.get_job(request) => answer?,
+        () = app.shutdown.begun(), if wait_seconds > 0 => {
+            let now = proto::GetJobRequest { id: id.to_owned(), wait_seconds: 0 };
+            app.ports.jobs().get_job(now).await?
+        }
+    };
+    present(answer.into_inner().job, "job")
+}
+
+/// Cancel a job
+///
+/// It may still end otherwise if it was about to. Needs `jobs.cancel`.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(ById),
+    responses((status = 202, description = "It was asked to stop.", body = Job)))]
+async fn cancel(
+    State(app): State<App>,
+    by: ById,
+    Params(NoParams): Params<NoParams>,
+    NoBody: NoBody,
+) -> Result<Response> {
+    let answer = app.ports.jobs().cancel_job(proto::CancelJobRequest { id: by.id }).await?.into_inner();
+    accepted(present(answer.job, "job")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Job, JobState, ListJobs, STATES, SubmitJob, proto};
+    use crate::extract::body::from_json;
+    use crate::extract::query::read;
+    use serde_json::json;
+
+    #[test]
+    fn every_state_has_the_name_callers_filter_by() {
+        for (name, state) in STATES {
+            assert_eq!(serde_json::to_value(JobState::from(*state)).unwrap(), json!(name));
+        }
+        assert_eq!(STATES.len(), 9);
+    }
+
+    #[test]
+    fn a_job_shows_what_is_there_and_nothing_empty() {
+        let job = proto::Job {
+            id: "job_1".into(),
+            state: proto::JobState::Failed.into(),
+            reason: "playbook_failed".into(),
+            parameters_json: r#"{"environment":"dev","password":{"set":true}}"#.into(),
+            outcome_json: r#"{"status":"failed"}"#.into(),
+            created_at: Some(prost_types::Timestamp { seconds: 1_769_857_200, nanos: 0 }),
+            ..proto::Job::default()
+        };
+        let shown = serde_json::to_value(Job::try_from(job).unwrap()).unwrap();
+        assert_eq!(shown["state"], "failed");
+        assert_eq!(shown["parameters"]["password"], json!({"set": true}));
+        assert_eq!(shown["outcome"]["status"], "failed");
+        assert!(shown["created_at"].as_str().unwrap().ends_with('Z'));
+        for absent in ["launched_at", "finished_at", "reason_detail", "progress"] {
+            assert!(shown.get(absent).is_none(), "{absent}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_an_object_or_absent() {
+        let none: SubmitJob = from_json(br#"{"template":"a"}"#).unwrap();
+        assert!(none.parameters.is_empty());
+        for bad in [r#"{"template":"a","parameters":[]}"#, r#"{"template":"a","parameters":null}"#] {
+            let problem = from_json::<SubmitJob>(bad.as_bytes()).unwrap_err();
+            assert_eq!(problem.error().fields()[0].pointer, "/parameters", "{bad}");
+        }
+    }
+
+    #[test]
+    fn states_are_filtered_by_name() {
+        let filter: ListJobs = read("state=running&state=failed,error").unwrap();
+        assert_eq!(filter.state, [proto::JobState::Running, proto::JobState::Failed, proto::JobState::Error]);
+        assert!(read::<ListJobs>("state=RUNNING").is_err());
+    }
+}

@@ -1,0 +1,309 @@
+//! The one table of what is reachable: every route, the listener it is on, who may call it and what it answers with.
+//!
+//! The gate ([`crate::gate`]) asks this table before anything else happens to a request, so a route that is missing here
+//! does not exist outside, and one that is marked [`On::Admin`] does not exist on the public listener.
+
+use http::Method;
+
+/// One of the two listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Faces outside callers.
+    Public,
+    /// Meant for an internal network.
+    Admin,
+}
+
+impl Listener {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Where a route is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// On both listeners.
+    Both,
+    /// On the admin listener only.
+    Admin,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: the route says nothing that is not public, or asks for credentials of its own.
+    Open,
+    /// A caller with a valid bearer token.
+    Caller,
+}
+
+/// What a successful answer is made of; decides what `Accept` must allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Produces {
+    /// `application/json`.
+    Json,
+    /// `text/plain`.
+    Text,
+    /// `text/event-stream`.
+    Events,
+    /// `application/x-ndjson`.
+    Lines,
+    /// Nothing, or whatever a file is.
+    Any,
+}
+
+impl Produces {
+    /// The media type, where there is exactly one.
+    #[must_use]
+    pub fn media_type(self) -> Option<&'static str> {
+        match self {
+            Self::Json => Some("application/json"),
+            Self::Text => Some("text/plain"),
+            Self::Events => Some("text/event-stream"),
+            Self::Lines => Some("application/x-ndjson"),
+            Self::Any => None,
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path with its parameters in braces.
+    pub path: &'static str,
+    /// Where it is served.
+    pub on: On,
+    /// Who may call it.
+    pub access: Access,
+    /// What it answers with.
+    pub produces: Produces,
+}
+
+const fn row(method: Method, path: &'static str, on: On, access: Access, produces: Produces) -> Route {
+    Route { method, path, on, access, produces }
+}
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+use Access::{Caller, Open};
+use On::{Admin, Both};
+use Produces::{Any, Events, Json, Lines, Text};
+
+/// Everything that is reachable.
+pub static ROUTES: &[Route] = &[
+    // --- who you are
+    row(POST, "/api/v1/auth/token", Both, Open, Json),
+    row(POST, "/api/v1/auth/introspect", Both, Open, Json),
+    row(POST, "/api/v1/auth/revoke", Both, Open, Any),
+    row(GET, "/api/v1/auth/jwks.json", Both, Open, Json),
+    row(GET, "/.well-known/oauth-authorization-server", Both, Open, Json),
+    // --- what to run
+    row(POST, "/api/v1/jobs", Both, Caller, Json),
+    row(GET, "/api/v1/jobs", Both, Caller, Json),
+    row(GET, "/api/v1/jobs/{id}", Both, Caller, Json),
+    row(GET, "/api/v1/jobs/{id}/output", Both, Caller, Text),
+    row(GET, "/api/v1/jobs/{id}/events", Both, Caller, Events),
+    row(POST, "/api/v1/jobs/{id}/cancel", Both, Caller, Json),
+    row(GET, "/api/v1/templates", Both, Caller, Json),
+    row(GET, "/api/v1/templates/{name}", Both, Caller, Json),
+    // --- how it is doing, and how to use it
+    row(GET, "/api/v1/health/live", Both, Open, Json),
+    row(GET, "/api/v1/health/ready", Both, Open, Json),
+    row(GET, "/health", Both, Open, Json),
+    row(GET, "/api/v1/openapi.json", Both, Open, Json),
+    row(GET, "/docs", Both, Open, Any),
+    row(GET, "/docs/", Both, Open, Any),
+    row(GET, "/docs/{*file}", Both, Open, Any),
+    // --- what exists
+    row(POST, "/api/v1/templates", Admin, Caller, Json),
+    row(PATCH, "/api/v1/templates/{name}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/templates/{name}", Admin, Caller, Any),
+    row(POST, "/api/v1/tenants", Admin, Caller, Json),
+    row(GET, "/api/v1/tenants", Admin, Caller, Json),
+    row(GET, "/api/v1/tenants/{name}", Admin, Caller, Json),
+    row(PATCH, "/api/v1/tenants/{name}", Admin, Caller, Json),
+    row(POST, "/api/v1/projects", Admin, Caller, Json),
+    row(GET, "/api/v1/projects", Admin, Caller, Json),
+    row(GET, "/api/v1/projects/{name}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/projects/{name}", Admin, Caller, Any),
+    row(GET, "/api/v1/projects/{name}/members", Admin, Caller, Json),
+    row(POST, "/api/v1/projects/{name}/members", Admin, Caller, Json),
+    row(DELETE, "/api/v1/projects/{name}/members/{id}", Admin, Caller, Any),
+    row(POST, "/api/v1/controllers", Admin, Caller, Json),
+    row(GET, "/api/v1/controllers", Admin, Caller, Json),
+    row(GET, "/api/v1/controllers/{name}", Admin, Caller, Json),
+    row(PATCH, "/api/v1/controllers/{name}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/controllers/{name}", Admin, Caller, Any),
+    row(GET, "/api/v1/controllers/{name}/templates", Admin, Caller, Json),
+    // --- who may do what
+    row(POST, "/api/v1/clients", Admin, Caller, Json),
+    row(GET, "/api/v1/clients", Admin, Caller, Json),
+    row(GET, "/api/v1/clients/{id}", Admin, Caller, Json),
+    row(PATCH, "/api/v1/clients/{id}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/clients/{id}", Admin, Caller, Any),
+    row(POST, "/api/v1/clients/{id}/rotate-secret", Admin, Caller, Json),
+    row(DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", Admin, Caller, Json),
+    row(GET, "/api/v1/roles", Admin, Caller, Json),
+    row(POST, "/api/v1/roles", Admin, Caller, Json),
+    row(GET, "/api/v1/roles/{name}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/roles/{name}", Admin, Caller, Any),
+    row(GET, "/api/v1/bindings", Admin, Caller, Json),
+    row(POST, "/api/v1/bindings", Admin, Caller, Json),
+    row(DELETE, "/api/v1/bindings/{id}", Admin, Caller, Any),
+    row(GET, "/api/v1/policies", Admin, Caller, Json),
+    row(PUT, "/api/v1/policies/{name}", Admin, Caller, Json),
+    row(GET, "/api/v1/policies/{name}", Admin, Caller, Json),
+    row(DELETE, "/api/v1/policies/{name}", Admin, Caller, Any),
+    // --- what happened
+    row(GET, "/api/v1/audit/records", Admin, Caller, Json),
+    row(GET, "/api/v1/audit/records/{id}/proof", Admin, Caller, Json),
+    row(GET, "/api/v1/audit/checkpoint", Admin, Caller, Json),
+    row(GET, "/api/v1/audit/consistency", Admin, Caller, Json),
+    row(GET, "/api/v1/audit/export", Admin, Caller, Lines),
+    // --- keys and secrets, never their values
+    row(GET, "/api/v1/keys/master", Admin, Caller, Json),
+    row(POST, "/api/v1/keys/master/rotate", Admin, Caller, Json),
+    row(GET, "/api/v1/keys/signing", Admin, Caller, Json),
+    row(POST, "/api/v1/keys/signing/rotate", Admin, Caller, Json),
+    row(GET, "/api/v1/secrets", Admin, Caller, Json),
+];
+
+/// What the table says about a request.
+#[derive(Debug)]
+pub enum Found {
+    /// It is served here.
+    Route(&'static Route),
+    /// The path is served here, with these methods.
+    OtherMethods(Vec<Method>),
+    /// Nothing is served here.
+    Nothing,
+}
+
+fn served(route: &Route, listener: Listener) -> bool {
+    match (route.on, listener) {
+        (On::Both, _) | (On::Admin, Listener::Admin) => true,
+        (On::Admin, Listener::Public) => false,
+    }
+}
+
+/// Looks a request up. `path` is the matched path with its parameters in braces. `HEAD` is served wherever `GET` is.
+#[must_use]
+pub fn find(listener: Listener, method: &Method, path: &str) -> Found {
+    let asked = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut others = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.path == path && served(route, listener)) {
+        if route.method == asked {
+            return Found::Route(route);
+        }
+        others.push(route.method.clone());
+        if route.method == Method::GET {
+            others.push(Method::HEAD);
+        }
+    }
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
+}
+
+/// The routes of a listener.
+pub fn of(listener: Listener) -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(move |route| served(route, listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Found, Listener, ROUTES, find, of};
+    use http::Method;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_route_is_listed_twice() {
+        let mut seen = BTreeSet::new();
+        for route in ROUTES {
+            assert!(seen.insert((route.method.as_str(), route.path)), "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn the_public_listener_serves_what_outside_callers_need_and_nothing_else() {
+        let nouns: BTreeSet<&str> = of(Listener::Public)
+            .map(|route| route.path.trim_start_matches("/api/v1/").split('/').next().unwrap())
+            .collect();
+        // Paths outside /api/v1 begin with a slash, so their first segment is empty.
+        assert_eq!(nouns, BTreeSet::from(["", "auth", "health", "jobs", "openapi.json", "templates"]));
+        let writes: Vec<String> = of(Listener::Public)
+            .filter(|route| route.method != Method::GET)
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        assert_eq!(
+            writes,
+            [
+                "POST /api/v1/auth/token",
+                "POST /api/v1/auth/introspect",
+                "POST /api/v1/auth/revoke",
+                "POST /api/v1/jobs",
+                "POST /api/v1/jobs/{id}/cancel",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_admin_listener_serves_everything() {
+        assert_eq!(of(Listener::Admin).count(), ROUTES.len());
+    }
+
+    #[test]
+    fn only_the_named_routes_are_open() {
+        let open: Vec<&str> =
+            ROUTES.iter().filter(|route| route.access == Access::Open).map(|route| route.path).collect();
+        assert_eq!(
+            open,
+            [
+                "/api/v1/auth/token",
+                "/api/v1/auth/introspect",
+                "/api/v1/auth/revoke",
+                "/api/v1/auth/jwks.json",
+                "/.well-known/oauth-authorization-server",
+                "/api/v1/health/live",
+                "/api/v1/health/ready",
+                "/health",
+                "/api/v1/openapi.json",
+                "/docs",
+                "/docs/",
+                "/docs/{*file}",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_admin_route_looks_absent_from_outside() {
+        assert!(matches!(find(Listener::Public, &Method::GET, "/api/v1/tenants"), Found::Nothing));
+        assert!(matches!(find(Listener::Admin, &Method::GET, "/api/v1/tenants"), Found::Route(_)));
+    }
+
+    #[test]
+    fn other_methods_are_named_for_the_listener_that_was_asked() {
+        let Found::OtherMethods(public) = find(Listener::Public, &Method::DELETE, "/api/v1/templates/{name}") else {
+            panic!("the path is public for GET");
+        };
+        assert_eq!(public, [Method::GET, Method::HEAD]);
+        assert!(matches!(find(Listener::Admin, &Method::DELETE, "/api/v1/templates/{name}"), Found::Route(_)));
+        assert!(matches!(find(Listener::Admin, &Method::TRACE, "/api/v1/jobs"), Found::OtherMethods(_)));
+    }
+
+    #[test]
+    fn head_is_served_where_get_is() {
+        assert!(matches!(find(Listener::Public, &Method::HEAD, "/api/v1/jobs"), Found::Route(_)));
+        assert!(matches!(find(Listener::Public, &Method::HEAD, "/api/v1/jobs/{id}/cancel"), Found::OtherMethods(_)));
+    }
+}

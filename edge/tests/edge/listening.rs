@@ -1,0 +1,128 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use runwarden_edge::Config;
+use runwarden_edge::listener::{Limits, bind};
+use runwarden_edge::surface::Listener;
+use runwarden_edge::tls::Certificates;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::support::Edge;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn serve(edge: &Edge, header_time: Duration) -> (SocketAddr, JoinHandle<()>) {
+    let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let limits = Limits { connections: 16, headers: 16 * 1024, header_time, drain: Duration::from_secs(5) };
+    let address = bound.address;
+    let serving = bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone());
+    (address, tokio::spawn(serving))
+}
+
+async fn talk(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    rest(stream).await
+}
+
+async fn rest(mut stream: TcpStream) -> String {
+    let mut read = Vec::new();
+    // A connection that is cut still leaves what came before.
+    let _cut = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.unwrap();
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused_and_the_caller_gets_to_read_it() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, PATIENCE).await;
+    let token = edge.signer.token(60);
+    let head = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    );
+    let body = vec![b'x'; 3 * 1024 * 1024];
+    let announced = [format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes(), body.clone()].concat();
+    assert!(talk(address, &announced).await.starts_with("HTTP/1.1 413"));
+    let chunk = [format!("{:x}\r\n", body.len()).into_bytes(), body, b"\r\n0\r\n\r\n".to_vec()].concat();
+    let chunked = [format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes(), chunk].concat();
+    assert!(talk(address, &chunked).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test]
+async fn slow_and_silent_callers_are_cut_off() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, Duration::from_millis(100)).await;
+    assert_eq!(talk(address, b"").await, "");
+    assert_eq!(talk(address, b"PRI * HT").await, "");
+    let slow = talk(address, b"GET /health HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+    assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
+}
+
+#[tokio::test]
+async fn headers_beyond_the_limit_are_refused() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, PATIENCE).await;
+    let many = format!("GET /health HTTP/1.1\r\nhost: a\r\nx-long: {}\r\n\r\n", "a".repeat(64 * 1024));
+    let answer = talk(address, many.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_a_408() {
+    let edge = Edge::with(Config { body_timeout: Duration::from_millis(100), ..Config::default() });
+    let (address, _) = serve(&edge, PATIENCE).await;
+    let token = edge.signer.token(60);
+    let stalled = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    let answer = talk(address, stalled.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("DEADLINE_EXCEEDED"), "{answer}");
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_and_the_listener() {
+    let edge = Edge::new();
+    let (address, serving) = serve(&edge, PATIENCE).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /api/v1/health/live HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    edge.shutdown.begin();
+    rest(idle).await;
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn tls_offers_both_versions_of_http() {
+    use std::sync::Arc;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let edge = Edge::new();
+    let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, certificates) = (bound.address, Certificates::load(&cert, &key).unwrap());
+    let limits = Limits { connections: 4, headers: 16 * 1024, header_time: PATIENCE, drain: PATIENCE };
+    tokio::spawn(bound.serve(edge.router(Listener::Public), Some(certificates), limits, edge.shutdown.clone()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    for protocol in [&b"h2"[..], b"http/1.1"] {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        client.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+    }
+}

@@ -1,0 +1,12 @@
+//! The edge as its callers see it, over the real routers, with services in memory behind it.
+
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod door;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod listening;
+#[cfg(test)]
+mod support;
