@@ -1,8 +1,9 @@
 //! What a run printed, piece by piece.
 //!
 //! While a job runs its events are read: each says which lines it holds, and only an unbroken sequence of them is
-//! taken, for AWX stores them out of order. When it is over its stdout is read, which for more than 1 MiB works as a
-//! download only. A workflow prints nothing itself: what is told of it are its steps, each with what it printed.
+//! taken, for AWX stores them out of order. When it is over its stdout is read. Of more than 1 MiB AWX gives that as a
+//! download only: then its events are read as far as they go, and the rest is downloaded. A workflow prints nothing
+//! itself: what is told of it are its steps, each with what it printed.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -99,6 +100,12 @@ impl Client {
         let content =
             answer.get("content").and_then(Value::as_str).ok_or_else(|| AwxError::bad("output without content"))?;
         if content.starts_with(TOO_LARGE) {
+            // A download begins at the beginning each time, so it is left to what events cannot tell any more.
+            if let Ok(read) = self.read_events(run, line, budget).await
+                && read.cursor.line > line
+            {
+                return Ok(OutputRead { more: true, ..read });
+            }
             return self.read_download(run, line, budget).await;
         }
         let mut taken = Taken { line, text: String::new(), budget };
