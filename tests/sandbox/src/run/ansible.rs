@@ -78,7 +78,9 @@ impl Play {
         for (name, text) in PLAYBOOKS {
             write_private(&home.join(name), text)?;
         }
-        write_private(&home.join("inventory"), &inventory(order))?;
+        write_private(&home.join("inventory.yml"), &inventory(order))?;
+        // An empty one of our own, so that none of the machine's is found.
+        write_private(&home.join("ansible.cfg"), "")?;
         write_private(&home.join("vars.yml"), &unsafe_yaml(&order.vars))?;
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new(program);
@@ -91,7 +93,7 @@ impl Play {
             .env("LANG", "C.UTF-8")
             .env("ANSIBLE_FORCE_COLOR", "1")
             .env("ANSIBLE_NOCOWS", "1")
-            .env("ANSIBLE_CONFIG", "/dev/null")
+            .env("ANSIBLE_CONFIG", home.join("ansible.cfg"))
             .env("ANSIBLE_LOCAL_TEMP", home.join("tmp"))
             .env("ANSIBLE_REMOTE_TEMP", home.join("tmp"))
             .env("ANSIBLE_RETRY_FILES_ENABLED", "0")
@@ -130,7 +132,7 @@ impl Drop for Play {
 }
 
 fn arguments(order: &Order) -> Vec<String> {
-    let mut args: Vec<String> = ["-i", "inventory", "-e", "@vars.yml"].map(str::to_owned).to_vec();
+    let mut args: Vec<String> = ["-i", "inventory.yml", "-e", "@vars.yml"].map(str::to_owned).to_vec();
     let pairs = [("--limit", &order.limit), ("--tags", &order.tags), ("--skip-tags", &order.skip_tags)];
     for (flag, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
         // One word, so that no value can be read as another option.

@@ -45,7 +45,7 @@ async fn a_real_run_gets_its_variables_in_a_private_file_that_is_gone_afterwards
         [
             "600",
             "{\"colour\": !unsafe \"{{ red }} \\U000000fc\"}",
-            "-i inventory -e @vars.yml --limit=localhost --check --diff -vv variables.yml",
+            "-i inventory.yml -e @vars.yml --limit=localhost --check --diff -vv variables.yml",
         ]
     );
     assert!(!Path::new(lines[0]).exists(), "{} is still there", lines[0]);
