@@ -8,6 +8,7 @@ use crate::limits::address::Network;
 
 /// The edge's settings. Each has a flag, an environment variable and a default.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "edge_settings")]
 pub struct Config {
     /// Address of the public listener: tokens, jobs, own templates, health, documentation.
     #[arg(long, env = "RUNWARDEN_EDGE_LISTEN", default_value = "127.0.0.1:8080")]

@@ -1,5 +1,7 @@
 //! The body, read within limits of size and time, and strictly as JSON.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use runwarden_kit::{ErrorReason, json};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{self, DeserializeOwned};
 use serde_json::Value;
 
 use crate::problem::{Problem, Result};
@@ -200,7 +203,7 @@ impl<S: Sync> FromRequest<S> for NoBody {
 /// 400 for what is no JSON or could be read in two ways; 422 with a pointer for what is JSON and wrong.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = parse(bytes)?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(value).map(|Object(read)| read).map_err(|error| {
         let mut pointer = String::new();
         for step in error.path().iter() {
             use serde_path_to_error::Segment;
@@ -218,6 +221,30 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         }
         Problem::invalid(pointer, detail)
     })
+}
+
+/// A value that must be written as a JSON object: serde by itself takes an array for a struct, field by field.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
 }
 
 fn quoted_after<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
@@ -239,7 +266,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyLimits, BodySlot, bytes, from_json, media_type, whole};
+    use super::{BodyLimits, BodySlot, Object, bytes, from_json, media_type, whole};
     use axum::body::Body as HttpBody;
     use axum::extract::Request;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -254,7 +281,7 @@ mod tests {
     struct Thing {
         name: String,
         #[serde(default)]
-        inner: Option<Inner>,
+        inner: Option<Object<Inner>>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -275,7 +302,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_pointed_at() {
         let thing: Thing = from_json(br#"{"name":"a","inner":{"count":3}}"#).unwrap();
-        assert_eq!((thing.name.as_str(), thing.inner.unwrap().count), ("a", 3));
+        assert_eq!((thing.name.as_str(), thing.inner.unwrap().0.count), ("a", 3));
         assert_eq!(refusal(br#"{"name":"a","what":1}"#), wrong("/what"));
         assert_eq!(refusal(br#"{"name":"a","inner":{"count":1,"x/y":2}}"#), wrong("/inner/x~1y"));
         assert_eq!(refusal(br#"{"name":7}"#), wrong("/name"));
@@ -283,7 +310,8 @@ mod tests {
         assert_eq!(refusal(br#"{"name":"a","inner":{"count":99999999999}}"#), wrong("/inner/count"));
         assert_eq!(refusal(b"{}"), wrong("/name"));
         assert_eq!(refusal(b"{\"name\":\"a\\u0000\"}"), wrong("/name"));
-        assert_eq!(refusal(b"[]").0, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refusal(br#"["a"]"#), wrong(""));
+        assert_eq!(refusal(br#"{"name":"a","inner":[1]}"#), wrong("/inner"));
     }
 
     #[test]

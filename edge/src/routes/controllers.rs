@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::templates::Kind;
 use super::{Page, always, checked_page, created, kept_object, page, present, some};
 use crate::app::App;
-use crate::extract::body::Body;
+use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
 use crate::problem::{Problem, Result};
@@ -118,7 +118,8 @@ pub struct CreateController {
     #[schema(example = "/api/v2")]
     api_root: Option<String>,
     /// How to log in.
-    credential: Credential,
+    #[schema(value_type = Credential)]
+    credential: Object<Credential>,
     /// A certificate authority to trust for it, PEM.
     ca_pem: Option<String>,
 }
@@ -132,7 +133,8 @@ pub struct UpdateController {
     /// Where its API begins.
     api_root: Option<String>,
     /// How to log in.
-    credential: Option<Credential>,
+    #[schema(value_type = Option<Credential>)]
+    credential: Option<Object<Credential>>,
     /// A certificate authority to trust for it, PEM; empty for the system's.
     ca_pem: Option<String>,
 }
@@ -194,7 +196,7 @@ async fn create(
         name: body.name,
         url: body.url,
         api_root: body.api_root.unwrap_or_default(),
-        credential: Some(body.credential.checked()?),
+        credential: Some(body.credential.0.checked()?),
         ca_pem: body.ca_pem.unwrap_or_default(),
     };
     let answer = app.ports.controllers().create_controller(request).await?.into_inner();
@@ -239,7 +241,7 @@ async fn update(
         name: by.name,
         url: body.url,
         api_root: body.api_root,
-        credential: body.credential.map(Credential::checked).transpose()?,
+        credential: body.credential.map(|Object(credential)| credential.checked()).transpose()?,
         ca_pem: body.ca_pem,
     };
     let answer = app.ports.controllers().update_controller(request).await?.into_inner();

@@ -7,14 +7,16 @@ use http::StatusCode;
 use runwarden_kit::Error;
 use runwarden_proto::project::v1 as proto;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Page, always, checked_page, created, kept_object, present};
 use crate::app::App;
-use crate::extract::body::Body;
+use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
@@ -178,7 +180,8 @@ pub struct CreateTemplate {
     #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     controller: String,
     /// Which template of the controller it stands for.
-    controller_template: ControllerTemplateRef,
+    #[schema(value_type = ControllerTemplateRef)]
+    controller_template: Object<ControllerTemplateRef>,
     /// JSON Schema 2020-12 of the parameters callers may send; `"import"` makes one from the survey.
     #[schema(value_type = ParametersOrImport)]
     parameters: Value,
@@ -222,17 +225,31 @@ pub struct UpdateTemplate {
     accept_drift: bool,
 }
 
-/// A JSON Schema, or the word `import`.
-#[derive(ToSchema)]
-#[schema(example = json!({"type": "object", "properties": {"environment": {"enum": ["dev", "prod"]}}, "additionalProperties": false}))]
-pub enum ParametersOrImport {
-    /// Make a schema from the survey.
-    #[schema(rename = "import")]
-    Import,
-    /// A JSON Schema 2020-12 of an object.
-    #[schema(value_type = Object)]
-    Schema(Value),
+/// Describes `parameters` for the OpenAPI document: a JSON Schema, or the word `import`.
+#[derive(Debug)]
+pub struct ParametersOrImport;
+
+impl PartialSchema for ParametersOrImport {
+    fn schema() -> RefOr<Schema> {
+        let word = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["import"]))
+            .description(Some("Make a schema from the survey."));
+        let schema =
+            ObjectBuilder::new().schema_type(Type::Object).description(Some("A JSON Schema 2020-12 of an object."));
+        OneOfBuilder::new()
+            .item(word)
+            .item(schema)
+            .description(Some("A JSON Schema, or the word `import`."))
+            .examples([
+                json!("import"),
+                json!({"type": "object", "properties": {"environment": {"enum": ["dev", "prod"]}}}),
+            ])
+            .into()
+    }
 }
+
+impl ToSchema for ParametersOrImport {}
 
 /// The schema as it is sent on; `import` stands for itself.
 fn schema_text(parameters: &Value, import: &str) -> Result<String> {
@@ -285,8 +302,8 @@ async fn create(
         name: body.name,
         project: body.project,
         controller: body.controller,
-        kind: body.controller_template.kind.sent(),
-        controller_template_id: body.controller_template.id,
+        kind: body.controller_template.0.kind.sent(),
+        controller_template_id: body.controller_template.0.id,
         parameters_schema_json: schema_text(&body.parameters, "")?,
         fixed_json: body.fixed.map(|fixed| Value::Object(fixed).to_string()).unwrap_or_default(),
         description: body.description.unwrap_or_default(),
@@ -385,8 +402,7 @@ async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoP
 
 #[cfg(test)]
 mod tests {
-    use super::{renamed, schema_text};
-    use serde_json::json;
+    use super::{json, renamed, schema_text};
 
     #[test]
     fn parameters_are_a_schema_or_the_word_import() {

@@ -97,6 +97,36 @@ async fn stopping_ends_idle_connections_and_the_listener() {
 }
 
 #[tokio::test]
+async fn an_edge_is_built_on_free_ports_serves_and_stops() {
+    use runwarden_kit::lifecycle::{Shutdown, Tasks};
+    use runwarden_kit::mesh::pki::DevCa;
+    use runwarden_kit::mesh::{MeshTls, Peer, Peers, Service, TrustDomain};
+    use runwarden_kit::service::ServiceKit;
+
+    let folder = tempfile::tempdir().unwrap();
+    let domain: TrustDomain = "test.internal".parse().unwrap();
+    let files = DevCa::open(&folder.path().join("pki"), domain.clone()).unwrap().service(Service::Edge).unwrap();
+    let tls = MeshTls::load(files, domain, Peer::Service(Service::Edge)).unwrap();
+    // Nobody listens there: the edge starts all the same and says who is missing.
+    let nowhere = Service::WITH_GRPC.iter().map(|service| (*service, "127.0.0.1:9".to_owned())).collect();
+    let tasks = Tasks::new(Shutdown::new());
+    let kit = ServiceKit::new(Service::Edge, Peers::new(tls, nowhere), tasks.clone(), folder.path()).unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let edge =
+        runwarden_edge::build(Config { listen: any, admin_listen: any, ..Config::default() }, &kit).await.unwrap();
+    let (public, admin) = (edge.public_address(), edge.admin_address());
+    assert_eq!(edge.base_url(), format!("http://{public}"));
+    assert_eq!(edge.admin_base_url(), format!("http://{admin}"));
+    edge.start(&kit);
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(talk(public, ask("/api/v1/health/live").as_bytes()).await.starts_with("HTTP/1.1 200"));
+    let missing = talk(admin, ask("/health").as_bytes()).await;
+    assert!(missing.starts_with("HTTP/1.1 503") && missing.contains("\"executor\""), "{missing}");
+    tasks.shutdown().begin();
+    assert!(tasks.join(PATIENCE).await);
+}
+
+#[tokio::test]
 async fn tls_offers_both_versions_of_http() {
     use std::sync::Arc;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
