@@ -50,9 +50,7 @@ fn contracts(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// One row for each RPC. An RPC without an `access` option, or with a contradictory one, does not compile.
 fn access_table(pool: &DescriptorPool) -> Result<String> {
-    let option = pool
-        .get_extension_by_name("runwarden.common.v1.access")
-        .context("options.proto defines `access`")?;
+    let option = pool.get_extension_by_name("runwarden.common.v1.access").context("options.proto defines `access`")?;
     let mut rows = String::from("&[\n");
     for service in pool.services() {
         for method in service.methods() {
@@ -90,19 +88,16 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {
-    message
-        .get_field_by_name(field)
-        .as_deref()
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    message.get_field_by_name(field).as_deref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Whether the standard `idempotency_level` says that repeating the call is harmless.
 fn idempotent(method: &MethodDescriptor) -> bool {
-    method.method_descriptor_proto().options.as_ref().is_some_and(|o| {
-        o.idempotency_level() != prost_types::method_options::IdempotencyLevel::IdempotencyUnknown
-    })
+    method
+        .method_descriptor_proto()
+        .options
+        .as_ref()
+        .is_some_and(|o| o.idempotency_level() != prost_types::method_options::IdempotencyLevel::IdempotencyUnknown)
 }
 
 /// Messages with a `debug_redact` field, and a `Debug` for each that names the message and nothing in it.
@@ -111,12 +106,7 @@ fn redacted_messages(pool: &DescriptorPool) -> Result<(Vec<String>, String)> {
     let mut impls = String::new();
     for message in pool.all_messages() {
         let secret = message.fields().any(|field| {
-            field
-                .options()
-                .get_field_by_name("debug_redact")
-                .as_deref()
-                .and_then(Value::as_bool)
-                .unwrap_or(false)
+            field.options().get_field_by_name("debug_redact").as_deref().and_then(Value::as_bool).unwrap_or(false)
         });
         if !secret {
             continue;

@@ -8,6 +8,7 @@ use crate::log::JournalLimits;
 
 /// Settings of the audit service.
 #[derive(Args, Clone, Debug)]
+#[group(id = "audit_settings")]
 pub struct Config {
     /// How many requests may wait for the writer of the audit log
     #[arg(id = "audit_queue", long = "audit-queue", env = "RUNWARDEN_AUDIT_QUEUE", default_value_t = 1024)]

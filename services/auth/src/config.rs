@@ -37,6 +37,7 @@ impl From<KeyBits> for KeySize {
 
 /// The settings of the auth service.
 #[derive(Args, Clone, Debug)]
+#[group(id = "auth_settings")]
 pub struct Config {
     /// The issuer that tokens name: the public base URL, without a slash at its end
     #[arg(long = "issuer", env = "RUNWARDEN_AUTH_ISSUER", default_value = "http://127.0.0.1:8080")]

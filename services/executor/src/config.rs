@@ -9,6 +9,7 @@ use crate::awx::Limits;
 
 /// The executor's settings.
 #[derive(Args, Clone, Debug)]
+#[group(id = "executor_settings")]
 pub struct Config {
     /// How many launches may be under way at once
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCHES_AT_ONCE", default_value_t = 16)]

@@ -10,6 +10,7 @@ use crate::worker::Settings;
 
 /// The settings of the policy service.
 #[derive(Debug, Clone, Args)]
+#[group(id = "policy_settings")]
 pub struct Config {
     /// The program that is started, with `policy-worker` as its first argument, to run policies;
     /// this program itself unless given

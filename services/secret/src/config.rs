@@ -10,6 +10,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The settings of the secret service.
 #[derive(Args, Clone, Debug)]
+#[group(id = "secret_settings")]
 pub struct Config {
     /// Where the master keys are, apart from what they protect; `master-keys` in the data folder if not set. Back this
     /// folder up together with the store, and keep the two backups apart

@@ -56,6 +56,46 @@ pub fn verify_files(
     Ok(verifier.finish())
 }
 
+/// Checks an export that ends with its checkpoint, as `GET /api/v1/audit/export` answers it. The export is held in
+/// memory: its checkpoint comes last and is needed first. An export that was cut off has no checkpoint and is not whole.
+///
+/// # Errors
+/// When a file cannot be read or the key is none. A log that is not whole is no error but a report.
+pub fn verify_export(export: Records<'_>, key: &str, since: Option<&Path>) -> Result<Report, CliError> {
+    let mut verifier = Verifier::new(parse_key(key)?);
+    let mut bytes = Vec::new();
+    match export {
+        Records::File(path) => File::open(path)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|source| CliError::File { path: path.to_owned(), source })?,
+        Records::Stdin => io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .map_err(|source| CliError::File { path: Path::new("standard input").to_owned(), source })?,
+    };
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let begin_of_last = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (records, last) = text.split_at_checked(begin_of_last).unwrap_or((text, b""));
+    let checkpoint = serde_json::from_slice::<serde_json::Value>(last)
+        .ok()
+        .and_then(|line| line.get("checkpoint").and_then(serde_json::Value::as_str).map(str::to_owned));
+    let records = match checkpoint {
+        Some(note) => {
+            verifier.checkpoint(&note, Claim::Own);
+            records
+        }
+        // Without its last line an export proves nothing: the verifier says so.
+        None => text,
+    };
+    if let Some(since) = since {
+        verifier.checkpoint(&read_text(since)?, Claim::Trusted);
+    }
+    // Reading from memory cannot fail.
+    read_lines(records, &mut verifier)
+        .map_err(|source| CliError::File { path: Path::new("the export").to_owned(), source })?;
+    Ok(verifier.finish())
+}
+
 /// Feeds every line; one that is longer than any record is skipped without being held in memory.
 fn read_lines(mut from: impl BufRead, verifier: &mut Verifier) -> io::Result<()> {
     let mut line = Vec::new();

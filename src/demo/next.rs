@@ -1,0 +1,47 @@
+//! What to try next: lines that work as they are printed.
+
+use std::io::Write as _;
+
+use runwarden_kit::mesh::Service;
+use serde_json::Value;
+
+use super::story::Told;
+use super::tell::Teller;
+use crate::up::Running;
+
+/// Prints them.
+pub(super) fn tell(running: &Running, told: &Told, teller: &Teller) -> anyhow::Result<()> {
+    let facts: Value = serde_json::from_slice(&std::fs::read(running.layout.runwarden_json())?)?;
+    let fact = |key: &str| facts.get(key).and_then(Value::as_str).unwrap_or_default();
+    let executor = running.grpc.get(&Service::Executor).cloned().unwrap_or_default();
+    let (base, job) = (&running.base_url, &told.job);
+    teller.step("What to try next (it stays up; Ctrl-C stops it, and the next start goes on with the same data)");
+    println!(
+        r#"
+# documentation to read and to try:  {base}/docs   (everything: {admin}/docs)
+
+TOKEN=$(curl -s -u "$(cat '{credentials}')" -d grant_type=client_credentials {base}/api/v1/auth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+
+curl -s -H "Authorization: Bearer $TOKEN" {base}/api/v1/jobs/{job}
+curl -s -H "Authorization: Bearer $TOKEN" {base}/api/v1/jobs/{job}/output
+
+curl -s -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: my-first-one" \
+  -d '{{"template":"deploy","parameters":{{"environment":"staging","version":"2.0"}}}}' {base}/api/v1/jobs
+
+grpcurl -cacert '{ca}' -cert '{cert}' -key '{key}' -H "authorization: Bearer $TOKEN" \
+  {executor} runwarden.executor.v1.JobService/ListJobs
+
+{program} audit verify --records '{export}' --key '{verifier_key}'
+"#,
+        admin = running.admin_base_url,
+        credentials = told.credentials.display(),
+        ca = fact("ca"),
+        cert = fact("operator_certificate"),
+        key = fact("operator_key"),
+        export = told.export.display(),
+        verifier_key = told.verifier_key,
+        program = std::env::current_exe().map_or_else(|_| "runwarden".into(), |p| p.display().to_string()),
+    );
+    std::io::stdout().flush()?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Telling the story on a terminal: steps, what was called, what came back. Colours only where somebody sees them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Instant;
+
+/// Who tells the story.
+pub(super) struct Teller {
+    colour: bool,
+    started: Instant,
+    step: std::cell::Cell<u32>,
+}
+
+impl Teller {
+    pub(super) fn new() -> Self {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { colour, started: Instant::now(), step: std::cell::Cell::new(0) }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Begins a step.
+    pub(super) fn step(&self, title: &str) {
+        self.step.set(self.step.get() + 1);
+        let number = self.step.get();
+        println!("\n{} {}", self.paint("1;36", &format!("{number}.")), self.paint("1", title));
+    }
+
+    /// A call and how it went.
+    pub(super) fn call(&self, call: &str, answer: &str) {
+        println!("   {} {call}\n     {}", self.paint("36", "→"), self.paint("2", answer));
+    }
+
+    /// Something to know.
+    pub(super) fn say(&self, text: &str) {
+        println!("   {text}");
+    }
+
+    /// Something that went well.
+    pub(super) fn good(&self, text: &str) {
+        println!("   {} {text}", self.paint("32", "✓"));
+    }
+
+    /// Something that did not.
+    pub(super) fn bad(&self, text: &str) {
+        println!("   {} {text}", self.paint("31", "✗"));
+    }
+
+    /// A part of a line, at once.
+    pub(super) fn part(&self, text: &str) {
+        print!("{}", self.paint("2", text));
+        let _outcome = std::io::stdout().flush();
+    }
+
+    /// What a run prints, indented, at once.
+    pub(super) fn output(&self, text: &str) {
+        for line in text.split_inclusive('\n') {
+            print!("     {} {}", self.paint("34", "│"), line);
+        }
+        if !text.ends_with('\n') {
+            println!();
+        }
+        let _outcome = std::io::stdout().flush();
+    }
+
+    /// How long it has taken so far, seconds.
+    pub(super) fn elapsed(&self) -> f32 {
+        self.started.elapsed().as_secs_f32()
+    }
+}

@@ -1,0 +1,70 @@
+//! What is where in the data folder.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use runwarden_kit::mesh::Service;
+use runwarden_kit::mesh::pki::{make_private_folder, write_private};
+use serde_json::json;
+
+use super::Running;
+use super::certificates::Certificates;
+
+/// The data folder, held by this process alone.
+pub(crate) struct Layout {
+    folder: PathBuf,
+    // Held for as long as the process lives.
+    _lock: File,
+}
+
+impl Layout {
+    /// Opens the folder, making it if it is not there.
+    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+        make_private_folder(folder)?;
+        let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).with_context(|| path.display().to_string())?;
+        if lock.try_lock().is_err() {
+            bail!("{} is in use by another runwarden", folder.display());
+        }
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// A file or folder in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where a service keeps its state.
+    pub(crate) fn service(&self, service: Service) -> PathBuf {
+        self.path(service.name())
+    }
+
+    /// Where the first administrator's credentials are written.
+    pub(crate) fn bootstrap_file(&self) -> PathBuf {
+        self.path("bootstrap.json")
+    }
+
+    /// Where it is told how the running system is reached.
+    pub(crate) fn runwarden_json(&self) -> PathBuf {
+        self.path("runwarden.json")
+    }
+
+    /// Tells how the running system is reached.
+    pub(crate) fn write_runwarden_json(&self, running: &Running, certificates: &Certificates) -> anyhow::Result<()> {
+        let operator = certificates.operator()?;
+        let grpc: serde_json::Map<String, serde_json::Value> =
+            running.grpc.iter().map(|(service, address)| (service.name().to_owned(), json!(address))).collect();
+        let content = json!({
+            "base_url": running.base_url,
+            "admin_base_url": running.admin_base_url,
+            "grpc": grpc,
+            "ca": operator.ca,
+            "operator_certificate": operator.certificate,
+            "operator_key": operator.key,
+            "pid": std::process::id(),
+        });
+        write_private(&self.runwarden_json(), format!("{content:#}\n").as_bytes())
+    }
+}

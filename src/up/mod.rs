@@ -1,0 +1,136 @@
+//! All services in one process: the same services, mesh and certificates as apart, on loopback.
+
+mod addresses;
+mod certificates;
+mod layout;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use runwarden_kit::lifecycle::Tasks;
+use runwarden_kit::mesh::{self, MeshTls, Peer, Peers, Service};
+use runwarden_kit::service::{self, Parts, ServiceKit, run_process};
+
+use crate::cli::Up;
+pub(crate) use addresses::prefer;
+pub(crate) use layout::Layout;
+
+/// How long the services may take to find each other.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// `runwarden up`.
+pub(crate) fn main(settings: Up) -> ExitCode {
+    let telemetry = settings.telemetry.clone();
+    run_process("runwarden", &telemetry, move |tasks| async move {
+        let data_dir = settings.data_dir.clone();
+        let running = Box::pin(start(settings, &tasks, |_| {})).await?;
+        println!(
+            "runwarden is ready on {}, admin on {}, data in {}",
+            running.base_url,
+            running.admin_base_url,
+            data_dir.display()
+        );
+        Ok(())
+    })
+}
+
+/// Where a started system is reached.
+pub(crate) struct Running {
+    /// The public listener.
+    pub(crate) base_url: String,
+    /// The admin listener.
+    pub(crate) admin_base_url: String,
+    /// The services' gRPC addresses.
+    pub(crate) grpc: BTreeMap<Service, String>,
+    /// Where everything is.
+    pub(crate) layout: Layout,
+}
+
+/// Starts everything. `progress` hears the name of each part as it is up.
+pub(crate) async fn start(
+    mut settings: Up,
+    tasks: &Tasks,
+    progress: impl Fn(&str),
+) -> anyhow::Result<Running> {
+    let layout = Layout::open(&settings.data_dir)?;
+    let certificates = certificates::Certificates::open(&layout, settings.trust_domain.clone())?;
+    let mut listeners = BTreeMap::new();
+    let mut addresses = BTreeMap::new();
+    for service in Service::WITH_GRPC {
+        let listener = mesh::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        addresses.insert(*service, listener.local_addr()?.to_string());
+        listeners.insert(*service, listener);
+    }
+    let kit = |service: Service| -> anyhow::Result<ServiceKit> {
+        let files = certificates.service(service)?;
+        let tls = MeshTls::load(files, settings.trust_domain.clone(), Peer::Service(service))?;
+        tasks.spawn(
+            format!("{service}: certificate"),
+            tls.clone().keep_reloaded(Duration::from_secs(5), tasks.shutdown().clone()),
+        );
+        ServiceKit::new(service, Peers::new(tls, addresses.clone()), tasks.clone(), &layout.service(service))
+    };
+
+    // The edge first: tokens name the address that it is reached at.
+    (settings.edge.listen, settings.edge.admin_listen) =
+        addresses::keep(&layout, settings.edge.listen, settings.edge.admin_listen);
+    let edge_kit = kit(Service::Edge)?;
+    let edge = runwarden_edge::build(settings.edge, &edge_kit).await?;
+    settings.auth.issuer = edge.base_url().to_owned();
+    settings.auth.bootstrap_file.get_or_insert_with(|| layout.bootstrap_file());
+    settings.executor.executor_allow_plain_http |= settings.project.allow_plain_http_controllers;
+
+    let mut kits = vec![edge_kit.clone()];
+    for service in [
+        Service::Audit,
+        Service::Auth,
+        Service::Secret,
+        Service::Policy,
+        Service::Project,
+        Service::Executor,
+    ] {
+        let kit = kit(service)?;
+        let parts: Parts = match service {
+            Service::Audit => runwarden_audit::build(settings.audit.clone(), &kit).await,
+            Service::Auth => runwarden_auth::build(settings.auth.clone(), &kit).await,
+            Service::Secret => runwarden_secret::build(settings.secret.clone(), &kit).await,
+            Service::Policy => runwarden_policy::build(settings.policy.clone(), &kit).await,
+            Service::Project => runwarden_project::build(settings.project.clone(), &kit).await,
+            Service::Executor => runwarden_executor::build(settings.executor.clone(), &kit).await,
+            Service::Edge => continue,
+        }
+        .with_context(|| format!("starting {service}"))?;
+        let listener = listeners.remove(&service).with_context(|| format!("{service} has no listener"))?;
+        service::serve(&kit, listener, parts).await?;
+        kits.push(kit);
+        progress(service.name());
+    }
+    wait_until_ready(&kits).await?;
+    let running = Running {
+        base_url: edge.base_url().to_owned(),
+        admin_base_url: edge.admin_base_url(),
+        grpc: addresses,
+        layout,
+    };
+    edge.start(&edge_kit);
+    running.layout.write_runwarden_json(&running, &certificates)?;
+    tasks.spawn("certificates", certificates.keep_renewed(tasks.shutdown().clone()));
+    progress(Service::Edge.name());
+    Ok(running)
+}
+
+/// Waits until every service can verify callers: then each has reached auth, and the mesh stands.
+async fn wait_until_ready(kits: &[ServiceKit]) -> anyhow::Result<()> {
+    let ready = async {
+        while let Some(waiting) = kits.iter().find(|kit| !kit.trust.is_ready()) {
+            if waiting.shutdown().has_begun() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(START_LIMIT, ready).await.context("the services did not find each other in time")
+}
