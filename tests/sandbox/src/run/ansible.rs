@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
+use super::processes;
 use crate::python;
 
 const PLAYBOOKS: &[(&str, &str)] = &[
@@ -81,7 +82,9 @@ impl Play {
         write_private(&home.join("inventory.yml"), &inventory(order))?;
         // An empty one of our own, so that none of the machine's is found.
         write_private(&home.join("ansible.cfg"), "")?;
-        write_private(&home.join("vars.yml"), &unsafe_yaml(&order.vars))?;
+        for (name, text) in variable_files(order) {
+            write_private(&home.join(name), &text)?;
+        }
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new(program);
         command
@@ -123,16 +126,20 @@ impl Play {
 
 impl Drop for Play {
     fn drop(&mut self) {
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(group) = group {
-            // Already gone is as good.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let Some(id) = self.child.id() else { return };
+        // Ansible's workers leave the process group, so the tree is looked up before its root is gone.
+        let tree = processes::tree(id);
+        processes::kill_group(id);
+        for id in tree {
+            processes::kill(id);
         }
     }
 }
 
 fn arguments(order: &Order) -> Vec<String> {
-    let mut args: Vec<String> = ["-i", "inventory.yml", "-e", "@vars.yml"].map(str::to_owned).to_vec();
+    let mut args: Vec<String> = ["-i", "inventory.yml", "-e", "@given.yml", "-e", "@vars.yml", "-e", "@secrets.yml"]
+        .map(str::to_owned)
+        .to_vec();
     let pairs = [("--limit", &order.limit), ("--tags", &order.tags), ("--skip-tags", &order.skip_tags)];
     for (flag, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
         // One word, so that no value can be read as another option.
@@ -154,17 +161,32 @@ fn arguments(order: &Order) -> Vec<String> {
     args
 }
 
-/// All hosts are this machine; the playbooks learn the names of what was asked, and how long to pause.
+/// All hosts are this machine.
 fn inventory(order: &Order) -> String {
-    let names: Vec<Value> = order.vars.keys().map(|name| Value::from(name.as_str())).collect();
-    let secrets: Vec<Value> = order.secrets.iter().map(|name| Value::from(name.as_str())).collect();
     let hosts: String = order.hosts.iter().map(|host| format!("    {host}:\n")).collect();
     format!(
-        "all:\n  hosts:\n{hosts}  vars:\n    ansible_connection: local\n    ansible_python_interpreter: \"{{{{ ansible_playbook_python }}}}\"\n    sandbox_pause: {}\n    sandbox_variables: {}\n    sandbox_secrets: {}\n",
+        "all:\n  hosts:\n{hosts}  vars:\n    ansible_connection: local\n    ansible_python_interpreter: \"{{{{ ansible_playbook_python }}}}\"\n    sandbox_pause: {}\n",
         order.pause,
-        python::dumps(&names.into()),
-        python::dumps(&secrets.into()),
     )
+}
+
+/// The files of variables, by name. Secrets are apart: Ansible quotes the file it complains about.
+fn variable_files(order: &Order) -> Vec<(&'static str, String)> {
+    let (secret, open): (Vec<_>, Vec<_>) = order.vars.iter().partition(|(name, _)| order.secrets.contains(*name));
+    // Ansible has a keyword of that name, which hides the variable and earns a warning.
+    let usable = open.iter().filter(|(name, _)| *name != "environment");
+    let shown = open
+        .iter()
+        .map(|(name, value)| ((*name).clone(), (*value).clone()))
+        .chain(secret.iter().map(|(name, _)| ((*name).clone(), Value::from("set, not shown"))))
+        .collect::<Map<_, _>>();
+    let mut given = Map::new();
+    given.insert("sandbox_given".to_owned(), Value::Object(shown));
+    let own = |pairs: Vec<(&String, &Value)>| {
+        let map: Map<_, _> = pairs.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        unsafe_yaml(&map)
+    };
+    vec![("given.yml", unsafe_yaml(&given)), ("vars.yml", own(usable.copied().collect())), ("secrets.yml", own(secret))]
 }
 
 /// The variables as YAML in which no text is a template, as AWX passes launch-time variables.

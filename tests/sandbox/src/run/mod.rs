@@ -4,6 +4,7 @@ pub(crate) mod ansible;
 pub(crate) mod hosts;
 pub(crate) mod narrator;
 pub(crate) mod play;
+pub(crate) mod processes;
 pub(crate) mod report;
 pub(crate) mod simulated;
 pub(crate) mod workflow;

@@ -15,7 +15,7 @@ fn program(dir: &Path, last: &str) -> Result<PathBuf> {
     let path = dir.join("ansible-playbook");
     let notes = dir.join("notes");
     let text = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\n{{ pwd; stat -c %a vars.yml; cat vars.yml; echo \"$@\"; }} > {notes}.new\nmv {notes}.new {notes}\n\
+        "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\n{{ pwd; stat -c %a given.yml vars.yml secrets.yml | uniq; cat vars.yml; echo \"$@\"; }} > {notes}.new\nmv {notes}.new {notes}\n\
          printf '\\nPLAY [Real] ***\\n\\nTASK [One] ***\\nok: [localhost]\\n'\necho 'on stderr' >&2\n{last}\n",
         notes = notes.display()
     );
@@ -45,7 +45,7 @@ async fn a_real_run_gets_its_variables_in_a_private_file_that_is_gone_afterwards
         [
             "600",
             "{\"colour\": !unsafe \"{{ red }} \\U000000fc\"}",
-            "-i inventory.yml -e @vars.yml --limit=localhost --check --diff -vv variables.yml",
+            "-i inventory.yml -e @given.yml -e @vars.yml -e @secrets.yml --limit=localhost --check --diff -vv variables.yml",
         ]
     );
     assert!(!Path::new(lines[0]).exists(), "{} is still there", lines[0]);
@@ -58,7 +58,8 @@ async fn a_real_run_gets_its_variables_in_a_private_file_that_is_gone_afterwards
 async fn cancelling_a_real_run_ends_all_its_processes() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let pid_file = dir.path().join("pid");
-    let last = format!("sh -c 'echo $$ > {p}.new; mv {p}.new {p}; exec sleep 600' &\nwait", p = pid_file.display());
+    let last =
+        format!("setsid sh -c 'echo $$ > {p}.new; mv {p}.new {p}; exec sleep 600' &\nwait", p = pid_file.display());
     let bench = bench(program(dir.path(), &last)?).await?;
     let run = bench.launch(13, json!({})).await?;
     let started = Instant::now();
