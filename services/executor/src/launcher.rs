@@ -25,6 +25,8 @@ use crate::work::WorkBell;
 
 /// How long a claim holds. Longer than the longest launch request, so that nobody else takes over while one is out.
 const LEASE: Duration = Duration::from_secs(300);
+/// How long a job that waits for others waits before it looks again.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -54,8 +56,10 @@ pub struct Launcher {
 
 /// Why a step ended without a launch.
 pub enum Stop {
-    /// Try again later.
+    /// Try again later, after a pause that grows.
     Later(String),
+    /// Try again in a moment: it waits for other jobs, not for something that is broken.
+    Soon(String),
     /// The job is over.
     End(JobState, &'static str, String),
     /// Somebody else has the job now.
@@ -189,9 +193,9 @@ impl Launcher {
         let job = match self.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
             Begun::Blocked => {
-                return Err(Stop::Later("waiting for another launch of this template to be settled".into()));
+                return Err(Stop::Soon("waiting for another launch of this template to be settled".into()));
             }
-            Begun::Full => return Err(Stop::Later("waiting for another job of this template to end".into())),
+            Begun::Full => return Err(Stop::Soon("waiting for another job of this template to end".into())),
             Begun::Lost => return Err(Stop::Lost),
         };
         self.live.ring(&job.id);
@@ -268,6 +272,11 @@ impl Launcher {
         let attempt = Attempt { state: AttemptState::Bound { run_id: run.id }, ..attempt };
         let change = move |job: &mut Job| {
             // No fence here: a launch that happened is a fact, whoever holds the claim by now.
+            if job.run.as_ref() == Some(&run) && job.condemned.is_none() && condemned.is_some() {
+                // The reconciler was faster, but only the launch's own answer tells what was dropped.
+                job.condemned = condemned;
+                return Ok(Some(Effects::told()));
+            }
             if job.state != JobState::Launching || job.attempts != attempt.number {
                 return Ok(None);
             }
@@ -346,6 +355,10 @@ impl Launcher {
 fn settle_job(job: &mut Job, now: Moment, stop: Stop) -> Result<()> {
     match stop {
         Stop::Later(why) => job.set_back(now, why),
+        Stop::Soon(why) => {
+            job.due_at = Some(now.plus(WAIT_FOR_OTHERS));
+            job.progress = why;
+        }
         Stop::End(state, reason, detail) => {
             // A job that was never tried cannot have become unknown, and one that was cannot be unmade.
             job.end(state, now, Some((reason, detail)))?;

@@ -30,7 +30,7 @@ const BUSY: Duration = Duration::from_millis(700);
 const QUIET: Duration = Duration::from_secs(5);
 /// How late to look again at a controller that does not answer.
 const AWAY: Duration = Duration::from_secs(60);
-/// How many runs' output is read in one sweep.
+/// How many runs' output is read in one sweep while they go on.
 const OUTPUTS: usize = 50;
 /// How many requests for output a controller gets at once.
 const OUTPUTS_AT_ONCE: usize = 4;
@@ -167,13 +167,15 @@ impl Watcher {
         for job in jobs {
             let Some(run) = job.run.clone() else { continue };
             let row = rows.get(&run.id).cloned();
-            let reads_output = row.as_ref().is_some_and(|r| r.status.is_end()) || self.live.is_awaited(&job.id);
-            if reads_output {
+            // What a run that is over printed is always read; that of one that goes on if somebody watches it.
+            let ended = row.as_ref().is_some_and(|r| r.status.is_end());
+            let watched = !ended && self.live.is_awaited(&job.id) && outputs < OUTPUTS;
+            if watched {
                 outputs += 1;
             }
+            let read_output = ended || watched;
             let this = self.handle();
             let (client, room) = (client.clone(), room.clone());
-            let read_output = reads_output && outputs <= OUTPUTS;
             let context = RequestContext {
                 request_id: job.request_id.clone(),
                 trace_id: job.trace_id.clone(),

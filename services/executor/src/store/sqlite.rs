@@ -259,7 +259,7 @@ impl JobStore for SqliteJobs {
             job.become_state(JobState::Launching)?;
         }
         job.attempts = attempt.number;
-        job.progress = "launching".into();
+        job.progress = String::new();
         let effects = Effects { attempt: Some(attempt), entries, ..Effects::told() };
         bring(&mut transaction, &mut job, now, effects).await?;
         save(&mut transaction, &job, false).await?;

@@ -27,7 +27,11 @@ impl Follower {
             let read = match client.output(run_ref(run), &cursor, complete, PIECE).await {
                 Ok(read) => read,
                 Err(error) => {
-                    tracing::debug!(job = job.id, %error, "output could not be read");
+                    tracing::warn!(job = job.id, %error, "output could not be read");
+                    if complete {
+                        // The job is about to end: whoever reads its output must know that some is missing.
+                        self.mark_truncated(&job.id).await?;
+                    }
                     break;
                 }
             };
@@ -64,6 +68,14 @@ impl Follower {
             }
         }
         Ok(changed)
+    }
+
+    async fn mark_truncated(&self, job: &str) -> Result<()> {
+        let change = |job: &mut Job| {
+            job.output_truncated = true;
+            Ok(Some(Effects::default()))
+        };
+        self.store.update(job, self.clock.now(), Box::new(change)).await.map(drop)
     }
 }
 
