@@ -25,7 +25,8 @@ class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.text = status, headers, body.decode()
         media_type = headers.get_content_type()
-        self.json = json.loads(self.text) if media_type.endswith("json") and self.text else None
+        is_json = media_type == "application/json" or media_type.endswith("+json")
+        self.json = json.loads(self.text) if is_json and self.text else None
 
     def __str__(self):
         return f"{self.status} {self.text[:2000]}"
