@@ -3,7 +3,7 @@
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::{Error, Result, slug};
+use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -68,8 +68,9 @@ impl Projects {
         let own = key::project(&tenant.name, &new.name);
         let project =
             Project { name: new.name, display_name, tenant: tenant.name, created_at: self.catalog.now(), revision: 1 };
+        let retired = key::retired_project(&project.tenant, &project.name);
         let mut change = Change::new();
-        change.absent(&own);
+        change.absent(&own).absent(&retired);
         put(&mut change, &own, &project)?;
         keep(&ticket, &mut change, &project)?;
         let entry = self
@@ -79,6 +80,10 @@ impl Projects {
             .build();
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(project),
+            Commit::Refused { key } if key == retired => Err(Error::new(
+                ErrorReason::AlreadyExists,
+                format!("There was a project {} before. Names are not given twice: choose another.", project.name),
+            )),
             Commit::Refused { key } => Err(creation(&ticket, &key, &own, "project", &project.name)),
         }
     }
@@ -97,7 +102,8 @@ impl Projects {
         self.catalog.page(&key::projects(&tenant.name), page, |project: &Project| visible.includes(&project.name)).await
     }
 
-    /// Removes a project that has no templates.
+    /// Removes a project that has no templates. Its name stays taken: roles that were given at it, and records that
+    /// name it, must never come to mean another project.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let scope = Scope::project(&tenant.name, name);
@@ -107,6 +113,7 @@ impl Projects {
         let uses = key::project_uses(&tenant.name, name);
         let mut change = Change::new();
         change.vacant(&uses).at(&found.key, found.at).delete(&found.key);
+        put(&mut change, &key::retired_project(&tenant.name, name), &json!({ "retired_at": self.catalog.now() }))?;
         let entry = self.catalog.entry(&tenant.name, "project.delete", "project", name).build();
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(()),

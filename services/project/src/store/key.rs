@@ -34,6 +34,11 @@ pub(crate) fn template(tenant: &str, template: &str) -> String {
     format!("templates/{tenant}/{template}")
 }
 
+/// What stays of a project that was removed: nobody else gets its name.
+pub(crate) fn retired_project(tenant: &str, project: &str) -> String {
+    format!("retired/projects/{tenant}/{project}")
+}
+
 /// Under this are the marks of the templates of a project.
 pub(crate) fn project_uses(tenant: &str, project: &str) -> String {
     format!("uses/projects/{tenant}/{project}/")

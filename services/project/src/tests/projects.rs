@@ -39,13 +39,14 @@ async fn the_platform_names_the_tenant_it_acts_for_and_it_must_exist() {
 }
 
 #[tokio::test]
-async fn a_project_name_is_taken_once_per_tenant() {
+async fn a_project_name_is_taken_once_per_tenant_and_for_ever() {
     let world = world().await;
     refused(world.create_project(&admin("acme"), "web").await, ErrorReason::AlreadyExists);
     world.delete_project(&admin("acme"), "web").await.unwrap();
     refused(get(&world, &admin("acme"), "web").await, ErrorReason::NotFound);
     refused(world.delete_project(&admin("acme"), "web").await, ErrorReason::NotFound);
-    world.create_project(&admin("acme"), "web").await.unwrap();
+    // Roles given at the old one would hold at the new one.
+    refused(world.create_project(&admin("acme"), "web").await, ErrorReason::AlreadyExists);
     assert_eq!(get(&world, &admin("other"), "web").await.unwrap().tenant, "other");
 }
 
