@@ -40,7 +40,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         description = "The only door between the outside world and a company's Ansible automation. Obtain a token with \
             `POST /api/v1/auth/token`, submit a job with `POST /api/v1/jobs`, follow it with \
             `GET /api/v1/jobs/{id}/events`. Every error is problem+json (RFC 9457) with a stable `code`; every answer \
-            carries `X-Request-Id`.",
+            carries `X-Request-Id`, the caller's own if it sent 1 to 128 letters, digits, dots, underscores or hyphens.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This very address")),

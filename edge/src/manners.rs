@@ -89,7 +89,7 @@ pub async fn mind(State(here): State<Here>, mut request: Request, next: Next) ->
     dress(response.headers_mut(), &request_id, here.app.is_https());
     let elapsed = started.elapsed();
     count(&here, &method, &route, status, elapsed);
-    tracing::info!(parent: &span, status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
+    tracing::info!(parent: &span, status = status.as_u16(), elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
     response
 }
 

@@ -210,11 +210,6 @@ fn parameters() -> Value {
             "description": "Makes a creation repeatable: the same key with the same body gets the first answer again.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([!-~]*)$"},
         },
-        "RequestId": {
-            "name": "X-Request-Id", "in": "header", "required": false,
-            "description": "An id for this request; one is made if it is missing or not of this form.",
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-        },
     })
 }
 

@@ -8,7 +8,7 @@ use prost_types::Timestamp;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{ErrorReason, FieldError, page, slug};
 
-use super::form;
+use super::form::{self, FormError};
 use crate::problem::{Problem, Result};
 
 /// The longest wait for a job's end that may be asked for.
@@ -39,7 +39,11 @@ impl<T: FromQuery, S: Sync> FromRequestParts<S> for Params<T> {
 /// 400 for one that cannot be decoded, 422 with all that is wrong otherwise.
 pub fn read<T: FromQuery>(query: &str) -> Result<T> {
     let pairs = form::pairs(query.as_bytes()).map_err(|error| {
-        Problem::new(ErrorReason::MalformedRequest, format!("The query string cannot be read: {error}."))
+        let reason = match error {
+            FormError::Nul => ErrorReason::ValidationFailed,
+            FormError::BrokenEscape | FormError::NotUtf8 => ErrorReason::MalformedRequest,
+        };
+        Problem::new(reason, format!("The query string cannot be read: {error}."))
     })?;
     let mut query = Query { pairs, errors: Vec::new() };
     let read = T::from_query(&mut query);
@@ -168,7 +172,7 @@ pub struct PageParams {
     #[param(required = false, minimum = 1, maximum = 200)]
     pub page_size: i32,
     /// `next_page_token` of the page before; not given for the first.
-    #[param(required = false)]
+    #[param(required = false, max_length = 2048, pattern = "^[A-Za-z0-9_-]*$")]
     pub page_token: String,
 }
 

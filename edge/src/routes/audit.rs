@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use runwarden_proto::audit::v1 as proto;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -182,7 +182,7 @@ pub struct ListRecords {
     #[param(required = false, minimum = 1, maximum = 200)]
     page_size: i32,
     /// `next_page_token` of the page before; not given for the first.
-    #[param(required = false)]
+    #[param(required = false, max_length = 2048, pattern = "^[A-Za-z0-9_-]*$")]
     page_token: String,
 }
 
@@ -332,9 +332,10 @@ impl FromQuery for FromIndex {
     responses((status = 200, description = "The records and their checkpoint.", body = String, content_type = "application/x-ndjson")))]
 async fn export(State(app): State<App>, Params(begin): Params<FromIndex>) -> Result<Response> {
     let request = proto::ExportRecordsRequest { from_index: begin.from };
-    let mut exported = app.ports.records().export_records(request).await?.into_inner();
+    let exported = app.ports.records().export_records(request).await;
+    let mut exported = exported.map_err(refused)?.into_inner();
     // The first piece is awaited, so that a refusal is a problem and not a broken body.
-    let first = exported.message().await?;
+    let first = exported.message().await.map_err(refused)?;
     let body = sse::body(move |pieces| async move {
         if let Err(Failed) = copy(first, exported, &pieces).await {
             pieces.break_off().await;
@@ -345,6 +346,11 @@ async fn export(State(app): State<App>, Params(begin): Params<FromIndex>) -> Res
     let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");
     response.headers_mut().insert(CONTENT_DISPOSITION, name);
     Ok(response)
+}
+
+/// The service names the parameter by its own name.
+fn refused(status: Status) -> Problem {
+    Problem::from(status).with_pointers(|pointer| pointer.replace("/from_index", "/from"))
 }
 
 struct Failed;

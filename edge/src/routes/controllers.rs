@@ -7,7 +7,9 @@ use http::StatusCode;
 use runwarden_proto::project::v1 as proto;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -77,18 +79,36 @@ impl From<proto::Controller> for Controller {
 }
 
 /// How to log in to a controller: a token, or a user name with a password. It goes in and never comes out.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
-    /// An OAuth 2 personal access token.
-    #[schema(write_only)]
     token: Option<String>,
-    /// A user name.
     username: Option<String>,
-    /// The user's password.
-    #[schema(write_only)]
     password: Option<String>,
 }
+
+impl PartialSchema for Credential {
+    fn schema() -> RefOr<Schema> {
+        let text = |description: &str, secret: bool| {
+            ObjectBuilder::new().schema_type(Type::String).description(Some(description)).write_only(secret)
+        };
+        let kind = |description: &str| {
+            let none = AdditionalProperties::FreeForm(false);
+            ObjectBuilder::new().description(Some(description)).additional_properties(Some(none))
+        };
+        let token =
+            kind("With a token.").property("token", text("An OAuth 2 personal access token.", true)).required("token");
+        let user = kind("With a user name and a password.")
+            .property("username", text("A user name.", false))
+            .property("password", text("The user's password.", true))
+            .required("username")
+            .required("password");
+        let both = OneOfBuilder::new().item(token).item(user);
+        both.description(Some("How to log in to a controller. It goes in and never comes out.")).into()
+    }
+}
+
+impl ToSchema for Credential {}
 
 impl Credential {
     fn checked(self) -> Result<proto::Credential> {

@@ -222,7 +222,7 @@ pub struct ListJobs {
     #[param(required = false, minimum = 1, maximum = 200)]
     page_size: i32,
     /// `next_page_token` of the page before; not given for the first.
-    #[param(required = false)]
+    #[param(required = false, max_length = 2048, pattern = "^[A-Za-z0-9_-]*$")]
     page_token: String,
 }
 

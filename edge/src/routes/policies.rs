@@ -102,7 +102,7 @@ fn tagged(mut response: Response, revision: i64) -> Response {
 /// Compiles it first; one that does not compile is refused with line and column. With `If-Match` it is stored only if
 /// it is still at that revision. Needs `policies.write`.
 #[utoipa::path(put, path = "/api/v1/policies/{name}", tag = "policies", params(ByName,
-        ("If-Match" = Option<String>, Header, description = "Only if the policy is at this revision: an ETag, or * for any.")),
+        ("If-Match" = Option<String>, Header, pattern = r#"^(\*|"[1-9][0-9]{0,17}")$"#, description = "Only if the policy is at this revision: an ETag, or * for any.")),
     request_body(content((PutPolicy = "application/json"), (String = "text/plain", example = json!("package runwarden.authz\n")))),
     responses((status = 200, description = "It was replaced.", body = Policy, headers(("ETag" = String, description = "The revision."))),
         (status = 201, description = "It was made.", body = Policy, headers(("ETag" = String, description = "The revision.")))))]
