@@ -75,12 +75,13 @@ fn complete(route: &Route, operation: &mut Map<String, Value>) {
     operation.insert("security".into(), security(route));
     let reads_body = operation.contains_key("requestBody") || route.method == Method::POST;
     let is_caller = route.access == Access::Caller;
-    let shared =
-        [(is_caller, "Tenant"), (is_caller && route.method == Method::POST, "IdempotencyKey"), (true, "RequestId")];
-    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
-    if let Some(parameters) = parameters.as_array_mut() {
-        let wanted = shared.iter().filter(|(wanted, _)| *wanted);
-        parameters.extend(wanted.map(|(_, name)| json!({"$ref": format!("#/components/parameters/{name}")})));
+    let shared = [(is_caller, "Tenant"), (is_caller && route.method == Method::POST, "IdempotencyKey")];
+    let mut wanted = shared.iter().filter(|(wanted, _)| *wanted).peekable();
+    if wanted.peek().is_some() {
+        let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+        if let Some(parameters) = parameters.as_array_mut() {
+            parameters.extend(wanted.map(|(_, name)| json!({"$ref": format!("#/components/parameters/{name}")})));
+        }
     }
     let Some(answers) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for answer in answers.values_mut() {
