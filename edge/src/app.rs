@@ -77,7 +77,7 @@ impl App {
     /// Whether outside callers come by TLS, here or at a proxy in front.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.config.tls_cert.is_some() || self.public_url.starts_with("https://")
+        self.config.edge_tls_cert.is_some() || self.public_url.starts_with("https://")
     }
 
     /// All that a listener serves, layers included.

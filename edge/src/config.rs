@@ -23,12 +23,12 @@ pub struct Config {
     pub public_url: String,
 
     /// PEM file with the certificate chain of both listeners. Read again when it changes and on SIGHUP.
-    #[arg(long, env = "RUNWARDEN_EDGE_TLS_CERT", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
+    #[arg(long, env = "RUNWARDEN_EDGE_TLS_CERT", requires = "edge_tls_key")]
+    pub edge_tls_cert: Option<PathBuf>,
 
     /// PEM file with the private key of the certificate.
-    #[arg(long, env = "RUNWARDEN_EDGE_TLS_KEY", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
+    #[arg(long, env = "RUNWARDEN_EDGE_TLS_KEY", requires = "edge_tls_cert")]
+    pub edge_tls_key: Option<PathBuf>,
 
     /// Allow plain HTTP on addresses other than loopback, because a proxy in front terminates TLS.
     #[arg(long, env = "RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY", default_value_t = false)]
@@ -102,8 +102,8 @@ impl Default for Config {
             listen: SocketAddr::new(loopback, 8080),
             admin_listen: SocketAddr::new(loopback, 8081),
             public_url: String::new(),
-            tls_cert: None,
-            tls_key: None,
+            edge_tls_cert: None,
+            edge_tls_key: None,
             plain_behind_proxy: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
@@ -130,11 +130,11 @@ impl Config {
     ///
     /// Plain HTTP beyond loopback without consent, an unusable URL or origin, or limits that would refuse everything.
     pub fn check(&self) -> anyhow::Result<()> {
-        let plain = self.tls_cert.is_none();
+        let plain = self.edge_tls_cert.is_none();
         for (name, address) in [("--listen", self.listen), ("--admin-listen", self.admin_listen)] {
             anyhow::ensure!(
                 !plain || address.ip().is_loopback() || self.plain_behind_proxy,
-                "{name} {address} would serve plain HTTP beyond this machine: give --tls-cert and --tls-key, or \
+                "{name} {address} would serve plain HTTP beyond this machine: give --edge-tls-cert and --edge-tls-key, or \
                  --plain-behind-proxy if a proxy in front terminates TLS"
             );
         }
@@ -165,7 +165,7 @@ impl Config {
     /// `https` with a certificate, else `http`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        if self.tls_cert.is_some() { "https" } else { "http" }
+        if self.edge_tls_cert.is_some() { "https" } else { "http" }
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_certificate_without_its_key_is_refused() {
-        assert!(Line::try_parse_from(["edge", "--tls-cert", "a.pem"]).is_err());
+        assert!(Line::try_parse_from(["edge", "--edge-tls-cert", "a.pem"]).is_err());
     }
 
     #[test]

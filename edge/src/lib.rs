@@ -51,10 +51,10 @@ pub struct Edge {
 /// an address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Edge> {
     config.check()?;
-    let tls = match (&config.tls_cert, &config.tls_key) {
+    let tls = match (&config.edge_tls_cert, &config.edge_tls_key) {
         (Some(certificate), Some(key)) => Some(Certificates::load(certificate, key)?),
         (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => anyhow::bail!("--tls-cert and --tls-key go together"),
+        (Some(_), None) | (None, Some(_)) => anyhow::bail!("--edge-tls-cert and --edge-tls-key go together"),
     };
     let public = listener::bind(Listener::Public, config.listen).await?;
     let admin = listener::bind(Listener::Admin, config.admin_listen).await?;

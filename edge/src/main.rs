@@ -35,3 +35,14 @@ fn main() -> ExitCode {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Line;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_settings_of_the_edge_and_of_every_service_fit_together() {
+        Line::command().debug_assert();
+    }
+}
