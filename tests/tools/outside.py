@@ -3,13 +3,17 @@
 
 outside.py walk FOLDER    onboards a tenant, runs a job, looks it up; FOLDER holds data/ of `runwarden up`, sandbox.json
 outside.py again FOLDER   after a restart: what was there is there
+outside.py front FOLDER PORT CA   the same through nginx, which ends TLS there
 outside.py token FOLDER   prints a fresh token of the platform admin
 
 Only the standard library is used. Each check is one line, as in checks.sh.
 """
 
 import base64
+import http.client
 import json
+import socket
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -233,13 +237,47 @@ def again(checks, folder):
     checks.that("after a restart the job is what it was", (job.json or {}).get("state") == "succeeded", job)
 
 
+class Front(http.client.HTTPSConnection):
+    """A connection to a proxy on this machine, by the name that its certificate has."""
+
+    def __init__(self, port, authority):
+        super().__init__("runwarden.example", context=ssl.create_default_context(cafile=authority), timeout=30)
+        self.at = ("127.0.0.1", port)
+
+    def connect(self):
+        self.sock = self._context.wrap_socket(socket.create_connection(self.at, 30), server_hostname=self.host)
+
+
+def front(checks, folder, port, authority):
+    client, job = (read(folder, "walked.json")[key] for key in ("client", "job"))
+    base = read(folder, "data/runwarden.json")["base_url"]
+    bearer = {"Authorization": "Bearer " + token(base, client["client_id"], client["client_secret"]).json["access_token"]}
+
+    def send(method, path, body=None, headers=None):
+        connection = Front(int(port), authority)
+        connection.request(method, path, body, {**bearer, **(headers or {})})
+        response = connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        connection.close()
+        return answer
+
+    checks.answers("through nginx it is ready", 200, send("GET", "/health"))
+    checks.answers("through nginx a job is read", 200, send("GET", f"/api/v1/jobs/{job}"))
+    events = send("GET", f"/api/v1/jobs/{job}/events")
+    checks.that("through nginx events come", events.status == 200 and "succeeded" in events.text, events)
+    large = send("POST", "/api/v1/jobs", b" " * (3 * 2**19), {"Content-Type": "application/json"})
+    checks.answers("through nginx it is the edge that says what is too large", 413, large)
+    secure = send("GET", "/health").headers.get_all("Strict-Transport-Security")
+    checks.that("through nginx browsers are told to come by HTTPS, once", secure and len(secure) == 1, secure)
+
+
 def main():
     what, folder = sys.argv[1], Path(sys.argv[2])
     if what == "token":
         print(admin_token(folder, read(folder, "data/runwarden.json")["base_url"]).json["access_token"])
         return 0
     checks = Checks()
-    {"walk": walk, "again": again}[what](checks, folder)
+    {"walk": walk, "again": again, "front": front}[what](checks, folder, *sys.argv[3:])
     return 1 if checks.failed else 0
 
 
