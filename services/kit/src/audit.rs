@@ -3,10 +3,12 @@
 //! A change in a store carries its entry in the same transaction ([`OutboxStore`]); [`drain`] hands it over. What has
 //! no store of its own waits for [`Recorder::record`] before it answers.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prost::Message as _;
 use runwarden_proto::audit::v1::AppendEntriesRequest;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 pub use runwarden_proto::audit::v1::{Actor, Entry, Outcome};
@@ -23,8 +25,10 @@ use crate::reason::ErrorReason;
 
 /// How many entries may wait in an outbox before changes are refused.
 pub const MAX_PENDING: usize = 10_000;
-/// How many entries are handed over at once.
+/// How many entries are looked at at once.
 const BATCH: usize = 200;
+/// How many bytes of entries are handed over at once.
+const PORTION: usize = 2 * 1024 * 1024;
 
 /// Builds an entry: `EntryBuilder::new(Service::Executor, "job.submit", "job", id).…build()`.
 #[derive(Clone, Debug)]
@@ -297,7 +301,7 @@ pub async fn drain(outbox: Arc<dyn OutboxStore>, recorder: Arc<dyn Recorder>, be
                     failing = true;
                 }
                 if shutdown.sleep(pause).await.is_err() {
-                    return;
+                    break;
                 }
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
@@ -308,25 +312,54 @@ pub async fn drain(outbox: Arc<dyn OutboxStore>, recorder: Arc<dyn Recorder>, be
 
 /// Hands over what waits, tenant by tenant: a log that takes nothing holds up its own tenant's entries only.
 async fn drain_once(outbox: &dyn OutboxStore, recorder: &dyn Recorder) -> Result<()> {
+    let mut stuck: HashSet<String> = HashSet::new();
+    let mut refused = None;
     loop {
-        let entries = outbox.pending(BATCH).await?;
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let mut by_tenant: std::collections::BTreeMap<String, Vec<Entry>> = std::collections::BTreeMap::new();
+        // What is stuck stays at the head of the queue; look past it.
+        let entries = outbox.pending(BATCH + stuck.len()).await?;
+        let mut by_tenant: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
-            by_tenant.entry(entry.tenant.clone()).or_default().push(entry);
-        }
-        let mut refused = None;
-        for entries in by_tenant.into_values() {
-            let ids: Vec<String> = entries.iter().map(|e| e.entry_id.clone()).collect();
-            match recorder.record_all(entries).await {
-                Ok(()) => outbox.remove(&ids).await?,
-                Err(error) => refused = Some(error),
+            if !stuck.contains(&entry.entry_id) {
+                by_tenant.entry(entry.tenant.clone()).or_default().push(entry);
             }
         }
-        if let Some(error) = refused {
-            return Err(error);
+        if by_tenant.is_empty() {
+            return refused.map_or(Ok(()), Err);
+        }
+        for entries in by_tenant.into_values() {
+            for entries in portions(entries) {
+                let ids: Vec<String> = entries.iter().map(|e| e.entry_id.clone()).collect();
+                match recorder.record_all(entries).await {
+                    Ok(()) => outbox.remove(&ids).await?,
+                    Err(error) => {
+                        stuck.extend(ids);
+                        refused = Some(error);
+                    }
+                }
+            }
         }
     }
 }
+
+/// Cuts a batch into requests that are small enough to be taken.
+fn portions(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let mut portions: Vec<Vec<Entry>> = Vec::new();
+    let mut size = 0;
+    for entry in entries {
+        let bytes = entry.encoded_len();
+        match portions.last_mut() {
+            Some(portion) if size + bytes <= PORTION => {
+                size += bytes;
+                portion.push(entry);
+            }
+            _ => {
+                size = bytes;
+                portions.push(vec![entry]);
+            }
+        }
+    }
+    portions
+}
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,9 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (&self.tenant, &self.project) {
-            (None, _) => true,
+            (None, None) => true,
+            // A project of no tenant is nothing; above all it is not everything.
+            (None, Some(_)) => false,
             (Some(tenant), None) => other.tenant.as_ref() == Some(tenant),
             (Some(tenant), Some(project)) => {
                 other.tenant.as_ref() == Some(tenant) && other.project.as_ref() == Some(project)
@@ -259,6 +261,8 @@ mod tests {
         assert!(tenant.holds("jobs.read", &Scope::project("acme", "web")));
         assert!(!tenant.holds("jobs.read", &Scope::project("other", "web")));
         assert!(Caller::example(&["jobs.read"], Scope::platform()).holds("jobs.read", &Scope::project("a", "b")));
+        let nowhere = Scope { tenant: None, project: Some("web".into()) };
+        assert!(!Caller::example(&["jobs.read"], nowhere).holds("jobs.read", &Scope::project("acme", "web")));
     }
 
     #[test]

@@ -5,7 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+const MICROSECONDS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
 /// A moment: microseconds since 1970, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -49,12 +54,14 @@ impl Moment {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC, to the microsecond: `2026-11-22T05:00:00.000000Z`.
+    /// RFC 3339 in UTC, always to the microsecond, so that texts sort as moments do: `2026-11-22T05:00:00.000000Z`.
+    /// Empty for years that RFC 3339 cannot write.
     #[must_use]
     pub fn rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000)
             .ok()
-            .and_then(|t| t.format(&Rfc3339).ok())
+            .filter(|t| (0..=9999).contains(&t.year()))
+            .and_then(|t| t.format(MICROSECONDS).ok())
             .unwrap_or_default()
     }
 
@@ -133,5 +140,11 @@ mod tests {
         assert_eq!(Moment::parse(&moment.rfc3339()), Some(moment));
         assert_eq!(Moment::parse("2026-11-22T06:00:00+01:00"), Moment::parse("2026-11-22T05:00:00Z"));
         assert_eq!(Moment::parse("yesterday"), None);
+        let whole = Moment::parse("2026-11-22T05:00:00Z").expect("a moment");
+        assert_eq!(whole.rfc3339(), "2026-11-22T05:00:00.000000Z");
+        assert_eq!(
+            (Moment::from_micros(i64::MAX).rfc3339(), Moment::from_micros(i64::MIN).rfc3339()),
+            Default::default()
+        );
     }
 }

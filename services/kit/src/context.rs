@@ -1,5 +1,6 @@
 //! What belongs to one request and travels with it from service to service: ids, deadline, caller token.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub const IDEMPOTENCY_KEY: &str = "x-runwarden-idempotency-key";
 pub const TRACEPARENT: &str = "traceparent";
 
 /// The context of one request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct RequestContext {
     /// The request's id, from the edge or the caller.
     pub request_id: String,
@@ -41,6 +42,20 @@ pub struct RequestContext {
     pub deadline: Option<Instant>,
 }
 
+impl fmt::Debug for RequestContext {
+    /// Without the idempotency key: stored answers are sealed with it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("request_id", &self.request_id)
+            .field("trace_id", &self.trace_id)
+            .field("source_address", &self.source_address)
+            .field("tenant", &self.tenant)
+            .field("principal", &self.caller.as_ref().map(|caller| &caller.principal))
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
 tokio::task_local! {
     static CURRENT: RequestContext;
 }
@@ -49,6 +64,11 @@ tokio::task_local! {
 #[must_use]
 pub fn current() -> RequestContext {
     CURRENT.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// Reads the context of the request being served without copying it; nothing outside of any.
+pub fn with_current<T>(read: impl FnOnce(&RequestContext) -> T) -> Option<T> {
+    CURRENT.try_with(read).ok()
 }
 
 /// Runs a future within a context.
@@ -69,7 +89,7 @@ impl RequestContext {
             tenant: text(TENANT).filter(|t| !t.is_empty()),
             token: bearer(headers),
             caller: None,
-            deadline: text("grpc-timeout").and_then(|t| parse_timeout(&t)).map(|left| Instant::now() + left),
+            deadline: text("grpc-timeout").and_then(|t| Instant::now().checked_add(parse_timeout(&t)?)),
         }
     }
 
@@ -79,7 +99,7 @@ impl RequestContext {
         self.deadline.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether two contexts carry the same token.
+    /// The caller token in the clear, to send it on or to verify it.
     #[must_use]
     pub fn token_text(&self) -> Option<&str> {
         self.token.as_ref().map(ExposeSecret::expose_secret)
@@ -174,6 +194,34 @@ mod tests {
         assert_eq!(with("bearer abc").as_deref(), Some("abc"));
         assert_eq!(with("Basic abc"), None);
         assert_eq!(with("abc"), None);
+    }
+
+    #[test]
+    fn what_a_peer_sends_beyond_reason_is_left_out_and_nothing_panics() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            (REQUEST_ID, "x".repeat(200).as_str()),
+            (SOURCE_ADDRESS, "not an address"),
+            (IDEMPOTENCY_KEY, "k".repeat(300).as_str()),
+            ("grpc-timeout", "99999999H"),
+        ] {
+            headers
+                .insert(http::HeaderName::from_bytes(name.as_bytes()).expect("a name"), value.parse().expect("text"));
+        }
+        let context = RequestContext::from_headers(&headers);
+        assert!(crate::id::is_valid("req", &context.request_id));
+        assert_eq!((context.source_address.as_str(), &context.idempotency_key), ("", &None));
+        assert!(context.remaining().is_none_or(|left| left > Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn debug_output_holds_neither_token_nor_idempotency_key() {
+        let context = RequestContext {
+            token: Some("secret-token".to_owned().into()),
+            idempotency_key: Some("secret-key".into()),
+            ..RequestContext::default()
+        };
+        assert!(!format!("{context:?}").contains("secret"));
     }
 
     proptest! {

@@ -1,12 +1,12 @@
 //! One error for the whole domain, knowing no transport: a stable reason, words for the caller, and, apart from
 //! those, the cause for the operator's log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::id;
@@ -16,6 +16,14 @@ use crate::reason::{ErrorReason, ReasonExt as _, by_name};
 const DOMAIN: &str = "runwarden";
 /// Metadata key of the id that finds an internal error in the logs.
 const ERROR_ID: &str = "error_id";
+
+/// Response metadata that says when a call may be tried again by whoever sent it (gRFC A6).
+pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// The most bytes of words that an error carries. They travel in HTTP/2 headers, which have their limits: with base64
+/// and percent encoding on top, what is over this would break the call instead of explaining it.
+const MAX_WORDS: usize = 2 * 1024;
+/// The most bytes of all field errors together.
+const MAX_FIELDS: usize = 12 * 1024;
 
 /// A domain result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -221,7 +229,6 @@ impl Error {
     }
 
     fn foreign(status: &Status) -> Self {
-        use tonic::Code;
         let cause = anyhow::anyhow!("{:?}: {}", status.code(), status.message());
         match status.code() {
             Code::Unavailable => {
@@ -273,19 +280,36 @@ impl From<Error> for Status {
     /// The one total mapping to gRPC. The cause is logged here, once, and does not travel.
     fn from(error: Error) -> Self {
         error.log();
-        let mut details = ErrorDetails::with_error_info(
-            error.0.reason.name(),
-            DOMAIN,
-            error.0.metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
-        );
-        for field in error.0.fields {
-            details.add_bad_request_violation(field.pointer, field.detail);
+        let Inner { reason, detail, fields, retry_after, metadata, cause: _ } = *error.0;
+        let mut details =
+            ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata.into_iter().collect::<HashMap<_, _>>());
+        let mut room = MAX_FIELDS;
+        for field in fields {
+            let description = shortened(field.detail, MAX_WORDS);
+            let Some(left) = room.checked_sub(field.pointer.len() + description.len()) else { break };
+            room = left;
+            details.add_bad_request_violation(field.pointer, description);
         }
-        if let Some(after) = error.0.retry_after {
+        if let Some(after) = retry_after {
             details.set_retry_info(Some(after));
         }
-        Self::with_error_details(error.0.reason.grpc_code(), error.0.detail, details)
+        let code = reason.grpc_code();
+        let mut status = Self::with_error_details(code, shortened(detail, MAX_WORDS), details);
+        if code == Code::Unavailable {
+            // A service that says so has already tried what it could: repeating the call at every hop would multiply.
+            let pushback = retry_after.map_or(-1, |after| i64::try_from(after.as_millis()).unwrap_or(-1));
+            status.metadata_mut().insert(PUSHBACK, pushback.into());
+        }
+        status
     }
+}
+
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Error {
@@ -326,6 +350,18 @@ mod tests {
         assert_eq!(back.reason(), ErrorReason::ValidationFailed);
         assert_eq!(back.fields()[0].pointer, "/parameters/count");
         assert_eq!(back.retry_after(), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn an_error_with_ever_so_much_to_say_fits_into_headers() {
+        let fields = (0..10_000).map(|n| FieldError { pointer: format!("/{n}"), detail: "ä".repeat(300) });
+        let status = Status::from(Error::new(ErrorReason::ParametersInvalid, "ß".repeat(9_999)).with_fields(fields));
+        let headers = status.into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 48 * 1024, "{bytes}");
+        let back = Error::from_status(&Status::from_header_map(&headers).expect("a status"));
+        assert_eq!(back.reason(), ErrorReason::ParametersInvalid);
+        assert!(back.fields().len() > 10);
     }
 
     #[test]

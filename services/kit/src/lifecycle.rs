@@ -1,15 +1,19 @@
 //! Starting and stopping: one signal that everybody hears, tasks with names, and nobody forgotten.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The wish to stop. Cloned to everyone; heard by all at once.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown(CancellationToken);
+pub struct Shutdown {
+    token: CancellationToken,
+    failure: Arc<OnceLock<String>>,
+}
 
 /// It is time to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,18 +29,30 @@ impl Shutdown {
 
     /// Makes the wish.
     pub fn begin(&self) {
-        self.0.cancel();
+        self.token.cancel();
+    }
+
+    /// Makes the wish because something broke: the process ends in order, and as a failure.
+    pub fn fail(&self, why: impl Into<String>) {
+        let _the_first_is_the_cause = self.failure.set(why.into());
+        self.begin();
+    }
+
+    /// What broke, if that is why it was made.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Whether it has been made.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.0.is_cancelled()
+        self.token.is_cancelled()
     }
 
     /// Waits until it is made.
     pub async fn begun(&self) {
-        self.0.cancelled().await;
+        self.token.cancelled().await;
     }
 
     /// Sleeps, unless it is time to stop.
@@ -50,32 +66,42 @@ impl Shutdown {
         }
     }
 
-    /// Makes the wish when the process gets SIGINT or SIGTERM; a second signal ends the process at once.
+    /// Makes the wish when the process gets SIGINT or SIGTERM; a second signal ends the process at once. From the
+    /// return of this function on no signal is missed.
     pub fn on_signals(&self) {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be heard");
+                return;
+            }
+        };
         let shutdown = self.clone();
         tokio::spawn(async move {
-            wait_for_signal().await;
+            signals.next().await;
             tracing::info!("stopping; a second signal stops at once");
             shutdown.begin();
-            wait_for_signal().await;
+            signals.next().await;
             tracing::warn!("second signal: stopping at once");
             std::process::exit(130);
         });
     }
 }
 
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be heard");
-            std::future::pending::<()>().await;
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }
@@ -119,13 +145,12 @@ impl Tasks {
                 && error.is_panic()
             {
                 tracing::error!(task, "a background task panicked; stopping");
-                shutdown.begin();
+                shutdown.fail(format!("the task {task:?} panicked"));
             }
         });
-        if let Ok(mut running) = self.running.lock() {
-            running.retain(|t| !t.handle.is_finished());
-            running.push(Named { name, handle });
-        }
+        let mut running = self.running();
+        running.retain(|t| !t.handle.is_finished());
+        running.push(Named { name, handle });
     }
 
     /// Waits for all tasks to end, saying who is still pending, and gives up after `limit`. True if all ended.
@@ -133,10 +158,8 @@ impl Tasks {
         let end = tokio::time::Instant::now() + limit;
         let mut report = tokio::time::Instant::now() + Duration::from_secs(2);
         loop {
-            let pending: Vec<String> = self.running.lock().map_or_else(
-                |_| Vec::new(),
-                |r| r.iter().filter(|t| !t.handle.is_finished()).map(|t| t.name.clone()).collect(),
-            );
+            let pending: Vec<String> =
+                self.running().iter().filter(|t| !t.handle.is_finished()).map(|t| t.name.clone()).collect();
             if pending.is_empty() {
                 return true;
             }
@@ -152,6 +175,11 @@ impl Tasks {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Named>> {
+        // A list of handles cannot be left half changed.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +194,18 @@ mod tests {
         tasks.spawn("broken", async { panic!("on purpose") });
         assert!(tasks.join(Duration::from_secs(5)).await);
         assert!(tasks.shutdown().has_begun());
+        assert_eq!(tasks.shutdown().failure(), Some("the task \"broken\" panicked"));
+    }
+
+    #[tokio::test]
+    async fn a_wish_to_stop_is_no_failure_and_the_first_failure_is_the_one_told() {
+        let shutdown = Shutdown::new();
+        shutdown.begin();
+        assert_eq!(shutdown.failure(), None);
+        shutdown.fail("one");
+        shutdown.fail("two");
+        assert_eq!(shutdown.failure(), Some("one"));
+        assert_eq!(shutdown.sleep(Duration::from_secs(60)).await, Err(Stopping));
     }
 
     #[tokio::test]

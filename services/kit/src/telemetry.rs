@@ -3,28 +3,41 @@
 //! Logs are JSON lines (or text on a terminal) with the ids of the span they were written in. Traces leave by OTLP,
 //! which Jaeger takes natively. Metrics are Prometheus text on a listener of their own.
 
+mod lines;
+mod propagation;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use http::HeaderMap;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn, Targets};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
 
 use crate::lifecycle::Shutdown;
+use lines::Lines;
+pub use propagation::{
+    continue_trace, continue_trace_id, continue_traceparent, inject, new_trace_id, trace_id, traceparent,
+    traceparent_of,
+};
+
+/// How long the last traces may take to leave.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// Buckets of durations, seconds.
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Buckets of counts of records.
+const RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
 /// How a process reports.
 #[derive(Args, Clone, Debug)]
@@ -72,7 +85,10 @@ pub struct Telemetry {
 /// # Errors
 /// When the filter cannot be read, or telemetry was set up before.
 pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
-    let filter = EnvFilter::try_new(&args.log).with_context(|| format!("--log {:?} is no filter", args.log))?;
+    let wanted = EnvFilter::try_new(&args.log).with_context(|| format!("--log {:?} is no filter", args.log))?;
+    // The filter is for lines. Spans give them their ids, and must be there for a warning, too.
+    let filter = wanted
+        .or(FilterFn::new(|of| of.is_span() && *of.level() <= Level::INFO).with_max_level_hint(LevelFilter::INFO));
     let json = match args.log_format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Json => true,
@@ -80,7 +96,7 @@ pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     };
     let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logs = if json {
-        writer.json().flatten_event(true).with_current_span(true).with_span_list(false).with_filter(filter).boxed()
+        writer.fmt_fields(JsonFields::new()).event_format(Lines).with_filter(filter).boxed()
     } else {
         writer.with_target(false).with_filter(filter).boxed()
     };
@@ -88,21 +104,19 @@ pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     // Its own filter: what is too much for the log may be just right for a trace, and the exporter's own transport
     // must not trace itself.
     let spans = traces.as_ref().map(|provider| {
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("runwarden")).with_filter(
-            Targets::new()
-                .with_default(tracing::Level::INFO)
-                .with_target("h2", tracing::level_filters::LevelFilter::OFF)
-                .with_target("hyper", tracing::level_filters::LevelFilter::OFF)
-                .with_target("hyper_util", tracing::level_filters::LevelFilter::OFF)
-                .with_target("tonic", tracing::level_filters::LevelFilter::OFF)
-                .with_target("tower", tracing::level_filters::LevelFilter::OFF)
-                .with_target("opentelemetry", tracing::level_filters::LevelFilter::OFF)
-                .with_target("opentelemetry_sdk", tracing::level_filters::LevelFilter::OFF),
-        )
+        let ours_only = ["h2", "hyper", "hyper_util", "tonic", "tower", "opentelemetry", "opentelemetry_sdk"]
+            .map(|target| (target, LevelFilter::OFF));
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("runwarden"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(Targets::new().with_default(Level::INFO).with_targets(ours_only))
     });
     Registry::default().with(logs).with(spans).try_init().context("telemetry is set up once a process")?;
     let metrics = PrometheusBuilder::new()
-        .set_buckets(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_records".into()), RECORDS)?
         .install_recorder()?;
     Ok(Telemetry { traces, metrics, metrics_listen: args.metrics_listen })
 }
@@ -158,80 +172,7 @@ impl Telemetry {
     /// runtime it would wait for itself (opentelemetry-rust issue 2715).
     pub async fn flush(self) {
         if let Some(provider) = self.traces {
-            let _outcome = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+            let _outcome = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_LIMIT)).await;
         }
-    }
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|v| v.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
-    }
-}
-
-struct HeadersMut<'a>(&'a mut HeaderMap);
-
-impl Injector for HeadersMut<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(key), http::HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
-        }
-    }
-}
-
-/// Makes a span the child of the remote one named in the headers, if there is one.
-pub fn continue_trace(span: &Span, headers: &HeaderMap) {
-    let remote = TraceContextPropagator::new().extract(&Headers(headers));
-    if remote.span().span_context().is_valid() {
-        // Fails only where no OpenTelemetry layer is installed; then there is nothing to continue.
-        let _outcome = span.set_parent(remote);
-    }
-}
-
-/// Makes a span continue a trace of which only the id was kept, such as a job's.
-pub fn continue_trace_id(span: &Span, trace_id: &str) {
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = http::HeaderValue::try_from(traceparent(trace_id)) {
-        headers.insert(crate::context::TRACEPARENT, value);
-        continue_trace(span, &headers);
-    }
-}
-
-/// The trace id of a span, if traces are on.
-#[must_use]
-pub fn trace_id(span: &Span) -> Option<String> {
-    let context = span.context();
-    let span_context = context.span().span_context().clone();
-    span_context.is_valid().then(|| span_context.trace_id().to_string())
-}
-
-/// A new trace id, for processes that send no traces: it still ties logs and audit records together.
-#[must_use]
-pub fn new_trace_id() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
-}
-
-/// A `traceparent` for a trace of which only the id is known.
-#[must_use]
-pub fn traceparent(trace_id: &str) -> String {
-    let span = uuid::Uuid::new_v4().simple().to_string();
-    format!("00-{trace_id}-{}-01", span.get(..16).unwrap_or("0000000000000001"))
-}
-
-/// Writes the current trace into outgoing headers.
-pub fn inject(headers: &mut HeaderMap, fallback_trace_id: &str) {
-    let context = Span::current().context();
-    if context.span().span_context().is_valid() {
-        TraceContextPropagator::new().inject_context(&context, &mut HeadersMut(headers));
-    } else if !fallback_trace_id.is_empty()
-        && let Ok(value) = http::HeaderValue::try_from(traceparent(fallback_trace_id))
-    {
-        headers.insert(crate::context::TRACEPARENT, value);
     }
 }

@@ -127,7 +127,14 @@ impl Verifier {
     /// Whether the key that signed a token is known. A token without a readable header has none.
     #[must_use]
     pub fn knows_key_of(&self, token: &str) -> bool {
-        jsonwebtoken::decode_header(token).ok().and_then(|h| h.kid).is_some_and(|kid| self.keys.contains_key(&kid))
+        key_id(token).is_some_and(|kid| self.keys.contains_key(&kid))
+    }
+
+    /// Whether a token that was valid once has been revoked since.
+    #[must_use]
+    pub fn has_revoked(&self, token_id: &str, principal: &str, issued_at: Moment) -> bool {
+        self.revoked_tokens.contains(token_id)
+            || self.revoked_until.get(principal).is_some_and(|until| issued_at <= *until)
     }
 
     /// Verifies a token: form, type, algorithm of its key, signature, issuer, audience, expiry, revocation.
@@ -140,7 +147,8 @@ impl Verifier {
             return Err(invalid());
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case(TYPE)) {
+        // What `crit` names must be understood (RFC 7515 section 4.1.11), and nothing is.
+        if header.typ.as_deref().is_none_or(|typ| !typ.eq_ignore_ascii_case(TYPE)) || header.crit.is_some() {
             return Err(invalid());
         }
         let (algorithm, key) = header.kid.as_ref().and_then(|kid| self.keys.get(kid)).ok_or_else(invalid)?;
@@ -161,11 +169,18 @@ impl Verifier {
                 _ => invalid(),
             })?
             .claims;
-        let ended = self.revoked_tokens.contains(&claims.jti)
-            || self.revoked_until.get(&claims.sub).is_some_and(|until| claims.issued_at() <= *until);
-        if ended {
+        if self.has_revoked(&claims.jti, &claims.sub, claims.issued_at()) {
             return Err(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
         }
         Ok(claims)
     }
+}
+
+/// The id of the key that a token says it is signed with, if it has the form of a caller token at all.
+pub(crate) fn key_id(token: &str) -> Option<String> {
+    if token.len() > MAX_LENGTH {
+        return None;
+    }
+    let header = jsonwebtoken::decode_header(token).ok()?;
+    header.kid.filter(|_| header.typ.is_some_and(|typ| typ.eq_ignore_ascii_case(TYPE)))
 }

@@ -1,1 +1,27 @@
-//! `runwarden-harness`.
+//! Starts Runwarden as real processes beside a sandbox controller, and calls it like anybody would.
+//!
+//! Everything here fails by panicking, with what came back: it is for tests.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
+
+pub mod apart;
+pub mod api;
+pub mod controller;
+pub mod events;
+pub mod jobs;
+pub mod log;
+pub mod ports;
+pub mod process;
+pub mod reach;
+pub mod system;
+pub mod tenant;
+pub mod wait;
+
+pub use apart::Apart;
+pub use api::{Answer, Api, Credentials};
+pub use controller::Controller;
+pub use events::{Event, Events};
+pub use process::Signal;
+pub use reach::Reach;
+pub use system::{Settings, System};
+pub use tenant::Tenant;
+pub use wait::{until, until_within};

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use runwarden_proto::Access;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use super::connection::Connection;
 use super::identity::{Peer, Service};
+use super::revocable::Revocable;
 use crate::audit::{EntryBuilder, Outcome, Recorder};
 use crate::caller::Caller;
 use crate::clock::SystemClock;
@@ -24,8 +26,12 @@ use crate::slug;
 use crate::telemetry;
 use crate::trust::Trust;
 
-/// A unary call may take this long when its caller named no end.
+/// A call may take this long to begin its answer when its caller named no end.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+/// And no longer than this, whatever its caller says.
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a refusal may take to be recorded.
+const RECORD_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the gate needs.
 #[derive(Clone)]
@@ -84,83 +90,113 @@ impl Gate {
     where
         S: tower::Service<Request<Body>, Response = Response<Body>>,
     {
-        let path = request.uri().path().to_owned();
-        let Some(access) = runwarden_proto::access(&path) else {
+        let Some(access) = runwarden_proto::access(request.uri().path()) else {
             // Health, reflection, and what does not exist: any mesh peer may ask.
             return inner.call(request).await;
         };
         let started = Instant::now();
         let mut context = RequestContext::from_headers(request.headers());
-        let rpc = path.rsplit_once('.').map_or(path.as_str(), |(_, rpc)| rpc).to_owned();
-        let span = tracing::info_span!(
-            "rpc",
-            otel.name = %format!("{}/{rpc}", self.service),
-            otel.kind = "server",
-            service = self.service.name(),
-            rpc,
-            request_id = %context.request_id,
-            trace_id = tracing::field::Empty,
-            tenant = tracing::field::Empty,
-            principal = tracing::field::Empty,
-            job = tracing::field::Empty,
-        );
-        telemetry::continue_trace(&span, request.headers());
+        let rpc = rpc_name(access);
+        let span = self.span(rpc, access, request.headers(), &mut context);
+        let work = async {
+            if let Err(error) = self.admit(access, &mut request, &mut context).await {
+                return Ok(self.refuse(rpc, &context, error).await);
+            }
+            let limit = context.remaining().map_or(DEFAULT_TIMEOUT, |left| left.min(MAX_TIMEOUT));
+            let call = context::scope(context.clone(), inner.call(request));
+            let Ok(response) = tokio::time::timeout(limit, call).await else {
+                let error = Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.");
+                return Ok(Status::from(error).into_http());
+            };
+            let response = response?;
+            if let Some(why) = denial_of(&response)
+                && let Err(error) = self.record_refusal(rpc, &context, why).await
+            {
+                return Ok(Status::from(error).into_http());
+            }
+            Ok(match &context.caller {
+                Some(caller) if access.streaming => {
+                    response.map(|body| Revocable::around(body, caller.clone(), self.trust.clone()))
+                }
+                _ => response,
+            })
+        };
+        let response = work.instrument(span.clone()).await?;
+        self.report(rpc, &span, code_of(&response), started.elapsed());
+        Ok(response)
+    }
+
+    /// The span of a call. What services ask each other all the time, on nobody's behalf and within no trace, is too
+    /// much for a trace of its own.
+    fn span(&self, rpc: &str, access: &Access, headers: &HeaderMap, context: &mut RequestContext) -> tracing::Span {
+        macro_rules! span {
+            ($level:expr) => {
+                tracing::span!(
+                    $level,
+                    "rpc",
+                    otel.name = format!("{}/{rpc}", self.service),
+                    otel.kind = "server",
+                    otel.status_code = tracing::field::Empty,
+                    service = self.service.name(),
+                    rpc,
+                    peer = tracing::field::Empty,
+                    code = tracing::field::Empty,
+                    request_id = context.request_id,
+                    trace_id = tracing::field::Empty,
+                    tenant = tracing::field::Empty,
+                    principal = tracing::field::Empty,
+                    job = tracing::field::Empty,
+                )
+            };
+        }
+        let is_housekeeping = access.permission.is_empty() && !headers.contains_key(context::TRACEPARENT);
+        let span = if is_housekeeping { span!(tracing::Level::DEBUG) } else { span!(tracing::Level::INFO) };
+        telemetry::continue_trace(&span, headers);
         if let Some(trace_id) = telemetry::trace_id(&span) {
             context.trace_id = trace_id;
         } else if context.trace_id.is_empty() {
             context.trace_id = telemetry::new_trace_id();
         }
         span.record("trace_id", context.trace_id.as_str());
-        let service = self.service;
-        let work = async {
-            match self.admit(access, &mut request, &mut context).await {
-                Ok(()) => {}
-                Err(error) => return Ok(self.refuse(&rpc, &context, error).await),
-            }
-            let limit = context.remaining().unwrap_or(DEFAULT_TIMEOUT);
-            let call = context::scope(context.clone(), inner.call(request));
-            let response = match tokio::time::timeout(limit, call).await {
-                Ok(response) => response?,
-                Err(_) => {
-                    Status::from(Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer."))
-                        .into_http()
-                }
-            };
-            if let Some(why) = denial_of(&response)
-                && let Err(error) = self.record_refusal(&rpc, &context, &why).await
-            {
-                return Ok(Status::from(error).into_http());
-            }
-            Ok(response)
-        };
-        let response = work.instrument(span.clone()).await?;
-        let code = code_of(&response);
-        let labels =
-            [("service", service.name().to_owned()), ("rpc", rpc_label(access)), ("code", format!("{code:?}"))];
-        metrics::histogram!("runwarden_rpc_seconds", &labels[..2]).record(started.elapsed().as_secs_f64());
-        metrics::counter!("runwarden_rpc_total", &labels).increment(1);
-        tracing::debug!(parent: &span, ?code, elapsed_ms = started.elapsed().as_millis(), "answered");
-        Ok(response)
+        span
+    }
+
+    /// Counts and logs an answer.
+    fn report(&self, rpc: &'static str, span: &tracing::Span, code: Code, elapsed: Duration) {
+        let service = self.service.name();
+        span.record("code", code_name(code));
+        if matches!(code, Code::Unknown | Code::Internal | Code::DataLoss | Code::DeadlineExceeded | Code::Unavailable)
+        {
+            span.record("otel.status_code", "ERROR");
+        }
+        metrics::histogram!("runwarden_rpc_seconds", "service" => service, "rpc" => rpc).record(elapsed.as_secs_f64());
+        metrics::counter!("runwarden_rpc_total", "service" => service, "rpc" => rpc, "code" => code_name(code))
+            .increment(1);
+        tracing::debug!(parent: span, ?code, elapsed_ms = elapsed.as_millis(), "answered");
     }
 
     /// Checks service, token, permission; leaves peer and caller in the request.
     async fn admit(&self, access: &Access, request: &mut Request<Body>, context: &mut RequestContext) -> Result<()> {
-        let peer = request
+        let Connection { peer, address } = request
             .extensions()
-            .get::<Peer>()
+            .get::<Connection>()
             .cloned()
             .ok_or_else(|| Error::new(ErrorReason::Unauthenticated, "This connection has no certificate."))?;
+        let span = tracing::Span::current();
+        span.record("peer", peer.name());
         if !access.services.contains(&peer.name()) {
             return Err(Error::denied(format!("The service {} may not make this call.", peer.name())));
         }
-        // Only the edge knows the outside address; from anybody else it would be hearsay.
+        // Services pass on what the edge saw. What an operator says of the address would be hearsay, and is known.
         if matches!(peer, Peer::Operator(_)) {
-            context.source_address.clear();
+            context.source_address = address.to_string();
         }
         request.extensions_mut().insert(peer);
         if access.permission.is_empty() {
-            // The caller's tenant and token are not looked at, so they must not be acted on either.
+            // Nobody looks at who else is named here, so nobody may act on it either.
             context.tenant = None;
+            context.token = None;
+            context.idempotency_key = None;
             return Ok(());
         }
         let token = context
@@ -168,7 +204,6 @@ impl Gate {
             .ok_or_else(|| Error::new(ErrorReason::Unauthenticated, "This call needs an access token."))?;
         let caller = self.trust.verify(token).await?;
         let caller = Arc::new(act_for(caller, context.tenant.as_deref())?);
-        let span = tracing::Span::current();
         span.record("principal", caller.principal.as_str());
         span.record("tenant", caller.tenant().unwrap_or("_platform"));
         context.caller = Some(caller.clone());
@@ -180,28 +215,31 @@ impl Gate {
     }
 
     /// Answers a refusal, on the record when it is known who was refused.
-    async fn refuse(&self, rpc: &str, context: &RequestContext, error: Error) -> Response<Body> {
-        if error.reason().eq(&ErrorReason::PermissionDenied)
-            && let Err(error) = self.record_refusal(rpc, context, error.detail()).await
+    async fn refuse(&self, rpc: &'static str, context: &RequestContext, error: Error) -> Response<Body> {
+        if error.reason() == ErrorReason::PermissionDenied
+            && let Err(error) = self.record_refusal(rpc, context, error.detail().to_owned()).await
         {
             return Status::from(error).into_http();
         }
         Status::from(error).into_http()
     }
 
-    async fn record_refusal(&self, rpc: &str, context: &RequestContext, why: &str) -> Result<()> {
+    /// Puts a refusal on the record, even if the one who was refused has hung up meanwhile.
+    async fn record_refusal(&self, rpc: &'static str, context: &RequestContext, why: String) -> Result<()> {
         if context.caller.is_none() {
             tracing::warn!(rpc, why, "refused a mesh peer");
             return Ok(());
         }
-        let entry = context::scope(context.clone(), async {
-            EntryBuilder::new(&SystemClock, self.service, "access.refuse", "rpc", rpc)
+        let (service, recorder) = (self.service, self.recorder.clone());
+        let context = RequestContext { deadline: Some(Instant::now() + RECORD_LIMIT), ..context.clone() };
+        let recorded = context::scope(context, async move {
+            let entry = EntryBuilder::new(&SystemClock, service, "access.refuse", "rpc", rpc)
                 .outcome(Outcome::Denied)
                 .details(&serde_json::json!({ "why": why }))
-                .build()
-        })
-        .await;
-        self.recorder.record(entry).await
+                .build();
+            recorder.record(entry).await
+        });
+        tokio::spawn(recorded.in_current_span()).await.map_err(Error::internal)?
     }
 }
 
@@ -233,8 +271,31 @@ fn denial_of(response: &Response<Body>) -> Option<String> {
     denied.then(|| status.message().to_owned())
 }
 
-fn rpc_label(access: &Access) -> String {
-    access.path.rsplit_once('.').map_or_else(|| access.path.to_owned(), |(_, rpc)| rpc.to_owned())
+/// `JobService/SubmitJob`: short, and one of a fixed number.
+fn rpc_name(access: &Access) -> &'static str {
+    access.path.rsplit_once('.').map_or(access.path, |(_, rpc)| rpc)
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "Ok",
+        Code::Cancelled => "Cancelled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
 }
 
 #[cfg(test)]

@@ -118,6 +118,15 @@ impl Peer {
         }
     }
 
+    /// Its SPIFFE id in a trust domain.
+    #[must_use]
+    pub fn id(&self, domain: &TrustDomain) -> String {
+        match self {
+            Self::Service(service) => domain.service_id(*service),
+            Self::Operator(name) => domain.operator_id(name),
+        }
+    }
+
     /// Reads the identity of a certificate: exactly one URI SAN, of this trust domain (X509-SVID section 2).
     ///
     /// # Errors
@@ -135,8 +144,13 @@ impl Peer {
         let Some(path) = uri.strip_prefix(&prefix) else { bail!("{uri:?} is not of trust domain {domain}") };
         match path.split_once('/') {
             Some(("svc", name)) => Ok(Self::Service(name.parse()?)),
-            Some(("operator", name)) if !name.is_empty() && !name.contains('/') => Ok(Self::Operator(name.to_owned())),
+            Some(("operator", name)) if is_segment(name) => Ok(Self::Operator(name.to_owned())),
             _ => bail!("{uri:?} names neither a service nor an operator"),
         }
     }
+}
+
+/// One segment of a SPIFFE id's path (SPIFFE-ID section 2.2).
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }

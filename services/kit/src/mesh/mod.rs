@@ -1,14 +1,19 @@
 //! The mesh: gRPC over TLS 1.3 with client certificates between all services, also within one process.
 
+mod channel;
 mod client;
+mod connection;
 mod gate;
 mod identity;
 pub mod pki;
+mod revocable;
 mod server;
+mod timely;
 mod tls;
 
-pub use client::{MeshChannel, Peers};
+pub use channel::MeshChannel;
+pub use client::Peers;
 pub use gate::{Gate, GateLayer};
 pub use identity::{Peer, Service, TrustDomain};
-pub use server::{bind, serve};
+pub use server::{DRAIN_LIMIT, bind, serve};
 pub use tls::{MeshTls, TlsFiles};

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     SanType,
 };
 use time::OffsetDateTime;
 
-use super::identity::{Service, TrustDomain};
+use super::identity::{Peer, Service, TrustDomain};
 use super::tls::TlsFiles;
 
 /// How long a leaf certificate lives.
@@ -43,6 +43,15 @@ impl DevCa {
             write_private(&key_path, key.serialize_pem().as_bytes())?;
         }
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+        let (_, pem) = x509_parser::pem::parse_x509_pem(read(&ca_path)?.as_bytes())
+            .with_context(|| format!("{} holds no certificate", ca_path.display()))?;
+        let certificate = pem.parse_x509().with_context(|| format!("{} holds no certificate", ca_path.display()))?;
+        let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        ensure!(
+            name == Some(&common_name(&domain)),
+            "{} was made for another trust domain than {domain}",
+            ca_path.display()
+        );
         Ok(Self { key_pem: read(&key_path)?, folder: folder.to_owned(), domain })
     }
 
@@ -74,7 +83,7 @@ impl DevCa {
             key: self.folder.join(format!("{file}.key")),
             ca: self.ca_path(),
         };
-        if time_left(&files.certificate).is_some_and(|left| left > LEAF_RENEWAL) && files.key.exists() {
+        if self.is_of(&files.certificate, spiffe_id) && files.key.exists() {
             return Ok(files);
         }
         // Leaves name their issuer by subject and key, and both are the same as in the authority's certificate.
@@ -98,12 +107,26 @@ impl DevCa {
         write_private(&files.certificate, certificate.pem().as_bytes())?;
         Ok(files)
     }
+
+    /// Whether the certificate in a file is of this identity and lasts a while.
+    fn is_of(&self, path: &Path, spiffe_id: &str) -> bool {
+        let Ok(pem) = std::fs::read(path) else { return false };
+        let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&pem) else { return false };
+        let Ok(certificate) = pem.parse_x509() else { return false };
+        let left = certificate.validity().time_to_expiration().and_then(|left| Duration::try_from(left).ok());
+        left.is_some_and(|left| left > LEAF_RENEWAL)
+            && Peer::of_certificate(&pem.contents, &self.domain).is_ok_and(|peer| peer.id(&self.domain) == spiffe_id)
+    }
+}
+
+fn common_name(domain: &TrustDomain) -> String {
+    format!("Runwarden CA {domain}")
 }
 
 /// What the authority's certificate says.
 fn ca_params(domain: &TrustDomain) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::<String>::new())?;
-    params.distinguished_name.push(DnType::CommonName, format!("Runwarden CA {domain}"));
+    params.distinguished_name.push(DnType::CommonName, common_name(domain));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     (params.not_before, params.not_after) = validity(CA_LIFETIME);
@@ -116,15 +139,7 @@ fn validity(lifetime: Duration) -> (OffsetDateTime, OffsetDateTime) {
     (now - time::Duration::minutes(5), now + lifetime)
 }
 
-/// How long the certificate in a file is still valid; `None` if there is none or it is not.
-fn time_left(path: &Path) -> Option<Duration> {
-    let pem = std::fs::read(path).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    certificate.validity().time_to_expiration().and_then(|left| Duration::try_from(left).ok())
-}
-
-/// Makes a folder that only its owner can enter.
+/// Makes a folder that only its owner can enter. One that is there already is left as it is.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -133,23 +148,93 @@ pub fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| folder.display().to_string())
 }
 
-/// Writes a file that only its owner can read, all of it or nothing, durably.
+/// Writes a file that only its owner can read, all of it or nothing, durably; what was there before is replaced.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    through_draft(path, content, |draft| std::fs::rename(draft, path))
+}
+
+/// As [`write_private`], but leaves alone what is there already. False if something was.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private_new(path: &Path, content: &[u8]) -> anyhow::Result<bool> {
+    let mut made = true;
+    through_draft(path, content, |draft| {
+        // Unlike a rename, a link never takes the place of another file.
+        match std::fs::hard_link(draft, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => made = false,
+            other => other?,
+        }
+        std::fs::remove_file(draft)
+    })?;
+    Ok(made)
+}
+
+fn through_draft(
+    path: &Path,
+    content: &[u8],
+    publish: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = path.with_extension(format!("tmp{}", std::process::id()));
+    let mut name = path.file_name().with_context(|| format!("{} names no file", path.display()))?.to_owned();
+    name.push(format!(".{}", crate::id::new("draft")));
+    let draft = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        if let Some(folder) = path.parent() {
-            std::fs::File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        publish(&draft)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(folder)?.sync_all()
     };
-    write().with_context(|| path.display().to_string())
+    write()
+        .inspect_err(|_| {
+            let _nothing_left_behind = std::fs::remove_file(&draft);
+        })
+        .with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_private_file_is_whole_private_and_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        write_private(&path, b"one").unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!write_private_new(&path, b"three").unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert!(write_private(&folder.path().join("no/such"), b"x").is_err());
+        assert_eq!(names(folder.path()), ["key"]);
+    }
+
+    #[test]
+    fn a_pair_is_kept_while_it_holds_and_made_again_for_another_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = DevCa::open(folder.path(), "one.test".parse().unwrap()).unwrap();
+        let first = std::fs::read(ca.service(Service::Auth).unwrap().certificate).unwrap();
+        let again = DevCa::open(folder.path(), "one.test".parse().unwrap()).unwrap();
+        assert_eq!(std::fs::read(again.service(Service::Auth).unwrap().certificate).unwrap(), first);
+        std::fs::write(folder.path().join("auth.pem"), b"garbage").unwrap();
+        assert_ne!(std::fs::read(again.service(Service::Auth).unwrap().certificate).unwrap(), first);
+        let error = DevCa::open(folder.path(), "two.test".parse().unwrap()).err().unwrap();
+        assert!(format!("{error:#}").contains("another trust domain"), "{error:#}");
+    }
 }

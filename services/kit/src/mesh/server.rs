@@ -1,21 +1,19 @@
-//! Serving the mesh: accept, shake hands with certificates, know the peer, serve gRPC.
+//! Serving the mesh: accept, shake hands with certificates, know the peer, serve gRPC, and end in time.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::server::Connected;
 
+use super::client::MAX_HEADERS;
+use super::connection::{Connection, MeshStream};
 use super::gate::{Gate, GateLayer};
 use super::identity::Peer;
 use super::tls::MeshTls;
@@ -23,8 +21,13 @@ use crate::lifecycle::Shutdown;
 
 /// How long a peer may take to shake hands.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-/// How many handshakes may be under way at once.
-const HANDSHAKES: usize = 256;
+/// How many handshakes may be under way at once; what comes on top waits in the kernel's queue.
+const HANDSHAKES: usize = 1024;
+/// A connection this old is ended in an orderly way, so that certificates and authorities that were replaced are
+/// not believed for longer; streams on it go on.
+const CONNECTION_AGE: Duration = Duration::from_secs(3600);
+/// How long calls under way may take to end after shutdown begins.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Binds an address; port 0 takes a free one.
 ///
@@ -34,7 +37,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Serves routes behind the gate until shutdown; calls under way are finished.
+/// Serves routes behind the gate until shutdown; calls under way have [`DRAIN_LIMIT`] to finish.
 ///
 /// # Errors
 /// When serving fails for good.
@@ -47,18 +50,31 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (accepted, incoming) = mpsc::channel(32);
     let service = gate.service;
+    let cut_off = CancellationToken::new();
+    // Whatever ends this function ends the connections, too.
+    let _cut_off_at_the_end = cut_off.clone().drop_guard();
+    tokio::spawn(accept(listener, tls, accepted, cut_off, shutdown.clone()));
     let until = shutdown.clone();
-    tokio::spawn(async move { accept(listener, tls, accepted, until).await });
-    tonic::transport::Server::builder()
+    let serving = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .max_concurrent_streams(1024)
-        .http2_max_header_list_size(64 * 1024)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .max_connection_age(CONNECTION_AGE)
         .layer(GateLayer(gate))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move { shutdown.begun().await })
-        .await
-        .with_context(|| format!("serving {service}"))
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move { until.begun().await });
+    let too_late = async {
+        shutdown.begun().await;
+        tokio::time::sleep(DRAIN_LIMIT).await;
+    };
+    tokio::select! {
+        served = serving => served.with_context(|| format!("serving {service}")),
+        () = too_late => {
+            tracing::warn!(service = service.name(), "calls under way did not end in time; they are cut off");
+            Ok(())
+        }
+    }
 }
 
 /// Accepts connections; each handshake runs by itself, so that a slow peer holds up nobody.
@@ -66,79 +82,55 @@ async fn accept(
     listener: TcpListener,
     tls: Arc<MeshTls>,
     accepted: mpsc::Sender<std::io::Result<MeshStream>>,
+    cut_off: CancellationToken,
     shutdown: Shutdown,
 ) {
-    let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+    let room = Arc::new(Semaphore::new(HANDSHAKES));
+    let next = async || {
+        let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+        listener.accept().await.map(|(tcp, address)| (permit, tcp, address))
+    };
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let connection = tokio::select! {
-            connection = listener.accept() => connection,
-            () = shutdown.begun() => return,
-        };
-        let tcp = match connection {
-            Ok((tcp, _)) => tcp,
-            Err(error) => {
-                // Out of file descriptors, most likely: a moment later there may be some.
-                tracing::warn!(%error, "a connection could not be accepted");
-                if shutdown.sleep(Duration::from_millis(50)).await.is_err() {
-                    return;
+        let (permit, tcp, address) = tokio::select! {
+            connection = next() => match connection {
+                Ok(connection) => connection,
+                Err(error) => {
+                    // Out of file descriptors, most likely: a moment later there may be some.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    if shutdown.sleep(Duration::from_millis(50)).await.is_err() {
+                        return;
+                    }
+                    continue;
                 }
-                continue;
-            }
+            },
+            () = shutdown.begun() => return,
+            () = cut_off.cancelled() => return,
         };
-        let (tls, accepted) = (tls.clone(), accepted.clone());
+        let (tls, accepted, cut_off) = (tls.clone(), accepted.clone(), cut_off.clone());
         tokio::spawn(async move {
-            let _permit = permit;
-            match tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(tcp, &tls)).await {
+            match tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(tcp, address, &tls, cut_off)).await {
                 Ok(Ok(stream)) => {
+                    // The peer is known: it no longer takes the place of one that is not.
+                    drop(permit);
                     let _gone = accepted.send(Ok(stream)).await;
                 }
-                Ok(Err(error)) => tracing::debug!(error = format!("{error:#}"), "a handshake failed"),
-                Err(_) => tracing::debug!("a handshake took too long"),
+                Ok(Err(error)) => tracing::debug!(%address, error = format!("{error:#}"), "a handshake failed"),
+                Err(_) => tracing::debug!(%address, "a handshake took too long"),
             }
         });
     }
 }
 
-async fn shake_hands(tcp: TcpStream, tls: &MeshTls) -> anyhow::Result<MeshStream> {
+async fn shake_hands(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: &MeshTls,
+    cut_off: CancellationToken,
+) -> anyhow::Result<MeshStream> {
     tcp.set_nodelay(true)?;
     let inner = TlsAcceptor::from(tls.server()).accept(tcp).await?;
     let certificate =
         inner.get_ref().1.peer_certificates().and_then(<[_]>::first).context("the peer has no certificate")?.clone();
     let peer = Peer::of_certificate(&certificate, tls.domain())?;
-    Ok(MeshStream { inner, peer })
-}
-
-/// A connection whose peer is known.
-struct MeshStream {
-    inner: TlsStream<TcpStream>,
-    peer: Peer,
-}
-
-impl Connected for MeshStream {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for MeshStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for MeshStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
+    Ok(MeshStream::new(inner, Connection { peer, address: address.ip() }, cut_off))
 }

@@ -15,6 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::identity::{Peer, Service, TrustDomain};
+use crate::clock::{Clock as _, SystemClock};
 use crate::lifecycle::Shutdown;
 
 /// Where a service's certificate comes from: PEM files.
@@ -28,12 +29,17 @@ pub struct TlsFiles {
     pub ca: PathBuf,
 }
 
-/// One checked set of files.
+/// When less than this is left of a certificate, it should long have been replaced.
+const EXPIRES_SOON: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// One checked set of files: what a server shows and what a client shows always change together.
 struct Loaded {
     server: Arc<ServerConfig>,
     roots: Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    /// When the certificate ends, seconds since 1970.
+    not_after: i64,
     fingerprint: String,
 }
 
@@ -91,7 +97,8 @@ impl MeshTls {
         Ok(Arc::new(config))
     }
 
-    /// Looks at the files again. A set that does not hold is refused and the one before stays in use.
+    /// Looks at the files again and says whether they are new. A set that does not hold is refused and the one before
+    /// stays in use. Connections that stand are not touched; new ones, to and from here, show the new certificate.
     ///
     /// # Errors
     /// Naming the file and what is wrong with it.
@@ -104,27 +111,63 @@ impl MeshTls {
         Ok(true)
     }
 
-    /// Looks at the files every few seconds until shutdown.
+    /// When the certificate in use ends, seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.loaded.load().not_after
+    }
+
+    /// Looks at the files every few seconds until shutdown, and tells when the certificate ends.
     pub async fn keep_reloaded(self: Arc<Self>, every: Duration, shutdown: Shutdown) {
-        let mut complained = false;
+        let (mut failed, mut warned) = (0_u32, false);
+        self.gauge();
         while shutdown.sleep(every).await.is_ok() {
             match self.reload() {
-                Ok(true) => {
-                    tracing::info!(certificate = %self.files.certificate.display(), "certificate replaced");
-                    complained = false;
+                Ok(fresh) => {
+                    failed = 0;
+                    if fresh {
+                        tracing::info!(certificate = %self.files.certificate.display(), "certificate replaced");
+                        warned = false;
+                    }
                 }
-                Ok(false) => complained = false,
-                Err(error) if !complained => {
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "the new certificate is refused; the old one stays in use"
-                    );
-                    complained = true;
+                Err(error) => {
+                    failed = failed.saturating_add(1);
+                    // The first time it may be that only one of the files has been replaced yet.
+                    if failed == 2 {
+                        tracing::error!(
+                            error = format!("{error:#}"),
+                            "the new certificate is refused; the old one stays in use"
+                        );
+                    }
                 }
-                Err(_) => {}
+            }
+            self.gauge();
+            let left = Duration::from_secs(u64::try_from(self.not_after() - now()).unwrap_or_default());
+            if left < EXPIRES_SOON && !warned {
+                warned = true;
+                tracing::warn!(
+                    certificate = %self.files.certificate.display(),
+                    left = %humantime(left),
+                    "the certificate ends soon and has not been replaced"
+                );
             }
         }
     }
+
+    fn gauge(&self) {
+        // Whole seconds are exact in an f64 for the next 285 million years.
+        metrics::gauge!("runwarden_certificate_expiry_seconds", "service" => self.own.name().to_owned())
+            .set(self.not_after() as f64);
+    }
+}
+
+fn now() -> i64 {
+    SystemClock.now().seconds()
+}
+
+/// Hours are fine enough.
+fn humantime(left: Duration) -> String {
+    format!("{} h", left.as_secs() / 3600)
 }
 
 fn load(files: &TlsFiles, domain: &TrustDomain, own: &Peer, provider: &Arc<CryptoProvider>) -> anyhow::Result<Loaded> {
@@ -145,22 +188,45 @@ fn load(files: &TlsFiles, domain: &TrustDomain, own: &Peer, provider: &Arc<Crypt
 
     let identity = Peer::of_certificate(leaf, domain).with_context(|| files.certificate.display().to_string())?;
     ensure!(identity == *own, "{} is the certificate of {identity:?}, not of {own:?}", files.certificate.display());
+    let intermediates = chain.get(1..).unwrap_or_default();
+    let refused = || format!("{} does not verify against {}", files.certificate.display(), files.ca.display());
     let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build()?;
-    clients
-        .verify_client_cert(leaf, chain.get(1..).unwrap_or_default(), UnixTime::now())
-        .with_context(|| format!("{} does not verify against {}", files.certificate.display(), files.ca.display()))?;
+    clients.verify_client_cert(leaf, intermediates, UnixTime::now()).with_context(refused)?;
+    if matches!(own, Peer::Service(service) if Service::WITH_GRPC.contains(service)) {
+        verify_server(leaf, intermediates, &roots, UnixTime::now(), provider)
+            .with_context(refused)
+            .context("as the certificate of a server")?;
+    }
     let mut server = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain.clone(), key.clone_key())
         .with_context(|| format!("{} does not fit {}", files.key.display(), files.certificate.display()))?;
     server.alpn_protocols = vec![b"h2".to_vec()];
+    // Every connection proves itself anew: a resumed session would carry a certificate past its end.
+    server.send_tls13_tickets = 0;
+    server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
 
     let (_, parsed) = X509Certificate::from_der(leaf)?;
-    metrics::gauge!("runwarden_certificate_expiry_seconds", "service" => own.name().to_owned())
-        .set(parsed.validity().not_after.timestamp() as f64);
+    let not_after = parsed.validity().not_after.timestamp();
     let fingerprint = crate::json::sha256_hex(&[certificate_pem, key_pem, ca_pem].concat());
-    Ok(Loaded { server: Arc::new(server), roots, chain, key, fingerprint })
+    Ok(Loaded { server: Arc::new(server), roots, chain, key, not_after, fingerprint })
+}
+
+fn verify_server(
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    now: UnixTime,
+    provider: &CryptoProvider,
+) -> Result<(), rustls::Error> {
+    rustls::client::verify_server_cert_signed_by_trust_anchor(
+        &rustls::server::ParsedCertificate::try_from(leaf)?,
+        roots,
+        intermediates,
+        now,
+        provider.signature_verification_algorithms.all,
+    )
 }
 
 /// Believes a server that the authority vouches for and that is the very service we meant to call. Names and
@@ -182,14 +248,7 @@ impl ServerCertVerifier for ExpectService {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
-        rustls::client::verify_server_cert_signed_by_trust_anchor(
-            &certificate,
-            &self.roots,
-            intermediates,
-            now,
-            self.provider.signature_verification_algorithms.all,
-        )?;
+        verify_server(end_entity, intermediates, &self.roots, now, &self.provider)?;
         match Peer::of_certificate(end_entity, &self.domain) {
             Ok(Peer::Service(service)) if service == self.expected => Ok(ServerCertVerified::assertion()),
             Ok(other) => Err(rustls::Error::General(format!("expected {}, found {other:?}", self.expected))),
