@@ -47,6 +47,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let key = Arc::new(signing_key::read_or_make(&kit.data_dir, logs_exist)?);
     let store = Arc::new(sqlite.clone());
     let (journal, writer) = Writer::start(store.clone(), key.clone(), kit.clock.clone(), (&config).into()).await?;
+    let damage = writer.damage();
     let shutdown = kit.shutdown().clone();
     kit.tasks.spawn("audit: writer", async move {
         writer
@@ -58,5 +59,5 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         sqlite.close().await;
     });
     let rpc = rpc::AuditRpc::new(journal, Reader::new(store, key));
-    Ok(Parts::new().with(rpc.into_server()))
+    Ok(Parts::new().with(rpc.into_server()).watch_health("audit logs", move || damage.summary()))
 }

@@ -286,6 +286,7 @@ async fn a_damaged_log_is_not_grown_and_the_others_are() {
 
         let log = Running::within(dir).await;
         assert_eq!(log.damage.list().keys().collect::<Vec<_>>(), ["acme"], "{damage}");
+        assert_eq!(log.damage.summary().as_deref(), Some("damaged: acme"), "{damage}");
         let mut both = entries("acme", 300..301);
         both.extend(entries("umbrella", 1..2));
         let refused = log.journal.append(both).await.unwrap_err();

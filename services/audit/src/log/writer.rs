@@ -27,6 +27,14 @@ impl Damage {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The damaged logs in one line, for those who ask for health; `None` if all are sound.
+    #[must_use]
+    pub fn summary(&self) -> Option<String> {
+        let damaged = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let names: Vec<&str> = damaged.keys().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("damaged: {}", names.join(", ")))
+    }
+
     fn add(&self, tenant: &str, why: &str) {
         let mut damaged = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if damaged.insert(tenant.to_owned(), why.to_owned()).is_none() {
