@@ -1,12 +1,13 @@
 //! What a caller sends for a template: validated against its schema, write-only values taken out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use jsonschema::{PatternOptions, Validator};
 use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
 use serde_json::{Map, Value, json};
 
+use crate::awx;
 use crate::ports::Template;
 
 /// How many field errors one answer tells.
@@ -41,6 +42,10 @@ impl Schemas {
         if let Some(pointer) = json::find_nul(&value) {
             fields.push(FieldError { pointer, detail: "must not contain NUL characters".into() });
         }
+        if let Some(pointer) = awx::find_placeholder(&value) {
+            let detail = "must not be `$encrypted$`, which a controller takes for its own default".to_owned();
+            fields.push(FieldError { pointer, detail });
+        }
         for error in validator.iter_errors(&value).take(MOST_ERRORS) {
             fields.extend(explain(&error));
         }
@@ -61,8 +66,7 @@ impl Schemas {
                 .with_fields(fields)
                 .under("/parameters"));
         }
-        let (write_only, open) =
-            parameters.into_iter().partition(|(name, _)| is_write_only(template.schema.get("properties"), name));
+        let (write_only, open) = parameters.into_iter().partition(|(name, _)| is_write_only(&template.schema, name));
         Ok(Parameters { open, write_only })
     }
 
@@ -87,16 +91,41 @@ impl Schemas {
     }
 }
 
-/// Whether a property, or anything in it, is write-only: then all of it is kept from sight.
-fn is_write_only(properties: Option<&Value>, name: &str) -> bool {
-    fn anywhere(schema: &Value) -> bool {
-        match schema {
-            Value::Object(map) => map.get("writeOnly") == Some(&Value::Bool(true)) || map.values().any(anywhere),
-            Value::Array(items) => items.iter().any(anywhere),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+/// Whether a parameter, or anything in it, is write-only: then all of it is kept from sight. Looked for wherever the
+/// schema describes a property of this name (also in `allOf`, `then`, …), references followed: better one value too
+/// many is kept from sight than one too few.
+fn is_write_only(schema: &Value, name: &str) -> bool {
+    described(schema, name).into_iter().any(|property| says_write_only(schema, property, &mut HashSet::new()))
+}
+
+/// All subschemas that describe a property of this name.
+fn described<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
+    match schema {
+        Value::Object(map) => {
+            let own = map.get("properties").and_then(|properties| properties.get(name));
+            own.into_iter().chain(map.values().flat_map(|value| described(value, name))).collect()
         }
+        Value::Array(items) => items.iter().flat_map(|item| described(item, name)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
-    properties.and_then(|p| p.get(name)).is_some_and(anywhere)
+}
+
+/// Whether a part of a schema says `writeOnly` anywhere. Schemas are checked for references in circles when they are
+/// stored; `seen` keeps this from walking in one all the same.
+fn says_write_only<'a>(root: &'a Value, part: &'a Value, seen: &mut HashSet<&'a str>) -> bool {
+    match part {
+        Value::Object(map) => {
+            let target = map.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+            map.get("writeOnly") == Some(&Value::Bool(true))
+                || target.is_some_and(|pointer| {
+                    seen.insert(pointer)
+                        && root.pointer(pointer).is_some_and(|referred| says_write_only(root, referred, seen))
+                })
+                || map.values().any(|value| says_write_only(root, value, seen))
+        }
+        Value::Array(items) => items.iter().any(|item| says_write_only(root, item, seen)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// One error in words that quote no value: it may be a secret.
@@ -198,6 +227,36 @@ mod tests {
         assert_eq!(parameters.write_only.len(), 1);
         assert!(!parameters.for_policies().to_string().contains("hunter2"));
         assert_ne!(parameters.for_digest(Some("a")), parameters.for_digest(Some("b")));
+    }
+
+    #[test]
+    fn a_parameter_is_write_only_wherever_its_schema_says_so() {
+        let secret = json!({"type": "string", "writeOnly": true});
+        for schema in [
+            json!({"properties": {"pw": {"$ref": "#/$defs/secret"}}, "$defs": {"secret": secret}}),
+            json!({"properties": {"pw": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"$ref": "#/$defs/b"}, "b": secret}}),
+            json!({"properties": {"pw": {"allOf": [{"$ref": "#/$defs/secret"}]}}, "$defs": {"secret": secret}}),
+            json!({"properties": {"pw": {}}, "allOf": [{"properties": {"pw": secret}}]}),
+            json!({"properties": {"pw": {}}, "if": {}, "then": {"properties": {"pw": secret}}}),
+            json!({"properties": {"pw": {"properties": {"in": {"$ref": "#/$defs/secret"}}}}, "$defs": {"secret": secret}}),
+            json!({"properties": {"pw": {"items": {"$ref": "#/properties/pw/$defs/s"}, "$defs": {"s": secret}}}}),
+        ] {
+            assert!(is_write_only(&schema, "pw"), "{schema}");
+        }
+        let circle = json!({"properties": {"pw": {"$ref": "#/properties/pw"}, "other": secret}});
+        assert!(!is_write_only(&circle, "pw"));
+    }
+
+    #[test]
+    fn the_controllers_placeholder_is_refused_before_the_job_is_accepted() {
+        for (sent, pointer) in [
+            (json!({"environment": "dev", "token": "$encrypted$"}), "/parameters/token"),
+            (json!({"environment": "$encrypted$"}), "/parameters/environment"),
+        ] {
+            let error = validate(sent).expect_err("AWX would take it for its default");
+            assert_eq!(error.reason(), ErrorReason::ParametersInvalid);
+            assert_eq!(error.fields()[0].pointer, pointer);
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
 pub use output::{OutputCursor, OutputRead};
-pub use preflight::preflight;
+pub use preflight::{find_placeholder, preflight};
 pub use problem::Problem;
 pub use refusal::Refusal;
 pub use row::{Ending, RunKind, RunRef, RunRow, RunStatus};

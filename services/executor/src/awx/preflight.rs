@@ -99,7 +99,7 @@ fn check_variables(template: &TemplateView, body: &LaunchBody, problems: &mut Ve
         if name.contains('\0') {
             problems.push(Problem::of(name, "its name must not contain NUL characters"));
         }
-        if let Some(at) = placeholder(value) {
+        if let Some(at) = find_placeholder(value) {
             problems.push(Problem::new(
                 format!("{}{at}", pointer_step(name)),
                 "must not be `$encrypted$`, which the controller takes for its default",
@@ -118,15 +118,16 @@ fn check_variables(template: &TemplateView, body: &LaunchBody, problems: &mut Ve
     }
 }
 
-/// Where a string is AWX's placeholder for secrets.
-fn placeholder(value: &Value) -> Option<String> {
+/// Where a string is AWX's placeholder for secrets, as a JSON pointer: AWX takes it for "use the default".
+#[must_use]
+pub fn find_placeholder(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => (text == ENCRYPTED).then(String::new),
         Value::Array(items) => {
-            items.iter().enumerate().find_map(|(n, item)| placeholder(item).map(|rest| format!("/{n}{rest}")))
+            items.iter().enumerate().find_map(|(n, item)| find_placeholder(item).map(|rest| format!("/{n}{rest}")))
         }
         Value::Object(map) => {
-            map.iter().find_map(|(key, item)| placeholder(item).map(|rest| format!("{}{rest}", pointer_step(key))))
+            map.iter().find_map(|(key, item)| find_placeholder(item).map(|rest| format!("{}{rest}", pointer_step(key))))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
