@@ -1,12 +1,18 @@
 //! ListJobs: the jobs of the projects the caller may see, newest first.
 
+use prost::Message as _;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, page, rpc, slug};
 use runwarden_proto::executor::v1::{ListJobsRequest, ListJobsResponse};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
-use crate::store::JobFilter;
+use crate::store::{JobFilter, JobStore};
+
+/// How large a page may get; the job that goes beyond still belongs to it.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// How many jobs are read at once.
+const STEP: usize = 20;
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Result<ListJobsResponse, Status> {
     let caller = rpc::caller(&request)?;
@@ -20,26 +26,42 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
         }
         None => None,
     };
-    let size = page::size(body.page_size)?;
-    let found = jobs
-        .store
-        .list(JobFilter {
-            visible: caller.visible("jobs.read"),
-            tenant,
-            states,
-            template: named("/template", body.template)?,
-            project: named("/project", body.project)?,
-            created_after,
-            before: page::after(&body.page_token)?,
-            limit: size + 1,
-        })
-        .await?;
-    let next_page_token = match found.get(size.saturating_sub(1)) {
-        Some(last) if found.len() > size => page::token(&last.id),
-        _ => String::new(),
+    let filter = JobFilter {
+        visible: caller.visible("jobs.read"),
+        tenant,
+        states,
+        template: named("/template", body.template)?,
+        project: named("/project", body.project)?,
+        created_after,
+        before: page::after(&body.page_token)?,
+        limit: 0,
     };
-    let listed = found.iter().take(size).map(convert::job).collect::<Result<_, _>>()?;
-    Ok(ListJobsResponse { jobs: listed, next_page_token })
+    Ok(paged(&*jobs.store, filter, page::size(body.page_size)?).await?)
+}
+
+/// A page of at most `size` jobs, and of few enough that it can be sent: their parameters may be large. Read in small
+/// steps, so that jobs nobody will be shown are not in memory either.
+async fn paged(store: &dyn JobStore, mut filter: JobFilter, size: usize) -> Result<ListJobsResponse, Error> {
+    let mut listed = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // One more than the page has room for tells whether there is a next one.
+        filter.limit = STEP.min(size + 1 - listed.len());
+        let found = store.list(filter.clone()).await?;
+        for job in &found {
+            if listed.len() >= size || bytes >= MOST_BYTES {
+                let next_page_token = filter.before.as_deref().map(page::token).unwrap_or_default();
+                return Ok(ListJobsResponse { jobs: listed, next_page_token });
+            }
+            let job = convert::job(job)?;
+            bytes += job.encoded_len();
+            filter.before = Some(job.id.clone());
+            listed.push(job);
+        }
+        if found.len() < filter.limit {
+            return Ok(ListJobsResponse { jobs: listed, next_page_token: String::new() });
+        }
+    }
 }
 
 fn named(pointer: &str, name: String) -> Result<Option<String>, Error> {
@@ -48,4 +70,80 @@ fn named(pointer: &str, name: String) -> Result<Option<String>, Error> {
     }
     slug::check(pointer, &name)?;
     Ok(Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use runwarden_kit::caller::Visible;
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::Job;
+    use crate::job::tests::example;
+    use crate::store::Acceptance;
+    use crate::store::sqlite::SqliteJobs;
+
+    async fn kept(jobs: usize, parameter: usize) -> (tempfile::TempDir, SqliteJobs, BTreeSet<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap();
+        let mut ids = BTreeSet::new();
+        for _ in 0..jobs {
+            let parameters = json!({"text": "x".repeat(parameter)}).as_object().unwrap().clone();
+            let job = Job { parameters, ..example() };
+            ids.insert(job.id.clone());
+            store.accept(Acceptance { job, idempotency: None, entries: Vec::new() }).await.unwrap();
+        }
+        (folder, store, ids)
+    }
+
+    fn all() -> JobFilter {
+        JobFilter {
+            visible: Visible::All,
+            tenant: "acme".into(),
+            states: Vec::new(),
+            template: None,
+            project: None,
+            created_after: None,
+            before: None,
+            limit: 0,
+        }
+    }
+
+    /// Follows the pages to the end; how long each was.
+    async fn walk(store: &SqliteJobs, size: usize, seen: &mut BTreeSet<String>) -> Vec<usize> {
+        let (mut filter, mut lengths) = (all(), Vec::new());
+        loop {
+            let page = paged(store, filter.clone(), size).await.unwrap();
+            lengths.push(page.jobs.len());
+            for job in page.jobs {
+                assert!(seen.insert(job.id), "listed twice");
+            }
+            if page.next_page_token.is_empty() {
+                return lengths;
+            }
+            filter.before = page::after(&page.next_page_token).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_jobs_ends_before_it_is_too_large_to_send() {
+        let (_folder, store, ids) = kept(12, MOST_BYTES / 8).await;
+        let mut seen = BTreeSet::new();
+        assert_eq!(walk(&store, 200, &mut seen).await, [8, 4]);
+        assert_eq!(seen, ids);
+    }
+
+    #[tokio::test]
+    async fn pages_hold_what_was_asked_for_and_the_last_one_says_so() {
+        let (_folder, store, ids) = kept(STEP * 2, 1).await;
+        for (size, lengths) in
+            [(STEP * 2, vec![STEP * 2]), (STEP, vec![STEP, STEP]), (STEP * 2 - 1, vec![STEP * 2 - 1, 1])]
+        {
+            let mut seen = BTreeSet::new();
+            assert_eq!(walk(&store, size, &mut seen).await, lengths);
+            assert_eq!(seen, ids);
+        }
+    }
 }
