@@ -2,7 +2,7 @@
 //! so private ranges are fine; link-local ones are where clouds serve instance credentials.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -24,7 +24,7 @@ impl Resolve for Resolver {
 }
 
 pub(super) fn is_forbidden(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
+    match embedded(ip) {
         IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
         IpAddr::V6(v6) => {
             v6.is_unicast_link_local()
@@ -36,16 +36,35 @@ pub(super) fn is_forbidden(ip: IpAddr) -> bool {
     }
 }
 
+/// The IPv4 address that an IPv6 address leads to, if it is of a form that does: mapped, or translated on its way
+/// (NAT64, 6to4).
+fn embedded(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => v4(high, low),
+        _ => IpAddr::V6(v6),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn metadata_services_are_out_of_reach_and_private_networks_are_not() {
-        for bad in ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "fe80::1", "0.0.0.0"] {
+        for bad in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "0.0.0.0",
+        ] {
             assert!(is_forbidden(bad.parse().unwrap()), "{bad}");
         }
-        for good in ["10.0.0.1", "127.0.0.1", "192.168.1.1", "::1", "fd12::1", "203.0.113.9"] {
+        for good in ["10.0.0.1", "127.0.0.1", "192.168.1.1", "::1", "fd12::1", "203.0.113.9", "64:ff9b::10.0.0.1"] {
             assert!(!is_forbidden(good.parse().unwrap()), "{good}");
         }
     }
