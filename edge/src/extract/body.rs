@@ -219,8 +219,44 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             pointer.push_str(&json::pointer_step(name));
             return Problem::invalid(pointer, "is missing");
         }
-        Problem::invalid(pointer, detail)
+        Problem::invalid(pointer, plainly(&detail))
     })
+}
+
+/// serde's words without what it adds: the value, which may be a secret in the wrong place, and names of Rust types.
+fn plainly(detail: &str) -> String {
+    // The value comes first and may hold anything, so the last `expected` is serde's own.
+    let split = |prefix: &str| detail.strip_prefix(prefix)?.rsplit_once(", expected ");
+    if let Some((found, wanted)) = split("invalid type: ") {
+        return format!("must be {}, not {}", in_json(wanted), in_json(found));
+    }
+    if let Some((_, wanted)) = split("invalid value: ") {
+        return format!("must be {} within its range", in_json(wanted));
+    }
+    if let Some((_, wanted)) = split("unknown variant ") {
+        return format!("must be {wanted}");
+    }
+    detail.to_owned()
+}
+
+/// What serde says is there or should be, in JSON's terms.
+fn in_json(words: &str) -> &str {
+    let first = words.split([' ', '"', '`']).next().unwrap_or_default();
+    match first {
+        "string" => "a string",
+        "boolean" => "a boolean",
+        "floating" => "a number with a fraction",
+        "integer" | "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "null" | "unit" => "null",
+        "sequence" => "an array",
+        "map" => "an object",
+        _ => match words {
+            "a map" => "an object",
+            "a sequence" => "an array",
+            other => other,
+        },
+    }
 }
 
 /// A value that must be written as a JSON object: serde by itself takes an array for a struct, field by field.
@@ -293,6 +329,18 @@ mod tests {
     fn refusal(body: &[u8]) -> (StatusCode, Option<String>) {
         let problem = from_json::<Thing>(body).unwrap_err();
         (problem.status(), problem.error().fields().first().map(|field| field.pointer.clone()))
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_is_not_said_again() {
+        let detail = |body: &str| from_json::<Thing>(body.as_bytes()).unwrap_err().error().detail().to_owned();
+        assert_eq!(detail(r#"{"name":"a","inner":"hunter2, expected x"}"#), "must be an object, not a string");
+        assert_eq!(detail(r#"{"name":["hunter2"]}"#), "must be a string, not an array");
+        assert_eq!(detail(r#"{"name":4711}"#), "must be a string, not a whole number");
+        assert_eq!(detail(r#"{"name":"a","inner":{"count":"4"}}"#), "must be a whole number, not a string");
+        assert_eq!(detail(r#"{"name":"a","inner":{"count":4000000000}}"#), "must be a whole number within its range");
+        assert_eq!(detail(r#"{"name":true}"#), "must be a string, not a boolean");
+        assert_eq!(detail("[]"), "must be an object, not an array");
     }
 
     fn wrong(pointer: &str) -> (StatusCode, Option<String>) {
