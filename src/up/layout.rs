@@ -14,8 +14,6 @@ use super::certificates::Certificates;
 /// The data folder, held by this process alone.
 pub(crate) struct Layout {
     folder: PathBuf,
-    // Held for as long as the process lives.
-    _lock: File,
 }
 
 impl Layout {
@@ -28,7 +26,9 @@ impl Layout {
         if lock.try_lock().is_err() {
             bail!("{} is in use by another runwarden", folder.display());
         }
-        Ok(Self { folder, _lock: lock })
+        // Held for as long as the process lives: its services use the folder until the last of them has stopped.
+        std::mem::forget(lock);
+        Ok(Self { folder })
     }
 
     /// A file or folder in it.

@@ -1,1 +1,42 @@
 //! The whole of Runwarden, as real processes beside a sandbox controller, from outside.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod apart;
+mod cancelling;
+mod data_folder;
+mod dependencies;
+mod drift;
+mod endings;
+mod health;
+mod idempotency;
+mod isolation;
+mod keys;
+mod lost_answers;
+mod main_job;
+mod outages;
+mod policies;
+mod restarts;
+mod revocation;
+mod services;
+mod write_only;
+
+use runwarden_harness::{Controller, Settings, System, Tenant};
+use serde_json::{Value, json};
+
+/// How everything is started here: the program that was just built.
+fn settings() -> Settings {
+    Settings::new(env!("CARGO_BIN_EXE_runwarden"))
+}
+
+/// A controller, a system and a tenant on it.
+async fn acme(settings: &Settings) -> (Controller, System, Tenant) {
+    let controller = Controller::start().await;
+    let system = System::start(settings).await;
+    let acme = Tenant::onboard(system.reach(), "acme", &controller).await;
+    (controller, system, acme)
+}
+
+/// Parameters that the template `deploy` takes.
+fn deployment() -> Value {
+    json!({"environment": "dev", "version": "1.4.2"})
+}

@@ -76,6 +76,12 @@ impl Apart {
         &self.reach
     }
 
+    /// A folder beside its data, for what a test writes.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where a service keeps its state.
     #[must_use]
     pub fn data(&self, service: Service) -> PathBuf {

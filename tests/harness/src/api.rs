@@ -86,6 +86,12 @@ impl Api {
         Self { base: base.to_owned(), ..Self { http: Self::anonymous(base).http, ..self.clone() } }
     }
 
+    /// The address that it calls.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Its token; empty if it has none.
     #[must_use]
     pub fn token(&self) -> &str {

@@ -1,0 +1,130 @@
+//! Every kind of run, and every way it can end, comes to the right state with a readable reason.
+
+use runwarden_harness::jobs::text;
+use runwarden_harness::{Controller, System, Tenant};
+use runwarden_sandbox::Options;
+use serde_json::{Value, json};
+
+use super::{acme, deployment, settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_a_run_ends_has_its_state_and_reason() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    let cases = [
+        ("plain", "succeeded", "", "successful"),
+        ("fails", "failed", "playbook_failed", "failed"),
+        ("errors", "error", "run_error", "error"),
+        ("sliced", "succeeded", "", "successful"),
+        ("release", "succeeded", "", "successful"),
+        ("release-fails", "failed", "playbook_failed", "failed"),
+        ("one-at-a-time", "succeeded", "", "successful"),
+        ("preset", "succeeded", "", "successful"),
+    ];
+    let mut jobs = Vec::new();
+    for (template, ..) in cases {
+        acme.map_bare(template, template).await;
+        jobs.push(text(&acme.launcher.submit(template, json!({})).await, "id").to_owned());
+    }
+    for ((template, state, reason, status), id) in cases.into_iter().zip(jobs) {
+        let job = acme.launcher.over(&id).await;
+        assert_eq!((text(&job, "state"), text(&job, "reason")), (state, reason), "{template}: {job}");
+        assert_eq!(job["outcome"]["status"], status, "{template}: {job}");
+        assert_eq!(reason.is_empty(), text(&job, "reason_detail").is_empty(), "{template}: {job}");
+        assert_eq!(controller.launches(template).len(), 1, "{template}");
+        let output = acme.launcher.output(&id).await;
+        assert!(template == "errors" || !output.is_empty(), "{template} printed something");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_the_controller_lost_says_so() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("hangs", "hangs").await;
+    let id = text(&acme.launcher.submit("hangs", json!({})).await, "id").to_owned();
+    let run = runwarden_harness::until("the run to run", async || {
+        let run = *controller.launches("hangs").first()?;
+        (controller.run(run).await["status"] == "running").then_some(run)
+    })
+    .await;
+    controller.reap(run).await;
+    let job = acme.launcher.over(&id).await;
+    assert_eq!((text(&job, "state"), text(&job, "reason")), ("failed", "lost"), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_backwards_does_not_take_its_job_with_it() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    acme.map("deploy", "deploy").await;
+    controller.order(json!({"fault": {"kind": "backwards"}})).await;
+    let id = text(&acme.launcher.submit("deploy", deployment()).await, "id").to_owned();
+    let events = acme.launcher.follow(&id, None).await.rest().await;
+    let order = ["new", "launching", "running", "succeeded"];
+    let places: Vec<usize> = events
+        .iter()
+        .filter(|event| event.name == "state")
+        .map(|event| order.iter().position(|state| *state == text(&event.data, "state")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(places.last(), Some(&3));
+    assert_eq!(controller.run(controller.launches("deploy")[0]).await["starts"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_controller_refuses_ends_the_job_with_its_words() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    acme.map("deploy", "deploy").await;
+    controller.at_next_launch(json!({"kind": "unauthorized"})).await;
+    let job = acme.launcher.run("deploy", deployment()).await;
+    assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_unauthorized"), "{job}");
+    controller.at_next_launch(json!({"kind": "status", "status": 413})).await;
+    let job = acme.launcher.run("deploy", deployment()).await;
+    assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_refused"), "{job}");
+    assert_eq!(controller.launched(), 0);
+    // Gone is gone: the next one works.
+    assert_eq!(text(&acme.launcher.run("deploy", deployment()).await, "state"), "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_that_cannot_be_launched_cannot_be_mapped() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    for template in ["no-inventory", "asks-password", "restricted"] {
+        let settings = json!({"parameters": {"type": "object", "properties": {}}});
+        let answer = acme.admin.post("/api/v1/templates", &runwarden_harness::tenant::mapping("t", template, settings)).await;
+        assert_eq!(answer.status, 422, "{template}: {}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_arrive_where_they_belong() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    let schema: Value = json!({"type": "object", "properties": {
+        "limit": {"type": "string"}, "who": {"type": "string"},
+        "hosts": {"type": "array", "items": {"type": "string"}},
+    }});
+    acme.map_with("ask", "ask-everything", json!({"parameters": schema, "fixed": {"region": "eu", "verbosity": 2}})).await;
+    let job = acme.launcher.run("ask", json!({"limit": "web-1", "who": "{{ lookup }}", "hosts": ["a", "b"]})).await;
+    assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    let run = controller.run(controller.launches("ask-everything")[0]).await;
+    assert_eq!(run["limit"], "web-1");
+    assert_eq!(run["extra_vars"]["who"], "{{ lookup }}");
+    assert_eq!(run["extra_vars"]["hosts"], json!(["a", "b"]));
+    assert_eq!(run["extra_vars"]["region"], "eu");
+    let wrong = json!({"template": "ask", "parameters": {"region": "us", "verbosity": 5, "nothing": 1}});
+    let refused = acme.launcher.post("/api/v1/jobs", &wrong).await.refused(422, "PARAMETERS_INVALID");
+    assert_eq!(refused["errors"].as_array().unwrap().len(), 3, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_behind_the_platform_gateway_of_aap_works_the_same() {
+    let options = Options { api_root: "/api/controller/v2".to_owned(), ..Options::default() };
+    let controller = Controller::start_with(Options { speed: 20.0, ..options }).await;
+    let system = System::start(&settings()).await;
+    let acme = Tenant::onboard(system.reach(), "acme", &controller).await;
+    acme.map("deploy", "deploy").await;
+    acme.map_bare("release", "release").await;
+    let job = acme.launcher.run("deploy", deployment()).await;
+    assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    assert!(acme.launcher.output(text(&job, "id")).await.contains("PLAY RECAP"));
+    assert_eq!(text(&acme.launcher.run("release", json!({})).await, "state"), "succeeded");
+    assert_eq!(controller.launched(), 2);
+}
