@@ -10,6 +10,7 @@ use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::awx::MarkerPlacement;
+use crate::protocol::SEND_WITHIN;
 
 /// What is known of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +105,7 @@ impl Patience {
     /// From when on absence is proof.
     #[must_use]
     pub fn over_at(&self, attempt: &Attempt) -> Moment {
-        attempt.sent_at.plus(self.controller_request).plus(self.clock_skew)
+        attempt.sent_at.plus(SEND_WITHIN).plus(self.controller_request).plus(self.clock_skew)
     }
 
     /// The earliest time a run of this attempt can carry.
@@ -203,7 +204,7 @@ mod tests {
             let (attempt, patience) = (attempt(marked), Patience::default());
             let now = attempt.sent_at.plus(Duration::from_secs(elapsed));
             if judge(&attempt, &patience, now, &found) == Verdict::Absent {
-                prop_assert!(elapsed >= 210);
+                prop_assert!(elapsed >= 215);
                 let any = found.iter().any(|c| !c.bound && if marked { c.has_marker } else { c.inputs_match });
                 prop_assert!(!any);
             }
@@ -222,7 +223,7 @@ mod tests {
                     .collect();
                 prop_assert_eq!(fits.len(), 1);
                 prop_assert_eq!(fits[0].run_id, run);
-                prop_assert!(marked || elapsed >= 210);
+                prop_assert!(marked || elapsed >= 215);
             }
         }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runwarden_kit::audit::{Bell, Outcome};
+use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
@@ -13,20 +13,19 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, AttemptState, Patience};
-use crate::awx::{self, Client, LaunchBody, LaunchError, Launched, TemplateView};
+use crate::awx::{self, AwxError, Client, LaunchBody, LaunchError, Launched, TemplateView};
 use crate::controllers::Controllers;
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::live::Live;
 use crate::ports::{Seals, Template, Templates};
 use crate::prepare::{self, Prepared};
+use crate::protocol::{self, Answer, Step, Stop, Written};
 use crate::records;
 use crate::store::{Begin, Begun, Effects, JobStore};
 use crate::work::WorkBell;
 
 /// How long a claim holds. Longer than the longest launch request, so that nobody else takes over while one is out.
 const LEASE: Duration = Duration::from_secs(300);
-/// How long a job that waits for others waits before it looks again.
-const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -54,23 +53,25 @@ pub struct Launcher {
     pub bell: Bell,
 }
 
-/// Why a step ended without a launch.
-pub enum Stop {
-    /// Try again later, after a pause that grows.
-    Later(String),
-    /// Try again in a moment: it waits for other jobs, not for something that is broken.
-    Soon(String),
-    /// The job is over.
-    End(JobState, &'static str, String),
+/// Why a step ended without a launch being out.
+pub enum Halt {
+    /// For a reason that is written down.
+    Stopped(Stop),
     /// Somebody else has the job now.
     Lost,
-    /// Something broke.
+    /// Something in Runwarden broke.
     Broken(Error),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for Halt {
     fn from(error: Error) -> Self {
         Self::Broken(error)
+    }
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
     }
 }
 
@@ -137,33 +138,39 @@ impl Launcher {
         let step = context::scope(context, async {
             let id = job.id.clone();
             let fence = job.lease.fence;
-            match self.step(job).await {
-                Ok(()) | Err(Stop::Lost) => {}
-                Err(stop) => {
-                    if let Err(error) = self.settle(&id, fence, stop).await {
-                        // The claim ends by itself, and the job is taken up again.
-                        error.log();
-                    }
+            let stop = match self.step(job).await {
+                Ok(()) | Err(Halt::Lost) => return,
+                Err(Halt::Stopped(stop)) => stop,
+                Err(Halt::Broken(error)) => {
+                    error.log();
+                    Stop::Later("something in Runwarden is not available right now; trying again".into())
                 }
+            };
+            if let Err(error) = self.stop(&id, fence, stop).await {
+                // The claim ends by itself, and the job is taken up again.
+                error.log();
             }
         });
         Box::pin(step.instrument(span)).await;
     }
 
-    async fn step(&self, job: Job) -> Result<(), Stop> {
-        match self.store.last_attempt(&job.id).await? {
-            Some(attempt) if attempt.is_open() => self.reconcile(job, attempt).await,
-            _ if job.cancel_requested => Err(Stop::End(
+    async fn step(&self, job: Job) -> Result<(), Halt> {
+        let last = self.store.last_attempt(&job.id).await?;
+        match (protocol::next_step(&job, last.as_ref()), last) {
+            (Step::Reconcile, Some(attempt)) => self.reconcile(job, attempt).await,
+            (Step::Launch, _) => self.launch(job).await,
+            (Step::Cancel, _) => Err(Stop::End(
                 JobState::Canceled,
                 reason::CANCELED_BY_CALLER,
                 "It was cancelled before it was launched.".into(),
-            )),
-            _ => self.launch(job).await,
+            )
+            .into()),
+            (Step::Reconcile | Step::Nothing, _) => Err(Halt::Lost),
         }
     }
 
     /// Everything a launch needs, checked; then the intent; then the launch; then what became of it.
-    async fn launch(&self, job: Job) -> Result<(), Stop> {
+    async fn launch(&self, job: Job) -> Result<(), Halt> {
         let template = prepare::current_template(&*self.templates, &job).await?;
         let client = self.client(&template, &job).await?;
         let view = prepare::read_template(&client, &template, &self.controllers)
@@ -193,42 +200,45 @@ impl Launcher {
         let job = match self.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
             Begun::Blocked => {
-                return Err(Stop::Soon("waiting for another launch of this template to be settled".into()));
+                return Err(Stop::Soon("waiting for another launch of this template to be settled".into()).into());
             }
-            Begun::Full => return Err(Stop::Soon("waiting for another job of this template to end".into())),
-            Begun::Lost => return Err(Stop::Lost),
+            Begun::Full => {
+                return Err(Stop::Soon("waiting for another job of this template to end".into()).into());
+            }
+            Begun::Lost => return Err(Halt::Lost),
         };
         self.live.ring(&job.id);
         self.bell.ring();
-        let answer = send(client, &template, &body).await;
-        self.conclude(&job, attempt, answer, &template).await
+        let answer = if protocol::may_send(&attempt, self.clock.now()) {
+            send(client, &template, &body).await
+        } else {
+            Err(LaunchError::NotSent(AwxError::Timeout))
+        };
+        let answer = self.understand(answer, &attempt, &template);
+        self.learn(&job.id, attempt.number, move |job, attempt, now| protocol::answered(job, attempt, answer, now))
+            .await?;
+        Ok(())
     }
 
-    async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Stop> {
+    async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Halt> {
         let purpose = format!("launch {}", job.id);
         self.controllers.client(&template.controller, &purpose).await.map_err(|error| {
             error.log();
-            Stop::Later("the controller's credential cannot be read right now".into())
+            Stop::Later("the controller's credential cannot be read right now".into()).into()
         })
     }
 
-    /// Writes down what became of a launch.
-    async fn conclude(
-        &self,
-        job: &Job,
-        attempt: Attempt,
-        answer: Result<Launched, LaunchError>,
-        template: &Template,
-    ) -> Result<(), Stop> {
+    /// What an answer says in the protocol's terms.
+    fn understand(&self, answer: Result<Launched, LaunchError>, attempt: &Attempt, template: &Template) -> Answer {
         match answer {
-            Ok(launched) => self.bind(job, attempt, &launched).await,
+            Ok(launched) => launched_answer(&launched, attempt),
             Err(LaunchError::NotSent(error)) => {
                 let why = error.to_string();
-                self.not_launched(job, attempt, &why, Stop::Later(format!("{why}; trying again"))).await
+                Answer::NotLaunched { then: Stop::Later(format!("{why}; trying again")), why }
             }
             Err(LaunchError::Refused { refusal, temporary, status }) => {
                 let why = format!("The controller refused the launch ({status}): {refusal}");
-                let stop = if temporary {
+                let then = if temporary {
                     Stop::Later(why.clone())
                 } else if status == 401 {
                     self.controllers.forget(&template.controller.tenant, &template.controller.name);
@@ -236,112 +246,58 @@ impl Launcher {
                 } else {
                     Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone())
                 };
-                self.not_launched(job, attempt, &why, stop).await
+                Answer::NotLaunched { why, then }
             }
-            Err(LaunchError::Unresolved { why, .. }) => self.unresolved(job, attempt, why).await,
+            Err(LaunchError::Unresolved { why, .. }) => {
+                tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");
+                metrics::counter!("runwarden_launches_unresolved_total").increment(1);
+                Answer::Unresolved { why }
+            }
         }
     }
 
-    async fn bind(&self, job: &Job, attempt: Attempt, launched: &Launched) -> Result<(), Stop> {
-        let run = Run {
-            installation: attempt.installation.clone(),
-            kind: launched.run.kind.as_str().into(),
-            id: launched.run.id,
-        };
-        let condemned = (!launched.took_everything()).then(|| Condemned {
-            state: JobState::Error,
-            reason: reason::FIELDS_IGNORED.into(),
-            detail: format!(
-                "The controller launched it without {}, so the run was cancelled: its template no longer prompts for that.",
-                launched.ignored.join(", ")
-            ),
-        });
-        self.bind_run(&job.id, attempt, run, condemned).await
-    }
-
-    /// Binds a job to its run, whoever found it.
-    pub(crate) async fn bind_run(
-        &self,
-        job: &str,
-        attempt: Attempt,
-        run: Run,
-        condemned: Option<Condemned>,
-    ) -> Result<(), Stop> {
+    /// Writes down what was learned about an attempt, with its audit entry, and tells who waits.
+    pub(crate) async fn learn<F>(&self, job: &str, number: u32, transition: F) -> Result<()>
+    where
+        F: FnOnce(&mut Job, &mut Attempt, Moment) -> Result<Written> + Send + 'static,
+    {
         let now = self.clock.now();
         let clock = self.clock.clone();
-        let attempt = Attempt { state: AttemptState::Bound { run_id: run.id }, ..attempt };
-        let change = move |job: &mut Job| {
-            // No fence here: a launch that happened is a fact, whoever holds the claim by now.
-            if job.run.as_ref() == Some(&run) && job.condemned.is_none() && condemned.is_some() {
-                // The reconciler was faster, but only the launch's own answer tells what was dropped.
-                job.condemned = condemned;
-                return Ok(Some(Effects::told()));
+        let change = move |job: &mut Job, last: Option<Attempt>| {
+            let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else { return Ok(None) };
+            match transition(job, &mut attempt, now)? {
+                Written::Nothing => Ok(None),
+                Written::Quietly => Ok(Some(Effects::default())),
+                Written::Aloud => {
+                    let mut effects = Effects::told().with_entry(records::attempt(&*clock, job, &attempt));
+                    if job.state.is_end() || job.state == JobState::Unknown {
+                        effects = effects.with_entry(records::finish(&*clock, job));
+                    }
+                    Ok(Some(effects.with_attempt(attempt)))
+                }
             }
-            if job.state != JobState::Launching || job.attempts != attempt.number {
-                return Ok(None);
-            }
-            job.bind(run, now)?;
-            job.condemned = condemned;
-            let entry = records::attempt(&*clock, job, &attempt, Outcome::Success);
-            Ok(Some(Effects::told().with_attempt(attempt).with_entry(entry)))
         };
-        let bound = self.store.update(job, now, Box::new(change)).await?;
-        if let Some(bound) = bound {
-            tracing::info!(job = bound.id, run = ?bound.run, "bound");
+        let job_now = self.store.update(job, now, Box::new(change)).await?;
+        if let Some(run) = job_now.as_ref().and_then(|job| job.run.as_ref()) {
+            tracing::info!(job, run = run.id, "bound");
         }
         self.live.ring(job);
         self.watch.ring();
         self.bell.ring();
-        Ok(())
-    }
-
-    async fn not_launched(&self, job: &Job, attempt: Attempt, why: &str, stop: Stop) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let attempt = Attempt { state: AttemptState::NotLaunched { why: why.to_owned() }, ..attempt };
-        let clock = self.clock.clone();
-        let change = move |job: &mut Job| {
-            let entry = records::attempt(&*clock, job, &attempt, Outcome::Failed);
-            Ok(Some(Effects::default().with_attempt(attempt).with_entry(entry)))
-        };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        Err(stop)
-    }
-
-    async fn unresolved(&self, job: &Job, attempt: Attempt, why: String) -> Result<(), Stop> {
-        tracing::warn!(job = job.id, why, "it is not known whether the launch happened");
-        metrics::counter!("runwarden_launches_unresolved_total").increment(1);
-        let now = self.clock.now();
-        let attempt = Attempt { state: AttemptState::Unresolved { why }, ..attempt };
-        let clock = self.clock.clone();
-        let change = move |job: &mut Job| {
-            if job.state != JobState::Launching || job.attempts != attempt.number {
-                return Ok(None);
-            }
-            job.progress = "the controller's answer was lost; finding out whether it was launched".into();
-            job.due_at = Some(now.plus(Duration::from_millis(500)));
-            let entry = records::attempt(&*clock, job, &attempt, Outcome::Intent);
-            Ok(Some(Effects::told().with_attempt(attempt).with_entry(entry)))
-        };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.live.ring(&job.id);
-        self.bell.ring();
+        self.work.ring();
         Ok(())
     }
 
     /// Writes down why a step ended.
-    async fn settle(&self, id: &str, fence: u64, stop: Stop) -> Result<()> {
+    async fn stop(&self, id: &str, fence: u64, stop: Stop) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
-        let change = move |job: &mut Job| {
-            if job.lease.fence != fence || !matches!(job.state, JobState::New | JobState::Launching) {
+        let change = move |job: &mut Job, last: Option<Attempt>| {
+            if protocol::stopped(job, last.as_ref(), fence, stop, now)? == Written::Nothing {
                 return Ok(None);
             }
-            settle_job(job, now, stop)?;
-            let mut effects = Effects::told();
-            if job.state.is_end() || job.state == JobState::Unknown {
-                effects = effects.with_entry(records::finish(&*clock, job));
-            }
-            Ok(Some(effects))
+            let effects = Effects::told();
+            Ok(Some(if job.state.is_end() { effects.with_entry(records::finish(&*clock, job)) } else { effects }))
         };
         self.store.update(id, now, Box::new(change)).await?;
         self.live.ring(id);
@@ -352,24 +308,22 @@ impl Launcher {
     }
 }
 
-fn settle_job(job: &mut Job, now: Moment, stop: Stop) -> Result<()> {
-    match stop {
-        Stop::Later(why) => job.set_back(now, why),
-        Stop::Soon(why) => {
-            job.due_at = Some(now.plus(WAIT_FOR_OTHERS));
-            job.progress = why;
-        }
-        Stop::End(state, reason, detail) => {
-            // A job that was never tried cannot have become unknown, and one that was cannot be unmade.
-            job.end(state, now, Some((reason, detail)))?;
-        }
-        Stop::Lost => {}
-        Stop::Broken(error) => {
-            error.log();
-            job.set_back(now, "something in Runwarden is not available right now; trying again");
-        }
-    }
-    Ok(())
+/// The run a launch became, and whether it must be stopped because it is not what was asked for.
+fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
+    let run = Run {
+        installation: attempt.installation.clone(),
+        kind: launched.run.kind.as_str().into(),
+        id: launched.run.id,
+    };
+    let condemned = (!launched.took_everything()).then(|| Condemned {
+        state: JobState::Error,
+        reason: reason::FIELDS_IGNORED.into(),
+        detail: format!(
+            "The controller launched it without {}, so the run was cancelled: its template no longer prompts for that.",
+            launched.ignored.join(", ")
+        ),
+    });
+    Answer::Launched { run, condemned }
 }
 
 /// Sends the launch from a task of its own: once it is out, nobody's impatience may take its answer away.

@@ -14,6 +14,7 @@ pub mod live;
 pub mod parameters;
 pub mod ports;
 pub mod prepare;
+pub mod protocol;
 mod reconcile;
 pub mod records;
 mod rpc;

@@ -12,8 +12,9 @@ use crate::awx::{
 };
 use crate::controllers::Controllers;
 use crate::job::{Job, JobState, reason};
-use crate::launcher::{Stop, is_drifted};
+use crate::launcher::{Halt, is_drifted};
 use crate::ports::{Seals, Template, Templates, opened_object};
+use crate::protocol::Stop;
 
 /// A launch that may be sent.
 pub struct Prepared {
@@ -25,12 +26,12 @@ pub struct Prepared {
     pub placement: MarkerPlacement,
 }
 
-fn error(reason: &'static str, detail: impl Into<String>) -> Stop {
-    Stop::End(JobState::Error, reason, detail.into())
+fn error(reason: &'static str, detail: impl Into<String>) -> Halt {
+    Stop::End(JobState::Error, reason, detail.into()).into()
 }
 
 /// The template as it is now, if it is still what the job was accepted for.
-pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Stop> {
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
     let Some(template) = templates.template(&job.tenant, &job.template).await? else {
         return Err(error(reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
     };
@@ -51,7 +52,7 @@ pub async fn read_template(
     client: &Client,
     template: &Template,
     controllers: &Controllers,
-) -> Result<TemplateView, Stop> {
+) -> Result<TemplateView, Halt> {
     client.template(template.kind, template.controller_template).await.map_err(|failure| {
         let detail = format!("Reading the controller's template: {failure}.");
         match failure {
@@ -67,13 +68,13 @@ pub async fn read_template(
             | AwxError::Migrating
             | AwxError::ServerError { .. }
             | AwxError::BadAnswer { .. }
-            | AwxError::TooLarge { .. } => Stop::Later(detail),
+            | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
         }
     })
 }
 
 /// Tells of drift, and refuses it where the template says so.
-pub async fn check_drift(templates: &dyn Templates, template: &Template, view: &TemplateView) -> Result<(), Stop> {
+pub async fn check_drift(templates: &dyn Templates, template: &Template, view: &TemplateView) -> Result<(), Halt> {
     let drift = is_drifted(template, view);
     if drift != template.drift {
         templates.report_drift(template, &drift).await?;
@@ -94,12 +95,12 @@ pub async fn build(
     view: &TemplateView,
     job: &Job,
     number: u32,
-) -> Result<Prepared, Stop> {
+) -> Result<Prepared, Halt> {
     let parameters = open_parameters(seals, job).await?;
     let placement = MarkerPlacement::choose(view);
     let attempt_id = format!("{}-{number}", job.id.trim_start_matches("job_"));
     let marker = Marker::new(&attempt_id)
-        .ok_or_else(|| Stop::Broken(runwarden_kit::Error::internal(anyhow::anyhow!("{attempt_id} marks nothing"))))?;
+        .ok_or_else(|| Halt::Broken(runwarden_kit::Error::internal(anyhow::anyhow!("{attempt_id} marks nothing"))))?;
     let body = LaunchBody::build(LaunchInput {
         schema: &template.schema,
         parameters: &parameters,
@@ -112,7 +113,7 @@ pub async fn build(
     Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
 }
 
-fn unsuitable(problems: &[Problem]) -> Stop {
+fn unsuitable(problems: &[Problem]) -> Halt {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     error(
         reason::TEMPLATE_UNSUITABLE,

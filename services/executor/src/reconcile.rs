@@ -2,34 +2,29 @@
 //! then conclude. Never a guess, never a second launch on a guess.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use runwarden_kit::Result;
-use runwarden_kit::audit::Outcome;
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Verdict, judge};
 use crate::awx::{AwxError, Client, LaunchBody, LaunchInput, Marker, RunRow, Search};
-use crate::job::{Job, JobState, Run, reason};
-use crate::launcher::{Launcher, Stop};
+use crate::job::Job;
+use crate::launcher::{Halt, Launcher};
 use crate::ports::Template;
 use crate::prepare;
-use crate::records;
-use crate::store::Effects;
-
-/// How often to look while a launch may still commit.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+use crate::protocol::{self, Stop};
 
 impl Launcher {
     /// One look at what an open attempt may have become.
-    pub(crate) async fn reconcile(&self, job: Job, attempt: Attempt) -> Result<(), Stop> {
+    pub(crate) async fn reconcile(&self, job: Job, attempt: Attempt) -> Result<(), Halt> {
         if let AttemptState::Ambiguous { .. } = attempt.state {
-            return Err(Stop::Lost);
+            return Err(Halt::Lost);
         }
         let Some(template) = self.templates.template(&job.tenant, &job.template).await? else {
             return Err(Stop::Later(
                 "its template was removed while the launch was out; waiting for it to be found".into(),
-            ));
+            )
+            .into());
         };
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&template.controller, &purpose).await?;
@@ -39,21 +34,21 @@ impl Launcher {
                 if error == AwxError::Unauthorized {
                     self.controllers.forget(&job.tenant, &job.controller);
                 }
-                return Err(Stop::Later(format!("finding out whether it was launched: {error}")));
+                return Err(Stop::Later(format!("finding out whether it was launched: {error}")).into());
             }
         };
         let candidates = self.candidates(&job, &attempt, &template, &found).await?;
-        match judge(&attempt, &self.patience, self.clock.now(), &candidates) {
-            Verdict::Adopt(id) => {
-                let kind = found.iter().find(|row| row.run.id == id).map(|row| row.run.kind.as_str());
-                let run = Run { installation: attempt.installation.clone(), kind: kind.unwrap_or("job").into(), id };
-                tracing::info!(job = job.id, run = id, "a launch whose answer was lost has been found");
-                self.bind_run(&job.id, attempt, run, None).await
-            }
-            Verdict::Wait(until) => self.wait(&job, until).await,
-            Verdict::Absent => self.absent(&job, attempt).await,
-            Verdict::Ambiguous(runs) => self.park(&job, attempt, runs).await,
-        }
+        let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
+        let adopted = match &verdict {
+            Verdict::Adopt(id) => found.iter().find(|row| row.run.id == *id),
+            Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) => None,
+        };
+        let kind = adopted.map_or("job", |row| row.run.kind.as_str());
+        self.learn(&job.id, attempt.number, move |job, attempt, now| {
+            protocol::judged(job, attempt, verdict, kind, now)
+        })
+        .await?;
+        Ok(())
     }
 
     async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Vec<RunRow>, AwxError> {
@@ -105,73 +100,5 @@ impl Launcher {
             default_skip_tags: "",
         })
         .ok())
-    }
-
-    async fn wait(&self, job: &Job, until: runwarden_kit::clock::Moment) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let fence = job.lease.fence;
-        let next = now.plus(LOOK_AGAIN).min(until.plus(Duration::from_millis(10)));
-        let change = move |job: &mut Job| {
-            if job.lease.fence != fence || job.state != JobState::Launching {
-                return Ok(None);
-            }
-            job.due_at = Some(next);
-            job.progress = format!(
-                "the controller's answer was lost; it may still launch until {}, so nothing is repeated before then",
-                until.rfc3339()
-            );
-            Ok(Some(Effects::default()))
-        };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        Ok(())
-    }
-
-    /// It certainly did not happen: another attempt may begin.
-    async fn absent(&self, job: &Job, attempt: Attempt) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let why = "no run of it appeared within the longest time a request can take".to_owned();
-        let attempt = Attempt { state: AttemptState::NotLaunched { why }, ..attempt };
-        let clock = self.clock.clone();
-        let change = move |job: &mut Job| {
-            if job.state != JobState::Launching || job.attempts != attempt.number {
-                return Ok(None);
-            }
-            job.due_at = Some(now);
-            job.progress = "it was not launched; launching again".into();
-            let entry = records::attempt(&*clock, job, &attempt, Outcome::Failed);
-            Ok(Some(Effects::told().with_attempt(attempt).with_entry(entry)))
-        };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.live.ring(&job.id);
-        self.bell.ring();
-        self.work.ring();
-        Ok(())
-    }
-
-    /// No machine can know: a person must.
-    async fn park(&self, job: &Job, attempt: Attempt, runs: Vec<i64>) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let clock = self.clock.clone();
-        let attempt = Attempt { state: AttemptState::Ambiguous { candidates: runs.clone() }, ..attempt };
-        let change = move |job: &mut Job| {
-            if job.state != JobState::Launching || job.attempts != attempt.number {
-                return Ok(None);
-            }
-            job.become_state(JobState::Unknown)?;
-            job.due_at = None;
-            job.progress = String::new();
-            job.reason = Some(reason::AMBIGUOUS.into());
-            job.reason_detail = Some(format!(
-                "The controller's answer was lost and {} of its runs could be this job's. A person must decide.",
-                runs.len()
-            ));
-            let entries =
-                vec![records::attempt(&*clock, job, &attempt, Outcome::Failed), records::finish(&*clock, job)];
-            Ok(Some(Effects { entries, ..Effects::told().with_attempt(attempt) }))
-        };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.live.ring(&job.id);
-        self.bell.ring();
-        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, AttemptState};
 use crate::job::Job;
 
 /// A job was accepted, or refused by policy.
@@ -45,8 +45,12 @@ pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
 }
 
 /// What became of an attempt: bound to a run, certainly not launched, or not known.
-pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt, outcome: Outcome) -> Entry {
-    let action = if outcome == Outcome::Success { "job.bind" } else { "job.attempt" };
+pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
+    let (action, outcome) = match &attempt.state {
+        AttemptState::Bound { .. } => ("job.bind", Outcome::Success),
+        AttemptState::NotLaunched { .. } | AttemptState::Ambiguous { .. } => ("job.attempt", Outcome::Failed),
+        AttemptState::Intent | AttemptState::Unresolved { .. } => ("job.attempt", Outcome::Intent),
+    };
     by_executor(clock, job, action, outcome, &json!({"attempt": attempt.number, "result": attempt.state}))
 }
 

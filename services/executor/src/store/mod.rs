@@ -112,8 +112,9 @@ pub enum Begun {
     Lost,
 }
 
-/// A change to one job, applied to it as it stands inside the transaction. `None` leaves everything as it is.
-pub type Change = Box<dyn FnOnce(&mut Job) -> Result<Option<Effects>> + Send>;
+/// A change to one job, applied to it and its last attempt as they stand inside the transaction. `None` leaves
+/// everything as it is.
+pub type Change = Box<dyn FnOnce(&mut Job, Option<Attempt>) -> Result<Option<Effects>> + Send>;
 
 /// Which jobs to list.
 #[derive(Clone, Debug)]

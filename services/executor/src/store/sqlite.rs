@@ -14,6 +14,7 @@ use super::rows::{failed, read, write};
 use super::{Acceptance, Accepted, Begin, Begun, Change, Effects, Happening, JobEvent, JobFilter, JobStore, outbox};
 use crate::attempt::Attempt;
 use crate::job::{Job, JobState};
+use crate::protocol::{self, Around, Beginning};
 
 const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") }];
@@ -202,7 +203,8 @@ impl JobStore for SqliteJobs {
         let Some(row) = row else { return Ok(None) };
         let before: Job = read(row.get("document"))?;
         let mut job = before.clone();
-        let Some(effects) = change(&mut job)? else { return Ok(Some(before)) };
+        let last = last_attempt(&mut transaction, id).await?;
+        let Some(effects) = change(&mut job, last)? else { return Ok(Some(before)) };
         bring(&mut transaction, &mut job, now, effects).await?;
         save(&mut transaction, &job, false).await?;
         transaction.commit().await.map_err(failed)?;
@@ -245,21 +247,18 @@ impl JobStore for SqliteJobs {
             .map_err(failed)?;
         let Some(row) = row else { return Ok(Begun::Lost) };
         let mut job: Job = read(row.get("document"))?;
-        let launchable = matches!(job.state, JobState::New | JobState::Launching);
-        if job.lease.fence != fence || !launchable || job.cancel_requested || job.attempts + 1 != attempt.number {
-            return Ok(Begun::Lost);
+        let last = last_attempt(&mut transaction, &job.id).await?;
+        let around = Around {
+            blocked: is_blocked(&mut transaction, &attempt).await?,
+            active: active(&mut transaction, &job).await?,
+            max_concurrent,
+        };
+        match protocol::begin(&mut job, last.as_ref(), &attempt, fence, &around)? {
+            Beginning::Begun => {}
+            Beginning::Blocked => return Ok(Begun::Blocked),
+            Beginning::Full => return Ok(Begun::Full),
+            Beginning::Lost => return Ok(Begun::Lost),
         }
-        if is_blocked(&mut transaction, &attempt).await? {
-            return Ok(Begun::Blocked);
-        }
-        if job.state == JobState::New {
-            if max_concurrent > 0 && active(&mut transaction, &job).await? >= i64::from(max_concurrent) {
-                return Ok(Begun::Full);
-            }
-            job.become_state(JobState::Launching)?;
-        }
-        job.attempts = attempt.number;
-        job.progress = String::new();
         let effects = Effects { attempt: Some(attempt), entries, ..Effects::told() };
         bring(&mut transaction, &mut job, now, effects).await?;
         save(&mut transaction, &job, false).await?;
@@ -268,13 +267,8 @@ impl JobStore for SqliteJobs {
     }
 
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
-        sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number DESC LIMIT 1")
-            .bind(job)
-            .fetch_optional(&self.database.read)
-            .await
-            .map_err(failed)?
-            .map(|row| read(row.get("document")))
-            .transpose()
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        last_attempt(&mut connection, job).await
     }
 
     async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>> {
@@ -387,8 +381,18 @@ async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Res
     Ok(row.get::<i64, _>("n") > 0)
 }
 
+async fn last_attempt(connection: &mut SqliteConnection, job: &str) -> Result<Option<Attempt>> {
+    sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number DESC LIMIT 1")
+        .bind(job)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?
+        .map(|row| read(row.get("document")))
+        .transpose()
+}
+
 /// How many jobs of the same template are being launched or run.
-async fn active(connection: &mut SqliteConnection, job: &Job) -> Result<i64> {
+async fn active(connection: &mut SqliteConnection, job: &Job) -> Result<u32> {
     let row = sqlx::query(
         "SELECT count(*) AS n FROM jobs WHERE tenant = ? AND template = ? AND state IN ('launching', 'running')",
     )
@@ -397,7 +401,7 @@ async fn active(connection: &mut SqliteConnection, job: &Job) -> Result<i64> {
     .fetch_one(connection)
     .await
     .map_err(failed)?;
-    Ok(row.get("n"))
+    Ok(u32::try_from(row.get::<i64, _>("n")).unwrap_or(u32::MAX))
 }
 
 fn among(query: &mut QueryBuilder<Sqlite>, column: &str, values: impl IntoIterator<Item = String>) {

@@ -74,7 +74,7 @@ impl Follower {
         let now = self.clock.now();
         let since = job.ended_since.unwrap_or(now);
         if job.ended_since.is_none() {
-            let change = move |job: &mut Job| {
+            let change = move |job: &mut Job, _| {
                 job.ended_since.get_or_insert(now);
                 Ok(Some(Effects::default()))
             };
@@ -91,7 +91,7 @@ impl Follower {
     async fn missing(&self, job: &Job) -> Result<bool> {
         let now = self.clock.now();
         let clock = self.clock.clone();
-        let change = move |job: &mut Job| {
+        let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -123,7 +123,7 @@ impl Follower {
             return Ok(false);
         }
         let now = self.clock.now();
-        let change = move |job: &mut Job| {
+        let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -149,7 +149,7 @@ impl Follower {
             return Ok(false);
         }
         let limit = job.max_duration_seconds;
-        let change = move |job: &mut Job| {
+        let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -181,7 +181,7 @@ impl Follower {
         let clock = self.clock.clone();
         let outcome = outcome_of(row);
         let explanation = row.job_explanation.clone();
-        let change = move |job: &mut Job| {
+        let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }

@@ -51,7 +51,7 @@ impl Follower {
             changed |= !text.is_empty();
             let (position, full) = (read.cursor.to_string(), kept >= self.output_limit);
             let before = job_position(&cursor);
-            let change = move |job: &mut Job| {
+            let change = move |job: &mut Job, _| {
                 // Another replica was faster: what it wrote stands.
                 if job.output_cursor != before && !(job.output_cursor.is_empty() && before == EMPTY) {
                     return Ok(None);
@@ -71,7 +71,7 @@ impl Follower {
     }
 
     async fn mark_truncated(&self, job: &str) -> Result<()> {
-        let change = |job: &mut Job| {
+        let change = |job: &mut Job, _| {
             job.output_truncated = true;
             Ok(Some(Effects::default()))
         };

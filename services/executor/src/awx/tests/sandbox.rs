@@ -341,8 +341,11 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
                     let misread = problems
                         .iter()
                         .all(|problem| problem.detail.contains("$encrypted$") || problem.detail.contains("NUL"));
+                    // A workflow has fields fewer than a job: what it does not know it drops without a word.
+                    let unknown = view.kind == TemplateKind::Workflow
+                        && problems.iter().all(|problem| problem.detail.contains("would drop it"));
                     prop_assert!(
-                        !launched.took_everything() || misread,
+                        !launched.took_everything() || misread || unknown,
                         "{} took {parameters:?} but {problems:?}",
                         view.name
                     );

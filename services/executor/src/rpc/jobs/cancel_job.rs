@@ -18,7 +18,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
     // Built here, where the caller is known; the change runs inside the store.
     let entry = records::cancel(&*jobs.clock, &job);
     let clock = jobs.clock.clone();
-    let change = move |job: &mut Job| {
+    let change = move |job: &mut Job, _| {
         let repeated = job.cancel_requested && !job.state.is_end();
         job.request_cancel(now)?;
         if repeated {

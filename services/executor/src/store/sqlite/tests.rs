@@ -101,7 +101,7 @@ async fn a_claimed_job_is_nobody_elses_until_its_lease_ends() {
 #[tokio::test]
 async fn no_run_is_bound_to_two_jobs() {
     let (_folder, store) = store().await;
-    let bind = |job: &mut Job| {
+    let bind = |job: &mut Job, _| {
         job.state = JobState::Running;
         job.run = Some(crate::job::Run { installation: "https://awx".into(), kind: "job".into(), id: 7 });
         Ok(Some(Effects::told()))
@@ -123,7 +123,7 @@ async fn output_is_read_back_byte_for_byte_from_any_offset() {
     store.accept(accepting(&job)).await.unwrap();
     for piece in ["PLAY [all] ***\n", "ok: [hôst]\n", "ende\n"] {
         let effects = Effects { output: Some(piece.into()), ..Effects::default() };
-        store.update(&job.id, Moment::from_micros(2), Box::new(move |_| Ok(Some(effects)))).await.unwrap();
+        store.update(&job.id, Moment::from_micros(2), Box::new(move |_, _| Ok(Some(effects)))).await.unwrap();
     }
     let whole = "PLAY [all] ***\nok: [hôst]\nende\n";
     for offset in (0..=whole.len()).filter(|at| whole.is_char_boundary(*at)) {
@@ -176,8 +176,12 @@ async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_templ
     assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(_)));
     // Once it is known what became of it, it stands in nobody's way.
     let settled = Effects::default().with_attempt(Attempt { state: AttemptState::Bound { run_id: 3 }, ..first });
-    store.update(&a.id, Moment::from_micros(30), Box::new(move |_| Ok(Some(settled)))).await.unwrap();
+    store.update(&a.id, Moment::from_micros(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
     let again = Begin { attempt: Attempt { number: 2, ..intent(&b, "none") }, ..marked };
+    assert!(matches!(store.begin_attempt(again.clone()).await.unwrap(), Begun::Lost), "its own is still open");
+    let nothing = AttemptState::NotLaunched { why: "refused".into() };
+    let settled = Effects::default().with_attempt(Attempt { state: nothing, ..elsewhere });
+    store.update(&b.id, Moment::from_micros(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
     assert!(matches!(store.begin_attempt(again).await.unwrap(), Begun::Yes(_)));
 }
 
@@ -187,7 +191,7 @@ async fn an_intent_is_refused_to_who_lost_the_claim_and_after_a_cancel() {
     let (a, b) = two_claimed_jobs(&store).await;
     let late = Begin { fence: 0, ..beginning(intent(&a, "extra_var")) };
     assert!(matches!(store.begin_attempt(late).await.unwrap(), Begun::Lost));
-    let cancel = |job: &mut Job| job.request_cancel(Moment::from_micros(30)).map(|()| Some(Effects::told()));
+    let cancel = |job: &mut Job, _| job.request_cancel(Moment::from_micros(30)).map(|()| Some(Effects::told()));
     store.update(&b.id, Moment::from_micros(30), Box::new(cancel)).await.unwrap();
     assert!(matches!(store.begin_attempt(beginning(intent(&b, "extra_var"))).await.unwrap(), Begun::Lost));
     let repeated = Attempt { number: 2, ..intent(&a, "extra_var") };
