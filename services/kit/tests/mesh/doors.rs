@@ -150,11 +150,17 @@ async fn a_refusal_is_recorded_although_the_refused_hangs_up() -> Result<()> {
     let running = house.start().await?;
     let reader = house.signer.token(&["templates.read"], Scope::tenant("acme"))?;
     let mut jobs = house.edge(running.address)?;
-    // The call is out as soon as it has been polled; nobody waits for its answer.
-    for _ in 0..5 {
-        let call = acting(&reader, jobs.get_job(get("any")));
-        let _impatient = tokio::time::timeout(Duration::from_millis(30), call).await;
-    }
+    running.recorder.hold(true);
+    let refused = tokio::spawn({
+        let mut jobs = jobs.clone();
+        async move { acting(&reader, jobs.get_job(get("any"))).await }
+    });
+    until("the refusal is on its way to the record", || running.recorder.asked() == 1).await?;
+    refused.abort();
+    ensure!(refused.await.is_err_and(|error| error.is_cancelled()));
+    // Answered on the same connection after the other call was taken back.
+    acting(&house.signer.good()?, jobs.get_job(get("any"))).await?;
+    running.recorder.hold(false);
     until("a refusal on the record", || !running.recorder.entries().is_empty()).await?;
     running.stop().await
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod forge;
 pub(crate) mod played;
+pub(crate) mod recorder;
 pub(crate) mod relay;
 pub(crate) mod tokens;
 pub(crate) mod wire;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use runwarden_kit::audit::MemoryRecorder;
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::{Shutdown, Tasks};
@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use tonic::Status;
 
 use played::Played;
+use recorder::HeldRecorder;
 use tokens::Signer;
 
 pub(crate) type Jobs = JobServiceClient<MeshChannel>;
@@ -47,7 +48,7 @@ pub(crate) struct House {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) played: Arc<Played>,
-    pub(crate) recorder: Arc<MemoryRecorder>,
+    pub(crate) recorder: Arc<HeldRecorder>,
     pub(crate) tls: Arc<MeshTls>,
     pub(crate) tasks: Tasks,
 }
@@ -72,7 +73,7 @@ impl House {
         let tls =
             MeshTls::load(self.ca.service(Service::Executor)?, self.domain.clone(), Peer::Service(Service::Executor))?;
         let (recorder, tasks, played) =
-            (MemoryRecorder::new(), Tasks::new(Shutdown::new()), Arc::new(Played::default()));
+            (Arc::new(HeldRecorder::default()), Tasks::new(Shutdown::new()), Arc::new(Played::default()));
         let kit = ServiceKit {
             service: Service::Executor,
             peers: Peers::new(tls.clone(), BTreeMap::new()),
