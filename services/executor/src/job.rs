@@ -178,6 +178,9 @@ pub struct Job {
     pub request_id: String,
     /// Its trace.
     pub trace_id: String,
+    /// Where in its trace it was submitted, as a `traceparent`; its launches continue there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_parent: Option<String>,
     /// The decision that allowed it.
     pub decision_id: String,
     /// The policies behind the decision.
@@ -385,6 +388,7 @@ pub(crate) mod tests {
             client_id: "client_1".into(),
             request_id: "req_1".into(),
             trace_id: "t".into(),
+            trace_parent: None,
             decision_id: "dec_1".into(),
             policy_digest: "pd".into(),
             created_at: Moment::from_micros(1),

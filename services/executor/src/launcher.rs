@@ -129,7 +129,10 @@ impl Launcher {
             request_id = %job.request_id,
             trace_id = %job.trace_id,
         );
-        telemetry::continue_trace_id(&span, &job.trace_id);
+        match &job.trace_parent {
+            Some(submitted) => telemetry::continue_traceparent(&span, submitted),
+            None => telemetry::continue_trace_id(&span, &job.trace_id),
+        }
         let context = RequestContext {
             request_id: job.request_id.clone(),
             trace_id: job.trace_id.clone(),

@@ -10,7 +10,7 @@ use runwarden_kit::audit::{Bell, OutboxStore, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::context::RequestContext;
-use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, json};
+use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, json, telemetry};
 use serde_json::{Map, Value};
 
 use crate::job::{Job, JobState, Lease};
@@ -201,6 +201,7 @@ impl Submitter {
             client_id: caller.client_id.clone(),
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),
+            trace_parent: telemetry::traceparent_of(&tracing::Span::current()),
             decision_id: decision.id.clone(),
             policy_digest: decision.policy_digest.clone(),
             created_at: now,

@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn, Targets};
@@ -130,8 +131,30 @@ fn tracer(service: &str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
         .with_context(|| format!("--otlp-endpoint {endpoint:?}"))?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
+        .with_sampler(Sampler::ParentBased(Box::new(Beginnings)))
         .with_resource(Resource::builder().with_service_name(service.to_owned()).build())
         .build())
+}
+
+/// A trace begins where a request comes in or a job is taken up, never with a call out: what services ask each other
+/// and controllers all the time, for nobody in particular, would bury the traces that somebody looks for.
+#[derive(Clone, Debug)]
+struct Beginnings;
+
+impl ShouldSample for Beginnings {
+    fn should_sample(
+        &self,
+        _parent: Option<&Context>,
+        _trace_id: TraceId,
+        _name: &str,
+        kind: &SpanKind,
+        _attributes: &[KeyValue],
+        _links: &[Link],
+    ) -> SamplingResult {
+        let decision =
+            if *kind == SpanKind::Client { SamplingDecision::Drop } else { SamplingDecision::RecordAndSample };
+        SamplingResult { decision, attributes: Vec::new(), trace_state: TraceState::default() }
+    }
 }
 
 impl Telemetry {
