@@ -27,6 +27,7 @@ pub mod job_streams;
 pub mod jobs;
 pub mod keys;
 pub mod members;
+mod paging;
 pub mod policies;
 pub mod projects;
 pub mod roles;

@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, page, present, some};
+use super::{Page, always, paging, present, some};
 use crate::app::App;
 use crate::extract::body::{bytes, from_json};
 use crate::extract::headers::{Precondition, etag, precondition};
 use crate::extract::path::ByName;
-use crate::extract::query::{NoParams, Params};
+use crate::extract::query::{NoParams, PageParams, Params};
 use crate::problem::{Problem, Result};
 
 /// This noun's routes.
@@ -138,12 +138,12 @@ async fn put(
 
 /// List policies
 ///
-/// Without their source; there are at most 100, so all are on one page. Needs `policies.read`.
-#[utoipa::path(get, path = "/api/v1/policies", tag = "policies",
-    responses((status = 200, description = "All of them, by name.", body = Page<Policy>)))]
-async fn list(State(app): State<App>, Params(NoParams): Params<NoParams>) -> Result<Json<Page<Policy>>> {
+/// Without their source. Needs `policies.read`.
+#[utoipa::path(get, path = "/api/v1/policies", tag = "policies", params(PageParams),
+    responses((status = 200, description = "A page, by name.", body = Page<Policy>)))]
+async fn list(State(app): State<App>, Params(params): Params<PageParams>) -> Result<Json<Page<Policy>>> {
     let answer = app.ports.policies().list_modules(proto::ListModulesRequest {}).await?.into_inner();
-    Ok(page(answer.modules, String::new()))
+    paging::cut(answer.modules, &params, |module| &module.name)
 }
 
 /// Read a policy

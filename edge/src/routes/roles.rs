@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, created, page, present};
+use super::{Page, created, paging, present};
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::ByName;
-use crate::extract::query::{NoParams, Params};
+use crate::extract::query::{NoParams, PageParams, Params};
 use crate::problem::{Problem, Result};
 
 /// This noun's routes.
@@ -85,11 +85,11 @@ async fn create(
 
 /// List roles
 ///
-/// The built-in ones and the tenant's own; there are few, so all are on one page. Needs `roles.read`.
-#[utoipa::path(get, path = "/api/v1/roles", tag = "access",
-    responses((status = 200, description = "All of them, built-in ones first.", body = Page<Role>)))]
-async fn list(State(app): State<App>, Params(NoParams): Params<NoParams>) -> Result<Json<Page<Role>>> {
-    Ok(page(all(&app).await?, String::new()))
+/// The built-in ones and the tenant's own. Needs `roles.read`.
+#[utoipa::path(get, path = "/api/v1/roles", tag = "access", params(PageParams),
+    responses((status = 200, description = "A page, built-in ones first.", body = Page<Role>)))]
+async fn list(State(app): State<App>, Params(params): Params<PageParams>) -> Result<Json<Page<Role>>> {
+    paging::cut(all(&app).await?, &params, |role| &role.name)
 }
 
 /// Read a role
