@@ -17,7 +17,8 @@ use crate::job::tests::example;
 use crate::job::{Job, JobState, Run, reason};
 
 const TICK: u64 = 25;
-const LEASE_TICKS: u8 = 12;
+/// Claims end within a tick, as if no renewal ever came in time.
+const LEASE_TICKS: u8 = 1;
 /// The controller's longest request and the clocks' difference, in ticks: patience is their sum and a little.
 const REQUEST_TICKS: u8 = 5;
 /// When patience is over, in ticks, and one more.
