@@ -1,6 +1,7 @@
 //! Launching: claims jobs that are due and takes each one step further. Whatever a step learns is durable before the
 //! next; a process that dies anywhere leaves a job that another picks up where it stands.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,10 @@ use crate::records;
 use crate::store::{Begin, Begun, Effects, JobStore};
 use crate::work::WorkBell;
 
-/// How long a claim holds. Longer than the longest launch request, so that nobody else takes over while one is out.
-const LEASE: Duration = Duration::from_secs(300);
+/// How long a claim holds unless it is renewed: whoever dies with one keeps its job from others no longer than this.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often it is renewed while its holder is at work.
+const RENEW: Duration = Duration::from_secs(3);
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -141,7 +144,8 @@ impl Launcher {
         let step = context::scope(context, async {
             let id = job.id.clone();
             let fence = job.lease.fence;
-            let stop = match self.step(job).await {
+            let step = self.step(job);
+            let stop = match self.holding(&id, fence, step).await {
                 Ok(()) | Err(Halt::Lost) => return,
                 Err(Halt::Stopped(stop)) => stop,
                 Err(Halt::Broken(error)) => {
@@ -155,6 +159,35 @@ impl Launcher {
             }
         });
         Box::pin(step.instrument(span)).await;
+    }
+
+    /// Does something while the claim is renewed, so that however long it takes nobody else takes over.
+    async fn holding<T>(&self, id: &str, fence: u64, work: impl Future<Output = T>) -> T {
+        // Side by side: the work may hold the store's one writer while the renewal waits for it.
+        tokio::select! {
+            done = work => done,
+            never = self.keep_renewed(id, fence) => match never {},
+        }
+    }
+
+    async fn keep_renewed(&self, id: &str, fence: u64) -> Infallible {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            let now = self.clock.now();
+            let until = Some(now.plus(LEASE));
+            let change = move |job: &mut Job, _: Option<Attempt>| {
+                // Work that has given the job a time of its own holds it no more.
+                if job.lease.fence != fence || job.due_at != job.lease.until {
+                    return Ok(None);
+                }
+                (job.lease.until, job.due_at) = (until, until);
+                Ok(Some(Effects::default()))
+            };
+            if let Err(error) = self.store.update(id, now, Box::new(change)).await {
+                // Somebody else may take over; the fence keeps what is done here from counting then.
+                error.log();
+            }
+        }
     }
 
     async fn step(&self, job: Job) -> Result<(), Halt> {
