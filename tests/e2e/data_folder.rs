@@ -64,7 +64,9 @@ async fn it_stops_quickly_and_well_when_asked_whatever_goes_on() {
         assert_eq!(first.name, "state");
         let waiting = {
             let launcher = acme.launcher.clone();
-            tokio::spawn(async move { launcher.call(reqwest::Method::GET, &format!("/api/v1/jobs/{id}?wait=60")).try_send().await })
+            tokio::spawn(async move {
+                launcher.call(reqwest::Method::GET, &format!("/api/v1/jobs/{id}?wait=60")).try_send().await
+            })
         };
         let asked = Instant::now();
         system.end(signal).await;

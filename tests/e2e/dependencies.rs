@@ -6,8 +6,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates of services.
-const SERVICES: [&str; 6] =
-    ["runwarden-auth", "runwarden-policy", "runwarden-project", "runwarden-secret", "runwarden-audit", "runwarden-executor"];
+const SERVICES: [&str; 6] = [
+    "runwarden-auth",
+    "runwarden-policy",
+    "runwarden-project",
+    "runwarden-secret",
+    "runwarden-audit",
+    "runwarden-executor",
+];
 
 /// For each package of ours, everything that it is built from: its normal dependencies, theirs, and so on.
 fn trees() -> BTreeMap<String, BTreeSet<String>> {
@@ -50,7 +56,8 @@ fn the_edge_contains_no_database_driver_no_controller_client_and_no_service() {
     let trees = trees();
     let edge = &trees["runwarden-edge"];
     assert!(edge.contains("axum") && edge.contains("runwarden-proto"), "the tree was read: {edge:?}");
-    let forbidden = ["runwarden-engines", "runwarden-sandbox", "runwarden-harness", "rusqlite", "tokio-postgres", "vaultrs"];
+    let forbidden =
+        ["runwarden-engines", "runwarden-sandbox", "runwarden-harness", "rusqlite", "tokio-postgres", "vaultrs"];
     let kinds = ["sqlx", "libsqlite3", "reqwest", "redis", "etcd", "aws-sdk", "regorus", "diesel"];
     let found: Vec<&String> = edge
         .iter()
@@ -84,7 +91,8 @@ fn what_everybody_shares_depends_on_nobody_who_shares_it() {
         ("runwarden-kit", &["runwarden-proto"][..]),
         ("runwarden-engines", &["runwarden-kit", "runwarden-proto"][..]),
     ] {
-        let ours: Vec<&str> = trees[shared].iter().map(String::as_str).filter(|name| name.starts_with("runwarden")).collect();
+        let ours: Vec<&str> =
+            trees[shared].iter().map(String::as_str).filter(|name| name.starts_with("runwarden")).collect();
         assert!(ours.iter().all(|name| may.contains(name)), "{shared} depends on {ours:?}");
     }
 }

@@ -49,9 +49,9 @@ async fn what_the_controller_would_drop_is_refused_before_anything_is_launched()
     let bad = runwarden_harness::tenant::mapping("bad", "plain", json!({"parameters": schema}));
     acme.admin.post("/api/v1/templates", &bad).await.refused(422, "TEMPLATE_UNSUITABLE");
     acme.map_with("ask", "ask-everything", json!({"parameters": schema})).await;
-    assert_eq!(text(&acme.launcher.run("ask", json!({"limit": "web-1"})).await, "state"), "succeeded");
-    controller.change_template("ask-everything", json!({"ask_limit_on_launch": false})).await;
-    let job = acme.launcher.run("ask", json!({"limit": "web-1"})).await;
+    assert_eq!(text(&acme.launcher.run("ask", json!({"limit": "localhost"})).await, "state"), "succeeded");
+    controller.change_template("ask-everything", prompting_for_no_limit()).await;
+    let job = acme.launcher.run("ask", json!({"limit": "localhost"})).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "template_unsuitable"), "{job}");
     assert!(text(&job, "reason_detail").contains("limit"), "{job}");
     assert_eq!(controller.launched(), 1, "the second was never launched");
@@ -64,9 +64,9 @@ async fn a_run_that_was_launched_without_what_was_asked_is_cancelled_and_the_job
     acme.map_with("ask", "ask-everything", json!({"parameters": schema})).await;
     // The template changes after it was looked at and before the launch takes effect.
     controller.at_next_launch(json!({"kind": "slow", "ms": 1000})).await;
-    let id = text(&acme.launcher.submit("ask", json!({"limit": "web-1"})).await, "id").to_owned();
+    let id = text(&acme.launcher.submit("ask", json!({"limit": "localhost"})).await, "id").to_owned();
     until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await;
-    controller.change_template("ask-everything", json!({"ask_limit_on_launch": false, "playbook": "hang.yml"})).await;
+    controller.change_template("ask-everything", prompting_for_no_limit()).await;
     let job = acme.launcher.over(&id).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "fields_ignored"), "{job}");
     assert!(text(&job, "reason_detail").contains("limit"), "{job}");
@@ -87,7 +87,8 @@ async fn a_template_that_is_gone_on_the_controller_ends_the_job_readably() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_template_was_removed_before_its_launch_ends_as_error() {
     let (controller, _system, acme) = acme(&settings()).await;
-    acme.map_with("one", "hangs", json!({"parameters": {"type": "object", "properties": {}}, "max_concurrent": 1})).await;
+    acme.map_with("one", "hangs", json!({"parameters": {"type": "object", "properties": {}}, "max_concurrent": 1}))
+        .await;
     let first = acme.launcher.submit("one", json!({})).await;
     acme.launcher.becomes(text(&first, "id"), "running").await;
     let second = acme.launcher.submit("one", json!({})).await;
@@ -103,4 +104,9 @@ async fn a_job_whose_template_was_removed_before_its_launch_ends_as_error() {
 
 async fn stop(api: &Api, id: &str) -> serde_json::Value {
     api.act(&format!("/api/v1/jobs/{id}/cancel")).await.expect(202)
+}
+
+/// What is left of the template's prompts.
+fn prompting_for_no_limit() -> serde_json::Value {
+    json!({"ask": ["extra_vars", "skip_tags"]})
 }

@@ -89,7 +89,8 @@ async fn templates_that_cannot_be_launched_cannot_be_mapped() {
     let (_controller, _system, acme) = acme(&settings()).await;
     for template in ["no-inventory", "asks-password", "restricted"] {
         let settings = json!({"parameters": {"type": "object", "properties": {}}});
-        let answer = acme.admin.post("/api/v1/templates", &runwarden_harness::tenant::mapping("t", template, settings)).await;
+        let answer =
+            acme.admin.post("/api/v1/templates", &runwarden_harness::tenant::mapping("t", template, settings)).await;
         assert_eq!(answer.status, 422, "{template}: {}", answer.text);
     }
 }
@@ -101,11 +102,12 @@ async fn parameters_arrive_where_they_belong() {
         "limit": {"type": "string"}, "who": {"type": "string"},
         "hosts": {"type": "array", "items": {"type": "string"}},
     }});
-    acme.map_with("ask", "ask-everything", json!({"parameters": schema, "fixed": {"region": "eu", "verbosity": 2}})).await;
-    let job = acme.launcher.run("ask", json!({"limit": "web-1", "who": "{{ lookup }}", "hosts": ["a", "b"]})).await;
+    acme.map_with("ask", "ask-everything", json!({"parameters": schema, "fixed": {"region": "eu", "verbosity": 2}}))
+        .await;
+    let job = acme.launcher.run("ask", json!({"limit": "localhost", "who": "{{ lookup }}", "hosts": ["a", "b"]})).await;
     assert_eq!(text(&job, "state"), "succeeded", "{job}");
     let run = controller.run(controller.launches("ask-everything")[0]).await;
-    assert_eq!(run["limit"], "web-1");
+    assert_eq!(run["limit"], "localhost");
     assert_eq!(run["extra_vars"]["who"], "{{ lookup }}");
     assert_eq!(run["extra_vars"]["hosts"], json!(["a", "b"]));
     assert_eq!(run["extra_vars"]["region"], "eu");

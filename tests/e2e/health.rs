@@ -43,10 +43,10 @@ async fn each_service_says_that_it_is_healthy_and_what_it_serves() {
 macro_rules! listed_by {
     ($name:ident, $package:ident) => {
         async fn $name(system: &System, service: Service) -> Vec<String> {
+            use tonic_reflection::pb::$package::ServerReflectionRequest;
             use tonic_reflection::pb::$package::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$package::server_reflection_request::MessageRequest;
             use tonic_reflection::pb::$package::server_reflection_response::MessageResponse;
-            use tonic_reflection::pb::$package::ServerReflectionRequest;
             let mut client = ServerReflectionClient::new(system.reach().channel(service));
             let request = ServerReflectionRequest {
                 host: String::new(),

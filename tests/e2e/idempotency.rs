@@ -16,7 +16,8 @@ async fn whatever_is_created_twice_with_one_key_is_created_once_and_answered_the
     let (_controller, system, acme) = acme(&settings().that_stays()).await;
     let mut system = system;
     let platform = system.reach().platform_admin().await;
-    let member = acme.admin.post("/api/v1/clients", &json!({"name": "other", "roles": ["auditor"]})).await.expect(201);
+    let member =
+        acme.admin.post("/api/v1/clients", &json!({"name": "other", "roles": ["project-user"]})).await.expect(201);
     let binding = json!({"principal": text(&member, "principal"), "role": "launcher", "project": "web"});
     let client = json!({"name": "second", "project": "web", "roles": ["launcher"]});
     let things = [
@@ -24,7 +25,7 @@ async fn whatever_is_created_twice_with_one_key_is_created_once_and_answered_the
         (&acme.admin, "/api/v1/projects", json!({"name": "ops"}), "display_name", json!("Other")),
         (&acme.admin, "/api/v1/clients", client, "name", json!("third")),
         (&acme.admin, "/api/v1/roles", json!({"name": "reader", "permissions": ["jobs.read"]}), "name", json!("other")),
-        (&acme.admin, "/api/v1/bindings", binding, "role", json!("auditor")),
+        (&acme.admin, "/api/v1/bindings", binding, "role", json!("project-user")),
     ];
     let mut first = Vec::new();
     for (api, path, body, field, other) in &things {

@@ -99,7 +99,18 @@ async fn nothing_of_a_tenant_exists_for_another() {
 
 async fn everything_listed(api: &Api) -> Vec<Vec<Value>> {
     let mut all = Vec::new();
-    for thing in ["tenants", "projects", "controllers", "templates", "clients", "bindings", "roles", "policies", "jobs", "secrets"] {
+    for thing in [
+        "tenants",
+        "projects",
+        "controllers",
+        "templates",
+        "clients",
+        "bindings",
+        "roles",
+        "policies",
+        "jobs",
+        "secrets",
+    ] {
         all.push(api.all(&format!("/api/v1/{thing}")).await);
     }
     all
@@ -171,7 +182,8 @@ async fn what_is_for_administrators_does_not_exist_on_the_public_listener() {
     let system = System::start(&settings()).await;
     let acme = Tenant::onboard(system.reach(), "acme", &controller).await;
     let outside = acme.admin.at(&system.reach().base_url);
-    for path in ["tenants", "projects", "controllers", "clients", "policies", "audit/records", "keys/master", "secrets"] {
+    for path in ["tenants", "projects", "controllers", "clients", "policies", "audit/records", "keys/master", "secrets"]
+    {
         outside.get(&format!("/api/v1/{path}")).await.refused(404, "NOT_FOUND");
     }
     let _open = outside.get("/api/v1/templates").await.expect(200);

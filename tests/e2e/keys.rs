@@ -32,8 +32,7 @@ async fn during_the_rotation_of_a_client_secret_both_work() {
 fn kid(token: &str) -> String {
     use std::collections::BTreeMap;
     let header = token.split('.').next().unwrap();
-    let table: BTreeMap<char, u32> =
-        ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).zip(0..).collect();
+    let table: BTreeMap<char, u32> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).zip(0..).collect();
     let bits: Vec<u32> = header.chars().map(|c| table[&c]).collect();
     let bytes: Vec<u8> = bits
         .chunks(4)

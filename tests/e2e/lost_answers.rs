@@ -45,17 +45,34 @@ async fn a_launch_whose_answer_was_lost_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_takes_effect_after_its_answer_was_lost_is_found() {
-    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}), 1).await;
+    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}), 1)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_takes_longer_than_it_is_waited_for_is_found() {
-    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 2700, "hang_ms": 10000}), 1).await;
+    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 2700, "hang_ms": 10000}), 1)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_error_page_proves_nothing() {
     exactly_one_launch(Template::Marked, json!({"kind": "status", "status": 502}), 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_launch_is_waited_for_and_nobody_takes_over() {
+    let (controller, system, acme) = acme(&settings()).await;
+    acme.map("deploy", "deploy").await;
+    // Longer than a claim holds by itself.
+    controller.at_next_launch(json!({"kind": "slow", "ms": 12_000})).await;
+    let job = acme.launcher.run("deploy", deployment()).await;
+    assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    assert_eq!(controller.launched(), 1);
+    let trail = acme.admin.trail(text(&job, "id")).await;
+    assert_eq!(trail.iter().filter(|record| text(record, "action") == "job.launch").count(), 1);
+    assert!(!system.log().contains("it is not known whether the launch happened"));
+    assert!(!system.log().contains("whose answer was lost"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,8 +87,12 @@ async fn without_a_marker_a_launch_whose_answer_was_lost_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_marker_a_late_launch_is_found() {
-    exactly_one_launch(Template::Markerless, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}), 1)
-        .await;
+    exactly_one_launch(
+        Template::Markerless,
+        json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}),
+        1,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

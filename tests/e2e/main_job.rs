@@ -47,7 +47,8 @@ pub(super) async fn walk(reach: &Reach, controller: &Controller, scratch: &std::
 async fn submits(acme: &Tenant) -> String {
     let body = json!({"template": "deploy", "parameters": deployment()});
     let call = acme.launcher.call(Method::POST, "/api/v1/jobs").json(&body);
-    let answer = call.header("traceparent", &format!("00-{TRACE}-b7ad6b7169203331-01")).header("x-request-id", "walk-1");
+    let answer =
+        call.header("traceparent", &format!("00-{TRACE}-b7ad6b7169203331-01")).header("x-request-id", "walk-1");
     let answer = answer.send().await;
     let job = answer.expect(202);
     let id = text(&job, "id").to_owned();
@@ -98,7 +99,9 @@ async fn events_match_the_output(acme: &Tenant, id: &str) {
 async fn is_on_record(acme: &Tenant, id: &str) {
     let trail = acme.admin.trail(id).await;
     let told: Vec<(&str, &str)> = trail.iter().map(|r| (text(r, "action"), text(r, "outcome"))).collect();
-    for step in [("job.submit", "success"), ("job.launch", "intent"), ("job.bind", "success"), ("job.finish", "success")] {
+    for step in
+        [("job.submit", "success"), ("job.launch", "intent"), ("job.bind", "success"), ("job.finish", "success")]
+    {
         assert!(told.contains(&step), "{step:?} is missing: {told:?}");
     }
     let submit = trail.iter().find(|r| text(r, "action") == "job.submit").unwrap();

@@ -35,7 +35,9 @@ async fn a_job_survives(moment: Moment, signal: Signal) {
     match moment {
         Moment::Accepted => {}
         // Its request is out, its answer is not there yet.
-        Moment::Launching => until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await,
+        Moment::Launching => {
+            until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await
+        }
         Moment::Running => drop(acme.launcher.becomes(&id, "running").await),
     }
     system.restart(signal).await;

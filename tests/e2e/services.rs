@@ -1,7 +1,7 @@
 //! Calling the services directly, as operators do.
 
-use runwarden_harness::reach::calling;
 use runwarden_harness::Reach;
+use runwarden_harness::reach::calling;
 use runwarden_kit::mesh::Service;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
@@ -16,12 +16,30 @@ pub(super) async fn ask(reach: &Reach, service: Service, token: &str, tenant: Op
     let channel = reach.channel(service);
     let asked = async {
         match service {
-            Service::Auth => ClientServiceClient::new(channel).list_clients(runwarden_proto::auth::v1::ListClientsRequest::default()).await.map(drop),
-            Service::Policy => PolicyServiceClient::new(channel).list_modules(runwarden_proto::policy::v1::ListModulesRequest::default()).await.map(drop),
-            Service::Project => ProjectServiceClient::new(channel).list_projects(runwarden_proto::project::v1::ListProjectsRequest::default()).await.map(drop),
-            Service::Secret => SecretServiceClient::new(channel).list_secrets(runwarden_proto::secret::v1::ListSecretsRequest::default()).await.map(drop),
-            Service::Audit => AuditServiceClient::new(channel).list_records(runwarden_proto::audit::v1::ListRecordsRequest::default()).await.map(drop),
-            Service::Executor => JobServiceClient::new(channel).list_jobs(runwarden_proto::executor::v1::ListJobsRequest::default()).await.map(drop),
+            Service::Auth => ClientServiceClient::new(channel)
+                .list_clients(runwarden_proto::auth::v1::ListClientsRequest::default())
+                .await
+                .map(drop),
+            Service::Policy => PolicyServiceClient::new(channel)
+                .list_modules(runwarden_proto::policy::v1::ListModulesRequest::default())
+                .await
+                .map(drop),
+            Service::Project => ProjectServiceClient::new(channel)
+                .list_projects(runwarden_proto::project::v1::ListProjectsRequest::default())
+                .await
+                .map(drop),
+            Service::Secret => SecretServiceClient::new(channel)
+                .list_secrets(runwarden_proto::secret::v1::ListSecretsRequest::default())
+                .await
+                .map(drop),
+            Service::Audit => AuditServiceClient::new(channel)
+                .list_records(runwarden_proto::audit::v1::ListRecordsRequest::default())
+                .await
+                .map(drop),
+            Service::Executor => JobServiceClient::new(channel)
+                .list_jobs(runwarden_proto::executor::v1::ListJobsRequest::default())
+                .await
+                .map(drop),
             Service::Edge => unreachable!("the edge serves no gRPC"),
         }
     };

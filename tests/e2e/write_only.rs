@@ -100,8 +100,9 @@ async fn credentials_are_nowhere_in_clear() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idempotent_answer_with_a_secret_in_it_is_not_kept_in_clear() {
     let (_controller, system, acme) = acme(&settings()).await;
-    let call = acme.admin.call(reqwest::Method::POST, "/api/v1/clients").header("idempotency-key", "keep-me-out-of-files");
-    let client = call.json(&json!({"name": "once", "roles": ["auditor"]})).send().await.expect(201);
+    let call =
+        acme.admin.call(reqwest::Method::POST, "/api/v1/clients").header("idempotency-key", "keep-me-out-of-files");
+    let client = call.json(&json!({"name": "once", "roles": ["project-user"]})).send().await.expect(201);
     is_nowhere(&system, text(&client, "client_secret"), &[]);
     is_nowhere(&system, "keep-me-out-of-files", &[]);
 }

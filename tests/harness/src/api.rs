@@ -191,7 +191,8 @@ impl Call {
     /// When no answer comes.
     pub async fn try_send(self) -> reqwest::Result<Answer> {
         let response = self.0.send().await?;
-        let (status, headers, url) = (response.status().as_u16(), response.headers().clone(), response.url().to_string());
+        let (status, headers, url) =
+            (response.status().as_u16(), response.headers().clone(), response.url().to_string());
         Ok(Answer { status, headers, url, text: response.text().await? })
     }
 

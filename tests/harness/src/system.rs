@@ -143,7 +143,8 @@ fn spawn(settings: &Settings, ports: &[Port], folder: &Path, allowed: &Allowed) 
 fn reach(data: &Path) -> Reach {
     let about = std::fs::read(data.join("runwarden.json")).expect("runwarden.json is there when it is ready");
     let about: Value = serde_json::from_slice(&about).expect("runwarden.json is JSON");
-    let text = |pointer: &str| about.pointer(pointer).and_then(Value::as_str).expect("runwarden.json is whole").to_owned();
+    let text =
+        |pointer: &str| about.pointer(pointer).and_then(Value::as_str).expect("runwarden.json is whole").to_owned();
     let address = |service: &Service| (*service, text(&format!("/grpc/{service}")));
     Reach {
         base_url: text("/base_url"),
