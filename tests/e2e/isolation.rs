@@ -44,8 +44,7 @@ async fn addresses_of(acme: &Tenant) -> Vec<(Method, String, Option<Value>)> {
         get("/api/v1/projects/acme-only"),
         act(Method::DELETE, "/api/v1/projects/acme-only", None),
         get("/api/v1/projects/acme-only/members"),
-        act(Method::POST, "/api/v1/projects/acme-only/members", Some(member.clone())),
-        act(Method::POST, "/api/v1/projects/web/members", Some(member)),
+        act(Method::POST, "/api/v1/projects/acme-only/members", Some(member)),
         get(&format!("/api/v1/clients/{client_id}")),
         act(Method::PATCH, &format!("/api/v1/clients/{client_id}"), Some(json!({"disabled": true}))),
         act(Method::DELETE, &format!("/api/v1/clients/{client_id}"), None),
@@ -114,6 +113,26 @@ async fn everything_listed(api: &Api) -> Vec<Vec<Value>> {
         all.push(api.all(&format!("/api/v1/{thing}")).await);
     }
     all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_principal_is_as_unknown_as_one_that_does_not_exist() {
+    let (controller, system, acme) = acme(&settings()).await;
+    let globex = Tenant::onboard(system.reach(), "globex", &controller).await;
+    let client = acme.admin.get(&format!("/api/v1/clients/{}", acme.launcher_credentials.id)).await.expect(200);
+    let theirs = text(&client, "principal");
+    // As long and as well-formed.
+    let nobody = theirs.replace(&theirs[theirs.len() - 6..], "ffffff");
+    for path in ["/api/v1/projects/web/members", "/api/v1/bindings"] {
+        let bind = async |principal: &str| {
+            let answer = globex.admin.post(path, &json!({"principal": principal, "role": "launcher"})).await;
+            assert!([404, 422].contains(&answer.status), "{}", answer.text);
+            let mut problem = answer.json();
+            problem["request_id"] = json!(null);
+            problem.to_string().replace(principal, "PRINCIPAL")
+        };
+        assert_eq!(bind(theirs).await, bind(&nobody).await, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

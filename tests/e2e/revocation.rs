@@ -83,6 +83,19 @@ async fn a_revoked_token_is_out_everywhere_within_five_seconds_and_others_are_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_within_five_seconds_of_its_token() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("hangs", "hangs").await;
+    let job = acme.launcher.submit("hangs", json!({})).await;
+    let stream = acme.launcher.follow(job["id"].as_str().unwrap(), None).await;
+    let path = format!("/api/v1/clients/{}", acme.launcher_credentials.id);
+    let _disabled = acme.admin.patch(&path, &json!({"disabled": true})).await.expect(200);
+    let events = tokio::time::timeout(PROMISED, stream.rest()).await.unwrap();
+    let last = events.last().unwrap();
+    assert_eq!((last.name.as_str(), &last.data["code"]), ("error", &json!("TOKEN_REVOKED")), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_taken_away_is_gone_from_tokens_within_five_seconds() {
     let (_controller, system, acme) = acme(&settings()).await;
     let credentials = acme.client("second-admin", None, &["tenant-admin"]).await;
