@@ -44,6 +44,9 @@ pub struct ProblemBody {
     /// For failures of Runwarden itself: the id under which its operators find the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_id: Option<String>,
+    /// For refusals by policy: the decision, as the audit log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision_id: Option<String>,
     /// Facts of this kind of problem.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -207,6 +210,7 @@ impl Problem {
             request_id: request_id.into(),
             errors,
             error_id: self.error.error_id().map(str::to_owned),
+            decision_id: self.error.metadata("decision_id").map(str::to_owned),
             extra: self.more.extra.clone(),
         }
     }

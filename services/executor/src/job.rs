@@ -117,8 +117,6 @@ pub mod reason {
     pub const TENANT_DISABLED: &str = "tenant_disabled";
     /// More than one run could be this job's.
     pub const AMBIGUOUS: &str = "ambiguous";
-    /// Something in Runwarden broke; the detail has an id for its operators.
-    pub const INTERNAL: &str = "internal";
 }
 
 /// The run a job became.

@@ -54,8 +54,17 @@ pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
     by_executor(clock, job, action, outcome, &json!({"attempt": attempt.number, "result": attempt.state}))
 }
 
-/// A job is over, or a person must decide.
+/// A job is over, or a person must decide. Every way to an end passes here, so it is also where ends are counted.
 pub fn finish(clock: &dyn Clock, job: &Job) -> Entry {
+    metrics::counter!("runwarden_jobs_finished_total", "state" => job.state.name()).increment(1);
+    tracing::info!(
+        job = job.id,
+        tenant = job.tenant,
+        principal = job.requested_by,
+        state = job.state.name(),
+        reason = job.reason,
+        "job finished"
+    );
     let outcome = if job.state == crate::job::JobState::Succeeded { Outcome::Success } else { Outcome::Failed };
     by_executor(
         clock,

@@ -17,6 +17,9 @@ use crate::work::WorkBell;
 
 /// A run that is missing for this long is lost: deleted, or hidden from our account.
 const MISSING_LIMIT: Duration = Duration::from_secs(30);
+/// Why a run is lost that its controller does not tell of.
+const DELETED: &str = "The controller no longer knows the run: it was deleted there, or hidden from Runwarden's account. \
+                       What it did is not known.";
 /// How long to wait for the last of a run's output; after a controller's crash it never comes.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often to repeat the wish that a run stops.
@@ -47,7 +50,7 @@ impl Follower {
         read_output: bool,
     ) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
-        let Some(row) = row else { return self.missing(&job).await };
+        let Some(row) = row else { return self.missing(&job, DELETED).await };
         let mut changed = self.note(&job, &row).await?;
         if row.ending().is_none() {
             changed |= self.stop_if_due(client, &job, &run).await?;
@@ -87,8 +90,8 @@ impl Follower {
         Ok(client.events_finished(run_ref(run)).await.unwrap_or(false))
     }
 
-    /// The run is not among those the controller tells of.
-    async fn missing(&self, job: &Job) -> Result<bool> {
+    /// The run is not among those the controller tells of, or nobody can be asked about it any more.
+    pub(super) async fn missing(&self, job: &Job, why: &'static str) -> Result<bool> {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let change = move |job: &mut Job, _| {
@@ -99,9 +102,7 @@ impl Follower {
             if now.since(since) < MISSING_LIMIT {
                 return Ok(Some(Effects::default()));
             }
-            let detail = "The controller no longer knows the run: it was deleted there, or hidden from Runwarden's \
-                          account. What it did is not known.";
-            job.end(JobState::Failed, now, Some((reason::LOST, detail.into())))?;
+            job.end(JobState::Failed, now, Some((reason::LOST, why.into())))?;
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
         let after = self.store.update(&job.id, now, Box::new(change)).await?;
@@ -189,11 +190,7 @@ impl Follower {
             end(job, ending, &explanation, now)?;
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
-        let after = self.store.update(&job.id, now, Box::new(change)).await?;
-        if let Some(job) = after.filter(|j| j.state.is_end()) {
-            metrics::counter!("runwarden_jobs_finished_total", "state" => job.state.name()).increment(1);
-            tracing::info!(job = job.id, state = job.state.name(), reason = job.reason, "job finished");
-        }
+        self.store.update(&job.id, now, Box::new(change)).await?;
         self.told(&job.id);
         Ok(())
     }

@@ -172,7 +172,7 @@ impl Gate {
         metrics::histogram!("runwarden_rpc_seconds", "service" => service, "rpc" => rpc).record(elapsed.as_secs_f64());
         metrics::counter!("runwarden_rpc_total", "service" => service, "rpc" => rpc, "code" => code_name(code))
             .increment(1);
-        tracing::debug!(parent: span, ?code, elapsed_ms = elapsed.as_millis(), "answered");
+        tracing::debug!(parent: span, ?code, elapsed_ms = elapsed.as_millis(), "answered a call");
     }
 
     /// Checks service, token, permission; leaves peer and caller in the request.
@@ -267,7 +267,7 @@ fn code_of(response: &Response<Body>) -> Code {
 fn denial_of(response: &Response<Body>) -> Option<String> {
     let status = Status::from_header_map(response.headers())?;
     let denied = status.code() == Code::PermissionDenied
-        && Error::from_status(&status).reason() == ErrorReason::PermissionDenied;
+        && matches!(Error::from_status(&status).reason(), ErrorReason::PermissionDenied | ErrorReason::TenantDisabled);
     denied.then(|| status.message().to_owned())
 }
 
