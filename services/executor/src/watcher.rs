@@ -35,6 +35,11 @@ const OUTPUTS: usize = 50;
 /// How many requests for output a controller gets at once.
 const OUTPUTS_AT_ONCE: usize = 4;
 
+/// Why a run is lost whose controller was removed.
+const REMOVED: &str = "Its controller was removed from Runwarden while it ran. What it did is not known.";
+/// Why a run is lost whose controller is elsewhere now: there, its id would be the id of somebody else's run.
+const MOVED: &str = "The address of its controller was changed while it ran. What it did is not known.";
+
 /// Follows runs to their end.
 pub struct Watcher {
     /// Where jobs live.
@@ -129,17 +134,21 @@ impl Watcher {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
         let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = jobs.len());
         let changed = context::scope(context, async {
-            let client = match self.client(&key).await {
-                Ok(Some(client)) => client,
-                Ok(None) => {
-                    return Err(AwxError::NotFound { detail: "the controller was removed".into() });
-                }
+            let (client, installation) = match self.client(&key).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(self.let_go(jobs, REMOVED).await),
                 Err(error) => {
                     error.log();
                     return Err(AwxError::Unreachable { detail: "its credential cannot be read right now".into() });
                 }
             };
-            self.look(&client, jobs).await
+            let is_here = |job: &Job| job.run.as_ref().is_none_or(|run| run.installation == installation);
+            let (here, elsewhere): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_here);
+            let changed = self.let_go(elsewhere, MOVED).await;
+            if here.is_empty() {
+                return Ok(changed);
+            }
+            Ok(self.look(&client, here).await? | changed)
         })
         .instrument(span)
         .await;
@@ -149,9 +158,29 @@ impl Watcher {
         Swept { key, changed }
     }
 
-    async fn client(&self, key: &Key) -> Result<Option<Arc<Client>>> {
+    /// A client for the controller, and the installation it leads to.
+    async fn client(&self, key: &Key) -> Result<Option<(Arc<Client>, String)>> {
         let Some(controller) = self.templates.controller(&key.0, &key.1).await? else { return Ok(None) };
-        self.controllers.client(&controller, "follow runs").await.map(Some)
+        let client = self.controllers.client(&controller, "follow runs").await?;
+        Ok(Some((client, controller.installation())))
+    }
+
+    /// Gives up, after a while, on runs that nobody can be asked about.
+    async fn let_go(&self, jobs: Vec<Job>, why: &'static str) -> bool {
+        let this = self.handle();
+        let mut changed = false;
+        for job in jobs {
+            let context = RequestContext {
+                request_id: job.request_id.clone(),
+                trace_id: job.trace_id.clone(),
+                ..RequestContext::default()
+            };
+            match context::scope(context, this.missing(&job, why)).await {
+                Ok(ended) => changed |= ended,
+                Err(error) => error.log(),
+            }
+        }
+        changed
     }
 
     async fn look(&self, client: &Arc<Client>, jobs: Vec<Job>) -> std::result::Result<bool, AwxError> {
@@ -233,7 +262,88 @@ fn pace_after(pace: &mut Pace, swept: &Swept) {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use runwarden_kit::clock::{HeldClock, Moment};
+
     use super::*;
+    use crate::awx::{Credential, Limits};
+    use crate::credential::CredentialSource;
+    use crate::job::tests::example;
+    use crate::job::{JobState, Run, reason};
+    use crate::ports::{Controller, Template};
+    use crate::store::Acceptance;
+    use crate::store::sqlite::SqliteJobs;
+    use crate::test_doubles::template;
+
+    /// Knows one controller, or none any more.
+    struct Mapped(Option<Controller>);
+
+    #[async_trait]
+    impl Templates for Mapped {
+        async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+            Ok(None)
+        }
+
+        async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+            Ok(self.0.clone())
+        }
+
+        async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    struct AnyCredential;
+
+    #[async_trait]
+    impl CredentialSource for AnyCredential {
+        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+            Ok(Credential::bearer("t".to_owned()))
+        }
+    }
+
+    /// What becomes of a running job when its controller is this.
+    async fn after_two_looks(mapped: Option<Controller>, apart: Duration) -> Job {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
+        let run = Run { installation: "http://127.0.0.1:1/api/v2".into(), kind: "job".into(), id: 7 };
+        let job = Job { state: JobState::Running, run: Some(run), due_at: None, ..example() };
+        store.accept(Acceptance { job: job.clone(), idempotency: None, entries: Vec::new() }).await.unwrap();
+        let clock = HeldClock::at(Moment::from_micros(1_000_000));
+        let watcher = Watcher {
+            store: store.clone(),
+            templates: Arc::new(Mapped(mapped)),
+            controllers: Arc::new(Controllers::new(Arc::new(AnyCredential), Limits::default())),
+            clock: Arc::new(clock.clone()),
+            live: Live::default(),
+            watch: WorkBell::default(),
+            work: WorkBell::default(),
+            bell: Bell::default(),
+            output_limit: 1000,
+        };
+        for _ in 0..2 {
+            for (key, jobs) in store.running().await.unwrap() {
+                watcher.sweep(key, jobs).await.changed.unwrap();
+            }
+            clock.advance(apart);
+        }
+        store.get("acme", &job.id).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_nobody_can_be_asked_about_any_more_does_not_run_forever() {
+        let moved = Controller {
+            target: crate::awx::Target { url: "http://127.0.0.1:2".into(), ..template().controller.target },
+            ..template().controller
+        };
+        for (mapped, why) in [(None, REMOVED), (Some(moved), MOVED)] {
+            let lost = after_two_looks(mapped.clone(), Duration::from_secs(31)).await;
+            assert_eq!((lost.state, lost.reason.as_deref()), (JobState::Failed, Some(reason::LOST)));
+            assert_eq!(lost.reason_detail.as_deref(), Some(why));
+            // Mapped again soon enough, it is followed again.
+            assert_eq!(after_two_looks(mapped, Duration::from_secs(5)).await.state, JobState::Running);
+        }
+    }
 
     #[test]
     fn the_pace_follows_what_happens() {
