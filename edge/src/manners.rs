@@ -35,8 +35,8 @@ pub async fn mind(State(here): State<Here>, mut request: Request, next: Next) ->
     let source = source_address(&here, &request);
     let span = tracing::info_span!(
         "http",
-        otel.name = tracing::field::Empty,
         otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
         listener = here.listener.name(),
         method = method.as_str(),
         route = tracing::field::Empty,
@@ -83,9 +83,11 @@ pub async fn mind(State(here): State<Here>, mut request: Request, next: Next) ->
 
     let route = response.extensions_mut().remove::<Served>().map_or_else(|| "(none)".to_owned(), |served| served.route);
     let status = response.status();
-    span.record("otel.name", format!("{method} {route}"))
-        .record("route", route.as_str())
-        .record("status", status.as_u16());
+    telemetry::rename(&span, format!("{method} {route}"));
+    span.record("route", route.as_str()).record("status", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     dress(response.headers_mut(), &request_id, here.app.is_https());
     let elapsed = started.elapsed();
     count(&here, &method, &route, status, elapsed);

@@ -29,7 +29,7 @@ use tracing_subscriber::{Layer as _, Registry};
 use crate::lifecycle::Shutdown;
 use lines::Lines;
 pub use propagation::{
-    continue_trace, continue_trace_id, continue_traceparent, inject, new_trace_id, trace_id, traceparent,
+    continue_trace, continue_trace_id, continue_traceparent, inject, new_trace_id, rename, trace_id, traceparent,
     traceparent_of,
 };
 

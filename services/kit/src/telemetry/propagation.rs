@@ -62,6 +62,12 @@ pub fn continue_trace_id(span: &Span, trace_id: &str) {
     continue_traceparent(span, &traceparent(trace_id));
 }
 
+/// Names a span whose name was not known when it began. (Recording `otel.name` names only spans that have not begun
+/// yet, and asking for their trace id begins them.)
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
+}
+
 /// The trace id of a span, if traces are on.
 #[must_use]
 pub fn trace_id(span: &Span) -> Option<String> {

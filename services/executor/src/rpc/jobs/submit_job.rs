@@ -16,6 +16,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
     let parameters = parse(&body.parameters_json)?;
     let context = context::current();
     let submitted = jobs.submitter.submit(&caller, &context, &body.template, parameters).await?;
+    tracing::Span::current().record("job", submitted.job.id.as_str());
     Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
 }
 
