@@ -26,6 +26,9 @@ impl Launcher {
             )
             .into());
         };
+        if let Some(stop) = elsewhere(&template, &attempt) {
+            return Err(stop.into());
+        }
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&template.controller, &purpose).await?;
         let found = match self.search(&client, &attempt).await {
@@ -100,5 +103,51 @@ impl Launcher {
             default_skip_tags: "",
         })
         .ok())
+    }
+}
+
+/// That nothing is found on another installation proves nothing about this launch: whoever moved the controller while
+/// the launch was out has to say where it went.
+fn elsewhere(template: &Template, attempt: &Attempt) -> Option<Stop> {
+    let same = template.controller.installation() == attempt.installation
+        && template.controller_template == attempt.controller_template;
+    (!same).then(|| {
+        Stop::Later(format!(
+            "its launch went to template {} at {}, where the template no longer leads; waiting for it to be mapped \
+             there again",
+            attempt.controller_template, attempt.installation
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_kit::clock::Moment;
+
+    use super::*;
+    use crate::awx::Target;
+    use crate::ports::Controller;
+    use crate::test_doubles::template;
+
+    #[test]
+    fn a_launch_is_only_looked_for_where_it_was_sent() {
+        let sent = template();
+        let attempt = Attempt {
+            job_id: "job_1".into(),
+            number: 1,
+            installation: sent.controller.installation(),
+            controller_template: sent.controller_template,
+            account: 1,
+            marker: "rw_1-1".into(),
+            placement: "none".into(),
+            sent_at: Moment::from_micros(1),
+            state: AttemptState::Unresolved { why: "cut".into() },
+        };
+        assert_eq!(elsewhere(&sent, &attempt), None);
+        let target = Target { url: "http://127.0.0.1:2".into(), ..sent.controller.target.clone() };
+        let moved = Template { controller: Controller { target, ..sent.controller.clone() }, ..sent.clone() };
+        assert!(matches!(elsewhere(&moved, &attempt), Some(Stop::Later(_))));
+        let other = Template { controller_template: 10, ..sent };
+        assert!(matches!(elsewhere(&other, &attempt), Some(Stop::Later(_))));
     }
 }
