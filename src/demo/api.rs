@@ -39,7 +39,12 @@ impl Api {
     }
 
     /// Sends a request and answers what came back, whatever its status.
-    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<(StatusCode, Value)> {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         read(self.send(method, path, body).await?).await
     }
 

@@ -66,6 +66,9 @@ mod tests {
         assert!(parse(": still here\n\n").is_none());
         let event = parse("id: 3\nevent: output\ndata: \"a\"\n\n").expect("an event");
         assert_eq!((event.name.as_str(), event.data.as_str()), ("output", Some("a")));
-        assert_eq!(parse("data: a\ndata: b\n\n").and_then(|e| e.data.as_str().map(str::to_owned)).as_deref(), Some("a\nb"));
+        assert_eq!(
+            parse("data: a\ndata: b\n\n").and_then(|e| e.data.as_str().map(str::to_owned)).as_deref(),
+            Some("a\nb")
+        );
     }
 }

@@ -46,7 +46,12 @@ async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<
     teller.part("   sandbox controller");
     let running = Box::pin(up::start(up_settings(settings)?, tasks, |part| teller.part(&format!(" · {part}")))).await?;
     println!();
-    teller.good(&format!("ready on {} in {:.1} s, state in {}", running.base_url, teller.elapsed(), settings.data_dir.display()));
+    teller.good(&format!(
+        "ready on {} in {:.1} s, state in {}",
+        running.base_url,
+        teller.elapsed(),
+        settings.data_dir.display()
+    ));
     teller.say(match sandbox.engine() {
         "ansible" => "The sandbox controller is an AWX stand-in that runs real playbooks with your ansible-playbook.",
         _ => "The sandbox controller is an AWX stand-in; without ansible-playbook on the PATH it simulates playbooks.",

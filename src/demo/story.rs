@@ -112,7 +112,10 @@ async fn find_template(admin: &Api, teller: &Teller) -> anyhow::Result<i64> {
     let path = format!("/api/v1/controllers/{CONTROLLER}/templates?page_size=200");
     let offered = admin.get(&path).await?;
     let items = offered.get("items").and_then(Value::as_array).context("a list of templates")?;
-    teller.call(&format!("GET /api/v1/controllers/{CONTROLLER}/templates"), &format!("{} templates on offer", items.len()));
+    teller.call(
+        &format!("GET /api/v1/controllers/{CONTROLLER}/templates"),
+        &format!("{} templates on offer", items.len()),
+    );
     items
         .iter()
         .find(|t| t.get("name").and_then(Value::as_str) == Some(TEMPLATE))
@@ -171,7 +174,10 @@ async fn run_job(caller: &Api, teller: &Teller) -> anyhow::Result<(String, bool)
         &format!("POST /api/v1/jobs {TEMPLATE}"),
         &format!("202 Accepted {id}: validated, allowed by policy, durable and on record"),
     );
-    teller.say(&format!("Its password is sealed; shown is {}.", job.pointer("/parameters/deploy_password").unwrap_or(&Value::Null)));
+    teller.say(&format!(
+        "Its password is sealed; shown is {}.",
+        job.pointer("/parameters/deploy_password").unwrap_or(&Value::Null)
+    ));
     teller.call(&format!("GET /api/v1/jobs/{id}/events"), "its states and output as they come");
     follow(caller, &id, teller).await?;
     let ended = caller.get(&format!("/api/v1/jobs/{id}?wait=60")).await?;
@@ -195,7 +201,11 @@ async fn follow(caller: &Api, id: &str, teller: &Teller) -> anyhow::Result<()> {
             "output" => teller.output(text("text")),
             "state" => {
                 let progress = text("progress");
-                let told = if progress.is_empty() { text("state").to_owned() } else { format!("{}: {progress}", text("state")) };
+                let told = if progress.is_empty() {
+                    text("state").to_owned()
+                } else {
+                    format!("{}: {progress}", text("state"))
+                };
                 if told != last {
                     teller.say(&format!("· {told}"));
                     last = told;
@@ -212,7 +222,10 @@ async fn refuse(caller: &Api, teller: &Teller) -> anyhow::Result<()> {
     teller.step("What should not be launched is refused before anything happens");
     let body = json!({"template": TEMPLATE, "parameters": {"environment": "the-moon", "version": "1", "limit": "all"}});
     let (status, problem) = caller.call(Method::POST, "/api/v1/jobs", Some(&body)).await?;
-    anyhow::ensure!(status == StatusCode::UNPROCESSABLE_ENTITY, "a wrong request was answered with {status}: {problem}");
+    anyhow::ensure!(
+        status == StatusCode::UNPROCESSABLE_ENTITY,
+        "a wrong request was answered with {status}: {problem}"
+    );
     teller.call("POST /api/v1/jobs {\"environment\":\"the-moon\", \"limit\":\"all\", …}", &format!("{status}"));
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -222,12 +235,7 @@ async fn refuse(caller: &Api, teller: &Teller) -> anyhow::Result<()> {
 }
 
 /// The audit trail of the job, and the proof that the log is whole.
-async fn prove(
-    running: &Running,
-    admin: &Api,
-    job: &str,
-    teller: &Teller,
-) -> anyhow::Result<(PathBuf, String, bool)> {
+async fn prove(running: &Running, admin: &Api, job: &str, teller: &Teller) -> anyhow::Result<(PathBuf, String, bool)> {
     teller.step("Everything that happened can be looked up, and proven");
     let records = trail(admin, job).await?;
     teller.call(&format!("GET /api/v1/audit/records?job={job}"), &format!("{} records", records.len()));

@@ -50,11 +50,7 @@ pub(crate) struct Running {
 }
 
 /// Starts everything. `progress` hears the name of each part as it is up.
-pub(crate) async fn start(
-    mut settings: Up,
-    tasks: &Tasks,
-    progress: impl Fn(&str),
-) -> anyhow::Result<Running> {
+pub(crate) async fn start(mut settings: Up, tasks: &Tasks, progress: impl Fn(&str)) -> anyhow::Result<Running> {
     let layout = Layout::open(&settings.data_dir)?;
     let certificates = certificates::Certificates::open(&layout, settings.trust_domain.clone())?;
     let mut listeners = BTreeMap::new();
@@ -84,14 +80,9 @@ pub(crate) async fn start(
     settings.executor.executor_allow_plain_http |= settings.project.allow_plain_http_controllers;
 
     let mut kits = vec![edge_kit.clone()];
-    for service in [
-        Service::Audit,
-        Service::Auth,
-        Service::Secret,
-        Service::Policy,
-        Service::Project,
-        Service::Executor,
-    ] {
+    for service in
+        [Service::Audit, Service::Auth, Service::Secret, Service::Policy, Service::Project, Service::Executor]
+    {
         let kit = kit(service)?;
         let parts: Parts = match service {
             Service::Audit => runwarden_audit::build(settings.audit.clone(), &kit).await,
