@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use database::verify_database;
-pub use files::{Records, verify_files, verify_export};
+pub use files::{Records, verify_export, verify_files};
 
 use crate::note::{KeyError, VerifierKey};
 use crate::verify::Report;
