@@ -77,6 +77,18 @@ impl Prover {
             .with_metadata("oauth_error", "invalid_client"))
     }
 
+    /// Refuses a client that proved itself, but whose tenant is disabled.
+    pub(crate) async fn require_open(&self, proof: Proof<'_>, proven: &Proven) -> Result<()> {
+        let client = &proven.client.value;
+        let Some(tenant) = client.tenant.as_deref() else { return Ok(()) };
+        if !self.shared.scopes.check(tenant, None).await?.tenant_disabled {
+            return Ok(());
+        }
+        self.record(proof, client, Why::TenantDisabled, self.shared.now()).await;
+        count(proof, Why::TenantDisabled);
+        Err(Error::new(ErrorReason::TenantDisabled, "The tenant is disabled."))
+    }
+
     /// Records the refusals that were only counted in minutes that are over by `now`.
     pub(crate) async fn record_counted(&self, now: Moment) -> Result<()> {
         for counted in self.refusals.over(now) {

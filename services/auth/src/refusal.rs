@@ -12,7 +12,7 @@ const ONE_BY_ONE: u32 = 10;
 /// Clients that are counted at a time. They all exist, so this many are under attack at once.
 const MAX_COUNTED: usize = 10_000;
 
-/// Why a client was refused. The client is never told which it was.
+/// Why a client was refused. One that could not prove itself is never told which it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// There is no such client.
@@ -23,6 +23,8 @@ pub(crate) enum Why {
     Disabled,
     /// Its time is over.
     Expired,
+    /// Its tenant is disabled. The only one that it is told: it has proven itself.
+    TenantDisabled,
 }
 
 impl Why {
@@ -33,6 +35,7 @@ impl Why {
             Self::WrongSecret => "wrong_secret",
             Self::Disabled => "client_disabled",
             Self::Expired => "client_expired",
+            Self::TenantDisabled => "tenant_disabled",
         }
     }
 }

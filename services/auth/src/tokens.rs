@@ -54,6 +54,7 @@ impl Tokens {
             // Before anything is read: a revocation that is committed later than those reads carries a later moment.
             let now = self.shared.now();
             let proven = self.prover.prove(proof).await?;
+            self.prover.require_open(proof, &proven).await?;
             let requested = RequestedScope::parse(scope).map_err(|error| invalid_scope(&error))?;
             let principal = self.principal_of(&proven).await?;
             let claims = self.claims(&proven, &principal.value, &requested, now).await?;

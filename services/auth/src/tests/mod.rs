@@ -8,6 +8,7 @@ mod role;
 mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
@@ -29,15 +30,18 @@ use crate::Config;
 use crate::assemble::{Assembled, Ground, assemble};
 use crate::project::{ScopeStatus, Scopes};
 
-/// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled.
-struct Places;
+/// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled, and `other` when told so.
+#[derive(Clone, Default)]
+struct Places {
+    other_is_disabled: Arc<AtomicBool>,
+}
 
 #[async_trait]
 impl Scopes for Places {
     async fn check(&self, tenant: &str, project: Option<&str>) -> runwarden_kit::Result<ScopeStatus> {
         Ok(ScopeStatus {
             tenant_exists: ["acme", "other", "closed"].contains(&tenant),
-            tenant_disabled: tenant == "closed",
+            tenant_disabled: tenant == "closed" || (tenant == "other" && self.other_is_disabled.load(Ordering::SeqCst)),
             project_exists: project.is_none_or(|name| ["web", "db"].contains(&name)),
         })
     }
@@ -58,15 +62,16 @@ impl Place {
     async fn try_start(&self) -> anyhow::Result<World> {
         let path = self.dir.path().join("auth.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
+        let places = Places::default();
         let ground = Ground {
             config_store: Arc::clone(&store),
             bell: Bell::default(),
             clock: Arc::new(self.clock.clone()),
-            scopes: Arc::new(Places),
+            scopes: Arc::new(places.clone()),
             data_dir: self.dir.path(),
         };
         let service = assemble(&self.config, ground).await?;
-        Ok(World { service, store, clock: self.clock.clone() })
+        Ok(World { service, store, clock: self.clock.clone(), places })
     }
 
     async fn start(&self) -> World {
@@ -103,6 +108,7 @@ struct World {
     service: Assembled,
     store: Arc<dyn ConfigStore>,
     clock: HeldClock,
+    places: Places,
 }
 
 impl World {

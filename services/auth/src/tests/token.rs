@@ -45,6 +45,22 @@ async fn a_scope_narrows_a_token_and_what_is_not_held_is_an_invalid_scope() {
 }
 
 #[tokio::test]
+async fn a_disabled_tenants_clients_get_no_tokens_and_the_refusal_is_on_record() {
+    let place = Place::new();
+    let (world, admin) = place.with_admin().await;
+    let (client, who) = world.create(&acting(&admin, "other"), "ci", "", &["launcher"]).await.unwrap();
+    world.issue(&who, "").await.unwrap();
+    world.places.other_is_disabled.store(true, Ordering::SeqCst);
+    assert_eq!(world.issue(&who, "").await.unwrap_err().reason(), ErrorReason::TenantDisabled);
+    let recorded = world.entries("token.refuse").await;
+    let [refusal] = recorded.as_slice() else { panic!("one refusal, not {recorded:?}") };
+    assert_eq!((refusal.tenant.as_str(), refusal.object_id.as_str()), ("other", client.client_id.as_str()));
+    world.issue(&place.bootstrap(), "").await.unwrap();
+    world.places.other_is_disabled.store(false, Ordering::SeqCst);
+    world.issue(&who, "").await.unwrap();
+}
+
+#[tokio::test]
 async fn whoever_cannot_prove_itself_learns_only_that() {
     let place = Place::new();
     let (world, admin) = place.with_admin().await;
