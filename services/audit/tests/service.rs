@@ -13,6 +13,13 @@ use runwarden_kit::lifecycle::{Shutdown, Tasks};
 use runwarden_kit::mesh::pki::DevCa;
 use runwarden_kit::mesh::{MeshTls, Peer, Peers, Service, bind};
 use runwarden_kit::service::{ServiceKit, serve};
+use runwarden_kit::token::Verifier;
+use runwarden_kit::trust::Trust;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Peers of a service that only know where audit is; there is no auth in this house.
 fn peers(ca: &DevCa, of: Service, audit: &str) -> anyhow::Result<Peers> {
@@ -85,4 +92,45 @@ async fn a_service_without_its_key_does_not_start_over_old_logs() -> anyhow::Res
     let refused = start(dir.path()).await.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refused.contains("audit-signing.key is missing"), "{refused}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_a_log_is_told_by_health() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let house = start(dir.path()).await?;
+    house.executor.record(entry(Service::Executor, "job_1")).await?;
+    stop(house).await;
+    assert_eq!(health(dir.path()).await?, ServingStatus::Serving);
+
+    let options = SqliteConnectOptions::new().filename(database_path(&dir.path().join("audit")));
+    let mut database = SqliteConnection::connect_with(&options).await?;
+    sqlx::raw_sql("DROP TRIGGER tiles_stay; DELETE FROM tiles;").execute(&mut database).await?;
+    database.close().await?;
+    assert_eq!(health(dir.path()).await?, ServingStatus::NotServing);
+    Ok(())
+}
+
+async fn stop(house: House) {
+    house.tasks.shutdown().begin();
+    drop((house.executor, house.stranger));
+    assert!(house.tasks.join(Duration::from_secs(20)).await, "all tasks ended");
+}
+
+/// Starts the service on its data, in a house where callers can be verified, and asks how it is.
+async fn health(dir: &Path) -> anyhow::Result<ServingStatus> {
+    let ca = DevCa::open(&dir.join("tls"), "test.internal".parse()?)?;
+    let listener = bind("127.0.0.1:0".parse()?).await?;
+    let address = listener.local_addr()?.to_string();
+    let tasks = Tasks::new(Shutdown::new());
+    let own = peers(&ca, Service::Audit, &address)?;
+    let mut kit = ServiceKit::new(Service::Audit, own, tasks.clone(), &dir.join("audit"))?;
+    kit.trust = Trust::fixed(Verifier::default());
+    let parts = build(Config::default(), &kit).await?;
+    serve(&kit, listener, parts).await?;
+    let mut client = HealthClient::new(peers(&ca, Service::Edge, &address)?.channel(Service::Audit)?);
+    let status = client.check(HealthCheckRequest::default()).await?.get_ref().status();
+    drop((client, kit));
+    tasks.shutdown().begin();
+    assert!(tasks.join(Duration::from_secs(20)).await, "all tasks ended");
+    Ok(status)
 }

@@ -63,10 +63,13 @@ impl Claims {
         Moment::from_micros(self.iat_us.unwrap_or_else(|| self.iat.saturating_mul(1_000_000)))
     }
 
-    /// The caller these claims describe.
+    /// The caller these claims describe. A tenant's principal has no rights outside of its tenant, whatever is granted.
     #[must_use]
-    pub fn into_caller(self) -> Caller {
+    pub fn into_caller(mut self) -> Caller {
         let issued_at = self.issued_at();
+        if self.tenant.is_some() {
+            self.grants.retain(|grant| grant.scope.tenant == self.tenant);
+        }
         Caller {
             principal: self.sub,
             name: self.name,
@@ -183,4 +186,39 @@ pub(crate) fn key_id(token: &str) -> Option<String> {
     }
     let header = jsonwebtoken::decode_header(token).ok()?;
     header.kid.filter(|_| header.typ.is_some_and(|typ| typ.eq_ignore_ascii_case(TYPE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Scope;
+
+    #[test]
+    fn the_rights_of_a_tenant_s_principal_end_at_its_tenant() {
+        let grant =
+            |at: Scope| Grant { role: "any".into(), scope: at.into(), permissions: ["jobs.read".to_owned()].into() };
+        let claims = |tenant: Option<&str>| Claims {
+            iss: "i".into(),
+            sub: "sa_1".into(),
+            aud: AUDIENCE.into(),
+            exp: 1,
+            iat: 0,
+            iat_us: None,
+            jti: "tok_1".into(),
+            client_id: "client_1".into(),
+            name: String::new(),
+            tenant: tenant.map(str::to_owned),
+            scope: String::new(),
+            amr: "client_credentials".into(),
+            grants: vec![
+                grant(Scope::platform()),
+                grant(Scope::tenant("umbrella")),
+                grant(Scope::project("acme", "web")),
+            ],
+        };
+        let own = claims(Some("acme")).into_caller();
+        assert!(own.holds("jobs.read", &Scope::project("acme", "web")));
+        assert!(!own.holds("jobs.read", &Scope::platform()) && !own.holds("jobs.read", &Scope::tenant("umbrella")));
+        assert!(claims(None).into_caller().holds("jobs.read", &Scope::tenant("umbrella")));
+    }
 }
