@@ -79,17 +79,39 @@ impl ControllerAccess for MeshAccess {
             kind: wire::TemplateKind::from(kind).into(),
             id,
         };
-        let answer = match self.0.clone().describe_template(request).await.map_err(failed) {
-            Ok(answer) => answer.into_inner(),
-            Err(error) if error.reason() == ErrorReason::NotFound => {
-                let detail =
-                    format!("the controller has no {} template {id}, or hides it from our account", kind.name());
-                return Err(Error::invalid("/controller_template/id", detail));
-            }
-            Err(error) => return Err(error),
-        };
+        let answer = self.0.clone().describe_template(request).await;
+        let answer = answer.map_err(|status| undescribed(failed(status), kind, id))?.into_inner();
         let template =
             answer.template.ok_or_else(|| Error::internal(anyhow::anyhow!("the executor described nothing")))?;
         Offer::try_from(template)
+    }
+}
+
+/// Why a template could not be described, in the words of who mapped it: the executor names its own request's fields.
+fn undescribed(error: Error, kind: TemplateKind, id: i64) -> Error {
+    let unseen = error.reason() == ErrorReason::NotFound || error.fields().iter().any(|field| field.pointer == "/id");
+    if !unseen {
+        return error;
+    }
+    let detail = format!("the controller has no {} template {id}, or hides it from our account", kind.name());
+    if error.reason() == ErrorReason::NotFound {
+        return Error::invalid("/controller_template/id", detail);
+    }
+    Error::new(error.reason(), error.detail()).with_field("/controller_template/id", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_controller_does_not_have_is_pointed_at_where_the_caller_wrote_it() {
+        let unseen = Error::new(ErrorReason::ControllerRefused, "no such thing").with_field("/id", "no such thing");
+        let told = undescribed(unseen, TemplateKind::Job, 99);
+        assert_eq!(told.reason(), ErrorReason::ControllerRefused);
+        assert_eq!(told.fields()[0].pointer, "/controller_template/id");
+        assert_eq!(told.fields().len(), 1);
+        let unreachable = Error::new(ErrorReason::ControllerUnreachable, "down").with_field("/url", "refused");
+        assert_eq!(undescribed(unreachable, TemplateKind::Job, 99).fields()[0].pointer, "/url");
     }
 }
