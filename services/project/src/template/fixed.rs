@@ -26,6 +26,10 @@ impl Fixed {
         if let Some(place) = find_nul(&value) {
             return Err(Error::invalid(format!("/fixed{place}"), "must not contain a NUL character"));
         }
+        if let Some(place) = find_placeholder(&value) {
+            let detail = "must not be `$encrypted$`, which a controller takes for its own default";
+            return Err(Error::invalid(format!("/fixed{place}"), detail));
+        }
         let wrong: Vec<FieldError> = values
             .iter()
             .filter_map(|(name, value)| {
@@ -59,6 +63,20 @@ impl Fixed {
     /// Its canonical JSON.
     pub(super) fn text(&self) -> String {
         canonical(&self.0)
+    }
+}
+
+/// Where a string is what AWX shows in place of a secret: sent, it would mean something else than it says.
+fn find_placeholder(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => (text == "$encrypted$").then(String::new),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(at, item)| find_placeholder(item).map(|rest| format!("/{at}{rest}")))
+        }
+        Value::Object(map) => {
+            map.iter().find_map(|(key, item)| find_placeholder(item).map(|rest| format!("{}{rest}", pointer_step(key))))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
@@ -120,6 +138,7 @@ mod tests {
             (r#"{"credentials":3}"#, "/fixed/credentials"),
             (r#"{"labels":["x"]}"#, "/fixed/labels"),
             (r#"{"a":{"b":"x\u0000"}}"#, "/fixed/a/b"),
+            (r#"{"a":["x","$encrypted$"]}"#, "/fixed/a/1"),
             (r#"{"":1}"#, "/fixed/"),
             (r#"{"runwarden_attempt":"x"}"#, "/fixed/runwarden_attempt"),
         ] {
