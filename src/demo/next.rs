@@ -22,10 +22,10 @@ pub(super) fn tell(running: &Running, told: &Told, teller: &Teller) -> anyhow::R
 
 TOKEN=$(curl -s -u "$(cat '{credentials}')" -d grant_type=client_credentials {base}/api/v1/auth/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 
-curl -s -H "Authorization: Bearer $TOKEN" {base}/api/v1/jobs/{job}
+curl -s -w '\n' -H "Authorization: Bearer $TOKEN" {base}/api/v1/jobs/{job}
 curl -s -H "Authorization: Bearer $TOKEN" {base}/api/v1/jobs/{job}/output
 
-curl -s -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: my-first-one" \
+curl -s -w '\n' -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: my-first-one" \
   -d '{{"template":"deploy","parameters":{{"environment":"staging","version":"2.0"}}}}' {base}/api/v1/jobs
 
 grpcurl -cacert '{ca}' -cert '{cert}' -key '{key}' -H "authorization: Bearer $TOKEN" \

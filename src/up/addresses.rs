@@ -25,6 +25,7 @@ pub(super) fn keep(layout: &Layout, public: SocketAddr, admin: SocketAddr) -> (S
 }
 
 /// An address, or port 0 of it if it is taken.
+#[cfg(feature = "demo")]
 pub(crate) fn prefer(address: SocketAddr) -> SocketAddr {
     if is_free(address) { address } else { SocketAddr::new(address.ip(), 0) }
 }

@@ -15,6 +15,7 @@ use runwarden_kit::mesh::{self, MeshTls, Peer, Peers, Service};
 use runwarden_kit::service::{self, Parts, ServiceKit, run_process};
 
 use crate::cli::Up;
+#[cfg(feature = "demo")]
 pub(crate) use addresses::prefer;
 pub(crate) use layout::Layout;
 
