@@ -1,63 +1,69 @@
 //! The controller's answer to a launch is lost, before or after it took effect: still exactly one launch.
 
 use runwarden_harness::jobs::text;
-use runwarden_harness::{Api, until};
+use runwarden_harness::{Api, Controller, System, Tenant, until};
 use serde_json::{Value, json};
+use tokio::task::{JoinSet, LocalSet};
 
 use super::{acme, deployment, settings};
 
-/// What the launcher tries to tell a run by.
-#[derive(Clone, Copy)]
-enum Template {
-    Marked,
-    Markerless,
+/// One way of losing an answer: what goes wrong, and how many attempts it takes.
+struct Loss {
+    name: &'static str,
+    fault: Value,
+    attempts: usize,
 }
 
-async fn exactly_one_launch(template: Template, fault: Value, attempts: usize) {
-    let (controller, system, acme) = acme(&settings().impatient()).await;
-    let (name, parameters) = match template {
-        Template::Marked => ("deploy", deployment()),
-        Template::Markerless => ("plain", json!({})),
-    };
-    match template {
-        Template::Marked => acme.map(name, name).await,
-        Template::Markerless => acme.map_bare(name, name).await,
-    };
-    controller.at_next_launch(fault).await;
-    let job = acme.launcher.run(name, parameters).await;
-    assert_eq!(text(&job, "state"), "succeeded", "{job}");
-    assert_eq!(controller.launches(name).len(), 1, "launched exactly once");
-    let trail = acme.admin.trail(text(&job, "id")).await;
-    let launches = trail.iter().filter(|record| text(record, "action") == "job.launch").count();
-    assert_eq!(launches, attempts, "each attempt's intent is on record");
-    assert!(system.log().contains("it is not known whether the launch happened"));
+fn loss(name: &'static str, attempts: usize, fault: Value) -> Loss {
+    Loss { name, fault, attempts }
+}
+
+/// What may happen to any launch.
+fn losses() -> Vec<Loss> {
+    vec![
+        loss("never-arrived", 2, json!({"kind": "lose_before"})),
+        loss("answer-lost", 1, json!({"kind": "lose_after"})),
+        loss("took-effect-later", 1, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100})),
+        loss("took-longer-than-waited", 1, json!({"kind": "delay_commit", "commit_after_ms": 2700, "hang_ms": 10_000})),
+        loss("error-page-of-a-proxy", 2, json!({"kind": "status", "status": 502})),
+    ]
+}
+
+/// Each loss in a tenant and on a controller of its own, all at once.
+async fn each_comes_to_one_launch(template: &'static str, schema: Value, parameters: Value) {
+    let system = System::start(&settings().impatient()).await;
+    let (local, mut cases) = (LocalSet::new(), JoinSet::new());
+    for loss in losses() {
+        let (reach, schema, parameters) = (system.reach().clone(), schema.clone(), parameters.clone());
+        cases.spawn_local_on(
+            async move {
+                let controller = Controller::start().await;
+                let tenant = Tenant::onboard(&reach, loss.name, &controller).await;
+                tenant.map_with(template, template, json!({"parameters": schema})).await;
+                controller.at_next_launch(loss.fault).await;
+                let job = tenant.launcher.run(template, parameters).await;
+                assert_eq!(text(&job, "state"), "succeeded", "{}: {job}", loss.name);
+                assert_eq!(controller.launches(template).len(), 1, "{}: launched exactly once", loss.name);
+                let trail = tenant.admin.trail(text(&job, "id")).await;
+                let intents = trail.iter().filter(|record| text(record, "action") == "job.launch").count();
+                assert_eq!(intents, loss.attempts, "{}: each attempt's intent is on record", loss.name);
+            },
+            &local,
+        );
+    }
+    local.run_until(cases.join_all()).await;
+    let told = system.log().matches("it is not known whether the launch happened").count();
+    assert_eq!(told, losses().len(), "every answer was really lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_launch_that_never_arrived_is_made_again_once_that_is_certain() {
-    exactly_one_launch(Template::Marked, json!({"kind": "lose_before"}), 2).await;
+async fn however_an_answer_is_lost_there_is_one_launch() {
+    each_comes_to_one_launch("deploy", json!("import"), deployment()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_launch_whose_answer_was_lost_is_found() {
-    exactly_one_launch(Template::Marked, json!({"kind": "lose_after"}), 1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_launch_that_takes_effect_after_its_answer_was_lost_is_found() {
-    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}), 1)
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_launch_that_takes_longer_than_it_is_waited_for_is_found() {
-    exactly_one_launch(Template::Marked, json!({"kind": "delay_commit", "commit_after_ms": 2700, "hang_ms": 10000}), 1)
-        .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_error_page_proves_nothing() {
-    exactly_one_launch(Template::Marked, json!({"kind": "status", "status": 502}), 2).await;
+async fn however_an_answer_is_lost_there_is_one_launch_where_nothing_can_mark_it() {
+    each_comes_to_one_launch("plain", json!({"type": "object", "properties": {}}), json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,26 +79,6 @@ async fn a_slow_launch_is_waited_for_and_nobody_takes_over() {
     assert_eq!(trail.iter().filter(|record| text(record, "action") == "job.launch").count(), 1);
     assert!(!system.log().contains("it is not known whether the launch happened"));
     assert!(!system.log().contains("whose answer was lost"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_marker_a_launch_that_never_arrived_is_made_again() {
-    exactly_one_launch(Template::Markerless, json!({"kind": "lose_before"}), 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_marker_a_launch_whose_answer_was_lost_is_found() {
-    exactly_one_launch(Template::Markerless, json!({"kind": "lose_after"}), 1).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_marker_a_late_launch_is_found() {
-    exactly_one_launch(
-        Template::Markerless,
-        json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100}),
-        1,
-    )
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,79 +8,56 @@ use serde_json::json;
 
 use super::{acme, deployment, settings};
 
-/// When the process ends.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    Accepted,
-    Launching,
-    Running,
-}
-
-async fn a_job_survives(moment: Moment, signal: Signal) {
+/// Three jobs, each caught at another moment, and then the process ends.
+async fn jobs_survive(signal: Signal) {
     // Slow enough to be caught while it runs.
-    let controller = Controller::start_with(Options { speed: 4.0, ..Options::default() }).await;
-    let mut system = System::start(&settings().that_stays()).await;
+    let controller = Controller::start_with(Options { speed: 2.0, ..Options::default() }).await;
+    // A crash between the intent and its request leaves a launch that must be waited out.
+    let mut system = System::start(&settings().impatient().that_stays()).await;
     let acme = Tenant::onboard(system.reach(), "acme", &controller).await;
-    acme.map("deploy", "deploy").await;
-    if let Moment::Launching = moment {
-        // After a crash nobody is there to hear the answer, so it is lost; after a stop it is waited for.
-        controller
-            .at_next_launch(match signal {
-                Signal::Kill => json!({"kind": "delay_commit", "commit_after_ms": 300, "hang_ms": 1500}),
-                _ => json!({"kind": "slow", "ms": 1000}),
-            })
-            .await;
+    for template in ["running", "launching", "accepted"] {
+        acme.map(template, "deploy").await;
     }
-    let id = text(&acme.launcher.submit("deploy", deployment()).await, "id").to_owned();
-    match moment {
-        Moment::Accepted => {}
-        // Its request is out, its answer is not there yet.
-        Moment::Launching => {
-            until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await
-        }
-        Moment::Running => drop(acme.launcher.becomes(&id, "running").await),
-    }
+    let submit = async |template: &str| {
+        let job = acme.launcher.submit(template, deployment()).await;
+        text(&job, "id").to_owned()
+    };
+    let running = submit("running").await;
+    acme.launcher.becomes(&running, "running").await;
+    // After a crash nobody is there to hear the answer, so it is lost; after a stop it is waited for.
+    let fault = match signal {
+        Signal::Kill => json!({"kind": "delay_commit", "commit_after_ms": 300, "hang_ms": 1500}),
+        _ => json!({"kind": "slow", "ms": 1000}),
+    };
+    controller.at_next_launch(fault).await;
+    let launching = submit("launching").await;
+    until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await;
+    let accepted = submit("accepted").await;
+    assert_eq!(text(&acme.launcher.job(&launching).await, "state"), "launching");
+    assert_eq!(text(&acme.launcher.job(&running).await, "state"), "running");
     system.restart(signal).await;
 
     // The token of before is still good.
-    let job = acme.launcher.over(&id).await;
-    assert_eq!(text(&job, "state"), "succeeded", "{job}");
-    assert_eq!(controller.launches("deploy").len(), 1, "launched exactly once");
-    let output = acme.launcher.output(&id).await;
-    assert!(output.contains("PLAY [") && output.contains("PLAY RECAP"), "{output}");
-    let trail = acme.admin.trail(&id).await;
-    let ends = trail.iter().filter(|record| text(record, "action") == "job.finish").count();
-    assert_eq!(ends, 1, "it ended exactly once");
+    for id in [&running, &launching, &accepted] {
+        let job = acme.launcher.over(id).await;
+        assert_eq!(text(&job, "state"), "succeeded", "{job}");
+        let output = acme.launcher.output(id).await;
+        assert!(output.contains("PLAY [") && output.contains("PLAY RECAP"), "{output}");
+        let trail = acme.admin.trail(id).await;
+        let ends = trail.iter().filter(|record| text(record, "action") == "job.finish").count();
+        assert_eq!(ends, 1, "it ended exactly once");
+    }
+    assert_eq!(controller.launched(), 3, "each was launched exactly once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_just_accepted_survives_a_stop() {
-    a_job_survives(Moment::Accepted, Signal::Term).await;
+async fn jobs_at_every_moment_of_their_lives_survive_a_stop() {
+    jobs_survive(Signal::Term).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_just_accepted_survives_a_crash() {
-    a_job_survives(Moment::Accepted, Signal::Kill).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_being_launched_survives_a_stop() {
-    a_job_survives(Moment::Launching, Signal::Term).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_is_being_launched_survives_a_crash() {
-    a_job_survives(Moment::Launching, Signal::Kill).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_job_survives_a_stop() {
-    a_job_survives(Moment::Running, Signal::Term).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_job_survives_a_crash() {
-    a_job_survives(Moment::Running, Signal::Kill).await;
+async fn jobs_at_every_moment_of_their_lives_survive_a_crash() {
+    jobs_survive(Signal::Kill).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
