@@ -71,6 +71,16 @@ async fn every_refusal_to_read_has_its_own_error() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_says_our_credential_again_is_told_without_it() {
+    let echo = |seen: &Seen| {
+        let sent = seen.headers["authorization"].to_str().unwrap();
+        json_answer(400, &json!({"detail": format!("you sent {sent}, yes, {sent}")}))
+    };
+    let told = error_of(echo).await.to_string();
+    assert!(told.contains("you sent Bearer [credential], yes, Bearer [credential]"), "{told}");
+}
+
+#[tokio::test]
 async fn redirects_are_told_apart_and_never_followed() {
     let redirect = |location: &'static str| {
         move |_: &Seen| {
