@@ -102,6 +102,35 @@ async fn a_job_whose_template_was_removed_before_its_launch_ends_as_error() {
     assert_eq!(controller.launched(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_ends_as_error_when_what_it_was_accepted_for_changes() {
+    let (controller, system, acme) = acme(&settings()).await;
+    let bare = json!({"parameters": {"type": "object", "properties": {}}, "max_concurrent": 1});
+    acme.map_with("one", "hangs", bare.clone()).await;
+    let first = acme.launcher.submit("one", json!({})).await;
+    acme.launcher.becomes(text(&first, "id"), "running").await;
+
+    let second = acme.launcher.submit("one", json!({})).await;
+    let changed = json!({"fixed": {"region": "eu"}});
+    let _changed = acme.admin.patch("/api/v1/templates/one", &changed).await.expect(200);
+    let second = acme.launcher.over(text(&second, "id")).await;
+    assert_eq!((text(&second, "state"), text(&second, "reason")), ("error", "template_changed"), "{second}");
+
+    acme.map_with("two", "hangs", bare).await;
+    let running = acme.launcher.submit("two", json!({})).await;
+    acme.launcher.becomes(text(&running, "id"), "running").await;
+    let third = acme.launcher.submit("two", json!({})).await;
+    let platform = system.reach().platform_admin().await;
+    let _disabled = platform.patch("/api/v1/tenants/acme", &json!({"disabled": true})).await.expect(200);
+    let third = until("the third to end", async || {
+        let job = acme.platform.job(text(&third, "id")).await;
+        (text(&job, "state") == "error").then_some(job)
+    })
+    .await;
+    assert_eq!(text(&third, "reason"), "tenant_disabled", "{third}");
+    assert_eq!(controller.launched(), 2);
+}
+
 async fn stop(api: &Api, id: &str) -> serde_json::Value {
     api.act(&format!("/api/v1/jobs/{id}/cancel")).await.expect(202)
 }

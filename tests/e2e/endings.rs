@@ -1,5 +1,7 @@
 //! Every kind of run, and every way it can end, comes to the right state with a readable reason.
 
+use std::time::{Duration, Instant};
+
 use runwarden_harness::jobs::text;
 use runwarden_harness::{Controller, System, Tenant};
 use runwarden_sandbox::Options;
@@ -129,4 +131,56 @@ async fn a_controller_behind_the_platform_gateway_of_aap_works_the_same() {
     assert!(acme.launcher.output(text(&job, "id")).await.contains("PLAY RECAP"));
     assert_eq!(text(&acme.launcher.run("release", json!({})).await, "state"), "succeeded");
     assert_eq!(controller.launched(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_is_kept_up_to_a_limit_and_read_from_anywhere() {
+    let (_controller, _system, acme) = acme(&settings().set("RUNWARDEN_EXECUTOR_OUTPUT_LIMIT", "100000")).await;
+    acme.map_bare("prints-a-lot", "prints-a-lot").await;
+    acme.map("deploy", "deploy").await;
+    let long = acme.launcher.run("prints-a-lot", json!({})).await;
+    assert_eq!(text(&long, "state"), "succeeded", "{long}");
+    let path = format!("/api/v1/jobs/{}/output", text(&long, "id"));
+    let kept = acme.launcher.get(&path).await;
+    assert_eq!((kept.status, kept.header("x-output-truncated")), (200, "true"));
+    assert!((90_000..=110_000).contains(&kept.text.len()), "{} bytes", kept.text.len());
+    let rest = acme.launcher.get(&format!("{path}?offset=5000")).await;
+    assert_eq!(rest.text, kept.text[5000..]);
+    let short = acme.launcher.run("deploy", deployment()).await;
+    let whole = acme.launcher.get(&format!("/api/v1/jobs/{}/output", text(&short, "id"))).await;
+    assert_eq!((whole.status, whole.header("x-output-truncated")), (200, "false"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_large_output_arrives() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("prints-a-lot", "prints-a-lot").await;
+    let job = acme.launcher.run("prints-a-lot", json!({})).await;
+    assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    let output = acme.launcher.output(text(&job, "id")).await;
+    assert!(output.len() > 3_000_000, "{} bytes", output.len());
+    assert!(output.starts_with("\nPLAY [") || output.contains("PLAY ["), "it has its beginning");
+    assert!(output.contains("PLAY RECAP"), "it has its end");
+    let events = acme.launcher.follow(text(&job, "id"), None).await.rest().await;
+    assert!(runwarden_harness::events::printed(&events) == output, "events carry the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_a_job_ends_with_it_or_with_patience() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("hangs", "hangs").await;
+    let id = text(&acme.launcher.submit("hangs", json!({})).await, "id").to_owned();
+    let begun = Instant::now();
+    let job = acme.launcher.get(&format!("/api/v1/jobs/{id}?wait=1")).await.expect(200);
+    assert!(["new", "launching", "running"].contains(&text(&job, "state")), "{job}");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    let path = format!("/api/v1/jobs/{id}?wait=60");
+    let cancel = format!("/api/v1/jobs/{id}/cancel");
+    let (waited, asked) = tokio::join!(acme.launcher.get(&path), acme.launcher.act(&cancel));
+    let (waited, _asked) = (waited.expect(200), asked.expect(202));
+    assert_eq!(text(&waited, "state"), "canceled", "{waited}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    for wrong in ["61", "-1", "soon"] {
+        acme.launcher.get(&format!("/api/v1/jobs/{id}?wait={wrong}")).await.refused(422, "VALIDATION_FAILED");
+    }
 }
