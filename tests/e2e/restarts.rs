@@ -91,7 +91,12 @@ async fn everything_that_was_made_is_there_after_a_restart() {
     let read = async |api: &Api| {
         let mut all = Vec::new();
         for thing in things {
-            all.push(api.all(&format!("/api/v1/{thing}")).await);
+            let mut items = api.all(&format!("/api/v1/{thing}")).await;
+            // The minute of a secret's last use is the one thing that reading it changes.
+            for secret in items.iter_mut().filter_map(|item| item.get_mut("secrets")?.as_array_mut()).flatten() {
+                secret["last_used_at"] = json!(null);
+            }
+            all.push(items);
         }
         all
     };
