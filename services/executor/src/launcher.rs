@@ -18,6 +18,7 @@ use crate::awx::{self, AwxError, Client, LaunchBody, LaunchError, Launched, Temp
 use crate::controllers::Controllers;
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::live::Live;
+use crate::places::{Full, Places};
 use crate::ports::{Seals, Template, Templates};
 use crate::prepare::{self, Prepared};
 use crate::protocol::{self, Answer, Step, Stop, Written};
@@ -82,17 +83,19 @@ impl Launcher {
     /// Works until shutdown, on at most `at_once` jobs at a time. A launch that was sent is waited for.
     pub async fn run(self: Arc<Self>, at_once: usize, shutdown: Shutdown) {
         let room = Arc::new(Semaphore::new(at_once));
+        let places = Places::new(at_once, self.work.clone());
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else { return };
             if shutdown.has_begun() {
                 break;
             }
-            let now = self.clock.now();
-            match self.store.claim(now, now.plus(LEASE)).await {
+            let (now, full) = (self.clock.now(), places.full());
+            match self.store.claim(now, now.plus(LEASE), &full).await {
                 Ok(Some(job)) => {
                     let launcher = self.clone();
+                    let place = places.take(&job);
                     tokio::spawn(async move {
-                        let _permit = permit;
+                        let (_permit, _place) = (permit, place);
                         Box::pin(launcher.take_further(job)).await;
                     });
                     continue;
@@ -101,7 +104,7 @@ impl Launcher {
                 Err(error) => error.log(),
             }
             drop(permit);
-            let pause = self.until_next().await;
+            let pause = self.until_next(&full).await;
             tokio::select! {
                 () = self.work.heard_within(pause) => {}
                 () = shutdown.begun() => break,
@@ -112,9 +115,9 @@ impl Launcher {
         let _done = tokio::time::timeout(Duration::from_secs(15), room.acquire_many(all)).await;
     }
 
-    /// How long nothing is due.
-    async fn until_next(&self) -> Duration {
-        match self.store.next_due().await {
+    /// How long nothing is due that has a place.
+    async fn until_next(&self, full: &Full) -> Duration {
+        match self.store.next_due(full).await {
             Ok(Some(due)) => due.since(self.clock.now()).clamp(Duration::from_millis(5), LOOK),
             Ok(None) | Err(_) => LOOK,
         }

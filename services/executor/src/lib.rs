@@ -12,6 +12,7 @@ pub mod job;
 pub mod launcher;
 pub mod live;
 pub mod parameters;
+pub mod places;
 pub mod ports;
 pub mod prepare;
 pub mod protocol;

@@ -15,6 +15,7 @@ use runwarden_kit::clock::Moment;
 
 use crate::attempt::Attempt;
 use crate::job::{Job, JobState};
+use crate::places::Full;
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]
@@ -175,11 +176,12 @@ pub trait JobStore: Send + Sync + 'static {
     /// Changes a job in one transaction and answers it as it is then; `None` if there is no such job.
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>>;
 
-    /// Claims the job that has been due longest, if any is: nobody else gets it before the lease ends.
-    async fn claim(&self, now: Moment, lease_until: Moment) -> Result<Option<Job>>;
+    /// Claims the job that has been due longest, if any is, of those who have a place: nobody else gets it before the
+    /// lease ends.
+    async fn claim(&self, now: Moment, lease_until: Moment, full: &Full) -> Result<Option<Job>>;
 
-    /// When the next job will be due.
-    async fn next_due(&self) -> Result<Option<Moment>>;
+    /// When the next job of those who have a place will be due.
+    async fn next_due(&self, full: &Full) -> Result<Option<Moment>>;
 
     /// Makes an attempt's intent durable, if the job is still the claimant's and nothing stands in the way: all of
     /// it judged and written in one transaction.

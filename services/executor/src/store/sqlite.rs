@@ -14,10 +14,13 @@ use super::rows::{failed, read, write};
 use super::{Acceptance, Accepted, Begin, Begun, Change, Effects, Happening, JobEvent, JobFilter, JobStore, outbox};
 use crate::attempt::Attempt;
 use crate::job::{Job, JobState};
+use crate::places::Full;
 use crate::protocol::{self, Around, Beginning};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") },
+    Migration { version: 2, name: "controllers", sql: include_str!("../../migrations/sqlite/0002_controllers.sql") },
+];
 
 /// Jobs in one SQLite file.
 pub struct SqliteJobs {
@@ -37,8 +40,9 @@ impl SqliteJobs {
 /// Writes a job's row.
 async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Result<()> {
     let sql = if insert {
-        "INSERT INTO jobs (state, due_at, installation, run_id, document, id, tenant, project, template, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO jobs (state, due_at, installation, run_id, document, id, tenant, project, template, controller,
+                           created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     } else {
         "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, document = ? WHERE id = ?"
     };
@@ -50,13 +54,25 @@ async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Res
         .bind(write(job)?)
         .bind(&job.id);
     if insert {
-        query = query.bind(&job.tenant).bind(&job.project).bind(&job.template).bind(job.created_at.micros());
+        query = query.bind(&job.tenant).bind(&job.project).bind(&job.template).bind(&job.controller);
+        query = query.bind(job.created_at.micros());
     }
     let done = query.execute(connection).await.map_err(failed)?;
     if done.rows_affected() == 1 {
         return Ok(());
     }
     Err(Error::internal(anyhow::anyhow!("the row of {} was not there to be written", job.id)))
+}
+
+/// Leaves out the jobs of those who have no place.
+fn without(query: &mut QueryBuilder<Sqlite>, full: &Full) {
+    for tenant in &full.tenants {
+        query.push(" AND tenant <> ").push_bind(tenant.clone());
+    }
+    for (tenant, controller) in &full.controllers {
+        query.push(" AND NOT (tenant = ").push_bind(tenant.clone());
+        query.push(" AND controller = ").push_bind(controller.clone()).push(")");
+    }
 }
 
 /// Writes what a change brings along; numbers events and output in the job.
@@ -211,13 +227,13 @@ impl JobStore for SqliteJobs {
         Ok(Some(job))
     }
 
-    async fn claim(&self, now: Moment, lease_until: Moment) -> Result<Option<Job>> {
+    async fn claim(&self, now: Moment, lease_until: Moment, full: &Full) -> Result<Option<Job>> {
         let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let row = sqlx::query("SELECT document FROM jobs WHERE due_at <= ? ORDER BY due_at LIMIT 1")
-            .bind(now.micros())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT document FROM jobs WHERE due_at <= ");
+        query.push_bind(now.micros());
+        without(&mut query, full);
+        query.push(" ORDER BY due_at LIMIT 1");
+        let row = query.build().fetch_optional(&mut *transaction).await.map_err(failed)?;
         let Some(row) = row else { return Ok(None) };
         let mut job: Job = read(row.get("document"))?;
         job.lease.fence += 1;
@@ -229,11 +245,10 @@ impl JobStore for SqliteJobs {
         Ok(Some(job))
     }
 
-    async fn next_due(&self) -> Result<Option<Moment>> {
-        let row = sqlx::query("SELECT min(due_at) AS due FROM jobs WHERE due_at IS NOT NULL")
-            .fetch_one(&self.database.read)
-            .await
-            .map_err(failed)?;
+    async fn next_due(&self, full: &Full) -> Result<Option<Moment>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT min(due_at) AS due FROM jobs WHERE due_at IS NOT NULL");
+        without(&mut query, full);
+        let row = query.build().fetch_one(&self.database.read).await.map_err(failed)?;
         Ok(row.get::<Option<i64>, _>("due").map(Moment::from_micros))
     }
 

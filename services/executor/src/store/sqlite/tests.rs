@@ -91,11 +91,31 @@ async fn a_claimed_job_is_nobody_elses_until_its_lease_ends() {
     store.accept(accepting(&job)).await.unwrap();
     let now = Moment::from_micros(10);
     let until = now.plus(Duration::from_secs(30));
-    let claimed = store.claim(now, until).await.unwrap().unwrap();
+    let claimed = store.claim(now, until, &Full::default()).await.unwrap().unwrap();
     assert_eq!((claimed.id.as_str(), claimed.lease.fence), (job.id.as_str(), 1));
-    assert!(store.claim(now, until).await.unwrap().is_none());
-    let later = store.claim(until, until.plus(Duration::from_secs(30))).await.unwrap().unwrap();
+    assert!(store.claim(now, until, &Full::default()).await.unwrap().is_none());
+    let later = store.claim(until, until.plus(Duration::from_secs(30)), &Full::default()).await.unwrap().unwrap();
     assert_eq!(later.lease.fence, 2, "the late worker can be told from the new one");
+}
+
+#[tokio::test]
+async fn jobs_of_those_without_a_place_are_passed_over() {
+    let (_folder, store) = store().await;
+    let now = Moment::from_micros(10);
+    let until = now.plus(Duration::from_secs(30));
+    let of = |tenant: &str, controller: &str| Job { tenant: tenant.into(), controller: controller.into(), ..example() };
+    for job in [of("evil", "hangs"), of("evil", "works"), of("acme", "hangs")] {
+        store.accept(accepting(&job)).await.unwrap();
+    }
+    let whose = |job: Option<Job>| job.map(|job| (job.tenant, job.controller));
+    let pair = |tenant: &str, controller: &str| Some((tenant.to_owned(), controller.to_owned()));
+    let evil = Full { tenants: vec!["evil".into()], controllers: Vec::new() };
+    assert_eq!(whose(store.claim(now, until, &evil).await.unwrap()), pair("acme", "hangs"));
+    assert_eq!(store.next_due(&evil).await.unwrap(), Some(until), "the lease of what was claimed");
+    let hangs = Full { tenants: Vec::new(), controllers: vec![("evil".into(), "hangs".into())] };
+    assert_eq!(whose(store.claim(now, until, &hangs).await.unwrap()), pair("evil", "works"));
+    assert_eq!(whose(store.claim(now, until, &hangs).await.unwrap()), None);
+    assert_eq!(whose(store.claim(now, until, &Full::default()).await.unwrap()), pair("evil", "hangs"));
 }
 
 #[tokio::test]
@@ -159,7 +179,7 @@ async fn two_claimed_jobs(store: &SqliteJobs) -> (Job, Job) {
     let (now, until) = (Moment::from_micros(10), Moment::from_micros(1_000_000));
     for job in [&a, &b] {
         store.accept(accepting(job)).await.unwrap();
-        store.claim(now, until).await.unwrap().unwrap();
+        store.claim(now, until, &Full::default()).await.unwrap().unwrap();
     }
     (a, b)
 }
