@@ -139,7 +139,6 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             "bindings.read",
             "policies.read",
             "secrets.list",
-            "keys.read",
             "audit.read",
             "jobs.read",
         ],
@@ -177,6 +176,17 @@ mod tests {
                 built_in_role("platform-admin").is_some_and(|r| r.permissions.contains(permission)),
                 "nobody could ever use {permission}"
             );
+        }
+    }
+
+    #[test]
+    fn a_tenant_admin_can_give_every_role_but_the_platforms() {
+        // Nobody can give what they do not hold, so a tenant must be able to make its own auditors.
+        let held = built_in_role("tenant-admin").map(|r| r.permissions).unwrap_or_default();
+        for role in BUILT_IN_ROLES.iter().filter(|r| r.name != "platform-admin") {
+            for permission in role.permissions {
+                assert!(held.contains(permission), "{} holds {permission}, tenant-admin does not", role.name);
+            }
         }
     }
 
