@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlSafeStr};
 
 use crate::{Result, StoreError};
 
@@ -72,6 +72,15 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A transaction that was given up is rolled back before this is answered.
+                connection.ping().await?;
+                // One that SQLite itself had ended already (the disk was full) cannot be: whoever used the connection
+                // next would be inside a transaction that is never committed, and be told that all is well.
+                Ok(!connection.is_in_transaction())
+            })
+        })
 }
 
 async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
@@ -146,6 +155,25 @@ mod tests {
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM a").fetch_one(&database.read).await.unwrap();
         assert_eq!(kept, 1);
         sqlx::query("SELECT x FROM b").fetch_all(&database.read).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_spoils_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = open(&dir.path().join("a.db"), &[FIRST]).await.unwrap();
+        let mut tx = database.write.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (1)").execute(&mut *tx).await.unwrap();
+        // As on a full disk: the statement fails and takes the whole transaction with it.
+        sqlx::query("INSERT OR ROLLBACK INTO a (x) VALUES (NULL)").execute(&mut *tx).await.unwrap_err();
+        drop(tx);
+        let mut tx = database.write.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (7)").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = database.write.begin().await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (8)").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let kept: Vec<i64> = sqlx::query_scalar("SELECT x FROM a ORDER BY x").fetch_all(&database.read).await.unwrap();
+        assert_eq!(kept, [7, 8], "what was said to be committed is");
     }
 
     #[tokio::test]
