@@ -218,6 +218,7 @@ async fn create(
         api_root: body.api_root.unwrap_or_default(),
         credential: Some(body.credential.0.checked()?),
         ca_pem: body.ca_pem.unwrap_or_default(),
+        ..Default::default()
     };
     let answer = app.ports.controllers().create_controller(request).await?.into_inner();
     let controller = present(answer.controller, "controller")?;
@@ -263,6 +264,7 @@ async fn update(
         api_root: body.api_root,
         credential: body.credential.map(|Object(credential)| credential.checked()).transpose()?,
         ca_pem: body.ca_pem,
+        ..Default::default()
     };
     let answer = app.ports.controllers().update_controller(request).await?.into_inner();
     Ok(Json(present(answer.controller, "controller")?.into()))

@@ -248,7 +248,7 @@ async fn submit(
     Body(body): Body<SubmitJob>,
 ) -> Result<Response> {
     let parameters_json = Value::Object(body.parameters).to_string();
-    let request = proto::SubmitJobRequest { template: body.template, parameters_json };
+    let request = proto::SubmitJobRequest { template: body.template, parameters_json, ..Default::default() };
     let job = present(app.ports.jobs().submit_job(request).await?.into_inner().job, "job")?;
     accepted(job)
 }

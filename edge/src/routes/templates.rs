@@ -310,6 +310,7 @@ async fn create(
         max_concurrent: body.max_concurrent.unwrap_or_default(),
         max_duration_seconds: body.max_duration_seconds.unwrap_or_default(),
         on_drift: OnDrift::sent(body.on_drift),
+        ..Default::default()
     };
     let answer = app.ports.templates().create_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();
@@ -384,6 +385,7 @@ async fn update(
         max_duration_seconds: body.max_duration_seconds,
         on_drift: OnDrift::sent(body.on_drift),
         accept_drift: body.accept_drift,
+        ..Default::default()
     };
     let answer = app.ports.templates().update_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();

@@ -85,7 +85,11 @@ async fn create(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<CreateTenant>,
 ) -> Result<Response> {
-    let request = proto::CreateTenantRequest { name: body.name, display_name: body.display_name.unwrap_or_default() };
+    let request = proto::CreateTenantRequest {
+        name: body.name,
+        display_name: body.display_name.unwrap_or_default(),
+        ..Default::default()
+    };
     let tenant = present(app.ports.tenants().create_tenant(request).await?.into_inner().tenant, "tenant")?;
     Ok(created(&format!("/api/v1/tenants/{}", tenant.name), Tenant::from(tenant)))
 }
@@ -123,8 +127,12 @@ async fn update(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<UpdateTenant>,
 ) -> Result<Json<Tenant>> {
-    let request =
-        proto::UpdateTenantRequest { name: by.name, display_name: body.display_name, disabled: body.disabled };
+    let request = proto::UpdateTenantRequest {
+        name: by.name,
+        display_name: body.display_name,
+        disabled: body.disabled,
+        ..Default::default()
+    };
     let answer = app.ports.tenants().update_tenant(request).await?.into_inner();
     Ok(Json(present(answer.tenant, "tenant")?.into()))
 }

@@ -142,6 +142,21 @@ impl JobService for FakeJobs {
         Err(Error::new(ErrorReason::JobFinished, "The job is over.").into())
     }
 
+    async fn resolve_job(
+        &self,
+        _: tonic::Request<proto::ResolveJobRequest>,
+    ) -> Result<tonic::Response<proto::ResolveJobResponse>, Status> {
+        let job = Some(job("job_1", proto::JobState::Running));
+        Ok(tonic::Response::new(proto::ResolveJobResponse { job }))
+    }
+
+    async fn list_attempts(
+        &self,
+        _: tonic::Request<proto::ListAttemptsRequest>,
+    ) -> Result<tonic::Response<proto::ListAttemptsResponse>, Status> {
+        Ok(tonic::Response::new(proto::ListAttemptsResponse::default()))
+    }
+
     async fn read_output(
         &self,
         request: tonic::Request<proto::ReadOutputRequest>,

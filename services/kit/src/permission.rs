@@ -26,6 +26,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("jobs.submit", "Submit jobs."),
     ("jobs.read", "See jobs and what they printed."),
     ("jobs.cancel", "Cancel jobs."),
+    ("jobs.resolve", "Say what became of a launch that no machine can know about."),
 ];
 
 /// A role that comes with Runwarden.
@@ -69,6 +70,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             "jobs.submit",
             "jobs.read",
             "jobs.cancel",
+            "jobs.resolve",
         ],
     },
     BuiltInRole {
@@ -114,6 +116,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             "jobs.submit",
             "jobs.read",
             "jobs.cancel",
+            "jobs.resolve",
         ],
     },
     BuiltInRole {

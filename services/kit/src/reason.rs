@@ -44,7 +44,7 @@ impl ReasonExt for ErrorReason {
                 Code::FailedPrecondition
             }
             R::PayloadTooLarge => Code::OutOfRange,
-            R::RateLimited => Code::ResourceExhausted,
+            R::RateLimited | R::QueueFull => Code::ResourceExhausted,
             R::Unavailable | R::AuditUnavailable | R::ControllerUnreachable => Code::Unavailable,
             R::DeadlineExceeded => Code::DeadlineExceeded,
             R::Internal | R::Unspecified => Code::Internal,
@@ -71,7 +71,7 @@ impl ReasonExt for ErrorReason {
             | R::TemplateDrifted
             | R::TemplateUnsuitable
             | R::ControllerRefused => 422,
-            R::RateLimited => 429,
+            R::RateLimited | R::QueueFull => 429,
             R::Internal | R::Unspecified => 500,
             R::Unavailable | R::AuditUnavailable | R::ControllerUnreachable => 503,
             R::DeadlineExceeded => 504,
@@ -111,6 +111,7 @@ impl ReasonExt for ErrorReason {
             R::MethodNotAllowed => "Method not allowed",
             R::NotAcceptable => "Not acceptable",
             R::TenantDisabled => "The tenant is disabled",
+            R::QueueFull => "The queue is full",
         }
     }
 
@@ -119,6 +120,7 @@ impl ReasonExt for ErrorReason {
         match self {
             R::RateLimited | R::IdempotencyInProgress => Some(Duration::from_secs(1)),
             R::Unavailable | R::AuditUnavailable => Some(Duration::from_secs(2)),
+            R::QueueFull => Some(Duration::from_secs(10)),
             R::ControllerUnreachable => Some(Duration::from_secs(30)),
             R::MalformedRequest
             | R::ValidationFailed

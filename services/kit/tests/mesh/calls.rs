@@ -16,7 +16,7 @@ fn get(id: &str) -> GetJobRequest {
 }
 
 fn submit(template: &str) -> SubmitJobRequest {
-    SubmitJobRequest { template: template.to_owned(), parameters_json: "{}".into() }
+    SubmitJobRequest { template: template.to_owned(), parameters_json: "{}".into(), ..Default::default() }
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_missing_permission_is_refused_on_the_record_and_off_the_record_nothin
     let running = house.start().await?;
     let mut jobs = house.edge(running.address)?;
     let reader = house.signer.token(&["jobs.read"], Scope::tenant("acme"))?;
-    let submit = || SubmitJobRequest { template: "any".into(), parameters_json: "{}".into() };
+    let submit = || SubmitJobRequest { template: "any".into(), parameters_json: "{}".into(), ..Default::default() };
     let context = || RequestContext {
         request_id: "req_7".into(),
         source_address: "203.0.113.9".into(),

@@ -17,6 +17,7 @@ impl From<Tenant> for wire::Tenant {
             disabled: tenant.disabled,
             created_at: Some(tenant.created_at.to_proto()),
             revision: tenant.revision,
+            ..Self::default()
         }
     }
 }
@@ -47,6 +48,7 @@ impl From<Controller> for wire::Controller {
             account_name: controller.account_name,
             created_at: Some(controller.created_at.to_proto()),
             revision: controller.revision,
+            ..Self::default()
         }
     }
 }
@@ -73,6 +75,7 @@ impl From<Template> for wire::Template {
             created_at: Some(template.created_at.to_proto()),
             revision: template.revision,
             launch_digest: template.launch_digest,
+            ..Self::default()
         }
     }
 }

@@ -101,6 +101,7 @@ impl TemplateService for TemplateRpc {
             template: Some(template.into()),
             controller: Some(controller.into()),
             tenant_disabled,
+            tenant: None,
         }))
     }
 

@@ -130,13 +130,13 @@ impl World {
 
     pub(crate) async fn create_tenant(&self, name: &str) -> Result<wire::Tenant, Status> {
         let caller = platform_for(None);
-        let request = wire::CreateTenantRequest { name: name.to_owned(), display_name: String::new() };
+        let request = wire::CreateTenantRequest { name: name.to_owned(), ..Default::default() };
         let made = within(&caller, None, self.services.tenants.create_tenant(by(&caller, request))).await;
         Ok(body(made)?.tenant.unwrap())
     }
 
     pub(crate) async fn create_project(&self, caller: &Caller, name: &str) -> Result<wire::Project, Status> {
-        let request = wire::CreateProjectRequest { name: name.to_owned(), display_name: String::new() };
+        let request = wire::CreateProjectRequest { name: name.to_owned(), ..Default::default() };
         let made = within(caller, None, self.services.projects.create_project(by(caller, request))).await;
         Ok(body(made)?.project.unwrap())
     }

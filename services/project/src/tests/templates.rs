@@ -241,7 +241,7 @@ async fn a_template_name_is_taken_once_and_a_repeat_reads_the_controller_once() 
 async fn a_disabled_tenant_is_told_when_a_template_is_resolved() {
     let world = mapped().await;
     world.create_template(&admin("acme"), new_template("deploy")).await.unwrap();
-    let request = wire::UpdateTenantRequest { name: "acme".to_owned(), disabled: Some(true), display_name: None };
+    let request = wire::UpdateTenantRequest { name: "acme".to_owned(), disabled: Some(true), ..Default::default() };
     world.services.tenants.update_tenant(by(&platform_for(None), request)).await.unwrap();
     assert!(world.resolve_template("acme", "deploy").await.unwrap().tenant_disabled);
     refused(world.resolve_template("other", "deploy").await, ErrorReason::NotFound);

@@ -9,8 +9,12 @@ async fn update(
     display_name: Option<&str>,
     disabled: Option<bool>,
 ) -> Result<wire::Tenant, Status> {
-    let request =
-        wire::UpdateTenantRequest { name: name.to_owned(), display_name: display_name.map(str::to_owned), disabled };
+    let request = wire::UpdateTenantRequest {
+        name: name.to_owned(),
+        display_name: display_name.map(str::to_owned),
+        disabled,
+        ..Default::default()
+    };
     let changed = within(caller, None, world.services.tenants.update_tenant(by(caller, request))).await;
     Ok(body(changed)?.tenant.unwrap())
 }

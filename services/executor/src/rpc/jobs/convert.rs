@@ -29,6 +29,7 @@ pub(super) fn job(job: &Job) -> Result<wire::Job> {
         decision_id: job.decision_id.clone(),
         controller: job.controller.clone(),
         progress: job.progress.clone(),
+        ..wire::Job::default()
     })
 }
 

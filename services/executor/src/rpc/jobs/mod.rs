@@ -19,8 +19,9 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::{Error, Result, id};
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, ListJobsRequest, ListJobsResponse,
-    ReadOutputRequest, ReadOutputResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, ListAttemptsRequest, ListAttemptsResponse,
+    ListJobsRequest, ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse,
+    SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -83,6 +84,17 @@ impl JobService for Jobs {
 
     async fn cancel_job(&self, request: Request<CancelJobRequest>) -> Result<Response<CancelJobResponse>, Status> {
         Ok(Response::new(cancel_job::handle(self, request).await?))
+    }
+
+    async fn resolve_job(&self, _request: Request<ResolveJobRequest>) -> Result<Response<ResolveJobResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn list_attempts(
+        &self,
+        _request: Request<ListAttemptsRequest>,
+    ) -> Result<Response<ListAttemptsResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
     }
 
     async fn read_output(&self, request: Request<ReadOutputRequest>) -> Result<Response<ReadOutputResponse>, Status> {
