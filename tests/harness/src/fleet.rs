@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use runwarden_kit::mesh::Service;
 use tempfile::TempDir;
 
 use crate::api::Api;
@@ -90,9 +91,22 @@ impl Fleet {
         &self.reach
     }
 
-    /// The names of its processes.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.keepers.keys().map(String::as_str)
+    /// The names of its processes that launch jobs.
+    pub fn launchers(&self) -> impl Iterator<Item = &str> {
+        let launches = |name: &&str| *name == "runwarden" || name.starts_with(Service::Executor.name());
+        self.keepers.keys().map(String::as_str).filter(launches)
+    }
+
+    /// Whether there is a process of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.keepers.contains_key(name)
+    }
+
+    /// Whether the present life of a process has settings that are for that life only.
+    #[must_use]
+    pub fn is_armed(&self, name: &str) -> bool {
+        self.keepers.get(name).is_some_and(Keeper::is_armed)
     }
 
     /// The folder under which all state is.
@@ -144,14 +158,12 @@ impl Fleet {
     }
 
     /// Stops everything in order, the callers of others first.
-    pub async fn stop(&mut self) {
-        let mut names: Vec<String> = self.keepers.keys().cloned().collect();
+    pub async fn stop(&self) {
+        let mut keepers: Vec<(&String, &Keeper)> = self.keepers.iter().collect();
         // Audit is told things to the last.
-        names.sort_by_key(|name| (name == "audit", name != "edge"));
-        for name in names {
-            if let Some(keeper) = self.keepers.get_mut(&name) {
-                keeper.stop().await;
-            }
+        keepers.sort_by_key(|(name, _)| (*name == "audit", *name != "edge"));
+        for (_, keeper) in keepers {
+            keeper.stop().await;
         }
     }
 

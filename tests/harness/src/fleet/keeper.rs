@@ -86,11 +86,11 @@ pub(super) struct Keeper {
     name: String,
     orders: mpsc::UnboundedSender<Order>,
     kept: Arc<Mutex<Kept>>,
-    task: Option<JoinHandle<()>>,
-    failed: Option<String>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    failed: Mutex<Option<String>>,
 }
 
-fn locked(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+fn locked<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -99,8 +99,8 @@ impl Keeper {
         let (orders, taken) = mpsc::unbounded_channel();
         let kept = Arc::new(Mutex::new(Kept::default()));
         let keeping = Keeping { name: name.clone(), recipe, allowed, orders: taken, kept: kept.clone() };
-        let task = Some(tokio::spawn(keeping.run()));
-        Self { name, orders, kept, task, failed: None }
+        let task = Mutex::new(Some(tokio::spawn(keeping.run())));
+        Self { name, orders, kept, task, failed: Mutex::default() }
     }
 
     pub(super) fn order(&self, order: Order) {
@@ -112,19 +112,21 @@ impl Keeper {
     /// Waits until no order is left and the process is ready.
     pub(super) async fn up(&self, limit: Duration) {
         until_within(limit, &format!("{} to be ready", self.name), async || {
-            assert!(self.task.as_ref().is_some_and(|task| !task.is_finished()), "nobody keeps {} running", self.name);
+            let kept_running = locked(&self.task).as_ref().is_some_and(|task| !task.is_finished());
+            assert!(kept_running, "nobody keeps {} running", self.name);
             let kept = locked(&self.kept);
             (kept.pending == 0 && kept.ready).then_some(())
         })
         .await;
     }
 
-    pub(super) async fn stop(&mut self) {
+    pub(super) async fn stop(&self) {
         self.order(Order::Stop);
-        if let Some(task) = self.task.take()
+        let task = locked(&self.task).take();
+        if let Some(task) = task
             && let Err(error) = task.await
         {
-            self.failed = Some(format!("{} could not be kept running: {error}", self.name));
+            *locked(&self.failed) = Some(format!("{} could not be kept running: {error}", self.name));
         }
     }
 
@@ -132,14 +134,18 @@ impl Keeper {
         locked(&self.kept).lives.clone()
     }
 
+    pub(super) fn is_armed(&self) -> bool {
+        locked(&self.kept).lives.last().is_some_and(|life| !life.settings.is_empty())
+    }
+
     pub(super) fn complaints(&self) -> Option<String> {
-        self.failed.clone()
+        locked(&self.failed).clone()
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
+        if let Some(task) = locked(&self.task).as_ref() {
             task.abort();
         }
     }
