@@ -78,8 +78,8 @@ impl Caller {
                 *self.token.lock().unwrap() = None;
                 None
             }
-            // Come back later.
-            429 | 503 | 504 => None,
+            // Come back later. What is an error of Runwarden itself is in its log, and judged there.
+            429 | 500 | 503 | 504 => None,
             409 if text(&answer.json(), "code") == "IDEMPOTENCY_IN_PROGRESS" => None,
             _ => Some(answer),
         }

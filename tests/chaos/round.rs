@@ -29,7 +29,10 @@ const SETTLE: Duration = Duration::from_secs(240);
 /// How often a long round says how far it is.
 const PROGRESS: Duration = Duration::from_secs(15);
 /// What a kill explains at level ERROR.
-const EXPLAINED: &[&str] = &[];
+const EXPLAINED: &[&str] = &[
+    // A service was killed in the middle of an answer to another.
+    "h2 protocol error: error reading a body from connection",
+];
 
 /// Everything that takes part.
 struct Round {
