@@ -36,12 +36,12 @@ impl std::fmt::Display for Fault {
 
 /// A launch that takes effect and whose answer is lost.
 fn lost_after(dice: &mut Dice) -> Value {
-    if dice.chance(40) {
+    if dice.chance(30) {
         return json!({"kind": "lose_after", "after_ms": dice.between(0, 800)});
     }
-    // Some clients have given up when it commits, others are told of a broken connection and look at once.
-    let commit = dice.between(100, LONGEST_REQUEST_MS);
-    let hang = if dice.chance(50) { dice.between(0, commit) } else { 8000 };
+    // Most are told of a broken connection and look long before it commits; others give up about when it does.
+    let commit = dice.between(300, LONGEST_REQUEST_MS);
+    let hang = if dice.chance(75) { dice.between(0, commit / 2) } else { 8000 };
     json!({"kind": "delay_commit", "commit_after_ms": commit, "hang_ms": hang})
 }
 
@@ -51,10 +51,10 @@ impl Fault {
         let weights: Vec<(u64, &Kind)> = KINDS.iter().map(|kind| (kind.weight, kind)).collect();
         let kind = *dice.weighted(&weights);
         let what = match dice.below(100) {
-            0..40 => lost_after(dice),
-            40..60 => json!({"kind": "lose_before", "after_ms": dice.between(0, 1500)}),
-            60..80 => json!({"kind": "status", "status": *dice.pick(&[500, 502, 503, 504])}),
-            80..96 => json!({"kind": "slow", "ms": dice.between(100, 2500)}),
+            0..55 => lost_after(dice),
+            55..70 => json!({"kind": "lose_before", "after_ms": dice.between(0, 1500)}),
+            70..85 => json!({"kind": "status", "status": *dice.pick(&[500, 502, 503, 504])}),
+            85..97 => json!({"kind": "slow", "ms": dice.between(100, 2500)}),
             _ => json!({"kind": "unauthorized"}),
         };
         // A storm takes several in a row; without a marker each costs everybody the whole wait.
