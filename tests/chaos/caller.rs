@@ -73,16 +73,20 @@ impl Caller {
             self.witness.unheard();
             return None;
         };
-        match answer.status {
+        let later = match answer.status {
             401 => {
                 *self.token.lock().unwrap() = None;
-                None
+                true
             }
-            // Come back later. What is an error of Runwarden itself is in its log, and judged there.
-            429 | 500 | 503 | 504 => None,
-            409 if text(&answer.json(), "code") == "IDEMPOTENCY_IN_PROGRESS" => None,
-            _ => Some(answer),
+            // What is an error of Runwarden itself is in its log, and judged there.
+            429 | 500 | 503 | 504 => true,
+            409 => text(&answer.json(), "code") == "IDEMPOTENCY_IN_PROGRESS",
+            _ => false,
+        };
+        if later {
+            self.witness.unheard();
         }
+        (!later).then_some(answer)
     }
 
     /// Sends a request until it is answered. None when there was no time for that, which is held against Runwarden.

@@ -48,7 +48,9 @@ fn lost_after(dice: &mut Dice) -> Value {
 impl Fault {
     /// Any fault on launches of a template.
     pub(crate) fn at_launch(dice: &mut Dice) -> Self {
-        let weights: Vec<(u64, &Kind)> = KINDS.iter().map(|kind| (kind.weight, kind)).collect();
+        // Those without room for a marker are few, and the hardest.
+        let weight = |kind: &Kind| if kind.marked { kind.weight } else { kind.weight * 2 };
+        let weights: Vec<(u64, &Kind)> = KINDS.iter().map(|kind| (weight(kind), kind)).collect();
         let kind = *dice.weighted(&weights);
         let what = match dice.below(100) {
             0..55 => lost_after(dice),
@@ -57,8 +59,9 @@ impl Fault {
             85..97 => json!({"kind": "slow", "ms": dice.between(100, 2500)}),
             _ => json!({"kind": "unauthorized"}),
         };
-        // A storm takes several in a row; without a marker each costs everybody the whole wait.
-        let times = if kind.marked && dice.chance(30) { dice.between(2, 4) } else { 1 };
+        // A storm takes several in a row; without a marker each costs all others the whole wait.
+        let most = if kind.marked { 4 } else { 2 };
+        let times = if dice.chance(35) { dice.between(2, most) } else { 1 };
         Self::on(kind.name, "POST", &kind.launch_path(), what, times)
     }
 

@@ -102,7 +102,7 @@ impl Witness {
         self.memory().history.push(line);
     }
 
-    /// A request to which no answer came.
+    /// A request to which no answer came, or only that one should come back later.
     pub(crate) fn unheard(&self) {
         self.memory().unheard += 1;
     }
