@@ -7,10 +7,7 @@ use serde_json::{Map, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::awx::{
-    AwxError, Client, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight,
-};
-use crate::controllers::Controllers;
+use crate::awx::{AwxError, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight};
 use crate::job::{Job, JobState, reason};
 use crate::launcher::{Halt, is_drifted};
 use crate::ports::{Seals, Template, Templates, opened_object};
@@ -47,30 +44,21 @@ pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Te
     Ok(template)
 }
 
-/// The controller's template as it is now.
-pub async fn read_template(
-    client: &Client,
-    template: &Template,
-    controllers: &Controllers,
-) -> Result<TemplateView, Halt> {
-    client.template(template.kind, template.controller_template).await.map_err(|failure| {
-        let detail = format!("Reading the controller's template: {failure}.");
-        match failure {
-            AwxError::Unauthorized => {
-                controllers.forget(&template.controller.tenant, &template.controller.name);
-                error(reason::CONTROLLER_UNAUTHORIZED, detail)
-            }
-            AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
-                error(reason::CONTROLLER_REFUSED, detail)
-            }
-            AwxError::Unreachable { .. }
-            | AwxError::Timeout
-            | AwxError::Migrating
-            | AwxError::ServerError { .. }
-            | AwxError::BadAnswer { .. }
-            | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
+/// What it means that the controller's template cannot be read.
+pub fn unreadable(failure: &AwxError) -> Halt {
+    let detail = format!("Reading the controller's template: {failure}.");
+    match failure {
+        AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
+            error(reason::CONTROLLER_REFUSED, detail)
         }
-    })
+        AwxError::Unauthorized
+        | AwxError::Unreachable { .. }
+        | AwxError::Timeout
+        | AwxError::Migrating
+        | AwxError::ServerError { .. }
+        | AwxError::BadAnswer { .. }
+        | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
+    }
 }
 
 /// Tells of drift, and refuses it where the template says so.
