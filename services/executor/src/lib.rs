@@ -129,6 +129,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     kit.tasks.spawn("executor: sign of life", alive);
     let deadlines = Deadlines {
         store: store.clone(),
+        templates: templates.clone(),
+        known: known.clone(),
         clock: kit.clock.clone(),
         live: live.clone(),
         work: work.clone(),
@@ -159,7 +161,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         recorder: kit.recorder.clone(),
         schemas: Schemas::default(),
         queue_limit: config.queue_limit,
-        known,
+        known: known.clone(),
         failpoint: config.failpoint.clone(),
         clock: kit.clock.clone(),
         work: work.clone(),
@@ -170,6 +172,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         submitter,
         resolver,
         breaker,
+        known,
         store,
         outbox,
         clock: kit.clock.clone(),

@@ -27,21 +27,27 @@ fn error(reason: &'static str, detail: impl Into<String>) -> Halt {
     Stop::End(JobState::Error, reason, detail.into()).into()
 }
 
-/// The template as it is now, if it is still what the job was accepted for.
-pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
-    let Some(template) = templates.template(&job.tenant, &job.template).await? else {
-        return Err(error(reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
+/// Why what a job was accepted for no longer holds; none if it does.
+#[must_use]
+pub fn groundless(template: Option<&Template>, job: &Job) -> Option<(&'static str, &'static str)> {
+    let Some(template) = template else {
+        return Some((reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
     };
     if template.tenant_disabled {
-        return Err(error(reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
+        return Some((reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
     }
-    if template.launch_digest != job.launch_digest {
-        return Err(error(
-            reason::TEMPLATE_CHANGED,
-            "The template was changed before the job was launched; what was decided on no longer holds.",
-        ));
+    let changed = "The template was changed before the job was launched; what was decided on no longer holds.";
+    (template.launch_digest != job.launch_digest).then_some((reason::TEMPLATE_CHANGED, changed))
+}
+
+/// The template as it is now, if it is still what the job was accepted for.
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
+    let template = templates.template(&job.tenant, &job.template).await?;
+    match (groundless(template.as_ref(), job), template) {
+        (None, Some(template)) => Ok(template),
+        (Some((reason, detail)), _) => Err(error(reason, detail)),
+        (None, None) => Err(Halt::Lost),
     }
-    Ok(template)
 }
 
 /// What it means that the controller's template cannot be read.

@@ -345,6 +345,18 @@ pub fn expired(job: &mut Job, last: Option<&Attempt>, now: Moment) -> Result<boo
     Ok(true)
 }
 
+/// What a waiting job was accepted for no longer holds: true if it ended.
+///
+/// # Errors
+/// `INTERNAL` if the job may not end.
+pub fn baseless(job: &mut Job, why: (&str, &str), now: Moment) -> Result<bool> {
+    if job.lease.holder.is_some() || job.state != JobState::New {
+        return Ok(false);
+    }
+    job.end(JobState::Error, now, Some((why.0, why.1.to_owned())))?;
+    Ok(true)
+}
+
 /// The reason of a job that was not begun in time.
 #[must_use]
 pub fn too_late(job: &Job) -> (&'static str, String) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Scope;
+
 /// Which of a tenant's waiting jobs goes first. It gives nobody more than their tenant's share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,6 +71,8 @@ pub struct Place {
     pub position: u32,
     /// When it will begin if things go on as they went lately.
     pub expected_start_at: Option<Moment>,
+    /// What limit holds it back, if one does.
+    pub held_by: Option<Scope>,
 }
 
 /// The most that is counted of those that wait ahead.

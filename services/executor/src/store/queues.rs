@@ -8,7 +8,7 @@ use runwarden_kit::clock::Moment;
 use crate::attempt::Attempt;
 use crate::job::Job;
 use crate::limits::{Limits, Scope};
-use crate::queue::Place;
+use crate::queue::{Place, Queue};
 use crate::scheduler::{Head, Turn};
 
 /// A wish to take a job.
@@ -89,8 +89,12 @@ pub trait Queues {
     /// it judged and written in one transaction.
     async fn begin_attempt(&self, begin: Begin) -> Result<Begun>;
 
-    /// Where a job stands among the new ones of its template.
-    async fn place(&self, job: &Job, now: Moment) -> Result<Place>;
+    /// Where a job stands among the new ones of its template, and what of these limits holds it back.
+    async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place>;
+
+    /// New jobs of a queue that nobody holds and that were accepted under something else than this digest; at most
+    /// some. None for all.
+    async fn outdated(&self, queue: &Queue, launch_digest: Option<&str>) -> Result<Vec<String>>;
 
     /// Jobs whose deadline has passed, that nobody holds and of which nothing is out; at most some.
     async fn expiring(&self, now: Moment) -> Result<Vec<String>>;

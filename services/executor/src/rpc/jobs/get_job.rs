@@ -44,9 +44,12 @@ async fn told(jobs: &Jobs, mut job: Job) -> Result<wire::Job, Error> {
     if job.state != JobState::New {
         return convert::job(&job);
     }
+    let limits = jobs.known.of(&job.tenant, &job.template);
+    let place = jobs.store.place(&job, &limits, jobs.clock.now()).await?;
     if let Some(why) = jobs.breaker.why(&(job.tenant.clone(), job.controller.clone())) {
         job.progress = format!("waiting for the controller: {why}");
+    } else if let Some(scope) = place.held_by {
+        job.progress = scope.waits_for().into();
     }
-    let place = jobs.store.place(&job, jobs.clock.now()).await?;
     Ok(wire::Job { queue: Some(convert::place(&place)), ..convert::job(&job)? })
 }

@@ -29,6 +29,7 @@ use tonic::{Request, Response, Status};
 
 use crate::breaker::Breaker;
 use crate::job::Job;
+use crate::limits::Known;
 use crate::live::Live;
 use crate::resolve::Resolver;
 use crate::store::JobStore;
@@ -41,6 +42,7 @@ pub(crate) struct Jobs {
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) breaker: Breaker,
+    pub(crate) known: Arc<Known>,
     pub(crate) store: Arc<dyn JobStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) clock: Arc<dyn Clock>,

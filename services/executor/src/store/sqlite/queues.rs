@@ -15,8 +15,8 @@ use crate::scheduler::Head;
 use crate::store::rows::failed;
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 
-/// How many jobs are ended at once because their time has passed.
-const EXPIRING: i64 = 100;
+/// How many jobs are told of at once that are to end unbegun.
+const SOME: i64 = 100;
 
 #[async_trait]
 impl Queues for SqliteJobs {
@@ -112,7 +112,7 @@ impl Queues for SqliteJobs {
         Ok(Begun::Yes(Box::new(job)))
     }
 
-    async fn place(&self, job: &Job, now: Moment) -> Result<Place> {
+    async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
         let mut connection = self.database.read.acquire().await.map_err(failed)?;
         let row = sqlx::query(
             "SELECT count(*) AS n FROM (
@@ -130,7 +130,24 @@ impl Queues for SqliteJobs {
         .map_err(failed)?;
         let position = u32::try_from(row.get::<i64, _>("n")).unwrap_or(COUNTED).saturating_add(1);
         let pace = queue::pace(&begun_lately(&mut connection, job).await?, now);
-        Ok(Place { position, expected_start_at: queue::expected(position, pace, job.start_at, now) })
+        let held_by = full(&mut connection, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
+        Ok(Place { position, expected_start_at: queue::expected(position, pace, job.start_at, now), held_by })
+    }
+
+    async fn outdated(&self, queue: &Queue, launch_digest: Option<&str>) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT id FROM jobs WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND controller = ?3
+                AND holder IS NULL AND (?4 IS NULL OR json_extract(document, '$.launch_digest') <> ?4) LIMIT ?5",
+        )
+        .bind(&queue.tenant)
+        .bind(&queue.template)
+        .bind(&queue.controller)
+        .bind(launch_digest)
+        .bind(SOME)
+        .fetch_all(&self.database.read)
+        .await
+        .map_err(failed)?;
+        Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
     async fn expiring(&self, now: Moment) -> Result<Vec<String>> {
@@ -141,7 +158,7 @@ impl Queues for SqliteJobs {
              ORDER BY start_by LIMIT ?",
         )
         .bind(now.micros())
-        .bind(EXPIRING)
+        .bind(SOME)
         .fetch_all(&self.database.read)
         .await
         .map_err(failed)?;

@@ -130,8 +130,28 @@ async fn a_place_counts_those_of_the_template_that_go_first() {
     let high = put(&store, Job { priority: Priority::High, ..due() }).await;
     put(&store, Job { template: "other".into(), ..due() }).await;
     for (job, position) in [(&high, 1), (&first, 2), (&second, 3), (&low, 4)] {
-        assert_eq!(store.place(job, at(10)).await.unwrap().position, position);
+        assert_eq!(store.place(job, &Limits::default(), at(10)).await.unwrap().position, position);
     }
+}
+
+#[tokio::test]
+async fn who_is_held_back_is_told_by_what() {
+    let (_folder, store) = store().await;
+    let (_a, _b) = two_claimed_jobs(&store).await;
+    let waits = put(&store, due()).await;
+    let limits = Limits { controller: Limit { at_once: 2, rate: None }, ..Limits::default() };
+    assert_eq!(store.place(&waits, &limits, at(10)).await.unwrap().held_by, Some(Scope::Controller));
+    assert_eq!(store.place(&waits, &Limits::default(), at(10)).await.unwrap().held_by, None);
+}
+
+#[tokio::test]
+async fn what_was_accepted_under_something_else_is_found() {
+    let (_folder, store) = store().await;
+    let old = put(&store, Job { launch_digest: "old".into(), ..due() }).await;
+    let new = put(&store, Job { launch_digest: "new".into(), ..due() }).await;
+    put(&store, Job { template: "other".into(), ..due() }).await;
+    assert_eq!(store.outdated(&old.queue(), Some("new")).await.unwrap(), [old.id.clone()]);
+    assert_eq!(store.outdated(&old.queue(), None).await.unwrap(), [old.id, new.id]);
 }
 
 #[tokio::test]
