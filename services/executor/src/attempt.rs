@@ -10,7 +10,7 @@ use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::awx::MarkerPlacement;
-use crate::protocol::SEND_WITHIN;
+use crate::protocol::DELIVERED_WITHIN;
 
 /// What is known of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +33,15 @@ pub enum AttemptState {
         /// What happened.
         why: String,
     },
-    /// More than one run may be it: a person must tell.
+    /// No machine can know what became of it: a person must tell.
     Ambiguous {
-        /// The runs' ids.
+        /// The ids of the runs that may be it.
         candidates: Vec<i64>,
+    },
+    /// A person gave up on finding out what became of it.
+    GivenUp {
+        /// Why.
+        why: String,
     },
 }
 
@@ -57,8 +62,17 @@ pub struct Attempt {
     pub marker: String,
     /// Where the marker was put: see [`MarkerPlacement::as_str`].
     pub placement: String,
-    /// When the intent was written, just before the request left.
+    /// When the intent was written, just before the request left; by the clock of the executor that wrote it.
     pub sent_at: Moment,
+    /// What the controller's clock showed just before that, if it told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller_time: Option<Moment>,
+    /// The run that the head of an answer named whose body never came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<i64>,
+    /// Whether the controller let the marker through, where its answer told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker_took: Option<bool>,
     /// What is known of it.
     pub state: AttemptState,
 }
@@ -69,7 +83,7 @@ impl Attempt {
     pub fn is_open(&self) -> bool {
         match self.state {
             AttemptState::Intent | AttemptState::Unresolved { .. } | AttemptState::Ambiguous { .. } => true,
-            AttemptState::Bound { .. } | AttemptState::NotLaunched { .. } => false,
+            AttemptState::Bound { .. } | AttemptState::NotLaunched { .. } | AttemptState::GivenUp { .. } => false,
         }
     }
 
@@ -102,17 +116,47 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// From when on absence is proof.
+    /// From when on absence is proof, by the clock of any executor.
     #[must_use]
     pub fn over_at(&self, attempt: &Attempt) -> Moment {
-        attempt.sent_at.plus(SEND_WITHIN).plus(self.controller_request).plus(self.clock_skew)
+        attempt.sent_at.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
     }
 
-    /// The earliest time a run of this attempt can carry.
+    /// The earliest time a run of this attempt can carry. What the controller's clock showed counts where it told:
+    /// it may be further from ours than clocks should be.
     #[must_use]
     pub fn earliest(&self, attempt: &Attempt) -> Moment {
-        attempt.sent_at.minus(self.clock_skew)
+        attempt.controller_time.map_or(attempt.sent_at, |time| time.min(attempt.sent_at)).minus(self.clock_skew)
     }
+
+    /// The latest time a run of this attempt can carry.
+    #[must_use]
+    pub fn latest(&self, attempt: &Attempt) -> Moment {
+        let sent = attempt.controller_time.map_or(attempt.sent_at, |time| time.max(attempt.sent_at));
+        sent.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
+    }
+}
+
+/// Whose marker a run carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marked {
+    /// The attempt's.
+    Mine,
+    /// That of another attempt: it is certainly not this one's.
+    Other,
+    /// None.
+    No,
+}
+
+/// How a run's inputs compare with what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// Nothing that can be compared differs.
+    Match,
+    /// Something differs.
+    Differ,
+    /// What was sent is not known any more.
+    Unknown,
 }
 
 /// A run that may be an attempt's, as far as judging needs it.
@@ -120,10 +164,10 @@ impl Patience {
 pub struct Candidate {
     /// Its id.
     pub run_id: i64,
-    /// Whether it carries the attempt's marker.
-    pub has_marker: bool,
+    /// Whose marker it carries.
+    pub marked: Marked,
     /// Whether its inputs are the attempt's.
-    pub inputs_match: bool,
+    pub inputs: Inputs,
     /// Whether it is bound to another job already.
     pub bound: bool,
 }
@@ -137,101 +181,47 @@ pub enum Verdict {
     Wait(Moment),
     /// It did not happen.
     Absent,
-    /// It may be any of these.
+    /// It may be any of these, or none.
     Ambiguous(Vec<i64>),
+    /// Nobody can be asked about it any more.
+    Untraceable(String),
 }
 
 /// Judges an open attempt by what a search found. Pure: the same facts always give the same verdict.
+///
+/// A run that is free and carries nobody's marker is doubtful: it may be this attempt's even if it lacks the marker or
+/// an input, for the template may have been changed between the look at it and the launch. Absence is proven only when
+/// there is none of these either.
 #[must_use]
 pub fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
-    let free = found.iter().filter(|c| !c.bound);
-    let mine: Vec<i64> = if attempt.is_marked() {
-        free.filter(|c| c.has_marker).map(|c| c.run_id).collect()
-    } else {
-        free.filter(|c| c.inputs_match).map(|c| c.run_id).collect()
+    let ids = |fits: &dyn Fn(&Candidate) -> bool| -> Vec<i64> {
+        found.iter().filter(|c| !c.bound && fits(c)).map(|c| c.run_id).collect()
     };
+    // The controller itself said that it became this one.
+    if let Some(named) = attempt.named
+        && !ids(&|c| c.run_id == named).is_empty()
+    {
+        return Verdict::Adopt(named);
+    }
+    let mine = if attempt.is_marked() {
+        ids(&|c| c.marked == Marked::Mine)
+    } else {
+        ids(&|c| c.marked == Marked::No && c.inputs == Inputs::Match)
+    };
+    // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still commit:
+    // wait until all that can come has come.
     let over = now >= patience.over_at(attempt);
     match mine.as_slice() {
-        // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still
-        // commit: wait until all that can come has come.
         [run] if attempt.is_marked() || over => Verdict::Adopt(*run),
-        [] if over => Verdict::Absent,
-        [] | [_] => Verdict::Wait(patience.over_at(attempt)),
-        _ if over => Verdict::Ambiguous(mine),
-        _ => Verdict::Wait(patience.over_at(attempt)),
+        _ if !over => Verdict::Wait(patience.over_at(attempt)),
+        [] => {
+            let mut doubtful = ids(&|c| c.marked == Marked::No);
+            doubtful.extend(attempt.named);
+            if doubtful.is_empty() { Verdict::Absent } else { Verdict::Ambiguous(doubtful) }
+        }
+        _ => Verdict::Ambiguous(mine),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn attempt(marked: bool) -> Attempt {
-        Attempt {
-            job_id: "job_1".into(),
-            number: 1,
-            installation: "https://awx".into(),
-            controller_template: 9,
-            account: 1,
-            marker: "rw_1".into(),
-            placement: if marked { MarkerPlacement::ExtraVar } else { MarkerPlacement::None }.as_str().into(),
-            sent_at: Moment::from_micros(1_000_000_000),
-            state: AttemptState::Unresolved { why: "no answer".into() },
-        }
-    }
-
-    fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-        prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 0..5).prop_map(|flags| {
-            (1..)
-                .zip(flags)
-                .map(|(run_id, (has_marker, inputs_match, bound))| Candidate {
-                    run_id,
-                    has_marker,
-                    inputs_match,
-                    bound,
-                })
-                .collect()
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn absence_is_never_concluded_before_the_longest_request_has_passed(
-            marked: bool, found in candidates(), elapsed in 0u64..400,
-        ) {
-            let (attempt, patience) = (attempt(marked), Patience::default());
-            let now = attempt.sent_at.plus(Duration::from_secs(elapsed));
-            if judge(&attempt, &patience, now, &found) == Verdict::Absent {
-                prop_assert!(elapsed >= 215);
-                let any = found.iter().any(|c| !c.bound && if marked { c.has_marker } else { c.inputs_match });
-                prop_assert!(!any);
-            }
-        }
-
-        #[test]
-        fn a_run_is_adopted_only_when_it_is_the_only_one_that_fits_and_free(
-            marked: bool, found in candidates(), elapsed in 0u64..400,
-        ) {
-            let (attempt, patience) = (attempt(marked), Patience::default());
-            let now = attempt.sent_at.plus(Duration::from_secs(elapsed));
-            if let Verdict::Adopt(run) = judge(&attempt, &patience, now, &found) {
-                let fits: Vec<_> = found
-                    .iter()
-                    .filter(|c| !c.bound && if marked { c.has_marker } else { c.inputs_match })
-                    .collect();
-                prop_assert_eq!(fits.len(), 1);
-                prop_assert_eq!(fits[0].run_id, run);
-                prop_assert!(marked || elapsed >= 215);
-            }
-        }
-
-        #[test]
-        fn once_patience_is_over_there_is_always_a_verdict(marked: bool, found in candidates()) {
-            let (attempt, patience) = (attempt(marked), Patience::default());
-            let now = patience.over_at(&attempt);
-            prop_assert!(!matches!(judge(&attempt, &patience, now, &found), Verdict::Wait(_)));
-        }
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! The executor's settings.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::attempt::Patience;
 use crate::awx::Limits;
+use crate::failpoint::Failpoint;
 
 /// The executor's settings.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +28,18 @@ pub struct Config {
     /// How long to wait for the answer to a launch, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
     pub launch_timeout_seconds: u64,
+    /// How many jobs of one tenant may wait to be begun, where the tenant has no number of its own
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_QUEUE_LIMIT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue_limit: u32,
+    /// How long an executor may show no life before others take over what it holds, seconds
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub lease_seconds: u64,
+    /// The file jobs are kept in, if not in the data folder; executors on one machine may share it
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_JOBS_FILE")]
+    pub jobs_file: Option<PathBuf>,
+    /// For tests: have the process die at this place, `NAME` or `NAME:N` for the N-th time
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_FAILPOINT", default_value = "", hide = true)]
+    pub failpoint: Failpoint,
     /// Allow `http://` controllers that are not on this machine (credentials then travel in clear)
     #[arg(long, env = "RUNWARDEN_EXECUTOR_ALLOW_PLAIN_HTTP_CONTROLLERS", default_value_t = false)]
     pub executor_allow_plain_http: bool,
@@ -39,6 +53,10 @@ impl Default for Config {
             controller_request_seconds: 120,
             clock_skew_seconds: 90,
             launch_timeout_seconds: 130,
+            queue_limit: 10_000,
+            lease_seconds: 10,
+            jobs_file: None,
+            failpoint: Failpoint::default(),
             executor_allow_plain_http: false,
         }
     }
@@ -53,6 +71,12 @@ impl Config {
             allow_plain_http: self.executor_allow_plain_http,
             ..Limits::default()
         }
+    }
+
+    /// How long an executor may show no life.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds.max(1))
     }
 
     /// How long absence proves nothing.

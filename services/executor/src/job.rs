@@ -5,119 +5,16 @@ use runwarden_kit::{Error, ErrorReason, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Accepted and durable; not launched yet.
-    New,
-    /// Waiting for a person.
-    AwaitingApproval,
-    /// Being launched: an intent is durable, or was; what became of it may not be known.
-    Launching,
-    /// Bound to a run.
-    Running,
-    /// The run succeeded.
-    Succeeded,
-    /// The playbook said no, or the run was lost.
-    Failed,
-    /// Stopped on request.
-    Canceled,
-    /// It could not be run.
-    Error,
-    /// Nobody but a person can tell whether it was launched.
-    Unknown,
-}
+pub mod reason;
+mod state;
 
-impl JobState {
-    /// Every state.
-    pub const ALL: &[Self] = &[
-        Self::New,
-        Self::AwaitingApproval,
-        Self::Launching,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Canceled,
-        Self::Error,
-        Self::Unknown,
-    ];
+pub use state::JobState;
 
-    /// Its name in stores and answers.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Launching => "launching",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Error => "error",
-            Self::Unknown => "unknown",
-        }
-    }
+use crate::queue::{BEGUN, Priority, Queue};
 
-    /// Whether it is over for good.
-    #[must_use]
-    pub const fn is_end(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error)
-    }
-
-    /// Whether a job may go from here to there.
-    #[must_use]
-    pub const fn may_become(self, next: Self) -> bool {
-        match self {
-            Self::New => {
-                matches!(next, Self::AwaitingApproval | Self::Launching | Self::Canceled | Self::Error)
-            }
-            Self::AwaitingApproval => matches!(next, Self::New | Self::Canceled | Self::Error),
-            Self::Launching => {
-                matches!(next, Self::Running | Self::Canceled | Self::Error | Self::Unknown)
-            }
-            Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error),
-            Self::Unknown => {
-                matches!(next, Self::Launching | Self::Running | Self::Failed | Self::Canceled | Self::Error)
-            }
-            Self::Succeeded | Self::Failed | Self::Canceled | Self::Error => false,
-        }
-    }
-}
-
-/// Why a job ended or waits, in a word that programs can rely on.
-pub mod reason {
-    /// The playbook said no.
-    pub const PLAYBOOK_FAILED: &str = "playbook_failed";
-    /// The controller lost the run; the playbook may even still be at work.
-    pub const LOST: &str = "lost";
-    /// The controller could not run it.
-    pub const RUN_ERROR: &str = "run_error";
-    /// Somebody asked Runwarden for it to be stopped.
-    pub const CANCELED_BY_CALLER: &str = "canceled_by_caller";
-    /// Somebody stopped it on the controller.
-    pub const CANCELED_ON_CONTROLLER: &str = "canceled_on_controller";
-    /// It took longer than its template allows.
-    pub const DURATION_EXCEEDED: &str = "duration_exceeded";
-    /// The controller dropped something that was asked for; the run was cancelled.
-    pub const FIELDS_IGNORED: &str = "fields_ignored";
-    /// The controller refused the launch.
-    pub const CONTROLLER_REFUSED: &str = "controller_refused";
-    /// The controller does not accept Runwarden's credential.
-    pub const CONTROLLER_UNAUTHORIZED: &str = "controller_unauthorized";
-    /// The template was removed before the launch.
-    pub const TEMPLATE_REMOVED: &str = "template_removed";
-    /// The template was changed before the launch.
-    pub const TEMPLATE_CHANGED: &str = "template_changed";
-    /// The controller's template is no longer what was mapped.
-    pub const TEMPLATE_DRIFTED: &str = "template_drifted";
-    /// The controller's template would not honour what was asked.
-    pub const TEMPLATE_UNSUITABLE: &str = "template_unsuitable";
-    /// The tenant was disabled before the launch.
-    pub const TENANT_DISABLED: &str = "tenant_disabled";
-    /// More than one run could be this job's.
-    pub const AMBIGUOUS: &str = "ambiguous";
-}
+/// Due whatever the clock of whoever looks shows: executors' clocks may differ, and what can go on at once must not
+/// wait for the difference.
+pub const AT_ONCE: Moment = Moment::from_micros(0);
 
 /// The run a job became.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,13 +27,20 @@ pub struct Run {
     pub id: i64,
 }
 
-/// A claim on a job by one worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A claim on a job by one worker. It lives in columns of its own, not in the job's document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Grows with every claim: who holds an older number no longer holds the job.
-    pub fence: u64,
-    /// Until when it holds.
-    pub until: Option<Moment>,
+    /// Grows with every claim and every loss of one: who holds an older number no longer holds the job.
+    pub fence: i64,
+    /// The executor that holds it; see [`crate::instance`].
+    pub holder: Option<String>,
+}
+
+impl Lease {
+    /// Lets go of the claim with this fence. True if it was still that one.
+    pub fn release(&mut self, fence: i64) -> bool {
+        self.fence == fence && self.holder.take().is_some()
+    }
 }
 
 /// One request to run a template.
@@ -205,11 +109,24 @@ pub struct Job {
     /// What it waits for or what the controller says of it, for people.
     #[serde(default)]
     pub progress: String,
-    /// When a worker should look at it next; none once it is bound or over.
+    /// When a worker should look at it next; none once it is bound or over. A column of its own.
+    #[serde(skip)]
     pub due_at: Option<Moment>,
     /// Who works on it.
-    #[serde(default)]
+    #[serde(skip)]
     pub lease: Lease,
+    /// Which of its tenant's waiting jobs goes first.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Not to be begun before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Moment>,
+    /// Not to be begun after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Moment>,
+    /// When its first attempt was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Moment>,
     /// How many tries in a row could not reach what they needed; the pause between them grows with it.
     #[serde(default)]
     pub setbacks: u32,
@@ -260,7 +177,34 @@ impl Job {
             return Err(Error::internal(anyhow::anyhow!("{} may not go from {:?} to {next:?}", self.id, self.state)));
         }
         self.state = next;
+        if next.is_end() || next == JobState::Unknown {
+            self.due_at = None;
+        }
         Ok(())
+    }
+
+    /// Its place among those that wait: what was begun goes before what was not, whatever its priority.
+    #[must_use]
+    pub const fn rank(&self) -> i64 {
+        let begun = if matches!(self.state, JobState::Launching) { BEGUN } else { 0 };
+        self.priority.rank() + begun
+    }
+
+    /// What it waits with.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        Queue { tenant: self.tenant.clone(), controller: self.controller.clone(), template: self.template.clone() }
+    }
+
+    /// Whether it is too late to begin it.
+    #[must_use]
+    pub fn has_expired(&self, now: Moment) -> bool {
+        self.start_by.is_some_and(|by| now > by)
+    }
+
+    /// Has it looked at as soon as somebody can, whatever their clock shows.
+    pub fn look_now(&mut self) {
+        self.due_at = Some(AT_ONCE);
     }
 
     /// Ends it.
@@ -343,24 +287,6 @@ impl Job {
     }
 }
 
-impl JobState {
-    /// For sentences: "it …".
-    #[must_use]
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::New => "is waiting to be launched",
-            Self::AwaitingApproval => "is awaiting approval",
-            Self::Launching => "is being launched",
-            Self::Running => "is running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Canceled => "was canceled",
-            Self::Error => "could not be run",
-            Self::Unknown => "is in an unknown state",
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::time::Duration;
@@ -400,6 +326,10 @@ pub(crate) mod tests {
             progress: String::new(),
             due_at: Some(Moment::from_micros(1)),
             lease: Lease::default(),
+            priority: Priority::Normal,
+            start_at: None,
+            start_by: None,
+            begun_at: None,
             setbacks: 0,
             attempts: 0,
             output_cursor: String::new(),

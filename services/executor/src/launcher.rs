@@ -1,9 +1,8 @@
 //! Launching: claims jobs that are due and takes each one step further. Whatever a step learns is durable before the
 //! next; a process that dies anywhere leaves a job that another picks up where it stands.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
@@ -14,24 +13,31 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, AttemptState, Patience};
-use crate::awx::{self, AwxError, Client, LaunchBody, LaunchError, Launched, TemplateView};
+use crate::awx::{
+    self, AwxError, CancelAnswer, Client, LaunchBody, LaunchError, Launched, MARKER_VARIABLE, MarkerPlacement,
+    TemplateView,
+};
+use crate::breaker::Breaker;
 use crate::controllers::Controllers;
-use crate::job::{Condemned, Job, JobState, Run, reason};
+use crate::failpoint::{At, Failpoint};
+use crate::instance::Instance;
+use crate::job::{Job, JobState, Run, reason};
+use crate::limits::{Known, Scope};
 use crate::live::Live;
-use crate::places::{Full, Places};
-use crate::ports::{Seals, Template, Templates};
+use crate::ports::{Controller, Seals, Template, Templates};
 use crate::prepare::{self, Prepared};
-use crate::protocol::{self, Answer, Step, Stop, Written};
+use crate::protocol::{self, Answer, SEND_WITHIN, Step, Stop, Written};
+use crate::reconcile::moment;
 use crate::records;
-use crate::store::{Begin, Begun, Effects, JobStore};
+use crate::scheduler::{Head, Place, Scheduler};
+use crate::store::{Begin, Begun, Claim, Claimed, Effects, JobStore};
+use crate::watcher::run_ref;
 use crate::work::WorkBell;
 
-/// How long a claim holds unless it is renewed: whoever dies with one keeps its job from others no longer than this.
-const LEASE: Duration = Duration::from_secs(10);
-/// How often it is renewed while its holder is at work.
-const RENEW: Duration = Duration::from_secs(3);
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often a run that should not be is asked to stop before that is left to a person.
+const STRAY_TRIES: u32 = 5;
 
 /// Takes jobs from accepted to bound.
 pub struct Launcher {
@@ -43,6 +49,14 @@ pub struct Launcher {
     pub seals: Arc<dyn Seals>,
     /// Clients for controllers.
     pub controllers: Arc<Controllers>,
+    /// Which executor this is.
+    pub instance: Arc<Instance>,
+    /// What limits templates.
+    pub known: Arc<Known>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
     /// How long absence proves nothing.
     pub patience: Patience,
     /// The wall clock.
@@ -61,6 +75,17 @@ pub struct Launcher {
 pub enum Halt {
     /// For a reason that is written down.
     Stopped(Stop),
+    /// Nothing more may be begun there for now.
+    Held {
+        /// Of what.
+        scope: Scope,
+        /// Its name.
+        name: String,
+        /// When a period has passed; none if something has to end.
+        free_in: Option<Duration>,
+        /// What it waits for.
+        why: &'static str,
+    },
     /// Somebody else has the job now.
     Lost,
     /// Something in Runwarden broke.
@@ -83,20 +108,23 @@ impl Launcher {
     /// Works until shutdown, on at most `at_once` jobs at a time. A launch that was sent is waited for.
     pub async fn run(self: Arc<Self>, at_once: usize, shutdown: Shutdown) {
         let room = Arc::new(Semaphore::new(at_once));
-        let places = Places::new(at_once, self.work.clone());
+        let scheduler = Scheduler::new(at_once, self.known.clone(), self.breaker.clone(), self.work.clone());
+        let mut heads = Heads::default();
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else { return };
             if shutdown.has_begun() {
                 break;
             }
-            let (now, full) = (self.clock.now(), places.full());
-            match self.store.claim(now, now.plus(LEASE), &full).await {
-                Ok(Some(job)) => {
+            if self.work.has_ended() {
+                scheduler.freed();
+            }
+            match self.claim(&scheduler, &mut heads).await {
+                Ok(Some((job, place))) => {
                     let launcher = self.clone();
-                    let place = places.take(&job);
+                    let scheduler = scheduler.clone();
                     tokio::spawn(async move {
                         let (_permit, _place) = (permit, place);
-                        Box::pin(launcher.take_further(job)).await;
+                        Box::pin(launcher.take_further(job, &scheduler)).await;
                     });
                     continue;
                 }
@@ -104,7 +132,7 @@ impl Launcher {
                 Err(error) => error.log(),
             }
             drop(permit);
-            let pause = self.until_next(&full).await;
+            let pause = self.until_next(&scheduler).await;
             tokio::select! {
                 () = self.work.heard_within(pause) => {}
                 () = shutdown.begun() => break,
@@ -115,16 +143,46 @@ impl Launcher {
         let _done = tokio::time::timeout(Duration::from_secs(15), room.acquire_many(all)).await;
     }
 
-    /// How long nothing is due that has a place.
-    async fn until_next(&self, full: &Full) -> Duration {
-        match self.store.next_due(full).await {
-            Ok(Some(due)) => due.since(self.clock.now()).clamp(Duration::from_millis(5), LOOK),
-            Ok(None) | Err(_) => LOOK,
+    /// Takes the job whose turn it is, if any may be taken.
+    async fn claim(&self, scheduler: &Scheduler, heads: &mut Heads) -> Result<Option<(Job, Place)>> {
+        let now = self.clock.now();
+        heads.refresh(&*self.store, now).await?;
+        for turn in scheduler.turns(heads.found.clone(), Instant::now()) {
+            let limits = self.known.of(&turn.queue.tenant, &turn.queue.template);
+            let claim = Claim { turn: &turn, holder: self.instance.id(), limits, now };
+            match self.store.claim(claim).await? {
+                Claimed::Job(job) => {
+                    self.failpoint.pass(At::ClaimAfter);
+                    let place = scheduler.take(&turn.queue, Instant::now());
+                    return Ok(Some((*job, place)));
+                }
+                Claimed::Full { scope, name, until } => {
+                    let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
+                    scheduler.full(scope, &turn.queue.tenant, &name, free_in, Instant::now());
+                    // Others of this queue may still be taken: the next look knows what is full.
+                    if scope == Scope::Principal {
+                        self.work.ring();
+                    }
+                }
+                Claimed::Nothing => heads.found.retain(|head| head.queue != turn.queue),
+            }
         }
+        Ok(None)
+    }
+
+    /// How long nothing is due that may be taken.
+    async fn until_next(&self, scheduler: &Scheduler) -> Duration {
+        let now = self.clock.now();
+        let due = match self.store.next_due(now).await {
+            Ok(Some(due)) => due.since(now),
+            Ok(None) | Err(_) => LOOK,
+        };
+        let held_back = scheduler.next(Instant::now()).map(|at| at.saturating_duration_since(Instant::now()));
+        due.min(held_back.unwrap_or(LOOK)).clamp(Duration::from_millis(5), LOOK)
     }
 
     /// One claimed job, one step, within its own trace.
-    async fn take_further(&self, job: Job) {
+    async fn take_further(&self, job: Job, scheduler: &Scheduler) {
         let span = tracing::info_span!(
             "launch",
             otel.name = "executor/launch",
@@ -147,9 +205,19 @@ impl Launcher {
         let step = context::scope(context, async {
             let id = job.id.clone();
             let fence = job.lease.fence;
-            let step = self.step(job);
-            let stop = match self.holding(&id, fence, step).await {
-                Ok(()) | Err(Halt::Lost) => return,
+            let queue = job.queue();
+            let stop = match self.step(job).await {
+                Ok(()) => return,
+                Err(Halt::Lost) => {
+                    if let Err(error) = self.store.release(&id, fence).await {
+                        error.log();
+                    }
+                    return;
+                }
+                Err(Halt::Held { scope, name, free_in, why }) => {
+                    scheduler.full(scope, &queue.tenant, &name, free_in, Instant::now());
+                    Stop::Yield(why.into())
+                }
                 Err(Halt::Stopped(stop)) => stop,
                 Err(Halt::Broken(error)) => {
                     error.log();
@@ -164,38 +232,9 @@ impl Launcher {
         Box::pin(step.instrument(span)).await;
     }
 
-    /// Does something while the claim is renewed, so that however long it takes nobody else takes over.
-    async fn holding<T>(&self, id: &str, fence: u64, work: impl Future<Output = T>) -> T {
-        // Side by side: the work may hold the store's one writer while the renewal waits for it.
-        tokio::select! {
-            done = work => done,
-            never = self.keep_renewed(id, fence) => match never {},
-        }
-    }
-
-    async fn keep_renewed(&self, id: &str, fence: u64) -> Infallible {
-        loop {
-            tokio::time::sleep(RENEW).await;
-            let now = self.clock.now();
-            let until = Some(now.plus(LEASE));
-            let change = move |job: &mut Job, _: Option<Attempt>| {
-                // Work that has given the job a time of its own holds it no more.
-                if job.lease.fence != fence || job.due_at != job.lease.until {
-                    return Ok(None);
-                }
-                (job.lease.until, job.due_at) = (until, until);
-                Ok(Some(Effects::default()))
-            };
-            if let Err(error) = self.store.update(id, now, Box::new(change)).await {
-                // Somebody else may take over; the fence keeps what is done here from counting then.
-                error.log();
-            }
-        }
-    }
-
     async fn step(&self, job: Job) -> Result<(), Halt> {
         let last = self.store.last_attempt(&job.id).await?;
-        match (protocol::next_step(&job, last.as_ref()), last) {
+        match (protocol::next_step(&job, last.as_ref(), self.clock.now()), last) {
             (Step::Reconcile, Some(attempt)) => self.reconcile(job, attempt).await,
             (Step::Launch, _) => self.launch(job).await,
             (Step::Cancel, _) => Err(Stop::End(
@@ -204,6 +243,10 @@ impl Launcher {
                 "It was cancelled before it was launched.".into(),
             )
             .into()),
+            (Step::Expire, _) => {
+                let (reason, detail) = protocol::too_late(&job);
+                Err(Stop::End(JobState::Error, reason, detail).into())
+            }
             (Step::Reconcile | Step::Nothing, _) => Err(Halt::Lost),
         }
     }
@@ -211,13 +254,14 @@ impl Launcher {
     /// Everything a launch needs, checked; then the intent; then the launch; then what became of it.
     async fn launch(&self, job: Job) -> Result<(), Halt> {
         let template = prepare::current_template(&*self.templates, &job).await?;
+        self.known.learn(&job.tenant, &job.template, template.limits);
         let client = self.client(&template, &job).await?;
-        let view = prepare::read_template(&client, &template, &self.controllers)
-            .instrument(tracing::info_span!("awx.read_template", otel.kind = "client"))
-            .await?;
+        let view = self.read_template(&client, &template).await?;
         prepare::check_drift(&*self.templates, &template, &view).await?;
         let number = job.attempts + 1;
         let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
+        self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
+        let now = self.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
             number,
@@ -226,37 +270,93 @@ impl Launcher {
             account: template.controller.account,
             marker,
             placement: placement.as_str().into(),
-            sent_at: self.clock.now(),
+            sent_at: now,
+            controller_time: None::<time::OffsetDateTime>.map(moment),
+            named: None,
+            marker_took: None,
             state: AttemptState::Intent,
         };
         let begin = Begin {
             fence: job.lease.fence,
-            max_concurrent: template.max_concurrent,
-            now: self.clock.now(),
+            limits: template.limits,
+            now,
             entries: vec![records::launch(&*self.clock, &job, &attempt)],
             attempt: attempt.clone(),
         };
+        self.failpoint.pass(At::BeginBefore);
+        // From here on the launch must leave soon or not at all. The wall clock may be set; the steady one may not.
+        let begun = Instant::now();
         let job = match self.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
             Begun::Blocked => {
-                return Err(Stop::Soon("waiting for another launch of this template to be settled".into()).into());
+                let why = "waiting for another launch of this template to be settled";
+                return Err(Halt::Held { scope: Scope::Template, name: job.template, free_in: None, why });
             }
-            Begun::Full => {
-                return Err(Stop::Soon("waiting for another job of this template to end".into()).into());
+            Begun::Full(scope, until) => {
+                let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
+                return Err(Halt::Held { scope, name: limited(scope, &job), free_in, why: scope.waits_for() });
             }
             Begun::Lost => return Err(Halt::Lost),
         };
+        self.failpoint.pass(At::BeginAfter);
         self.live.ring(&job.id);
         self.bell.ring();
-        let answer = if protocol::may_send(&attempt, self.clock.now()) {
-            send(client, &template, &body).await
+        let answer = if protocol::may_send(&attempt, self.clock.now()) && begun.elapsed() <= SEND_WITHIN {
+            metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
+            send(client.clone(), &template, &body).await
         } else {
             Err(LaunchError::NotSent(AwxError::Timeout))
         };
+        self.failpoint.pass(At::SendAfter);
         let answer = self.understand(answer, &attempt, &template);
-        self.learn(&job.id, attempt.number, move |job, attempt, now| protocol::answered(job, attempt, answer, now))
+        let launched = match &answer {
+            Answer::Launched { run, .. } => Some(run.clone()),
+            Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
+        };
+        let fence = job.lease.fence;
+        let written = self
+            .learn(&job.id, attempt.number, fence, launched.clone(), move |job, attempt, now| {
+                protocol::answered(job, attempt, answer, now)
+            })
             .await?;
+        if let (Written::Stray, Some(run)) = (written, launched) {
+            self.stop_stray(&client, &job, &run).await;
+        }
         Ok(())
+    }
+
+    /// Asks a run to stop that should not be. It is on record already.
+    async fn stop_stray(&self, client: &Client, job: &Job, run: &Run) {
+        tracing::error!(job = job.id, run = run.id, "a run came to light that nobody counts on any more; stopping it");
+        metrics::counter!("runwarden_stray_runs_total").increment(1);
+        for tried in 0..STRAY_TRIES {
+            match client.cancel(run_ref(run)).await {
+                Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => return,
+                Err(error) => tracing::warn!(job = job.id, run = run.id, %error, "the stray run could not be stopped"),
+            }
+            tokio::time::sleep(Duration::from_secs(1 << tried)).await;
+        }
+    }
+
+    /// The controller's template as it is now.
+    async fn read_template(&self, client: &Client, template: &Template) -> Result<TemplateView, Halt> {
+        let span = tracing::info_span!("awx.read_template", otel.kind = "client");
+        let read = client.template(template.kind, template.controller_template).instrument(span).await;
+        self.note(&template.controller, &read)?;
+        read.map_err(|failure| prepare::unreadable(&failure))
+    }
+
+    /// Takes note of what a controller's answer says of it as a whole.
+    pub(crate) fn note<T>(&self, controller: &Controller, result: &Result<T, AwxError>) -> Result<(), Halt> {
+        let key = (controller.tenant.clone(), controller.name.clone());
+        if !self.breaker.note(&key, result) {
+            return Ok(());
+        }
+        let Err(error) = result else { return Ok(()) };
+        if error.is_credential() {
+            self.controllers.forget(&key.0, &key.1);
+        }
+        Err(Stop::Yield(format!("waiting for the controller: {error}")).into())
     }
 
     async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Halt> {
@@ -269,71 +369,105 @@ impl Launcher {
 
     /// What an answer says in the protocol's terms.
     fn understand(&self, answer: Result<Launched, LaunchError>, attempt: &Attempt, template: &Template) -> Answer {
+        let key = (template.controller.tenant.clone(), template.controller.name.clone());
         match answer {
-            Ok(launched) => launched_answer(&launched, attempt),
+            Ok(launched) => {
+                self.breaker.works(&key);
+                launched_answer(&launched, attempt)
+            }
             Err(LaunchError::NotSent(error)) => {
                 let why = error.to_string();
-                Answer::NotLaunched { then: Stop::Later(format!("{why}; trying again")), why }
+                self.breaker.failed(&key, &why, Instant::now());
+                Answer::NotLaunched { then: Stop::Yield(format!("waiting for the controller: {why}")), why }
             }
             Err(LaunchError::Refused { refusal, temporary, status }) => {
                 let why = format!("The controller refused the launch ({status}): {refusal}");
-                let then = if temporary {
-                    Stop::Later(why.clone())
-                } else if status == 401 {
-                    self.controllers.forget(&template.controller.tenant, &template.controller.name);
-                    Stop::End(JobState::Error, reason::CONTROLLER_UNAUTHORIZED, why.clone())
+                let then = if temporary || status == 401 {
+                    if status == 401 {
+                        self.controllers.forget(&key.0, &key.1);
+                    }
+                    self.breaker.failed(&key, &why, Instant::now());
+                    Stop::Yield(format!("waiting for the controller: {why}"))
                 } else {
                     Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone())
                 };
                 Answer::NotLaunched { why, then }
             }
-            Err(LaunchError::Unresolved { why, .. }) => {
+            Err(LaunchError::Unresolved { why, named }) => {
                 tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");
                 metrics::counter!("runwarden_launches_unresolved_total").increment(1);
-                Answer::Unresolved { why }
+                self.breaker.failed(&key, &why, Instant::now());
+                Answer::Unresolved { why, named: named.map(|run| run.id) }
             }
         }
     }
 
-    /// Writes down what was learned about an attempt, with its audit entry, and tells who waits.
-    pub(crate) async fn learn<F>(&self, job: &str, number: u32, transition: F) -> Result<()>
+    /// Writes down what was learned about an attempt, with its audit entry, lets go of the job, and tells who waits.
+    /// `launched` is the run, if that is what was learned: should nothing count on it any more, it goes on record.
+    pub(crate) async fn learn<F>(
+        &self,
+        job: &str,
+        number: u32,
+        fence: i64,
+        launched: Option<Run>,
+        transition: F,
+    ) -> Result<Written>
     where
-        F: FnOnce(&mut Job, &mut Attempt, Moment) -> Result<Written> + Send + 'static,
+        F: FnOnce(&mut Job, Option<&mut Attempt>, Moment) -> Result<Written> + Send + 'static,
     {
         let now = self.clock.now();
         let clock = self.clock.clone();
+        let (told, telling) = (Arc::new(Mutex::new(Written::Nothing)), job);
+        let tell = told.clone();
         let change = move |job: &mut Job, last: Option<Attempt>| {
-            let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else { return Ok(None) };
-            match transition(job, &mut attempt, now)? {
-                Written::Nothing => Ok(None),
-                Written::Quietly => Ok(Some(Effects::default())),
+            let mut attempt = last.filter(|attempt| attempt.number == number);
+            let written = transition(job, attempt.as_mut(), now)?;
+            *tell.lock().unwrap_or_else(PoisonError::into_inner) = written;
+            let released = job.lease.release(fence);
+            let effects = match written {
+                Written::Nothing => return Ok(released.then(Effects::default)),
+                Written::Quietly => Effects::default(),
+                Written::Stray => {
+                    let entry = launched.map(|run| records::stray(&*clock, job, number, &run));
+                    entry.into_iter().fold(Effects::default(), Effects::with_entry)
+                }
                 Written::Aloud => {
-                    let mut effects = Effects::told().with_entry(records::attempt(&*clock, job, &attempt));
+                    let mut effects = Effects::told();
+                    if let Some(attempt) = &attempt {
+                        effects = effects.with_entry(records::attempt(&*clock, job, attempt));
+                    }
                     if job.state.is_end() || job.state == JobState::Unknown {
                         effects = effects.with_entry(records::finish(&*clock, job));
                     }
-                    Ok(Some(effects.with_attempt(attempt)))
+                    Effects { attempt, ..effects }
                 }
-            }
+            };
+            Ok(Some(effects))
         };
+        self.failpoint.pass(At::LearnBefore);
         let job_now = self.store.update(job, now, Box::new(change)).await?;
+        self.failpoint.pass(At::LearnAfter);
         if let Some(run) = job_now.as_ref().and_then(|job| job.run.as_ref()) {
             tracing::info!(job, run = run.id, "bound");
         }
-        self.live.ring(job);
+        self.live.ring(telling);
         self.watch.ring();
         self.bell.ring();
-        self.work.ring();
-        Ok(())
+        // What was learned may have unblocked others.
+        self.work.ring_ended();
+        Ok(*told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes down why a step ended.
-    async fn stop(&self, id: &str, fence: u64, stop: Stop) -> Result<()> {
+    async fn stop(&self, id: &str, fence: i64, stop: Stop) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let change = move |job: &mut Job, last: Option<Attempt>| {
-            if protocol::stopped(job, last.as_ref(), fence, stop, now)? == Written::Nothing {
-                return Ok(None);
+            let quiet = matches!(stop, Stop::Yield(_)) && job.progress == stop.why();
+            let written = protocol::stopped(job, last.as_ref(), fence, stop, now)?;
+            let released = job.lease.release(fence);
+            if written == Written::Nothing || quiet {
+                return Ok(released.then(Effects::default));
             }
             let effects = Effects::told();
             Ok(Some(if job.state.is_end() { effects.with_entry(records::finish(&*clock, job)) } else { effects }))
@@ -342,8 +476,38 @@ impl Launcher {
         self.live.ring(id);
         self.bell.ring();
         // What ended may have made room for another.
-        self.work.ring();
+        self.work.ring_ended();
         Ok(())
+    }
+}
+
+/// What the store said is waiting, for a moment: the more there is, the longer asking takes, and the less often it is
+/// asked.
+#[derive(Default)]
+struct Heads {
+    found: Vec<Head>,
+    asked: Option<(Instant, Duration)>,
+}
+
+impl Heads {
+    async fn refresh(&mut self, store: &dyn JobStore, now: Moment) -> Result<()> {
+        let fresh = self.asked.is_some_and(|(at, took)| at.elapsed() < took * 10);
+        if fresh && !self.found.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.found = store.heads(now).await?;
+        self.asked = Some((Instant::now(), begun.elapsed().min(LOOK / 10)));
+        Ok(())
+    }
+}
+
+/// The name of what limits a job.
+fn limited(scope: Scope, job: &Job) -> String {
+    match scope {
+        Scope::Template => job.template.clone(),
+        Scope::Controller => job.controller.clone(),
+        Scope::Principal => job.requested_by.clone(),
     }
 }
 
@@ -354,15 +518,11 @@ fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
         kind: launched.run.kind.as_str().into(),
         id: launched.run.id,
     };
-    let condemned = (!launched.took_everything()).then(|| Condemned {
-        state: JobState::Error,
-        reason: reason::FIELDS_IGNORED.into(),
-        detail: format!(
-            "The controller launched it without {}, so the run was cancelled: its template no longer prompts for that.",
-            launched.ignored.join(", ")
-        ),
-    });
-    Answer::Launched { run, condemned }
+    // Without the marker it is still what was asked for.
+    let marker = format!("extra_vars.{MARKER_VARIABLE}");
+    let dropped: Vec<String> = launched.ignored.iter().filter(|name| **name != marker).cloned().collect();
+    let condemned = protocol::dropped(&dropped);
+    Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
 }
 
 /// Sends the launch from a task of its own: once it is out, nobody's impatience may take its answer away.

@@ -5,20 +5,27 @@
 
 pub mod attempt;
 pub mod awx;
+pub mod breaker;
 mod config;
 pub mod controllers;
 pub mod credential;
+pub mod deadlines;
+pub mod failpoint;
+pub mod instance;
 pub mod job;
 pub mod launcher;
+pub mod limits;
 pub mod live;
 pub mod parameters;
-pub mod places;
 pub mod ports;
 pub mod prepare;
 pub mod protocol;
+pub mod queue;
 mod reconcile;
 pub mod records;
+pub mod resolve;
 mod rpc;
+pub mod scheduler;
 pub mod store;
 pub mod submit;
 #[cfg(test)]
@@ -36,12 +43,17 @@ use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
 
+use breaker::Breaker;
 use controllers::Controllers;
 use credential::CredentialSource;
+use deadlines::Deadlines;
+use instance::Instance;
 use launcher::Launcher;
+use limits::Known;
 use live::Live;
 use parameters::Schemas;
 use ports::{Policies, Seals, Templates};
+use resolve::Resolver;
 use rpc::controller_access::ControllerAccess;
 use rpc::credential::MeshCredentials;
 use rpc::jobs::Jobs;
@@ -62,10 +74,15 @@ const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// # Errors
 /// When the store cannot be opened or another service has no address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
-    let path = kit.data_dir.join("jobs.sqlite");
+    let instance = Arc::new(Instance::take(&kit.data_dir)?);
+    let path = config.jobs_file.clone().unwrap_or_else(|| kit.data_dir.join("jobs.sqlite"));
     let sqlite = Arc::new(SqliteJobs::open(&path).await.with_context(|| path.display().to_string())?);
     let store: Arc<dyn JobStore> = sqlite.clone();
     let outbox: Arc<dyn OutboxStore> = sqlite;
+    let held = store.resume(instance.id()).await?;
+    if held > 0 {
+        tracing::info!(jobs = held, "taking up what was held when this executor ended");
+    }
     let bell = kit.drain_outbox(outbox.clone());
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
@@ -73,12 +90,17 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let credentials: Arc<dyn CredentialSource> = Arc::new(MeshCredentials::new(kit.peers.channel(Service::Secret)?));
     let controllers = Arc::new(Controllers::new(credentials.clone(), config.limits()));
     let (live, work, watch) = (Live::default(), WorkBell::default(), WorkBell::default());
+    let (known, breaker) = (Arc::new(Known::default()), Breaker::default());
 
     let launcher = Arc::new(Launcher {
         store: store.clone(),
         templates: templates.clone(),
         seals: seals.clone(),
         controllers: controllers.clone(),
+        instance: instance.clone(),
+        known: known.clone(),
+        breaker: breaker.clone(),
+        failpoint: config.failpoint.clone(),
         patience: config.patience(),
         clock: kit.clock.clone(),
         live: live.clone(),
@@ -90,7 +112,10 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let watcher = Arc::new(Watcher {
         store: store.clone(),
         templates: templates.clone(),
-        controllers,
+        controllers: controllers.clone(),
+        instance: instance.clone(),
+        breaker: breaker.clone(),
+        failpoint: config.failpoint.clone(),
         clock: kit.clock.clone(),
         live: live.clone(),
         watch: watch.clone(),
@@ -100,6 +125,32 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
     kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));
+    let alive = instance::keep_alive(store.clone(), instance, config.lease(), work.clone(), kit.shutdown().clone());
+    kit.tasks.spawn("executor: sign of life", alive);
+    let deadlines = Deadlines {
+        store: store.clone(),
+        templates: templates.clone(),
+        known: known.clone(),
+        clock: kit.clock.clone(),
+        live: live.clone(),
+        work: work.clone(),
+        bell: bell.clone(),
+    };
+    kit.tasks.spawn("executor: deadlines", deadlines.run(kit.shutdown().clone()));
+    let resolver = Arc::new(Resolver {
+        store: store.clone(),
+        outbox: outbox.clone(),
+        templates: templates.clone(),
+        controllers,
+        breaker: breaker.clone(),
+        patience: config.patience(),
+        failpoint: config.failpoint.clone(),
+        clock: kit.clock.clone(),
+        live: live.clone(),
+        watch: watch.clone(),
+        work: work.clone(),
+        bell: bell.clone(),
+    });
 
     let submitter = Arc::new(Submitter {
         store: store.clone(),
@@ -109,6 +160,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         seals,
         recorder: kit.recorder.clone(),
         schemas: Schemas::default(),
+        queue_limit: config.queue_limit,
+        known: known.clone(),
+        failpoint: config.failpoint.clone(),
         clock: kit.clock.clone(),
         work: work.clone(),
         bell: bell.clone(),
@@ -116,6 +170,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     });
     let jobs = Jobs {
         submitter,
+        resolver,
+        breaker,
+        known,
         store,
         outbox,
         clock: kit.clock.clone(),

@@ -43,6 +43,13 @@ impl Live {
         Waiter { live: self.clone(), job: job.to_owned(), receiver }
     }
 
+    /// All jobs that anybody waits for.
+    #[must_use]
+    pub fn awaited(&self) -> Vec<String> {
+        let Ok(jobs) = self.jobs.lock() else { return Vec::new() };
+        jobs.iter().filter(|(_, sender)| sender.receiver_count() > 0).map(|(job, _)| job.clone()).collect()
+    }
+
     /// Whether anybody waits for a job.
     #[must_use]
     pub fn is_awaited(&self, job: &str) -> bool {

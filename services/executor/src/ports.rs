@@ -7,6 +7,8 @@ use runwarden_kit::SecretString;
 use serde_json::{Map, Value};
 
 use crate::awx::{Target, TemplateKind};
+use crate::limits::Limits;
+use crate::store::Room;
 
 /// A controller, as far as a launch needs it.
 #[derive(Clone, Debug)]
@@ -54,8 +56,12 @@ pub struct Template {
     pub schema: Value,
     /// What callers cannot set.
     pub fixed: Map<String, Value>,
-    /// How many jobs of it at once; 0 for no limit.
-    pub max_concurrent: u32,
+    /// What limits the beginning of its jobs.
+    pub limits: Limits,
+    /// How many of its jobs, and of its tenant's, may wait; 0 for no limit of their own.
+    pub room: Room,
+    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    pub max_wait_seconds: i64,
     /// How many seconds a run may take; 0 for no limit.
     pub max_duration_seconds: i64,
     /// Whether a drifted template is refused.

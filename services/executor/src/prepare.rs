@@ -7,10 +7,7 @@ use serde_json::{Map, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::awx::{
-    AwxError, Client, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight,
-};
-use crate::controllers::Controllers;
+use crate::awx::{AwxError, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight};
 use crate::job::{Job, JobState, reason};
 use crate::launcher::{Halt, is_drifted};
 use crate::ports::{Seals, Template, Templates, opened_object};
@@ -30,47 +27,44 @@ fn error(reason: &'static str, detail: impl Into<String>) -> Halt {
     Stop::End(JobState::Error, reason, detail.into()).into()
 }
 
-/// The template as it is now, if it is still what the job was accepted for.
-pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
-    let Some(template) = templates.template(&job.tenant, &job.template).await? else {
-        return Err(error(reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
+/// Why what a job was accepted for no longer holds; none if it does.
+#[must_use]
+pub fn groundless(template: Option<&Template>, job: &Job) -> Option<(&'static str, &'static str)> {
+    let Some(template) = template else {
+        return Some((reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
     };
     if template.tenant_disabled {
-        return Err(error(reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
+        return Some((reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
     }
-    if template.launch_digest != job.launch_digest {
-        return Err(error(
-            reason::TEMPLATE_CHANGED,
-            "The template was changed before the job was launched; what was decided on no longer holds.",
-        ));
-    }
-    Ok(template)
+    let changed = "The template was changed before the job was launched; what was decided on no longer holds.";
+    (template.launch_digest != job.launch_digest).then_some((reason::TEMPLATE_CHANGED, changed))
 }
 
-/// The controller's template as it is now.
-pub async fn read_template(
-    client: &Client,
-    template: &Template,
-    controllers: &Controllers,
-) -> Result<TemplateView, Halt> {
-    client.template(template.kind, template.controller_template).await.map_err(|failure| {
-        let detail = format!("Reading the controller's template: {failure}.");
-        match failure {
-            AwxError::Unauthorized => {
-                controllers.forget(&template.controller.tenant, &template.controller.name);
-                error(reason::CONTROLLER_UNAUTHORIZED, detail)
-            }
-            AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
-                error(reason::CONTROLLER_REFUSED, detail)
-            }
-            AwxError::Unreachable { .. }
-            | AwxError::Timeout
-            | AwxError::Migrating
-            | AwxError::ServerError { .. }
-            | AwxError::BadAnswer { .. }
-            | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
+/// The template as it is now, if it is still what the job was accepted for.
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
+    let template = templates.template(&job.tenant, &job.template).await?;
+    match (groundless(template.as_ref(), job), template) {
+        (None, Some(template)) => Ok(template),
+        (Some((reason, detail)), _) => Err(error(reason, detail)),
+        (None, None) => Err(Halt::Lost),
+    }
+}
+
+/// What it means that the controller's template cannot be read.
+pub fn unreadable(failure: &AwxError) -> Halt {
+    let detail = format!("Reading the controller's template: {failure}.");
+    match failure {
+        AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
+            error(reason::CONTROLLER_REFUSED, detail)
         }
-    })
+        AwxError::Unauthorized
+        | AwxError::Unreachable { .. }
+        | AwxError::Timeout
+        | AwxError::Migrating
+        | AwxError::ServerError { .. }
+        | AwxError::BadAnswer { .. }
+        | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
+    }
 }
 
 /// Tells of drift, and refuses it where the template says so.

@@ -12,10 +12,17 @@ use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Verdict};
 use crate::job::{Condemned, Job, JobState, Run, reason};
+use crate::limits::Scope;
 
 /// How long after its intent a launch may still be sent. A process that was held up for longer sends nothing: by then
 /// somebody else may have concluded that it never would.
-pub const SEND_WITHIN: Duration = Duration::from_secs(5);
+pub const SEND_WITHIN: Duration = Duration::from_secs(2);
+/// How long a launch that is sent may take to connect.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// How long the system may go on trying to deliver what was sent before it gives the connection up.
+pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
+/// How long after its intent a launch can reach the controller at the latest: the three above, one after the other.
+pub const DELIVERED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a job that waits for others waits before it looks again.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// How soon to look for a launch whose answer was lost.
@@ -30,6 +37,8 @@ pub enum Step {
     Reconcile,
     /// Ends the job: it was cancelled and nothing of it is out.
     Cancel,
+    /// Ends the job: it is too late to begin it, and nothing of it is out.
+    Expire,
     /// Makes an attempt.
     Launch,
     /// Leaves it alone: it is over, bound, or a person's to decide.
@@ -38,13 +47,14 @@ pub enum Step {
 
 /// What to do with a claimed job.
 #[must_use]
-pub fn next_step(job: &Job, last: Option<&Attempt>) -> Step {
+pub fn next_step(job: &Job, last: Option<&Attempt>, now: Moment) -> Step {
     if !matches!(job.state, JobState::New | JobState::Launching) {
         return Step::Nothing;
     }
     match last {
         Some(attempt) if attempt.is_open() => Step::Reconcile,
         Some(_) | None if job.cancel_requested => Step::Cancel,
+        Some(_) | None if job.has_expired(now) => Step::Expire,
         Some(_) | None => Step::Launch,
     }
 }
@@ -54,10 +64,8 @@ pub fn next_step(job: &Job, last: Option<&Attempt>) -> Step {
 pub struct Around {
     /// Whether another launch of the controller's template is open that could not be told from this one.
     pub blocked: bool,
-    /// How many jobs of the template are launching or running.
-    pub active: u32,
-    /// How many may be; 0 for no limit.
-    pub max_concurrent: u32,
+    /// What is full, and until when if only a period has to pass.
+    pub full: Option<(Scope, Moment)>,
 }
 
 /// What became of beginning an attempt.
@@ -67,9 +75,9 @@ pub enum Beginning {
     Begun,
     /// Another launch stands in the way.
     Blocked,
-    /// As many jobs of the template as may are under way.
-    Full,
-    /// The job is no longer the claimant's, or is cancelled, over, or has an open attempt.
+    /// As many jobs as may are under way, or were begun lately; until when.
+    Full(Scope, Moment),
+    /// The job is no longer the claimant's, or is cancelled, expired, over, or has an open attempt.
     Lost,
 }
 
@@ -81,21 +89,24 @@ pub fn begin(
     job: &mut Job,
     last: Option<&Attempt>,
     attempt: &Attempt,
-    fence: u64,
+    fence: i64,
     around: &Around,
+    now: Moment,
 ) -> Result<Beginning> {
     let mine = job.lease.fence == fence && job.attempts + 1 == attempt.number;
-    if !mine || next_step(job, last) != Step::Launch {
+    if !mine || next_step(job, last, now) != Step::Launch {
         return Ok(Beginning::Lost);
     }
     if around.blocked {
         return Ok(Beginning::Blocked);
     }
     if job.state == JobState::New {
-        if around.max_concurrent > 0 && around.active >= around.max_concurrent {
-            return Ok(Beginning::Full);
+        // A job that was begun keeps its place among those that are under way.
+        if let Some((scope, until)) = around.full {
+            return Ok(Beginning::Full(scope, until));
         }
         job.become_state(JobState::Launching)?;
+        job.begun_at = Some(now);
     }
     job.attempts = attempt.number;
     job.progress = String::new();
@@ -117,6 +128,8 @@ pub enum Answer {
         run: Run,
         /// Why it must be stopped.
         condemned: Option<Condemned>,
+        /// Whether the marker was let through.
+        marker_took: bool,
     },
     /// Certainly nothing was launched.
     NotLaunched {
@@ -129,6 +142,8 @@ pub enum Answer {
     Unresolved {
         /// What happened.
         why: String,
+        /// The run that the head of the answer named.
+        named: Option<i64>,
     },
 }
 
@@ -141,56 +156,78 @@ pub enum Written {
     Quietly,
     /// The job and the attempt, told to watchers and to the audit log.
     Aloud,
+    /// Nothing of the job. But a run came to light that should not be: what it was launched for was settled without
+    /// it. It goes on record and must be stopped.
+    Stray,
 }
 
 /// An attempt's answer came. Facts need no fence: a launch that happened happened, whoever holds the claim by now.
+/// `attempt` is none if a later one was begun meanwhile.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn answered(job: &mut Job, attempt: &mut Attempt, answer: Answer, now: Moment) -> Result<Written> {
-    let current = job.state == JobState::Launching && job.attempts == attempt.number;
-    match answer {
-        Answer::Launched { run, condemned } => {
+pub fn answered(job: &mut Job, attempt: Option<&mut Attempt>, answer: Answer, now: Moment) -> Result<Written> {
+    let waits = matches!(job.state, JobState::Launching | JobState::Unknown);
+    let current = attempt.filter(|attempt| waits && job.attempts == attempt.number && job.run.is_none());
+    match (answer, current) {
+        (Answer::Launched { run, condemned, marker_took }, Some(attempt)) => {
             attempt.state = AttemptState::Bound { run_id: run.id };
-            if current {
-                job.bind(run, now)?;
-                job.condemned = condemned;
-                return Ok(Written::Aloud);
+            attempt.marker_took = Some(marker_took);
+            job.bind(run, now)?;
+            job.condemned = condemned;
+            Ok(Written::Aloud)
+        }
+        (Answer::Launched { run, condemned, .. }, None) => {
+            if job.run.as_ref() != Some(&run) {
+                return Ok(Written::Stray);
             }
-            if job.run.as_ref() == Some(&run) && job.condemned.is_none() && condemned.is_some() {
+            if job.state == JobState::Running && job.condemned.is_none() && condemned.is_some() {
                 // The reconciler was faster, but only the launch's own answer tells what was dropped.
                 job.condemned = condemned;
                 return Ok(Written::Quietly);
             }
             Ok(Written::Nothing)
         }
-        Answer::NotLaunched { why, then } if current => {
+        (Answer::NotLaunched { why, then }, Some(attempt)) if attempt.is_open() && job.state == JobState::Launching => {
             attempt.state = AttemptState::NotLaunched { why };
             go_on(job, then, now)?;
             Ok(Written::Aloud)
         }
-        Answer::Unresolved { why } if current => {
+        (Answer::Unresolved { why, named }, Some(attempt)) if attempt.state == AttemptState::Intent => {
             attempt.state = AttemptState::Unresolved { why };
+            attempt.named = named;
             job.progress = "the controller's answer was lost; finding out whether it was launched".into();
             job.due_at = Some(now.plus(LOOK_SOON));
             Ok(Written::Aloud)
         }
-        Answer::NotLaunched { .. } | Answer::Unresolved { .. } => Ok(Written::Nothing),
+        (Answer::NotLaunched { .. } | Answer::Unresolved { .. }, _) => Ok(Written::Nothing),
     }
 }
 
-/// A search was judged. `kind` is the kind of the run, should one be adopted.
+/// What a search came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// What it says.
+    pub verdict: Verdict,
+    /// The kind of the run, should one be adopted.
+    pub kind: &'static str,
+    /// What was sent and is not in the run: its launch's own answer, which would have told, was lost.
+    pub dropped: Vec<String>,
+}
+
+/// A search was judged.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn judged(job: &mut Job, attempt: &mut Attempt, verdict: Verdict, kind: &str, now: Moment) -> Result<Written> {
-    if job.state != JobState::Launching || job.attempts != attempt.number {
+pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, now: Moment) -> Result<Written> {
+    if job.state != JobState::Launching || job.attempts != attempt.number || !attempt.is_open() {
         return Ok(Written::Nothing);
     }
-    match verdict {
+    match finding.verdict {
         Verdict::Adopt(id) => {
             attempt.state = AttemptState::Bound { run_id: id };
-            job.bind(Run { installation: attempt.installation.clone(), kind: kind.to_owned(), id }, now)?;
+            job.bind(Run { installation: attempt.installation.clone(), kind: finding.kind.to_owned(), id }, now)?;
+            job.condemned = dropped(&finding.dropped);
             Ok(Written::Aloud)
         }
         Verdict::Wait(until) => {
@@ -204,23 +241,83 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, verdict: Verdict, kind: &str
         Verdict::Absent => {
             let why = "no run of it appeared within the longest time a request can take".to_owned();
             attempt.state = AttemptState::NotLaunched { why };
-            job.due_at = Some(now);
+            job.look_now();
             job.progress = "it was not launched; launching again".into();
             Ok(Written::Aloud)
         }
         Verdict::Ambiguous(runs) => {
-            job.become_state(JobState::Unknown)?;
-            job.due_at = None;
-            job.progress = String::new();
-            job.reason = Some(reason::AMBIGUOUS.into());
-            job.reason_detail = Some(format!(
-                "The controller's answer was lost and {} of its runs could be this job's. A person must decide.",
-                runs.len()
-            ));
-            attempt.state = AttemptState::Ambiguous { candidates: runs };
-            Ok(Written::Aloud)
+            let detail = match runs.len() {
+                1 => "The controller's answer was lost, and one of its runs may or may not be this job's.".to_owned(),
+                n => format!("The controller's answer was lost and {n} of its runs could be this job's."),
+            };
+            park(job, attempt, runs, reason::AMBIGUOUS, &detail)
+        }
+        Verdict::Untraceable(why) => park(job, attempt, Vec::new(), reason::UNTRACEABLE, &why),
+    }
+}
+
+/// Leaves a job to a person.
+fn park(job: &mut Job, attempt: &mut Attempt, runs: Vec<i64>, reason: &str, detail: &str) -> Result<Written> {
+    job.become_state(JobState::Unknown)?;
+    job.progress = String::new();
+    job.reason = Some(reason.to_owned());
+    job.reason_detail = Some(format!("{detail} A person must decide."));
+    attempt.state = AttemptState::Ambiguous { candidates: runs };
+    Ok(Written::Aloud)
+}
+
+/// Why a run must be stopped that lacks something of what was asked.
+#[must_use]
+pub fn dropped(names: &[String]) -> Option<Condemned> {
+    (!names.is_empty()).then(|| Condemned {
+        state: JobState::Error,
+        reason: reason::FIELDS_IGNORED.into(),
+        detail: format!(
+            "The controller launched it without {}, so the run was cancelled: its template no longer prompts for that.",
+            names.join(", ")
+        ),
+    })
+}
+
+/// What a person says about a job that is `unknown`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It became this run.
+    Bind(Run),
+    /// It was not launched.
+    Retry,
+    /// Nobody will find out.
+    GiveUp,
+}
+
+/// A person decided. False if the job does not wait for that (any more).
+///
+/// # Errors
+/// `INTERNAL` if the job may not go where this leads.
+pub fn resolved(job: &mut Job, attempt: &mut Attempt, resolution: Resolution, why: &str, now: Moment) -> Result<bool> {
+    if job.state != JobState::Unknown || job.attempts != attempt.number || !attempt.is_open() {
+        return Ok(false);
+    }
+    match resolution {
+        Resolution::Bind(run) => {
+            attempt.state = AttemptState::Bound { run_id: run.id };
+            job.bind(run, now)?;
+        }
+        Resolution::Retry => {
+            attempt.state = AttemptState::NotLaunched { why: format!("a person said so: {why}") };
+            job.become_state(JobState::Launching)?;
+            (job.reason, job.reason_detail) = (None, None);
+            job.setbacks = 0;
+            job.look_now();
+            job.progress = "it was not launched; launching again".into();
+        }
+        Resolution::GiveUp => {
+            attempt.state = AttemptState::GivenUp { why: why.to_owned() };
+            let detail = format!("It is not known whether it was launched, and a person gave up on it: {why}");
+            job.end(JobState::Failed, now, Some((reason::GIVEN_UP, detail)))?;
         }
     }
+    Ok(true)
 }
 
 /// Why a step ended without a launch being out.
@@ -230,15 +327,48 @@ pub enum Stop {
     Later(String),
     /// Try again in a moment: it waits for other jobs, not for something that is broken.
     Soon(String),
+    /// Try again as soon as its queue goes on: what it needs is full or down, and the launcher knows.
+    Yield(String),
     /// The job is over.
     End(JobState, &'static str, String),
+}
+
+/// A deadline passed while nobody worked on the job: true if it ended.
+///
+/// # Errors
+/// `INTERNAL` if the job may not end.
+pub fn expired(job: &mut Job, last: Option<&Attempt>, now: Moment) -> Result<bool> {
+    if job.lease.holder.is_some() || next_step(job, last, now) != Step::Expire {
+        return Ok(false);
+    }
+    job.end(JobState::Error, now, Some(too_late(job)))?;
+    Ok(true)
+}
+
+/// What a waiting job was accepted for no longer holds: true if it ended.
+///
+/// # Errors
+/// `INTERNAL` if the job may not end.
+pub fn baseless(job: &mut Job, why: (&str, &str), now: Moment) -> Result<bool> {
+    if job.lease.holder.is_some() || job.state != JobState::New {
+        return Ok(false);
+    }
+    job.end(JobState::Error, now, Some((why.0, why.1.to_owned())))?;
+    Ok(true)
+}
+
+/// The reason of a job that was not begun in time.
+#[must_use]
+pub fn too_late(job: &Job) -> (&'static str, String) {
+    let by = job.start_by.map(Moment::rfc3339).unwrap_or_default();
+    (reason::EXPIRED, format!("It was not begun by {by}, so it was not launched."))
 }
 
 /// A step ended. Only who still holds the claim may say so, and only while no attempt is open: an end is an end.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn stopped(job: &mut Job, last: Option<&Attempt>, fence: u64, stop: Stop, now: Moment) -> Result<Written> {
+pub fn stopped(job: &mut Job, last: Option<&Attempt>, fence: i64, stop: Stop, now: Moment) -> Result<Written> {
     let mine = job.lease.fence == fence && matches!(job.state, JobState::New | JobState::Launching);
     if !mine {
         return Ok(Written::Nothing);
@@ -250,11 +380,25 @@ pub fn stopped(job: &mut Job, last: Option<&Attempt>, fence: u64, stop: Stop, no
     Ok(Written::Aloud)
 }
 
+impl Stop {
+    /// Why, in words.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Later(why) | Self::Soon(why) | Self::Yield(why) | Self::End(_, _, why) => why,
+        }
+    }
+}
+
 fn go_on(job: &mut Job, stop: Stop, now: Moment) -> Result<()> {
     match stop {
         Stop::Later(why) => job.set_back(now, why),
         Stop::Soon(why) => {
             job.due_at = Some(now.plus(WAIT_FOR_OTHERS));
+            job.progress = why;
+        }
+        Stop::Yield(why) => {
+            job.look_now();
             job.progress = why;
         }
         Stop::End(state, reason, detail) => job.end(state, now, Some((reason, detail)))?,

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
 use time::OffsetDateTime;
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Verdict, judge};
+use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Verdict, judge};
 use crate::awx::{AwxError, Client, LaunchBody, LaunchInput, Marker, RunRow, Search};
+use crate::failpoint::At;
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};
-use crate::ports::Template;
+use crate::ports::{Controller, Template};
 use crate::prepare;
-use crate::protocol::{self, Stop};
+use crate::protocol::{self, Finding, Stop};
 
 impl Launcher {
     /// One look at what an open attempt may have become.
@@ -20,37 +22,56 @@ impl Launcher {
         if let AttemptState::Ambiguous { .. } = attempt.state {
             return Err(Halt::Lost);
         }
-        let Some(template) = self.templates.template(&job.tenant, &job.template).await? else {
-            return Err(Stop::Later(
-                "its template was removed while the launch was out; waiting for it to be found".into(),
-            )
-            .into());
+        self.failpoint.pass(At::ReconcileBefore);
+        let controller = match self.templates.controller(&job.tenant, &job.controller).await? {
+            Some(controller) if controller.installation() == attempt.installation => controller,
+            gone_or_moved => return self.nobody_to_ask(&job, &attempt, gone_or_moved.as_ref()).await,
         };
-        if let Some(stop) = elsewhere(&template, &attempt) {
-            return Err(stop.into());
-        }
         let purpose = format!("find {}", job.id);
-        let client = self.controllers.client(&template.controller, &purpose).await?;
-        let found = match self.search(&client, &attempt).await {
-            Ok(found) => found,
-            Err(error) => {
-                if error == AwxError::Unauthorized {
-                    self.controllers.forget(&job.tenant, &job.controller);
-                }
-                return Err(Stop::Later(format!("finding out whether it was launched: {error}")).into());
-            }
-        };
-        let candidates = self.candidates(&job, &attempt, &template, &found).await?;
+        let client = self.controllers.client(&controller, &purpose).await?;
+        let found = self.search(&client, &attempt).await;
+        self.note(&controller, &found)?;
+        let found = found.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")))?;
+        let sent = self.sent_body(&job, &attempt).await?;
+        let candidates = self.candidates(&attempt, sent.as_ref(), &found).await?;
         let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
         let adopted = match &verdict {
             Verdict::Adopt(id) => found.iter().find(|row| row.run.id == *id),
-            Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) => None,
+            Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) | Verdict::Untraceable(_) => None,
         };
-        let kind = adopted.map_or("job", |row| row.run.kind.as_str());
-        self.learn(&job.id, attempt.number, move |job, attempt, now| {
-            protocol::judged(job, attempt, verdict, kind, now)
-        })
-        .await?;
+        let finding = Finding {
+            kind: adopted.map_or("job", |row| row.run.kind.as_str()),
+            dropped: adopted.zip(sent.as_ref()).map(|(row, sent)| sent.dropped_in(row)).unwrap_or_default(),
+            verdict,
+        };
+        self.conclude(&job, &attempt, finding).await
+    }
+
+    /// That nothing is found elsewhere proves nothing: only where the launch was sent can anybody tell. Nobody can be
+    /// asked there any more. That may be mended, so it is left to a person only when nothing can come any more.
+    async fn nobody_to_ask(&self, job: &Job, attempt: &Attempt, moved: Option<&Controller>) -> Result<(), Halt> {
+        let (to, template) = (&attempt.installation, attempt.controller_template);
+        let why = match moved {
+            None => format!("Its launch went to template {template} at {to}, and its controller was removed."),
+            Some(elsewhere) => format!(
+                "Its launch went to template {template} at {to}, and its controller is now {}.",
+                elsewhere.installation()
+            ),
+        };
+        if self.clock.now() < self.patience.over_at(attempt) {
+            return Err(Stop::Later(why).into());
+        }
+        let verdict = Verdict::Untraceable(why);
+        self.conclude(job, attempt, Finding { verdict, kind: "job", dropped: Vec::new() }).await
+    }
+
+    async fn conclude(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {
+        self.failpoint.pass(At::ReconcileAfter);
+        let written = self.learn(&job.id, attempt.number, job.lease.fence, None, move |job, attempt, now| {
+            // A later attempt: what this one came to was settled by somebody else.
+            attempt.map_or(Ok(protocol::Written::Nothing), |attempt| protocol::judged(job, attempt, finding, now))
+        });
+        written.await?;
         Ok(())
     }
 
@@ -58,80 +79,88 @@ impl Launcher {
         let earliest = self.patience.earliest(attempt).micros();
         let created_from = OffsetDateTime::from_unix_timestamp_nanos(i128::from(earliest) * 1000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        client.search(&Search { template: attempt.controller_template, account: attempt.account, created_from }).await
+        let latest = self.patience.latest(attempt);
+        let search = Search { template: attempt.controller_template, account: attempt.account, created_from };
+        let mut found = client.search(&search).await?;
+        // What was created when nothing of this attempt could be any more is somebody else's.
+        found.retain(|row| row.created.is_none_or(|created| moment(created) <= latest));
+        Ok(found)
     }
 
     async fn candidates(
         &self,
-        job: &Job,
         attempt: &Attempt,
-        template: &Template,
+        sent: Option<&LaunchBody>,
         found: &[RunRow],
     ) -> Result<Vec<Candidate>> {
         let ids: Vec<i64> = found.iter().map(|row| row.run.id).collect();
         let bound = self.store.bound(&attempt.installation, &ids).await?;
-        let marker = attempt.marker.strip_prefix("rw_").and_then(Marker::new);
-        let body = self.sent_body(job, attempt, template, marker.as_ref()).await?;
-        Ok(found
-            .iter()
-            .map(|row| Candidate {
-                run_id: row.run.id,
-                has_marker: marker.as_ref().is_some_and(|m| m.is_in(row, attempt.placement())),
-                inputs_match: body.as_ref().is_some_and(|b| b.matches(row)),
-                bound: bound.contains(&row.run.id),
-            })
-            .collect())
+        let marker = marker(attempt);
+        let candidate = |row: &RunRow| Candidate {
+            run_id: row.run.id,
+            marked: if marker.as_ref().is_some_and(|m| m.is_in(row, attempt.placement())) {
+                Marked::Mine
+            } else if Marker::any_in(row) {
+                Marked::Other
+            } else {
+                Marked::No
+            },
+            inputs: match sent {
+                Some(sent) if sent.matches(row) => Inputs::Match,
+                Some(_) => Inputs::Differ,
+                None => Inputs::Unknown,
+            },
+            bound: bound.contains(&row.run.id),
+        };
+        Ok(found.iter().map(candidate).collect())
     }
 
-    /// The request as it was sent, for comparison with what a run carries. Only a launch without a marker needs it.
-    async fn sent_body(
-        &self,
-        job: &Job,
-        attempt: &Attempt,
-        template: &Template,
-        marker: Option<&Marker>,
-    ) -> Result<Option<LaunchBody>> {
-        if attempt.is_marked() {
-            return Ok(None);
-        }
+    /// The request as it was sent, for comparison with what a run carries. None if the template is no longer what it
+    /// was sent under: then nobody knows any more what was sent.
+    async fn sent_body(&self, job: &Job, attempt: &Attempt) -> Result<Option<LaunchBody>> {
+        let template = self.templates.template(&job.tenant, &job.template).await?;
+        let Some(template) = template.filter(|template| is_unchanged(template, job, attempt)) else { return Ok(None) };
         let parameters = prepare::open_parameters(&*self.seals, job).await?;
+        let marker = marker(attempt);
         Ok(LaunchBody::build(LaunchInput {
             schema: &template.schema,
             parameters: &parameters,
             fixed: &template.fixed,
-            marker: marker.filter(|_| attempt.is_marked()).map(|m| (m, attempt.placement())),
+            marker: marker.as_ref().filter(|_| attempt.is_marked()).map(|m| (m, attempt.placement())),
             default_skip_tags: "",
         })
         .ok())
     }
 }
 
-/// That nothing is found on another installation proves nothing about this launch: whoever moved the controller while
-/// the launch was out has to say where it went.
-fn elsewhere(template: &Template, attempt: &Attempt) -> Option<Stop> {
-    let same = template.controller.installation() == attempt.installation
-        && template.controller_template == attempt.controller_template;
-    (!same).then(|| {
-        Stop::Later(format!(
-            "its launch went to template {} at {}, where the template no longer leads; waiting for it to be mapped \
-             there again",
-            attempt.controller_template, attempt.installation
-        ))
-    })
+fn marker(attempt: &Attempt) -> Option<Marker> {
+    attempt.marker.strip_prefix("rw_").and_then(Marker::new)
+}
+
+/// Whether a template is still what an attempt was sent under.
+fn is_unchanged(template: &Template, job: &Job, attempt: &Attempt) -> bool {
+    template.launch_digest == job.launch_digest
+        && template.controller_template == attempt.controller_template
+        && template.controller.installation() == attempt.installation
+}
+
+/// A controller's time, as ours are written.
+pub(crate) fn moment(time: OffsetDateTime) -> Moment {
+    let micros = time.unix_timestamp_nanos().div_euclid(1000);
+    Moment::from_micros(i64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
-    use runwarden_kit::clock::Moment;
-
     use super::*;
     use crate::awx::Target;
-    use crate::ports::Controller;
+    use crate::job::tests::example;
     use crate::test_doubles::template;
 
     #[test]
-    fn a_launch_is_only_looked_for_where_it_was_sent() {
+    fn inputs_are_compared_only_with_what_was_sent() {
         let sent = template();
+        let job = Job { launch_digest: sent.launch_digest.clone(), ..example() };
         let attempt = Attempt {
             job_id: "job_1".into(),
             number: 1,
@@ -141,13 +170,18 @@ mod tests {
             marker: "rw_1-1".into(),
             placement: "none".into(),
             sent_at: Moment::from_micros(1),
+            controller_time: None,
+            named: None,
+            marker_took: None,
             state: AttemptState::Unresolved { why: "cut".into() },
         };
-        assert_eq!(elsewhere(&sent, &attempt), None);
+        assert!(is_unchanged(&sent, &job, &attempt));
         let target = Target { url: "http://127.0.0.1:2".into(), ..sent.controller.target.clone() };
         let moved = Template { controller: Controller { target, ..sent.controller.clone() }, ..sent.clone() };
-        assert!(matches!(elsewhere(&moved, &attempt), Some(Stop::Later(_))));
-        let other = Template { controller_template: 10, ..sent };
-        assert!(matches!(elsewhere(&other, &attempt), Some(Stop::Later(_))));
+        let other = Template { controller_template: 10, ..sent.clone() };
+        let changed = Template { launch_digest: "other".into(), ..sent };
+        for template in [moved, other, changed] {
+            assert!(!is_unchanged(&template, &job, &attempt));
+        }
     }
 }

@@ -2,12 +2,13 @@
 //! the executor, on behalf of the one who asked.
 
 use runwarden_kit::audit::{Actor, Entry, EntryBuilder, Outcome};
-use runwarden_kit::clock::Clock;
+use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
 use crate::attempt::{Attempt, AttemptState};
-use crate::job::Job;
+use crate::job::{Job, Run};
+use crate::protocol::Resolution;
 
 /// A job was accepted, or refused by policy.
 pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {
@@ -40,6 +41,7 @@ pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
         &json!({
             "attempt": attempt.number, "controller_template": attempt.controller_template,
             "installation": attempt.installation, "marker": attempt.marker, "placement": attempt.placement,
+            "account": attempt.account, "controller_time": attempt.controller_time.map(Moment::rfc3339),
         }),
     )
 }
@@ -48,10 +50,40 @@ pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
 pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
     let (action, outcome) = match &attempt.state {
         AttemptState::Bound { .. } => ("job.bind", Outcome::Success),
-        AttemptState::NotLaunched { .. } | AttemptState::Ambiguous { .. } => ("job.attempt", Outcome::Failed),
+        AttemptState::NotLaunched { .. } | AttemptState::Ambiguous { .. } | AttemptState::GivenUp { .. } => {
+            ("job.attempt", Outcome::Failed)
+        }
         AttemptState::Intent | AttemptState::Unresolved { .. } => ("job.attempt", Outcome::Intent),
     };
-    by_executor(clock, job, action, outcome, &json!({"attempt": attempt.number, "result": attempt.state}))
+    by_executor(
+        clock,
+        job,
+        action,
+        outcome,
+        &json!({
+            "attempt": attempt.number, "result": attempt.state, "marker_took": attempt.marker_took,
+        }),
+    )
+}
+
+/// A run came to light that should not be: what it was launched for was settled without it. It is stopped.
+pub fn stray(clock: &dyn Clock, job: &Job, attempt: u32, run: &Run) -> Entry {
+    by_executor(clock, job, "job.stray_run", Outcome::Failed, &json!({"attempt": attempt, "run": run}))
+}
+
+/// A person says what became of a launch.
+pub fn resolve(clock: &dyn Clock, job: &Job, attempt: u32, resolution: &Resolution, why: &str) -> Entry {
+    let (action, run) = match resolution {
+        Resolution::Bind(run) => ("bind", Some(run)),
+        Resolution::Retry => ("retry", None),
+        Resolution::GiveUp => ("give_up", None),
+    };
+    EntryBuilder::new(clock, Service::Executor, "job.resolve", "job", &job.id)
+        .tenant(&job.tenant)
+        .details(&json!({
+            "resolution": action, "run": run, "reason": why, "attempt": attempt, "template": job.template,
+        }))
+        .build()
 }
 
 /// A job is over, or a person must decide. Every way to an end passes here, so it is also where ends are counted.

@@ -3,25 +3,47 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::audit::{Bell, OutboxStore, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::clock::Clock;
+use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::RequestContext;
-use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, json, telemetry};
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, SecretString, id, json, telemetry};
 use serde_json::{Map, Value};
 
-use crate::job::{Job, JobState, Lease};
+use crate::failpoint::{At, Failpoint};
+use crate::job::{AT_ONCE, Job, JobState, Lease};
+use crate::limits::Known;
 use crate::parameters::{Parameters, Schemas};
 use crate::ports::{Decision, Policies, Question, Seals, Template, Templates};
+use crate::queue::Priority;
 use crate::records;
-use crate::store::{Acceptance, Accepted, IdempotencyClaim, JobStore};
+use crate::store::{Acceptance, Accepted, IdempotencyClaim, JobStore, Room};
 use crate::work::WorkBell;
 
 /// The action that a role must grant and policies decide on.
 const ACTION: &str = "jobs.submit";
+
+/// How far ahead a job may be scheduled.
+const FARTHEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest limit of a run's time that can be asked for, seconds: what the longest of a template's is.
+const LONGEST_RUN: i64 = 7 * 24 * 3600;
+
+/// When and how a job shall be begun; nothing set is at once, normally, for as long as its template says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Which of the tenant's waiting jobs goes first.
+    pub priority: Priority,
+    /// Not to be begun before this.
+    pub start_at: Option<Moment>,
+    /// Not to be begun after this.
+    pub start_by: Option<Moment>,
+    /// How many seconds the run may take; 0 for what the template says.
+    pub max_duration_seconds: i64,
+}
 
 /// Accepts jobs.
 pub struct Submitter {
@@ -39,6 +61,12 @@ pub struct Submitter {
     pub recorder: Arc<dyn Recorder>,
     /// Compiled schemas.
     pub schemas: Schemas,
+    /// How many jobs of a tenant may wait, where it has no number of its own.
+    pub queue_limit: u32,
+    /// What limits templates.
+    pub known: Arc<Known>,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Tells the launcher.
@@ -68,9 +96,11 @@ impl Submitter {
         context: &RequestContext,
         template: &str,
         parameters: Map<String, Value>,
+        wishes: Wishes,
     ) -> Result<Submitted> {
         let tenant = caller.require_tenant()?;
         let template = self.resolve(caller, tenant, template).await?;
+        self.known.learn(tenant, &template.name, template.limits);
         let _answering = match &context.idempotency_key {
             Some(key) => Some(self.in_progress.begin(tenant, &caller.principal, key)?),
             None => None,
@@ -79,9 +109,13 @@ impl Submitter {
         let job_id = id::new("job");
         // Sealing comes first of all that leaves this process: from here on nobody sees the values.
         let (sealed, keyed_hash) = self.seal(tenant, &job_id, &parameters).await?;
-        let body = serde_json::json!({
-            "template": template.name, "parameters": parameters.for_digest(keyed_hash.as_deref()),
-        });
+        let asked = parameters.for_digest(keyed_hash.as_deref());
+        // What asks for nothing more has the digest it always had.
+        let body = if wishes == Wishes::default() {
+            serde_json::json!({"template": template.name, "parameters": asked})
+        } else {
+            serde_json::json!({"template": template.name, "parameters": asked, "wishes": wishes.told()})
+        };
         let payload_digest = json::digest(&body);
         let idempotency = context.idempotency_key.as_ref().map(|key| IdempotencyClaim {
             principal: caller.principal.clone(),
@@ -91,15 +125,23 @@ impl Submitter {
         if let Some(earlier) = self.earlier(tenant, idempotency.as_ref()).await? {
             return Ok(earlier);
         }
+        wishes.check(&template, self.clock.now())?;
         let decision = self.decide(tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, sealed, payload_digest, &decision);
+        let job = wishes.fulfilled(job, &template);
         if !decision.allowed {
             return Err(self.refuse(&job, decision).await);
         }
         self.outbox.check_room().await?;
         let entries = vec![records::submit(&*self.clock, &job, Outcome::Success, &decision.reasons)];
-        match self.store.accept(Acceptance { job: job.clone(), idempotency, entries }).await? {
-            Accepted::New => {}
+        let room = Room {
+            of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },
+            ..template.room
+        };
+        self.failpoint.pass(At::SubmitBeforeCommit);
+        match self.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
+            Accepted::New => self.failpoint.pass(At::SubmitAfterCommit),
+            Accepted::QueueFull { of, pace } => return Err(queue_full(of, pace)),
             Accepted::Replayed(earlier) => return Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
             Accepted::KeyReused => return Err(key_reused()),
         }
@@ -213,8 +255,12 @@ impl Submitter {
             condemned: None,
             cancel_sent_at: None,
             progress: String::new(),
-            due_at: Some(now),
+            due_at: Some(AT_ONCE),
             lease: Lease::default(),
+            priority: Priority::Normal,
+            start_at: None,
+            start_by: None,
+            begun_at: None,
             setbacks: 0,
             attempts: 0,
             output_cursor: String::new(),
@@ -225,6 +271,79 @@ impl Submitter {
             last_event: 0,
             max_duration_seconds: template.max_duration_seconds,
         }
+    }
+}
+
+impl Wishes {
+    /// Whether they can be fulfilled.
+    fn check(&self, template: &Template, now: Moment) -> Result<()> {
+        let mut wrong = Vec::new();
+        let mut field = |pointer: &str, detail: String| {
+            wrong.push(FieldError { pointer: pointer.to_owned(), detail });
+        };
+        if self.start_at.is_some_and(|at| at > now.plus(FARTHEST)) {
+            field("/start_at", "must be at most 30 days ahead".into());
+        }
+        if self.start_by.is_some_and(|by| by <= now) {
+            field("/start_by", "must be in the future".into());
+        } else if self.start_by.zip(self.start_at).is_some_and(|(by, at)| by <= at) {
+            field("/start_by", "must be after `start_at`".into());
+        }
+        let longest = match template.max_duration_seconds {
+            0 => LONGEST_RUN,
+            limited => limited,
+        };
+        if !(0..=longest).contains(&self.max_duration_seconds) {
+            field("/max_duration_seconds", format!("must be 1 to {longest}, which is what the template allows"));
+        }
+        match wrong.as_slice() {
+            [] => Ok(()),
+            [first, ..] => {
+                let detail = first.detail.clone();
+                Err(Error::new(ErrorReason::ValidationFailed, detail).with_fields(wrong))
+            }
+        }
+    }
+
+    /// The job with them.
+    fn fulfilled(self, job: Job, template: &Template) -> Job {
+        let waits_from = self.start_at.map_or(job.created_at, |at| at.max(job.created_at));
+        let by_template = u64::try_from(template.max_wait_seconds)
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| waits_from.plus(Duration::from_secs(seconds)));
+        Job {
+            priority: self.priority,
+            start_at: self.start_at,
+            start_by: [self.start_by, by_template].into_iter().flatten().min(),
+            max_duration_seconds: match self.max_duration_seconds {
+                0 => job.max_duration_seconds,
+                asked => asked,
+            },
+            due_at: self.start_at.filter(|at| *at > job.created_at).or(job.due_at),
+            ..job
+        }
+    }
+
+    /// For the digest of what was asked.
+    fn told(self) -> Value {
+        serde_json::json!({
+            "priority": self.priority.name(),
+            "start_at": self.start_at.map(Moment::rfc3339),
+            "start_by": self.start_by.map(Moment::rfc3339),
+            "max_duration_seconds": self.max_duration_seconds,
+        })
+    }
+}
+
+fn queue_full(of: &str, pace: Option<Duration>) -> Error {
+    let error = Error::new(
+        ErrorReason::QueueFull,
+        format!("As many jobs of this {of} wait to be begun as may. Try again when some have been."),
+    );
+    match pace {
+        Some(pace) => error.with_retry_after(pace.clamp(Duration::from_secs(1), Duration::from_secs(300))),
+        None => error,
     }
 }
 

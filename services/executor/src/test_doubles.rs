@@ -3,7 +3,9 @@
 use serde_json::{Map, json};
 
 use crate::awx::{Target, TemplateKind};
+use crate::limits::Limits;
 use crate::ports::{Controller, Template};
+use crate::store::Room;
 
 /// A template without parameters.
 pub(crate) fn template() -> Template {
@@ -24,7 +26,9 @@ pub(crate) fn template() -> Template {
         controller_template: 9,
         schema: json!({"type": "object", "properties": {}, "additionalProperties": false}),
         fixed: Map::new(),
-        max_concurrent: 0,
+        limits: Limits::default(),
+        room: Room::default(),
+        max_wait_seconds: 0,
         max_duration_seconds: 0,
         refuse_drift: false,
         fingerprint: "f".into(),

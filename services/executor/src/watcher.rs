@@ -1,13 +1,19 @@
 //! Following runs: all of a controller's at once, as often as something happens there. What is learned is durable
 //! before anybody is told.
+//!
+//! Any number of executors may run: one of them sweeps a controller, and each looks more often at the few runs that
+//! somebody waits for at it or wants stopped. Whatever two of them learn at once, the store takes once.
 
 mod follow;
+mod followed;
 mod output;
+mod pace;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::context::{self, RequestContext};
@@ -16,24 +22,29 @@ use runwarden_kit::{Result, id};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+pub(crate) use follow::run_ref;
+
 use crate::awx::{AwxError, Client, RunRow};
+use crate::breaker::Breaker;
 use crate::controllers::Controllers;
+use crate::failpoint::Failpoint;
+use crate::instance::Instance;
 use crate::job::Job;
 use crate::live::Live;
 use crate::ports::Templates;
 use crate::store::JobStore;
 use crate::work::WorkBell;
+use followed::{Followed, Following, Key};
+use pace::{BUSY, Pace};
 
-/// How soon to look again when something happens.
-const BUSY: Duration = Duration::from_millis(700);
-/// How late to look again when nothing does.
-const QUIET: Duration = Duration::from_secs(5);
-/// How late to look again at a controller that does not answer.
-const AWAY: Duration = Duration::from_secs(60);
-/// How many runs' output is read in one sweep while they go on.
-const OUTPUTS: usize = 50;
-/// How many requests for output a controller gets at once.
-const OUTPUTS_AT_ONCE: usize = 4;
+/// How often to see what other executors changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many runs a controller is asked about in one request.
+const BATCH: usize = 200;
+/// How many jobs are read from the store at once.
+const PAGE: usize = 500;
+/// How many runs of a controller are worked on at once, and so how many requests for output it gets at once.
+const AT_ONCE: usize = 4;
 
 /// Why a run is lost whose controller was removed.
 const REMOVED: &str = "Its controller was removed from Runwarden while it ran. What it did is not known.";
@@ -48,6 +59,12 @@ pub struct Watcher {
     pub templates: Arc<dyn Templates>,
     /// Clients for them.
     pub controllers: Arc<Controllers>,
+    /// Which executor this is.
+    pub instance: Arc<Instance>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Who waits for jobs.
@@ -62,100 +79,187 @@ pub struct Watcher {
     pub output_limit: u64,
 }
 
-type Key = (String, String);
-
-/// When to look at a controller next.
-struct Pace {
-    pause: Duration,
-    next: Instant,
+/// Which runs of a controller are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Look {
+    /// All of them.
+    All,
+    /// Those that somebody waits for or wants stopped.
+    Some,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self { pause: BUSY, next: Instant::now() }
-    }
-}
-
-/// What a sweep of one controller found.
-struct Swept {
+/// What a look at runs of one controller found.
+struct Seen {
     key: Key,
+    look: Look,
+    took: Duration,
     /// Whether anything changed; an error if the controller did not answer.
     changed: std::result::Result<bool, AwxError>,
 }
 
+/// What the loop knows between two looks.
+#[derive(Default)]
+struct Round {
+    following: Following,
+    version: i64,
+    paces: HashMap<(Key, Look), Pace>,
+    under_way: HashSet<(Key, Look)>,
+    looks: JoinSet<Seen>,
+}
+
 impl Watcher {
-    /// Sweeps until shutdown. Controllers are swept side by side: one that hangs holds up nobody else's jobs.
+    /// Looks until shutdown. Controllers are looked at side by side: one that hangs holds up nobody else's jobs.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        let mut paces: HashMap<Key, Pace> = HashMap::new();
-        let mut sweeps: JoinSet<Swept> = JoinSet::new();
-        let mut sweeping: Vec<Key> = Vec::new();
+        let mut round = Round::default();
+        let mut loaded = false;
         loop {
-            match self.store.running().await {
-                Ok(groups) => {
-                    paces.retain(|key, _| groups.contains_key(key));
-                    for (key, jobs) in groups {
-                        let urgent = jobs.iter().any(wants_cancel);
-                        let pace = paces.entry(key.clone()).or_default();
-                        if sweeping.contains(&key) || (!urgent && pace.next > Instant::now()) {
-                            continue;
-                        }
-                        sweeping.push(key.clone());
-                        let watcher = self.clone();
-                        sweeps.spawn(async move { watcher.sweep(key, jobs).await });
-                    }
-                }
+            let read = if loaded { self.catch_up(&mut round).await } else { self.load(&mut round).await };
+            match read {
+                Ok(()) => loaded = true,
                 Err(error) => error.log(),
             }
-            let wait = paces
-                .iter()
-                .filter(|(key, _)| !sweeping.contains(key))
-                .map(|(_, pace)| pace.next.saturating_duration_since(Instant::now()))
-                .min()
-                .unwrap_or(QUIET)
-                .clamp(Duration::from_millis(20), QUIET);
+            self.begin_looks(&mut round).await;
+            let wait = self.until_next(&round);
             tokio::select! {
-                Some(done) = sweeps.join_next(), if !sweeps.is_empty() => {
-                    let Ok(swept) = done else {
-                        // A sweep that broke says so in the log; its controller is swept again.
-                        sweeping.clear();
-                        continue;
-                    };
-                    sweeping.retain(|key| *key != swept.key);
-                    pace_after(paces.entry(swept.key.clone()).or_default(), &swept);
-                }
+                Some(done) = round.looks.join_next(), if !round.looks.is_empty() => match done {
+                    Ok(seen) => round.saw(seen),
+                    // One that broke says so in the log; its runs are looked at again.
+                    Err(_) => round.under_way.clear(),
+                },
                 () = self.watch.heard_within(wait) => {}
-                () = shutdown.begun() => return,
+                () = shutdown.begun() => break,
+            }
+        }
+        if let Err(error) = self.store.unwatch(self.instance.id()).await {
+            error.log();
+        }
+    }
+
+    /// Reads all that runs.
+    async fn load(&self, round: &mut Round) -> Result<()> {
+        let version = self.store.version().await?;
+        let mut after = String::new();
+        loop {
+            let page = self.store.running(&after, PAGE).await?;
+            for job in &page {
+                round.following.put(job);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => last.id.clone_into(&mut after),
+                _ => break,
+            }
+        }
+        round.version = version;
+        if round.following.len() > 0 {
+            tracing::info!(runs = round.following.len(), "going on to follow runs");
+        }
+        Ok(())
+    }
+
+    /// Reads what changed since the last time.
+    async fn catch_up(&self, round: &mut Round) -> Result<()> {
+        loop {
+            let changed = self.store.changed(round.version, PAGE).await?;
+            for job in &changed {
+                round.following.note(job);
+                round.version = job.version;
+            }
+            if changed.len() < PAGE {
+                return Ok(());
             }
         }
     }
 
-    /// One look at all runs of one controller.
-    async fn sweep(&self, key: Key, jobs: Vec<Job>) -> Swept {
+    /// Begins to look at what is due.
+    async fn begin_looks(self: &Arc<Self>, round: &mut Round) {
+        let now = Instant::now();
+        let keys = round.following.keys();
+        round.paces.retain(|(key, _), _| keys.contains(key));
+        let to_stop = round.following.to_stop(self.clock.now());
+        let mut wanted: BTreeSet<String> = self.live.awaited().into_iter().collect();
+        wanted.extend(to_stop.iter().cloned());
+        for (key, runs) in round.following.some(wanted.iter()) {
+            let urgent = runs.iter().any(|(job, _)| to_stop.contains(job));
+            self.begin(round, key, Look::Some, runs, urgent, now);
+        }
+        for key in keys {
+            let due = round.is_due(&key, Look::All, now) && self.breaker.admits(&key, now);
+            if !due {
+                continue;
+            }
+            match self.store.watch(&key.0, &key.1, self.instance.id()).await {
+                Ok(true) => {
+                    let runs = round.following.all(&key);
+                    self.begin(round, key, Look::All, runs, false, now);
+                }
+                Ok(false) => round.pace(&key, Look::All).again_in(LOOK),
+                Err(error) => error.log(),
+            }
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        round: &mut Round,
+        key: Key,
+        look: Look,
+        mut runs: Vec<(String, Followed)>,
+        urgent: bool,
+        now: Instant,
+    ) {
+        let due = round.is_due(&key, look, now) || (urgent && !round.under_way.contains(&(key.clone(), look)));
+        if !due || !self.breaker.admits(&key, now) {
+            return;
+        }
+        if look == Look::Some {
+            runs.truncate(BATCH);
+        }
+        self.breaker.trying(&key, now);
+        round.under_way.insert((key.clone(), look));
+        let watcher = self.clone();
+        round.looks.spawn(async move {
+            let begun = Instant::now();
+            let changed = watcher.look(&key, runs).await;
+            Seen { key, look, took: begun.elapsed(), changed }
+        });
+    }
+
+    fn until_next(&self, round: &Round) -> Duration {
+        let now = Instant::now();
+        let due = round
+            .paces
+            .iter()
+            .filter(|(which, _)| !round.under_way.contains(*which))
+            .map(|(_, pace)| pace.next.saturating_duration_since(now))
+            .min();
+        due.unwrap_or(LOOK).clamp(Duration::from_millis(50), LOOK)
+    }
+
+    /// One look at runs of one controller.
+    async fn look(&self, key: &Key, runs: Vec<(String, Followed)>) -> std::result::Result<bool, AwxError> {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
-        let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = jobs.len());
-        let changed = context::scope(context, async {
-            let (client, installation) = match self.client(&key).await {
+        let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = runs.len());
+        context::scope(context, async {
+            let (client, installation) = match self.client(key).await {
                 Ok(Some(found)) => found,
-                Ok(None) => return Ok(self.let_go(jobs, REMOVED).await),
+                Ok(None) => return Ok(self.let_go(key, runs, REMOVED).await),
                 Err(error) => {
                     error.log();
-                    return Err(AwxError::Unreachable { detail: "its credential cannot be read right now".into() });
+                    return Ok(false);
                 }
             };
-            let is_here = |job: &Job| job.run.as_ref().is_none_or(|run| run.installation == installation);
-            let (here, elsewhere): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_here);
-            let changed = self.let_go(elsewhere, MOVED).await;
-            if here.is_empty() {
-                return Ok(changed);
+            let (here, elsewhere): (Vec<_>, Vec<_>) =
+                runs.into_iter().partition(|(_, followed)| *followed.installation == *installation);
+            let mut changed = self.let_go(key, elsewhere, MOVED).await;
+            let started = Instant::now();
+            for batch in here.chunks(BATCH) {
+                changed |= self.batch(key, &client, batch).await?;
             }
-            Ok(self.look(&client, here).await? | changed)
+            metrics::histogram!("runwarden_sweep_seconds").record(started.elapsed().as_secs_f64());
+            Ok(changed)
         })
         .instrument(span)
-        .await;
-        if changed == Err(AwxError::Unauthorized) {
-            self.controllers.forget(&key.0, &key.1);
-        }
-        Swept { key, changed }
+        .await
     }
 
     /// A client for the controller, and the installation it leads to.
@@ -166,16 +270,15 @@ impl Watcher {
     }
 
     /// Gives up, after a while, on runs that nobody can be asked about.
-    async fn let_go(&self, jobs: Vec<Job>, why: &'static str) -> bool {
-        let this = self.handle();
+    async fn let_go(&self, key: &Key, runs: Vec<(String, Followed)>, why: &'static str) -> bool {
+        let follower = self.follower();
         let mut changed = false;
-        for job in jobs {
-            let context = RequestContext {
-                request_id: job.request_id.clone(),
-                trace_id: job.trace_id.clone(),
-                ..RequestContext::default()
+        for (job, _) in runs {
+            let gone = async {
+                let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
+                context::scope(context_of(&job), follower.missing(&job, why)).await
             };
-            match context::scope(context, this.missing(&job, why)).await {
+            match gone.await {
                 Ok(ended) => changed |= ended,
                 Err(error) => error.log(),
             }
@@ -183,52 +286,53 @@ impl Watcher {
         changed
     }
 
-    async fn look(&self, client: &Arc<Client>, jobs: Vec<Job>) -> std::result::Result<bool, AwxError> {
-        let ids: Vec<i64> = jobs.iter().filter_map(|j| j.run.as_ref().map(|r| r.id)).collect();
-        let started = Instant::now();
-        let found = client.runs(&ids).await?;
-        metrics::histogram!("runwarden_sweep_seconds").record(started.elapsed().as_secs_f64());
-        let rows: HashMap<i64, RunRow> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
-        let mut changed = false;
-        let mut outputs = 0;
-        let mut work: JoinSet<bool> = JoinSet::new();
-        let room = Arc::new(tokio::sync::Semaphore::new(OUTPUTS_AT_ONCE));
-        for job in jobs {
-            let Some(run) = job.run.clone() else { continue };
-            let row = rows.get(&run.id).cloned();
-            // What a run that is over printed is always read; that of one that goes on if somebody watches it.
-            let ended = row.as_ref().is_some_and(|r| r.status.is_end());
-            let watched = !ended && self.live.is_awaited(&job.id) && outputs < OUTPUTS;
-            if watched {
-                outputs += 1;
-            }
-            let read_output = ended || watched;
-            let this = self.handle();
-            let (client, room) = (client.clone(), room.clone());
-            let context = RequestContext {
-                request_id: job.request_id.clone(),
-                trace_id: job.trace_id.clone(),
-                ..RequestContext::default()
-            };
-            let follow = async move {
-                let _permit = if read_output { room.acquire_owned().await.ok() } else { None };
-                match this.follow(&client, job, row, read_output).await {
-                    Ok(changed) => changed,
-                    Err(error) => {
-                        error.log();
-                        false
-                    }
-                }
-            };
-            work.spawn(context::scope(context, follow));
+    /// Asks about up to 200 runs, and works on those that something is to be done about.
+    async fn batch(
+        &self,
+        key: &Key,
+        client: &Arc<Client>,
+        runs: &[(String, Followed)],
+    ) -> std::result::Result<bool, AwxError> {
+        let ids: Vec<i64> = runs.iter().map(|(_, followed)| followed.run.id).collect();
+        let found = client.runs(&ids).await;
+        if self.breaker.note(key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
+            self.controllers.forget(&key.0, &key.1);
         }
-        while let Some(done) = work.join_next().await {
-            changed |= done.unwrap_or(false);
+        let found = found?;
+        let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
+        let rows: HashMap<i64, RunRow> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
+        let now = self.clock.now();
+        let work = runs.iter().filter_map(|(job, followed)| {
+            let row = rows.get(&followed.run.id);
+            let awaited = self.live.is_awaited(job);
+            let something = awaited || followed.calls_for_something(row, now);
+            // What could not be read of it says nothing about it.
+            (something && !unreadable.contains(&followed.run.id)).then(|| (job.clone(), row.cloned(), awaited))
+        });
+        let work: Vec<_> = work.collect();
+        let follower = self.follower();
+        let mut changed = false;
+        let mut doing = futures::stream::iter(work)
+            .map(|(job, row, awaited)| {
+                let (client, follower) = (client.clone(), &follower);
+                async move {
+                    let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
+                    // What a run that is over printed is always read; that of one that goes on if somebody watches it.
+                    let read_output = awaited || row.as_ref().is_some_and(|row| row.ending().is_some());
+                    context::scope(context_of(&job), follower.follow(&client, job, row, read_output)).await
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(done) = doing.next().await {
+            match done {
+                Ok(did) => changed |= did,
+                Err(error) => runwarden_kit::Error::log(&error),
+            }
         }
         Ok(changed)
     }
 
-    fn handle(&self) -> follow::Follower {
+    fn follower(&self) -> follow::Follower {
         follow::Follower {
             store: self.store.clone(),
             clock: self.clock.clone(),
@@ -236,28 +340,35 @@ impl Watcher {
             work: self.work.clone(),
             bell: self.bell.clone(),
             output_limit: self.output_limit,
+            failpoint: self.failpoint.clone(),
         }
     }
 }
 
-/// Whether a job's run should be asked to stop at once.
-fn wants_cancel(job: &Job) -> bool {
-    (job.cancel_requested || job.condemned.is_some()) && job.cancel_sent_at.is_none()
+/// A job's own request and trace, for what is done about it.
+fn context_of(job: &Job) -> RequestContext {
+    RequestContext { request_id: job.request_id.clone(), trace_id: job.trace_id.clone(), ..RequestContext::default() }
 }
 
-/// Quicker when something happens, slower when nothing does, much slower when nobody answers.
-fn pace_after(pace: &mut Pace, swept: &Swept) {
-    match &swept.changed {
-        Ok(true) => pace.pause = BUSY,
-        Ok(false) => pace.pause = (pace.pause.mul_f32(1.3)).min(QUIET),
-        Err(error) => {
-            if pace.pause <= QUIET {
-                tracing::warn!(tenant = swept.key.0, controller = swept.key.1, %error, "the controller does not tell of its runs");
-            }
-            pace.pause = (pace.pause * 2).max(QUIET).min(AWAY);
+impl Round {
+    fn pace(&mut self, key: &Key, look: Look) -> &mut Pace {
+        self.paces.entry((key.clone(), look)).or_default()
+    }
+
+    fn is_due(&mut self, key: &Key, look: Look, now: Instant) -> bool {
+        !self.under_way.contains(&(key.clone(), look)) && self.pace(key, look).next <= now
+    }
+
+    fn saw(&mut self, seen: Seen) {
+        self.under_way.remove(&(seen.key.clone(), seen.look));
+        let pace = self.pace(&seen.key, seen.look);
+        match (seen.look, seen.changed) {
+            (Look::Some, _) => pace.again_in(BUSY),
+            (Look::All, Ok(changed)) => pace.after(changed, seen.took),
+            // The breaker says when to look again.
+            (Look::All, Err(_)) => pace.again_in(BUSY),
         }
     }
-    pace.next = Instant::now() + pace.pause;
 }
 
 #[cfg(test)]
@@ -308,9 +419,12 @@ mod tests {
         let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
         let run = Run { installation: "http://127.0.0.1:1/api/v2".into(), kind: "job".into(), id: 7 };
         let job = Job { state: JobState::Running, run: Some(run), due_at: None, ..example() };
-        store.accept(Acceptance { job: job.clone(), idempotency: None, entries: Vec::new() }).await.unwrap();
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
         let clock = HeldClock::at(Moment::from_micros(1_000_000));
         let watcher = Watcher {
+            instance: Arc::new(Instance::take(folder.path()).unwrap()),
+            breaker: Breaker::default(),
+            failpoint: Failpoint::default(),
             store: store.clone(),
             templates: Arc::new(Mapped(mapped)),
             controllers: Arc::new(Controllers::new(Arc::new(AnyCredential), Limits::default())),
@@ -322,8 +436,10 @@ mod tests {
             output_limit: 1000,
         };
         for _ in 0..2 {
-            for (key, jobs) in store.running().await.unwrap() {
-                watcher.sweep(key, jobs).await.changed.unwrap();
+            let mut round = Round::default();
+            watcher.load(&mut round).await.unwrap();
+            for key in round.following.keys() {
+                watcher.look(&key, round.following.all(&key)).await.unwrap();
             }
             clock.advance(apart);
         }
@@ -343,22 +459,5 @@ mod tests {
             // Mapped again soon enough, it is followed again.
             assert_eq!(after_two_looks(mapped, Duration::from_secs(5)).await.state, JobState::Running);
         }
-    }
-
-    #[test]
-    fn the_pace_follows_what_happens() {
-        let key = ("acme".to_owned(), "awx".to_owned());
-        let swept = |changed| Swept { key: key.clone(), changed };
-        let mut pace = Pace::default();
-        for _ in 0..20 {
-            pace_after(&mut pace, &swept(Ok(false)));
-        }
-        assert_eq!(pace.pause, QUIET);
-        pace_after(&mut pace, &swept(Ok(true)));
-        assert_eq!(pace.pause, BUSY);
-        for _ in 0..10 {
-            pace_after(&mut pace, &swept(Err(AwxError::Timeout)));
-        }
-        assert_eq!(pace.pause, AWAY);
     }
 }

@@ -55,6 +55,23 @@ impl AwxError {
         Self::BadAnswer { detail: detail.into() }
     }
 
+    /// Whether the controller as a whole cannot be used now.
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Timeout
+                | Self::Migrating
+                | Self::ServerError { .. }
+                | Self::BadAnswer { .. }
+        )
+    }
+
+    /// Whether it does not accept our credential.
+    pub fn is_credential(&self) -> bool {
+        matches!(self, Self::Unauthorized)
+    }
+
     /// Whether the same request may well succeed later without anybody mending anything.
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -66,6 +66,7 @@ mod row;
 mod runs;
 mod schema;
 mod search;
+mod stub;
 mod survey;
 mod template;
 
@@ -89,6 +90,9 @@ pub use runs::Runs;
 pub use search::Search;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
+
+#[cfg(test)]
+pub(crate) use stub::test_row;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ pub struct Runs {
     pub rows: Vec<RunRow>,
     /// The ids that were not among them: deleted, or not visible to our account.
     pub missing: Vec<i64>,
+    /// The ids of runs whose rows cannot be read.
+    pub unreadable: Vec<i64>,
 }
 
 impl Client {

@@ -1,5 +1,7 @@
 //! Templates and controllers from the project service.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use runwarden_kit::mesh::MeshChannel;
 use runwarden_kit::{Error, ErrorReason, Result};
@@ -11,7 +13,9 @@ use runwarden_proto::project::v1::{
 use serde_json::{Map, Value};
 
 use crate::awx::{Target, TemplateKind};
+use crate::limits::{Limit, Limits, Rate};
 use crate::ports::{Controller, Template, Templates};
+use crate::store::Room;
 
 /// Asks the project service over the mesh.
 pub(crate) struct MeshTemplates {
@@ -37,8 +41,16 @@ impl Templates for MeshTemplates {
         let Some(answer) = found(answer)? else { return Ok(None) };
         let template = answer.template.ok_or_else(|| incomplete("template"))?;
         let controller = answer.controller.ok_or_else(|| incomplete("controller"))?;
+        let tenant = answer.tenant.unwrap_or_default();
+        let limits = Limits {
+            template: limit(template.max_concurrent, template.rate),
+            controller: limit(controller.max_concurrent, controller.rate),
+            principal: limit(tenant.principal_max_concurrent, tenant.principal_rate),
+            share: count(tenant.share).max(1),
+        };
+        let room = Room { of_template: count(template.max_queued), of_tenant: count(tenant.max_queued) };
         let controller = read_controller(controller, answer.secret_name);
-        Ok(Some(read_template(template, controller, answer.tenant_disabled)?))
+        Ok(Some(Template { limits, room, ..read_template(template, controller, answer.tenant_disabled)? }))
     }
 
     async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>> {
@@ -113,7 +125,9 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
         controller,
         kind,
         controller_template: template.controller_template_id,
-        max_concurrent: u32::try_from(template.max_concurrent).unwrap_or(0),
+        limits: Limits::default(),
+        room: Room::default(),
+        max_wait_seconds: template.max_wait_seconds.max(0),
         max_duration_seconds: template.max_duration_seconds.max(0),
         refuse_drift,
         fingerprint: template.fingerprint,
@@ -121,6 +135,19 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
         launch_digest: template.launch_digest,
         tenant_disabled,
     })
+}
+
+/// A limit as the contract has it: nothing set is no limit.
+fn limit(max_concurrent: i32, rate: Option<wire::StartRate>) -> Limit {
+    let rate = rate.and_then(|rate| {
+        let period = u64::try_from(rate.period_seconds).ok().filter(|seconds| *seconds > 0)?;
+        Some(Rate { jobs: count(rate.jobs), period: Duration::from_secs(period) }).filter(|rate| rate.jobs > 0)
+    });
+    Limit { at_once: count(max_concurrent), rate }
+}
+
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
 }
 
 fn object(text: &str) -> Result<Map<String, Value>> {

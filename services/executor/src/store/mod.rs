@@ -1,11 +1,18 @@
 //! Where jobs live. Every change is one transaction that carries the job, its events, its attempt and its audit
 //! entries together.
 
+mod executors;
 mod outbox;
+mod queues;
 mod rows;
 pub mod sqlite;
+mod watches;
 
-use std::collections::BTreeMap;
+pub use executors::{Beat, Executors};
+pub use queues::{Begin, Begun, Claim, Claimed, Queues};
+pub use watches::{Changed, Watches};
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
@@ -15,7 +22,6 @@ use runwarden_kit::clock::Moment;
 
 use crate::attempt::Attempt;
 use crate::job::{Job, JobState};
-use crate::places::Full;
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]
@@ -26,6 +32,25 @@ pub struct Acceptance {
     pub idempotency: Option<IdempotencyClaim>,
     /// The audit entries.
     pub entries: Vec<Entry>,
+    /// How many jobs may wait.
+    pub room: Room,
+}
+
+impl Acceptance {
+    /// Of a job alone.
+    #[must_use]
+    pub fn of(job: Job) -> Self {
+        Self { job, idempotency: None, entries: Vec::new(), room: Room::default() }
+    }
+}
+
+/// How many jobs may wait to be begun; 0 for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Of the template.
+    pub of_template: u32,
+    /// Of the tenant.
+    pub of_tenant: u32,
 }
 
 /// A request that wants to be answered once.
@@ -48,6 +73,13 @@ pub enum Accepted {
     Replayed(Box<Job>),
     /// The key was used with another body.
     KeyReused,
+    /// As many jobs wait as may.
+    QueueFull {
+        /// Whose: `template` or `tenant`.
+        of: &'static str,
+        /// The time between two beginnings of the template's jobs lately, if it can be told.
+        pace: Option<Duration>,
+    },
 }
 
 /// What a change brings with it beside the job itself.
@@ -83,34 +115,6 @@ impl Effects {
         self.attempt = Some(attempt);
         self
     }
-}
-
-/// An attempt to begin.
-#[derive(Clone, Debug)]
-pub struct Begin {
-    /// The attempt, with its number, in state intent.
-    pub attempt: Attempt,
-    /// The fence of the claim under which it is made.
-    pub fence: u64,
-    /// How many jobs of the template may be launching or running at once; 0 for no limit.
-    pub max_concurrent: u32,
-    /// When.
-    pub now: Moment,
-    /// The audit entries that go with it.
-    pub entries: Vec<Entry>,
-}
-
-/// What became of beginning an attempt.
-#[derive(Clone, Debug)]
-pub enum Begun {
-    /// The intent is durable: the launch may be sent.
-    Yes(Box<Job>),
-    /// Another launch of the controller's template is open, and the two could not be told apart.
-    Blocked,
-    /// As many jobs of the template as may are launching or running.
-    Full,
-    /// The job is no longer the claimant's, or was cancelled or ended meanwhile.
-    Lost,
 }
 
 /// A change to one job, applied to it and its last attempt as they stand inside the transaction. `None` leaves
@@ -160,7 +164,7 @@ pub enum Happening {
 
 /// Keeps jobs.
 #[async_trait]
-pub trait JobStore: Send + Sync + 'static {
+pub trait JobStore: Queues + Executors + Watches + Send + Sync + 'static {
     /// Makes a job durable, or finds the one an earlier request made.
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted>;
 
@@ -176,25 +180,14 @@ pub trait JobStore: Send + Sync + 'static {
     /// Changes a job in one transaction and answers it as it is then; `None` if there is no such job.
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>>;
 
-    /// Claims the job that has been due longest, if any is, of those who have a place: nobody else gets it before the
-    /// lease ends.
-    async fn claim(&self, now: Moment, lease_until: Moment, full: &Full) -> Result<Option<Job>>;
-
-    /// When the next job of those who have a place will be due.
-    async fn next_due(&self, full: &Full) -> Result<Option<Moment>>;
-
-    /// Makes an attempt's intent durable, if the job is still the claimant's and nothing stands in the way: all of
-    /// it judged and written in one transaction.
-    async fn begin_attempt(&self, begin: Begin) -> Result<Begun>;
-
     /// The last attempt at a job.
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>>;
 
+    /// Every attempt at a job, oldest first.
+    async fn attempts(&self, job: &str) -> Result<Vec<Attempt>>;
+
     /// Which of these runs are bound to jobs.
     async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>>;
-
-    /// All running jobs, by tenant and controller.
-    async fn running(&self) -> Result<BTreeMap<(String, String), Vec<Job>>>;
 
     /// The events of a job after a number.
     async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>>;

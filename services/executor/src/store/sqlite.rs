@@ -1,6 +1,5 @@
 //! Jobs in SQLite.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -10,16 +9,20 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::rows::{failed, read, write};
-use super::{Acceptance, Accepted, Begin, Begun, Change, Effects, Happening, JobEvent, JobFilter, JobStore, outbox};
+use super::rows::{failed, job_of, read, write};
+use super::{Acceptance, Accepted, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
 use crate::attempt::Attempt;
-use crate::job::{Job, JobState};
-use crate::places::Full;
-use crate::protocol::{self, Around, Beginning};
+use crate::job::Job;
+use crate::queue::{self, RECENT};
+
+mod executors;
+mod queues;
+mod watches;
 
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") },
     Migration { version: 2, name: "controllers", sql: include_str!("../../migrations/sqlite/0002_controllers.sql") },
+    Migration { version: 3, name: "queues", sql: include_str!("../../migrations/sqlite/0003_queues.sql") },
 ];
 
 /// Jobs in one SQLite file.
@@ -37,14 +40,26 @@ impl SqliteJobs {
     }
 }
 
+/// The number of a change.
+async fn next_version(connection: &mut SqliteConnection) -> Result<i64> {
+    let row = sqlx::query("UPDATE feed SET version = version + 1 RETURNING version")
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
+    Ok(row.get("version"))
+}
+
 /// Writes a job's row.
 async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Result<()> {
+    let version = next_version(connection).await?;
     let sql = if insert {
-        "INSERT INTO jobs (state, due_at, installation, run_id, document, id, tenant, project, template, controller,
-                           created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO jobs (state, due_at, installation, run_id, document, holder, fence, rank, begun_at, start_by,
+                           version, id, tenant, project, template, controller, principal, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     } else {
-        "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, document = ? WHERE id = ?"
+        "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, document = ?, holder = ?, fence = ?,
+                         rank = ?, begun_at = ?, start_by = ?, version = ?
+         WHERE id = ?"
     };
     let mut query = sqlx::query(sql)
         .bind(job.state.name())
@@ -52,10 +67,16 @@ async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Res
         .bind(job.run.as_ref().map(|r| r.installation.clone()))
         .bind(job.run.as_ref().map(|r| r.id))
         .bind(write(job)?)
+        .bind(&job.lease.holder)
+        .bind(job.lease.fence)
+        .bind(job.rank())
+        .bind(job.begun_at.map(Moment::micros))
+        .bind(job.start_by.map(Moment::micros))
+        .bind(version)
         .bind(&job.id);
     if insert {
         query = query.bind(&job.tenant).bind(&job.project).bind(&job.template).bind(&job.controller);
-        query = query.bind(job.created_at.micros());
+        query = query.bind(&job.requested_by).bind(job.created_at.micros());
     }
     let done = query.execute(connection).await.map_err(failed)?;
     if done.rows_affected() == 1 {
@@ -64,15 +85,49 @@ async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Res
     Err(Error::internal(anyhow::anyhow!("the row of {} was not there to be written", job.id)))
 }
 
-/// Leaves out the jobs of those who have no place.
-fn without(query: &mut QueryBuilder<Sqlite>, full: &Full) {
-    for tenant in &full.tenants {
-        query.push(" AND tenant <> ").push_bind(tenant.clone());
+/// Reads a job within a transaction.
+async fn load(connection: &mut SqliteConnection, id: &str) -> Result<Option<Job>> {
+    sqlx::query("SELECT document, due_at, holder, fence FROM jobs WHERE id = ?")
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?
+        .map(|row| job_of(&row))
+        .transpose()
+}
+
+/// Whose queue has no room for one more.
+async fn no_room(connection: &mut SqliteConnection, job: &Job, room: Room) -> Result<Option<&'static str>> {
+    let limits = [("template", room.of_template), ("tenant", room.of_tenant)];
+    for (of, limit) in limits.into_iter().filter(|(_, limit)| *limit > 0) {
+        let sql = if of == "template" {
+            "SELECT count(*) AS n FROM
+                (SELECT 1 FROM jobs WHERE state = 'new' AND tenant = ?1 AND template = ?2 LIMIT ?3)"
+        } else {
+            "SELECT count(*) AS n FROM (SELECT 1 FROM jobs WHERE state = 'new' AND tenant = ?1 AND ?2 <> '' LIMIT ?3)"
+        };
+        let query = sqlx::query(sql).bind(&job.tenant).bind(&job.template).bind(limit);
+        let row = query.fetch_one(&mut *connection).await.map_err(failed)?;
+        if row.get::<i64, _>("n") >= i64::from(limit) {
+            return Ok(Some(of));
+        }
     }
-    for (tenant, controller) in &full.controllers {
-        query.push(" AND NOT (tenant = ").push_bind(tenant.clone());
-        query.push(" AND controller = ").push_bind(controller.clone()).push(")");
-    }
+    Ok(None)
+}
+
+/// The latest beginnings of a template's jobs, newest first.
+async fn begun_lately(connection: &mut SqliteConnection, job: &Job) -> Result<Vec<Moment>> {
+    let rows = sqlx::query(
+        "SELECT begun_at FROM jobs WHERE tenant = ? AND template = ? AND begun_at IS NOT NULL
+         ORDER BY begun_at DESC LIMIT ?",
+    )
+    .bind(&job.tenant)
+    .bind(&job.template)
+    .bind(i64::try_from(RECENT).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    Ok(rows.iter().map(|row| Moment::from_micros(row.get("begun_at"))).collect())
 }
 
 /// Writes what a change brings along; numbers events and output in the job.
@@ -132,7 +187,7 @@ async fn event(
 #[async_trait]
 impl JobStore for SqliteJobs {
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
-        let Acceptance { mut job, idempotency, entries } = acceptance;
+        let Acceptance { mut job, idempotency, entries, room } = acceptance;
         let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         if let Some(claim) = &idempotency
             && let Some((digest, earlier)) =
@@ -145,6 +200,10 @@ impl JobStore for SqliteJobs {
             });
         }
         let now = job.created_at;
+        if let Some(of) = no_room(&mut transaction, &job, room).await? {
+            let pace = queue::pace(&begun_lately(&mut transaction, &job).await?, now);
+            return Ok(Accepted::QueueFull { of, pace });
+        }
         save(&mut transaction, &job, true).await?;
         bring(&mut transaction, &mut job, now, Effects { tell: true, entries, ..Effects::default() }).await?;
         save(&mut transaction, &job, false).await?;
@@ -173,18 +232,18 @@ impl JobStore for SqliteJobs {
     }
 
     async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>> {
-        sqlx::query("SELECT document FROM jobs WHERE tenant = ? AND id = ?")
+        sqlx::query("SELECT document, due_at, holder, fence FROM jobs WHERE tenant = ? AND id = ?")
             .bind(tenant)
             .bind(id)
             .fetch_optional(&self.database.read)
             .await
             .map_err(failed)?
-            .map(|row| read(row.get("document")))
+            .map(|row| job_of(&row))
             .transpose()
     }
 
     async fn list(&self, filter: JobFilter) -> Result<Vec<Job>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT document FROM jobs WHERE tenant = ");
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT document, due_at, holder, fence FROM jobs WHERE tenant = ");
         query.push_bind(filter.tenant);
         if let Visible::Projects(projects) = filter.visible {
             among(&mut query, "project", projects);
@@ -206,18 +265,12 @@ impl JobStore for SqliteJobs {
         }
         query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::try_from(filter.limit).unwrap_or(i64::MAX));
         let rows = query.build().fetch_all(&self.database.read).await.map_err(failed)?;
-        rows.iter().map(|row| read(row.get("document"))).collect()
+        rows.iter().map(job_of).collect()
     }
 
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>> {
         let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let row = sqlx::query("SELECT document FROM jobs WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let Some(row) = row else { return Ok(None) };
-        let before: Job = read(row.get("document"))?;
+        let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
         let mut job = before.clone();
         let last = last_attempt(&mut transaction, id).await?;
         let Some(effects) = change(&mut job, last)? else { return Ok(Some(before)) };
@@ -227,63 +280,18 @@ impl JobStore for SqliteJobs {
         Ok(Some(job))
     }
 
-    async fn claim(&self, now: Moment, lease_until: Moment, full: &Full) -> Result<Option<Job>> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT document FROM jobs WHERE due_at <= ");
-        query.push_bind(now.micros());
-        without(&mut query, full);
-        query.push(" ORDER BY due_at LIMIT 1");
-        let row = query.build().fetch_optional(&mut *transaction).await.map_err(failed)?;
-        let Some(row) = row else { return Ok(None) };
-        let mut job: Job = read(row.get("document"))?;
-        job.lease.fence += 1;
-        job.lease.until = Some(lease_until);
-        // Whoever claimed it and never came back loses it when the lease ends.
-        job.due_at = Some(lease_until);
-        save(&mut transaction, &job, false).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Some(job))
-    }
-
-    async fn next_due(&self, full: &Full) -> Result<Option<Moment>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT min(due_at) AS due FROM jobs WHERE due_at IS NOT NULL");
-        without(&mut query, full);
-        let row = query.build().fetch_one(&self.database.read).await.map_err(failed)?;
-        Ok(row.get::<Option<i64>, _>("due").map(Moment::from_micros))
-    }
-
-    async fn begin_attempt(&self, begin: Begin) -> Result<Begun> {
-        let Begin { attempt, fence, max_concurrent, now, entries } = begin;
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let row = sqlx::query("SELECT document FROM jobs WHERE id = ?")
-            .bind(&attempt.job_id)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let Some(row) = row else { return Ok(Begun::Lost) };
-        let mut job: Job = read(row.get("document"))?;
-        let last = last_attempt(&mut transaction, &job.id).await?;
-        let around = Around {
-            blocked: is_blocked(&mut transaction, &attempt).await?,
-            active: active(&mut transaction, &job).await?,
-            max_concurrent,
-        };
-        match protocol::begin(&mut job, last.as_ref(), &attempt, fence, &around)? {
-            Beginning::Begun => {}
-            Beginning::Blocked => return Ok(Begun::Blocked),
-            Beginning::Full => return Ok(Begun::Full),
-            Beginning::Lost => return Ok(Begun::Lost),
-        }
-        let effects = Effects { attempt: Some(attempt), entries, ..Effects::told() };
-        bring(&mut transaction, &mut job, now, effects).await?;
-        save(&mut transaction, &job, false).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Begun::Yes(Box::new(job)))
-    }
-
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
         let mut connection = self.database.read.acquire().await.map_err(failed)?;
         last_attempt(&mut connection, job).await
+    }
+
+    async fn attempts(&self, job: &str) -> Result<Vec<Attempt>> {
+        let rows = sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number")
+            .bind(job)
+            .fetch_all(&self.database.read)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(|row| read(row.get("document"))).collect()
     }
 
     async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>> {
@@ -299,20 +307,6 @@ impl JobStore for SqliteJobs {
         query.push(")");
         let rows = query.build().fetch_all(&self.database.read).await.map_err(failed)?;
         Ok(rows.iter().map(|row| row.get("run_id")).collect())
-    }
-
-    async fn running(&self) -> Result<BTreeMap<(String, String), Vec<Job>>> {
-        let rows = sqlx::query("SELECT document FROM jobs WHERE state = ?")
-            .bind(JobState::Running.name())
-            .fetch_all(&self.database.read)
-            .await
-            .map_err(failed)?;
-        let mut groups: BTreeMap<_, Vec<Job>> = BTreeMap::new();
-        for row in &rows {
-            let job: Job = read(row.get("document"))?;
-            groups.entry((job.tenant.clone(), job.controller.clone())).or_default().push(job);
-        }
-        Ok(groups)
     }
 
     async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>> {
@@ -379,23 +373,6 @@ impl JobStore for SqliteJobs {
     }
 }
 
-/// Whether an open attempt of another job at the same controller's template could not be told from this one: with a
-/// marker only those without stand in the way, without a marker any does.
-async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Result<bool> {
-    let row = sqlx::query(
-        "SELECT count(*) AS n FROM attempts
-         WHERE open = 1 AND installation = ? AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
-    )
-    .bind(&attempt.installation)
-    .bind(attempt.controller_template)
-    .bind(&attempt.job_id)
-    .bind(attempt.is_marked())
-    .fetch_one(connection)
-    .await
-    .map_err(failed)?;
-    Ok(row.get::<i64, _>("n") > 0)
-}
-
 async fn last_attempt(connection: &mut SqliteConnection, job: &str) -> Result<Option<Attempt>> {
     sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number DESC LIMIT 1")
         .bind(job)
@@ -404,19 +381,6 @@ async fn last_attempt(connection: &mut SqliteConnection, job: &str) -> Result<Op
         .map_err(failed)?
         .map(|row| read(row.get("document")))
         .transpose()
-}
-
-/// How many jobs of the same template are being launched or run.
-async fn active(connection: &mut SqliteConnection, job: &Job) -> Result<u32> {
-    let row = sqlx::query(
-        "SELECT count(*) AS n FROM jobs WHERE tenant = ? AND template = ? AND state IN ('launching', 'running')",
-    )
-    .bind(&job.tenant)
-    .bind(&job.template)
-    .fetch_one(connection)
-    .await
-    .map_err(failed)?;
-    Ok(u32::try_from(row.get::<i64, _>("n")).unwrap_or(u32::MAX))
 }
 
 fn among(query: &mut QueryBuilder<Sqlite>, column: &str, values: impl IntoIterator<Item = String>) {
@@ -435,7 +399,7 @@ async fn by_key(
     key_hash: &str,
 ) -> Result<Option<(String, Job)>> {
     sqlx::query(
-        "SELECT i.body_digest, j.document FROM idempotency i JOIN jobs j ON j.id = i.job_id
+        "SELECT i.body_digest, j.document, j.due_at, j.holder, j.fence FROM idempotency i JOIN jobs j ON j.id = i.job_id
          WHERE i.tenant = ? AND i.principal = ? AND i.key_hash = ?",
     )
     .bind(tenant)
@@ -444,7 +408,7 @@ async fn by_key(
     .fetch_optional(connection)
     .await
     .map_err(failed)?
-    .map(|row| Ok((row.get("body_digest"), read(row.get("document"))?)))
+    .map(|row| Ok((row.get("body_digest"), job_of(&row)?)))
     .transpose()
 }
 

@@ -1,5 +1,6 @@
 //! One job and the row its run has on the controller: what to do about it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
 use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunRow};
+use crate::failpoint::{At, Failpoint};
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::live::Live;
 use crate::records;
@@ -23,7 +25,7 @@ const DELETED: &str = "The controller no longer knows the run: it was deleted th
 /// How long to wait for the last of a run's output; after a controller's crash it never comes.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often to repeat the wish that a run stops.
-const CANCEL_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const CANCEL_AGAIN: Duration = Duration::from_secs(30);
 
 /// What following needs.
 pub(super) struct Follower {
@@ -33,10 +35,11 @@ pub(super) struct Follower {
     pub(super) work: WorkBell,
     pub(super) bell: Bell,
     pub(super) output_limit: u64,
+    pub(super) failpoint: Failpoint,
 }
 
 /// The run of a job, as the client names it.
-pub(super) fn run_ref(run: &Run) -> RunRef {
+pub(crate) fn run_ref(run: &Run) -> RunRef {
     RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id }
 }
 
@@ -115,11 +118,7 @@ impl Follower {
 
     /// Notes what the controller says of a run that goes on.
     async fn note(&self, job: &Job, row: &RunRow) -> Result<bool> {
-        let progress = if row.job_explanation.is_empty() || row.status.is_end() {
-            row.status.as_str().to_owned()
-        } else {
-            format!("{}: {}", row.status.as_str(), row.job_explanation)
-        };
+        let progress = progress(row).into_owned();
         if job.progress == progress && job.missing_since.is_none() {
             return Ok(false);
         }
@@ -166,7 +165,9 @@ impl Follower {
             Ok(Some(Effects::told()))
         };
         self.store.update(&job.id, now, Box::new(change)).await?;
-        match client.cancel(run_ref(run)).await {
+        let answer = client.cancel(run_ref(run)).await;
+        self.failpoint.pass(At::CancelAfter);
+        match answer {
             // Over or gone: the next look tells how.
             Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => {}
             Err(error) => {
@@ -190,7 +191,9 @@ impl Follower {
             end(job, ending, &explanation, now)?;
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
+        self.failpoint.pass(At::WatchBeforeEnd);
         self.store.update(&job.id, now, Box::new(change)).await?;
+        self.failpoint.pass(At::WatchAfterEnd);
         self.told(&job.id);
         Ok(())
     }
@@ -199,7 +202,16 @@ impl Follower {
         self.live.ring(job);
         self.bell.ring();
         // What ended may have made room for another.
-        self.work.ring();
+        self.work.ring_ended();
+    }
+}
+
+/// What is noted of a run.
+pub(super) fn progress(row: &RunRow) -> Cow<'static, str> {
+    if row.job_explanation.is_empty() || row.status.is_end() {
+        Cow::Borrowed(row.status.as_str())
+    } else {
+        Cow::Owned(format!("{}: {}", row.status.as_str(), row.job_explanation))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
             return Ok(None);
         }
         if !job.state.is_end() && job.due_at.is_some() {
-            job.due_at = Some(now);
+            job.look_now();
         }
         let mut effects = Effects::told().with_entry(entry);
         if job.state.is_end() {

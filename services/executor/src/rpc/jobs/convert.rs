@@ -5,6 +5,7 @@ use runwarden_kit::{Error, Result};
 use runwarden_proto::executor::v1 as wire;
 
 use crate::job::{Job, JobState};
+use crate::queue::{Place, Priority};
 
 /// A job for callers: nothing of the run's id, the claim or sealed values.
 pub(super) fn job(job: &Job) -> Result<wire::Job> {
@@ -29,8 +30,37 @@ pub(super) fn job(job: &Job) -> Result<wire::Job> {
         decision_id: job.decision_id.clone(),
         controller: job.controller.clone(),
         progress: job.progress.clone(),
-        ..wire::Job::default()
+        priority: wire_priority(job.priority).into(),
+        start_at: job.start_at.map(Moment::to_proto),
+        start_by: job.start_by.map(Moment::to_proto),
+        max_duration_seconds: job.max_duration_seconds,
+        queue: None,
     })
+}
+
+fn wire_priority(priority: Priority) -> wire::JobPriority {
+    match priority {
+        Priority::Low => wire::JobPriority::Low,
+        Priority::Normal => wire::JobPriority::Normal,
+        Priority::High => wire::JobPriority::High,
+    }
+}
+
+/// A priority that is asked for.
+pub(super) fn priority(priority: wire::JobPriority) -> Priority {
+    match priority {
+        wire::JobPriority::Low => Priority::Low,
+        wire::JobPriority::Unspecified | wire::JobPriority::Normal => Priority::Normal,
+        wire::JobPriority::High => Priority::High,
+    }
+}
+
+/// A place in the queue.
+pub(super) fn place(place: &Place) -> wire::QueuePlace {
+    wire::QueuePlace {
+        position: i32::try_from(place.position).unwrap_or(i32::MAX),
+        expected_start_at: place.expected_start_at.map(Moment::to_proto),
+    }
 }
 
 fn wire_state(state: JobState) -> wire::JobState {

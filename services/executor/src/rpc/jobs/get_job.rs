@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use runwarden_kit::{Error, rpc};
-use runwarden_proto::executor::v1::{GetJobRequest, GetJobResponse};
+use runwarden_proto::executor::v1::{self as wire, GetJobRequest, GetJobResponse};
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
+use crate::job::{Job, JobState};
 
 /// The longest wait, seconds.
 const MAX_WAIT: i32 = 60;
@@ -24,7 +25,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
     loop {
         let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
         // Who waits for the end is not made to wait for a person.
-        let settled = job.state.is_end() || job.state == crate::job::JobState::Unknown;
+        let settled = job.state.is_end() || job.state == JobState::Unknown;
         match &mut waiter {
             Some(waiter) if !settled && Instant::now() < until && !jobs.shutdown.has_begun() => {
                 tokio::select! {
@@ -33,7 +34,22 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
                     () = jobs.shutdown.begun() => {}
                 }
             }
-            _ => return Ok(GetJobResponse { job: Some(convert::job(&job)?) }),
+            _ => return Ok(GetJobResponse { job: Some(told(jobs, job).await?) }),
         }
     }
+}
+
+/// The job, and while it waits, where it stands and what for.
+async fn told(jobs: &Jobs, mut job: Job) -> Result<wire::Job, Error> {
+    if job.state != JobState::New {
+        return convert::job(&job);
+    }
+    let limits = jobs.known.of(&job.tenant, &job.template);
+    let place = jobs.store.place(&job, &limits, jobs.clock.now()).await?;
+    if let Some(why) = jobs.breaker.why(&(job.tenant.clone(), job.controller.clone())) {
+        job.progress = format!("waiting for the controller: {why}");
+    } else if let Some(scope) = place.held_by {
+        job.progress = scope.waits_for().into();
+    }
+    Ok(wire::Job { queue: Some(convert::place(&place)), ..convert::job(&job)? })
 }

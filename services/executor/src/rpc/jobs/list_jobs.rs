@@ -93,7 +93,7 @@ mod tests {
             let parameters = json!({"text": "x".repeat(parameter)}).as_object().unwrap().clone();
             let job = Job { parameters, ..example() };
             ids.insert(job.id.clone());
-            store.accept(Acceptance { job, idempotency: None, entries: Vec::new() }).await.unwrap();
+            store.accept(Acceptance::of(job)).await.unwrap();
         }
         (folder, store, ids)
     }

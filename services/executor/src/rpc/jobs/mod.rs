@@ -3,8 +3,10 @@
 mod cancel_job;
 mod convert;
 mod get_job;
+mod list_attempts;
 mod list_jobs;
 mod read_output;
+mod resolve_job;
 mod submit_job;
 mod watch_job;
 
@@ -25,8 +27,11 @@ use runwarden_proto::executor::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use crate::breaker::Breaker;
 use crate::job::Job;
+use crate::limits::Known;
 use crate::live::Live;
+use crate::resolve::Resolver;
 use crate::store::JobStore;
 use crate::submit::Submitter;
 use crate::work::WorkBell;
@@ -35,6 +40,9 @@ use crate::work::WorkBell;
 #[derive(Clone)]
 pub(crate) struct Jobs {
     pub(crate) submitter: Arc<Submitter>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) breaker: Breaker,
+    pub(crate) known: Arc<Known>,
     pub(crate) store: Arc<dyn JobStore>,
     pub(crate) outbox: Arc<dyn OutboxStore>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -86,15 +94,15 @@ impl JobService for Jobs {
         Ok(Response::new(cancel_job::handle(self, request).await?))
     }
 
-    async fn resolve_job(&self, _request: Request<ResolveJobRequest>) -> Result<Response<ResolveJobResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+    async fn resolve_job(&self, request: Request<ResolveJobRequest>) -> Result<Response<ResolveJobResponse>, Status> {
+        Ok(Response::new(resolve_job::handle(self, request).await?))
     }
 
     async fn list_attempts(
         &self,
-        _request: Request<ListAttemptsRequest>,
+        request: Request<ListAttemptsRequest>,
     ) -> Result<Response<ListAttemptsResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        Ok(Response::new(list_attempts::handle(self, request).await?))
     }
 
     async fn read_output(&self, request: Request<ReadOutputRequest>) -> Result<Response<ReadOutputResponse>, Status> {

@@ -1,11 +1,14 @@
 //! SubmitJob: accepts a job.
 
+use prost_types::Timestamp;
+use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, context, json, rpc};
 use runwarden_proto::executor::v1::{SubmitJobRequest, SubmitJobResponse};
 use serde_json::{Map, Value};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
+use crate::submit::Wishes;
 
 /// The largest parameters, bytes of JSON.
 const MAX_PARAMETERS: usize = 512 * 1024;
@@ -14,10 +17,21 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let parameters = parse(&body.parameters_json)?;
+    let wishes = Wishes {
+        priority: convert::priority(body.priority()),
+        start_at: moment("/start_at", body.start_at.as_ref())?,
+        start_by: moment("/start_by", body.start_by.as_ref())?,
+        max_duration_seconds: body.max_duration_seconds,
+    };
     let context = context::current();
-    let submitted = jobs.submitter.submit(&caller, &context, &body.template, parameters).await?;
+    let submitted = jobs.submitter.submit(&caller, &context, &body.template, parameters, wishes).await?;
     tracing::Span::current().record("job", submitted.job.id.as_str());
     Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
+}
+
+fn moment(pointer: &str, time: Option<&Timestamp>) -> Result<Option<Moment>, Error> {
+    let read = |time| Moment::from_proto(time).ok_or_else(|| Error::invalid(pointer, "is not a usable time"));
+    time.map(read).transpose()
 }
 
 fn parse(text: &str) -> Result<Map<String, Value>, Error> {

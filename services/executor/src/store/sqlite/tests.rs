@@ -1,12 +1,11 @@
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use runwarden_kit::audit::{Entry, OutboxStore as _};
 
 use super::*;
-use crate::attempt::AttemptState;
+use crate::job::JobState;
 use crate::job::tests::example;
-use crate::store::IdempotencyClaim;
+use crate::store::{Executors as _, IdempotencyClaim, Watches as _};
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -15,7 +14,7 @@ async fn store() -> (tempfile::TempDir, SqliteJobs) {
 }
 
 fn accepting(job: &Job) -> Acceptance {
-    Acceptance { job: job.clone(), idempotency: None, entries: Vec::new() }
+    Acceptance::of(job.clone())
 }
 
 fn claim_of(key: &str, digest: &str) -> Option<IdempotencyClaim> {
@@ -85,40 +84,6 @@ async fn a_tenant_sees_its_own_jobs_and_a_project_member_its_projects_only() {
 }
 
 #[tokio::test]
-async fn a_claimed_job_is_nobody_elses_until_its_lease_ends() {
-    let (_folder, store) = store().await;
-    let job = example();
-    store.accept(accepting(&job)).await.unwrap();
-    let now = Moment::from_micros(10);
-    let until = now.plus(Duration::from_secs(30));
-    let claimed = store.claim(now, until, &Full::default()).await.unwrap().unwrap();
-    assert_eq!((claimed.id.as_str(), claimed.lease.fence), (job.id.as_str(), 1));
-    assert!(store.claim(now, until, &Full::default()).await.unwrap().is_none());
-    let later = store.claim(until, until.plus(Duration::from_secs(30)), &Full::default()).await.unwrap().unwrap();
-    assert_eq!(later.lease.fence, 2, "the late worker can be told from the new one");
-}
-
-#[tokio::test]
-async fn jobs_of_those_without_a_place_are_passed_over() {
-    let (_folder, store) = store().await;
-    let now = Moment::from_micros(10);
-    let until = now.plus(Duration::from_secs(30));
-    let of = |tenant: &str, controller: &str| Job { tenant: tenant.into(), controller: controller.into(), ..example() };
-    for job in [of("evil", "hangs"), of("evil", "works"), of("acme", "hangs")] {
-        store.accept(accepting(&job)).await.unwrap();
-    }
-    let whose = |job: Option<Job>| job.map(|job| (job.tenant, job.controller));
-    let pair = |tenant: &str, controller: &str| Some((tenant.to_owned(), controller.to_owned()));
-    let evil = Full { tenants: vec!["evil".into()], controllers: Vec::new() };
-    assert_eq!(whose(store.claim(now, until, &evil).await.unwrap()), pair("acme", "hangs"));
-    assert_eq!(store.next_due(&evil).await.unwrap(), Some(until), "the lease of what was claimed");
-    let hangs = Full { tenants: Vec::new(), controllers: vec![("evil".into(), "hangs".into())] };
-    assert_eq!(whose(store.claim(now, until, &hangs).await.unwrap()), pair("evil", "works"));
-    assert_eq!(whose(store.claim(now, until, &hangs).await.unwrap()), None);
-    assert_eq!(whose(store.claim(now, until, &Full::default()).await.unwrap()), pair("evil", "hangs"));
-}
-
-#[tokio::test]
 async fn no_run_is_bound_to_two_jobs() {
     let (_folder, store) = store().await;
     let bind = |job: &mut Job, _| {
@@ -156,73 +121,74 @@ async fn output_is_read_back_byte_for_byte_from_any_offset() {
     assert_eq!(events[1].what, Happening::Output("ok: [hôst]\n".into()));
 }
 
-fn intent(job: &Job, placement: &str) -> Attempt {
-    Attempt {
-        job_id: job.id.clone(),
-        number: 1,
-        installation: "https://awx".into(),
-        controller_template: 9,
-        account: 1,
-        marker: "rw_1".into(),
-        placement: placement.into(),
-        sent_at: Moment::from_micros(1),
-        state: AttemptState::Intent,
-    }
+#[tokio::test]
+async fn more_jobs_than_may_wait_are_refused_and_repeats_are_not() {
+    let (_folder, store) = store().await;
+    let room = Room { of_template: 2, of_tenant: 3 };
+    let accept = async |job: Job| store.accept(Acceptance { room, ..accepting(&job) }).await.unwrap();
+    let full = |accepted: Accepted| match accepted {
+        Accepted::QueueFull { of, .. } => Some(of),
+        Accepted::New | Accepted::Replayed(_) | Accepted::KeyReused => None,
+    };
+    let first = example();
+    let keyed = Acceptance { room, idempotency: claim_of("k", "a"), ..accepting(&first) };
+    assert!(matches!(store.accept(keyed.clone()).await.unwrap(), Accepted::New));
+    assert_eq!(full(accept(example()).await), None);
+    assert_eq!(full(accept(example()).await), Some("template"));
+    let other = || Job { template: "other".into(), ..example() };
+    assert_eq!(full(accept(other()).await), None);
+    assert_eq!(full(accept(other()).await), Some("tenant"));
+    assert_eq!(full(accept(Job { tenant: "neighbour".into(), ..example() }).await), None);
+    let again = Acceptance { job: example(), ..keyed };
+    assert!(matches!(store.accept(again).await.unwrap(), Accepted::Replayed(_)), "it is in the queue already");
+    // What was begun waits no more.
+    let begin = |job: &mut Job, _| job.become_state(JobState::Launching).map(|()| Some(Effects::told()));
+    store.update(&first.id, Moment::from_micros(2), Box::new(begin)).await.unwrap();
+    assert_eq!(full(accept(example()).await), None);
 }
 
-fn beginning(attempt: Attempt) -> Begin {
-    Begin { attempt, fence: 1, max_concurrent: 0, now: Moment::from_micros(20), entries: Vec::new() }
-}
-
-async fn two_claimed_jobs(store: &SqliteJobs) -> (Job, Job) {
+#[tokio::test]
+async fn who_follows_jobs_reads_on_from_where_they_were() {
+    let (_folder, store) = store().await;
     let (a, b) = (example(), example());
-    let (now, until) = (Moment::from_micros(10), Moment::from_micros(1_000_000));
     for job in [&a, &b] {
         store.accept(accepting(job)).await.unwrap();
-        store.claim(now, until, &Full::default()).await.unwrap().unwrap();
     }
-    (a, b)
+    let before = store.version().await.unwrap();
+    let run = |id| crate::job::Run { installation: "https://awx".into(), kind: "job".into(), id };
+    let bind = move |job: &mut Job, _| {
+        job.state = JobState::Running;
+        job.run = Some(run(7));
+        Ok(Some(Effects::told()))
+    };
+    store.update(&a.id, Moment::from_micros(2), Box::new(bind)).await.unwrap();
+    let changed = store.changed(before, 10).await.unwrap();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].running.as_ref().map(|job| &job.id), Some(&a.id));
+    assert_eq!(store.running("", 10).await.unwrap().len(), 1);
+    assert!(store.running(&a.id, 10).await.unwrap().is_empty());
+    let end =
+        |job: &mut Job, _| job.end(JobState::Succeeded, Moment::from_micros(3), None).map(|()| Some(Effects::told()));
+    store.update(&a.id, Moment::from_micros(3), Box::new(end)).await.unwrap();
+    let after = store.changed(changed[0].version, 10).await.unwrap();
+    assert!(after.len() == 1 && after[0].running.is_none() && after[0].id == a.id);
+    assert!(store.changed(after[0].version, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_template() {
+async fn one_executor_follows_a_controller_until_it_is_gone() {
     let (_folder, store) = store().await;
-    let (a, b) = two_claimed_jobs(&store).await;
-    let first = intent(&a, "none");
-    assert!(matches!(store.begin_attempt(beginning(first.clone())).await.unwrap(), Begun::Yes(_)));
-    let marked = beginning(intent(&b, "extra_var"));
-    assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
-    let elsewhere = Attempt { controller_template: 10, ..intent(&b, "none") };
-    assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(_)));
-    // Once it is known what became of it, it stands in nobody's way.
-    let settled = Effects::default().with_attempt(Attempt { state: AttemptState::Bound { run_id: 3 }, ..first });
-    store.update(&a.id, Moment::from_micros(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
-    let again = Begin { attempt: Attempt { number: 2, ..intent(&b, "none") }, ..marked };
-    assert!(matches!(store.begin_attempt(again.clone()).await.unwrap(), Begun::Lost), "its own is still open");
-    let nothing = AttemptState::NotLaunched { why: "refused".into() };
-    let settled = Effects::default().with_attempt(Attempt { state: nothing, ..elsewhere });
-    store.update(&b.id, Moment::from_micros(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
-    assert!(matches!(store.begin_attempt(again).await.unwrap(), Begun::Yes(_)));
-}
-
-#[tokio::test]
-async fn an_intent_is_refused_to_who_lost_the_claim_and_after_a_cancel() {
-    let (_folder, store) = store().await;
-    let (a, b) = two_claimed_jobs(&store).await;
-    let late = Begin { fence: 0, ..beginning(intent(&a, "extra_var")) };
-    assert!(matches!(store.begin_attempt(late).await.unwrap(), Begun::Lost));
-    let cancel = |job: &mut Job, _| job.request_cancel(Moment::from_micros(30)).map(|()| Some(Effects::told()));
-    store.update(&b.id, Moment::from_micros(30), Box::new(cancel)).await.unwrap();
-    assert!(matches!(store.begin_attempt(beginning(intent(&b, "extra_var"))).await.unwrap(), Begun::Lost));
-    let repeated = Attempt { number: 2, ..intent(&a, "extra_var") };
-    assert!(matches!(store.begin_attempt(beginning(repeated)).await.unwrap(), Begun::Lost), "numbers leave no gap");
-}
-
-#[tokio::test]
-async fn no_more_jobs_of_a_template_launch_at_once_than_it_allows() {
-    let (_folder, store) = store().await;
-    let (a, b) = two_claimed_jobs(&store).await;
-    let one = |job| Begin { max_concurrent: 1, ..beginning(intent(job, "extra_var")) };
-    assert!(matches!(store.begin_attempt(one(&a)).await.unwrap(), Begun::Yes(_)));
-    assert!(matches!(store.begin_attempt(one(&b)).await.unwrap(), Begun::Full));
+    assert!(store.watch("acme", "awx", "exe_1").await.unwrap());
+    assert!(!store.watch("acme", "awx", "exe_2").await.unwrap());
+    assert!(store.watch("acme", "awx", "exe_1").await.unwrap());
+    assert!(store.watch("acme", "other", "exe_2").await.unwrap());
+    store.beat("exe_1").await.unwrap();
+    let shown = store.beats("exe_2").await.unwrap();
+    store.beat("exe_1").await.unwrap();
+    assert_eq!(store.free(&shown[0]).await.unwrap(), None, "it has moved");
+    let shown = store.beats("exe_2").await.unwrap();
+    assert_eq!(store.free(&shown[0]).await.unwrap(), Some(0));
+    assert!(store.watch("acme", "awx", "exe_2").await.unwrap());
+    store.unwatch("exe_2").await.unwrap();
+    assert!(store.watch("acme", "other", "exe_1").await.unwrap());
 }

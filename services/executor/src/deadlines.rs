@@ -1,0 +1,114 @@
+//! Ending waiting jobs that will not be begun: their time has passed, or what they were accepted for no longer holds.
+//! Nobody works on them, and however long they would have to wait for their turn, whoever asked learns it soon.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runwarden_kit::Result;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::Clock;
+use runwarden_kit::lifecycle::Shutdown;
+
+use crate::attempt::Attempt;
+use crate::job::Job;
+use crate::limits::Known;
+use crate::live::Live;
+use crate::ports::Templates;
+use crate::prepare;
+use crate::protocol;
+use crate::queue::Queue;
+use crate::records;
+use crate::store::{Change, Effects, JobStore};
+use crate::work::WorkBell;
+
+/// How often to look at deadlines.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often to look at what waiting jobs were accepted for: one question for each template that has some.
+const GROUNDS: Duration = Duration::from_secs(2);
+
+/// Watches over jobs that wait.
+pub struct Deadlines {
+    /// Where jobs live.
+    pub store: Arc<dyn JobStore>,
+    /// What may be run.
+    pub templates: Arc<dyn Templates>,
+    /// What limits templates.
+    pub known: Arc<Known>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who waits for jobs.
+    pub live: Live,
+    /// Rings when a job ended.
+    pub work: WorkBell,
+    /// Rings when audit entries wait.
+    pub bell: Bell,
+}
+
+impl Deadlines {
+    /// Works until shutdown.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut looked = Instant::now();
+        while shutdown.sleep(LOOK).await.is_ok() {
+            if let Err(error) = self.expire().await {
+                error.log();
+            }
+            if looked.elapsed() < GROUNDS {
+                continue;
+            }
+            if let Err(error) = self.look_at_grounds().await {
+                error.log();
+            }
+            looked = Instant::now();
+        }
+    }
+
+    async fn expire(&self) -> Result<()> {
+        let now = self.clock.now();
+        for id in self.store.expiring(now).await? {
+            let clock = self.clock.clone();
+            let change = move |job: &mut Job, last: Option<Attempt>| {
+                let ended = protocol::expired(job, last.as_ref(), now)?;
+                Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+            };
+            self.end(&id, Box::new(change)).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every template of which jobs wait. What limits it is learned on the way: who raises a limit does not
+    /// have to wait for the next launch.
+    async fn look_at_grounds(&self) -> Result<()> {
+        for head in self.store.heads(self.clock.now()).await? {
+            let Queue { tenant, template, .. } = &head.queue;
+            let found = self.templates.template(tenant, template).await?;
+            let digest = match &found {
+                Some(found) => {
+                    if self.known.of(tenant, template) != found.limits {
+                        self.known.learn(tenant, template, found.limits);
+                        self.work.ring_ended();
+                    }
+                    Some(found.launch_digest.as_str()).filter(|_| !found.tenant_disabled)
+                }
+                None => None,
+            };
+            for id in self.store.outdated(&head.queue, digest).await? {
+                let (clock, now, found) = (self.clock.clone(), self.clock.now(), found.clone());
+                let change = move |job: &mut Job, _: Option<Attempt>| {
+                    let Some(why) = prepare::groundless(found.as_ref(), job) else { return Ok(None) };
+                    let ended = protocol::baseless(job, why, now)?;
+                    Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+                };
+                self.end(&id, Box::new(change)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, id: &str, change: Change) -> Result<()> {
+        self.store.update(id, self.clock.now(), change).await?;
+        self.live.ring(id);
+        self.bell.ring();
+        self.work.ring_ended();
+        Ok(())
+    }
+}

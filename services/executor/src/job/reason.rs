@@ -1,0 +1,36 @@
+//! Why a job ended or waits, in a word that programs can rely on.
+
+/// The playbook said no.
+pub const PLAYBOOK_FAILED: &str = "playbook_failed";
+/// The controller lost the run; the playbook may even still be at work.
+pub const LOST: &str = "lost";
+/// The controller could not run it.
+pub const RUN_ERROR: &str = "run_error";
+/// Somebody asked Runwarden for it to be stopped.
+pub const CANCELED_BY_CALLER: &str = "canceled_by_caller";
+/// Somebody stopped it on the controller.
+pub const CANCELED_ON_CONTROLLER: &str = "canceled_on_controller";
+/// It took longer than its template allows.
+pub const DURATION_EXCEEDED: &str = "duration_exceeded";
+/// The controller dropped something that was asked for; the run was cancelled.
+pub const FIELDS_IGNORED: &str = "fields_ignored";
+/// The controller refused the launch.
+pub const CONTROLLER_REFUSED: &str = "controller_refused";
+/// The template was removed before the launch.
+pub const TEMPLATE_REMOVED: &str = "template_removed";
+/// The template was changed before the launch.
+pub const TEMPLATE_CHANGED: &str = "template_changed";
+/// The controller's template is no longer what was mapped.
+pub const TEMPLATE_DRIFTED: &str = "template_drifted";
+/// The controller's template would not honour what was asked.
+pub const TEMPLATE_UNSUITABLE: &str = "template_unsuitable";
+/// The tenant was disabled before the launch.
+pub const TENANT_DISABLED: &str = "tenant_disabled";
+/// More than one run could be this job's.
+pub const AMBIGUOUS: &str = "ambiguous";
+/// Nobody can be asked any more what became of the launch.
+pub const UNTRACEABLE: &str = "untraceable";
+/// It was not begun in time.
+pub const EXPIRED: &str = "expired";
+/// A person gave up on finding out what became of the launch.
+pub const GIVEN_UP: &str = "given_up";

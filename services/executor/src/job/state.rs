@@ -1,0 +1,101 @@
+//! Where a job stands, and where it may go from there.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Accepted and durable; not launched yet.
+    New,
+    /// Waiting for a person.
+    AwaitingApproval,
+    /// Being launched: an intent is durable, or was; what became of it may not be known.
+    Launching,
+    /// Bound to a run.
+    Running,
+    /// The run succeeded.
+    Succeeded,
+    /// The playbook said no, or the run was lost.
+    Failed,
+    /// Stopped on request.
+    Canceled,
+    /// It could not be run.
+    Error,
+    /// Nobody but a person can tell whether it was launched.
+    Unknown,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: &[Self] = &[
+        Self::New,
+        Self::AwaitingApproval,
+        Self::Launching,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Canceled,
+        Self::Error,
+        Self::Unknown,
+    ];
+
+    /// Its name in stores and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Launching => "launching",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Error => "error",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it is over for good.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error)
+    }
+
+    /// Whether a job may go from here to there.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::New => {
+                matches!(next, Self::AwaitingApproval | Self::Launching | Self::Canceled | Self::Error)
+            }
+            Self::AwaitingApproval => matches!(next, Self::New | Self::Canceled | Self::Error),
+            Self::Launching => {
+                matches!(next, Self::Running | Self::Canceled | Self::Error | Self::Unknown)
+            }
+            Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error),
+            Self::Unknown => {
+                matches!(next, Self::Launching | Self::Running | Self::Failed | Self::Canceled | Self::Error)
+            }
+            Self::Succeeded | Self::Failed | Self::Canceled | Self::Error => false,
+        }
+    }
+}
+
+impl JobState {
+    /// For sentences: "it …".
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::New => "is waiting to be launched",
+            Self::AwaitingApproval => "is awaiting approval",
+            Self::Launching => "is being launched",
+            Self::Running => "is running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "was canceled",
+            Self::Error => "could not be run",
+            Self::Unknown => "is in an unknown state",
+        }
+    }
+}

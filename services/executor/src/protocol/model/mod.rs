@@ -1,0 +1,88 @@
+//! Explores every order in which a small world can unfold: workers that claim, die, are held up and are taken for gone;
+//! a controller that answers, refuses, loses answers, names a run and breaks off, drops a marker, and commits late; a
+//! caller who cancels; a deadline; somebody who launches by hand with our account; a person who decides. After each
+//! step the promises are checked, and at the end that every job can come to its end from wherever it stands.
+//!
+//! The worlds are small on purpose: two launches and two crashes already show every kind of interleaving, and the
+//! whole of each is visited. Time moves in ticks of 25 seconds.
+
+mod explore;
+mod mutants;
+mod promises;
+mod steps;
+mod world;
+
+use crate::attempt::{Attempt, Candidate, Patience, Verdict, judge};
+use crate::job::Job;
+use runwarden_kit::clock::Moment;
+
+use super::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
+use explore::explore;
+use world::Setting;
+
+/// The parts of the protocol, each of which a mutant can replace.
+#[derive(Clone, Copy)]
+struct Rules {
+    next_step: fn(&Job, Option<&Attempt>, Moment) -> Step,
+    begin: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning,
+    may_send: fn(&Attempt, Moment) -> bool,
+    judge: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict,
+    answered: fn(&mut Job, Option<&mut Attempt>, Answer, Moment) -> Written,
+    judged: fn(&mut Job, &mut Attempt, Finding, Moment) -> Written,
+    stopped: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written,
+    expired: fn(&mut Job, Option<&Attempt>, Moment) -> bool,
+    resolved: fn(&mut Job, &mut Attempt, Resolution, Moment) -> bool,
+}
+
+const LEGAL: &str = "a legal transition";
+
+const REAL: Rules = Rules {
+    next_step: super::next_step,
+    begin: |job, last, attempt, fence, around, now| super::begin(job, last, attempt, fence, around, now).expect(LEGAL),
+    may_send: super::may_send,
+    judge,
+    answered: |job, attempt, answer, now| super::answered(job, attempt, answer, now).expect(LEGAL),
+    judged: |job, attempt, finding, now| super::judged(job, attempt, finding, now).expect(LEGAL),
+    stopped: |job, last, fence, stop, now| super::stopped(job, last, fence, stop, now).expect(LEGAL),
+    expired: |job, last, now| super::expired(job, last, now).expect(LEGAL),
+    resolved: |job, attempt, resolution, now| super::resolved(job, attempt, resolution, "", now).expect(LEGAL),
+};
+
+fn holds(settings: &[(&str, Setting)], at_least: usize) {
+    for (name, setting) in settings {
+        match explore(setting, &REAL) {
+            Ok(worlds) => assert!(worlds > at_least, "{name}: only {worlds} worlds were visited"),
+            Err(how) => panic!("{name}: {how}"),
+        }
+    }
+}
+
+#[test]
+fn no_interleaving_launches_twice_loses_a_job_or_contradicts_an_end() {
+    holds(&[("marked", Setting::marked()), ("unmarked", Setting::unmarked())], 5_000);
+}
+
+#[test]
+fn clocks_that_differ_break_no_promise() {
+    let apart = |setting| Setting { clocks: [0, 3], crashes: 1, ..setting };
+    holds(&[("marked", apart(Setting::marked())), ("unmarked", apart(Setting::unmarked()))], 5_000);
+}
+
+#[test]
+fn a_deadline_ends_only_what_is_not_out() {
+    let urgent = |setting| Setting { start_by: Some(3), crashes: 1, ..setting };
+    holds(&[("marked", urgent(Setting::marked())), ("unmarked", urgent(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn what_no_machine_can_know_is_left_to_a_person_and_never_guessed() {
+    let odd = |setting| Setting { by_hand: true, drops_marker: true, crashes: 1, cancels: false, ..setting };
+    holds(&[("marked", odd(Setting::marked())), ("unmarked", odd(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn two_jobs_of_one_template_are_never_taken_for_each_other() {
+    let two = |setting| Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..setting };
+    let held_up = Setting { losses: 1, ..two(Setting::unmarked()) };
+    holds(&[("marked", two(Setting::marked())), ("unmarked", held_up)], 1_000);
+}

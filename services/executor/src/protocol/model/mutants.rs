@@ -1,0 +1,213 @@
+//! Seeded bugs, each of which the exploration must find.
+
+use super::super::{DELIVERED_WITHIN, SEND_WITHIN};
+use super::world::{Setting, at, patience};
+use super::*;
+use crate::attempt::{AttemptState, Marked};
+use crate::awx::MarkerPlacement;
+use crate::job::JobState;
+
+/// A mutant must break one of these promises in a setting.
+fn is_caught(mutant: &Rules, setting: Setting, promises: &[&str]) {
+    let how = explore(&setting, mutant).expect_err("the mutant was not caught");
+    assert!(promises.iter().any(|promise| how.starts_with(promise)), "{how}");
+}
+
+/// One worker may die.
+fn calm(setting: Setting) -> Setting {
+    Setting { crashes: 1, ..setting }
+}
+
+/// Somebody launches by hand, and markers are dropped.
+fn odd(setting: Setting) -> Setting {
+    Setting { by_hand: true, drops_marker: true, crashes: 0, cancels: false, ..setting }
+}
+
+const TWICE: &str = "it was launched twice";
+const STRAY: &str = "a run came to light that nobody counts on";
+const NEVER: &str = "a job that was launched is told as never launched";
+const TWO_OPEN: &str = "two attempts are open at once";
+const NEEDLESS: &str = "a job is a person's to decide";
+const UNMARKED: &str = "a launch began while one without a marker";
+const STUCK: &str = "a job can never end";
+const LOST: &str = "a job is lost";
+
+#[test]
+fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
+    let impatient: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
+        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+            Verdict::Wait(_) if found.is_empty() => Verdict::Absent,
+            verdict => verdict,
+        };
+    is_caught(&Rules { judge: impatient, ..REAL }, calm(Setting::unmarked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_waits_for_the_request_but_not_for_clocks_is_caught() {
+    let hasty: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
+        let trusting = Patience { clock_skew: std::time::Duration::ZERO, ..*patience };
+        judge(attempt, &trusting, now, found)
+    };
+    is_caught(
+        &Rules { judge: hasty, ..REAL },
+        Setting { clocks: [0, 3], ..calm(Setting::unmarked()) },
+        &[TWICE, NEVER, STRAY],
+    );
+}
+
+#[test]
+fn a_mutant_that_launches_again_after_a_crash_is_caught() {
+    let forgetful: fn(&Job, Option<&Attempt>, Moment) -> Step =
+        |job, last, now| match super::super::next_step(job, last, now) {
+            Step::Reconcile => Step::Launch,
+            step => step,
+        };
+    let careless: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning =
+        |job, _, attempt, fence, around, now| super::super::begin(job, None, attempt, fence, around, now).expect(LEGAL);
+    is_caught(&Rules { next_step: forgetful, begin: careless, ..REAL }, calm(Setting::marked()), &[TWICE, TWO_OPEN]);
+}
+
+#[test]
+fn a_mutant_that_lets_a_worker_that_was_held_up_send_late_is_caught() {
+    is_caught(&Rules { may_send: |_, _| true, ..REAL }, calm(Setting::marked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_ignores_the_fence_and_open_attempts_is_caught() {
+    let unfenced: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning =
+        |job, _, attempt, _, around, now| {
+            let fence = job.lease.fence;
+            let attempt = Attempt { number: job.attempts + 1, ..attempt.clone() };
+            super::super::begin(job, None, &attempt, fence, around, now).expect(LEGAL)
+        };
+    is_caught(&Rules { begin: unfenced, ..REAL }, calm(Setting::marked()), &[TWICE, TWO_OPEN]);
+}
+
+#[test]
+fn a_mutant_that_takes_a_lost_answer_for_a_no_is_caught() {
+    let hasty: fn(&mut Job, Option<&mut Attempt>, Answer, Moment) -> Written = |job, attempt, answer, now| {
+        let answer = match answer {
+            Answer::Unresolved { why, .. } => Answer::NotLaunched { why, then: Stop::Soon(String::new()) },
+            answer => answer,
+        };
+        super::super::answered(job, attempt, answer, now).expect(LEGAL)
+    };
+    is_caught(&Rules { answered: hasty, ..REAL }, calm(Setting::marked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_ends_a_job_while_a_launch_is_out_is_caught() {
+    let rash: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written =
+        |job, _, _, stop, now| super::super::stopped(job, None, job.lease.fence, stop, now).expect(LEGAL);
+    is_caught(&Rules { stopped: rash, ..REAL }, calm(Setting::marked()), &[NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_whose_deadline_does_not_ask_whether_a_launch_is_out_is_caught() {
+    let blind: fn(&mut Job, Option<&Attempt>, Moment) -> bool = |job, _, now| {
+        job.lease.holder = None;
+        super::super::expired(job, None, now).expect(LEGAL)
+    };
+    is_caught(
+        &Rules { expired: blind, ..REAL },
+        Setting { start_by: Some(3), ..calm(Setting::marked()) },
+        &[NEVER, STRAY],
+    );
+}
+
+#[test]
+fn a_mutant_that_launches_beside_an_unresolved_launch_without_a_marker_is_caught() {
+    let unblocked: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning =
+        |job, last, attempt, fence, _, now| {
+            super::super::begin(job, last, attempt, fence, &Around::default(), now).expect(LEGAL)
+        };
+    is_caught(
+        &Rules { begin: unblocked, ..REAL },
+        Setting { jobs: 2, crashes: 0, sends: 1, cancels: false, ..Setting::unmarked() },
+        &[UNMARKED],
+    );
+}
+
+#[test]
+fn a_mutant_that_trusts_the_marker_to_have_been_let_through_is_caught() {
+    let trusting: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
+        let marked: Vec<Candidate> = found.iter().filter(|c| c.marked != Marked::No).cloned().collect();
+        judge(attempt, patience, now, if attempt.is_marked() { &marked } else { found })
+    };
+    is_caught(&Rules { judge: trusting, ..REAL }, odd(Setting::marked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_takes_the_first_of_several_runs_is_caught() {
+    let guessing: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
+        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+            Verdict::Ambiguous(runs) => runs.iter().max().map_or(Verdict::Absent, |run| Verdict::Adopt(*run)),
+            verdict => verdict,
+        };
+    is_caught(
+        &Rules { judge: guessing, ..REAL },
+        odd(Setting::marked()),
+        &["a job is bound to a run that is not its own", TWICE, NEVER],
+    );
+}
+
+#[test]
+fn a_mutant_that_asks_a_person_at_once_is_caught() {
+    let lazy: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
+        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+            Verdict::Wait(_) => Verdict::Ambiguous(Vec::new()),
+            verdict => verdict,
+        };
+    is_caught(&Rules { judge: lazy, ..REAL }, calm(Setting::unmarked()), &[NEEDLESS]);
+}
+
+#[test]
+fn a_mutant_that_forgets_to_look_again_is_caught() {
+    let forgetful: fn(&mut Job, &mut Attempt, Finding, Moment) -> Written = |job, attempt, finding, now| {
+        let written = super::super::judged(job, attempt, finding, now).expect(LEGAL);
+        if job.state == JobState::Launching {
+            job.due_at = None;
+        }
+        written
+    };
+    is_caught(&Rules { judged: forgetful, ..REAL }, calm(Setting::marked()), &[LOST]);
+}
+
+#[test]
+fn a_mutant_that_waits_for_ever_is_caught() {
+    let waiting: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
+        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+            Verdict::Absent => Verdict::Wait(now.plus(std::time::Duration::from_secs(1))),
+            verdict => verdict,
+        };
+    is_caught(&Rules { judge: waiting, ..REAL }, Setting { cancels: false, ..calm(Setting::marked()) }, &[STUCK]);
+}
+
+#[test]
+fn a_mutant_that_does_as_if_a_person_had_said_nothing_is_caught() {
+    let deaf: fn(&mut Job, &mut Attempt, Resolution, Moment) -> bool = |_, _, _, _| false;
+    is_caught(&Rules { resolved: deaf, ..REAL }, odd(Setting::marked()), &[STUCK]);
+}
+
+#[test]
+fn sending_is_bounded_by_what_patience_counts_on() {
+    use super::super::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
+    assert_eq!(SEND_WITHIN + CONNECT_WITHIN + ACKNOWLEDGED_WITHIN, DELIVERED_WITHIN);
+    let attempt = Attempt {
+        job_id: "job_1".into(),
+        number: 1,
+        installation: "awx".into(),
+        controller_template: 9,
+        account: 1,
+        marker: "rw_1".into(),
+        placement: MarkerPlacement::None.as_str().into(),
+        sent_at: at(0),
+        controller_time: None,
+        named: None,
+        marker_took: None,
+        state: AttemptState::Intent,
+    };
+    let patience = patience();
+    let late = at(0).plus(DELIVERED_WITHIN).plus(patience.controller_request);
+    assert!(patience.over_at(&attempt) >= late.plus(patience.clock_skew));
+}

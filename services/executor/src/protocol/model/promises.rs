@@ -1,0 +1,67 @@
+//! What must hold in every world, and between a world and what came before it.
+
+use crate::attempt::Attempt;
+use crate::job::{Job, JobState, Lease};
+
+use super::world::{Setting, World};
+
+pub(super) fn broken(before: &World, world: &World, setting: &Setting) -> Option<&'static str> {
+    (0..world.jobs.len()).find_map(|which| broken_for(before, world, setting, which))
+}
+
+fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) -> Option<&'static str> {
+    let (was, job) = (&before.jobs[which], &world.jobs[which]);
+    let launched = world.launched(which);
+    if launched > 1 {
+        return Some("it was launched twice");
+    }
+    let undecidable = world.by_hand || world.launches.iter().any(|launch| setting.marked && !launch.marked);
+    // Where a person decided, a late answer may tell of a run they did not know of.
+    if world.strays > 0 && !undecidable {
+        return Some("a run came to light that nobody counts on");
+    }
+    if was.state != job.state && !was.state.may_become(job.state) {
+        return Some("a state was taken back");
+    }
+    // Who still holds it does not concern anybody any more.
+    let told = |job: &Job| Job { lease: Lease::default(), ..job.clone() };
+    if was.state.is_end() && told(was) != told(job) {
+        return Some("an end was contradicted");
+    }
+    // Also of a launch that is out and has not committed yet.
+    if matches!(job.state, JobState::Canceled | JobState::Error) && launched > 0 {
+        return Some("a job that was launched is told as never launched");
+    }
+    if let Some(run) = &job.run {
+        let Some(launch) = world.launches.iter().find(|launch| launch.run == run.id) else {
+            return Some("a job is bound to a run that does not exist");
+        };
+        if launch.job.is_some_and(|owner| owner != which) {
+            return Some("a job is bound to another job's run");
+        }
+        // What somebody launched by hand with our account, alike in all, cannot be told from a launch without a marker.
+        if launch.job.is_none() && setting.marked {
+            return Some("a job is bound to a run that is not its own");
+        }
+    }
+    let waits = matches!(job.state, JobState::New | JobState::Launching);
+    if waits && job.due_at.is_none() {
+        return Some("a job is lost: nobody will ever look at it again");
+    }
+    if job.state == JobState::Unknown && !undecidable {
+        return Some("a job is a person's to decide although a machine could know");
+    }
+    if world.attempts[which].iter().filter(|attempt| attempt.is_open()).count() > 1 {
+        return Some("two attempts are open at once");
+    }
+    let open: Vec<&Attempt> = world.attempts.iter().flatten().filter(|attempt| attempt.is_open()).collect();
+    if open.len() > 1 && open.iter().any(|attempt| !attempt.is_marked()) {
+        return Some("a launch began while one without a marker was unresolved");
+    }
+    None
+}
+
+/// Whether a job has come to where it need not be brought on by us.
+pub(super) fn is_settled(world: &World) -> bool {
+    world.jobs.iter().all(|job| job.state.is_end() || job.state == JobState::Running)
+}

@@ -1,0 +1,328 @@
+//! Everything that can happen next in a world.
+
+use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked};
+use crate::job::{Job, JobState, Run, reason};
+use crate::protocol::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
+
+use super::Rules;
+use super::world::{Fate, Launch, REQUEST_TICKS, Setting, Worker, World, patience};
+
+/// What happened, and what the world is then.
+pub(super) type Next = (&'static str, World);
+
+pub(super) fn successors(world: &World, setting: &Setting, rules: &Rules) -> Vec<Next> {
+    let mut next = Vec::new();
+    // A tick that changes nothing leads to a world that was visited; no interleaving needs more than a few hundred.
+    if world.tick < 240 {
+        next.push(("time passes", World { tick: world.tick + 1, ..world.clone() }));
+    }
+    for which in 0..world.jobs.len() {
+        outside(world, which, setting, rules, &mut next);
+    }
+    if setting.by_hand && !world.by_hand {
+        let mut after = world.clone();
+        after.by_hand = true;
+        let launch = Launch { run: 100, job: None, attempt: 0, marked: false, visible: world.tick };
+        after.launches.push(launch);
+        next.push(("somebody launches the same by hand", after));
+    }
+    for worker in 0..2 {
+        work(world, worker, setting, rules, &mut next);
+        if world.workers[worker] != Worker::Idle && world.crashes < setting.crashes {
+            let mut after = world.clone();
+            after.crashes += 1;
+            after.workers[worker] = Worker::Idle;
+            next.push(("a worker dies", after));
+        }
+    }
+    next
+}
+
+fn name(worker: usize) -> String {
+    format!("exe_{worker}")
+}
+
+/// What others than workers do about a job.
+fn outside(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &mut Vec<Next>) {
+    let (now, job) = (world.now(), &world.jobs[which]);
+    if setting.cancels && !job.cancel_requested && !job.state.is_end() {
+        let mut after = world.clone();
+        if after.jobs[which].request_cancel(now).is_ok() {
+            if after.jobs[which].due_at.is_some() {
+                after.jobs[which].look_now();
+            }
+            next.push(("the caller cancels", after));
+        }
+    }
+    if let Some(holder) = &job.lease.holder {
+        // Who holds it is dead, or only held up: nobody can tell.
+        let worker = usize::from(*holder == name(1));
+        let lives = !matches!(world.workers[worker], Worker::Idle);
+        if !lives || world.losses < setting.losses {
+            let mut after = world.clone();
+            after.losses += u8::from(lives);
+            let job = &mut after.jobs[which];
+            job.lease.holder = None;
+            job.lease.fence += 1;
+            if job.due_at.is_some() {
+                job.look_now();
+            }
+            next.push(("a worker is taken for gone", after));
+        }
+    }
+    let mut after = world.clone();
+    if (rules.expired)(&mut after.jobs[which], world.last(which).as_ref(), now) {
+        next.push(("the deadline passes", after));
+    }
+    if job.state == JobState::Unknown {
+        decide(world, which, rules, next);
+    }
+}
+
+/// A person looks, and says what is true.
+fn decide(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
+    let mine = world.launches.iter().find(|launch| launch.job == Some(which) && launch.visible <= world.tick);
+    let mut said = vec![Resolution::GiveUp];
+    match mine {
+        Some(launch) => said.push(Resolution::Bind(run(launch.run))),
+        None if world.launched(which) == 0 => said.push(Resolution::Retry),
+        None => {}
+    }
+    for resolution in said {
+        let mut after = world.clone();
+        let Some(attempt) = after.attempts[which].last_mut() else { continue };
+        if (rules.resolved)(&mut after.jobs[which], attempt, resolution, world.now()) {
+            next.push(("a person decides", after));
+        }
+    }
+}
+
+fn run(id: i64) -> Run {
+    Run { installation: "awx".into(), kind: "job".into(), id }
+}
+
+fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &mut Vec<Next>) {
+    let now = world.now_of(setting, worker);
+    match world.workers[worker].clone() {
+        Worker::Idle => {
+            for which in 0..world.jobs.len() {
+                let job = &world.jobs[which];
+                if job.lease.holder.is_none() && job.due_at.is_some_and(|due| due <= now) {
+                    let mut after = world.clone();
+                    let job = &mut after.jobs[which];
+                    job.lease.fence += 1;
+                    job.lease.holder = Some(name(worker));
+                    let job = Box::new(job.clone());
+                    after.workers[worker] = Worker::Claimed { which, job, last: world.last(which) };
+                    next.push(("a worker claims", after));
+                }
+            }
+        }
+        Worker::Claimed { which, job, last } => step(world, worker, which, &job, last.as_ref(), setting, rules, next),
+        Worker::Begun { which, attempt, fence } => {
+            if !(rules.may_send)(&attempt, now) {
+                let mut after = world.clone();
+                let answer = Answer::NotLaunched { why: String::new(), then: Stop::Soon(String::new()) };
+                settle(&mut after, which, attempt.number, fence, answer, rules);
+                after.workers[worker] = Worker::Idle;
+                next.push(("a worker comes too late to send", after));
+                return;
+            }
+            if world.launched(which) >= usize::from(setting.sends) {
+                return;
+            }
+            for fate in fates(setting) {
+                next.push(("a launch leaves", sent(world, worker, which, &attempt, fence, fate)));
+            }
+        }
+        Worker::Sent { which, attempt, fence, fate, run: id } => {
+            let mut after = world.clone();
+            let answer = match fate {
+                Fate::Answered => Answer::Launched { run: run(id), condemned: None, marker_took: setting.marked },
+                Fate::Refused => Answer::NotLaunched {
+                    why: String::new(),
+                    then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, String::new()),
+                },
+                Fate::Named => Answer::Unresolved { why: String::new(), named: Some(id) },
+                Fate::LostBeforeCommit | Fate::LostAfterCommit | Fate::LostAndLate | Fate::MarkerDropped => {
+                    Answer::Unresolved { why: String::new(), named: None }
+                }
+            };
+            settle(&mut after, which, attempt.number, fence, answer, rules);
+            after.workers[worker] = Worker::Idle;
+            next.push(("an answer is written down", after));
+        }
+    }
+}
+
+fn fates(setting: &Setting) -> Vec<Fate> {
+    let mut fates = vec![Fate::Answered, Fate::LostBeforeCommit, Fate::LostAfterCommit, Fate::LostAndLate];
+    if setting.jobs == 1 {
+        // With another job beside it these show nothing that they do not show alone.
+        fates.extend([Fate::Refused, Fate::Named]);
+    }
+    if setting.marked && setting.drops_marker {
+        fates.push(Fate::MarkerDropped);
+    }
+    fates
+}
+
+fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i64, fate: Fate) -> World {
+    let mut after = world.clone();
+    let id = i64::try_from(which * 10 + world.launched(which) + 1).unwrap();
+    let visible = match fate {
+        Fate::Answered | Fate::LostAfterCommit | Fate::Named | Fate::MarkerDropped => Some(world.tick),
+        Fate::LostAndLate => Some(world.tick + REQUEST_TICKS),
+        Fate::Refused | Fate::LostBeforeCommit => None,
+    };
+    if let Some(visible) = visible {
+        let marked = attempt.is_marked() && fate != Fate::MarkerDropped;
+        let launch = Launch { run: id, job: Some(which), attempt: attempt.number, marked, visible };
+        after.launches.push(launch);
+    }
+    after.workers[worker] = Worker::Sent { which, attempt: attempt.clone(), fence, fate, run: id };
+    after
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of what a worker has in hand")]
+fn step(
+    world: &World,
+    worker: usize,
+    which: usize,
+    job: &Job,
+    last: Option<&Attempt>,
+    setting: &Setting,
+    rules: &Rules,
+    next: &mut Vec<Next>,
+) {
+    let now = world.now_of(setting, worker);
+    let mut after = world.clone();
+    after.workers[worker] = Worker::Idle;
+    let fence = job.lease.fence;
+    let end = |state, reason| Stop::End(state, reason, String::new());
+    match (rules.next_step)(job, last, now) {
+        Step::Nothing => {
+            after.jobs[which].lease.release(fence);
+        }
+        Step::Cancel => stop(&mut after, which, fence, end(JobState::Canceled, reason::CANCELED_BY_CALLER), now, rules),
+        Step::Expire => stop(&mut after, which, fence, end(JobState::Error, reason::EXPIRED), now, rules),
+        Step::Reconcile => reconcile(&mut after, worker, which, fence, last, setting, rules),
+        Step::Launch => {
+            // A check before the launch may also say no.
+            let mut refused = after.clone();
+            stop(&mut refused, which, fence, end(JobState::Error, reason::TEMPLATE_UNSUITABLE), now, rules);
+            next.push(("a check refuses", refused));
+            if job.attempts >= setting.attempts {
+                // More attempts show nothing that two do not: each begins where the one before was settled.
+                return;
+            }
+            let attempt = intent(job, setting, now);
+            let around = Around { blocked: is_blocked(world, which, &attempt), full: None };
+            let last = world.last(which);
+            match (rules.begin)(&mut after.jobs[which], last.as_ref(), &attempt, fence, &around, now) {
+                Beginning::Begun => {
+                    after.attempts[which].push(attempt.clone());
+                    after.workers[worker] = Worker::Begun { which, attempt, fence };
+                }
+                Beginning::Blocked => stop(&mut after, which, fence, Stop::Yield(String::new()), now, rules),
+                Beginning::Full(..) | Beginning::Lost => {
+                    after.jobs[which].lease.release(fence);
+                }
+            }
+        }
+    }
+    next.push(("a worker takes its step", after));
+}
+
+fn intent(job: &Job, setting: &Setting, now: runwarden_kit::clock::Moment) -> Attempt {
+    Attempt {
+        job_id: job.id.clone(),
+        number: job.attempts + 1,
+        installation: "awx".into(),
+        controller_template: 9,
+        account: 1,
+        marker: format!("rw_{}-{}", job.id, job.attempts + 1),
+        placement: setting.placement().as_str().into(),
+        sent_at: now,
+        controller_time: None,
+        named: None,
+        marker_took: None,
+        state: AttemptState::Intent,
+    }
+}
+
+/// As the store has it: with a marker only those without stand in the way, without a marker any does.
+fn is_blocked(world: &World, which: usize, attempt: &Attempt) -> bool {
+    let others = world.attempts.iter().enumerate().filter(|(other, _)| *other != which);
+    others.flat_map(|(_, attempts)| attempts).any(|a| a.is_open() && !(a.is_marked() && attempt.is_marked()))
+}
+
+fn stop(world: &mut World, which: usize, fence: i64, stop: Stop, now: runwarden_kit::clock::Moment, rules: &Rules) {
+    let last = world.last(which);
+    (rules.stopped)(&mut world.jobs[which], last.as_ref(), fence, stop, now);
+    world.jobs[which].lease.release(fence);
+}
+
+/// As the launcher does it: the transition sees the last attempt, if it is the one that is meant.
+fn settle(world: &mut World, which: usize, number: u32, fence: i64, answer: Answer, rules: &Rules) {
+    let now = world.now();
+    let mut attempt = world.last(which).filter(|last| last.number == number);
+    let mut job = world.jobs[which].clone();
+    match (rules.answered)(&mut job, attempt.as_mut(), answer, now) {
+        Written::Nothing => {}
+        Written::Stray => world.strays += 1,
+        Written::Quietly => world.jobs[which] = job,
+        Written::Aloud => {
+            world.jobs[which] = job;
+            if let (Some(attempt), Some(last)) = (attempt, world.attempts[which].last_mut()) {
+                *last = attempt;
+            }
+        }
+    }
+    world.jobs[which].lease.release(fence);
+}
+
+fn reconcile(
+    world: &mut World,
+    worker: usize,
+    which: usize,
+    fence: i64,
+    seen: Option<&Attempt>,
+    setting: &Setting,
+    rules: &Rules,
+) {
+    let Some(seen) = seen else { return };
+    let now = world.now_of(setting, worker);
+    let bound = |run: i64| world.jobs.iter().any(|job| job.run.as_ref().is_some_and(|bound| bound.id == run));
+    let found: Vec<Candidate> = world
+        .launches
+        .iter()
+        .filter(|launch| launch.visible <= world.tick)
+        .map(|launch| Candidate {
+            run_id: launch.run,
+            marked: match (launch.marked, launch.job == Some(which) && launch.attempt == seen.number) {
+                (true, true) => Marked::Mine,
+                (true, false) => Marked::Other,
+                (false, _) => Marked::No,
+            },
+            inputs: Inputs::Match,
+            bound: bound(launch.run),
+        })
+        .collect();
+    let verdict = (rules.judge)(seen, &patience(), now, &found);
+    let mut job = world.jobs[which].clone();
+    if let Some(mut attempt) = world.last(which).filter(|last| last.number == seen.number) {
+        let finding = Finding { verdict, kind: "job", dropped: Vec::new() };
+        match (rules.judged)(&mut job, &mut attempt, finding, now) {
+            Written::Nothing | Written::Stray => {}
+            Written::Quietly => world.jobs[which] = job,
+            Written::Aloud => {
+                world.jobs[which] = job;
+                if let Some(last) = world.attempts[which].last_mut() {
+                    *last = attempt;
+                }
+            }
+        }
+    }
+    world.jobs[which].lease.release(fence);
+}

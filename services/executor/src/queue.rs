@@ -1,0 +1,136 @@
+//! Waiting: what a job may be told about when it begins, and where it stands among those that wait with it.
+
+use std::time::Duration;
+
+use runwarden_kit::clock::Moment;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Scope;
+
+/// Which of a tenant's waiting jobs goes first. It gives nobody more than their tenant's share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In the order of acceptance.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+impl Priority {
+    /// Its name in records and policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
+    /// For ordering: higher goes first.
+    #[must_use]
+    pub const fn rank(self) -> i64 {
+        match self {
+            Self::Low => 0,
+            Self::Normal => 1,
+            Self::High => 2,
+        }
+    }
+}
+
+/// What is added to the rank of a job that was begun.
+pub const BEGUN: i64 = 10;
+
+/// Jobs that wait for the same: those of one template on one controller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Queue {
+    /// The tenant.
+    pub tenant: String,
+    /// The controller, by Runwarden's name.
+    pub controller: String,
+    /// The template, by Runwarden's name.
+    pub template: String,
+}
+
+impl Queue {
+    /// The controller's key.
+    #[must_use]
+    pub fn controller_key(&self) -> (String, String) {
+        (self.tenant.clone(), self.controller.clone())
+    }
+}
+
+/// Where a waiting job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// 1 for the next.
+    pub position: u32,
+    /// When it will begin if things go on as they went lately.
+    pub expected_start_at: Option<Moment>,
+    /// What limit holds it back, if one does.
+    pub held_by: Option<Scope>,
+}
+
+/// The most that is counted of those that wait ahead.
+pub const COUNTED: u32 = 10_000;
+/// How many recent beginnings tell the pace of a queue.
+pub const RECENT: usize = 20;
+
+/// The time between two beginnings, as far as recent ones tell. `begun` are the latest beginnings, newest first.
+#[must_use]
+pub fn pace(begun: &[Moment], now: Moment) -> Option<Duration> {
+    let (newest, oldest) = (begun.first()?, begun.last()?);
+    let gaps = u32::try_from(begun.len()).ok()?.checked_sub(1).filter(|gaps| *gaps > 0)?;
+    let average = newest.since(*oldest) / gaps;
+    // A queue that has not moved for longer than usual is slower than it was.
+    Some(average.max(now.since(*newest) / (gaps + 1)))
+}
+
+/// When a job at this position will begin.
+#[must_use]
+pub fn expected(position: u32, pace: Option<Duration>, start_at: Option<Moment>, now: Moment) -> Option<Moment> {
+    let by_pace = pace.map(|pace| now.plus(pace.saturating_mul(position)));
+    match (by_pace, start_at.filter(|at| *at > now)) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Moment {
+        Moment::from_micros(0).plus(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_last_beginnings() {
+        assert_eq!(pace(&[at(30), at(20), at(10)], at(31)), Some(Duration::from_secs(10)));
+        assert_eq!(pace(&[at(30)], at(31)), None, "one beginning tells nothing");
+        assert_eq!(pace(&[], at(31)), None);
+    }
+
+    #[test]
+    fn a_queue_that_stands_still_is_slower_than_it_was() {
+        assert_eq!(pace(&[at(30), at(20), at(10)], at(330)), Some(Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn nobody_is_expected_to_begin_before_they_may() {
+        let pace = Some(Duration::from_secs(10));
+        assert_eq!(expected(3, pace, None, at(100)), Some(at(130)));
+        assert_eq!(expected(3, pace, Some(at(500)), at(100)), Some(at(500)));
+        assert_eq!(expected(3, None, Some(at(500)), at(100)), Some(at(500)));
+        assert_eq!(expected(3, None, Some(at(50)), at(100)), None);
+    }
+
+    #[test]
+    fn higher_priorities_rank_higher() {
+        assert!(Priority::High.rank() > Priority::Normal.rank() && Priority::Normal.rank() > Priority::Low.rank());
+    }
+}

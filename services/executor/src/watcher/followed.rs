@@ -1,0 +1,196 @@
+//! What is kept in memory of a run that is followed: enough to see in a sweep whether anything is to be done about it.
+//! The job itself is read only then, so that ten thousand runs cost a few megabytes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use runwarden_kit::clock::Moment;
+
+use super::follow::CANCEL_AGAIN;
+use crate::awx::{RunKind, RunRef, RunRow};
+use crate::job::Job;
+use crate::store::Changed;
+
+/// A tenant and one of its controllers.
+pub(super) type Key = (String, String);
+
+/// A run that is followed.
+#[derive(Clone, Debug)]
+pub(super) struct Followed {
+    pub(super) run: RunRef,
+    pub(super) installation: Box<str>,
+    /// What was last noted of it.
+    progress: Box<str>,
+    /// Whether it was missing, or over with output still to come.
+    unsettled: bool,
+    /// Whether somebody wants it to stop.
+    stop: bool,
+    /// When its controller was last asked to stop it.
+    asked: Option<Moment>,
+    /// When it has run for as long as it may.
+    over_at: Option<Moment>,
+}
+
+impl Followed {
+    fn of(job: &Job) -> Option<Self> {
+        let run = job.run.as_ref()?;
+        let limit = u64::try_from(job.max_duration_seconds).ok().filter(|seconds| *seconds > 0);
+        Some(Self {
+            run: RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id },
+            installation: run.installation.as_str().into(),
+            progress: job.progress.as_str().into(),
+            unsettled: job.missing_since.is_some() || job.ended_since.is_some(),
+            stop: job.cancel_requested || job.condemned.is_some(),
+            asked: job.cancel_sent_at,
+            over_at: limit.zip(job.launched_at).map(|(limit, at)| at.plus(Duration::from_secs(limit))),
+        })
+    }
+
+    /// Whether its controller should be asked to stop it now.
+    fn is_to_stop(&self, now: Moment) -> bool {
+        let wanted = self.stop || self.over_at.is_some_and(|at| now > at);
+        wanted && self.asked.is_none_or(|at| now.since(at) >= CANCEL_AGAIN)
+    }
+
+    /// Whether what the controller tells of it calls for anything.
+    pub(super) fn calls_for_something(&self, row: Option<&RunRow>, now: Moment) -> bool {
+        let Some(row) = row else { return true };
+        self.unsettled
+            || row.ending().is_some()
+            || self.is_to_stop(now)
+            || super::follow::progress(row) != *self.progress
+    }
+}
+
+/// All runs that are followed.
+#[derive(Default)]
+pub(super) struct Following {
+    /// By controller, then by job.
+    groups: HashMap<Key, HashMap<String, Followed>>,
+    /// Which controller a job's run is on.
+    of_job: HashMap<String, Key>,
+    /// Jobs whose runs are to stop.
+    to_stop: BTreeSet<String>,
+}
+
+impl Following {
+    /// Takes note of a job.
+    pub(super) fn note(&mut self, changed: &Changed) {
+        match &changed.running {
+            Some(job) => self.put(job),
+            None => self.drop(&changed.id),
+        }
+    }
+
+    /// Takes note of a running job.
+    pub(super) fn put(&mut self, job: &Job) {
+        let Some(followed) = Followed::of(job) else { return };
+        if followed.stop {
+            self.to_stop.insert(job.id.clone());
+        }
+        let key = (job.tenant.clone(), job.controller.clone());
+        self.of_job.insert(job.id.clone(), key.clone());
+        self.groups.entry(key).or_default().insert(job.id.clone(), followed);
+    }
+
+    fn drop(&mut self, job: &str) {
+        self.to_stop.remove(job);
+        let Some(key) = self.of_job.remove(job) else { return };
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.remove(job);
+            if group.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
+    }
+
+    /// How many runs there are.
+    pub(super) fn len(&self) -> usize {
+        self.of_job.len()
+    }
+
+    /// The controllers that have runs.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.groups.keys().cloned().collect()
+    }
+
+    /// All runs of a controller.
+    pub(super) fn all(&self, key: &Key) -> Vec<(String, Followed)> {
+        let group = self.groups.get(key).into_iter().flatten();
+        group.map(|(job, followed)| (job.clone(), followed.clone())).collect()
+    }
+
+    /// Those of some jobs, by controller.
+    pub(super) fn some<'a>(&self, jobs: impl Iterator<Item = &'a String>) -> HashMap<Key, Vec<(String, Followed)>> {
+        let mut found: HashMap<Key, Vec<(String, Followed)>> = HashMap::new();
+        for job in jobs {
+            if let Some(key) = self.of_job.get(job)
+                && let Some(followed) = self.groups.get(key).and_then(|group| group.get(job))
+            {
+                found.entry(key.clone()).or_default().push((job.clone(), followed.clone()));
+            }
+        }
+        found
+    }
+
+    /// The jobs whose runs are to be asked to stop now.
+    pub(super) fn to_stop(&self, now: Moment) -> Vec<String> {
+        let due = |job: &&String| {
+            let group = self.of_job.get(*job).and_then(|key| self.groups.get(key));
+            group.and_then(|group| group.get(*job)).is_some_and(|followed| followed.is_to_stop(now))
+        };
+        self.to_stop.iter().filter(due).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::example;
+    use crate::job::{JobState, Run};
+
+    fn running(id: i64) -> Job {
+        let run = Run { installation: "http://awx".into(), kind: "job".into(), id };
+        Job { state: JobState::Running, run: Some(run), ..example() }
+    }
+
+    #[test]
+    fn what_ends_is_followed_no_more() {
+        let mut following = Following::default();
+        let (one, two) = (running(1), running(2));
+        following.put(&one);
+        following.put(&two);
+        assert_eq!((following.len(), following.keys().len()), (2, 1));
+        following.note(&Changed { version: 1, id: one.id.clone(), running: None });
+        assert_eq!(following.all(&following.keys()[0]).iter().map(|(id, _)| id).collect::<Vec<_>>(), [&two.id]);
+        following.note(&Changed { version: 2, id: two.id, running: None });
+        assert!(following.keys().is_empty());
+    }
+
+    #[test]
+    fn who_is_to_stop_is_asked_and_asked_again_after_a_while() {
+        let now = Moment::from_micros(0).plus(Duration::from_secs(1000));
+        let mut following = Following::default();
+        let mut job = Job { cancel_requested: true, ..running(1) };
+        following.put(&job);
+        assert_eq!(following.to_stop(now), [job.id.clone()]);
+        job.cancel_sent_at = Some(now);
+        following.put(&job);
+        assert!(following.to_stop(now.plus(Duration::from_secs(1))).is_empty());
+        assert_eq!(following.to_stop(now.plus(CANCEL_AGAIN)), [job.id.clone()]);
+    }
+
+    #[test]
+    fn a_run_that_takes_too_long_calls_for_something_and_one_that_goes_on_does_not() {
+        let launched = Moment::from_micros(0).plus(Duration::from_secs(1000));
+        let job =
+            Job { launched_at: Some(launched), max_duration_seconds: 60, progress: "running".into(), ..running(1) };
+        let followed = Followed::of(&job).unwrap();
+        let row = crate::awx::test_row(1, "running");
+        assert!(!followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(59))));
+        assert!(followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(61))));
+        assert!(followed.calls_for_something(Some(&crate::awx::test_row(1, "successful")), launched));
+        assert!(followed.calls_for_something(Some(&crate::awx::test_row(1, "pending")), launched));
+        assert!(followed.calls_for_something(None, launched));
+    }
+}
