@@ -10,6 +10,7 @@ use runwarden_harness::fleet::End;
 use runwarden_harness::jobs::text;
 
 use crate::levers::Levers;
+use crate::operator::Resolved;
 use crate::plan::{Plan, World};
 use crate::promises::{Broken, Promise};
 use crate::trail::Trail;
@@ -45,7 +46,7 @@ impl Report {
     }
 
     /// Counts what the round was made of, and whether it was worth it.
-    pub(crate) fn count(&mut self, told: &BTreeMap<String, Told>, trail: &Trail, resolved: Vec<&'static str>) {
+    pub(crate) fn count(&mut self, told: &BTreeMap<String, Told>, trail: &Trail, resolved: &Resolved) {
         let mut states: BTreeMap<&str, usize> = BTreeMap::new();
         for told in told.values() {
             *states.entry(told.end.as_ref().map_or("not over", |end| text(end, "state"))).or_default() += 1;
@@ -59,7 +60,7 @@ impl Report {
         let jobs = told.len();
         self.counts = format!(
             "{jobs} jobs {states:?}; {} kills, {} of them at failpoints, {} stops; {lost} answers of the controller \
-             lost, {repeats} launches begun again, {unknown} unknown, resolved {resolved:?}; {answers} answers, {unheard} unheard",
+             lost, {repeats} launches begun again, {unknown} unknown ({resolved:?}); {answers} answers, {unheard} unheard",
             ends.killed + ends.at_failpoints,
             ends.at_failpoints,
             ends.stopped,
