@@ -7,7 +7,7 @@ use runwarden_kit::Result;
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Verdict, judge};
-use crate::awx::{AwxError, Client, LaunchBody, LaunchInput, Marker, RunRow, Search};
+use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search};
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};
 use crate::ports::Template;
@@ -31,8 +31,8 @@ impl Launcher {
         }
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&template.controller, &purpose).await?;
-        let found = match self.search(&client, &attempt).await {
-            Ok(found) => found,
+        let (found, gap) = match self.search(&client, &attempt).await {
+            Ok(found) => (found.rows().to_vec(), found.gap()),
             Err(error) => {
                 if error == AwxError::Unauthorized {
                     self.controllers.forget(&job.tenant, &job.controller);
@@ -42,6 +42,12 @@ impl Launcher {
         };
         let candidates = self.candidates(&job, &attempt, &template, &found).await?;
         let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
+        // What was not seen may be it, too; only a marker is proof enough.
+        if let Some(gap) = gap
+            && !(attempt.is_marked() && matches!(verdict, Verdict::Adopt(_)))
+        {
+            return Err(Stop::Later(format!("finding out whether it was launched at the controller: {gap}")).into());
+        }
         let adopted = match &verdict {
             Verdict::Adopt(id) => found.iter().find(|row| row.run.id == *id),
             Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) => None,
@@ -54,7 +60,7 @@ impl Launcher {
         Ok(())
     }
 
-    async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Vec<RunRow>, AwxError> {
+    async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Found, AwxError> {
         let earliest = self.patience.earliest(attempt).micros();
         let created_from = OffsetDateTime::from_unix_timestamp_nanos(i128::from(earliest) * 1000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -16,7 +16,7 @@ use runwarden_kit::{Result, id};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::awx::{AwxError, Client, RunRow};
+use crate::awx::{AwxError, Client, RunSummary};
 use crate::controllers::Controllers;
 use crate::job::Job;
 use crate::live::Live;
@@ -184,17 +184,21 @@ impl Watcher {
     }
 
     async fn look(&self, client: &Arc<Client>, jobs: Vec<Job>) -> std::result::Result<bool, AwxError> {
-        let ids: Vec<i64> = jobs.iter().filter_map(|j| j.run.as_ref().map(|r| r.id)).collect();
+        let runs: Vec<_> = jobs.iter().filter_map(|j| j.run.as_ref().map(follow::run_ref)).collect();
         let started = Instant::now();
-        let found = client.runs(&ids).await?;
+        let found = client.runs(&runs).await?;
         metrics::histogram!("runwarden_sweep_seconds").record(started.elapsed().as_secs_f64());
-        let rows: HashMap<i64, RunRow> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
+        let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
         let mut changed = false;
         let mut outputs = 0;
         let mut work: JoinSet<bool> = JoinSet::new();
         let room = Arc::new(tokio::sync::Semaphore::new(OUTPUTS_AT_ONCE));
         for job in jobs {
             let Some(run) = job.run.clone() else { continue };
+            if found.unreadable.contains(&run.id) {
+                tracing::warn!(job = job.id, run = run.id, "the controller cannot tell of the run");
+                continue;
+            }
             let row = rows.get(&run.id).cloned();
             // What a run that is over printed is always read; that of one that goes on if somebody watches it.
             let ended = row.as_ref().is_some_and(|r| r.status.is_end());

@@ -67,6 +67,37 @@ impl AwxError {
             | Self::TooLarge { .. } => false,
         }
     }
+
+    /// Whether the controller as a whole is not to be used now: it is away, or what stands in its place is not it. What
+    /// is refused or not there for one request says nothing about others.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Migrating
+            | Self::ServerError { .. }
+            | Self::BadAnswer { .. } => true,
+            // A proxy gave up waiting, or wants to be left alone for a while.
+            Self::Refused { status, .. } => matches!(status, 408 | 429),
+            Self::Unauthorized | Self::Forbidden { .. } | Self::NotFound { .. } | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether it does not accept our credential: nothing will be accepted before that is mended.
+    pub fn is_credential(&self) -> bool {
+        match self {
+            Self::Unauthorized => true,
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Migrating
+            | Self::Refused { .. }
+            | Self::ServerError { .. }
+            | Self::BadAnswer { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
 }
 
 impl std::fmt::Display for AwxError {

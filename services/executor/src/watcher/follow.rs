@@ -8,7 +8,7 @@ use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
-use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunRow};
+use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunSummary};
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::live::Live;
 use crate::records;
@@ -46,7 +46,7 @@ impl Follower {
         &self,
         client: &Arc<Client>,
         job: Job,
-        row: Option<RunRow>,
+        row: Option<RunSummary>,
         read_output: bool,
     ) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
@@ -73,7 +73,7 @@ impl Follower {
     }
 
     /// Whether all of an ended run's output can be read now, or has been waited for long enough.
-    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunRow) -> Result<bool> {
+    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunSummary) -> Result<bool> {
         let now = self.clock.now();
         let since = job.ended_since.unwrap_or(now);
         if job.ended_since.is_none() {
@@ -114,7 +114,7 @@ impl Follower {
     }
 
     /// Notes what the controller says of a run that goes on.
-    async fn note(&self, job: &Job, row: &RunRow) -> Result<bool> {
+    async fn note(&self, job: &Job, row: &RunSummary) -> Result<bool> {
         let progress = if row.job_explanation.is_empty() || row.status.is_end() {
             row.status.as_str().to_owned()
         } else {
@@ -177,7 +177,7 @@ impl Follower {
     }
 
     /// The run is over and its output is kept: so is the job.
-    async fn finish(&self, job: &Job, row: &RunRow, ending: Ending) -> Result<()> {
+    async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let outcome = outcome_of(row);
@@ -245,7 +245,7 @@ fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<
 }
 
 /// What a caller is told of how a run ended.
-fn outcome_of(row: &RunRow) -> Value {
+fn outcome_of(row: &RunSummary) -> Value {
     let time =
         |t: Option<time::OffsetDateTime>| t.and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok());
     json!({
