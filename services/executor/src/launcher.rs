@@ -14,8 +14,7 @@ use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, AttemptState, Patience};
 use crate::awx::{
-    self, AwxError, CancelAnswer, Client, LaunchBody, LaunchError, Launched, MARKER_VARIABLE, MarkerPlacement,
-    TemplateView,
+    self, AwxError, CancelAnswer, Client, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
 };
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
@@ -271,7 +270,7 @@ impl Launcher {
             marker,
             placement: placement.as_str().into(),
             sent_at: now,
-            controller_time: None::<time::OffsetDateTime>.map(moment),
+            controller_time: view.controller_time.map(moment),
             named: None,
             marker_took: None,
             state: AttemptState::Intent,
@@ -518,10 +517,7 @@ fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
         kind: launched.run.kind.as_str().into(),
         id: launched.run.id,
     };
-    // Without the marker it is still what was asked for.
-    let marker = format!("extra_vars.{MARKER_VARIABLE}");
-    let dropped: Vec<String> = launched.ignored.iter().filter(|name| **name != marker).cloned().collect();
-    let condemned = protocol::dropped(&dropped);
+    let condemned = protocol::dropped(&awx::asked_for(launched.ignored.clone()));
     Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
 }
 
