@@ -1,8 +1,11 @@
 //! The sandbox controller of a test: its levers, and its ledger of what really happened.
 
 use reqwest::Method;
-use runwarden_sandbox::{Options, Sandbox, UseAnsible};
+use runwarden_sandbox::{LedgerEntry, Options, Sandbox, UseAnsible};
 use serde_json::{Value, json};
+
+/// Pauses of a second take fifty milliseconds.
+const FAST: f64 = 20.0;
 
 /// A running sandbox controller.
 pub struct Controller {
@@ -16,12 +19,14 @@ impl Controller {
         Self::start_with(Options::default()).await
     }
 
-    /// Starts one with these settings, fast and simulated all the same.
+    /// Starts one with these settings, simulated all the same, and fast unless they say another speed than the default.
     ///
     /// # Panics
     /// When it cannot be started.
     pub async fn start_with(options: Options) -> Self {
-        let options = Options { speed: 20.0, use_ansible: UseAnsible::Never, ..options };
+        let unsaid = Options::default().speed;
+        let speed = if options.speed.total_cmp(&unsaid).is_eq() { FAST } else { options.speed };
+        let options = Options { speed, use_ansible: UseAnsible::Never, ..options };
         let sandbox = Sandbox::start(options).await.expect("the sandbox controller starts");
         Self { sandbox, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") }
     }
@@ -88,7 +93,13 @@ impl Controller {
     /// How many requests have become launches in all.
     #[must_use]
     pub fn launched(&self) -> usize {
-        self.sandbox.ledger().len()
+        self.sandbox.launched()
+    }
+
+    /// Every launch that took place, with what it was given, what was dropped, and what came of it.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<LedgerEntry> {
+        self.sandbox.ledger()
     }
 
     /// A run as it truly is, secrets in clear.
@@ -98,7 +109,12 @@ impl Controller {
 
     /// Orders a fault for the next launch of a template.
     pub async fn at_next_launch(&self, fault: Value) {
-        self.order(json!({"method": "POST", "path": "/launch", "fault": fault})).await;
+        self.order(at_launch(fault)).await;
+    }
+
+    /// Orders faults for the next launches of templates, one for each in their order; `none` lets one through.
+    pub async fn at_next_launches(&self, faults: impl IntoIterator<Item = Value>) {
+        self.plan(faults.into_iter().map(at_launch)).await;
     }
 
     /// Orders a fault.
@@ -106,9 +122,20 @@ impl Controller {
         self.control(Method::POST, "faults", Some(fault)).await;
     }
 
+    /// Orders many faults, in their order.
+    pub async fn plan(&self, faults: impl IntoIterator<Item = Value>) {
+        let faults: Vec<Value> = faults.into_iter().collect();
+        self.control(Method::POST, "faults/plan", Some(json!({"faults": faults}))).await;
+    }
+
     /// Faults that have not struck yet.
     pub async fn faults_due(&self) -> usize {
         self.control(Method::GET, "faults", None).await.get("items").and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
+    /// Forgets all faults that have not struck yet.
+    pub async fn clear_faults(&self) {
+        self.control(Method::DELETE, "faults", None).await;
     }
 
     /// Changes a template, as somebody there would.
@@ -116,14 +143,74 @@ impl Controller {
         self.control(Method::PATCH, &format!("templates/{}", Self::template(name)), Some(change)).await;
     }
 
-    /// Loses a run.
+    /// Loses a run. Its playbook goes on if it is at work: `still_at_work` of [`Controller::run`] and of the ledger.
     pub async fn reap(&self, run: u64) {
         self.control(Method::POST, &format!("runs/{run}/reap"), None).await;
+    }
+
+    /// Ends a run at once, or as soon as it runs: `successful`, `failed`, `error` or `canceled`. Ends the playbook of
+    /// a run that was lost.
+    pub async fn finish_run(&self, run: u64, status: &str) {
+        self.control(Method::POST, &format!("runs/{run}/finish"), Some(json!({"status": status}))).await;
+    }
+
+    /// Ends all runs that are under way or still to come; answers how many.
+    pub async fn finish_all(&self, status: &str) -> usize {
+        let told = self.control(Method::POST, "runs/finish-all", Some(json!({"status": status}))).await;
+        number(&told, "finished").try_into().unwrap_or(usize::MAX)
+    }
+
+    /// Deletes a run, whatever it is doing; only the ledger remembers it.
+    pub async fn delete_run(&self, run: u64) {
+        self.control(Method::DELETE, &format!("runs/{run}"), None).await;
     }
 
     /// Whether what was launched is started.
     pub async fn dispatch(&self, running: bool) {
         self.control(Method::POST, "dispatcher", Some(json!({"running": running}))).await;
+    }
+
+    /// Sets how many milliseconds the controller's clock is ahead, or if negative behind.
+    pub async fn set_clock(&self, offset_ms: i64) {
+        self.control(Method::POST, "clock", Some(json!({"offset_ms": offset_ms}))).await;
+    }
+
+    /// From now on everything that an account (`runwarden` is Runwarden's) proves itself with is refused.
+    pub async fn lock_account(&self, name: &str) {
+        self.control(Method::POST, &format!("accounts/{name}"), Some(json!({"locked": true}))).await;
+    }
+
+    /// Lets an account in again.
+    pub async fn unlock_account(&self, name: &str) {
+        self.control(Method::POST, &format!("accounts/{name}"), Some(json!({"locked": false}))).await;
+    }
+
+    /// Gives an account a new token and answers it; those it had are dead.
+    ///
+    /// # Panics
+    /// When the answer has none in it.
+    pub async fn rotate_token(&self, name: &str) -> String {
+        let made = self.control(Method::POST, &format!("accounts/{name}/rotate"), None).await;
+        made.get("token").and_then(Value::as_str).expect("a token").to_owned()
+    }
+
+    /// What was asked of the controller since the last reset: `count`, `answered`, `bytes`, and the same by method and
+    /// shape of the address in `items`.
+    pub async fn requests(&self) -> Value {
+        self.control(Method::GET, "requests", None).await
+    }
+
+    /// How many requests came to addresses with this in them, where every number is `ID`.
+    pub async fn requests_to(&self, path: &str) -> u64 {
+        let told = self.requests().await;
+        let items = told.get("items").and_then(Value::as_array).into_iter().flatten();
+        let here = |item: &&Value| item.get("path").and_then(Value::as_str).is_some_and(|shape| shape.contains(path));
+        items.filter(here).map(|item| number(item, "count")).sum()
+    }
+
+    /// Counts requests from zero again.
+    pub async fn reset_requests(&self) {
+        self.control(Method::DELETE, "requests", None).await;
     }
 
     async fn control(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -138,4 +225,12 @@ impl Controller {
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_default()
     }
+}
+
+fn at_launch(fault: Value) -> Value {
+    json!({"method": "POST", "path": "/launch", "fault": fault})
+}
+
+fn number(told: &Value, field: &str) -> u64 {
+    told.get(field).and_then(Value::as_u64).expect("a number")
 }

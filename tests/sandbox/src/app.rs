@@ -1,6 +1,5 @@
 //! What the parts of a running sandbox share.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +8,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::faults::Faults;
+use crate::faults::{Faults, millis};
+use crate::options::Options;
+use crate::requests::Requests;
 use crate::state::State;
 use crate::state::store::Store;
 
@@ -28,11 +29,22 @@ impl Engine {
         }
     }
 
+    /// How many jobs are under way at once, where nothing else is asked for.
+    fn room(&self) -> usize {
+        match self {
+            Self::Ansible(_) => 4,
+            Self::Simulated => 200,
+        }
+    }
+
     /// Jobs say in `execution_node` what ran them.
     pub(crate) fn node(&self) -> String {
         format!("sandbox-{}", self.name())
     }
 }
+
+/// How long a launched job stays pending before the dispatcher looks at it.
+const PENDING: Duration = Duration::from_millis(300);
 
 /// The sandbox while it runs.
 pub(crate) struct App {
@@ -40,6 +52,10 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     /// 1.0 is the pace people can watch; 10.0 is ten times that.
     pub(crate) speed: f64,
+    /// How many jobs may be under way at once.
+    pub(crate) room: usize,
+    /// How long after it came a request is answered, if nothing takes longer.
+    pub(crate) latency: Duration,
     /// `/api` first, then AAP's prefix if it is configured.
     pub(crate) bases: Vec<String>,
     pub(crate) store: Option<Store>,
@@ -48,16 +64,25 @@ pub(crate) struct App {
     pub(crate) wake: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
-    cancels: Mutex<HashMap<u64, CancellationToken>>,
     pub(crate) faults: Mutex<Faults>,
+    pub(crate) requests: Mutex<Requests>,
 }
 
 impl App {
-    pub(crate) fn new(state: State, engine: Engine, speed: f64, bases: Vec<String>, store: Option<Store>) -> Arc<Self> {
+    pub(crate) fn new(
+        mut state: State,
+        engine: Engine,
+        options: &Options,
+        bases: Vec<String>,
+        store: Option<Store>,
+    ) -> Arc<Self> {
+        state.schedule.pending = PENDING.div_f64(options.speed);
         Arc::new(Self {
             state: Mutex::new(state),
+            room: options.room.unwrap_or(engine.room()),
             engine,
-            speed,
+            speed: options.speed,
+            latency: millis(options.latency_ms),
             bases,
             store,
             changed: watch::Sender::new(1),
@@ -65,8 +90,8 @@ impl App {
             wake: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            cancels: Mutex::new(HashMap::new()),
             faults: Mutex::new(Faults::default()),
+            requests: Mutex::new(Requests::default()),
         })
     }
 
@@ -75,12 +100,27 @@ impl App {
         lock(&self.state)
     }
 
-    /// Changes the state, has it saved soon, and wakes the scheduler.
+    /// Changes the state, has it saved soon, and wakes the dispatcher.
     pub(crate) fn change<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         let result = work(&mut self.read());
-        self.changed.send_modify(|n| *n += 1);
-        self.wake.notify_one();
+        self.was_changed();
         result
+    }
+
+    /// The same where it is only known when looking whether there is anything to change: `None` changed nothing.
+    pub(crate) fn change_if<R>(&self, work: impl FnOnce(&mut State) -> Option<R>) -> Option<R> {
+        let result = work(&mut self.read());
+        if result.is_some() {
+            self.was_changed();
+        }
+        result
+    }
+
+    fn was_changed(&self) {
+        if self.store.is_some() {
+            self.changed.send_modify(|n| *n += 1);
+        }
+        self.wake.notify_one();
     }
 
     /// Waits until everything changed so far is on disk.
@@ -99,17 +139,11 @@ impl App {
         pause.div_f64(self.speed)
     }
 
-    /// The switch that cancels one run.
-    pub(crate) fn cancel_switch(&self, job: u64) -> CancellationToken {
-        lock(&self.cancels).entry(job).or_default().clone()
-    }
-
-    pub(crate) fn forget_switch(&self, job: u64) {
-        lock(&self.cancels).remove(&job);
-    }
-
-    /// Writes the state after each batch of changes until the sandbox stops, and once more then.
+    /// Writes the state after each batch of changes until the sandbox stops. Where nothing is kept it has nothing to do.
     pub(crate) async fn keep_saving(self: Arc<Self>) {
+        if self.store.is_none() {
+            return;
+        }
         let mut changed = self.changed.subscribe();
         changed.mark_changed();
         loop {

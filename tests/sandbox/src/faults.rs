@@ -1,13 +1,18 @@
-//! Faults on order: what goes wrong, for which requests, how often. Set through the control API.
+//! Faults on order: what goes wrong, for which requests, how often. Set through the control API. What each does to a
+//! request is in `http/strike.rs`.
 
 use std::time::Duration;
 
+use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Kind {
+    /// Nothing: it only uses up its turn in a sequence of faults.
+    None,
     /// The request is never acted upon; the connection closes without an answer after a while.
     LoseBefore {
         #[serde(default)]
@@ -24,14 +29,65 @@ pub(crate) enum Kind {
         #[serde(default)]
         hang_ms: u64,
     },
-    /// A proxy's error page instead of an answer; nothing is acted upon.
-    Status { status: u16 },
+    /// A proxy's error page instead of an answer; nothing is acted upon, unless `after` says that it was.
+    Status {
+        status: u16,
+        #[serde(default)]
+        after: bool,
+    },
+    /// The request is acted upon, and the connection breaks within the answer: its head and the beginning of its body
+    /// arrive.
+    Cut {
+        #[serde(default)]
+        after_bytes: u64,
+    },
+    /// The request is acted upon, and the answer is right and very large.
+    Huge {
+        #[serde(default = "fifty_megabytes")]
+        bytes: u64,
+    },
+    /// The request is acted upon, and a good status comes with a body that says nothing of it.
+    Garbage {
+        #[serde(default)]
+        body: Garbage,
+        /// This instead of JSON that is made up.
+        #[serde(default)]
+        json: Option<Value>,
+        /// This instead of the status that the true answer has.
+        #[serde(default)]
+        status: Option<u16>,
+    },
+    /// The controller is being upgraded: whatever is asked for is elsewhere; nothing is acted upon.
+    Migrating,
+    /// The answer is said to be elsewhere; nothing is acted upon.
+    Redirect {
+        location: String,
+        #[serde(default = "found")]
+        status: u16,
+    },
     /// The answer is right, and late.
     Slow { ms: u64 },
     /// The credential is suddenly not good enough.
     Unauthorized,
     /// The next run to start goes back to pending once before it really runs.
     Backwards,
+    /// Strikes launches only: somebody has just switched off the prompts for variables and skip tags. With `lose` the
+    /// answer that would tell so is lost.
+    DropMarker {
+        #[serde(default)]
+        lose: bool,
+    },
+}
+
+/// What comes instead of an answer that says something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Garbage {
+    /// A page.
+    #[default]
+    Html,
+    /// JSON of another shape.
+    Json,
 }
 
 /// An ordered fault.
@@ -54,6 +110,59 @@ pub(crate) struct Fault {
 
 fn once() -> u32 {
     1
+}
+
+fn fifty_megabytes() -> u64 {
+    50_000_000
+}
+
+fn found() -> u16 {
+    StatusCode::FOUND.as_u16()
+}
+
+impl Fault {
+    /// Why it could not strike as it says.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        match &self.fault {
+            Kind::Redirect { status, .. } if !matches!(status, 301 | 302 | 303 | 307 | 308) => {
+                Some("A redirect's status is 301, 302, 303, 307 or 308.")
+            }
+            Kind::Redirect { location, .. } if HeaderValue::from_str(location).is_err() => {
+                Some("That location cannot be written into a header.")
+            }
+            Kind::Garbage { status: Some(status), .. } if !(200..300).contains(status) => {
+                Some("Garbage comes with a good status, 200 to 299.")
+            }
+            Kind::Status { status, .. } if StatusCode::from_u16(*status).is_err() || *status < 200 => {
+                Some("A status is a number from 200 to 999.")
+            }
+            Kind::None
+            | Kind::LoseBefore { .. }
+            | Kind::LoseAfter { .. }
+            | Kind::DelayCommit { .. }
+            | Kind::Status { .. }
+            | Kind::Cut { .. }
+            | Kind::Huge { .. }
+            | Kind::Garbage { .. }
+            | Kind::Migrating
+            | Kind::Redirect { .. }
+            | Kind::Slow { .. }
+            | Kind::Unauthorized
+            | Kind::Backwards
+            | Kind::DropMarker { .. } => None,
+        }
+    }
+
+    fn strikes(&self, method: &str, path: &str) -> bool {
+        self.times > 0
+            && self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
+            && self.path.as_deref().is_none_or(|p| path.contains(p))
+            && match self.fault {
+                Kind::Backwards => false,
+                Kind::DropMarker { .. } => method == "POST" && path.trim_end_matches('/').ends_with("/launch"),
+                _ => true,
+            }
+    }
 }
 
 /// The faults that are due.
@@ -79,22 +188,18 @@ impl Faults {
         &self.due
     }
 
-    /// The fault that strikes this request, used up by one.
+    /// The first fault that strikes this request, used up by one.
     pub(crate) fn strike(&mut self, method: &str, path: &str) -> Option<Kind> {
-        self.take(|fault| {
-            fault.fault != Kind::Backwards
-                && fault.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
-                && fault.path.as_deref().is_none_or(|p| path.contains(p))
-        })
+        self.take(|fault| fault.strikes(method, path))
     }
 
     /// Whether the run that starts now goes backwards.
     pub(crate) fn backwards(&mut self) -> bool {
-        self.take(|fault| fault.fault == Kind::Backwards).is_some()
+        self.take(|fault| fault.times > 0 && fault.fault == Kind::Backwards).is_some()
     }
 
-    fn take(&mut self, matches: impl Fn(&Fault) -> bool) -> Option<Kind> {
-        let at = self.due.iter().position(|fault| fault.times > 0 && matches(fault))?;
+    fn take(&mut self, strikes: impl Fn(&Fault) -> bool) -> Option<Kind> {
+        let at = self.due.iter().position(strikes)?;
         let fault = self.due.get_mut(at)?;
         fault.times -= 1;
         let kind = fault.fault.clone();

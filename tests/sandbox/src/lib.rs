@@ -20,6 +20,7 @@ mod http;
 mod launch;
 mod options;
 mod python;
+mod requests;
 mod run;
 mod sandbox;
 mod server;

@@ -42,6 +42,14 @@ pub struct Options {
     #[arg(long, env = "RUNWARDEN_SANDBOX_SPEED", default_value_t = 1.0)]
     pub speed: f64,
 
+    /// How many jobs may be under way at once; by default 200 simulated ones, or 4 real ones. Others stay pending.
+    #[arg(long, env = "RUNWARDEN_SANDBOX_ROOM")]
+    pub room: Option<usize>,
+
+    /// Every request to the controller is answered this many milliseconds after it came, or as soon as it can be.
+    #[arg(long, env = "RUNWARDEN_SANDBOX_LATENCY_MS", default_value_t = 0)]
+    pub latency_ms: u64,
+
     /// Token of the operator account; by default a random one, kept in the data directory.
     #[arg(long, env = "RUNWARDEN_SANDBOX_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -60,6 +68,8 @@ impl Default for Options {
             use_ansible: UseAnsible::Auto,
             ansible_playbook: None,
             speed: 1.0,
+            room: None,
+            latency_ms: 0,
             token: None,
             control_token: None,
         }

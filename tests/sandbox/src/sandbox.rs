@@ -11,13 +11,16 @@ use crate::app::{App, Engine};
 use crate::options::{Options, UseAnsible};
 use crate::run;
 use crate::server;
-use crate::state::account::{self, Rank, Token, random_key};
+use crate::state::account::{self, Rank, random_key};
 use crate::state::ledger::LedgerEntry;
 use crate::state::store::Store;
-use crate::state::{State, catalogue, now, seed};
+use crate::state::{State, catalogue, seed};
 
 /// How long runs get to come to an end when the sandbox stops.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The operator account, `runwarden`.
+const OPERATOR: u64 = 2;
 
 /// A user name and a password of the controller.
 #[derive(Clone, Debug)]
@@ -54,6 +57,9 @@ impl Sandbox {
             Some(store) => store.load()?.unwrap_or_else(State::fresh),
             None => State::fresh(),
         };
+        if options.room == Some(0) {
+            bail!("there must be room for at least one run");
+        }
         prepare(&mut state, &options);
         let found = match options.use_ansible {
             UseAnsible::Never => None,
@@ -63,7 +69,7 @@ impl Sandbox {
         let listener =
             TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
         let address = listener.local_addr()?;
-        let app = App::new(state, engine, options.speed, bases, store);
+        let app = App::new(state, engine, &options, bases, store);
         app.save(1).await;
         app.tasks.spawn(server::serve(Arc::clone(&app), listener));
         app.tasks.spawn(run::dispatch(Arc::clone(&app)));
@@ -89,7 +95,7 @@ impl Sandbox {
     /// A token of the operator account, which may execute every template that is not restricted.
     pub fn token(&self) -> String {
         let state = self.app.read();
-        state.tokens.first().map(|t| t.value.clone()).unwrap_or_default()
+        state.tokens.iter().find(|t| t.user == OPERATOR).map(|t| t.value.clone()).unwrap_or_default()
     }
 
     /// The operator account's user name.
@@ -121,7 +127,12 @@ impl Sandbox {
 
     /// Every launch so far, with what came of it.
     pub fn ledger(&self) -> Vec<LedgerEntry> {
-        self.app.read().ledger()
+        self.app.read().ledger_of(|_| true)
+    }
+
+    /// How many launches the ledger has.
+    pub fn launched(&self) -> usize {
+        self.app.read().ledger.len()
     }
 
     /// Stops in order: runs end as interrupted, everything is saved.
@@ -174,22 +185,14 @@ fn prepare(state: &mut State, options: &Options) {
     ];
     for (id, (username, rank)) in (1u64..).zip(ranks) {
         if state.account(id).is_none() {
-            state.accounts.push(account::Account { id, username: username.to_owned(), password: random_key(), rank });
+            let (username, password) = (username.to_owned(), random_key());
+            state.accounts.push(account::Account { id, username, password, rank, locked: false });
         }
     }
-    if state.tokens.is_empty() {
-        state.last_token += 1;
-        state.tokens.push(Token {
-            id: state.last_token,
-            user: 2,
-            value: random_key(),
-            description: "made by the sandbox".to_owned(),
-            scope: "write".to_owned(),
-            created: now(),
-            expires: now() + time::Duration::days(365_242),
-        });
+    if !state.tokens.iter().any(|token| token.user == OPERATOR) {
+        state.make_token(OPERATOR, "made by the sandbox", "write");
     }
-    if let (Some(token), Some(first)) = (&options.token, state.tokens.first_mut()) {
+    if let (Some(token), Some(first)) = (&options.token, state.tokens.iter_mut().find(|token| token.user == OPERATOR)) {
         first.value.clone_from(token);
     }
     if let Some(token) = &options.control_token {

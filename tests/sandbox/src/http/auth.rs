@@ -8,7 +8,6 @@ use subtle::ConstantTimeEq;
 use super::call::{Call, Visitor};
 use super::reply::Refusal;
 use crate::state::account::Account;
-use crate::state::now;
 
 pub(crate) const SESSION: &str = "awx_sessionid";
 pub(crate) const CSRF: &str = "csrftoken";
@@ -43,9 +42,9 @@ fn bearer(call: &Call, value: &str) -> Result<Visitor, Refusal> {
         .tokens
         .iter()
         .find(|t| same(&t.value, value))
-        .filter(|t| t.expires > now())
+        .filter(|t| t.expires > state.now())
         .ok_or_else(Refusal::unauthenticated)?;
-    let account = state.account(token.user).cloned().ok_or_else(Refusal::unauthenticated)?;
+    let account = open(state.account(token.user)).ok_or_else(Refusal::unauthenticated)?;
     if token.scope == "read" && !call.reads() {
         return Err(Refusal::forbidden());
     }
@@ -62,15 +61,20 @@ fn basic(call: &Call, value: &str) -> Result<Visitor, Refusal> {
 /// The account with this name and password.
 pub(crate) fn by_password(call: &Call, name: &str, password: &str) -> Option<Account> {
     let state = call.app.read();
-    let account = state.accounts.iter().find(|a| a.username == name)?;
-    same(&account.password, password).then(|| account.clone())
+    let account = open(state.accounts.iter().find(|a| a.username == name))?;
+    same(&account.password, password).then_some(account)
+}
+
+/// The account, unless it is locked.
+fn open(account: Option<&Account>) -> Option<Account> {
+    account.filter(|account| !account.locked).cloned()
 }
 
 fn session(call: &Call) -> Option<Account> {
     let key = call.cookie(SESSION)?;
     let state = call.app.read();
-    let session = state.sessions.iter().find(|s| same(&s.key, key)).filter(|s| s.expires > now())?;
-    state.account(session.user).cloned()
+    let session = state.sessions.iter().find(|s| same(&s.key, key)).filter(|s| s.expires > state.now())?;
+    open(state.account(session.user))
 }
 
 /// Unsafe methods of a session need the cookie's token in a header as well.

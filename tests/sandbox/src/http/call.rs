@@ -23,8 +23,11 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// By the controller's clock.
     pub(crate) arrived: OffsetDateTime,
     pub(crate) request_id: String,
+    /// Prompts for variables and skip tags are taken as switched off, as a fault on order would have it.
+    pub(crate) unprompted: bool,
 }
 
 /// What form of answer the caller takes.

@@ -7,79 +7,85 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header};
+use hyper::body::Body as _;
 use time::OffsetDateTime;
+use time::macros::format_description;
 
 use super::call::Call;
 use super::reply::{Refusal, nginx};
-use super::{body, control, misc, path, routes};
+use super::{body, control, misc, path, routes, strike};
 use crate::app::{App, lock};
-use crate::faults::{Kind, millis};
-use crate::state::now;
 
 /// nginx's limits in front of AWX.
 const MAX_BODY: usize = 5 * 1024 * 1024;
 const MAX_URI: usize = 8 * 1024;
 
+/// A request that got past the proxy.
+pub(crate) struct Asked {
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    /// When it came, by the controller's clock.
+    pub(crate) arrived: OffsetDateTime,
+    /// Prompts for variables and skip tags are taken as switched off.
+    pub(crate) unprompted: bool,
+}
+
 /// Answers a request, or drops the connection (`None`).
 pub(crate) async fn enter(app: Arc<App>, request: Request) -> Option<Response> {
-    let arrived = now();
+    let came = Instant::now();
     let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with("/sandbox/") {
+        let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
+            return Some(nginx(StatusCode::PAYLOAD_TOO_LARGE));
+        };
+        return Some(control::answer(&app, &parts, &body).await);
+    }
+    let class = lock(&app.requests).came(parts.method.as_str(), parts.uri.path());
+    let mut answer = admit(Arc::clone(&app), parts, body).await?;
+    if !app.latency.is_zero() {
+        tokio::time::sleep(app.latency.saturating_sub(came.elapsed())).await;
+    }
+    if let Some(date) = date(app.read().now()) {
+        answer.headers_mut().insert(header::DATE, date);
+    }
+    lock(&app.requests).answered(&class, answer.body().size_hint().exact().unwrap_or(0));
+    Some(answer)
+}
+
+async fn admit(app: Arc<App>, parts: Parts, body: Body) -> Option<Response> {
+    let arrived = app.read().now();
     if parts.uri.to_string().len() > MAX_URI {
         return Some(nginx(StatusCode::URI_TOO_LONG));
     }
-    let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
+    let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return Some(nginx(StatusCode::PAYLOAD_TOO_LARGE));
     };
-    if parts.uri.path().starts_with("/sandbox/") {
-        return Some(control::answer(&app, &parts, &bytes).await);
+    if parts.uri.path() == strike::MIGRATIONS {
+        return Some(strike::migrations());
     }
-    let fault = lock(&app.faults).strike(parts.method.as_str(), parts.uri.path());
-    match fault {
-        None | Some(Kind::Backwards) => Some(work(app, parts, bytes, arrived).await),
-        Some(Kind::Slow { ms }) => {
-            tokio::time::sleep(millis(ms)).await;
-            Some(work(app, parts, bytes, arrived).await)
-        }
-        Some(Kind::Status { status }) => Some(nginx(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))),
-        Some(Kind::Unauthorized) => Some(Refusal::unauthenticated().into_response()),
-        Some(Kind::LoseBefore { after_ms }) => {
-            tokio::time::sleep(millis(after_ms)).await;
-            None
-        }
-        Some(Kind::LoseAfter { after_ms }) => {
-            work(app, parts, bytes, arrived).await;
-            tokio::time::sleep(millis(after_ms)).await;
-            None
-        }
-        Some(Kind::DelayCommit { commit_after_ms, hang_ms }) => {
-            let later = Arc::clone(&app);
-            let stop = app.stop.clone();
-            app.tasks.spawn(async move {
-                tokio::select! {
-                    () = tokio::time::sleep(millis(commit_after_ms)) => {
-                        work(later, parts, bytes, arrived).await;
-                    }
-                    () = stop.cancelled() => {}
-                }
-            });
-            tokio::time::sleep(millis(hang_ms)).await;
-            None
-        }
-    }
+    strike::answer(app, Asked { parts, body, arrived, unprompted: false }).await
+}
+
+/// What a `Date` header says.
+fn date(now: OffsetDateTime) -> Option<HeaderValue> {
+    let format =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    now.format(format).ok().and_then(|text| HeaderValue::from_str(&text).ok())
 }
 
 /// Does the work in a task of its own: a client that hangs up does not stop it.
-async fn work(app: Arc<App>, parts: Parts, body: Bytes, arrived: OffsetDateTime) -> Response {
-    let task = tokio::spawn(async move { api(app, parts, body, arrived).await });
+pub(crate) async fn work(app: Arc<App>, asked: Asked) -> Response {
+    let task = tokio::spawn(async move { api(app, asked).await });
     task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a request broke the sandbox");
         Refusal::html(StatusCode::INTERNAL_SERVER_ERROR, "Server Error (500)").into_response()
     })
 }
 
-async fn api(app: Arc<App>, parts: Parts, body: Bytes, arrived: OffsetDateTime) -> Response {
+async fn api(app: Arc<App>, asked: Asked) -> Response {
     let started = Instant::now();
+    let Asked { parts, body, arrived, unprompted } = asked;
     let raw_query = parts.uri.query().unwrap_or_default().to_owned();
     let Some(path) = path::parse(parts.uri.path(), &app.bases) else {
         return Refusal::no_such_page().into_response();
@@ -101,6 +107,7 @@ async fn api(app: Arc<App>, parts: Parts, body: Bytes, arrived: OffsetDateTime) 
         body,
         arrived,
         request_id,
+        unprompted,
     };
     let mut response = routes::route(&call).await.unwrap_or_else(Refusal::into_response);
     mark(&call, &mut response, started.elapsed());

@@ -1,27 +1,59 @@
 //! Query parameters as filters, in the manner of Django: `field__lookup=value`, `not__`, `or__`.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use http::StatusCode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::lookup::{Lookup, Part};
 use super::reply::Refusal;
 
 /// A value to compare.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
-pub(crate) enum Scalar {
+pub(crate) enum Scalar<'a> {
     Int(i64),
-    Text(String),
+    Text(Cow<'a, str>),
     Time(OffsetDateTime),
     Bool(bool),
 }
 
-/// What sort of values a field has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a row has in a field: nothing is null, several are a relation to many.
+#[derive(Debug)]
+pub(crate) enum Values<'a> {
+    None,
+    One(Scalar<'a>),
+    Many(Vec<Scalar<'a>>),
+}
+
+impl<'a> Values<'a> {
+    pub(crate) fn all(&self) -> &[Scalar<'a>] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+
+    pub(crate) fn first(&self) -> Option<&Scalar<'a>> {
+        self.all().first()
+    }
+}
+
+impl<'a> From<Option<Scalar<'a>>> for Values<'a> {
+    fn from(value: Option<Scalar<'a>>) -> Self {
+        value.map_or(Self::None, Self::One)
+    }
+}
+
+/// What sort of values a field has. Those that are quickest to compare come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    Int,
-    Text,
     Time,
+    Int,
     Bool,
+    Text,
     /// There, and not to be filtered on.
     Forbidden,
 }
@@ -33,9 +65,9 @@ pub(crate) struct Schema {
     pub(crate) fields: &'static [(&'static str, Kind)],
 }
 
-/// A row that can be filtered: no value is null, several are a relation to many.
+/// A row that can be filtered.
 pub(crate) trait Record {
-    fn values(&self, field: &str) -> Vec<Scalar>;
+    fn values(&self, field: &str) -> Values<'_>;
 }
 
 /// Parameters that are never filters.
@@ -53,30 +85,15 @@ const RESERVED: &[&str] = &[
     "host_filter",
 ];
 
-const LOOKUPS: &[&str] = &[
-    "exact",
-    "iexact",
-    "contains",
-    "icontains",
-    "startswith",
-    "istartswith",
-    "endswith",
-    "iendswith",
-    "gt",
-    "gte",
-    "lt",
-    "lte",
-    "in",
-    "isnull",
-];
-
 #[derive(Debug)]
 struct Condition {
     field: &'static str,
-    lookup: String,
+    kind: Kind,
+    lookup: Lookup,
     negated: bool,
     either: bool,
-    values: Vec<Scalar>,
+    /// In order, so that one of many is found quickly.
+    values: Vec<Scalar<'static>>,
 }
 
 /// Conditions of one request.
@@ -107,6 +124,7 @@ impl Filter {
                 _ => filter.conditions.push(condition(schema, name, value)?),
             }
         }
+        filter.conditions.sort_by_key(|condition| condition.kind);
         Ok(filter)
     }
 
@@ -121,21 +139,54 @@ impl Filter {
             })
     }
 
+    /// Conditions that every row must meet.
+    fn required(&self, field: &str) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().filter(move |c| c.field == field && !c.negated && !c.either)
+    }
+
     /// The ids that an `id__in` allows, if there is one: it spares looking at all rows.
     pub(crate) fn ids(&self) -> Option<Vec<u64>> {
-        let condition =
-            self.conditions.iter().find(|c| c.field == "id" && c.lookup == "in" && !c.negated && !c.either)?;
-        let ids = condition.values.iter().filter_map(|v| match v {
-            Scalar::Int(id) => u64::try_from(*id).ok(),
+        let condition = self.required("id").find(|c| c.lookup == Lookup::In)?;
+        Some(condition.values.iter().filter_map(Scalar::id).collect())
+    }
+
+    /// The one id that a field must have, if it must.
+    pub(crate) fn only(&self, field: &str) -> Option<u64> {
+        self.required(field).find(|c| c.lookup == Lookup::Exact)?.values.first()?.id()
+    }
+
+    /// Rows up to this id need not be looked at.
+    pub(crate) fn after(&self) -> u64 {
+        let bounds = self.required("id").filter_map(|c| match c.lookup {
+            Lookup::Greater => c.values.first()?.id(),
+            Lookup::AtLeast => c.values.first()?.id().map(|id| id.saturating_sub(1)),
             _ => None,
         });
-        Some(ids.collect())
+        bounds.max().unwrap_or(0)
+    }
+}
+
+impl Scalar<'_> {
+    fn id(&self) -> Option<u64> {
+        match self {
+            Self::Int(id) => u64::try_from(*id).ok(),
+            Self::Text(_) | Self::Time(_) | Self::Bool(_) => None,
+        }
+    }
+
+    fn plain(&self) -> Cow<'_, str> {
+        match self {
+            Self::Int(number) => number.to_string().into(),
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Time(time) => super::rows::stamp(*time).into(),
+            Self::Bool(flag) => flag.to_string().into(),
+        }
     }
 }
 
 fn text_of(row: &impl Record, field: &str) -> Option<String> {
-    match row.values(field).into_iter().next() {
-        Some(Scalar::Text(text)) => Some(text),
+    match row.values(field).first() {
+        Some(Scalar::Text(text)) => Some(text.clone().into_owned()),
         _ => None,
     }
 }
@@ -154,10 +205,8 @@ fn condition(schema: &Schema, name: &str, value: &str) -> Result<Condition, Refu
             break;
         }
     }
-    let (path, lookup) = match rest.rsplit_once("__") {
-        Some((path, lookup)) if LOOKUPS.contains(&lookup) => (path, lookup),
-        _ => (rest, "exact"),
-    };
+    let named = rest.rsplit_once("__").and_then(|(path, name)| Some((path, Lookup::named(name)?)));
+    let (path, lookup) = named.unwrap_or((rest, Lookup::Exact));
     // Any way of looking into a forbidden field is refused the same.
     let first = path.split("__").next().unwrap_or(path);
     if schema.kind(first).is_some_and(|(_, kind)| kind == Kind::Forbidden) {
@@ -166,21 +215,21 @@ fn condition(schema: &Schema, name: &str, value: &str) -> Result<Condition, Refu
     let Some((field, kind)) = schema.kind(path) else {
         return Err(bad(format!("{} has no field named '{first}'", schema.model)));
     };
-    let values = match lookup {
-        "in" => {
-            if value.is_empty() {
-                return Err(bad("cannot provide empty value for __in"));
-            }
-            value.split(',').map(|v| scalar(kind, v)).collect::<Result<_, _>>()?
-        }
-        "isnull" => vec![scalar(Kind::Bool, value)?],
-        _ => vec![scalar(if is_textual(lookup) { Kind::Text } else { kind }, value)?],
+    let mut values = match lookup {
+        Lookup::In if value.is_empty() => return Err(bad("cannot provide empty value for __in")),
+        Lookup::In => value.split(',').map(|v| scalar(kind, v)).collect::<Result<_, _>>()?,
+        Lookup::IsNull => vec![scalar(Kind::Bool, value)?],
+        Lookup::Text { any_case: true, .. } => vec![Scalar::Text(value.to_lowercase().into())],
+        Lookup::Text { any_case: false, .. } => vec![scalar(Kind::Text, value)?],
+        Lookup::Exact | Lookup::Greater | Lookup::AtLeast | Lookup::Less | Lookup::AtMost => vec![scalar(kind, value)?],
     };
-    Ok(Condition { field, lookup: lookup.to_owned(), negated, either, values })
+    values.sort_by(order);
+    Ok(Condition { field, kind, lookup, negated, either, values })
 }
 
-fn is_textual(lookup: &str) -> bool {
-    lookup.ends_with("contains") || lookup.ends_with("with") || lookup == "iexact"
+/// Values of one field are of one sort, so any two of them have an order.
+fn order(a: &Scalar<'_>, b: &Scalar<'_>) -> Ordering {
+    a.partial_cmp(b).unwrap_or(Ordering::Equal)
 }
 
 fn bad(text: impl Into<String>) -> Refusal {
@@ -192,12 +241,12 @@ fn wrong(text: String) -> Refusal {
     bad(serde_json::Value::from(vec![text]).to_string())
 }
 
-fn scalar(kind: Kind, value: &str) -> Result<Scalar, Refusal> {
+fn scalar(kind: Kind, value: &str) -> Result<Scalar<'static>, Refusal> {
     match kind {
         Kind::Int => {
             value.trim().parse().map(Scalar::Int).map_err(|_| wrong(format!("“{value}” value must be an integer.")))
         }
-        Kind::Text | Kind::Forbidden => Ok(Scalar::Text(value.to_owned())),
+        Kind::Text | Kind::Forbidden => Ok(Scalar::Text(value.to_owned().into())),
         Kind::Bool => match value.to_lowercase().as_str() {
             "true" | "1" => Ok(Scalar::Bool(true)),
             "false" | "0" => Ok(Scalar::Bool(false)),
@@ -222,46 +271,35 @@ fn time(value: &str) -> Option<OffsetDateTime> {
 impl Condition {
     fn holds(&self, row: &impl Record) -> bool {
         let have = row.values(self.field);
-        let found = match self.lookup.as_str() {
-            "isnull" => (self.values.first() == Some(&Scalar::Bool(true))) == have.is_empty(),
-            _ => have.iter().any(|one| self.values.iter().any(|want| compare(&self.lookup, one, want))),
+        let have = have.all();
+        let found = match self.lookup {
+            Lookup::IsNull => (self.values.first() == Some(&Scalar::Bool(true))) == have.is_empty(),
+            Lookup::In => have.iter().any(|one| self.values.binary_search_by(|want| order(want, one)).is_ok()),
+            Lookup::Exact => have.iter().any(|one| self.values.first() == Some(one)),
+            Lookup::Greater => self.compares(have, Ordering::is_gt),
+            Lookup::AtLeast => self.compares(have, Ordering::is_ge),
+            Lookup::Less => self.compares(have, Ordering::is_lt),
+            Lookup::AtMost => self.compares(have, Ordering::is_le),
+            Lookup::Text { part, any_case } => have.iter().any(|one| self.contains(one, part, any_case)),
         };
         found != self.negated
     }
-}
 
-fn compare(lookup: &str, have: &Scalar, want: &Scalar) -> bool {
-    match lookup {
-        "gt" => have > want,
-        "gte" => have >= want,
-        "lt" => have < want,
-        "lte" => have <= want,
-        "exact" | "in" => have == want,
-        _ => {
-            let (mut have, mut want) = (plain(have), plain(want));
-            let lookup = match lookup.strip_prefix('i') {
-                Some(insensitive) => {
-                    (have, want) = (have.to_lowercase(), want.to_lowercase());
-                    insensitive
-                }
-                None => lookup,
-            };
-            match lookup {
-                "contains" => have.contains(&want),
-                "startswith" => have.starts_with(&want),
-                "endswith" => have.ends_with(&want),
-                _ => have == want,
-            }
-        }
+    fn compares(&self, have: &[Scalar<'_>], fits: fn(Ordering) -> bool) -> bool {
+        let Some(want) = self.values.first() else { return false };
+        have.iter().any(|one| one.partial_cmp(want).is_some_and(fits))
     }
-}
 
-fn plain(value: &Scalar) -> String {
-    match value {
-        Scalar::Int(number) => number.to_string(),
-        Scalar::Text(text) => text.clone(),
-        Scalar::Time(time) => super::rows::stamp(*time),
-        Scalar::Bool(flag) => flag.to_string(),
+    fn contains(&self, have: &Scalar<'_>, part: Part, any_case: bool) -> bool {
+        let Some(want) = self.values.first() else { return false };
+        let (have, want) = (have.plain(), want.plain());
+        let have = if any_case { Cow::Owned(have.to_lowercase()) } else { have };
+        match part {
+            Part::Whole => have == want,
+            Part::Within => have.contains(want.as_ref()),
+            Part::Start => have.starts_with(want.as_ref()),
+            Part::End => have.ends_with(want.as_ref()),
+        }
     }
 }
 
@@ -283,12 +321,12 @@ mod tests {
 
     struct Row;
     impl Record for Row {
-        fn values(&self, field: &str) -> Vec<Scalar> {
+        fn values(&self, field: &str) -> Values<'_> {
             match field {
-                "id" => vec![Scalar::Int(7)],
-                "name" => vec![Scalar::Text("Deploy".to_owned())],
-                "created" => vec![Scalar::Time(OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap())],
-                _ => Vec::new(),
+                "id" => Values::One(Scalar::Int(7)),
+                "name" => Values::One(Scalar::Text("Deploy".into())),
+                "created" => Values::One(Scalar::Time(OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap())),
+                _ => Values::None,
             }
         }
     }
@@ -304,12 +342,17 @@ mod tests {
         for (query, want) in [
             ("id=7", true),
             ("id__in=1,7", true),
+            ("id__in=9,7,1,3", true),
+            ("id__in=9,8", false),
             ("not__id=7", false),
             ("id__gt=6&id__lt=8", true),
             ("or__id=1&or__name=Deploy", true),
             ("or__id=1&or__name=x", false),
             ("name__icontains=DEP", true),
             ("name__startswith=dep", false),
+            ("name__iexact=dEPLOY", true),
+            ("name__endswith=loy", true),
+            ("id__contains=7", true),
             ("created__gte=2023-11-14T22:13:20Z", true),
             ("created__gt=2023-11-14T22:13:20.000000Z", false),
             ("created__gte=2024-01-01", false),
@@ -319,6 +362,20 @@ mod tests {
         ] {
             assert_eq!(keeps(query), Ok(want), "{query}");
         }
+    }
+
+    #[test]
+    fn what_spares_looking_at_all_rows_is_never_more_than_the_filter_says() {
+        let read = |query: &str| {
+            let pairs: Vec<(String, String)> =
+                query.split('&').filter_map(|p| p.split_once('=')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+            let filter = Filter::parse(&SCHEMA, &pairs).unwrap();
+            (filter.ids(), filter.only("id"), filter.after())
+        };
+        assert_eq!(read("id__in=3,1"), (Some(vec![1, 3]), None, 0));
+        assert_eq!(read("id=7&id__gt=4"), (None, Some(7), 4));
+        assert_eq!(read("id__gte=5&id__gt=2"), (None, None, 4));
+        assert_eq!(read("or__id__in=3,1&not__id=7&or__id__gt=5"), (None, None, 0));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Jobs: lists by filter, details, cancel, delete, and what belongs to a workflow's run.
 
+use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::call::{Call, Visitor};
 use super::filter::{Filter, Schema};
-use super::listing;
+use super::listing::{self, Page};
 use super::records::{JOB, JobRecord, ROW, UNIFIED_JOB, WORKFLOW_JOB};
 use super::reply::{Outcome, Refusal, empty, ok};
-use super::rows;
+use super::{rows, shown};
 use crate::run;
 use crate::state::State;
 use crate::state::job::{Job, JobKind};
@@ -20,23 +21,30 @@ pub(crate) fn list(call: &Call, visitor: &Visitor, kind: Option<JobKind>) -> Out
     let state = call.app.read();
     let seen = |job: &&Job| kind.is_none_or(|k| k == job.kind) && visitor.account.sees(state.restricted(job));
     let record = |job| JobRecord { state: &state, job };
-    let kept: Vec<JobRecord<'_>> = match filter.ids() {
-        Some(ids) => {
-            // The caller may name an id twice.
-            let ids: std::collections::BTreeSet<u64> = ids.into_iter().collect();
-            ids.iter()
-                .filter_map(|id| state.jobs.get(id))
-                .filter(seen)
-                .map(record)
-                .filter(|r| filter.keeps(r))
-                .collect()
-        }
-        None => state.jobs.values().filter(seen).map(record).filter(|r| filter.keeps(r)).collect(),
-    };
+    let kept = candidates(&state, &filter).filter(seen).map(record).filter(|r| filter.keeps(r)).collect();
     let page = listing::cut(call, schema, kept, "id")?;
-    let node = call.app.engine.node();
-    let shown = page.rows.iter().map(|r| Value::Object(rows::job(&state, r.job, &call.root(), &node, false))).collect();
-    Ok(page.answer(call, shown))
+    Ok(answer(call, &state, &page))
+}
+
+/// The jobs that a filter has to be held against, in the order of their ids; none of those that it keeps is missing.
+fn candidates<'s>(state: &'s State, filter: &Filter) -> Box<dyn Iterator<Item = &'s Job> + 's> {
+    if let Some(mut ids) = filter.ids() {
+        // The caller may name an id twice.
+        ids.dedup();
+        return Box::new(ids.into_iter().filter_map(|id| state.jobs.get(&id)));
+    }
+    let templates = ["unified_job_template", "unified_job_template__id", "job_template", "job_template__id"];
+    match templates.into_iter().find_map(|field| filter.only(field)) {
+        Some(template) => Box::new(state.jobs.of_template(template, filter.after())),
+        None => Box::new(state.jobs.after(filter.after())),
+    }
+}
+
+/// A page of jobs.
+pub(crate) fn answer(call: &Call, state: &State, page: &Page<JobRecord<'_>>) -> Response {
+    let (root, node) = (call.root(), call.app.engine.node());
+    let shown: Vec<String> = page.rows.iter().map(|row| shown::job(state, row.job, &root, &node)).collect();
+    page.answer_text(call, &shown)
 }
 
 fn schema(kind: Option<JobKind>) -> &'static Schema {
@@ -69,7 +77,7 @@ pub(crate) fn delete(call: &Call, visitor: &Visitor, kind: JobKind, id: u64) -> 
         if job.status.is_active() {
             return Err(Refusal::detail(StatusCode::FORBIDDEN, "Cannot delete running job resource."));
         }
-        state.jobs.remove(&id);
+        state.delete(id);
         Ok(())
     })?;
     if let Some(store) = &call.app.store {

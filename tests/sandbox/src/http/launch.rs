@@ -21,9 +21,12 @@ use crate::state::template::TemplateKind;
 pub(crate) async fn launch(call: &Call, visitor: &Visitor, kind: TemplateKind, id: u64) -> Outcome {
     let sent = body::object(call)?;
     let (run, ignored) = call.app.change(|state| {
-        let template = templates::visible(state, visitor, kind, id)?.clone();
+        let mut template = templates::visible(state, visitor, kind, id)?.clone();
         if !visitor.account.executes(template.restricted) {
             return Err(Refusal::forbidden());
+        }
+        if call.unprompted {
+            template.ask.retain(|field| field != "extra_vars" && field != "skip_tags");
         }
         let accepted = launch::judge(state, &template, &sent).map_err(Refusal::bad)?;
         check_use(state, visitor, &accepted.fields)?;
@@ -138,15 +141,10 @@ pub(crate) async fn bulk(call: &Call, visitor: &Visitor) -> Outcome {
             first.get_or_insert(template);
         }
         let template = first.ok_or_else(Refusal::forbidden)?;
-        let run = make::commit(state, &template, launch::Accepted::default(), &origin(call, visitor, "manual"));
-        if let Some(job) = state.jobs.get_mut(&run) {
-            become_bulk(job, &sent, nodes);
-        }
-        if let Some(entry) = state.ledger.last_mut().filter(|e| e.run == run) {
-            entry.run_type = "workflow_job".to_owned();
-            entry.extra_vars = Map::new();
-        }
-        Ok(run)
+        let origin = origin(call, visitor, "manual");
+        let mut job = make::prepare(state, &template, launch::Accepted::default(), &origin);
+        become_bulk(&mut job, &sent, nodes);
+        Ok(make::enter(state, &template, job, Map::new(), &origin))
     })?;
     call.app.durable().await;
     created(call, run, None)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::filter::{Filter, Record, Schema};
-use super::reply::{Refusal, ok};
+use super::reply::{Refusal, typed};
 
 const DEFAULT_SIZE: usize = 25;
 /// Larger wishes are silently capped.
@@ -73,13 +73,13 @@ fn invalid_page() -> Refusal {
 
 fn compare<R: Record>(keys: &[(&str, bool)], a: &R, b: &R) -> Ordering {
     for (field, down) in keys {
-        let (a, b) = (a.values(field).into_iter().next(), b.values(field).into_iter().next());
-        let order = match (a, b) {
+        let (a, b) = (a.values(field), b.values(field));
+        let order = match (a.first(), b.first()) {
             // Nulls come last going up, as in PostgreSQL.
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
             (Some(_), None) => Ordering::Less,
-            (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+            (Some(a), Some(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
         };
         let order = if *down { order.reverse() } else { order };
         if order != Ordering::Equal {
@@ -92,16 +92,21 @@ fn compare<R: Record>(keys: &[(&str, bool)], a: &R, b: &R) -> Ordering {
 impl<R> Page<R> {
     /// The envelope around the rows as they are shown.
     pub(crate) fn answer(&self, call: &Call, rows: Vec<Value>) -> Response {
+        self.answer_text(call, &rows.iter().map(Value::to_string).collect::<Vec<_>>())
+    }
+
+    /// The same around rows that are JSON already.
+    pub(crate) fn answer_text(&self, call: &Call, rows: &[String]) -> Response {
+        let rows = rows.join(",");
         if !self.counted {
-            return ok(&json!({"results": rows}));
+            return typed(StatusCode::OK, "application/json", format!("{{\"results\":[{rows}]}}"));
         }
-        let to = |number: usize| address(call, number);
-        ok(&json!({
-            "count": self.count,
-            "next": (self.number < self.pages).then(|| to(self.number + 1)),
-            "previous": (self.number > 1).then(|| to(self.number - 1)),
-            "results": rows,
-        }))
+        let to = |number: usize, there: bool| json!(there.then(|| address(call, number)));
+        let next = to(self.number + 1, self.number < self.pages);
+        let previous = to(self.number.saturating_sub(1), self.number > 1);
+        let count = self.count;
+        let text = format!("{{\"count\":{count},\"next\":{next},\"previous\":{previous},\"results\":[{rows}]}}");
+        typed(StatusCode::OK, "application/json", text)
     }
 }
 

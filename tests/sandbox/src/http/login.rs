@@ -9,7 +9,6 @@ use super::body;
 use super::call::Call;
 use super::reply::{Outcome, Refusal, html, page, redirect};
 use crate::state::account::{Session, random_key};
-use crate::state::now;
 
 const LIFE: Duration = Duration::minutes(30);
 
@@ -39,7 +38,7 @@ pub(crate) fn login(call: &Call) -> Outcome {
     };
     let key = random_key();
     call.app.change(|state| {
-        let now = now();
+        let now = state.now();
         state.sessions.retain(|s| s.expires > now);
         state.sessions.push(Session { key: key.clone(), user: account.id, expires: now + LIFE });
     });

@@ -1,9 +1,10 @@
 //! What can be filtered on, model by model.
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::filter::Kind::{Bool, Forbidden, Int, Text, Time};
-use super::filter::{Record, Scalar, Schema};
+use super::filter::{Record, Scalar, Schema, Values};
 use crate::state::State;
 use crate::state::job::{Event, Job};
 use crate::state::template::Template;
@@ -200,120 +201,131 @@ pub(crate) struct JobRecord<'a> {
     pub(crate) job: &'a Job,
 }
 
-fn ids(values: impl IntoIterator<Item = u64>) -> Vec<Scalar> {
-    values.into_iter().filter_map(|id| i64::try_from(id).ok()).map(Scalar::Int).collect()
+fn id(value: impl Into<Option<u64>>) -> Values<'static> {
+    value.into().and_then(|id| i64::try_from(id).ok()).map(Scalar::Int).into()
 }
 
-fn text(value: &str) -> Vec<Scalar> {
-    vec![Scalar::Text(value.to_owned())]
+fn text(value: &str) -> Values<'_> {
+    Values::One(Scalar::Text(value.into()))
+}
+
+fn time(value: impl Into<Option<OffsetDateTime>>) -> Values<'static> {
+    value.into().map(Scalar::Time).into()
+}
+
+fn flag(value: bool) -> Values<'static> {
+    Values::One(Scalar::Bool(value))
+}
+
+fn number(value: i64) -> Values<'static> {
+    Values::One(Scalar::Int(value))
 }
 
 impl Record for JobRecord<'_> {
-    fn values(&self, field: &str) -> Vec<Scalar> {
+    fn values(&self, field: &str) -> Values<'_> {
         let (state, job) = (self.state, self.job);
         let template = || job.template.and_then(|id| state.templates.get(&id));
         let parent = || job.parent.and_then(|id| state.jobs.get(&id));
         match field {
-            "id" => ids([job.id]),
+            "id" => id(job.id),
             "type" => text(job.kind.type_name()),
             "name" => text(&job.name),
             "description" => text(&job.description),
-            "created" => vec![Scalar::Time(job.created)],
-            "modified" => vec![Scalar::Time(job.modified)],
-            "started" => job.started.map(Scalar::Time).into_iter().collect(),
-            "finished" => job.finished.map(Scalar::Time).into_iter().collect(),
+            "created" => time(job.created),
+            "modified" => time(job.modified),
+            "started" => time(job.started),
+            "finished" => time(job.finished),
             "status" => text(job.status.name()),
-            "failed" => vec![Scalar::Bool(job.status.is_bad())],
+            "failed" => flag(job.status.is_bad()),
             "launch_type" => text(&job.launch_type),
             "job_explanation" => text(&job.job_explanation),
-            "created_by" | "created_by__id" => ids(job.created_by),
-            "created_by__username" => job
-                .created_by
-                .and_then(|id| state.account(id))
-                .map(|a| Scalar::Text(a.username.clone()))
-                .into_iter()
-                .collect(),
-            "unified_job_template" | "unified_job_template__id" => ids(job.template),
+            "created_by" | "created_by__id" => id(job.created_by),
+            "created_by__username" => {
+                job.created_by.and_then(|id| state.account(id)).map_or(Values::None, |account| text(&account.username))
+            }
+            "unified_job_template" | "unified_job_template__id" => id(job.template),
             "job_template" | "job_template__id" if job.kind == crate::state::job::JobKind::Job || job.is_sliced => {
-                ids(job.template)
+                id(job.template)
             }
-            "workflow_job_template" if !job.is_sliced => ids(job.template),
+            "workflow_job_template" if !job.is_sliced => id(job.template),
             "unified_job_template__name" | "job_template__name" => {
-                template().map(|t| Scalar::Text(t.name.clone())).into_iter().collect()
+                template().map_or(Values::None, |template| text(&template.name))
             }
-            "labels" | "labels__id" => ids(job.labels.iter().copied()),
-            "labels__name" => job.labels.iter().map(|id| Scalar::Text(state.row_name("labels", *id))).collect(),
-            "unified_job_node__workflow_job" | "unified_job_node__workflow_job__id" => ids(job.parent),
-            "unified_job_node__workflow_job__name" => {
-                parent().map(|p| Scalar::Text(p.name.clone())).into_iter().collect()
+            "labels" | "labels__id" => {
+                Values::Many(job.labels.iter().flat_map(|label| i64::try_from(*label)).map(Scalar::Int).collect())
             }
-            "organization" => ids([1]),
-            "inventory" => ids(job.inventory),
-            "project" => ids(job.project),
+            "labels__name" => Values::Many(
+                job.labels.iter().map(|label| Scalar::Text(state.row_name("labels", *label).into())).collect(),
+            ),
+            "unified_job_node__workflow_job" | "unified_job_node__workflow_job__id" => id(job.parent),
+            "unified_job_node__workflow_job__name" => parent().map_or(Values::None, |parent| text(&parent.name)),
+            "organization" => id(1),
+            "inventory" => id(job.inventory),
+            "project" => id(job.project),
             "playbook" => text(&job.playbook),
             "limit" => text(&job.limit),
             "job_tags" => text(&job.job_tags),
             "skip_tags" => text(&job.skip_tags),
             "scm_branch" => text(&job.scm_branch),
             "job_type" => text(&job.job_type),
-            "verbosity" => vec![Scalar::Int(job.verbosity)],
-            "forks" => vec![Scalar::Int(job.forks)],
-            "job_slice_number" => vec![Scalar::Int(job.slice_number)],
-            "job_slice_count" => vec![Scalar::Int(job.slice_count)],
-            "is_sliced_job" => vec![Scalar::Bool(job.is_sliced)],
+            "verbosity" => number(job.verbosity),
+            "forks" => number(job.forks),
+            "job_slice_number" => number(job.slice_number),
+            "job_slice_count" => number(job.slice_count),
+            "is_sliced_job" => flag(job.is_sliced),
             "webhook_guid" => text(""),
-            _ => Vec::new(),
+            _ => Values::None,
         }
     }
 }
 
 impl Record for &Template {
-    fn values(&self, field: &str) -> Vec<Scalar> {
+    fn values(&self, field: &str) -> Values<'_> {
         match field {
-            "id" => ids([self.id]),
+            "id" => id(self.id),
             "type" => text(self.kind.type_name()),
             "name" => text(&self.name),
             "description" => text(&self.description),
             "playbook" => text(&self.playbook),
             "job_type" => text(&self.job_type),
-            "inventory" => ids(self.inventory),
-            "project" => ids(self.project),
-            "organization" => ids([1]),
-            "survey_enabled" => vec![Scalar::Bool(self.survey_enabled)],
-            "allow_simultaneous" => vec![Scalar::Bool(self.allow_simultaneous)],
-            _ => Vec::new(),
+            "inventory" => id(self.inventory),
+            "project" => id(self.project),
+            "organization" => id(1),
+            "survey_enabled" => flag(self.survey_enabled),
+            "allow_simultaneous" => flag(self.allow_simultaneous),
+            _ => Values::None,
         }
     }
 }
 
 impl Record for &Event {
-    fn values(&self, field: &str) -> Vec<Scalar> {
+    fn values(&self, field: &str) -> Values<'_> {
         match field {
-            "id" => ids([self.id]),
-            "counter" => ids([self.counter]),
-            "start_line" => ids([self.start_line]),
-            "end_line" => ids([self.end_line]),
+            "id" => id(self.id),
+            "counter" => id(self.counter),
+            "start_line" => id(self.start_line),
+            "end_line" => id(self.end_line),
             "uuid" => text(&self.uuid),
             "event" => text(&self.event),
             "host_name" => text(&self.host),
             "task" => text(&self.task),
             "play" => text(&self.play),
             "stdout" => text(&self.stdout),
-            "failed" => vec![Scalar::Bool(self.failed)],
-            "changed" => vec![Scalar::Bool(self.changed)],
-            "created" => vec![Scalar::Time(self.created)],
-            _ => Vec::new(),
+            "failed" => flag(self.failed),
+            "changed" => flag(self.changed),
+            "created" => time(self.created),
+            _ => Values::None,
         }
     }
 }
 
 impl Record for Value {
-    fn values(&self, field: &str) -> Vec<Scalar> {
+    fn values(&self, field: &str) -> Values<'_> {
         match self.get(field) {
-            Some(Self::Number(number)) => number.as_i64().map(Scalar::Int).into_iter().collect(),
+            Some(Self::Number(number)) => number.as_i64().map(Scalar::Int).into(),
             Some(Self::String(content)) => text(content),
-            Some(Self::Bool(flag)) => vec![Scalar::Bool(*flag)],
-            _ => Vec::new(),
+            Some(Self::Bool(set)) => flag(*set),
+            _ => Values::None,
         }
     }
 }

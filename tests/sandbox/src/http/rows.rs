@@ -1,19 +1,12 @@
 //! Jobs, templates and events as rows: the fields, links and summaries that clients read.
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::macros::format_description;
 
 use crate::python;
+use crate::state::State;
 use crate::state::job::{Event, Job, JobKind, Node};
+pub(crate) use crate::state::stamp::text as stamp;
 use crate::state::template::{Template, TemplateKind};
-use crate::state::{State, now};
-
-/// AWX's time format: UTC, microseconds, `Z`.
-pub(crate) fn stamp(time: OffsetDateTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    time.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
-}
 
 fn user_summary(state: &State, id: Option<u64>) -> Value {
     match id.and_then(|id| state.account(id)) {
@@ -119,7 +112,7 @@ fn common(state: &State, job: &Job, root: &str) -> Map<String, Value> {
         "started": job.started.map(stamp),
         "finished": job.finished.map(stamp),
         "canceled_on": (job.status.name() == "canceled").then(|| job.finished.map(stamp)).flatten(),
-        "elapsed": job.elapsed(now()),
+        "elapsed": job.elapsed(state.now()),
         "job_explanation": job.job_explanation,
         "launched_by": launched_by,
         "work_unit_id": null,
@@ -221,7 +214,7 @@ pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Valu
         put(
             &mut summaries,
             "job",
-            json!({"id": run.id, "name": run.name, "description": run.description, "status": run.status.name(), "failed": run.status.is_bad(), "elapsed": run.elapsed(now()), "type": run.kind.type_name()}),
+            json!({"id": run.id, "name": run.name, "description": run.description, "status": run.status.name(), "failed": run.status.is_bad(), "elapsed": run.elapsed(state.now()), "type": run.kind.type_name()}),
         );
     }
     json!({
@@ -238,11 +231,7 @@ pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Valu
 pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value {
     let collection = template.kind.collection();
     let url = format!("{root}/{collection}/{}/", template.id);
-    let last = state
-        .jobs
-        .values()
-        .rev()
-        .find(|j| j.template == Some(template.id) && (j.parent.is_none() || j.slice_count < 2));
+    let last = state.jobs.of_template(template.id, 0).rev().find(|j| j.parent.is_none() || j.slice_count < 2);
     let last_summary = last.map(|j| json!({"id": j.id, "name": j.name, "description": "", "status": j.status.name(), "failed": j.status.is_bad(), "finished": j.finished.map(stamp)}));
     let mut related = json!({
         "launch": format!("{url}launch/"), "survey_spec": format!("{url}survey_spec/"), "labels": format!("{url}labels/"),

@@ -4,10 +4,10 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::call::{Call, Visitor};
-use super::listing;
 use super::records::{JOB, JobRecord, ROW, TEMPLATE, WORKFLOW_JOB};
 use super::reply::{Outcome, Refusal, ok};
 use super::rows;
+use super::{jobs, listing};
 use crate::state::State;
 use crate::state::job::JobKind;
 use crate::state::template::{Template, TemplateKind};
@@ -67,15 +67,9 @@ pub(crate) fn runs(call: &Call, visitor: &Visitor, kind: TemplateKind, id: u64) 
         TemplateKind::Job => (&JOB, JobKind::Job),
         TemplateKind::Workflow => (&WORKFLOW_JOB, JobKind::Workflow),
     };
-    let seen = state
-        .jobs
-        .values()
-        .filter(|job| job.kind == job_kind && job.template == Some(id))
-        .map(|job| JobRecord { state: &state, job });
-    let page = listing::select(call, schema, seen, "id")?;
-    let node = call.app.engine.node();
-    let shown = page.rows.iter().map(|r| Value::Object(rows::job(&state, r.job, &call.root(), &node, false))).collect();
-    Ok(page.answer(call, shown))
+    let seen = state.jobs.of_template(id, 0).filter(|job| job.kind == job_kind);
+    let page = listing::select(call, schema, seen.map(|job| JobRecord { state: &state, job }), "id")?;
+    Ok(jobs::answer(call, &state, &page))
 }
 
 pub(crate) fn steps(call: &Call, visitor: &Visitor, id: u64) -> Outcome {

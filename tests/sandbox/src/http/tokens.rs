@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use time::Duration;
 
 use super::body;
 use super::call::{Call, Visitor};
@@ -11,11 +10,7 @@ use super::records::ROW;
 use super::reply::{Outcome, Refusal, empty, json_answer, ok};
 use super::rows::stamp;
 use crate::state::State;
-use crate::state::account::{Account, Token, random_key};
-use crate::state::now;
-
-/// AWX's default: a thousand years.
-const LIFE: Duration = Duration::days(365_242);
+use crate::state::account::{Account, Token};
 
 fn row(state: &State, token: &Token, root: &str, value: &str) -> Value {
     let name = state.account(token.user).map(|a| a.username.clone()).unwrap_or_default();
@@ -83,17 +78,8 @@ pub(crate) async fn create(call: &Call, visitor: &Visitor, owner: u64) -> Outcom
         }
     };
     let made = call.app.change(|state| {
-        state.last_token += 1;
-        let token = Token {
-            id: state.last_token,
-            user: owner,
-            value: random_key(),
-            description: sent.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            scope: scope.to_owned(),
-            created: now(),
-            expires: now() + LIFE,
-        };
-        state.tokens.push(token.clone());
+        let description = sent.get("description").and_then(Value::as_str).unwrap_or_default();
+        let token = state.make_token(owner, description, scope);
         row(state, &token, &call.root(), &token.value)
     });
     call.app.durable().await;

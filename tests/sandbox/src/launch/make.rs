@@ -7,6 +7,7 @@ use super::{Accepted, survey};
 use crate::state::State;
 use crate::state::job::{Job, JobKind, Node, Status};
 use crate::state::ledger::{LedgerEntry, Ran};
+use crate::state::row::Row;
 use crate::state::template::{Template, TemplateKind};
 
 /// Who launches, how and since when.
@@ -23,7 +24,14 @@ pub(crate) struct Origin {
 }
 
 /// Commits a launch: the job, the rows of its workflow, the ledger entry. Answers with the new id.
-pub(crate) fn commit(state: &mut State, template: &Template, accepted: Accepted, origin: &Origin) -> u64 {
+pub(crate) fn commit(state: &mut State, template: &Template, mut accepted: Accepted, origin: &Origin) -> u64 {
+    let ignored = std::mem::take(&mut accepted.ignored);
+    let job = prepare(state, template, accepted, origin);
+    enter(state, template, job, ignored, origin)
+}
+
+/// The job that a launch becomes, not on the books yet.
+pub(crate) fn prepare(state: &mut State, template: &Template, accepted: Accepted, origin: &Origin) -> Job {
     let id = state.next_job_id();
     let mut job = blank(template, id, origin);
     job.extra_vars = survey::fill(template, accepted.extra_vars);
@@ -58,8 +66,7 @@ pub(crate) fn commit(state: &mut State, template: &Template, accepted: Accepted,
             })
             .collect();
     }
-    enter(state, template, job, accepted.ignored, origin);
-    id
+    job
 }
 
 /// Launches a finished job's inputs again.
@@ -83,24 +90,31 @@ pub(crate) fn relaunch(state: &mut State, old: &Job, origin: &Origin) -> u64 {
     }
     let template = old.template.and_then(|id| state.templates.get(&id)).cloned();
     if let Some(template) = template {
-        enter(state, &template, job, Map::new(), origin);
-    } else {
-        state.insert(job);
+        return enter(state, &template, job, Map::new(), origin);
     }
+    state.insert(job);
     id
 }
 
-fn enter(state: &mut State, template: &Template, job: Job, ignored_fields: Map<String, Value>, origin: &Origin) {
+/// Puts a job on the books and the launch into the ledger.
+pub(crate) fn enter(
+    state: &mut State,
+    template: &Template,
+    job: Job,
+    ignored_fields: Map<String, Value>,
+    origin: &Origin,
+) -> u64 {
+    let id = job.id;
     // The ledger is about what callers launched; a workflow's own steps show in the workflow's nodes.
     if origin.parent.is_some() {
         state.insert(job);
-        return;
+        return id;
     }
     let account = origin.account.and_then(|id| state.account(id)).map(|a| a.username.clone());
     let seq = u64::try_from(state.ledger.len()).unwrap_or(u64::MAX).saturating_add(1);
     state.ledger.push(LedgerEntry {
         seq,
-        committed_at: crate::state::now(),
+        committed_at: state.now(),
         requested_at: origin.requested_at,
         template: template.id,
         template_name: template.name.clone(),
@@ -109,10 +123,13 @@ fn enter(state: &mut State, template: &Template, job: Job, ignored_fields: Map<S
         run_type: job.kind.type_name().to_owned(),
         run: job.id,
         extra_vars: job.shown_vars(),
+        limit: job.limit.clone(),
+        skip_tags: job.skip_tags.clone(),
         ignored_fields,
         ran: Ran::default(),
     });
     state.insert(job);
+    id
 }
 
 /// How many slices this launch makes: never more than there are hosts.
@@ -168,6 +185,9 @@ fn reset(job: &mut Job) {
     job.event_processing_finished = false;
     job.events.clear();
     job.dispatched = false;
+    job.at_work = false;
+    job.reaped = false;
+    job.verdict = None;
     job.lines = 0;
     job.counter = 0;
 }
@@ -218,7 +238,11 @@ fn blank(template: &Template, id: u64, origin: &Origin) -> Job {
         guid: origin.guid.clone(),
         events: Vec::new(),
         dispatched: false,
+        at_work: false,
+        reaped: false,
+        verdict: None,
         lines: 0,
         counter: 0,
+        row: Row::default(),
     }
 }

@@ -10,136 +10,129 @@ pub(crate) mod simulated;
 pub(crate) mod workflow;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::app::{App, Engine};
+use crate::app::App;
+use crate::state::State;
 use crate::state::job::{Job, JobKind, Status};
-use crate::state::{State, now};
 
-const TICK: Duration = Duration::from_millis(25);
-/// How long a launched job stays pending before the dispatcher looks at it.
-const PENDING: Duration = Duration::from_millis(300);
 /// After this long a blocked job says what it waits for.
 const EXPLAIN_BLOCK: Duration = Duration::from_secs(30);
 
-/// Runs until the sandbox stops.
+/// Runs until the sandbox stops. Between what is due it sleeps, however many runs are under way.
 pub(crate) async fn dispatch(app: Arc<App>) {
     loop {
-        let idle = app.read().active.is_empty();
+        let next = next_look(&app);
         tokio::select! {
             () = app.stop.cancelled() => return,
-            () = app.wake.notified(), if idle => {}
-            () = tokio::time::sleep(TICK), if !idle => {}
+            () = app.wake.notified() => {}
+            () = sleep_until(next) => {}
         }
-        if !app.read().dispatcher_down {
-            tick(&app);
+        while let Some(id) = due(&app) {
+            look(&app, id);
         }
+        while start_next(&app) {}
     }
 }
 
-fn tick(app: &Arc<App>) {
-    let ids: Vec<u64> = app.read().active.iter().copied().collect();
-    for id in ids {
-        let due = {
-            let state = app.read();
-            state.jobs.get(&id).map(|job| (job.kind, is_due(app, &state, job), explanation(app, &state, job)))
-        };
-        match due {
-            Some((JobKind::Workflow, ..)) => workflow::advance(app, id),
-            Some((JobKind::Job, true, _)) => {
-                app.change(|state| {
-                    if let Some(job) = state.jobs.get_mut(&id) {
-                        job.job_explanation.clear();
-                        job.dispatched = true;
-                    }
-                    state.turn(id, Status::Waiting);
-                });
-                app.tasks.spawn(play::run(Arc::clone(app), id));
-            }
-            Some((JobKind::Job, false, Some(why))) => app.change(|state| {
-                if let Some(job) = state.jobs.get_mut(&id) {
-                    job.job_explanation = why;
-                }
-            }),
-            _ => {}
-        }
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
     }
 }
 
-fn is_due(app: &App, state: &State, job: &Job) -> bool {
-    job.status == Status::Pending
-        && !job.dispatched
-        && now() - job.created >= app.pace(PENDING)
-        && blocker(state, job).is_none()
-        && has_room(app, state)
+/// While the dispatcher is down there is nothing to look at.
+fn next_look(app: &App) -> Option<Instant> {
+    let state = app.read();
+    if state.dispatcher_down { None } else { state.schedule.next() }
 }
 
-/// The job that a template without simultaneous runs has to wait for.
+fn due(app: &App) -> Option<u64> {
+    let mut state = app.read();
+    if state.dispatcher_down { None } else { state.schedule.take_due() }
+}
+
+fn look(app: &App, id: u64) {
+    app.change_if(|state| match state.jobs.get(&id).filter(|job| job.status.is_active())?.kind {
+        JobKind::Workflow => workflow::advance(state, id),
+        JobKind::Job => queue_or_block(state, id, app.pace(EXPLAIN_BLOCK)),
+    });
+}
+
+/// A job that waits either could start, or waits for another and says so after a while.
+fn queue_or_block(state: &mut State, id: u64, explain_after: Duration) -> Option<()> {
+    let job = state.jobs.get(&id).filter(|job| job.status == Status::Pending && !job.dispatched)?;
+    let Some((blocker, template)) = blocker(state, job).zip(job.template) else {
+        state.schedule.queue(id);
+        return None;
+    };
+    state.schedule.block(id, template);
+    let explain_at = state.schedule.waits_since(id)? + explain_after;
+    if Instant::now() < explain_at {
+        state.schedule.look_at(id, explain_at);
+        return None;
+    }
+    state.jobs.get_mut(&id)?.job_explanation = format!("waiting for job-{blocker} to finish");
+    Some(())
+}
+
+/// The job that one of a template without simultaneous runs has to wait for.
 fn blocker(state: &State, job: &Job) -> Option<u64> {
     if job.allow_simultaneous || job.slice_count > 1 {
         return None;
     }
     state
-        .active
-        .iter()
-        .filter_map(|id| state.jobs.get(id))
+        .schedule
+        .active_of(job.template?)
+        .filter_map(|id| state.jobs.get(&id))
         .find(|other| {
-            other.id != job.id
-                && other.kind == JobKind::Job
-                && other.template == job.template
-                && (other.id < job.id || other.status != Status::Pending)
+            other.id != job.id && other.kind == JobKind::Job && (other.id < job.id || other.status != Status::Pending)
         })
         .map(|other| other.id)
 }
 
-fn explanation(app: &App, state: &State, job: &Job) -> Option<String> {
-    if job.status != Status::Pending || now() - job.created < app.pace(EXPLAIN_BLOCK) {
-        return None;
-    }
-    let why = format!("waiting for job-{} to finish", blocker(state, job)?);
-    (job.job_explanation != why).then_some(why)
-}
-
-fn has_room(app: &App, state: &State) -> bool {
-    let room = match app.engine {
-        Engine::Ansible(_) => 4,
-        Engine::Simulated => 200,
-    };
-    let busy = state
-        .active
-        .iter()
-        .filter_map(|id| state.jobs.get(id))
-        .filter(|j| j.kind == JobKind::Job && j.status != Status::Pending)
-        .count();
-    busy < room
+/// Starts the next job that could, if there is room for it.
+fn start_next(app: &Arc<App>) -> bool {
+    let started = app.change_if(|state| {
+        if state.dispatcher_down {
+            return None;
+        }
+        let id = state.schedule.take_queued(app.room)?;
+        let job = state.jobs.get_mut(&id)?;
+        job.job_explanation.clear();
+        job.dispatched = true;
+        state.turn(id, Status::Waiting);
+        Some((id, state.schedule.begin(id)))
+    });
+    let Some((id, switch)) = started else { return false };
+    app.tasks.spawn(play::run(Arc::clone(app), id, switch));
+    true
 }
 
 /// Cancels a job or a workflow with all it started. False if it is over already.
 pub(crate) fn cancel(app: &App, id: u64) -> bool {
-    let (under_way, found) = app.change(|state| {
-        let Some(job) = state.jobs.get_mut(&id).filter(|j| j.status.is_active()) else {
-            return (Vec::new(), false);
-        };
-        let mut under_way = Vec::new();
-        if job.kind == JobKind::Workflow {
-            for node in &mut job.nodes {
-                match node.job {
-                    Some(run) => under_way.push(run),
-                    None => node.do_not_run = true,
-                }
+    app.change(|state| cancel_in(state, id))
+}
+
+fn cancel_in(state: &mut State, id: u64) -> bool {
+    let Some(job) = state.jobs.get_mut(&id).filter(|j| j.status.is_active()) else { return false };
+    let mut under_way = Vec::new();
+    if job.kind == JobKind::Workflow {
+        for node in &mut job.nodes {
+            match node.job {
+                Some(run) => under_way.push(run),
+                None => node.do_not_run = true,
             }
-            state.turn(id, Status::Canceled);
-        } else if job.status == Status::Pending {
-            job.event_processing_finished = true;
-            state.turn(id, Status::Canceled);
         }
-        (under_way, true)
-    });
-    if found {
-        app.cancel_switch(id).cancel();
+        state.turn(id, Status::Canceled);
+    } else if !job.dispatched {
+        job.event_processing_finished = true;
+        state.turn(id, Status::Canceled);
     }
+    state.schedule.throw_switch(id);
     for run in under_way {
-        cancel(app, run);
+        cancel_in(state, run);
     }
-    found
+    true
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::ansible::{Order, Play};
 use super::hosts;
@@ -10,6 +12,7 @@ use super::narrator::{Narrator, Telling};
 use super::report::Reporter;
 use super::simulated::{self, End};
 use crate::app::{App, Engine, lock};
+use crate::state::State;
 use crate::state::job::{Job, Status};
 
 const WAITING: Duration = Duration::from_millis(200);
@@ -22,51 +25,65 @@ const EVENTS_LAG: Duration = Duration::from_millis(150);
 
 enum Outcome {
     Ended(Status),
+    /// Not over, and nothing to do until somebody ends it or its time is up.
+    Hangs(Duration),
     TimedOut,
     Broken(String),
 }
 
 /// Runs one job. On the sandbox's stop it returns at once; what was running is then marked as interrupted.
-pub(crate) async fn run(app: Arc<App>, id: u64) {
-    let switch = app.cancel_switch(id);
+pub(crate) async fn run(app: Arc<App>, id: u64, switch: CancellationToken) {
     let outcome = tokio::select! {
         () = app.stop.cancelled() => return,
         () = switch.cancelled() => Outcome::Ended(Status::Canceled),
-        outcome = work(&app, id) => outcome,
+        // Apart, so that a run that hangs holds no more than this.
+        outcome = Box::pin(work(&app, id)) => outcome,
     };
-    app.change(|state| {
-        // The reaper may have been faster.
-        if !state.jobs.get(&id).is_some_and(|job| job.status.is_active()) {
-            return;
-        }
-        let status = match outcome {
-            Outcome::Ended(status) => status,
-            Outcome::TimedOut => {
-                explain(state, id, "Job terminated due to timeout", "");
-                Status::Failed
-            }
-            Outcome::Broken(why) => {
-                explain(state, id, "", &why);
-                Status::Error
-            }
-        };
-        state.turn(id, status);
-    });
-    app.forget_switch(id);
+    let outcome = match outcome {
+        Outcome::Hangs(limit) => tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = switch.cancelled() => Outcome::Ended(Status::Canceled),
+            () = tokio::time::sleep(limit) => Outcome::TimedOut,
+        },
+        over => over,
+    };
+    app.change(|state| end(state, id, outcome));
     tokio::select! {
         () = tokio::time::sleep(app.pace(EVENTS_LAG)) => {}
         () = app.stop.cancelled() => {}
     }
     app.change(|state| {
         if let Some(job) = state.jobs.get_mut(&id)
-            && !job.job_explanation.starts_with("Task was marked as running")
+            && !job.reaped
         {
             job.event_processing_finished = true;
         }
     });
 }
 
-fn explain(state: &mut crate::state::State, id: u64, why: &str, traceback: &str) {
+/// What came of the work; whoever ended the run before had the last word about it.
+fn end(state: &mut State, id: u64, outcome: Outcome) {
+    state.schedule.forget_switch(id);
+    let Some(job) = state.jobs.get_mut(&id) else { return };
+    job.at_work = false;
+    if !job.status.is_active() {
+        return;
+    }
+    let status = match outcome {
+        Outcome::Ended(status) => status,
+        Outcome::Hangs(_) | Outcome::TimedOut => {
+            explain(state, id, "Job terminated due to timeout", "");
+            Status::Failed
+        }
+        Outcome::Broken(why) => {
+            explain(state, id, "", &why);
+            Status::Error
+        }
+    };
+    state.turn(id, status);
+}
+
+fn explain(state: &mut State, id: u64, why: &str, traceback: &str) {
     if let Some(job) = state.jobs.get_mut(&id) {
         why.clone_into(&mut job.job_explanation);
         traceback.clone_into(&mut job.result_traceback);
@@ -84,20 +101,21 @@ async fn work(app: &Arc<App>, id: u64) -> Outcome {
     }
     let started = app.change(|state| {
         state.turn(id, Status::Running);
-        let job = state.jobs.get_mut(&id)?;
+        let job = state.jobs.get_mut(&id).filter(|job| job.status.is_active())?;
         job.engine = Some(app.engine.name().to_owned());
         job.starts += 1;
+        job.at_work = true;
         let job = job.clone();
         let hosts = hosts::of(state, &job);
         Some((job, hosts))
     });
     let Some((job, hosts)) = started else { return Outcome::Ended(Status::Canceled) };
+    if let Some(verdict) = job.verdict {
+        return Outcome::Ended(verdict);
+    }
     let mut reporter = Reporter::new(Arc::clone(app), id);
     reporter.tell(Telling { event: "playbook_on_start", ..Telling::default() });
-    let limit = match job.timeout {
-        seconds if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
-        _ => Duration::from_secs(86_400),
-    };
+    let limit = limit_of(&job);
     let ended = match &app.engine {
         _ if job.playbook == "errors.yml" => Ok(Outcome::Broken(
             "Traceback (most recent call last):\nRuntimeError: The execution environment could not be pulled."
@@ -110,7 +128,16 @@ async fn work(app: &Arc<App>, id: u64) -> Outcome {
     ended.unwrap_or(Outcome::TimedOut)
 }
 
+/// How long a job may run.
+fn limit_of(job: &Job) -> Duration {
+    match job.timeout {
+        seconds if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
+        _ => Duration::from_secs(86_400),
+    }
+}
+
 async fn simulate(app: &App, job: &Job, hosts: Vec<String>, reporter: &mut Reporter) -> Outcome {
+    let begun = Instant::now();
     let hosts = hosts::limited(hosts, &job.limit);
     let script = simulated::script(&job.playbook, &hosts, &job.extra_vars, &job.secrets);
     let mut narrator = Narrator::default();
@@ -136,7 +163,7 @@ async fn simulate(app: &App, job: &Job, hosts: Vec<String>, reporter: &mut Repor
         End::Failed => Outcome::Ended(Status::Failed),
         End::Hangs => {
             reporter.release();
-            std::future::pending().await
+            Outcome::Hangs(limit_of(job).saturating_sub(begun.elapsed()))
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::narrator::Telling;
 use crate::app::App;
 use crate::state::job::Event;
-use crate::state::now;
 
 /// Every fifth event waits for the one after it.
 const LATE: u64 = 5;
@@ -42,7 +41,9 @@ impl Reporter {
 
     fn number(&self, telling: Telling) -> Option<Event> {
         let mut state = self.app.read();
-        let job = state.jobs.get_mut(&self.job)?;
+        // Of a run that was lost or ended nothing arrives any more.
+        let created = state.now();
+        let job = state.jobs.get_mut(&self.job).filter(|job| job.status.is_active())?;
         job.counter += 1;
         let start_line = job.lines;
         job.lines += u64::try_from(telling.lines.len()).unwrap_or(0);
@@ -59,7 +60,7 @@ impl Reporter {
             stdout: telling.lines.join("\r\n"),
             start_line,
             end_line: job.lines,
-            created: now(),
+            created,
         })
     }
 

@@ -1,17 +1,13 @@
 //! Workflow jobs: which node is next, and when it is all over.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::Map;
 
-use crate::app::App;
 use crate::launch::Accepted;
 use crate::launch::make::{self, Origin};
+use crate::state::State;
 use crate::state::job::{Job, Node, Status};
-use crate::state::{State, now};
-
-const PENDING: Duration = Duration::from_millis(300);
 
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,35 +28,19 @@ struct Plan {
     over: bool,
 }
 
-/// One look at a workflow: starts what is due, ends it when nothing is left.
-pub(crate) fn advance(app: &Arc<App>, id: u64) {
-    let young = app
-        .read()
-        .jobs
-        .get(&id)
-        .is_none_or(|job| job.status == Status::Pending && now() - job.created < app.pace(PENDING));
-    if young {
-        return;
+/// One look at a workflow: starts what is due, ends it when nothing is left. `None` if there was nothing to do.
+pub(crate) fn advance(state: &mut State, id: u64) -> Option<()> {
+    let job = state.jobs.get(&id)?.clone();
+    let now_standing = standings(state, &job.nodes);
+    let plan = plan(&job.nodes, &now_standing);
+    if job.status == Status::Running && plan.start.is_empty() && plan.skip.is_empty() && !plan.over {
+        return None;
     }
-    let idle = {
-        let state = app.read();
-        state.jobs.get(&id).is_none_or(|job| {
-            let plan = plan(&job.nodes, &standings(&state, &job.nodes));
-            job.status == Status::Running && plan.start.is_empty() && plan.skip.is_empty() && !plan.over
-        })
-    };
-    if !idle {
-        app.change(|state| step(state, id));
-    }
-}
-
-fn step(state: &mut State, id: u64) {
-    let Some(job) = state.jobs.get(&id).cloned() else { return };
     if job.status == Status::Pending {
         state.turn(id, Status::Running);
     }
-    let now_standing = standings(state, &job.nodes);
-    let plan = plan(&job.nodes, &now_standing);
+    // What is started or left out now may decide about others. After that, whichever step ends has this looked at.
+    state.schedule.look_at(id, Instant::now());
     for at in plan.start {
         let Some(node) = job.nodes.get(at) else { continue };
         let run = start(state, &job, node, at);
@@ -86,6 +66,7 @@ fn step(state: &mut State, id: u64) {
         }
         state.turn(id, if unhandled.is_empty() { Status::Successful } else { Status::Failed });
     }
+    Some(())
 }
 
 fn with_node(state: &mut State, id: u64, at: usize, work: impl FnOnce(&mut Node)) {
@@ -108,7 +89,7 @@ fn start(state: &mut State, parent: &Job, node: &Node, at: usize) -> Option<u64>
     let origin = Origin {
         account: parent.created_by,
         launch_type: "workflow",
-        requested_at: now(),
+        requested_at: state.now(),
         guid: parent.guid.clone(),
         parent: Some(parent.id),
         slice,

@@ -1,7 +1,9 @@
 //! Who may call the sandbox, and the tokens and sessions they hold.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
+
+use super::State;
 
 /// What an account may do with the templates it can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub(crate) struct Account {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) rank: Rank,
+    /// Neither its password nor any token or session of it opens anything.
+    #[serde(default)]
+    pub(crate) locked: bool,
 }
 
 impl Account {
@@ -63,6 +68,28 @@ pub(crate) struct Token {
     pub(crate) created: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) expires: OffsetDateTime,
+}
+
+/// How long a token is good: AWX's default, a thousand years.
+const LIFE: Duration = Duration::days(365_242);
+
+impl State {
+    /// Gives an account a new token.
+    pub(crate) fn make_token(&mut self, user: u64, description: &str, scope: &str) -> Token {
+        self.last_token += 1;
+        let now = self.now();
+        let token = Token {
+            id: self.last_token,
+            user,
+            value: random_key(),
+            description: description.to_owned(),
+            scope: scope.to_owned(),
+            created: now,
+            expires: now + LIFE,
+        };
+        self.tokens.push(token.clone());
+        token
+    }
 }
 
 /// A browser-like session, as the official CLI opens one for user and password.

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::row::Row;
+
 /// One id sequence covers both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -169,10 +171,21 @@ pub(crate) struct Job {
     /// Handed to a runner; its status may go back to pending without it being started again.
     #[serde(skip)]
     pub(crate) dispatched: bool,
+    /// Its playbook is running. That may be so after the run is over: see `reaped`.
+    #[serde(skip)]
+    pub(crate) at_work: bool,
+    /// The dispatcher lost it: whatever its playbook still does, nobody hears of it.
+    #[serde(skip)]
+    pub(crate) reaped: bool,
+    /// How it ends as soon as it runs, on order.
+    #[serde(skip)]
+    pub(crate) verdict: Option<Status>,
     #[serde(skip)]
     pub(crate) lines: u64,
     #[serde(skip)]
     pub(crate) counter: u64,
+    #[serde(skip)]
+    pub(crate) row: Row,
 }
 
 impl Job {
@@ -196,6 +209,11 @@ impl Job {
             Status::Successful | Status::Failed | Status::Error | Status::Canceled => self.finished = Some(now),
             Status::Pending | Status::Waiting => {}
         }
+    }
+
+    /// The run is over for the controller, and its playbook goes on.
+    pub(crate) fn still_at_work(&self) -> bool {
+        self.at_work && !self.status.is_active()
     }
 
     /// Seconds of running, three digits.

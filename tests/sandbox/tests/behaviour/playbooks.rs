@@ -62,14 +62,16 @@ async fn cancelling_a_real_run_ends_all_its_processes() -> Result<()> {
         format!("setsid sh -c 'echo $$ > {p}.new; mv {p}.new {p}; exec sleep 600' &\nwait", p = pid_file.display());
     let bench = bench(program(dir.path(), &last)?).await?;
     let run = bench.launch(13, json!({})).await?;
+    let alive = || {
+        let child = fs::read_to_string(&pid_file).unwrap_or_default();
+        fs::read_to_string(format!("/proc/{}/cmdline", child.trim())).is_ok_and(|c| c.contains("sleep"))
+    };
     let started = Instant::now();
-    while !pid_file.exists() {
+    // While it becomes another program its command line is empty.
+    while !alive() {
         assert!(started.elapsed() < Duration::from_secs(20), "the run never started");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let child = fs::read_to_string(&pid_file)?;
-    let alive = || fs::read_to_string(format!("/proc/{}/cmdline", child.trim())).is_ok_and(|c| c.contains("sleep"));
-    assert!(alive());
     let response = bench.ask(Method::POST, &format!("/api/v2/jobs/{run}/cancel/")).send().await?;
     assert_eq!(response.status(), 202);
     assert_eq!(bench.ended(run).await?["status"], "canceled");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -57,6 +57,38 @@ impl Bench {
 
     pub(crate) fn control(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(self.sandbox.control_token())
+    }
+
+    /// Uses a lever of the control API, which must work.
+    pub(crate) async fn lever(&self, method: Method, path: &str, body: Value) -> Result<Value> {
+        let (status, answer) = self.try_lever(method, path, body).await?;
+        if status < 300 { Ok(answer) } else { Err(format!("{path}: {status} {answer}").into()) }
+    }
+
+    pub(crate) async fn try_lever(&self, method: Method, path: &str, body: Value) -> Result<(u16, Value)> {
+        let mut request = self.control(method, &format!("/sandbox/{path}"));
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        told(request.send().await?).await
+    }
+
+    /// Orders a fault for the next launch.
+    pub(crate) async fn at_next_launch(&self, fault: Value) -> Result<()> {
+        let order = json!({"method": "POST", "path": "/launch/", "fault": fault});
+        self.lever(Method::POST, "faults", order).await.map(drop)
+    }
+
+    /// A run as it truly is.
+    pub(crate) async fn truth(&self, run: u64) -> Result<Value> {
+        self.lever(Method::GET, &format!("runs/{run}"), Value::Null).await
+    }
+
+    /// Launches a run that hangs, and waits until it does.
+    pub(crate) async fn hanging(&self) -> Result<u64> {
+        let run = self.launch(13, json!({})).await?;
+        self.until(&format!("/api/v2/jobs/{run}/"), |job| job["status"] == "running").await?;
+        Ok(run)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, Value)> {
