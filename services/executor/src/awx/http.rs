@@ -50,7 +50,7 @@ impl Http {
         let address = Address::parse(target, &limits)?;
         let authorization = credential.header()?;
         let trusted = trusted(target)?;
-        let build = |idle_connections: usize| {
+        let build = |idle_connections: usize, connect: Duration| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(concat!("runwarden/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
@@ -59,16 +59,24 @@ impl Http {
                 .retry(reqwest::retry::never())
                 .http1_only()
                 .dns_resolver(std::sync::Arc::new(super::resolve::Resolver))
-                .connect_timeout(limits.connect)
+                .connect_timeout(connect)
                 .pool_idle_timeout(Duration::from_secs(20))
                 .pool_max_idle_per_host(idle_connections);
             // Where nothing is encrypted no certificates are needed either, and a machine without any is no obstacle.
             if !trusted.is_empty() || address.is_plain() {
                 builder = builder.tls_certs_only(trusted.clone());
             }
+            // What was sent and is not acknowledged is given up: a launch must not arrive when nobody counts on it any
+            // more, because a network that was cut was mended.
+            #[cfg(target_os = "linux")]
+            if idle_connections == 0 {
+                builder = builder.tcp_user_timeout(limits.acknowledge);
+            }
             builder.build().map_err(|_| TargetProblem::new("/ca_pem", "TLS cannot be set up with these certificates"))
         };
-        Ok(Self { reads: build(4)?, writes: build(0)?, address, authorization, limits })
+        let reads = build(4, limits.connect)?;
+        let writes = build(0, limits.connect.min(limits.connect_to_launch))?;
+        Ok(Self { reads, writes, address, authorization, limits })
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -105,6 +105,8 @@ async fn handle(State((answer, seen)): State<(Handler, Arc<Mutex<Vec<Seen>>>)>, 
 
 fn quick() -> Limits {
     Limits {
+        connect_to_launch: Duration::from_secs(1),
+        acknowledge: Duration::from_secs(1),
         connect: Duration::from_secs(2),
         request: Duration::from_millis(1500),
         launch: Duration::from_millis(1500),
