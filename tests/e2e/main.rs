@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod apart;
+mod at_worst;
 mod cancelling;
 mod data_folder;
 mod dependencies;
@@ -15,9 +16,11 @@ mod lost_answers;
 mod main_job;
 mod outages;
 mod policies;
+mod queues;
 mod restarts;
 mod revocation;
 mod services;
+mod unknown;
 mod write_only;
 
 use runwarden_harness::{Controller, Settings, System, Tenant};
