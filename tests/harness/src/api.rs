@@ -58,10 +58,21 @@ impl Api {
 
     /// Asks for a token.
     pub async fn ask_token(base: &str, credentials: &Credentials) -> Answer {
-        let nobody = Self::anonymous(base);
-        let request = nobody.http.post(format!("{base}/api/v1/auth/token"));
+        Self::anonymous(base).token_call(credentials).send().await
+    }
+
+    /// Asks for a token where there may be nobody.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub async fn try_token(&self, credentials: &Credentials) -> reqwest::Result<Answer> {
+        self.token_call(credentials).try_send().await
+    }
+
+    fn token_call(&self, credentials: &Credentials) -> Call {
+        let request = self.http.post(format!("{}/api/v1/auth/token", self.base));
         let request = request.basic_auth(&credentials.id, Some(&credentials.secret));
-        Call(request.form(&[("grant_type", "client_credentials")])).send().await
+        Call(request.form(&[("grant_type", "client_credentials")]))
     }
 
     /// Obtains a token.
@@ -72,6 +83,12 @@ impl Api {
         let answer = Self::ask_token(base, credentials).await.expect(200);
         let token = answer.get("access_token").and_then(Value::as_str).expect("an access token");
         Self::with_token(base, token)
+    }
+
+    /// Whoever holds this token, on the connections of this caller.
+    #[must_use]
+    pub fn bearing(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// The same caller, acting for a tenant.
@@ -201,7 +218,15 @@ impl Call {
     /// # Panics
     /// When no answer comes.
     pub async fn open(self) -> Response {
-        self.0.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+        self.try_open().await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+    }
+
+    /// Sends it where there may be nobody, and answers before the body is there.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub async fn try_open(self) -> reqwest::Result<Response> {
+        self.0.send().await
     }
 }
 

@@ -21,7 +21,9 @@ pub struct Events {
 }
 
 impl Events {
-    pub(crate) fn of(response: Response) -> Self {
+    /// Those that an answer brings.
+    #[must_use]
+    pub fn of(response: Response) -> Self {
         Self { response, buffer: Vec::new() }
     }
 

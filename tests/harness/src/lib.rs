@@ -5,13 +5,17 @@
 
 pub mod apart;
 pub mod api;
+mod balancer;
 pub mod controller;
 pub mod events;
+pub mod fleet;
 pub mod jobs;
+mod layout;
 pub mod log;
 pub mod ports;
 pub mod process;
 pub mod reach;
+mod recipe;
 pub mod system;
 pub mod tenant;
 pub mod wait;
@@ -20,6 +24,7 @@ pub use apart::Apart;
 pub use api::{Answer, Api, Credentials};
 pub use controller::Controller;
 pub use events::{Event, Events};
+pub use fleet::Fleet;
 pub use process::Signal;
 pub use reach::Reach;
 pub use system::{Settings, System};

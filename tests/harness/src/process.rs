@@ -11,7 +11,7 @@ use crate::wait::until_within;
 /// How long a process may take to say that it is ready.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to end when asked to.
-const STOP: Duration = Duration::from_secs(25);
+pub(crate) const STOP: Duration = Duration::from_secs(25);
 
 /// What a process is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Allowed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(part.to_owned());
     }
 
-    fn covers(&self, line: &str) -> bool {
+    pub(crate) fn covers(&self, line: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|part| line.contains(part.as_str()))
     }
 }
@@ -45,6 +45,7 @@ pub struct Process {
     child: Child,
     log: Log,
     allowed: Allowed,
+    judged: bool,
 }
 
 impl Process {
@@ -78,7 +79,22 @@ impl Process {
         if let Some(err) = child.stderr.take() {
             log.drain(err);
         }
-        Self { name, child, log, allowed }
+        Self { name, child, log, allowed, judged: true }
+    }
+
+    /// Leaves it to somebody else to look for what went wrong in its log.
+    pub(crate) fn leave_judgement(&mut self) {
+        self.judged = false;
+    }
+
+    /// The line in which it says that it is ready, once it has.
+    pub(crate) fn is_ready(&self) -> Option<String> {
+        self.log.find(&format!("{} is ready on", self.name))
+    }
+
+    /// How it ended; none while it runs.
+    pub(crate) fn exit(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// What it wrote.
@@ -98,9 +114,8 @@ impl Process {
     /// When it ends before, or takes too long.
     pub async fn ready(&mut self) -> String {
         let what = format!("{} to be ready", self.name);
-        let part = format!("{} is ready on", self.name);
         until_within(START, &what, async || {
-            if let Some(line) = self.log.find(&part) {
+            if let Some(line) = self.is_ready() {
                 return Some(line);
             }
             assert!(self.is_running(), "{} ended before it was ready", self.name);
@@ -128,7 +143,7 @@ impl Process {
     /// When it takes too long.
     pub async fn ended(&mut self) -> ExitStatus {
         let what = format!("{} to end", self.name);
-        until_within(STOP, &what, async || self.child.try_wait().ok().flatten()).await
+        until_within(STOP, &what, async || self.exit()).await
     }
 
     /// Ends it this way, and checks that it went well as far as this way allows.
@@ -146,6 +161,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::Kill);
         let _status = self.child.wait();
+        if !self.judged {
+            return;
+        }
         let errors: Vec<String> = self.log.errors().into_iter().filter(|line| !self.allowed.covers(line)).collect();
         if std::thread::panicking() {
             eprintln!("--- the end of what {} wrote:\n{}", self.name, self.log.end());

@@ -10,6 +10,7 @@ use crate::log::Log;
 use crate::ports::Port;
 use crate::process::{Allowed, Process, Signal};
 use crate::reach::Reach;
+use crate::recipe::Recipe;
 
 /// How a system is started.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl System {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = if settings.stays { vec![Port::take(), Port::take()] } else { Vec::new() };
         let allowed = Allowed::default();
-        let mut process = spawn(settings, &ports, folder.path(), &allowed);
+        let mut process = recipe(settings, &ports, folder.path()).start(&allowed);
         process.ready().await;
         let reach = reach(&folder.path().join("data"));
         let logs = vec![process.log().clone()];
@@ -119,7 +120,7 @@ impl System {
 
     /// Starts it again on the same data.
     pub async fn start_again(&mut self) {
-        self.process = spawn(&self.settings, &self.ports, self.folder.path(), &self.allowed);
+        self.process = recipe(&self.settings, &self.ports, self.folder.path()).start(&self.allowed);
         self.logs.push(self.process.log().clone());
         self.process.ready().await;
         self.reach = reach(&self.data());
@@ -132,15 +133,20 @@ impl System {
     }
 }
 
-fn spawn(settings: &Settings, ports: &[Port], folder: &Path, allowed: &Allowed) -> Process {
+/// How it is started on the data in this folder.
+pub(crate) fn recipe(settings: &Settings, ports: &[Port], folder: &Path) -> Recipe {
     let data = folder.join("data").display().to_string();
     let listen = |at: usize| ports.get(at).map_or_else(|| "127.0.0.1:0".to_owned(), |port| port.address().to_string());
     let arguments = ["up", "--data-dir", &data, "--listen", &listen(0), "--admin-listen", &listen(1)];
-    Process::start(&settings.program, &arguments, &settings.variables, allowed.clone())
+    Recipe {
+        program: settings.program.clone(),
+        arguments: arguments.map(str::to_owned).to_vec(),
+        variables: settings.variables.clone(),
+    }
 }
 
 /// Reads where a started system is.
-fn reach(data: &Path) -> Reach {
+pub(crate) fn reach(data: &Path) -> Reach {
     let about = std::fs::read(data.join("runwarden.json")).expect("runwarden.json is there when it is ready");
     let about: Value = serde_json::from_slice(&about).expect("runwarden.json is JSON");
     let text =
