@@ -8,6 +8,7 @@ mod data_folder;
 mod dependencies;
 mod drift;
 mod endings;
+mod executors;
 mod health;
 mod idempotency;
 mod isolation;

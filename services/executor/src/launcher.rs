@@ -321,3 +321,6 @@ impl Heads {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
