@@ -75,9 +75,6 @@ async fn a_run_that_goes_backwards_does_not_take_its_job_with_it() {
 async fn what_the_controller_refuses_ends_the_job_with_its_words() {
     let (controller, _system, acme) = acme(&settings()).await;
     acme.map("deploy", "deploy").await;
-    controller.at_next_launch(json!({"kind": "unauthorized"})).await;
-    let job = acme.launcher.run("deploy", deployment()).await;
-    assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_unauthorized"), "{job}");
     controller.at_next_launch(json!({"kind": "status", "status": 413})).await;
     let job = acme.launcher.run("deploy", deployment()).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_refused"), "{job}");

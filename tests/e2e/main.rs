@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod apart;
+mod at_worst;
 mod cancelling;
 mod data_folder;
 mod dependencies;
 mod drift;
 mod endings;
+mod executors;
 mod health;
 mod idempotency;
 mod isolation;
@@ -15,9 +17,11 @@ mod lost_answers;
 mod main_job;
 mod outages;
 mod policies;
+mod queues;
 mod restarts;
 mod revocation;
 mod services;
+mod unknown;
 mod write_only;
 
 use runwarden_harness::{Controller, Settings, System, Tenant};

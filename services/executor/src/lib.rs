@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod instance;
 pub mod job;
 pub mod launcher;
+mod launching;
 pub mod limits;
 pub mod live;
 pub mod parameters;

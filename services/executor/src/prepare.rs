@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::awx::{AwxError, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight};
 use crate::job::{Job, JobState, reason};
-use crate::launcher::{Halt, is_drifted};
+use crate::launcher::Halt;
+use crate::launching::is_drifted;
 use crate::ports::{Seals, Template, Templates, opened_object};
 use crate::protocol::Stop;
 

@@ -8,7 +8,7 @@ use runwarden_kit::clock::Moment;
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Verdict, judge};
-use crate::awx::{AwxError, Client, LaunchBody, LaunchInput, Marker, RunRow, Search};
+use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, asked_for};
 use crate::failpoint::At;
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};
@@ -33,15 +33,23 @@ impl Launcher {
         self.note(&controller, &found)?;
         let found = found.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")))?;
         let sent = self.sent_body(&job, &attempt).await?;
-        let candidates = self.candidates(&attempt, sent.as_ref(), &found).await?;
+        // What was created when nothing of this attempt could be any more is somebody else's.
+        let latest = self.patience.latest(&attempt);
+        let rows = found.rows().iter().filter(|row| row.created.is_none_or(|created| moment(created) <= latest));
+        let rows: Vec<&RunRow> = rows.collect();
+        let candidates = self.candidates(&attempt, sent.as_ref(), &rows).await?;
         let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
+        let verdict = match found.gap() {
+            Some(gap) => seen_in_part(&attempt, verdict, &candidates, &found, &gap),
+            None => verdict,
+        };
         let adopted = match &verdict {
-            Verdict::Adopt(id) => found.iter().find(|row| row.run.id == *id),
+            Verdict::Adopt(id) => rows.iter().find(|row| row.run.id == *id).copied(),
             Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) | Verdict::Untraceable(_) => None,
         };
         let finding = Finding {
             kind: adopted.map_or("job", |row| row.run.kind.as_str()),
-            dropped: adopted.zip(sent.as_ref()).map(|(row, sent)| sent.dropped_in(row)).unwrap_or_default(),
+            dropped: adopted.zip(sent.as_ref()).map(|(row, sent)| asked_for(sent.dropped_in(row))).unwrap_or_default(),
             verdict,
         };
         self.conclude(&job, &attempt, finding).await
@@ -75,28 +83,23 @@ impl Launcher {
         Ok(())
     }
 
-    async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Vec<RunRow>, AwxError> {
+    async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Found, AwxError> {
         let earliest = self.patience.earliest(attempt).micros();
         let created_from = OffsetDateTime::from_unix_timestamp_nanos(i128::from(earliest) * 1000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let latest = self.patience.latest(attempt);
-        let search = Search { template: attempt.controller_template, account: attempt.account, created_from };
-        let mut found = client.search(&search).await?;
-        // What was created when nothing of this attempt could be any more is somebody else's.
-        found.retain(|row| row.created.is_none_or(|created| moment(created) <= latest));
-        Ok(found)
+        client.search(&Search { template: attempt.controller_template, account: attempt.account, created_from }).await
     }
 
     async fn candidates(
         &self,
         attempt: &Attempt,
         sent: Option<&LaunchBody>,
-        found: &[RunRow],
+        found: &[&RunRow],
     ) -> Result<Vec<Candidate>> {
         let ids: Vec<i64> = found.iter().map(|row| row.run.id).collect();
         let bound = self.store.bound(&attempt.installation, &ids).await?;
         let marker = marker(attempt);
-        let candidate = |row: &RunRow| Candidate {
+        let candidate = |row: &&RunRow| Candidate {
             run_id: row.run.id,
             marked: if marker.as_ref().is_some_and(|m| m.is_in(row, attempt.placement())) {
                 Marked::Mine
@@ -130,6 +133,24 @@ impl Launcher {
             default_skip_tags: "",
         })
         .ok())
+    }
+}
+
+/// What a search says that did not see all there is: what was not seen may be the attempt's, too. Only a marker and the
+/// controller's own word are proof enough. When nothing can come any more, it is a person's to look.
+fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], found: &Found, gap: &str) -> Verdict {
+    match verdict {
+        Verdict::Adopt(run) if attempt.is_marked() || attempt.named == Some(run) => verdict,
+        Verdict::Wait(_) | Verdict::Untraceable(_) => verdict,
+        Verdict::Adopt(_) | Verdict::Absent | Verdict::Ambiguous(_) => {
+            let doubtful = seen.iter().filter(|c| !c.bound && c.marked != Marked::Other).map(|c| c.run_id);
+            let mut runs: Vec<i64> = doubtful.collect();
+            if let Found::Part { unreadable, .. } = found {
+                runs.extend(unreadable);
+            }
+            tracing::warn!(job = attempt.job_id, gap, "not all runs could be seen among which a lost launch may be");
+            Verdict::Ambiguous(runs)
+        }
     }
 }
 

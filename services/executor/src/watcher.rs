@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 
 pub(crate) use follow::run_ref;
 
-use crate::awx::{AwxError, Client, RunRow};
+use crate::awx::{AwxError, Client, RunRef, RunSummary};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::Failpoint;
@@ -293,14 +293,18 @@ impl Watcher {
         client: &Arc<Client>,
         runs: &[(String, Followed)],
     ) -> std::result::Result<bool, AwxError> {
-        let ids: Vec<i64> = runs.iter().map(|(_, followed)| followed.run.id).collect();
-        let found = client.runs(&ids).await;
+        let asked: Vec<RunRef> = runs.iter().map(|(_, followed)| followed.run).collect();
+        let found = client.runs(&asked).await;
         if self.breaker.note(key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
             self.controllers.forget(&key.0, &key.1);
         }
         let found = found?;
+        if let Some(run) = found.unreadable.first() {
+            let runs = found.unreadable.len();
+            tracing::warn!(tenant = key.0, controller = key.1, run, runs, "the controller cannot tell of some runs");
+        }
         let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
-        let rows: HashMap<i64, RunRow> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
+        let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
         let now = self.clock.now();
         let work = runs.iter().filter_map(|(job, followed)| {
             let row = rows.get(&followed.run.id);

@@ -105,7 +105,7 @@ fn a_run_without_any_marker_keeps_a_marked_attempt_from_being_launched_again() {
     let (attempt, patience) = (attempt(true), Patience::default());
     let unmarked = Candidate { run_id: 7, marked: Marked::No, inputs: Inputs::Differ, bound: false };
     let over = patience.over_at(&attempt);
-    assert_eq!(judge(&attempt, &patience, over, &[unmarked.clone()]), Verdict::Ambiguous(vec![7]));
+    assert_eq!(judge(&attempt, &patience, over, std::slice::from_ref(&unmarked)), Verdict::Ambiguous(vec![7]));
     let others = Candidate { marked: Marked::Other, ..unmarked.clone() };
     let bound = Candidate { bound: true, ..unmarked };
     assert_eq!(judge(&attempt, &patience, over, &[others, bound]), Verdict::Absent);

@@ -102,6 +102,15 @@ impl Address {
         self.root.scheme() == "http"
     }
 
+    pub(super) fn host(&self) -> Option<&str> {
+        self.root.host_str()
+    }
+
+    /// The path its API begins with, such as `/api/v2/`.
+    pub(super) fn root(&self) -> &str {
+        self.root.path()
+    }
+
     pub(super) fn at(&self, path: &Path, query: &[(&'static str, String)]) -> Url {
         let mut url = self.root.clone();
         url.set_path(&format!("{}{}", self.root.path(), path.0));

@@ -2,7 +2,8 @@ use std::str::FromStr;
 
 use futures::StreamExt as _;
 
-use super::http::{Query, has_next, results};
+use super::answer::{has_next, results};
+use super::http::Query;
 use super::template::{TemplateKind, TemplateSummary};
 use super::{AwxError, Client, read};
 

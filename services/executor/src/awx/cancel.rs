@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::http::Unanswered;
-use super::row::RunRef;
+use super::run::RunRef;
 use super::{AwxError, Client};
 
 /// What became of the wish to stop a run.
@@ -25,8 +25,12 @@ impl Client {
             Err(Unanswered::Unknown(_)) => return Err(AwxError::Timeout),
         };
         match answer.status.as_u16() {
-            405 => Ok(CancelAnswer::AlreadyFinished),
-            404 => Ok(CancelAnswer::Gone),
+            // Only AWX itself knows of its runs.
+            405 if !answer.is_page() => Ok(CancelAnswer::AlreadyFinished),
+            404 if !answer.is_page() => Ok(CancelAnswer::Gone),
+            200..=299 if answer.body.is_ok() && answer.is_page() => {
+                Err(AwxError::bad("a page in answer to a cancellation"))
+            }
             _ => answer.check().map(|()| CancelAnswer::Accepted),
         }
     }

@@ -1,5 +1,6 @@
 use super::address::Path;
-use super::http::{Http, Query, results};
+use super::answer::results;
+use super::http::{Http, Query};
 use super::read;
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
 

@@ -55,23 +55,6 @@ impl AwxError {
         Self::BadAnswer { detail: detail.into() }
     }
 
-    /// Whether the controller as a whole cannot be used now.
-    pub fn is_outage(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::Timeout
-                | Self::Migrating
-                | Self::ServerError { .. }
-                | Self::BadAnswer { .. }
-        )
-    }
-
-    /// Whether it does not accept our credential.
-    pub fn is_credential(&self) -> bool {
-        matches!(self, Self::Unauthorized)
-    }
-
     /// Whether the same request may well succeed later without anybody mending anything.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -80,6 +63,37 @@ impl AwxError {
             Self::Unauthorized
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
+            | Self::BadAnswer { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether the controller as a whole is not to be used now: it is away, or what stands in its place is not it. What
+    /// is refused or not there for one request says nothing about others.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Migrating
+            | Self::ServerError { .. }
+            | Self::BadAnswer { .. } => true,
+            // A proxy gave up waiting, or wants to be left alone for a while.
+            Self::Refused { status, .. } => matches!(status, 408 | 429),
+            Self::Unauthorized | Self::Forbidden { .. } | Self::NotFound { .. } | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether it does not accept our credential: nothing will be accepted before that is mended.
+    pub fn is_credential(&self) -> bool {
+        match self {
+            Self::Unauthorized => true,
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Migrating
+            | Self::Refused { .. }
+            | Self::ServerError { .. }
             | Self::BadAnswer { .. }
             | Self::TooLarge { .. } => false,
         }

@@ -1,13 +1,16 @@
 //! The one call that cannot be taken back.
 
+use http::header::LOCATION;
 use serde_json::{Map, Value};
 
-use super::http::{Answer, Unanswered, json};
+use super::answer::{Answer, json};
+use super::http::Unanswered;
 use super::launch_body::LaunchBody;
 use super::marker::{MARKER_VARIABLE, MarkerPlacement};
-use super::row::{RunKind, RunRef, RunRow};
+use super::row::RunRow;
+use super::run::{RunKind, RunRef};
 use super::template::TemplateKind;
-use super::{AwxError, Client, Refusal, read};
+use super::{AwxError, Client, Refusal, location, read};
 
 /// A launch that happened.
 #[derive(Clone, Debug)]
@@ -58,9 +61,32 @@ pub enum LaunchError {
     Unresolved {
         /// What happened, for people.
         why: String,
-        /// The run the answer named before it broke off.
+        /// The run that the head of a success named before the rest proved unreadable: a hint where to look first.
+        /// Compare what is there before binding it.
         named: Option<RunRef>,
     },
+}
+
+impl LaunchError {
+    /// Whether the controller as a whole is not to be used now, see [`AwxError::is_outage`].
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::NotSent(error) => error.is_outage(),
+            Self::Refused { temporary, .. } => *temporary,
+            Self::Unresolved { .. } => true,
+        }
+    }
+
+    /// Whether the controller does not accept our credential.
+    #[must_use]
+    pub fn is_credential(&self) -> bool {
+        match self {
+            Self::NotSent(error) => error.is_credential(),
+            Self::Refused { status, .. } => *status == 401,
+            Self::Unresolved { .. } => false,
+        }
+    }
 }
 
 impl std::fmt::Display for LaunchError {
@@ -83,28 +109,41 @@ impl Client {
     pub async fn launch(&self, kind: TemplateKind, id: i64, body: &LaunchBody) -> Result<Launched, LaunchError> {
         let path = kind.path(id).then("launch");
         match self.http.post(&path, body.bytes()).await {
-            Ok(answer) => judge(kind, body, &answer),
+            Ok(answer) => {
+                let named = answer.header(LOCATION.as_str());
+                let named = named.and_then(|location| location::read(location, self.http.address(), kind));
+                judge(kind, body, &answer, named)
+            }
             Err(Unanswered::NotSent(error)) => Err(LaunchError::NotSent(error)),
             Err(Unanswered::Unknown(why)) => Err(LaunchError::Unresolved { why, named: None }),
         }
     }
 }
 
-/// What an answer proves.
-fn judge(kind: TemplateKind, body: &LaunchBody, answer: &Answer) -> Result<Launched, LaunchError> {
+/// What an answer proves. `named` is the run its head names.
+fn judge(
+    kind: TemplateKind,
+    body: &LaunchBody,
+    answer: &Answer,
+    named: Option<RunRef>,
+) -> Result<Launched, LaunchError> {
     let status = answer.status.as_u16();
     let refused = |refusal: Refusal, temporary: bool| {
         Err(LaunchError::Refused { status, refusal: refusal.map(|text| body.redact(text)), temporary })
     };
-    let unresolved = |why: String| Err(LaunchError::Unresolved { why, named: located(kind, answer) });
+    let unresolved = |why: String| Err(LaunchError::Unresolved { why, named: None });
     match status {
-        200..=299 => match answer.body.clone().and_then(|bytes| json(&bytes)) {
-            Ok(value) => match read_launched(kind, &value) {
-                Some(launched) => Ok(launched),
-                None => unresolved(format!("its answer ({status}) names no run")),
-            },
-            Err(error) => unresolved(format!("its answer ({status}) cannot be read: {}", reading(&error))),
-        },
+        200..=299 => {
+            let unread = |why: String| Err(LaunchError::Unresolved { why, named });
+            match answer.body.clone().and_then(|bytes| json(&bytes)) {
+                Ok(value) => match read_launched(kind, body, &value) {
+                    Some(launched) if named.is_none_or(|named| named == launched.run) => Ok(launched),
+                    Some(_) => unresolved(format!("its answer ({status}) names two runs")),
+                    None => unread(format!("its answer ({status}) names no run")),
+                },
+                Err(error) => unread(format!("its answer ({status}) cannot be read: {}", reading(&error))),
+            }
+        }
         300..=399 if answer.is_migrating() => refused(Refusal::plain("it is being upgraded and not ready yet"), true),
         300..=399 => refused(
             Refusal::plain("it points to another address; configure the address and api_root it really has"),
@@ -117,6 +156,8 @@ fn judge(kind: TemplateKind, body: &LaunchBody, answer: &Answer) -> Result<Launc
         // A proxy in front says so also when it gave up on a request it had passed on.
         408 => unresolved("a proxy gave up waiting (408)".into()),
         429 => refused(answer.refusal(), true),
+        // Not AWX says that there is nothing, but who stands where it should be.
+        404 if answer.is_page() => refused(answer.refusal(), true),
         400..=499 => refused(answer.refusal(), false),
         502..=504 => unresolved(format!("a proxy got no answer from the controller ({status})")),
         500..=599 => unresolved(format!("the controller failed while launching ({status})")),
@@ -134,47 +175,35 @@ fn reading(error: &AwxError) -> String {
 }
 
 /// Reads the run a success names. The type decides, and the key for that type must not contradict the id.
-fn read_launched(kind: TemplateKind, answer: &Value) -> Option<Launched> {
+fn read_launched(kind: TemplateKind, body: &LaunchBody, answer: &Value) -> Option<Launched> {
     let row = RunRow::read(answer)?;
-    if kind == TemplateKind::Workflow && row.run.kind == RunKind::Job {
+    let run = row.run;
+    if kind == TemplateKind::Workflow && run.kind == RunKind::Job {
         return None;
     }
-    let named = answer.get(row.run.kind.as_str());
-    if named.is_some_and(|named| named.as_i64() != Some(row.run.id)) {
+    let named = answer.get(run.kind.as_str());
+    if named.is_some_and(|named| named.as_i64() != Some(run.id)) {
         return None;
     }
     let ignored = match answer.get("ignored_fields") {
         Some(Value::Object(fields)) => ignored(fields),
-        _ => Vec::new(),
+        // Where the answer does not say, the run itself may.
+        _ => body.dropped_in(&row),
     };
-    Some(Launched { run: row.run, row, ignored })
+    Some(Launched { run, row, ignored })
 }
 
 fn ignored(fields: &Map<String, Value>) -> Vec<String> {
     let mut names = Vec::new();
     for (field, value) in fields {
         match value {
-            Value::Object(inner) if !inner.is_empty() => {
+            // Nothing was sent, so nothing was dropped.
+            Value::Null => {}
+            Value::Object(inner) => {
                 names.extend(inner.keys().map(|key| read::shown(&format!("{field}.{key}"), 200)));
             }
             _ => names.push(read::shown(field, 200)),
         }
     }
     names
-}
-
-/// The run named by the head of an answer: `Location: /api/v2/jobs/12/`.
-fn located(kind: TemplateKind, answer: &Answer) -> Option<RunRef> {
-    if !answer.status.is_success() {
-        return None;
-    }
-    let location = answer.header("location")?;
-    let mut parts = location.trim_end_matches('/').rsplit('/');
-    let id: i64 = parts.next()?.parse().ok().filter(|id| *id > 0)?;
-    let kind = match (parts.next()?, kind) {
-        ("jobs", TemplateKind::Job) => RunKind::Job,
-        ("workflow_jobs", _) => RunKind::Workflow,
-        _ => return None,
-    };
-    Some(RunRef { kind, id })
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use runwarden_kit::launch_field::{LaunchField, target_of};
 use serde_json::{Map, Value};
 
+use super::Problem;
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
-use super::{Problem, RunRow};
 
 /// What AWX shows in place of a secret, and takes for "use the default".
 pub(super) const ENCRYPTED: &str = "$encrypted$";
@@ -34,13 +34,20 @@ pub struct LaunchBody {
     /// Which parameter a field or variable came from, where it is not of the same name.
     origins: BTreeMap<(LaunchField, String), String>,
     secrets: Vec<(String, Vec<String>)>,
+    /// Whether a marker rides among the skip tags, and with it the template's own.
+    marked_by_tag: bool,
 }
 
 impl LaunchBody {
     /// Puts a launch together: each parameter and fixed value where it belongs, in the types AWX wants.
     pub fn build(input: LaunchInput<'_>) -> Result<Self, Vec<Problem>> {
-        let mut body =
-            Self { fields: Map::new(), variables: Map::new(), origins: BTreeMap::new(), secrets: Vec::new() };
+        let mut body = Self {
+            fields: Map::new(),
+            variables: Map::new(),
+            origins: BTreeMap::new(),
+            secrets: Vec::new(),
+            marked_by_tag: false,
+        };
         let mut problems = Vec::new();
         for (name, value) in input.parameters {
             let schema = input.schema.get("properties").and_then(|all| all.get(name));
@@ -99,6 +106,7 @@ impl LaunchBody {
                 self.variables.insert(MARKER_VARIABLE.to_owned(), marker.as_str().into());
             }
             MarkerPlacement::SkipTag => {
+                self.marked_by_tag = true;
                 let field = LaunchField::SkipTags.name();
                 let before = self
                     .fields
@@ -136,6 +144,10 @@ impl LaunchBody {
         self.origins.get(&(field, field.name().to_owned())).map_or(field.name(), String::as_str)
     }
 
+    pub(super) fn is_marked_by_tag(&self) -> bool {
+        self.marked_by_tag
+    }
+
     pub(super) fn json(&self) -> Value {
         let mut body = self.fields.clone();
         if !self.variables.is_empty() {
@@ -146,18 +158,6 @@ impl LaunchBody {
 
     pub(super) fn bytes(&self) -> Bytes {
         Bytes::from(self.json().to_string())
-    }
-
-    /// Whether a run found by search carries these inputs. Secrets cannot be compared: AWX shows none.
-    pub fn matches(&self, row: &RunRow) -> bool {
-        let variables = self.variables.iter().all(|(name, sent)| {
-            row.extra_vars
-                .as_ref()
-                .is_some_and(|seen| seen.get(name).is_some_and(|seen| seen == ENCRYPTED || same(seen, sent)))
-        });
-        // A field the row does not tell (workflows lack most) says nothing either way.
-        let fields = self.fields().all(|(field, sent)| row.field(field).is_none_or(|seen| same(seen, sent)));
-        variables && fields
     }
 
     /// Takes the values of write-only parameters out of a text of the controller's.
@@ -182,18 +182,6 @@ impl std::fmt::Debug for LaunchBody {
             .field("fields", &self.fields.keys().collect::<Vec<_>>())
             .field("variables", &self.variables.keys().collect::<Vec<_>>())
             .finish()
-    }
-}
-
-/// Equal, with numbers by value: AWX may show `2` for `2.0`.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64(),
-        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
-        (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len() && x.iter().all(|(key, x)| y.get(key).is_some_and(|y| same(x, y)))
-        }
-        _ => a == b,
     }
 }
 

@@ -1,4 +1,5 @@
 use runwarden_kit::launch_field::LaunchField;
+use serde_json::Value;
 
 use super::RunRow;
 use super::survey::QuestionKind;
@@ -6,6 +7,11 @@ use super::template::TemplateSummary;
 
 /// The variable that carries a marker: freely, or as an optional survey question an operator may add for it.
 pub const MARKER_VARIABLE: &str = "runwarden_attempt";
+
+/// What every marker begins with.
+const PREFIX: &str = "rw_";
+/// How many hexadecimal digits the id of a job has.
+const JOB_ID_DIGITS: usize = 32;
 
 /// What tells one launch from another that looks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +37,7 @@ impl Marker {
     pub fn new(attempt: &str) -> Option<Self> {
         let fine = (1..=61).contains(&attempt.len())
             && attempt.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        fine.then(|| Self { text: format!("rw_{attempt}") })
+        fine.then(|| Self { text: format!("{PREFIX}{attempt}") })
     }
 
     /// As it travels.
@@ -51,6 +57,31 @@ impl Marker {
             MarkerPlacement::None => false,
         }
     }
+
+    /// Whether a run carries any marker of Runwarden's: then it is some attempt's, and certainly not that of one that
+    /// carries another or none.
+    pub fn any_in(row: &RunRow) -> bool {
+        let variable = row.extra_vars.as_ref().and_then(|vars| vars.get(MARKER_VARIABLE)).and_then(Value::as_str);
+        variable.is_some_and(|text| text.starts_with(PREFIX)) || row.skip_tags.split(',').any(is_marker_tag)
+    }
+}
+
+/// Whether a skip tag is an attempt's marker: `rw_`, the digits of a job's id, and what may follow them. Anybody may
+/// have tags of their own that begin with `rw_`, and their runs must not be taken for ours.
+pub(super) fn is_marker_tag(tag: &str) -> bool {
+    let Some(attempt) = tag.trim().strip_prefix(PREFIX).filter(|attempt| Marker::new(attempt).is_some()) else {
+        return false;
+    };
+    let (id, rest) = attempt.split_at_checked(JOB_ID_DIGITS).unwrap_or_default();
+    !id.is_empty()
+        && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && (rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Names of what a controller dropped, as far as it was asked for: a launch without its marker is still that.
+pub fn asked_for(dropped: Vec<String>) -> Vec<String> {
+    let marker = format!("{}.{MARKER_VARIABLE}", LaunchField::ExtraVars.name());
+    dropped.into_iter().filter(|name| *name != marker).collect()
 }
 
 impl MarkerPlacement {

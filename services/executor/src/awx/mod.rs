@@ -9,11 +9,12 @@
 //!
 //! client.who_am_i()                          -> Account { product, version, id, username }
 //! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
-//! client.template(TemplateKind, id)          -> TemplateView (summary + launch needs + project + workflow steps)
+//! client.template(TemplateKind, id)          -> TemplateView (summary + launch needs + project + workflow steps + the controller's time)
 //! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotSent | Refused | Unresolved }>
-//! client.runs(&[id])                         -> Runs { rows, missing }      one request per 200 ids
-//! client.run(RunRef)                         -> RunRow                      detail
-//! client.search(&Search)                     -> Vec<RunRow>                 for the reconciler
+//! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }   one request per 200
+//! client.run(RunRef)                         -> RunRow                      detail: a RunSummary and what it was launched with
+//! client.find(id)                            -> Option<RunRow>              of whatever kind
+//! client.search(&Search)                     -> Found { All | Part }        for the reconciler
 //! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
 //! client.events_finished(RunRef)             -> bool
 //! client.cancel(RunRef)                      -> CancelAnswer { Accepted | AlreadyFinished | Gone }
@@ -24,11 +25,14 @@
 //! ```text
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
 //! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes in words
-//! MarkerPlacement::choose(&view)             where a launch can carry its marker; marker.is_in(&row, placement)
+//! MarkerPlacement::choose(&view)             where a launch can carry its marker
+//! marker.is_in(&row, placement)              whether a run carries it; Marker::any_in(&row): any marker at all
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
 //! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
-//! body.matches(&row)                         whether a run found by search carries this body's inputs
-//! row.ending()                               -> Option<Ending>              how a run ended, `Lost` told apart
+//! body.dropped_in(&row)                      -> Vec<String>                 what was sent and is visibly not in a run
+//! body.matches(&row)                         whether nothing is: a run found by search may be this launch's
+//! summary.ending()                           -> Option<Ending>              how a run ended, `Lost` told apart
+//! error.is_outage() / is_credential()        whether to leave the controller alone, or to mend the credential
 //! ```
 //!
 //! # Launching once
@@ -39,13 +43,23 @@
 //! future after its first poll is the same as `Unresolved`: run it in a task of its own.
 //!
 //! `Launched::ignored` must be empty (`launched.took_everything()`); if it is not, the run does something
-//! else than was asked and has to be cancelled.
+//! else than was asked and has to be cancelled. Of a run whose launch was never answered `body.dropped_in(&row)` says
+//! as much of that as the run itself tells.
+//!
+//! # What is not there
+//!
+//! Absence is claimed only by a complete answer of the controller itself. What could not be read is told apart:
+//! [`Runs::unreadable`] is not [`Runs::missing`], and [`Found::Part`] is no proof that a launch did not happen. A row
+//! that is too large, or over which the controller fails, costs itself and no other.
 
 mod address;
 mod ansi;
+mod answer;
 mod browse;
 mod cancel;
 mod client;
+mod clock;
+mod compare;
 mod credential;
 mod drift;
 mod error;
@@ -54,6 +68,8 @@ mod http;
 mod launch;
 mod launch_body;
 mod limits;
+mod list;
+mod location;
 mod marker;
 mod nodes;
 mod output;
@@ -63,12 +79,15 @@ mod read;
 mod refusal;
 mod resolve;
 mod row;
+mod run;
 mod runs;
+mod scalar;
 mod schema;
 mod search;
-mod stub;
+mod summary;
 mod survey;
 mod template;
+mod unreached;
 
 pub use address::{Target, TargetProblem};
 pub use browse::{TemplateCursor, TemplatePage};
@@ -80,19 +99,21 @@ pub use error::AwxError;
 pub use launch::{LaunchError, Launched};
 pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
-pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
+pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};
 pub use output::{OutputCursor, OutputRead};
 pub use preflight::{find_placeholder, preflight};
 pub use problem::Problem;
 pub use refusal::Refusal;
-pub use row::{Ending, RunKind, RunRef, RunRow, RunStatus};
+pub use row::RunRow;
+pub use run::{Ending, RunKind, RunRef, RunStatus};
 pub use runs::Runs;
-pub use search::Search;
+pub use search::{Found, Search};
+pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
 
 #[cfg(test)]
-pub(crate) use stub::test_row;
+pub(crate) use summary::example as example_summary;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::address::Path;
-use super::http::{Http, Query, has_next, results};
+use super::answer::{has_next, results};
+use super::http::{Http, Query};
 use super::{AwxError, read};
 
 const MOST_PAGES: usize = 50;

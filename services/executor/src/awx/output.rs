@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ansi::{plain, skip_lines};
-use super::http::{Query, has_next, results};
+use super::answer::{has_next, results};
+use super::http::Query;
 use super::nodes::{self, Node};
-use super::row::{RunKind, RunRef};
+use super::run::{RunKind, RunRef};
 use super::{AwxError, Client, read};
 
 /// How many pages of events one reading may take.

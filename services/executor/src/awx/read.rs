@@ -1,8 +1,6 @@
 //! Lenient reading of foreign JSON: what is missing or of another type is absent, never an error and never a panic.
 
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 pub(super) fn text(value: &Value, key: &str) -> String {
     value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -23,11 +21,6 @@ pub(super) fn id(value: &Value, key: &str) -> Option<i64> {
 
 pub(super) fn at<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a Value> {
     keys.iter().try_fold(value, |value, key| value.get(key))
-}
-
-pub(super) fn time(value: &Value, key: &str) -> Option<OffsetDateTime> {
-    let text = value.get(key)?.as_str()?;
-    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 pub(super) fn texts(value: &Value, key: &str) -> Vec<String> {

@@ -1,81 +1,83 @@
-use std::collections::BTreeSet;
+//! Looking up runs by their ids: many at once, one in full, and one of which nothing is known but its id.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::address::Path;
-use super::http::{Query, has_next, results};
-use super::row::{RunRef, RunRow};
+use super::http::{Fetched, Query};
+use super::list::{List, Row as _};
+use super::row::RunRow;
+use super::run::RunRef;
+use super::summary::{RunSummary, Told, ToldKind};
 use super::{AwxError, Client};
 
-/// AWX answers at most this many rows a page.
-const MOST: usize = 200;
+/// How many runs one request asks for: AWX answers at most 200 rows a page. What cannot be had in one piece is asked
+/// for in smaller ones.
+const PIECES: [usize; 4] = [200, 50, 10, 1];
+/// The longest address, in bytes: proxies refuse those above 8 kB.
+const LONGEST_ADDRESS: usize = 7000;
+/// What an id takes up in an address besides its digits: an encoded comma.
+const COMMA: usize = 3;
+/// How many requests beyond one for each piece a look-up may take.
+const MOST_EXTRA: usize = 512;
+/// After how many runs that cannot be told alone it is the controller that is broken and not the runs.
+const BROKEN: usize = 3;
 
-/// What a batched look-up found.
+/// What a batched look-up found. Every run asked for is in exactly one of these.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
     /// The runs there are.
-    pub rows: Vec<RunRow>,
-    /// The ids that were not among them: deleted, or not visible to our account.
+    pub rows: Vec<RunSummary>,
+    /// The runs that are not there, by the word of a complete answer: deleted, not visible to our account, or of
+    /// another kind by now, which no run becomes: the controller was set up anew.
     pub missing: Vec<i64>,
-    /// The ids of runs whose rows cannot be read.
+    /// The runs the controller could not tell of. Nothing can be concluded about them.
     pub unreadable: Vec<i64>,
 }
 
 impl Client {
-    /// Looks up many runs of any kind, one request per 200.
-    pub async fn runs(&self, ids: &[i64]) -> Result<Runs, AwxError> {
-        let wanted: BTreeSet<i64> = ids.iter().copied().filter(|id| *id > 0).collect();
-        let wanted: Vec<i64> = wanted.into_iter().collect();
-        let mut found = Runs::default();
-        // A stack of batches: one that is too large to answer is split.
-        let mut batches: Vec<Vec<i64>> = wanted.chunks(MOST).rev().map(<[i64]>::to_vec).collect();
-        while let Some(batch) = batches.pop() {
-            match self.batch(&batch).await {
-                Ok(Batch { rows, more }) => {
-                    let seen: BTreeSet<i64> = rows.iter().map(|row| row.run.id).collect();
-                    let rest: Vec<i64> = batch.iter().copied().filter(|id| !seen.contains(id)).collect();
-                    if rest.len() == batch.len() && more {
-                        return Err(AwxError::bad("a list that goes on without telling anything"));
-                    }
-                    found.rows.extend(rows);
-                    // A controller may answer fewer rows a page than asked for: only a last page proves absence.
-                    if more {
-                        batches.push(rest);
-                    } else {
-                        found.missing.extend(rest);
-                    }
-                }
-                Err(AwxError::TooLarge { .. }) if batch.len() > 1 => {
-                    let (left, right) = batch.split_at(batch.len() / 2);
-                    batches.push(right.to_vec());
-                    batches.push(left.to_vec());
-                }
-                Err(error) => return Err(error),
-            }
+    /// Looks up how many runs of any kind are, one request per 200. A run that the controller cannot tell of holds up
+    /// no other.
+    pub async fn runs(&self, runs: &[RunRef]) -> Result<Runs, AwxError> {
+        let wanted: BTreeMap<i64, RunRef> = runs.iter().filter(|run| run.id > 0).map(|run| (run.id, *run)).collect();
+        let mut look = LookUp::new(self, wanted.into_values());
+        while let Some(batch) = look.waiting.pop() {
+            look.ask(batch).await?;
         }
-        Ok(found)
-    }
-
-    async fn batch(&self, ids: &[i64]) -> Result<Batch, AwxError> {
-        if ids.is_empty() {
-            return Ok(Batch { rows: Vec::new(), more: false });
+        match look.failed {
+            Some(error) if look.answers == 0 => Err(error),
+            _ => Ok(look.found),
         }
-        let list: Vec<String> = ids.iter().map(i64::to_string).collect();
-        let query: Query = vec![("id__in", list.join(",")), ("order_by", "id".into()), ("page_size", MOST.to_string())];
-        let answer = self.http.get(&Path::to("unified_jobs"), &query).await?;
-        let mut rows = Vec::new();
-        for row in results(&answer)? {
-            let row = RunRow::read(row).ok_or_else(|| AwxError::bad("a run without type or id"))?;
-            if !ids.contains(&row.run.id) {
-                return Err(AwxError::bad("a run that was not asked for"));
-            }
-            rows.push(row);
-        }
-        Ok(Batch { rows, more: has_next(&answer) })
     }
 
     /// Reads one run in full.
     pub async fn run(&self, run: RunRef) -> Result<RunRow, AwxError> {
         let row = self.http.get(&run.path(), &Query::new()).await?;
         RunRow::read(&row).filter(|row| row.run == run).ok_or_else(|| AwxError::bad("another run than was asked for"))
+    }
+
+    /// Finds a run of whatever kind by its id alone. `None`: there is none that a launch could have become, or our
+    /// account may not see it.
+    pub async fn find(&self, id: i64) -> Result<Option<RunRow>, AwxError> {
+        if id <= 0 {
+            return Ok(None);
+        }
+        let query: Query = vec![("id", id.to_string()), ("page_size", "1".into())];
+        let limit = self.http.limits().download_bytes;
+        let list = match self.http.fetch(&Path::to("unified_jobs"), &query, limit).await? {
+            Fetched::Whole(body) => List::<Value>::read(&body)?,
+            Fetched::TooLarge(_) => return Err(AwxError::TooLarge { limit }),
+        };
+        let last = list.is_last();
+        let Some(row) = list.into_rows().into_iter().next() else {
+            return if last { Ok(None) } else { Err(AwxError::bad("a list that goes on without telling anything")) };
+        };
+        let mut told = Told::default();
+        if told.fill(&row).is_err() || told.id != Some(id) || told.kind == ToldKind::None {
+            return Err(AwxError::bad("another run than was asked for"));
+        }
+        Ok(RunRow::read(&row))
     }
 
     /// Whether all a run printed has arrived. After a crash of the controller that may never come true.
@@ -85,7 +87,126 @@ impl Client {
     }
 }
 
-struct Batch {
-    rows: Vec<RunRow>,
-    more: bool,
+/// A look-up under way.
+struct LookUp<'c> {
+    client: &'c Client,
+    /// What is still to be asked for; the last comes first.
+    waiting: Vec<Vec<RunRef>>,
+    left: usize,
+    found: Runs,
+    /// How many requests were answered with rows, or with the news that there are none.
+    answers: usize,
+    /// How the controller failed over single runs.
+    failed: Option<AwxError>,
+    failures: usize,
+}
+
+impl<'c> LookUp<'c> {
+    fn new(client: &'c Client, wanted: impl Iterator<Item = RunRef>) -> Self {
+        let room = LONGEST_ADDRESS
+            .saturating_sub(client.http.address().at(&Path::to("unified_jobs"), &query(&[])).as_str().len());
+        let mut waiting: Vec<Vec<RunRef>> = Vec::new();
+        let (mut batch, mut length) = (Vec::new(), 0);
+        for run in wanted {
+            let more = run.id.to_string().len() + COMMA;
+            if !batch.is_empty() && (batch.len() == PIECES[0] || length + more > room) {
+                waiting.push(std::mem::take(&mut batch));
+                length = 0;
+            }
+            batch.push(run);
+            length += more;
+        }
+        waiting.push(batch);
+        waiting.retain(|batch| !batch.is_empty());
+        waiting.reverse();
+        let left = waiting.len() + MOST_EXTRA;
+        Self { client, waiting, left, found: Runs::default(), answers: 0, failed: None, failures: 0 }
+    }
+
+    async fn ask(&mut self, batch: Vec<RunRef>) -> Result<(), AwxError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            self.found.unreadable.extend(batch.iter().map(|run| run.id));
+            return Ok(());
+        };
+        self.left = left;
+        let http = &self.client.http;
+        // Before a single run counts as unreadable it may be as large as anything we read.
+        let limit = if batch.len() > 1 { http.limits().answer_bytes } else { http.limits().download_bytes };
+        match http.fetch(&Path::to("unified_jobs"), &query(&batch), limit).await {
+            Ok(Fetched::Whole(body)) => self.take(batch, List::read(&body)?),
+            Ok(Fetched::TooLarge(_)) => {
+                self.answers += 1;
+                self.in_smaller_pieces(batch);
+                Ok(())
+            }
+            // AWX answers nothing at all when it cannot show one of them; a proxy may take shorter addresses only.
+            Err(error @ (AwxError::ServerError { status: 500 } | AwxError::Refused { status: 414, .. })) => {
+                if batch.len() == 1 {
+                    self.failures += 1;
+                    if self.answers == 0 && self.failures >= BROKEN {
+                        return Err(error);
+                    }
+                    self.failed = Some(error);
+                }
+                self.in_smaller_pieces(batch);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, batch: Vec<RunRef>, list: List<Told>) -> Result<(), AwxError> {
+        self.answers += 1;
+        let last = list.is_last();
+        let mut wanted: BTreeMap<i64, RunRef> = batch.into_iter().map(|run| (run.id, run)).collect();
+        let all: BTreeSet<i64> = wanted.keys().copied().collect();
+        let mut nameless = false;
+        let mut told_nothing = true;
+        for row in list.into_rows() {
+            let Some(id) = row.id else {
+                nameless = true;
+                continue;
+            };
+            if !all.contains(&id) {
+                return Err(AwxError::bad("a run that was not asked for"));
+            }
+            told_nothing = false;
+            // The first word counts, should it tell of one twice.
+            let Some(run) = wanted.remove(&id) else { continue };
+            match (row.kind, row.summary()) {
+                (ToldKind::Run(_), Some(summary)) if summary.run == run => self.found.rows.push(summary),
+                (ToldKind::Run(_) | ToldKind::Another, _) => self.found.missing.push(id),
+                (ToldKind::None, _) => self.found.unreadable.push(id),
+            }
+        }
+        let rest: Vec<RunRef> = wanted.into_values().collect();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if nameless {
+            // Which of them it is shows when they are asked for one by one.
+            self.in_smaller_pieces(rest);
+        } else if last {
+            self.found.missing.extend(rest.iter().map(|run| run.id));
+        } else if told_nothing {
+            return Err(AwxError::bad("a list that goes on without telling anything"));
+        } else {
+            // A controller may answer fewer rows a page than asked for: only a last page proves absence.
+            self.waiting.push(rest);
+        }
+        Ok(())
+    }
+
+    fn in_smaller_pieces(&mut self, batch: Vec<RunRef>) {
+        let Some(size) = PIECES.into_iter().find(|size| *size < batch.len()) else {
+            self.found.unreadable.extend(batch.iter().map(|run| run.id));
+            return;
+        };
+        self.waiting.extend(batch.chunks(size).rev().map(<[RunRef]>::to_vec));
+    }
+}
+
+fn query(batch: &[RunRef]) -> Query {
+    let ids: Vec<String> = batch.iter().map(|run| run.id.to_string()).collect();
+    vec![("id__in", ids.join(",")), ("order_by", "id".into()), ("page_size", PIECES[0].to_string())]
 }

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::address::Path;
 use super::http::Query;
 use super::survey::Survey;
-use super::{AwxError, Client, nodes, read};
+use super::{AwxError, Client, clock, nodes, read};
 
 /// What kind of template it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,6 +132,9 @@ pub struct TemplateView {
     pub inventory: Option<Named>,
     /// Its project; workflows have none.
     pub project: Option<ProjectView>,
+    /// When it was read, by the controller's clock; `None` if the controller does not tell the time. The runs that are
+    /// launched after it are not older.
+    pub controller_time: Option<OffsetDateTime>,
     /// The steps of a workflow; `None` for job templates and when our account may not read them.
     pub(super) steps: Option<Vec<Value>>,
 }
@@ -208,8 +212,10 @@ impl Client {
         let path = kind.path(id);
         let none = Query::new();
         let launch_path = path.clone().then("launch");
-        let (row, launch) =
-            tokio::try_join!(Box::pin(self.http.get(&path, &none)), Box::pin(self.http.get(&launch_path, &none)))?;
+        let ((row, headers), launch) = tokio::try_join!(
+            Box::pin(self.http.get_with_headers(&path, &none)),
+            Box::pin(self.http.get(&launch_path, &none))
+        )?;
         let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
         let project = match named(&row, "project") {
             Some(named) if kind == TemplateKind::Job => Some(self.project(named).await?),
@@ -223,7 +229,8 @@ impl Client {
         if summary.id != id {
             return Err(AwxError::bad("another template than was asked for"));
         }
-        Ok(TemplateView::assemble(summary, &launch, project, steps))
+        let controller_time = clock::told(&headers);
+        Ok(TemplateView { controller_time, ..TemplateView::assemble(summary, &launch, project, steps) })
     }
 
     pub(super) async fn survey(&self, kind: TemplateKind, id: i64) -> Result<Survey, AwxError> {
@@ -280,6 +287,7 @@ impl TemplateView {
             passwords_needed,
             inventory: named(&summary.row, "inventory"),
             project,
+            controller_time: None,
             steps,
             summary,
         }

@@ -9,7 +9,7 @@ use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
-use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunRow};
+use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunSummary};
 use crate::failpoint::{At, Failpoint};
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::live::Live;
@@ -49,7 +49,7 @@ impl Follower {
         &self,
         client: &Arc<Client>,
         job: Job,
-        row: Option<RunRow>,
+        row: Option<RunSummary>,
         read_output: bool,
     ) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
@@ -76,7 +76,7 @@ impl Follower {
     }
 
     /// Whether all of an ended run's output can be read now, or has been waited for long enough.
-    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunRow) -> Result<bool> {
+    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunSummary) -> Result<bool> {
         let now = self.clock.now();
         let since = job.ended_since.unwrap_or(now);
         if job.ended_since.is_none() {
@@ -117,7 +117,7 @@ impl Follower {
     }
 
     /// Notes what the controller says of a run that goes on.
-    async fn note(&self, job: &Job, row: &RunRow) -> Result<bool> {
+    async fn note(&self, job: &Job, row: &RunSummary) -> Result<bool> {
         let progress = progress(row).into_owned();
         if job.progress == progress && job.missing_since.is_none() {
             return Ok(false);
@@ -178,7 +178,7 @@ impl Follower {
     }
 
     /// The run is over and its output is kept: so is the job.
-    async fn finish(&self, job: &Job, row: &RunRow, ending: Ending) -> Result<()> {
+    async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let outcome = outcome_of(row);
@@ -207,7 +207,7 @@ impl Follower {
 }
 
 /// What is noted of a run.
-pub(super) fn progress(row: &RunRow) -> Cow<'static, str> {
+pub(super) fn progress(row: &RunSummary) -> Cow<'static, str> {
     if row.job_explanation.is_empty() || row.status.is_end() {
         Cow::Borrowed(row.status.as_str())
     } else {
@@ -257,7 +257,7 @@ fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<
 }
 
 /// What a caller is told of how a run ended.
-fn outcome_of(row: &RunRow) -> Value {
+fn outcome_of(row: &RunSummary) -> Value {
     let time =
         |t: Option<time::OffsetDateTime>| t.and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok());
     json!({

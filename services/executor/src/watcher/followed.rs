@@ -7,7 +7,7 @@ use std::time::Duration;
 use runwarden_kit::clock::Moment;
 
 use super::follow::CANCEL_AGAIN;
-use crate::awx::{RunKind, RunRef, RunRow};
+use crate::awx::{RunKind, RunRef, RunSummary};
 use crate::job::Job;
 use crate::store::Changed;
 
@@ -53,7 +53,7 @@ impl Followed {
     }
 
     /// Whether what the controller tells of it calls for anything.
-    pub(super) fn calls_for_something(&self, row: Option<&RunRow>, now: Moment) -> bool {
+    pub(super) fn calls_for_something(&self, row: Option<&RunSummary>, now: Moment) -> bool {
         let Some(row) = row else { return true };
         self.unsettled
             || row.ending().is_some()
@@ -146,6 +146,7 @@ impl Following {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::awx::example_summary;
     use crate::job::tests::example;
     use crate::job::{JobState, Run};
 
@@ -186,11 +187,11 @@ mod tests {
         let job =
             Job { launched_at: Some(launched), max_duration_seconds: 60, progress: "running".into(), ..running(1) };
         let followed = Followed::of(&job).unwrap();
-        let row = crate::awx::test_row(1, "running");
+        let row = example_summary(1, "running");
         assert!(!followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(59))));
         assert!(followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(61))));
-        assert!(followed.calls_for_something(Some(&crate::awx::test_row(1, "successful")), launched));
-        assert!(followed.calls_for_something(Some(&crate::awx::test_row(1, "pending")), launched));
+        assert!(followed.calls_for_something(Some(&example_summary(1, "successful")), launched));
+        assert!(followed.calls_for_something(Some(&example_summary(1, "pending")), launched));
         assert!(followed.calls_for_something(None, launched));
     }
 }

@@ -18,7 +18,7 @@ async fn launch(bench: &Bench) -> Result<reqwest::Response> {
 #[tokio::test]
 async fn a_proxys_error_page_may_come_after_the_deed() -> Result<()> {
     let bench = Bench::start().await?;
-    for (status, reason) in [(502, "502 Bad Gateway"), (504, "504 Gateway Timeout")] {
+    for (status, reason) in [(502, "502 Bad Gateway"), (504, "504 Gateway Time-out")] {
         bench.at_next_launch(json!({"kind": "status", "status": status, "after": true})).await?;
         let page = launch(&bench).await?;
         assert_eq!((page.status().as_u16(), page.headers()["content-type"].to_str()?), (status, "text/html"));

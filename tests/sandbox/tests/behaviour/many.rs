@@ -101,6 +101,7 @@ async fn as_many_run_at_once_as_there_is_room_for() -> Result<()> {
     let last = bench.launch(9, json!({})).await?;
     bench.lever(Method::POST, &format!("runs/{}/reap", runs[2]), Value::Null).await?;
     assert_eq!(bench.ended(last).await?["status"], "successful");
+    assert!(Bench::with(Options { room: Some(0), ..options() }).await.is_err(), "nothing could ever start");
     Ok(())
 }
 

@@ -60,7 +60,9 @@ async fn every_refusal_to_read_has_its_own_error() {
         error_of(move |_| json_answer(403, &forbidden)).await.to_string(),
         "the controller forbids this to Runwarden's account (403): You do not have permission to perform this action."
     );
-    assert!(matches!(error_of(|_| html(404)).await, AwxError::NotFound { .. }));
+    let missing = json!({"detail": "No Job matches the given query."});
+    assert!(matches!(error_of(move |_| json_answer(404, &missing)).await, AwxError::NotFound { .. }));
+    assert!(matches!(error_of(|_| html(404)).await, AwxError::BadAnswer { .. }));
     assert!(matches!(error_of(|_| html(406)).await, AwxError::Refused { status: 406, .. }));
     assert!(matches!(error_of(|_| html(414)).await, AwxError::Refused { status: 414, .. }));
     for status in [500, 502, 503, 504] {

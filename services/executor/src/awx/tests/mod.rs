@@ -1,13 +1,20 @@
 //! The client against a small server that replays what controllers answer, and against the sandbox controller.
 
+mod comparing;
 mod connection;
 mod encryption;
+mod faults;
 mod launching;
+mod named;
 mod outputs;
 mod runs;
 mod sandbox;
+mod searching;
+mod shown;
 mod surveys;
+mod sweeps;
 mod templates;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -30,6 +37,8 @@ struct Seen {
     method: String,
     path: String,
     query: Vec<(String, String)>,
+    /// How long the address was.
+    line: usize,
     headers: axum::http::HeaderMap,
     body: Vec<u8>,
 }
@@ -67,6 +76,12 @@ impl Stub {
         client_for(self.address)
     }
 
+    /// A client that takes little: 64 KiB at once, and 512 KiB of what cannot be had in parts.
+    fn narrow_client(&self) -> Client {
+        let limits = Limits { answer_bytes: 64 << 10, download_bytes: 512 << 10, ..quick() };
+        Client::new(&target_for(self.address), &Credential::bearer("t0ken"), limits).unwrap()
+    }
+
     fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
@@ -80,6 +95,7 @@ async fn handle(State((answer, seen)): State<(Handler, Arc<Mutex<Vec<Seen>>>)>, 
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: url.query_pairs().into_owned().collect(),
+        line: parts.uri.to_string().len(),
         headers: parts.headers,
         body,
     };
@@ -89,6 +105,8 @@ async fn handle(State((answer, seen)): State<(Handler, Arc<Mutex<Vec<Seen>>>)>, 
 
 fn quick() -> Limits {
     Limits {
+        connect_to_launch: Duration::from_secs(1),
+        acknowledge: Duration::from_secs(1),
         connect: Duration::from_secs(2),
         request: Duration::from_millis(1500),
         launch: Duration::from_millis(1500),
@@ -126,6 +144,15 @@ fn html(status: u16) -> Response {
 
 fn page(rows: Vec<Value>) -> Response {
     json_answer(200, &json!({"count": rows.len(), "next": null, "previous": null, "results": rows}))
+}
+
+fn jobs(ids: impl IntoIterator<Item = i64>) -> Vec<RunRef> {
+    ids.into_iter().map(|id| RunRef { kind: RunKind::Job, id }).collect()
+}
+
+fn with(mut row: Value, key: &str, value: Value) -> Value {
+    row[key] = value;
+    row
 }
 
 fn object(value: Value) -> Map<String, Value> {

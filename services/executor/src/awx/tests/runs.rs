@@ -7,76 +7,6 @@ fn run(id: i64) -> Value {
     json!({"id": id, "type": "job", "status": "running", "failed": false, "extra_vars": "{}", "job_explanation": ""})
 }
 
-fn ids_asked(seen: &Seen) -> Vec<i64> {
-    seen.param("id__in").split(',').map(|id| id.parse().unwrap()).collect()
-}
-
-#[tokio::test]
-async fn many_runs_are_looked_up_200_at_a_time_and_the_absent_are_named() {
-    let stub =
-        Stub::start(|seen| page(ids_asked(seen).into_iter().filter(|id| id % 100 != 0).map(run).collect())).await;
-    let ids: Vec<i64> = (1..=450).chain([7, 7, 0, -3]).collect();
-    let found = stub.client().runs(&ids).await.unwrap();
-    assert_eq!(found.rows.len(), 446);
-    assert_eq!(found.missing, [100, 200, 300, 400]);
-    let seen = stub.seen();
-    assert_eq!(seen.len(), 3);
-    assert!(seen.iter().all(|seen| seen.path == "/api/v2/unified_jobs/" && seen.param("page_size") == "200"));
-    assert!(stub.client().runs(&[]).await.unwrap().rows.is_empty());
-    assert_eq!(stub.seen().len(), 3, "nothing is asked for nothing: AWX refuses an empty list");
-}
-
-#[tokio::test]
-async fn addresses_stay_below_what_proxies_take_even_with_the_longest_ids() {
-    let stub = Stub::start(|_| page(vec![])).await;
-    let ids: Vec<i64> = (0..200).map(|n| i64::MAX - n).collect();
-    assert_eq!(stub.client().runs(&ids).await.unwrap().missing.len(), 200);
-    assert!(stub.seen().iter().all(|seen| seen.query.iter().map(|(_, v)| v.len() + 300).sum::<usize>() < 8000));
-}
-
-#[tokio::test]
-async fn a_short_page_is_no_proof_of_absence() {
-    let stub = Stub::start(|seen| {
-        let ids = ids_asked(seen);
-        let rows: Vec<Value> = ids.iter().copied().filter(|id| *id != 5).take(3).map(run).collect();
-        let next = (ids.iter().filter(|id| **id != 5).count() > 3).then_some("/api/v2/unified_jobs/?page=2");
-        json_answer(200, &json!({"count": ids.len(), "next": next, "results": rows}))
-    })
-    .await;
-    let found = stub.client().runs(&(1..=10).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!((found.rows.len(), found.missing), (9, vec![5]));
-}
-
-#[tokio::test]
-async fn a_batch_too_large_to_answer_is_split() {
-    let stub = Stub::start(|seen| {
-        let mut rows: Vec<Value> = ids_asked(seen).into_iter().map(run).collect();
-        for row in &mut rows {
-            row["extra_vars"] = json!("x".repeat(300_000));
-        }
-        page(rows)
-    })
-    .await;
-    let found = stub.client().runs(&(1..=10).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!((found.rows.len(), found.missing.len()), (10, 0));
-}
-
-#[tokio::test]
-async fn lists_that_lie_are_refused() {
-    for results in [json!([{"id": 99, "type": "job"}]), json!([{"type": "job"}]), json!([5]), json!("x")] {
-        let stub = Stub::start(move |_| json_answer(200, &json!({"next": null, "results": results}))).await;
-        assert!(matches!(stub.client().runs(&[1]).await, Err(AwxError::BadAnswer { .. })));
-    }
-    let stub = Stub::start(|_| json_answer(200, &json!({"next": "/more", "results": []}))).await;
-    assert!(matches!(stub.client().runs(&[1]).await, Err(AwxError::BadAnswer { .. })));
-}
-
-#[tokio::test]
-async fn a_lost_credential_is_not_mistaken_for_lost_runs() {
-    let stub = Stub::start(|_| json_answer(401, &json!({"detail": "x"}))).await;
-    assert_eq!(stub.client().runs(&[1]).await.unwrap_err(), AwxError::Unauthorized);
-}
-
 #[tokio::test]
 async fn a_run_in_detail_tells_whether_all_it_printed_has_arrived() {
     let stub = Stub::start(|seen| {
@@ -98,45 +28,140 @@ async fn a_run_in_detail_tells_whether_all_it_printed_has_arrived() {
     assert_eq!(stub.seen()[0].path, "/api/v2/jobs/4/");
 }
 
+#[tokio::test]
+async fn a_run_of_unknown_kind_is_found_by_its_id() {
+    let stub = Stub::start(|seen| {
+        let id: i64 = seen.param("id").parse().unwrap();
+        let kind = match id {
+            4 => "job",
+            5 => "workflow_job",
+            6 => "project_update",
+            _ => return page(vec![]),
+        };
+        page(vec![json!({
+            "id": id, "type": kind, "unified_job_template": 9, "created": "2026-11-22T05:00:00.5Z", "launch_type": "manual",
+            "launched_by": {"id": 7, "name": "runwarden", "type": "user"}, "status": "pending", "extra_vars": "{\"a\": 1}",
+        })])
+    })
+    .await;
+    let client = stub.client();
+    for (id, kind) in [(4, RunKind::Job), (5, RunKind::Workflow)] {
+        let row = client.find(id).await.unwrap().unwrap();
+        assert_eq!((row.run, row.status), (RunRef { kind, id }, RunStatus::Pending));
+        assert_eq!((row.unified_job_template, row.launched_by), (Some(9), Some(7)));
+        assert_eq!(row.created, Some(datetime!(2026-11-22 05:00:00.5 UTC)));
+        assert!(body(json!({"a": 1})).matches(&row));
+    }
+    assert_eq!(client.find(6).await, Ok(None), "no launch becomes that");
+    assert_eq!(client.find(7).await, Ok(None));
+    let seen = stub.seen();
+    assert!(seen.iter().all(|seen| seen.path == "/api/v2/unified_jobs/"));
+    for id in [0, -4] {
+        assert_eq!(client.find(id).await, Ok(None));
+    }
+    assert_eq!(stub.seen().len(), seen.len(), "there is no such id to ask for");
+}
+
+#[tokio::test]
+async fn that_there_is_no_run_is_concluded_from_a_whole_answer_only() {
+    for list in [
+        json!({"next": null, "results": [{"id": 5, "type": "job"}]}),
+        json!({"next": null, "results": [{"id": 4}]}),
+        json!({"next": null, "results": [{"type": "job"}]}),
+        json!({"next": null, "results": [null]}),
+        json!({"next": "/more", "results": []}),
+        json!({"count": 1, "next": null, "results": []}),
+        json!({"detail": "x"}),
+    ] {
+        let stub = Stub::start(move |_| json_answer(200, &list)).await;
+        let found = stub.client().find(4).await;
+        assert!(matches!(found, Err(AwxError::BadAnswer { .. })), "{found:?}");
+    }
+}
+
+#[test]
+fn who_launched_a_run_is_told_in_one_of_three_places() {
+    let by = |told: Value| {
+        let mut row = object(told);
+        row.extend(object(json!({"id": 1, "type": "job"})));
+        RunRow::read(&row.into()).unwrap().launched_by
+    };
+    let user = json!({"id": 7, "name": "x", "type": "user"});
+    assert_eq!(by(json!({"launched_by": user, "created_by": 8})), Some(7));
+    let schedule = json!({"id": 3, "name": "nightly", "type": "schedule"});
+    assert_eq!(by(json!({"launched_by": schedule, "summary_fields": {"created_by": {"id": 7}}})), Some(7));
+    assert_eq!(by(json!({"launched_by": schedule})), None);
+    assert_eq!(by(json!({"created_by": 7})), Some(7));
+    assert_eq!(by(json!({"launched_by": {}, "summary_fields": [], "created_by": null})), None);
+}
+
+fn told(row: Value) -> RunRow {
+    let mut all = object(json!({"id": 1, "type": "job"}));
+    all.extend(object(row));
+    RunRow::read(&all.into()).unwrap()
+}
+
 #[test]
 fn endings_are_told_apart_and_a_lost_run_from_a_failed_one() {
-    let ending = |status: &str, explanation: &str| {
-        row::RunRow::read(&json!({"id": 1, "type": "job", "status": status, "job_explanation": explanation}))
-            .unwrap()
-            .ending()
-    };
+    let ending =
+        |status: &str, explanation: &str| told(json!({"status": status, "job_explanation": explanation})).ending();
     assert_eq!(ending("successful", ""), Some(Ending::Successful));
     assert_eq!(ending("failed", ""), Some(Ending::Failed));
     assert_eq!(ending("error", ""), Some(Ending::Error));
     assert_eq!(ending("canceled", ""), Some(Ending::Canceled));
-    let lost = "Task was marked as running at system start up. The system must have not shut down properly, so it has been marked as failed.";
-    assert_eq!(ending("failed", lost), Some(Ending::Lost));
-    assert_eq!(ending("failed", "Task was canceled due to receiving a shutdown signal."), Some(Ending::Lost));
-    for open in ["new", "pending", "waiting", "running", "hibernating", ""] {
-        assert_eq!(ending(open, "waiting for job-7 to finish"), None, "{open}");
+    for lost in [
+        "Task was marked as running at system start up. The system must have not shut down properly, so it has been marked as failed.",
+        "Task was marked as running but was not present in the job queue, so it has been marked as failed.",
+        "Task was canceled due to receiving a shutdown signal.",
+        "Task was stopped due to a service disruption.",
+    ] {
+        for status in ["failed", "error"] {
+            assert_eq!(ending(status, lost), Some(Ending::Lost), "{lost}");
+            // AWX adds it to what was explained before, which may be long.
+            assert_eq!(ending(status, &format!("{} {lost}", "blocked. ".repeat(400))), Some(Ending::Lost));
+        }
+        assert_eq!(ending("successful", lost), Some(Ending::Successful));
+        assert_eq!(ending("canceled", lost), Some(Ending::Canceled), "nothing of it is at work");
+        assert_eq!(ending("running", lost), None);
     }
+    assert!(told(json!({"job_explanation": "x".repeat(100_000)})).job_explanation.len() < 1100);
 }
 
-#[tokio::test]
-async fn a_search_pages_after_ids_and_never_asks_for_variables() {
-    let stub = Stub::start(|seen| {
-        let after: i64 = seen.param("id__gt").parse().unwrap();
-        let rows: Vec<Value> = (1..=450).filter(|id| *id > after).take(200).map(run).collect();
-        let next = (rows.len() == 200).then_some("/api/v2/unified_jobs/?page=2");
-        json_answer(200, &json!({"count": 450, "next": next, "results": rows}))
-    })
-    .await;
-    let search = Search { template: 9, account: 7, created_from: datetime!(2026-11-22 06:00:00 +2) };
-    let rows = stub.client().search(&search).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.run.id).collect::<Vec<_>>(), (1..=450).collect::<Vec<_>>());
-    let seen = &stub.seen()[0];
-    assert_eq!(seen.path, "/api/v2/unified_jobs/");
-    assert_eq!(seen.param("created__gte"), "2026-11-22T04:00:00Z");
-    assert_eq!(
-        (seen.param("unified_job_template"), seen.param("created_by"), seen.param("launch_type")),
-        ("9", "7", "manual")
-    );
-    assert!(!seen.query.iter().any(|(key, _)| key.contains("extra_vars")));
+#[test]
+fn only_a_word_for_an_end_ends_a_run() {
+    for open in ["new", "pending", "waiting", "running", "hibernating", "Successful", "failed ", ""] {
+        let row = told(json!({
+            "status": open, "failed": true, "finished": "2026-11-22T05:00:00Z", "event_processing_finished": true,
+            "job_explanation": "waiting for job-7 to finish",
+        }));
+        assert_eq!((row.ending(), row.status.is_end()), (None, false), "{open}");
+        assert!(row.finished.is_some());
+    }
+    for status in [json!(null), json!(5), json!(["failed"]), json!({"failed": true})] {
+        assert_eq!(told(json!({"status": status})).ending(), None, "{status}");
+    }
+    let unfinished = told(json!({"status": "failed", "finished": null, "event_processing_finished": false}));
+    assert_eq!(unfinished.ending(), Some(Ending::Failed));
+}
+
+#[test]
+fn a_row_that_is_odd_in_what_we_do_not_need_is_still_a_row() {
+    let row = told(json!({
+        "failed": "yes", "created": 5, "started": "soon", "finished": [], "elapsed": "1.5", "job_explanation": null,
+        "unified_job_template": "9", "event_processing_finished": 1, "extra_vars": [1], "limit": 5, "skip_tags": null,
+        "inventory": -1, "launch_type": {}, "launched_by": 5, "name": [], "surprise": {"deep": [[[]]]},
+    }));
+    assert_eq!((row.failed, row.created, row.started, row.finished, row.elapsed), (false, None, None, None, 0.0));
+    assert_eq!((row.job_explanation.as_str(), row.unified_job_template), ("", None));
+    assert_eq!((row.event_processing_finished, row.extra_vars.as_ref(), row.inventory), (None, None, None));
+    for nothing in
+        [json!({"id": 1}), json!({"id": 1, "type": "ad_hoc_command"}), json!({"type": "job"}), json!(5), json!(null)]
+    {
+        assert_eq!(RunRow::read(&nothing), None, "{nothing}");
+    }
+    for id in [json!(0), json!(-1), json!("1"), json!(1.0), json!(u64::MAX), json!(null)] {
+        assert_eq!(RunRow::read(&json!({"id": id, "type": "job"})), None, "{id}");
+    }
 }
 
 #[tokio::test]
@@ -215,10 +240,21 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn no_row_a_controller_could_send_panics(value in any_json()) {
-        if let Some(row) = row::RunRow::read(&value) {
+        if let Some(row) = RunRow::read(&value) {
             prop_assert!(row.run.id > 0);
-            let _ending = row.ending();
-            let _matches = body(json!({"a": 1})).matches(&row);
+            prop_assert_eq!(row.ending().is_some(), row.status.is_end());
+            let sent = body(json!({"a": 1, "limit": "web"}));
+            prop_assert_eq!(sent.dropped_in(&row).is_empty(), sent.matches(&row));
+            let _any = Marker::any_in(&row);
+        }
+        let text = value.to_string();
+        if let Ok(list) = list::List::<summary::Told>::read(text.as_bytes()) {
+            let rows: Vec<RunSummary> = list.into_rows().into_iter().filter_map(summary::Told::summary).collect();
+            let full: Vec<RunRow> = value["results"].as_array().unwrap().iter().filter_map(RunRow::read).collect();
+            prop_assert!(rows.iter().eq(full.iter().map(|row| &row.summary)), "both ways of reading tell the same");
+        }
+        for end in 0..text.len() {
+            let _first = list::List::<summary::Told>::first_of(&text.as_bytes()[..end]);
         }
         let survey = Survey::read(&value);
         if let Ok(summary) = TemplateSummary::read(TemplateKind::Job, value.clone(), Some(survey)) {

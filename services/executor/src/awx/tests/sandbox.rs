@@ -37,7 +37,7 @@ async fn launch(client: &Client, kind: TemplateKind, id: i64, parameters: Value)
 /// Waits as the watcher does: by looking again.
 async fn ended(client: &Client, run: RunRef) -> Ending {
     for _ in 0..600 {
-        let row = client.runs(&[run.id]).await.unwrap().rows.remove(0);
+        let row = client.runs(&[run]).await.unwrap().rows.remove(0);
         if let Some(ending) = row.ending() {
             return ending;
         }
@@ -134,7 +134,7 @@ async fn a_job_from_launch_to_output() {
     let hangs = launch(&client, TemplateKind::Job, 13, json!({})).await;
     assert_eq!(client.cancel(hangs).await.unwrap(), CancelAnswer::Accepted);
     assert_eq!(ended(&client, hangs).await, Ending::Canceled);
-    let found = client.runs(&[run.id, hangs.id, 9999]).await.unwrap();
+    let found = client.runs(&[run, hangs, RunRef { id: 9999, ..run }]).await.unwrap();
     assert_eq!((found.rows.len(), found.missing), (2, vec![9999]));
     sandbox.stop().await;
 }
@@ -204,8 +204,8 @@ async fn a_lost_answer_is_found_again_by_its_marker_and_its_inputs() {
         assert!(matches!(result, Err(LaunchError::Unresolved { .. })), "{lost}: {result:?}");
         let search = Search { template, account, created_from: from };
         let mine = || async {
-            let rows = client.search(&search).await.unwrap();
-            rows.into_iter().filter(|row| marker.is_in(row, placement) && body.matches(row)).count()
+            let Found::All(rows) = client.search(&search).await.unwrap() else { panic!("a sandbox tells everything") };
+            rows.iter().filter(|row| marker.is_in(row, placement) && body.dropped_in(row).is_empty()).count()
         };
         if lost["kind"] == "lose_before" {
             assert_eq!(mine().await, 0);
@@ -219,6 +219,38 @@ async fn a_lost_answer_is_found_again_by_its_marker_and_its_inputs() {
             assert_eq!(mine().await, 1, "{lost}");
         }
     }
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_tells_the_same_of_its_launch_wherever_it_is_read() {
+    let sandbox = start().await;
+    let client = client(&sandbox);
+    let account = client.who_am_i().await.unwrap().id;
+    let everything = json!({
+        "limit": " web ", "job_tags": ["a", "b"], "skip_tags": "slow,", "job_type": "check", "verbosity": 2, "diff_mode": true,
+        "scm_branch": "dev", "forks": 5, "timeout": 60, "job_slice_count": 1, "who": "é \u{1f600}", "n": 1.0, "deep": {"a": [null, 1e20]},
+    });
+    let sent = try_body(everything, json!({"inventory": 2, "credentials": [1], "labels": [1]}), json!({})).unwrap();
+    for template in [11, 9] {
+        let view = client.template(TemplateKind::Job, template).await.unwrap();
+        let from = view.controller_time.expect("the sandbox tells the time");
+        let launched = client.launch(TemplateKind::Job, template, &sent).await.unwrap();
+        let run = launched.run;
+        let search = Search { template, account, created_from: from };
+        let Found::All(found) = client.search(&search).await.unwrap() else { panic!("a sandbox tells everything") };
+        let all = [client.find(run.id).await.unwrap().unwrap(), client.run(run).await.unwrap()];
+        for row in all.iter().chain(&found) {
+            assert_eq!((row.run, row.unified_job_template, row.launched_by), (run, Some(template), Some(account)));
+            assert_eq!((row.created, row.launch_type.as_str()), (launched.row.created, "manual"));
+            let dropped = sent.dropped_in(row);
+            assert_eq!(dropped, sent.dropped_in(&launched.row), "{template}");
+            assert_eq!(dropped.is_empty(), template == 11, "{template}: {dropped:?}");
+            assert!(dropped.iter().all(|name| launched.ignored.contains(name)));
+        }
+        assert_eq!(found.len(), 1, "{template}");
+    }
+    assert_eq!(client.find(9999).await.unwrap(), None);
     sandbox.stop().await;
 }
 
@@ -324,6 +356,13 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
             let Ok(body) = built else { return Ok(()) };
             let verdict = preflight(view, &body);
             let answer = runtime.block_on(client.launch(view.kind, view.id, &body));
+            if let Ok(launched) = &answer {
+                // What the answer names as dropped is what the run itself shows to be missing, and nothing else.
+                let hidden = ["credentials", "instance_groups", "job_slice_count", "labels"];
+                let shows: Vec<String> =
+                    launched.ignored.iter().filter(|name| !hidden.contains(&name.as_str())).cloned().collect();
+                prop_assert_eq!(body.dropped_in(&launched.row), shows, "{} {:?}", view.name, parameters);
+            }
             match (&verdict, &answer) {
                 (Ok(()), Ok(launched)) => {
                     passed_in.set(passed_in.get() + 1);

@@ -1,3 +1,5 @@
+use time::macros::datetime;
+
 use super::*;
 
 fn template(id: i64) -> Value {
@@ -61,6 +63,24 @@ async fn a_template_is_read_whole() {
     let parts = view.parts().to_string();
     assert!(!parts.contains("s3cr3t"), "addresses of repositories may hold passwords");
     assert_eq!(view.fingerprint().len(), 64);
+}
+
+#[tokio::test]
+async fn the_controllers_own_time_comes_along_with_its_template() {
+    for (date, told) in
+        [("Sun, 22 Nov 2026 05:00:07 GMT", Some(datetime!(2026-11-22 05:00:07 UTC))), ("yesterday", None), ("", None)]
+    {
+        let stub = Stub::start(move |seen| {
+            let mut response = controller(|_, _| {})(seen);
+            // Other answers that the reading takes are later, or made elsewhere.
+            let date = if seen.path.ends_with("/job_templates/4/") { date } else { "Sun, 22 Nov 2026 09:00:00 GMT" };
+            response.headers_mut().insert("date", date.parse().unwrap());
+            response
+        })
+        .await;
+        let view = stub.client().template(TemplateKind::Job, 4).await.unwrap();
+        assert_eq!(view.controller_time, told, "{date}");
+    }
 }
 
 #[tokio::test]

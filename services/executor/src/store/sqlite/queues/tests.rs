@@ -150,7 +150,8 @@ async fn what_was_accepted_under_something_else_is_found() {
     let old = put(&store, Job { launch_digest: "old".into(), ..due() }).await;
     let new = put(&store, Job { launch_digest: "new".into(), ..due() }).await;
     put(&store, Job { template: "other".into(), ..due() }).await;
-    assert_eq!(store.outdated(&old.queue(), Some("new")).await.unwrap(), [old.id.clone()]);
+    let outdated = store.outdated(&old.queue(), Some("new")).await.unwrap();
+    assert_eq!(outdated, std::slice::from_ref(&old.id));
     assert_eq!(store.outdated(&old.queue(), None).await.unwrap(), [old.id, new.id]);
 }
 

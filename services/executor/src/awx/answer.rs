@@ -1,0 +1,134 @@
+//! What came back, and what it means before anybody looks at what it says.
+
+use bytes::{Bytes, BytesMut};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use reqwest::Response;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::{AwxError, Refusal};
+
+/// How much is kept of an answer that is too large: enough to tell what it begins with.
+const BEGINNING: usize = 64 * 1024;
+
+/// What came back, whatever its status.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Result<Bytes, AwxError>,
+    /// What a body that is too large begins with.
+    pub(super) beginning: Bytes,
+}
+
+impl Answer {
+    /// Reads a body of up to `limit` bytes. One that is announced to be larger is hardly begun.
+    pub(super) async fn read(mut response: Response, limit: usize, authorization: &HeaderValue) -> Self {
+        let status = response.status();
+        let headers = response.headers().clone();
+        let announced = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let room = if announced.is_some_and(|length| length > limit) { limit.min(BEGINNING) } else { limit };
+        let mut read = BytesMut::new();
+        let mut beginning = Bytes::new();
+        let body = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if read.len() + chunk.len() > room => {
+                    read.extend_from_slice(&chunk);
+                    read.truncate(BEGINNING);
+                    beginning = read.freeze();
+                    break Err(AwxError::TooLarge { limit });
+                }
+                Ok(Some(chunk)) => read.extend_from_slice(&chunk),
+                Ok(None) if status.is_success() => break Ok(read.freeze()),
+                Ok(None) => break Ok(without_credential(read.freeze(), authorization)),
+                Err(error) if error.is_timeout() => break Err(AwxError::Timeout),
+                Err(_) => break Err(AwxError::bad("it broke off in the middle")),
+            }
+        };
+        Self { status, headers, body, beginning }
+    }
+
+    /// `Err` for everything but success.
+    pub(super) fn check(&self) -> Result<(), AwxError> {
+        let status = self.status.as_u16();
+        match status {
+            200..=299 => Ok(()),
+            300..=399 if self.is_migrating() => Err(AwxError::Migrating),
+            300..=399 => {
+                Err(AwxError::bad("it points to another address; configure the address and api_root it really has"))
+            }
+            401 => Err(AwxError::Unauthorized),
+            403 => Err(AwxError::Forbidden { detail: self.refusal().to_string() }),
+            // AWX tells in JSON what it has not; a page is somebody else's who stands where it should be.
+            404 if self.is_page() => {
+                Err(AwxError::bad("there is nothing of AWX's at this address (404); is api_root right?"))
+            }
+            404 => Err(AwxError::NotFound { detail: self.refusal().to_string() }),
+            500.. => Err(AwxError::ServerError { status }),
+            _ => Err(AwxError::Refused { status, refusal: self.refusal() }),
+        }
+    }
+
+    pub(super) fn is_migrating(&self) -> bool {
+        self.header(LOCATION.as_str()).is_some_and(|location| location.contains("/migrations_notran"))
+    }
+
+    /// Whether it is not AWX that says so: its own answers are JSON, or empty.
+    pub(super) fn is_page(&self) -> bool {
+        match &self.body {
+            Ok(body) => !body.trim_ascii().is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err(),
+            Err(_) => true,
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        match &self.body {
+            Ok(body) => Refusal::read(body),
+            Err(_) => Refusal::plain("its reason could not be read"),
+        }
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A refusal is told to people, and whatever is at the address may say again what it was sent.
+fn without_credential(body: Bytes, authorization: &HeaderValue) -> Bytes {
+    let sent = authorization.as_bytes();
+    let secret = sent.iter().position(|byte| *byte == b' ').and_then(|space| sent.get(space + 1..)).unwrap_or_default();
+    if secret.is_empty() || !body.windows(secret.len()).any(|part| part == secret) {
+        return body;
+    }
+    let (mut rest, mut kept) = (body.as_ref(), BytesMut::new());
+    while let Some(at) = rest.windows(secret.len()).position(|part| part == secret) {
+        let (before, after) = rest.split_at(at);
+        kept.extend_from_slice(before);
+        kept.extend_from_slice(b"[credential]");
+        rest = after.get(secret.len()..).unwrap_or_default();
+    }
+    kept.extend_from_slice(rest);
+    kept.freeze()
+}
+
+pub(super) fn json(body: &[u8]) -> Result<Value, AwxError> {
+    serde_json::from_slice(body).map_err(|_| no_json(body))
+}
+
+/// Why something that was read as JSON could not be.
+pub(super) fn no_json(body: &[u8]) -> AwxError {
+    if body.trim_ascii_start().starts_with(b"<") {
+        AwxError::bad("it is a web page, not JSON; is api_root right?")
+    } else {
+        AwxError::bad("it is not JSON")
+    }
+}
+
+/// The rows of a list.
+pub(super) fn results(list: &Value) -> Result<&Vec<Value>, AwxError> {
+    list.get("results").and_then(Value::as_array).ok_or_else(|| AwxError::bad("a list without results"))
+}
+
+pub(super) fn has_next(list: &Value) -> bool {
+    list.get("next").is_some_and(|next| !next.is_null())
+}

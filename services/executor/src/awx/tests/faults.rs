@@ -1,0 +1,275 @@
+//! Everything that may stand where a controller's answer belongs, for every call.
+
+use futures::future::BoxFuture;
+use time::macros::datetime;
+
+use super::wire::{Then, Wire};
+use super::*;
+
+const JOB: RunRef = RunRef { kind: RunKind::Job, id: 4 };
+const WORKFLOW: RunRef = RunRef { kind: RunKind::Workflow, id: 4 };
+
+type Call = (&'static str, fn(&Client) -> BoxFuture<'_, Result<(), AwxError>>);
+
+fn search() -> Search {
+    Search { template: 9, account: 7, created_from: datetime!(2026-11-22 06:00:00 UTC) }
+}
+
+/// Every reading call.
+fn reads() -> Vec<Call> {
+    vec![
+        ("who_am_i", |client| Box::pin(async { client.who_am_i().await.map(drop) })),
+        ("templates", |client| Box::pin(async { client.templates(None, 5).await.map(drop) })),
+        ("template", |client| Box::pin(async { client.template(TemplateKind::Job, 9).await.map(drop) })),
+        ("workflow template", |client| Box::pin(async { client.template(TemplateKind::Workflow, 9).await.map(drop) })),
+        ("runs", |client| Box::pin(async { client.runs(&[JOB]).await.map(drop) })),
+        ("run", |client| Box::pin(async { client.run(JOB).await.map(drop) })),
+        ("find", |client| Box::pin(async { client.find(4).await.map(drop) })),
+        ("search", |client| Box::pin(async { client.search(&search()).await.map(drop) })),
+        ("events_finished", |client| Box::pin(async { client.events_finished(JOB).await.map(drop) })),
+        ("live output", |client| Box::pin(output(client, JOB, false))),
+        ("output", |client| Box::pin(output(client, JOB, true))),
+        ("workflow output", |client| Box::pin(output(client, WORKFLOW, true))),
+    ]
+}
+
+async fn output(client: &Client, run: RunRef, ended: bool) -> Result<(), AwxError> {
+    client.output(run, &OutputCursor::default(), ended, 1000).await.map(drop)
+}
+
+/// What every call makes of an answer. Each asks for one thing, or for two at a time, and follows nothing.
+async fn each(answer: impl Fn() -> Response + Send + Sync + Clone + 'static, check: impl Fn(&str, AwxError)) {
+    let cancel: Call = ("cancel", |client| Box::pin(async { client.cancel(JOB).await.map(drop) }));
+    for (name, call) in reads().into_iter().chain([cancel]) {
+        let answer = answer.clone();
+        let stub = Stub::start(move |_| answer()).await;
+        match call(&stub.client()).await {
+            Ok(()) => panic!("{name}: taken for an answer"),
+            Err(error) => check(name, error),
+        }
+        let seen = stub.seen();
+        assert!(seen.len() <= 2 && seen.iter().all(|seen| seen.path.starts_with("/api/v2/")), "{name}: {seen:?}");
+    }
+}
+
+/// An error that says: this, now; nothing about the controller.
+fn one_request_only(error: &AwxError) -> bool {
+    !error.is_outage() && !error.is_credential()
+}
+
+#[tokio::test]
+async fn a_credential_that_is_not_accepted_is_told_by_every_call() {
+    let answer = || json_answer(401, &json!({"detail": "Authentication credentials were not provided."}));
+    each(answer, |name, error| {
+        assert_eq!(error, AwxError::Unauthorized, "{name}");
+        assert!(error.is_credential() && !error.is_outage());
+    })
+    .await;
+    each(|| html(401), |name, error| assert_eq!(error, AwxError::Unauthorized, "{name}")).await;
+}
+
+#[tokio::test]
+async fn what_is_forbidden_says_nothing_about_the_controller() {
+    let forbidden = || json_answer(403, &json!({"detail": "You do not have permission to perform this action."}));
+    each(forbidden, |name, error| {
+        assert!(matches!(error, AwxError::Forbidden { .. }) && one_request_only(&error), "{name}: {error:?}");
+    })
+    .await;
+    for status in [406, 414, 415] {
+        each(
+            move || html(status),
+            |name, error| {
+                assert!(matches!(error, AwxError::Refused { .. }) && one_request_only(&error), "{name}: {error:?}");
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn only_awx_itself_can_say_that_there_is_no_such_thing() {
+    let missing = || json_answer(404, &json!({"detail": "No Job matches the given query."}));
+    let client_of = |stub: &Stub| stub.client();
+    for (name, call) in reads() {
+        let stub = Stub::start(move |_| missing()).await;
+        let error = call(&client_of(&stub)).await.unwrap_err();
+        assert!(matches!(error, AwxError::NotFound { .. }) && one_request_only(&error), "{name}: {error:?}");
+    }
+    for page in ["<html>404</html>", "default backend - 404"] {
+        each(
+            move || answer(404, "text/html", page),
+            |name, error| {
+                assert!(matches!(error, AwxError::BadAnswer { .. }) && error.is_outage(), "{name}: {error:?}");
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_controller_that_is_away_is_told_by_every_call() {
+    for status in [500, 502, 503, 504, 599] {
+        each(
+            move || html(status),
+            |name, error| {
+                assert_eq!(error, AwxError::ServerError { status }, "{name}");
+                assert!(error.is_outage() && !error.is_credential());
+            },
+        )
+        .await;
+    }
+    let database_down = || json_answer(500, &json!({"detail": "A server error has occurred."}));
+    each(database_down, |name, error| assert_eq!(error, AwxError::ServerError { status: 500 }, "{name}")).await;
+    for status in [408, 429] {
+        each(move || html(status), |name, error| assert!(error.is_outage(), "{name}: {error:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_ever_followed() {
+    let to = |status: u16, location: &'static str| {
+        move || {
+            let mut response = html(status);
+            response.headers_mut().insert("location", location.parse().unwrap());
+            response
+        }
+    };
+    each(to(302, "/migrations_notran/"), |name, error| {
+        assert_eq!(error, AwxError::Migrating, "{name}");
+        assert!(error.is_outage());
+    })
+    .await;
+    for status in [301, 302, 303, 307, 308] {
+        for location in ["/elsewhere/", "https://evil.example/api/v2/me/"] {
+            each(to(status, location), |name, error| {
+                assert!(matches!(error, AwxError::BadAnswer { .. }) && error.is_outage(), "{name}: {error:?}");
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_where_json_belongs_is_no_answer() {
+    each(
+        || html(200),
+        |name, error| {
+            assert!(matches!(error, AwxError::BadAnswer { .. }) && error.is_outage(), "{name}: {error:?}");
+        },
+    )
+    .await;
+    for odd in ["[]", "5", "\"x\"", "null", "{}", "{\"results\": 5}", "{\"id\": \"4\"}", ""] {
+        for (name, call) in reads() {
+            let stub = Stub::start(move |_| answer(200, "application/json", odd)).await;
+            let error = call(&stub.client()).await.unwrap_err();
+            assert!(matches!(error, AwxError::BadAnswer { .. }), "{name} {odd}: {error:?}");
+        }
+    }
+}
+
+async fn at_the_wire(answer: &str, then: Then, check: impl Fn(&str, Result<(), AwxError>)) {
+    let wire = Wire::start(answer, then).await;
+    let client = &wire.client();
+    let calls = reads().into_iter().map(|(name, call)| async move { (name, call(client).await) });
+    for (name, result) in futures::future::join_all(calls).await {
+        check(name, result);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_answer() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"next\": null, \"results\": [",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"nex",
+    ] {
+        at_the_wire(answer, Then::Close, |name, result| {
+            let error = result.unwrap_err();
+            assert!(matches!(error, AwxError::BadAnswer { .. }) && error.is_outage(), "{name}: {error:?}");
+        })
+        .await;
+    }
+    at_the_wire("HTTP/1.1 200 OK\r\ncontent-le", Then::Close, |name, result| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, AwxError::Unreachable { .. }) && error.is_outage(), "{name}: {error:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_time_for_a_request_is_the_time_for_all_of_its_answer() {
+    for (answer, then) in [
+        ("", Then::Silence),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", Then::Silence),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", Then::Drip),
+    ] {
+        at_the_wire(answer, then, |name, result| {
+            assert_eq!(result, Err(AwxError::Timeout), "{name}");
+            assert!(AwxError::Timeout.is_outage());
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_fifty_megabytes_is_not_even_begun() {
+    // It announces them and sends few: whoever waited for them would run out of time.
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{}", 50 << 20, " ".repeat(100_000));
+    at_the_wire(&answer, Then::Silence, |name, result| match (name, result) {
+        // These claim nothing of what they could not read.
+        ("runs" | "search", Ok(())) => {}
+        (_, Err(error)) => {
+            assert!(matches!(error, AwxError::TooLarge { .. }) && one_request_only(&error), "{name}: {error:?}")
+        }
+        (_, Ok(())) => panic!("{name}: taken for an answer"),
+    })
+    .await;
+    let client = Wire::start(answer, Then::Silence).await;
+    let client = client.client();
+    assert_eq!(client.runs(&[JOB]).await.unwrap().unreadable, [4]);
+    assert!(matches!(client.search(&search()).await.unwrap(), Found::Part { cut: true, .. }));
+}
+
+#[tokio::test]
+async fn a_cancellation_counts_by_what_awx_says_of_it() {
+    for (answer, then) in [
+        ("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n", Then::Close),
+        ("HTTP/1.1 202 Accepted\r\ncontent-length: 10\r\n\r\n{", Then::Close),
+    ] {
+        let wire = Wire::start(answer, then).await;
+        assert_eq!(wire.client().cancel(JOB).await, Ok(CancelAnswer::Accepted));
+    }
+    let stub = Stub::start(|_| html(405)).await;
+    assert!(matches!(stub.client().cancel(JOB).await, Err(AwxError::Refused { status: 405, .. })));
+    for then in [Then::Close, Then::Silence] {
+        let error = Wire::start("", then).await.client().cancel(JOB).await.unwrap_err();
+        assert!(error.is_outage(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_launch_that_fails_says_whether_the_controller_is_to_blame() {
+    let launch = |response: fn() -> Response| async move {
+        let stub = Stub::start(move |_| response()).await;
+        let error = stub.client().launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
+        (error.is_outage(), error.is_credential())
+    };
+    let refused: [fn() -> Response; 5] = [
+        || json_answer(403, &json!({"detail": "You do not have permission to perform this action."})),
+        || json_answer(404, &json!({"detail": "No JobTemplate matches the given query."})),
+        || json_answer(400, &json!({"limit": ["Null characters are not allowed."]})),
+        || html(413),
+        || html(403),
+    ];
+    for response in refused {
+        assert_eq!(launch(response).await, (false, false));
+    }
+    assert_eq!(launch(|| json_answer(401, &json!({"detail": "x"}))).await, (false, true));
+    let away: [fn() -> Response; 6] =
+        [|| html(500), || html(502), || html(504), || html(429), || html(404), || html(200)];
+    for response in away {
+        assert_eq!(launch(response).await, (true, false));
+    }
+    let gone = Wire::start("", Then::Close).await;
+    let error = gone.client().launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
+    assert!(error.is_outage() && matches!(error, LaunchError::Unresolved { .. }));
+}

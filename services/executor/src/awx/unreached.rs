@@ -1,0 +1,69 @@
+//! Why no answer came, in words for people.
+
+use std::error::Error as _;
+use std::io;
+
+use super::AwxError;
+use super::read::shown;
+
+/// What a request that got no answer says of the controller.
+pub(super) fn failed_read(error: &reqwest::Error) -> AwxError {
+    if !error.is_connect() {
+        return if error.is_timeout() {
+            AwxError::Timeout
+        } else {
+            AwxError::Unreachable { detail: "the connection broke before it answered".into() }
+        };
+    }
+    let detail = if error.is_dns() {
+        "its name does not resolve to a usable address".into()
+    } else if let Some(tls) = find::<rustls::Error>(error) {
+        match tls {
+            rustls::Error::InvalidCertificate(why) => {
+                format!("its certificate is not trusted: {}", shown(&why.to_string(), 200))
+            }
+            other => format!("TLS failed: {}", shown(&other.to_string(), 200)),
+        }
+    } else if error.is_timeout() {
+        "no connection came about in time".into()
+    } else {
+        match find::<io::Error>(error).map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => "the connection is refused".into(),
+            Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+                "there is no route to it".into()
+            }
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
+                "the connection is closed before it is set up; is it really https?".to_owned()
+            }
+            _ => "no connection came about".into(),
+        }
+    };
+    AwxError::Unreachable { detail }
+}
+
+/// Finds a cause by its type, also within an [`io::Error`], which hides what it wraps from `source`.
+fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
+/// The whole chain of causes, for the log.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,279 @@
+//! Several launchers on one store, against a controller that behaves as AWX does.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use runwarden_kit::SecretString;
+use runwarden_kit::clock::SystemClock;
+use runwarden_sandbox::{Options, Sandbox, UseAnsible};
+use serde_json::json;
+
+use super::*;
+use crate::attempt::AttemptState;
+use crate::awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
+use crate::credential::CredentialSource;
+use crate::job::AT_ONCE;
+use crate::job::tests::example;
+use crate::ports::{Controller, Sealed, Template};
+use crate::store::sqlite::SqliteJobs;
+use crate::store::{Acceptance, Executors as _, Queues as _};
+use crate::test_doubles::template;
+
+/// A clock that is off by seconds.
+struct Off(i64);
+
+impl Clock for Off {
+    fn now(&self) -> Moment {
+        Moment::from_micros(SystemClock.now().micros() + self.0 * 1_000_000)
+    }
+}
+
+struct One(Template);
+
+#[async_trait]
+impl Templates for One {
+    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+        Ok(Some(self.0.clone()))
+    }
+
+    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+        Ok(Some(self.0.controller.clone()))
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct NoSeals;
+
+#[async_trait]
+impl Seals for NoSeals {
+    async fn seal(&self, _: &str, _: &str, _: &SecretString) -> Result<Sealed> {
+        Err(Error::internal(anyhow::anyhow!("nothing is sealed here")))
+    }
+
+    async fn open(&self, _: &str, _: &str, _: &[u8], _: &str) -> Result<SecretString> {
+        Err(Error::internal(anyhow::anyhow!("nothing is sealed here")))
+    }
+}
+
+struct Token(String);
+
+#[async_trait]
+impl CredentialSource for Token {
+    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+        Ok(Credential::bearer(self.0.clone()))
+    }
+}
+
+/// A controller, a store, and a template mapped to the controller's `ask-variables` (marked) or `plain` (not).
+struct World {
+    sandbox: Sandbox,
+    folder: tempfile::TempDir,
+    template: Template,
+}
+
+impl World {
+    async fn new(controller_template: i64) -> Self {
+        let options = Options { use_ansible: UseAnsible::Never, speed: 100.0, ..Options::default() };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let target = Target { url: sandbox.url(), api_root: sandbox.api_root().to_owned(), ca_pem: String::new() };
+        let client = Client::new(&target, &Credential::bearer(sandbox.token()), AwxLimits::default()).unwrap();
+        let view = client.template(TemplateKind::Job, controller_template).await.unwrap();
+        let account = client.who_am_i().await.unwrap().id;
+        let controller = Controller { target, account, ..template().controller };
+        let template = Template {
+            controller,
+            controller_template,
+            fingerprint: view.fingerprint(),
+            fingerprint_parts: view.parts(),
+            ..template()
+        };
+        Self { sandbox, folder: tempfile::tempdir().unwrap(), template }
+    }
+
+    async fn store(&self) -> Arc<SqliteJobs> {
+        Arc::new(SqliteJobs::open(&self.folder.path().join("jobs.db")).await.unwrap())
+    }
+
+    /// An executor with its own connections and clock.
+    async fn executor(&self, name: &str, clock_off: i64) -> Launcher {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Launcher {
+            store: self.store().await,
+            templates: Arc::new(One(self.template.clone())),
+            seals: Arc::new(NoSeals),
+            controllers: Arc::new(Controllers::new(
+                Arc::new(Token(self.sandbox.token())),
+                AwxLimits { launch: Duration::from_secs(2), ..AwxLimits::default() },
+            )),
+            instance: instance(&folder),
+            known: Arc::default(),
+            breaker: Breaker::default(),
+            failpoint: Failpoint::default(),
+            patience: Patience { controller_request: Duration::from_secs(1), clock_skew: Duration::from_secs(90) },
+            clock: Arc::new(Off(clock_off)),
+            live: Live::default(),
+            work: WorkBell::default(),
+            watch: WorkBell::default(),
+            bell: Bell::default(),
+        }
+    }
+
+    async fn accept(&self) -> Job {
+        let job = Job { due_at: Some(AT_ONCE), launch_digest: self.template.launch_digest.clone(), ..example() };
+        self.store().await.accept(Acceptance::of(job.clone())).await.unwrap();
+        job
+    }
+
+    async fn job(&self, id: &str) -> Job {
+        self.store().await.get("acme", id).await.unwrap().unwrap()
+    }
+
+    async fn fault(&self, fault: serde_json::Value) {
+        let answer = reqwest::Client::new()
+            .post(format!("{}/sandbox/faults", self.sandbox.url()))
+            .bearer_auth(self.sandbox.control_token())
+            .json(&json!({"method": "POST", "path": "/launch/", "fault": fault}))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success());
+    }
+}
+
+fn instance(folder: &Path) -> Arc<Instance> {
+    Arc::new(Instance::take(folder).unwrap())
+}
+
+impl Launcher {
+    /// Claims what is due, if anything is.
+    async fn take(&self) -> Option<Job> {
+        let scheduler = Scheduler::new(8, self.known.clone(), self.breaker.clone(), self.work.clone());
+        self.claim(&scheduler, &mut Heads::default()).await.unwrap().map(|(job, _place)| job)
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_was_held_up_finds_its_claim_worthless() {
+    let world = World::new(22).await;
+    let (held_up, other) = (world.executor("a", 0).await, world.executor("b", 0).await);
+    let job = world.accept().await;
+    held_up.store.beat(held_up.instance.id()).await.unwrap();
+    let claimed = held_up.take().await.unwrap();
+    assert!(other.take().await.is_none(), "it is held");
+    // The first stands still for so long that it is taken for gone.
+    let shown = other.store.beats(other.instance.id()).await.unwrap();
+    assert_eq!(other.store.free(&shown[0]).await.unwrap(), Some(1));
+    let taken = other.take().await.unwrap();
+    assert!(other.step(taken).await.is_ok());
+    // Then it goes on as if nothing had been.
+    assert!(matches!(held_up.step(claimed).await, Err(Halt::Lost)));
+    assert_eq!(world.sandbox.launched(), 1);
+    assert_eq!(world.job(&job.id).await.state, JobState::Running);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_to_a_worker_taken_for_gone_still_counts_and_once() {
+    let world = World::new(22).await;
+    let (slow, other) = (world.executor("a", 0).await, world.executor("b", 0).await);
+    let job = world.accept().await;
+    world.fault(json!({"kind": "slow", "ms": 700})).await;
+    slow.store.beat(slow.instance.id()).await.unwrap();
+    let claimed = slow.take().await.unwrap();
+    let launching = async { slow.step(claimed).await.is_ok() };
+    let taking_over = async {
+        // The intent is durable, the launch is out.
+        while world.job(&job.id).await.state != JobState::Launching {
+            tokio::task::yield_now().await;
+        }
+        let shown = other.store.beats(other.instance.id()).await.unwrap();
+        assert_eq!(other.store.free(&shown[0]).await.unwrap(), Some(1));
+        let taken = other.take().await.unwrap();
+        let last = other.store.last_attempt(&taken.id).await.unwrap().unwrap();
+        assert!(last.is_open());
+        // It looks, and concludes nothing from finding nothing.
+        assert!(other.step(taken).await.is_ok());
+    };
+    let (done, ()) = tokio::join!(launching, taking_over);
+    assert!(done);
+    let (job, ledger) = (world.job(&job.id).await, world.sandbox.ledger());
+    assert_eq!((job.state, ledger.len()), (JobState::Running, 1));
+    assert_eq!(job.run.map(|run| run.id), i64::try_from(ledger[0].run).ok());
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_a_minute_and_a_half_delay_nothing_and_prove_nothing() {
+    let world = World::new(22).await;
+    let (ahead, behind) = (world.executor("a", 90).await, world.executor("b", 0).await);
+    // What one accepted is due at once for the other.
+    let job = world.accept().await;
+    let claimed = behind.take().await.unwrap();
+    world.fault(json!({"kind": "lose_before"})).await;
+    assert!(behind.step(claimed).await.is_ok());
+    let attempt = behind.store.last_attempt(&job.id).await.unwrap().unwrap();
+    assert!(matches!(attempt.state, AttemptState::Unresolved { .. }), "{attempt:?}");
+    // By the clock that is ahead the controller's longest request has passed long ago. That proves nothing.
+    let mut looked = 0;
+    while looked < 2 {
+        if let Some(taken) = ahead.take().await {
+            assert!(ahead.step(taken).await.is_ok());
+            looked += 1;
+        }
+        let now = world.job(&job.id).await;
+        assert_eq!((now.state, now.attempts), (JobState::Launching, 1), "nothing is concluded yet");
+        // As if the pause between two looks had passed.
+        let hurry = |job: &mut Job, _: Option<Attempt>| {
+            job.look_now();
+            Ok(Some(Effects::default()))
+        };
+        world.store().await.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+    }
+    assert_eq!(world.sandbox.launched(), 0);
+}
+
+#[tokio::test]
+async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
+    let world = World::new(22).await;
+    let launcher = world.executor("a", 0).await;
+    let job = world.accept().await;
+    let claimed = launcher.take().await.unwrap();
+    world.fault(json!({"kind": "slow", "ms": 500})).await;
+    let launching = async { launcher.step(claimed).await.is_ok() };
+    let concluding = async {
+        while world.job(&job.id).await.state != JobState::Launching {
+            tokio::task::yield_now().await;
+        }
+        // Somebody concludes that it did not happen, and ends the job: what must not be, and what would be if this
+        // process had been stopped for minutes.
+        let end = |job: &mut Job, last: Option<Attempt>| {
+            let state = AttemptState::NotLaunched { why: "nothing appeared".into() };
+            let attempt = last.map(|last| Attempt { state, ..last });
+            job.end(JobState::Canceled, Moment::from_micros(9), None)?;
+            Ok(Some(Effects { attempt, ..Effects::told() }))
+        };
+        world.store().await.update(&job.id, Moment::from_micros(9), Box::new(end)).await.unwrap();
+    };
+    let (done, ()) = tokio::join!(launching, concluding);
+    assert!(done);
+    assert_eq!(world.job(&job.id).await.state, JobState::Canceled, "an end is an end");
+    use runwarden_kit::audit::OutboxStore as _;
+    let actions: Vec<String> =
+        world.store().await.pending(100).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert!(actions.contains(&"job.stray_run".to_owned()), "{actions:?}");
+    let run = world.sandbox.ledger()[0].run;
+    let status = async || {
+        let told = reqwest::Client::new()
+            .get(format!("{}/sandbox/runs/{run}", world.sandbox.url()))
+            .bearer_auth(world.sandbox.control_token())
+            .send()
+            .await
+            .unwrap();
+        told.json::<serde_json::Value>().await.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    while !["canceled", "successful"].contains(&status().await.as_str()) {
+        tokio::task::yield_now().await;
+    }
+}

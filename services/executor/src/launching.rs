@@ -1,0 +1,239 @@
+//! One claimed job, taken one step further: everything a launch needs, checked; then the intent; then the launch; then
+//! what became of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runwarden_kit::Result;
+use tracing::Instrument as _;
+
+use crate::attempt::{Attempt, AttemptState};
+use crate::awx::{
+    self, AwxError, CancelAnswer, Client, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
+};
+use crate::failpoint::At;
+use crate::job::{Job, JobState, Run, reason};
+use crate::launcher::{Halt, Launcher};
+use crate::limits::Scope;
+use crate::ports::{Controller, Template};
+use crate::prepare::{self, Prepared};
+use crate::protocol::{self, Answer, SEND_WITHIN, Step, Stop, Written};
+use crate::reconcile::moment;
+use crate::records;
+use crate::store::{Begin, Begun};
+use crate::watcher::run_ref;
+
+/// How often a run that should not be is asked to stop before that is left to a person.
+const STRAY_TRIES: u32 = 5;
+
+impl Launcher {
+    /// What is next for a claimed job.
+    pub(crate) async fn step(&self, job: Job) -> Result<(), Halt> {
+        let last = self.store.last_attempt(&job.id).await?;
+        match (protocol::next_step(&job, last.as_ref(), self.clock.now()), last) {
+            (Step::Reconcile, Some(attempt)) => self.reconcile(job, attempt).await,
+            (Step::Launch, _) => self.launch(job).await,
+            (Step::Cancel, _) => Err(Stop::End(
+                JobState::Canceled,
+                reason::CANCELED_BY_CALLER,
+                "It was cancelled before it was launched.".into(),
+            )
+            .into()),
+            (Step::Expire, _) => {
+                let (reason, detail) = protocol::too_late(&job);
+                Err(Stop::End(JobState::Error, reason, detail).into())
+            }
+            (Step::Reconcile | Step::Nothing, _) => Err(Halt::Lost),
+        }
+    }
+
+    /// Everything a launch needs, checked; then the intent; then the launch; then what became of it.
+    async fn launch(&self, job: Job) -> Result<(), Halt> {
+        let template = prepare::current_template(&*self.templates, &job).await?;
+        self.known.learn(&job.tenant, &job.template, template.limits);
+        let client = self.client(&template, &job).await?;
+        let view = self.read_template(&client, &template).await?;
+        prepare::check_drift(&*self.templates, &template, &view).await?;
+        let number = job.attempts + 1;
+        let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
+        self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
+        let now = self.clock.now();
+        let attempt = Attempt {
+            job_id: job.id.clone(),
+            number,
+            installation: template.controller.installation(),
+            controller_template: template.controller_template,
+            account: template.controller.account,
+            marker,
+            placement: placement.as_str().into(),
+            sent_at: now,
+            controller_time: view.controller_time.map(moment),
+            named: None,
+            marker_took: None,
+            state: AttemptState::Intent,
+        };
+        let begin = Begin {
+            fence: job.lease.fence,
+            limits: template.limits,
+            now,
+            entries: vec![records::launch(&*self.clock, &job, &attempt)],
+            attempt: attempt.clone(),
+        };
+        self.failpoint.pass(At::BeginBefore);
+        // From here on the launch must leave soon or not at all. The wall clock may be set; the steady one may not.
+        let begun = Instant::now();
+        let job = match self.store.begin_attempt(begin).await? {
+            Begun::Yes(job) => *job,
+            Begun::Blocked => {
+                let why = "waiting for another launch of this template to be settled";
+                return Err(Halt::Held { scope: Scope::Template, name: job.template, free_in: None, why });
+            }
+            Begun::Full(scope, until) => {
+                let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
+                return Err(Halt::Held { scope, name: limited(scope, &job), free_in, why: scope.waits_for() });
+            }
+            Begun::Lost => return Err(Halt::Lost),
+        };
+        self.failpoint.pass(At::BeginAfter);
+        self.live.ring(&job.id);
+        self.bell.ring();
+        let answer = if protocol::may_send(&attempt, self.clock.now()) && begun.elapsed() <= SEND_WITHIN {
+            metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
+            send(client.clone(), &template, &body).await
+        } else {
+            Err(LaunchError::NotSent(AwxError::Timeout))
+        };
+        self.failpoint.pass(At::SendAfter);
+        let answer = self.understand(answer, &attempt, &template);
+        let launched = match &answer {
+            Answer::Launched { run, .. } => Some(run.clone()),
+            Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
+        };
+        let fence = job.lease.fence;
+        let written = self
+            .learn(&job.id, attempt.number, fence, launched.clone(), move |job, attempt, now| {
+                protocol::answered(job, attempt, answer, now)
+            })
+            .await?;
+        if let (Written::Stray, Some(run)) = (written, launched) {
+            self.stop_stray(&client, &job, &run).await;
+        }
+        Ok(())
+    }
+
+    /// Asks a run to stop that should not be. It is on record already.
+    async fn stop_stray(&self, client: &Client, job: &Job, run: &Run) {
+        tracing::error!(job = job.id, run = run.id, "a run came to light that nobody counts on any more; stopping it");
+        metrics::counter!("runwarden_stray_runs_total").increment(1);
+        for tried in 0..STRAY_TRIES {
+            match client.cancel(run_ref(run)).await {
+                Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => return,
+                Err(error) => tracing::warn!(job = job.id, run = run.id, %error, "the stray run could not be stopped"),
+            }
+            tokio::time::sleep(Duration::from_secs(1 << tried)).await;
+        }
+    }
+
+    /// The controller's template as it is now.
+    async fn read_template(&self, client: &Client, template: &Template) -> Result<TemplateView, Halt> {
+        let span = tracing::info_span!("awx.read_template", otel.kind = "client");
+        let read = client.template(template.kind, template.controller_template).instrument(span).await;
+        self.note(&template.controller, &read)?;
+        read.map_err(|failure| prepare::unreadable(&failure))
+    }
+
+    /// Takes note of what a controller's answer says of it as a whole.
+    pub(crate) fn note<T>(&self, controller: &Controller, result: &Result<T, AwxError>) -> Result<(), Halt> {
+        let key = (controller.tenant.clone(), controller.name.clone());
+        if !self.breaker.note(&key, result) {
+            return Ok(());
+        }
+        let Err(error) = result else { return Ok(()) };
+        if error.is_credential() {
+            self.controllers.forget(&key.0, &key.1);
+        }
+        Err(Stop::Yield(format!("waiting for the controller: {error}")).into())
+    }
+
+    async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Halt> {
+        let purpose = format!("launch {}", job.id);
+        self.controllers.client(&template.controller, &purpose).await.map_err(|error| {
+            error.log();
+            Stop::Later("the controller's credential cannot be read right now".into()).into()
+        })
+    }
+
+    /// What an answer says in the protocol's terms.
+    fn understand(&self, answer: Result<Launched, LaunchError>, attempt: &Attempt, template: &Template) -> Answer {
+        let key = (template.controller.tenant.clone(), template.controller.name.clone());
+        match answer {
+            Ok(launched) => {
+                self.breaker.works(&key);
+                launched_answer(&launched, attempt)
+            }
+            Err(LaunchError::NotSent(error)) => {
+                let why = error.to_string();
+                self.breaker.failed(&key, &why, Instant::now());
+                Answer::NotLaunched { then: Stop::Yield(format!("waiting for the controller: {why}")), why }
+            }
+            Err(LaunchError::Refused { refusal, temporary, status }) => {
+                let why = format!("The controller refused the launch ({status}): {refusal}");
+                let then = if temporary || status == 401 {
+                    if status == 401 {
+                        self.controllers.forget(&key.0, &key.1);
+                    }
+                    self.breaker.failed(&key, &why, Instant::now());
+                    Stop::Yield(format!("waiting for the controller: {why}"))
+                } else {
+                    Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone())
+                };
+                Answer::NotLaunched { why, then }
+            }
+            Err(LaunchError::Unresolved { why, named }) => {
+                tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");
+                metrics::counter!("runwarden_launches_unresolved_total").increment(1);
+                self.breaker.failed(&key, &why, Instant::now());
+                Answer::Unresolved { why, named: named.map(|run| run.id) }
+            }
+        }
+    }
+}
+
+/// The name of what limits a job.
+fn limited(scope: Scope, job: &Job) -> String {
+    match scope {
+        Scope::Template => job.template.clone(),
+        Scope::Controller => job.controller.clone(),
+        Scope::Principal => job.requested_by.clone(),
+    }
+}
+
+/// The run a launch became, and whether it must be stopped because it is not what was asked for.
+fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
+    let run = Run {
+        installation: attempt.installation.clone(),
+        kind: launched.run.kind.as_str().into(),
+        id: launched.run.id,
+    };
+    let condemned = protocol::dropped(&awx::asked_for(launched.ignored.clone()));
+    Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
+}
+
+/// Sends the launch from a task of its own: once it is out, nobody's impatience may take its answer away.
+async fn send(client: Arc<Client>, template: &Template, body: &LaunchBody) -> Result<Launched, LaunchError> {
+    let (kind, id, body) = (template.kind, template.controller_template, body.clone());
+    let span = tracing::info_span!("awx.launch", otel.kind = "client", controller_template = id);
+    let sent = tokio::spawn(async move { client.launch(kind, id, &body).await }.instrument(span)).await;
+    sent.unwrap_or_else(|error| {
+        Err(LaunchError::Unresolved { why: format!("sending broke off: {error}"), named: None })
+    })
+}
+
+/// The view of a template, for those who only compare.
+pub(crate) fn is_drifted(template: &Template, view: &TemplateView) -> Vec<String> {
+    if view.fingerprint() == template.fingerprint {
+        return Vec::new();
+    }
+    let told = awx::drift(&template.fingerprint_parts, &view.parts());
+    if told.is_empty() { vec!["something about the controller's template changed".into()] } else { told }
+}
