@@ -112,7 +112,7 @@ impl Report {
             println!("   {} cannot be written: {error}", folder.display());
         }
         println!("   what was planned:\n{}", self.plan);
-        println!("   logs of all lives, answers, ledger and plan are in {}", folder.display());
+        println!("   logs of all lives, data, answers, ledger and plan are in {}", folder.display());
         println!("   to do it again: {}", replay(&self.plan));
     }
 
@@ -132,8 +132,23 @@ impl Report {
             let file = folder.join(format!("{}-{:03}.log", life.name, life.number));
             std::fs::write(file, format!("{:?} {:?}\n{}\n", life.settings, life.end, life.log.text()))?;
         }
-        Ok(())
+        copy(&self.fleet.data(), &folder.join("data"))
     }
+}
+
+/// Copies a folder, as it is now.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Report {
