@@ -79,6 +79,28 @@ pub(crate) enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it can strike such a request at all.
+    fn fits(&self, method: &str, path: &str) -> bool {
+        match self {
+            Self::Backwards => false,
+            Self::DropMarker { .. } => method == "POST" && path.trim_end_matches('/').ends_with("/launch"),
+            Self::None
+            | Self::LoseBefore { .. }
+            | Self::LoseAfter { .. }
+            | Self::DelayCommit { .. }
+            | Self::Status { .. }
+            | Self::Cut { .. }
+            | Self::Huge { .. }
+            | Self::Garbage { .. }
+            | Self::Migrating
+            | Self::Redirect { .. }
+            | Self::Slow { .. }
+            | Self::Unauthorized => true,
+        }
+    }
+}
+
 /// What comes instead of an answer that says something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,45 +145,32 @@ fn found() -> u16 {
 impl Fault {
     /// Why it could not strike as it says.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        match &self.fault {
-            Kind::Redirect { status, .. } if !matches!(status, 301 | 302 | 303 | 307 | 308) => {
-                Some("A redirect's status is 301, 302, 303, 307 or 308.")
+        if let Kind::Redirect { status, location } = &self.fault {
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                return Some("A redirect's status is 301, 302, 303, 307 or 308.");
             }
-            Kind::Redirect { location, .. } if HeaderValue::from_str(location).is_err() => {
-                Some("That location cannot be written into a header.")
+            if HeaderValue::from_str(location).is_err() {
+                return Some("That location cannot be written into a header.");
             }
-            Kind::Garbage { status: Some(status), .. } if !(200..300).contains(status) => {
-                Some("Garbage comes with a good status, 200 to 299.")
-            }
-            Kind::Status { status, .. } if StatusCode::from_u16(*status).is_err() || *status < 200 => {
-                Some("A status is a number from 200 to 999.")
-            }
-            Kind::None
-            | Kind::LoseBefore { .. }
-            | Kind::LoseAfter { .. }
-            | Kind::DelayCommit { .. }
-            | Kind::Status { .. }
-            | Kind::Cut { .. }
-            | Kind::Huge { .. }
-            | Kind::Garbage { .. }
-            | Kind::Migrating
-            | Kind::Redirect { .. }
-            | Kind::Slow { .. }
-            | Kind::Unauthorized
-            | Kind::Backwards
-            | Kind::DropMarker { .. } => None,
         }
+        if let Kind::Garbage { status: Some(status), .. } = self.fault
+            && !(200..300).contains(&status)
+        {
+            return Some("Garbage comes with a good status, 200 to 299.");
+        }
+        if let Kind::Status { status, .. } = self.fault
+            && !(200..1000).contains(&status)
+        {
+            return Some("A status is a number from 200 to 999.");
+        }
+        None
     }
 
     fn strikes(&self, method: &str, path: &str) -> bool {
         self.times > 0
             && self.method.as_deref().is_none_or(|m| m.eq_ignore_ascii_case(method))
             && self.path.as_deref().is_none_or(|p| path.contains(p))
-            && match self.fault {
-                Kind::Backwards => false,
-                Kind::DropMarker { .. } => method == "POST" && path.trim_end_matches('/').ends_with("/launch"),
-                _ => true,
-            }
+            && self.fault.fits(method, path)
     }
 }
 

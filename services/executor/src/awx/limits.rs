@@ -18,7 +18,7 @@ pub struct Limits {
     pub launch: Duration,
     /// For a JSON answer, in bytes.
     pub answer_bytes: usize,
-    /// For a download of output, in bytes read (not kept).
+    /// For what cannot be had in parts and is not kept, in bytes: a download of output, how a single run is.
     pub download_bytes: usize,
     /// Whether `http://` may be used to reach anything but this machine. Credentials would travel in clear.
     pub allow_plain_http: bool,

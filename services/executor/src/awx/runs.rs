@@ -64,7 +64,7 @@ impl Client {
             return Ok(None);
         }
         let query: Query = vec![("id", id.to_string()), ("page_size", "1".into())];
-        let limit = self.http.limits().download_bytes;
+        let limit = self.http.limits().answer_bytes;
         let list = match self.http.fetch(&Path::to("unified_jobs"), &query, limit).await? {
             Fetched::Whole(body) => List::<Value>::read(&body)?,
             Fetched::TooLarge(_) => return Err(AwxError::TooLarge { limit }),
@@ -130,7 +130,7 @@ impl<'c> LookUp<'c> {
         };
         self.left = left;
         let http = &self.client.http;
-        // Before a single run counts as unreadable it may be as large as anything we read.
+        // Before a single run counts as unreadable it may be as large as anything we read: little of it is kept.
         let limit = if batch.len() > 1 { http.limits().answer_bytes } else { http.limits().download_bytes };
         match http.fetch(&Path::to("unified_jobs"), &query(&batch), limit).await {
             Ok(Fetched::Whole(body)) => self.take(batch, List::read(&body)?),

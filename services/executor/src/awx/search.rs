@@ -82,9 +82,7 @@ impl Client {
         let mut page = 0;
         for _ in 0..MOST_REQUESTS {
             let Some(size) = PAGES.get(page) else { break };
-            // Before a single run counts as unreadable it may be as large as anything we read.
-            let limits = self.http.limits();
-            let limit = if *size > 1 { limits.answer_bytes } else { limits.download_bytes };
+            let limit = self.http.limits().answer_bytes;
             let query = search.query(finding.after, *size)?;
             match self.http.fetch(&Path::to("unified_jobs"), &query, limit).await? {
                 Fetched::Whole(body) => {
@@ -95,7 +93,7 @@ impl Client {
                         break;
                     }
                     // A page of the next size is likely to be read, too.
-                    if body.len() < limits.answer_bytes / 8 {
+                    if body.len() < limit / 8 {
                         page = page.saturating_sub(1);
                     }
                 }

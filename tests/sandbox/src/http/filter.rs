@@ -157,12 +157,10 @@ impl Filter {
 
     /// Rows up to this id need not be looked at.
     pub(crate) fn after(&self) -> u64 {
-        let bounds = self.required("id").filter_map(|c| match c.lookup {
-            Lookup::Greater => c.values.first()?.id(),
-            Lookup::AtLeast => c.values.first()?.id().map(|id| id.saturating_sub(1)),
-            _ => None,
-        });
-        bounds.max().unwrap_or(0)
+        let bound = |lookup| {
+            self.required("id").filter(move |c| c.lookup == lookup).filter_map(|c| c.values.first()?.id()).max()
+        };
+        bound(Lookup::Greater).max(bound(Lookup::AtLeast).map(|id| id.saturating_sub(1))).unwrap_or(0)
     }
 }
 
@@ -187,7 +185,7 @@ impl Scalar<'_> {
 fn text_of(row: &impl Record, field: &str) -> Option<String> {
     match row.values(field).first() {
         Some(Scalar::Text(text)) => Some(text.clone().into_owned()),
-        _ => None,
+        Some(Scalar::Int(_) | Scalar::Time(_) | Scalar::Bool(_)) | None => None,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn run(app: Arc<App>, id: u64, switch: CancellationToken) {
             () = switch.cancelled() => Outcome::Ended(Status::Canceled),
             () = tokio::time::sleep(limit) => Outcome::TimedOut,
         },
-        over => over,
+        over @ (Outcome::Ended(_) | Outcome::TimedOut | Outcome::Broken(_)) => over,
     };
     app.change(|state| end(state, id, outcome));
     tokio::select! {

@@ -137,6 +137,28 @@ async fn a_download_without_end_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_download_that_breaks_off_or_stops_is_no_output() {
+    for silent in [true, false] {
+        let stub = Stub::start(move |seen| {
+            if seen.path.ends_with("/job_events/") {
+                return page(vec![]);
+            }
+            if seen.param("format") == "json" {
+                return json_answer(200, &json!({"content": "Standard Output too large to display (9 bytes), …"}));
+            }
+            let begun = futures::stream::iter([Ok("one\n"), Ok("tw")]);
+            let rest = futures::stream::once(async move {
+                if silent { std::future::pending().await } else { Err(std::io::Error::other("cut")) }
+            });
+            answer(200, "text/plain", Body::from_stream(futures::StreamExt::chain(begun, rest)))
+        })
+        .await;
+        let error = stub.client().output(JOB, &OutputCursor::default(), true, 10_000).await.unwrap_err();
+        assert!(error.is_outage() && (error == AwxError::Timeout) == silent, "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_workflow_tells_its_steps_once_each_with_what_they_printed() {
     let finished = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let gate = finished.clone();
