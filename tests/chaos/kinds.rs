@@ -38,6 +38,8 @@ pub(crate) struct Kind {
     pub(crate) shown: Shown,
     /// Whether it has room for a marker.
     pub(crate) marked: bool,
+    /// Whether the controller launches it all the same when what was asked, marker and all, is dropped.
+    pub(crate) can_drop: bool,
     /// How its runs go.
     pub(crate) course: Course,
     /// How many of a hundred jobs or so are of it.
@@ -45,7 +47,11 @@ pub(crate) struct Kind {
 }
 
 const fn kind(name: &'static str, sandbox: &'static str, shown: Shown, marked: bool, weight: u64) -> Kind {
-    Kind { name, sandbox, shown, marked, course: Course::Succeeds, weight }
+    Kind { name, sandbox, shown, marked, can_drop: false, course: Course::Succeeds, weight }
+}
+
+const fn dropping(kind: Kind) -> Kind {
+    Kind { can_drop: true, ..kind }
 }
 
 const fn that(course: Course, kind: Kind) -> Kind {
@@ -57,10 +63,10 @@ pub(crate) const SHARED: &Kind = &kind("shared", "preset", Shown::Nowhere, false
 
 /// All that are submitted at random.
 pub(crate) const KINDS: &[Kind] = &[
-    kind("variables", "ask-variables", Shown::Variable("number"), true, 30),
+    dropping(kind("variables", "ask-variables", Shown::Variable("number"), true, 30)),
     kind("deploy", "deploy", Shown::Variable("version"), true, 14),
     kind("question", "restricted", Shown::Variable("who"), true, 8),
-    kind("tags", "ask-skip-tags", Shown::SkipTag, true, 10),
+    dropping(kind("tags", "ask-skip-tags", Shown::SkipTag, true, 10)),
     kind("sliced", "sliced", Shown::Variable("number"), true, 4),
     kind("alone", "one-at-a-time", Shown::Variable("number"), true, 4),
     kind("workflow", "release-with-variables", Shown::Variable("number"), true, 6),

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use runwarden_harness::{Api, Controller};
+use runwarden_sandbox::LedgerEntry;
 use serde_json::{Value, json};
 
-use crate::kinds::{Kind, SHARED};
+use crate::kinds::{KINDS, Kind, SHARED};
+use crate::witness::Witness;
 
 /// How long to wait for a launch to be struck by its fault before giving up on disturbing it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,11 +45,12 @@ impl Levers {
         self.hands.lock().unwrap().clone()
     }
 
-    /// All that was ordered and has not struck is forgotten.
-    pub(crate) async fn forget_faults(&self) {
-        let answer = self.control.call(Method::DELETE, "/sandbox/faults").send().await;
-        assert_eq!(answer.status, 204, "{answer:?}");
+    /// The controller is well again.
+    pub(crate) async fn mend(&self) {
+        self.controller.clear_faults().await;
         self.controller.dispatch(true).await;
+        self.controller.set_clock(0).await;
+        self.controller.unlock_account("runwarden").await;
     }
 
     /// How many faults are still due at a template's launches.
@@ -69,38 +72,63 @@ impl Levers {
         }
         let path = format!("/api/v2/job_templates{}/", SHARED.launch_path());
         let call = self.account.call(Method::POST, &path).json(&json!({}));
-        let answer = call.try_send().await.ok().filter(|answer| answer.status == 201);
-        let run = answer.and_then(|answer| answer.json()["id"].as_u64());
+        let answer = call.try_send().await;
         let mut hands = self.hands.lock().unwrap();
-        match run {
-            Some(run) => {
-                hands.runs.insert(run);
-            }
-            None => hands.lost += 1,
+        match answer {
+            Ok(answer) if answer.status == 201 => match answer.json()["id"].as_u64() {
+                Some(run) => drop(hands.runs.insert(run)),
+                None => hands.lost += 1,
+            },
+            // The account is locked.
+            Ok(answer) if answer.status == 401 => {}
+            Ok(_) | Err(_) => hands.lost += 1,
         }
     }
 
-    /// A run that goes on is lost.
+    /// The controller loses a run that goes on.
     pub(crate) async fn reap(&self) {
-        let ledger = self.controller.sandbox().ledger();
+        let ledger = self.controller.ledger();
         if let Some(entry) = ledger.iter().rev().find(|entry| entry.ran.status == "running") {
             self.controller.reap(entry.run).await;
         }
     }
 
-    /// The tags that a run was told to skip, which the ledger does not have.
-    pub(crate) async fn skip_tags(&self, run: u64) -> String {
-        let job = self.account.get(&format!("/api/v2/jobs/{run}/")).await.expect(200);
-        job["skip_tags"].as_str().unwrap_or_default().to_owned()
+    /// The controller deletes a run that goes on and of which Runwarden knows: of another nobody could know.
+    pub(crate) async fn delete(&self, witness: &Witness) {
+        let known = |launch: &&Launch| launch.number.is_some_and(|number| witness.is_running(number));
+        if let Some(launch) = self.launches().iter().rev().find(known) {
+            self.controller.delete_run(launch.run).await;
+        }
     }
 
-    /// What was launched from a template: the runs, in their order.
-    pub(crate) fn launched(&self, kind: &Kind) -> BTreeSet<u64> {
-        self.controller.launches(kind.sandbox).into_iter().collect()
+    /// All launches of the round's templates, in their order.
+    pub(crate) fn launches(&self) -> Vec<Launch> {
+        self.controller.ledger().iter().filter_map(Launch::of).collect()
     }
 
     /// The ledger, for people.
     pub(crate) fn ledger(&self) -> Value {
-        json!(self.controller.sandbox().ledger())
+        json!(self.controller.ledger())
+    }
+}
+
+/// A launch that took place.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) run: u64,
+    /// The template. Where two of Runwarden's lead to one of the controller's, the first.
+    pub(crate) kind: &'static Kind,
+    /// The number of the job that it was sent for, as far as it shows in what was sent.
+    pub(crate) number: Option<u32>,
+}
+
+impl Launch {
+    fn of(entry: &LedgerEntry) -> Option<Self> {
+        let kind = KINDS.iter().chain([SHARED]).find(|kind| kind.id() == entry.template)?;
+        let dropped = |field: &str| entry.ignored_fields.get(field).cloned().unwrap_or_default();
+        let number = kind
+            .number(&json!(entry.extra_vars), &entry.skip_tags)
+            .or_else(|| kind.number(&dropped("extra_vars"), dropped("skip_tags").as_str().unwrap_or_default()));
+        Some(Self { run: entry.run, kind, number })
     }
 }

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::dice::Dice;
 use crate::failpoints::Failpoint;
-use crate::kinds::SHARED;
-use crate::levers::Levers;
+use crate::kinds::{Kind, Shown};
+use crate::levers::{Launch, Levers};
 use crate::promises::Promise;
+use crate::witness::Told;
 
 /// How often to look for work.
 const LOOK: Duration = Duration::from_millis(700);
@@ -27,8 +28,17 @@ pub(crate) struct Operator {
     pub(crate) levers: Arc<Levers>,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) dice: Dice,
-    /// How many jobs were resolved, and how.
-    pub(crate) resolved: Vec<&'static str>,
+    pub(crate) resolved: Resolved,
+}
+
+/// How many jobs were resolved, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    bound: usize,
+    retried: usize,
+    given_up: usize,
+    /// How often nobody at all could tell what was launched for a job.
+    pub(crate) blind: usize,
 }
 
 impl Operator {
@@ -57,36 +67,42 @@ impl Operator {
             return;
         }
         let broken = &witness.broken;
-        let by_hand = self.levers.hands();
-        broken.unless(text(&job, "template") == SHARED.name, Promise::Known, || {
-            format!("nothing but Runwarden launches what became {job}")
-        });
-        broken.unless(!by_hand.runs.is_empty() || by_hand.lost > 0, Promise::Known, || {
-            format!("nobody has launched anything by hand, so it could be known what became of {job}")
-        });
+        let Some(told) = witness.told().remove(id) else { return };
         let Some(candidates) = self.candidates(admin, id).await else { return };
-        let Some(bound) = self.bound(admin, id).await else { return };
-        let launched = self.levers.launched(SHARED);
-        let mine: Vec<u64> =
-            launched.iter().filter(|run| !by_hand.runs.contains(run) && !bound.contains(run)).copied().collect();
+        let Some(mine) = self.truth(admin, id, &told).await else { return };
         let body = match mine.as_slice() {
             [run] => {
                 broken.unless(candidates.contains(run), Promise::Known, || {
                     format!("{id} became run {run}, which is not among those a person is shown: {candidates:?}")
                 });
-                self.cannot_take_from_others(admin, id, &bound).await;
+                self.cannot_take_from_others(admin, id, &told).await;
                 json!({"action": "bind", "run": run, "reason": "It is in the controller's ledger."})
             }
-            [] if self.dice.chance(70) => json!({"action": "retry", "reason": "All of them were launched by hand."}),
+            [] if self.dice.chance(70) => json!({"action": "retry", "reason": "It is not in the controller's ledger."}),
             [] => json!({"action": "give_up", "reason": "Nobody needs it any more."}),
-            _ if by_hand.lost > 0 => json!({"action": "give_up", "reason": "Nobody can tell them apart."}),
             _ => {
-                broken.note(Promise::Once, format!("{mine:?} were launched by nobody but Runwarden, for {id}"));
-                json!({"action": "give_up", "reason": "This must not be."})
+                self.resolved.blind += 1;
+                broken.unless(self.levers.hands().lost > 0, Promise::Once, || {
+                    format!("{mine:?} were launched by nobody but Runwarden, for {id}")
+                });
+                json!({"action": "give_up", "reason": "Nobody can tell them apart."})
             }
         };
-        self.strike().await;
+        self.strike();
         self.say(admin, id, &body).await;
+    }
+
+    /// The runs that a job became, as only the ledger can tell: one, or none.
+    async fn truth(&self, admin: &Caller, id: &str, told: &Told) -> Option<Vec<u64>> {
+        let launches = self.levers.launches().into_iter().filter(|launch| launch.kind.id() == told.order.kind.id());
+        if told.order.kind.shown != Shown::Nowhere {
+            let mine = launches.filter(|launch| launch.number == Some(told.order.number));
+            return Some(mine.map(|launch| launch.run).collect());
+        }
+        // Neither one of those that others are bound to, nor one that was launched by hand.
+        let (bound, hands) = (self.bound(admin, id, told.order.kind).await?, self.levers.hands());
+        let mine = launches.map(|launch| launch.run).filter(|run| !bound.contains(run) && !hands.runs.contains(run));
+        Some(mine.collect())
     }
 
     /// The runs that a person is told of.
@@ -96,11 +112,11 @@ impl Operator {
         Some(last["candidates"].as_array()?.iter().filter_map(Value::as_u64).collect())
     }
 
-    /// The runs that the other jobs of the shared template are bound to.
-    async fn bound(&self, admin: &Caller, id: &str) -> Option<BTreeSet<u64>> {
+    /// The runs that the other jobs of a template are bound to.
+    async fn bound(&self, admin: &Caller, id: &str, kind: &Kind) -> Option<BTreeSet<u64>> {
         let mut bound = BTreeSet::new();
         for (other, told) in admin.witness.told() {
-            if told.order.kind != SHARED || other == id {
+            if told.order.kind != kind || other == id {
                 continue;
             }
             let admin = self.admins.get(told.order.tenant)?;
@@ -111,8 +127,13 @@ impl Operator {
     }
 
     /// What belongs to another job is refused, whoever says otherwise.
-    async fn cannot_take_from_others(&self, admin: &Caller, id: &str, bound: &BTreeSet<u64>) {
-        let Some(run) = bound.first() else { return };
+    async fn cannot_take_from_others(&self, admin: &Caller, id: &str, told: &Told) {
+        let launches = self.levers.launches();
+        let another = |launch: &&Launch| {
+            let other = |number: u32| number != told.order.number && admin.witness.is_launched(number);
+            launch.kind.id() == told.order.kind.id() && launch.number.is_some_and(other)
+        };
+        let Some(run) = launches.iter().rev().find(another).map(|launch| launch.run) else { return };
         let body = json!({"action": "bind", "run": run, "reason": "A slip."});
         let path = format!("/api/v1/jobs/{id}/resolve");
         if let Some(answer) = admin.ask(Method::POST, &path, None, Some(&body)).await {
@@ -123,21 +144,22 @@ impl Operator {
     }
 
     /// Now and then whoever takes the word of the operator falls over it.
-    async fn strike(&mut self) {
+    fn strike(&mut self) {
         let Some(failpoint) = Failpoint::at_resolving(&mut self.dice) else { return };
         let launchers: Vec<String> = self.fleet.launchers().map(str::to_owned).collect();
         for process in &launchers {
             let next = failpoint.settings();
-            self.fleet.restart(process, Restart { signal: Signal::Kill, down: Duration::ZERO, next });
+            self.fleet.restart(process, Restart { signal: Signal::Kill, ripe: None, down: Duration::ZERO, next });
         }
     }
 
     async fn say(&mut self, admin: &Caller, id: &str, body: &Value) {
-        let action = match text(body, "action") {
-            "bind" => "bind",
-            "retry" => "retry",
-            _ => "give_up",
-        };
+        let action = text(body, "action");
+        match action {
+            "bind" => self.resolved.bound += 1,
+            "retry" => self.resolved.retried += 1,
+            _ => self.resolved.given_up += 1,
+        }
         admin.witness.resolves(id, action);
         let path = format!("/api/v1/jobs/{id}/resolve");
         let Some(answer) = admin.ask(Method::POST, &path, None, Some(body)).await else { return };
@@ -147,7 +169,6 @@ impl Operator {
         admin.witness.broken.unless(done, Promise::Known, || {
             format!("{id} could not be resolved with {body}: {} {}", answer.status, answer.text)
         });
-        self.resolved.push(action);
     }
 }
 

@@ -60,13 +60,19 @@ pub(crate) struct Order {
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// A process is ended and started again, maybe to end itself at a failpoint.
-    Restart { process: String, orderly: bool, down: Duration, next: Option<Failpoint> },
+    Restart { process: String, orderly: bool, ripe: Option<Duration>, down: Duration, next: Option<Failpoint> },
     /// The controller misbehaves.
     Fault(Fault),
     /// The controller accepts launches and starts nothing for this long.
     Idle(Duration),
     /// The controller loses a run.
     Reap,
+    /// The controller deletes a run.
+    Delete,
+    /// The controller's clock is ahead by so many milliseconds from now on.
+    Clock(i64),
+    /// The controller lets Runwarden's account in no more for this long.
+    Lock(Duration),
     /// The answer to a job's launch is lost while somebody launches the same template by hand.
     ByHand { number: u32, tenant: usize, fault: Fault },
 }
@@ -88,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) blows: Vec<Blow>,
 }
 
+/// How far the controller's clock goes wrong, milliseconds: less than the round's settings allow.
+const SKEW_MS: u64 = 800;
 /// How many tenants there are.
 pub(crate) const TENANTS: usize = 2;
 /// Jobs whose launches are disturbed by hand have numbers from here on.
@@ -113,12 +121,20 @@ impl World {
         }
     }
 
-    /// How long it takes from one blow at a process to the next, milliseconds: a system of one process is all gone
-    /// each time.
+    /// How long it takes from one blow at a process to the next, milliseconds.
     fn pause(self) -> (u64, u64) {
         match self {
             Self::Together => (1500, 4500),
             Self::Apart(_) => (700, 2500),
+        }
+    }
+
+    /// How long a process that is hit has been ready at the least, milliseconds: a system of one process is all gone
+    /// each time, and on a busy machine it would never be there.
+    fn ripe(self, dice: &mut Dice) -> Duration {
+        match self {
+            Self::Together => dice.millis(300, 3500),
+            Self::Apart(_) => dice.millis(0, 700),
         }
     }
 }
@@ -183,8 +199,10 @@ fn restarts(dice: &mut Dice, world: World, length: u64) -> Vec<Blow> {
         let launches = process.starts_with("executor") || process == "runwarden";
         let next = (launches && dice.chance(75)).then(&mut failpoints);
         let orderly = dice.chance(12);
+        // Now and then it is hit again while it starts.
+        let ripe = dice.chance(85).then(|| world.ripe(dice));
         let down = if dice.chance(60) { dice.millis(0, 150) } else { dice.millis(150, 1500) };
-        blows.push(Blow { at: Duration::from_millis(at), act: Act::Restart { process, orderly, down, next } });
+        blows.push(Blow { at: Duration::from_millis(at), act: Act::Restart { process, orderly, ripe, down, next } });
         at += dice.between(least, most);
     }
     blows
@@ -196,8 +214,11 @@ fn trouble(dice: &mut Dice, length: u64) -> Vec<Blow> {
     while at < length {
         let act = match dice.below(100) {
             0..70 => Act::Fault(Fault::at_launch(dice)),
-            70..92 => Act::Fault(Fault::at_reading(dice)),
-            92..97 => Act::Reap,
+            70..88 => Act::Fault(Fault::at_reading(dice)),
+            88..91 => Act::Clock(i64::try_from(dice.below(2 * SKEW_MS)).unwrap() - i64::try_from(SKEW_MS).unwrap()),
+            91..95 => Act::Reap,
+            95..96 => Act::Delete,
+            96..98 => Act::Lock(dice.millis(200, 2000)),
             _ => Act::Idle(dice.millis(300, 3000)),
         };
         blows.push(Blow { at: Duration::from_millis(at), act });
@@ -234,15 +255,22 @@ impl fmt::Display for World {
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Restart { process, orderly, down, next } => {
-                write!(f, "{} {process}, away {} ms", if *orderly { "stop" } else { "kill" }, down.as_millis())?;
+            Self::Restart { process, orderly, ripe, down, next } => {
+                write!(f, "{} {process}", if *orderly { "stop" } else { "kill" })?;
+                if let Some(ripe) = ripe {
+                    write!(f, " when it has been ready for {} ms", ripe.as_millis())?;
+                }
+                write!(f, ", away {} ms", down.as_millis())?;
                 next.as_ref().map_or(Ok(()), |failpoint| write!(f, ", then until {failpoint}"))
             }
-            Self::Fault(fault) => write!(f, "fault at {fault}"),
+            Self::Fault(fault) => write!(f, "fault: {fault}"),
             Self::Idle(time) => write!(f, "the controller starts nothing for {} ms", time.as_millis()),
             Self::Reap => f.write_str("the controller loses a run"),
+            Self::Delete => f.write_str("the controller deletes a run"),
+            Self::Clock(ahead) => write!(f, "the controller's clock is {ahead} ms ahead"),
+            Self::Lock(time) => write!(f, "the controller locks the account for {} ms", time.as_millis()),
             Self::ByHand { number, tenant, fault } => {
-                write!(f, "job {number} of tenant {tenant}, and a launch by hand; fault at {fault}")
+                write!(f, "job {number} of tenant {tenant}, and a launch by hand; fault: {fault}")
             }
         }
     }
@@ -293,6 +321,6 @@ fn the_same_seed_is_the_same_plan() {
     for seed in 0..20 {
         let plan = format!("{:#}", Plan::new(seed, size));
         assert_eq!(plan, format!("{:#}", Plan::new(seed, size)));
-        assert!(plan.contains("kill ") && plan.contains("fault at POST"), "{plan}");
+        assert!(plan.contains("kill ") && plan.contains("fault: launch of "), "{plan}");
     }
 }

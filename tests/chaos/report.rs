@@ -10,6 +10,7 @@ use runwarden_harness::fleet::End;
 use runwarden_harness::jobs::text;
 
 use crate::levers::Levers;
+use crate::operator::Resolved;
 use crate::plan::{Plan, World};
 use crate::promises::{Broken, Promise};
 use crate::trail::Trail;
@@ -45,7 +46,7 @@ impl Report {
     }
 
     /// Counts what the round was made of, and whether it was worth it.
-    pub(crate) fn count(&mut self, told: &BTreeMap<String, Told>, trail: &Trail, resolved: Vec<&'static str>) {
+    pub(crate) fn count(&mut self, told: &BTreeMap<String, Told>, trail: &Trail, resolved: &Resolved) {
         let mut states: BTreeMap<&str, usize> = BTreeMap::new();
         for told in told.values() {
             *states.entry(told.end.as_ref().map_or("not over", |end| text(end, "state"))).or_default() += 1;
@@ -59,7 +60,7 @@ impl Report {
         let jobs = told.len();
         self.counts = format!(
             "{jobs} jobs {states:?}; {} kills, {} of them at failpoints, {} stops; {lost} answers of the controller \
-             lost, {repeats} launches begun again, {unknown} unknown, resolved {resolved:?}; {answers} answers, {unheard} unheard",
+             lost, {repeats} launches begun again, {unknown} unknown ({resolved:?}); {answers} answers, {unheard} unheard",
             ends.killed + ends.at_failpoints,
             ends.at_failpoints,
             ends.stopped,
@@ -111,7 +112,7 @@ impl Report {
             println!("   {} cannot be written: {error}", folder.display());
         }
         println!("   what was planned:\n{}", self.plan);
-        println!("   logs of all lives, answers, ledger and plan are in {}", folder.display());
+        println!("   logs of all lives, data, answers, ledger and plan are in {}", folder.display());
         println!("   to do it again: {}", replay(&self.plan));
     }
 
@@ -131,8 +132,23 @@ impl Report {
             let file = folder.join(format!("{}-{:03}.log", life.name, life.number));
             std::fs::write(file, format!("{:?} {:?}\n{}\n", life.settings, life.end, life.log.text()))?;
         }
-        Ok(())
+        copy(&self.fleet.data(), &folder.join("data"))
     }
+}
+
+/// Copies a folder, as it is now.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Report {

@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::dice::Dice;
 use crate::kinds::{self, SHARED};
 use crate::levers::Levers;
-use crate::operator::Operator;
+use crate::operator::{Operator, Resolved};
 use crate::plan::{Act, Manner, Order, Plan, TENANTS, World};
 use crate::promises::{Broken, Promise};
 use crate::report::Report;
@@ -59,8 +59,8 @@ pub(crate) async fn run(plan: Plan, program: &str) -> Report {
 fn settings(program: &str) -> Settings {
     Settings::new(program)
         .that_stays()
-        .set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", "4")
-        .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", "2")
+        .set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", "3")
+        .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", "1")
         .set("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", "3")
         .set("RUNWARDEN_EXECUTOR_LEASE_SECONDS", "2")
 }
@@ -102,7 +102,7 @@ impl Round {
     }
 
     /// Everything at once; until all jobs are over, or the time is.
-    async fn trouble(&self) -> Vec<&'static str> {
+    async fn trouble(&self) -> Resolved {
         let mut orders = JoinSet::new();
         for order in &self.plan.orders {
             orders.spawn(self.callers[order.tenant].clone().carry_out(self.suited(order)));
@@ -119,38 +119,36 @@ impl Round {
         tokio::time::sleep_until(end.into()).await;
         self.witness.write("the trouble is over");
         by_hand.join_all().await;
-        self.levers.forget_faults().await;
-        for process in self.fleet.launchers().filter(|process| self.fleet.is_armed(process)) {
-            let restart = Restart { signal: Signal::Kill, down: Duration::ZERO, next: Vec::new() };
-            self.fleet.restart(process, restart);
-        }
+        self.levers.mend().await;
+        self.fleet.calm();
         self.fleet.whole().await;
         orders.join_all().await;
         over.notify_one();
         progress.abort();
         match operator {
             Some(operator) => operator.await.unwrap().resolved,
-            None => Vec::new(),
+            None => Resolved::default(),
         }
     }
 
     fn operator(&self) -> Operator {
         let dice = Dice::new(!self.plan.seed);
         let (levers, fleet) = (self.levers.clone(), self.fleet.clone());
-        Operator { admins: self.admins.clone(), levers, fleet, dice, resolved: Vec::new() }
+        Operator { admins: self.admins.clone(), levers, fleet, dice, resolved: Resolved::default() }
     }
 
     async fn strike(&self, act: &Act, by_hand: &mut JoinSet<()>) {
         self.witness.write(&act.to_string());
         match act {
-            Act::Restart { process, orderly, down, next } => {
+            Act::Restart { process, orderly, ripe, down, next } => {
                 let signal = if *orderly { Signal::Term } else { Signal::Kill };
                 let next = next.as_ref().map(|failpoint| failpoint.settings()).unwrap_or_default();
                 // A plan for several executors is carried out with one where there cannot be more.
                 let there = self.fleet.has(process);
                 let process = if there { process.as_str() } else { "executor" };
-                self.fleet.restart(process, Restart { signal, down: *down, next });
+                self.fleet.restart(process, Restart { signal, ripe: *ripe, down: *down, next });
             }
+            Act::Fault(fault) if fault.hides_a_run() && !self.abilities.resolves => {}
             Act::Fault(fault) => self.levers.controller.order(fault.order.clone()).await,
             Act::Idle(time) => {
                 self.levers.controller.dispatch(false).await;
@@ -161,6 +159,16 @@ impl Round {
                 });
             }
             Act::Reap => self.levers.reap().await,
+            Act::Delete => self.levers.delete(&self.witness).await,
+            Act::Clock(ahead) => self.levers.controller.set_clock(*ahead).await,
+            Act::Lock(time) => {
+                self.levers.controller.lock_account("runwarden").await;
+                let (levers, time) = (self.levers.clone(), *time);
+                by_hand.spawn(async move {
+                    tokio::time::sleep(time).await;
+                    levers.controller.unlock_account("runwarden").await;
+                });
+            }
             Act::ByHand { number, tenant, fault } => {
                 let order = Order::plain(*number, *tenant, SHARED);
                 let caller = self.callers[*tenant].clone();
@@ -192,7 +200,7 @@ impl Round {
     }
 
     /// Everything is well again: now it must all be true.
-    async fn calm(&self, report: &mut Report, program: &Path, resolved: Vec<&'static str>) {
+    async fn calm(&self, report: &mut Report, program: &Path, resolved: Resolved) {
         self.say_it_all_again().await;
         self.list().await;
         self.follow_again().await;
@@ -200,8 +208,8 @@ impl Round {
         let trail = Trail::read(&self.admins, &told).await;
         let broken = &self.witness.broken;
         trail.check(&told, broken);
-        let truth = Truth { plan: &self.plan, levers: &self.levers, told: &told, trail: &trail, broken };
-        truth.check().await;
+        let (plan, levers, blind) = (&*self.plan, &*self.levers, resolved.blind);
+        Truth { plan, levers, told: &told, trail: &trail, broken, blind }.check();
         self.fleet.stop().await;
         if let Err(why) = trail::verifies(program, &self.fleet.data()) {
             broken.note(Promise::Proof, why);
@@ -209,7 +217,7 @@ impl Round {
         for complaint in self.fleet.complaints() {
             broken.note(Promise::Processes, complaint);
         }
-        report.count(&told, &trail, resolved);
+        report.count(&told, &trail, &resolved);
     }
 
     /// Every key is still answered as it was, and every job still stands where it ended.

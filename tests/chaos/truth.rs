@@ -3,21 +3,15 @@
 use std::collections::BTreeMap;
 
 use runwarden_harness::jobs::text;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::kinds::{Course, KINDS, Kind, SHARED, Shown};
-use crate::levers::Levers;
+use crate::faults::Fault;
+use crate::kinds::{Course, SHARED};
+use crate::levers::{Launch, Levers};
 use crate::plan::{Act, Plan};
 use crate::promises::{Broken, Promise};
 use crate::trail::Trail;
 use crate::witness::Told;
-
-/// A launch in the ledger.
-struct Launch {
-    run: u64,
-    kind: &'static Kind,
-    number: Option<u32>,
-}
 
 /// Compares.
 pub(crate) struct Truth<'a> {
@@ -26,11 +20,16 @@ pub(crate) struct Truth<'a> {
     pub(crate) told: &'a BTreeMap<String, Told>,
     pub(crate) trail: &'a Trail,
     pub(crate) broken: &'a Broken,
+    /// How often nobody at all could tell what was launched for a job.
+    pub(crate) blind: usize,
 }
 
 impl Truth<'_> {
-    pub(crate) async fn check(&self) {
-        let launches = self.launches().await;
+    pub(crate) fn check(&self) {
+        let launches = self.levers.launches();
+        self.broken.unless(launches.len() == self.levers.controller.launched(), Promise::Nothing, || {
+            format!("templates were launched that nobody asked for: {}", self.levers.ledger())
+        });
         let mut by_job: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut nobodys = Vec::new();
         for launch in &launches {
@@ -46,24 +45,6 @@ impl Truth<'_> {
         }
     }
 
-    /// All launches, of whatever template.
-    async fn launches(&self) -> Vec<Launch> {
-        let mut launches = Vec::new();
-        for entry in self.levers.controller.sandbox().ledger() {
-            let kind = KINDS.iter().chain([SHARED]).find(|kind| kind.id() == entry.template);
-            let Some(kind) = kind else {
-                self.broken
-                    .note(Promise::Nothing, format!("template {} was launched: run {}", entry.template, entry.run));
-                continue;
-            };
-            let skip_tags =
-                if kind.shown == Shown::SkipTag { self.levers.skip_tags(entry.run).await } else { String::new() };
-            let number = kind.number(&json!(entry.extra_vars), &skip_tags);
-            launches.push(Launch { run: entry.run, kind, number });
-        }
-        launches
-    }
-
     /// Whose launch it was: by the number that shows in it; where none does, by the run that a job was bound to.
     fn whose(&self, launch: &Launch) -> Option<&str> {
         let mut jobs = self.told.iter();
@@ -77,10 +58,8 @@ impl Truth<'_> {
 
     fn check_nobodys(&self, launches: &[&Launch]) {
         let hands = self.levers.hands();
-        // Of what an operator gave up on nobody knows whether it was launched; nor of what was launched by hand
-        // without an answer.
-        let given_up = self.told.values().filter(|told| told.given_up).count();
-        let mut allowed = hands.lost + given_up;
+        // Of what was launched by hand without an answer nobody knows the run.
+        let mut allowed = hands.lost + self.blind;
         for launch in launches {
             if launch.kind == SHARED && hands.runs.contains(&launch.run) {
                 continue;
@@ -133,24 +112,38 @@ impl Truth<'_> {
         let explained = match (text(end, "state"), text(end, "reason")) {
             ("succeeded", "") => launched && order.kind.course == Course::Succeeds,
             ("failed", "playbook_failed") => launched && order.kind.course == Course::Fails,
-            ("failed", "lost") => launched && self.happened(|act| matches!(act, Act::Reap)),
-            ("failed", "given_up") => told.given_up,
+            ("failed", "lost") => launched && self.happened(|act| matches!(act, Act::Reap | Act::Delete)),
+            ("failed", "given_up") => !launched && told.given_up,
             ("canceled", "canceled_by_caller") => order.cancel.is_some(),
             ("canceled", "duration_exceeded") => launched && order.kind.course == Course::TakesTooLong,
             ("error", "expired") => !launched && order.start_by.is_some(),
             ("error", "controller_unauthorized") => {
-                !launched && self.happened(|act| matches!(act, Act::Fault(fault) if fault.refuses))
+                !launched
+                    && (self.happened(|act| matches!(act, Act::Lock(_)))
+                        || self.struck(|fault| fault.name() == "unauthorized"))
+            }
+            ("error", "controller_refused") => {
+                !launched && self.struck(|fault| fault.name() == "redirect" && fault.launches_of == Some(order.kind))
+            }
+            ("error", "fields_ignored") => {
+                launched && self.struck(|fault| fault.name() == "drop_marker" && fault.launches_of == Some(order.kind))
             }
             _ => false,
         };
         self.broken.unless(explained, Promise::Ended, || format!("nothing explains this end of {order}: {end}"));
-        self.broken.unless(!told.was_unknown || order.kind == SHARED, Promise::Known, || {
-            format!("{order} was left to a person: {end}")
+        let doubtful = order.kind == SHARED && self.happened(|act| matches!(act, Act::ByHand { .. }))
+            || self.struck(|fault| fault.hides_a_run() && fault.launches_of == Some(order.kind));
+        self.broken.unless(!told.was_unknown || doubtful, Promise::Known, || {
+            format!("{order} was left to a person, and could be known: {end}")
         });
     }
 
     fn happened(&self, what: impl Fn(&Act) -> bool) -> bool {
         self.plan.blows.iter().any(|blow| what(&blow.act))
+    }
+
+    fn struck(&self, what: impl Fn(&Fault) -> bool) -> bool {
+        self.happened(|act| matches!(act, Act::Fault(fault) if what(fault)))
     }
 }
 

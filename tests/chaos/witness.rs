@@ -226,6 +226,20 @@ impl Witness {
         self.memory().told.get(id).is_some_and(|told| told.end.is_some())
     }
 
+    /// Whether the job of an order is known to be bound to a run and not over.
+    pub(crate) fn is_running(&self, number: u32) -> bool {
+        let memory = self.memory();
+        let told = memory.ids.get(&number).and_then(|id| memory.told.get(id));
+        told.is_some_and(|told| told.states.last().is_some_and(|(_, state)| state == "running"))
+    }
+
+    /// Whether the job of an order is known to have been launched.
+    pub(crate) fn is_launched(&self, number: u32) -> bool {
+        let memory = self.memory();
+        let told = memory.ids.get(&number).and_then(|id| memory.told.get(id));
+        told.is_some_and(|told| told.end.as_ref().is_some_and(|end| end.get("launched_at").is_some()))
+    }
+
     /// The id that an order's key was answered with.
     pub(crate) fn id(&self, number: u32) -> Option<String> {
         self.memory().ids.get(&number).cloned()

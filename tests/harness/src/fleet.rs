@@ -18,8 +18,8 @@ use crate::recipe::Recipe;
 use crate::system::{self, Settings};
 use crate::wait::until_within;
 
+use keeper::Keeper;
 pub use keeper::{End, Life};
-use keeper::{Keeper, Order};
 
 /// How long all of it may take to be there again.
 const START: Duration = Duration::from_secs(90);
@@ -44,6 +44,8 @@ enum Places {
 pub struct Restart {
     /// How it is told to end.
     pub signal: Signal,
+    /// Not before it has been ready for so long; at once if none, whether it is ready or not.
+    pub ripe: Option<Duration>,
     /// How long it stays away.
     pub down: Duration,
     /// Settings for its next life only, by their environment variables: a failpoint, for example.
@@ -103,12 +105,6 @@ impl Fleet {
         self.keepers.contains_key(name)
     }
 
-    /// Whether the present life of a process has settings that are for that life only.
-    #[must_use]
-    pub fn is_armed(&self, name: &str) -> bool {
-        self.keepers.get(name).is_some_and(Keeper::is_armed)
-    }
-
     /// The folder under which all state is.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -138,7 +134,13 @@ impl Fleet {
     /// When there is no process of that name.
     pub fn restart(&self, name: &str, restart: Restart) {
         let keeper = self.keepers.get(name).unwrap_or_else(|| panic!("there is no process {name}"));
-        keeper.order(Order::Restart(restart));
+        keeper.restart(restart);
+    }
+
+    /// From now on nothing that was ordered before is done, and no process has settings any more that were for one life
+    /// only. Returns at once.
+    pub fn calm(&self) {
+        self.keepers.values().for_each(Keeper::calm);
     }
 
     /// Waits until all that was ordered is done and everything is there.

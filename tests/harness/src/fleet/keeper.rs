@@ -67,8 +67,11 @@ impl Life {
     }
 }
 
-pub(super) enum Order {
-    Restart(Restart),
+enum Order {
+    /// Given before calm was asked for this many times.
+    Restart(Restart, usize),
+    /// To be well again: ended and started again if its present life has settings of its own.
+    Calm,
     Stop,
 }
 
@@ -77,8 +80,10 @@ struct Kept {
     lives: Vec<Life>,
     /// How many orders were given and not carried out yet.
     pending: usize,
-    /// Whether the present life is ready.
-    ready: bool,
+    /// Since when the present life is ready.
+    ready: Option<Instant>,
+    /// How often calm was asked for: what was ordered before and not begun is not done any more.
+    calms: usize,
 }
 
 /// Who keeps a process running.
@@ -103,10 +108,20 @@ impl Keeper {
         Self { name, orders, kept, task, failed: Mutex::default() }
     }
 
-    pub(super) fn order(&self, order: Order) {
+    fn order(&self, order: Order) {
         locked(&self.kept).pending += 1;
         // Nobody takes it only when the keeper has failed, which is told at the end.
         let _gone = self.orders.send(order);
+    }
+
+    pub(super) fn restart(&self, restart: Restart) {
+        let calms = locked(&self.kept).calms;
+        self.order(Order::Restart(restart, calms));
+    }
+
+    pub(super) fn calm(&self) {
+        locked(&self.kept).calms += 1;
+        self.order(Order::Calm);
     }
 
     /// Waits until no order is left and the process is ready.
@@ -115,7 +130,7 @@ impl Keeper {
             let kept_running = locked(&self.task).as_ref().is_some_and(|task| !task.is_finished());
             assert!(kept_running, "nobody keeps {} running", self.name);
             let kept = locked(&self.kept);
-            (kept.pending == 0 && kept.ready).then_some(())
+            (kept.pending == 0 && kept.ready.is_some()).then_some(())
         })
         .await;
     }
@@ -132,10 +147,6 @@ impl Keeper {
 
     pub(super) fn lives(&self) -> Vec<Life> {
         locked(&self.kept).lives.clone()
-    }
-
-    pub(super) fn is_armed(&self) -> bool {
-        locked(&self.kept).lives.last().is_some_and(|life| !life.settings.is_empty())
     }
 
     pub(super) fn complaints(&self) -> Option<String> {
@@ -167,9 +178,13 @@ enum Next {
 }
 
 impl Next {
+    fn again(after: Duration, settings: Vec<(String, String)>) -> Self {
+        Self::Life { after, settings }
+    }
+
     /// After a fall, as a supervisor does it.
     fn soon() -> Self {
-        Self::Life { after: AFTER_A_FALL, settings: Vec::new() }
+        Self::again(AFTER_A_FALL, Vec::new())
     }
 }
 
@@ -203,7 +218,7 @@ impl Keeping {
 
     fn ended(&self, end: End) {
         let mut kept = locked(&self.kept);
-        kept.ready = false;
+        kept.ready = None;
         if let Some(life) = kept.lives.last_mut() {
             life.end = Some(end);
         }
@@ -212,25 +227,70 @@ impl Keeping {
     /// Watches over one life, and says how it ended and what comes next.
     async fn live(&mut self, process: &mut Process) -> (End, Next) {
         loop {
-            tokio::select! {
-                order = self.orders.recv() => {
-                    let (signal, next) = match order {
-                        Some(Order::Restart(Restart { signal, down, next })) => {
-                            (signal, Next::Life { after: down, settings: next })
-                        }
-                        Some(Order::Stop) | None => (Signal::Term, Next::Nothing),
-                    };
-                    self.taken();
-                    return (self.end(process, signal).await, next);
+            let Some(order) = self.next_order(process).await else {
+                return (self.end_of(process), Next::soon());
+            };
+            let (signal, next) = match order {
+                Order::Stop => (Signal::Term, Next::Nothing),
+                Order::Calm if self.is_armed() => (Signal::Kill, Next::again(Duration::ZERO, Vec::new())),
+                Order::Restart(restart, calms) if self.is_ripe(process, restart.ripe, calms).await => {
+                    (restart.signal, Next::again(restart.down, restart.next))
                 }
+                Order::Restart(..) | Order::Calm => {
+                    self.carried_out(false);
+                    continue;
+                }
+            };
+            self.carried_out(true);
+            return (self.end(process, signal).await, next);
+        }
+    }
+
+    /// The next order; none if the process ends by itself before.
+    async fn next_order(&mut self, process: &mut Process) -> Option<Order> {
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => return Some(order.unwrap_or(Order::Stop)),
                 () = tokio::time::sleep(LOOK) => {
-                    if let Some(status) = process.exit() {
-                        return (self.by_itself(status), Next::soon());
+                    if !self.look(process) {
+                        return None;
                     }
-                    locked(&self.kept).ready = process.is_ready().is_some();
                 }
             }
         }
+    }
+
+    /// Waits until the process has been ready for so long, or has ended; false if there is to be calm before.
+    async fn is_ripe(&self, process: &mut Process, ripe: Option<Duration>, calms: usize) -> bool {
+        while self.calms() == calms {
+            let Some(ripe) = ripe else { return true };
+            let ready = locked(&self.kept).ready;
+            if !self.look(process) || ready.is_some_and(|since| since.elapsed() >= ripe) {
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        false
+    }
+
+    /// Looks after the process; false if it has ended.
+    fn look(&self, process: &mut Process) -> bool {
+        let ready = process.is_ready().is_some();
+        let mut kept = locked(&self.kept);
+        if ready {
+            kept.ready.get_or_insert_with(Instant::now);
+        }
+        drop(kept);
+        process.exit().is_none()
+    }
+
+    fn calms(&self) -> usize {
+        locked(&self.kept).calms
+    }
+
+    /// How a process ended that has.
+    fn end_of(&self, process: &mut Process) -> End {
+        process.exit().map_or(End::Hung, |status| self.by_itself(status))
     }
 
     async fn end(&self, process: &mut Process, signal: Signal) -> End {
@@ -255,11 +315,13 @@ impl Keeping {
         }
     }
 
-    /// An order is being carried out.
-    fn taken(&self) {
+    /// An order is carried out now, or there was nothing to do.
+    fn carried_out(&self, ends: bool) {
         let mut kept = locked(&self.kept);
         kept.pending = kept.pending.saturating_sub(1);
-        kept.ready = false;
+        if ends {
+            kept.ready = None;
+        }
     }
 
     fn is_armed(&self) -> bool {
