@@ -40,7 +40,7 @@ async fn what_one_of_two_executors_held_goes_on_when_it_dies() {
             launching.push(text(&acme.launcher.submit("deploy", deployment()).await, "id").to_owned());
         }
         until("launches to be out", async || (controller.faults_due().await < 6).then_some(())).await;
-        fleet.restart(dies, Restart { signal: Signal::Kill, down: FOR_GOOD, next: Vec::new() });
+        fleet.restart(dies, Restart { signal: Signal::Kill, ripe: None, down: FOR_GOOD, next: Vec::new() });
         controller.finish_all("successful").await;
         for job in running.iter().chain(&launching) {
             let job = over(&acme, job).await;
