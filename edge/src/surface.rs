@@ -126,6 +126,9 @@ pub static ROUTES: &[Route] = &[
     row(GET, "/docs", Both, Open, Any),
     row(GET, "/docs/", Both, Open, Any),
     row(GET, "/docs/{*file}", Both, Open, Any),
+    // --- launches that no machine can know about
+    row(GET, "/api/v1/jobs/{id}/attempts", Admin, Caller, Json),
+    row(POST, "/api/v1/jobs/{id}/resolve", Admin, Caller, Json),
     // --- what exists
     row(POST, "/api/v1/templates", Admin, Caller, Json),
     row(PATCH, "/api/v1/templates/{name}", Admin, Caller, Json),
@@ -289,6 +292,11 @@ mod tests {
     fn an_admin_route_looks_absent_from_outside() {
         assert!(matches!(find(Listener::Public, &Method::GET, "/api/v1/tenants"), Found::Nothing));
         assert!(matches!(find(Listener::Admin, &Method::GET, "/api/v1/tenants"), Found::Route(_)));
+        for (method, path) in [(Method::GET, "/api/v1/jobs/{id}/attempts"), (Method::POST, "/api/v1/jobs/{id}/resolve")]
+        {
+            assert!(matches!(find(Listener::Public, &method, path), Found::Nothing), "{path}");
+            assert!(matches!(find(Listener::Admin, &method, path), Found::Route(_)), "{path}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ERRORS: &[(u16, &str)] = &[
     (413, "The body is larger than is taken."),
     (415, "The body has another media type than this call takes."),
     (422, "The request was read and is wrong; `errors` names the fields."),
-    (429, "Too many requests."),
+    (429, "Too many requests, or as many jobs wait as may."),
     (500, "Runwarden failed; `error_id` finds the cause in its logs."),
     (503, "A part that is needed cannot be reached now."),
     (504, "There was not enough time to answer."),

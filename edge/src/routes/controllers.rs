@@ -13,8 +13,9 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::rate::Rate;
 use super::templates::Kind;
-use super::{Page, always, checked_page, created, kept_object, page, present, some};
+use super::{Page, always, checked_page, created, kept_object, nullable, page, present, some};
 use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
@@ -54,6 +55,11 @@ pub struct Controller {
     /// The user Runwarden is there.
     #[schema(example = "runwarden")]
     pub account_name: String,
+    /// How many jobs may be launching or running on it at once; 0 for no limit.
+    pub max_concurrent: i32,
+    /// How many jobs may be begun on it in a period; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// When it was mapped.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -72,6 +78,8 @@ impl From<proto::Controller> for Controller {
             product: controller.product,
             version: controller.version,
             account_name: controller.account_name,
+            max_concurrent: controller.max_concurrent,
+            rate: Rate::told(controller.rate),
             created_at: always(controller.created_at),
             revision: controller.revision,
         }
@@ -142,6 +150,12 @@ pub struct CreateController {
     credential: Object<Credential>,
     /// A certificate authority to trust for it, PEM.
     ca_pem: Option<String>,
+    /// How many jobs may be launching or running on it at once; 0 for no limit.
+    #[schema(minimum = 0, maximum = 10_000)]
+    max_concurrent: Option<i32>,
+    /// How many jobs may be begun on it in a period; no limit if not given.
+    #[schema(value_type = Option<Rate>)]
+    rate: Option<Object<Rate>>,
 }
 
 /// What to change of a controller; what is not given stays.
@@ -157,6 +171,13 @@ pub struct UpdateController {
     credential: Option<Object<Credential>>,
     /// A certificate authority to trust for it, PEM; empty for the system's.
     ca_pem: Option<String>,
+    /// How many jobs may be launching or running on it at once; 0 for no limit.
+    #[schema(minimum = 0, maximum = 10_000)]
+    max_concurrent: Option<i32>,
+    /// How many jobs may be begun on it in a period; null for no limit.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Rate>)]
+    rate: Option<Option<Object<Rate>>>,
 }
 
 /// A template as a controller has it.
@@ -218,7 +239,8 @@ async fn create(
         api_root: body.api_root.unwrap_or_default(),
         credential: Some(body.credential.0.checked()?),
         ca_pem: body.ca_pem.unwrap_or_default(),
-        ..Default::default()
+        max_concurrent: body.max_concurrent.unwrap_or_default(),
+        rate: Rate::sent(body.rate),
     };
     let answer = app.ports.controllers().create_controller(request).await?.into_inner();
     let controller = present(answer.controller, "controller")?;
@@ -249,7 +271,7 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 
 /// Change a controller
 ///
-/// The connection is checked again first. Needs `controllers.write`.
+/// The connection is checked again first, unless only limits change. Needs `controllers.write`.
 #[utoipa::path(patch, path = "/api/v1/controllers/{name}", tag = "controllers", params(ByName), request_body = UpdateController,
     responses((status = 200, description = "The controller as it is now.", body = Controller)))]
 async fn update(
@@ -264,7 +286,8 @@ async fn update(
         api_root: body.api_root,
         credential: body.credential.map(|Object(credential)| credential.checked()).transpose()?,
         ca_pem: body.ca_pem,
-        ..Default::default()
+        max_concurrent: body.max_concurrent,
+        rate: Rate::changed(body.rate),
     };
     let answer = app.ports.controllers().update_controller(request).await?.into_inner();
     Ok(Json(present(answer.controller, "controller")?.into()))

@@ -6,15 +6,16 @@ use axum::response::Response;
 use http::StatusCode;
 use prost_types::Timestamp;
 use runwarden_proto::executor::v1 as proto;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::job_submission::Priority;
 use super::{Page, always, checked_page, kept_json, kept_object, located, present, some, time};
 use crate::app::App;
-use crate::extract::body::{Body, NoBody};
+use crate::extract::body::NoBody;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
@@ -22,7 +23,7 @@ use crate::problem::{Problem, Result};
 /// This noun's routes.
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(submit, list)).routes(routes!(read)).routes(routes!(cancel))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel))
 }
 
 /// Where a job stands. It never goes back.
@@ -143,13 +144,47 @@ pub struct Job {
     pub progress: Option<String>,
     /// Whether somebody asked for it to be stopped.
     pub cancel_requested: bool,
+    /// Which of its tenant's waiting jobs goes first.
+    pub priority: Priority,
+    /// It is not begun before this; absent for at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub start_at: Option<String>,
+    /// It ends as `error` with reason `expired` if it was not begun by then; absent for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub start_by: Option<String>,
+    /// How many seconds the run may take before it is cancelled; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_duration_seconds: Option<i64>,
+    /// Where it stands in the queue: when it is read by its id, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueuePlace>,
+}
+
+/// Where a waiting job stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QueuePlace {
+    /// 1 for the next: how many jobs of the same template go first, plus one. At most 10,000.
+    #[schema(minimum = 1, example = 3)]
+    pub position: i32,
+    /// When it will begin if things go on as they went lately; absent when nothing can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub expected_start_at: Option<String>,
+}
+
+impl From<proto::QueuePlace> for QueuePlace {
+    fn from(place: proto::QueuePlace) -> Self {
+        Self { position: place.position, expected_start_at: time(place.expected_start_at) }
+    }
 }
 
 impl TryFrom<proto::Job> for Job {
     type Error = Problem;
 
     fn try_from(job: proto::Job) -> Result<Self> {
-        let state = job.state().into();
+        let (state, priority) = (job.state().into(), job.priority().into());
         let outcome = some(job.outcome_json).map(|outcome| kept_json(&outcome, "a job's outcome")).transpose()?;
         Ok(Self {
             id: job.id,
@@ -169,22 +204,13 @@ impl TryFrom<proto::Job> for Job {
             request_id: job.request_id,
             progress: some(job.progress),
             cancel_requested: job.cancel_requested,
+            priority,
+            start_at: time(job.start_at),
+            start_by: time(job.start_by),
+            max_duration_seconds: Some(job.max_duration_seconds).filter(|seconds| *seconds != 0),
+            queue: job.queue.map(Into::into),
         })
     }
-}
-
-/// A job to accept.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"template": "deploy-web", "parameters": {"environment": "dev"}}))]
-pub struct SubmitJob {
-    /// The template to run.
-    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-    template: String,
-    /// What its schema takes; nothing if not given.
-    #[serde(default)]
-    #[schema(value_type = Object, required = false)]
-    parameters: Map<String, Value>,
 }
 
 /// How long to wait.
@@ -236,24 +262,8 @@ impl FromQuery for ListJobs {
     }
 }
 
-/// Submit a job
-///
-/// It is validated, decided on, recorded and durable before this answers; then it is launched, once. With an
-/// `Idempotency-Key` it can be sent again without harm. Needs `jobs.submit` at the template's project.
-#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = SubmitJob,
-    responses((status = 202, description = "It was accepted.", body = Job)))]
-async fn submit(
-    State(app): State<App>,
-    Params(NoParams): Params<NoParams>,
-    Body(body): Body<SubmitJob>,
-) -> Result<Response> {
-    let parameters_json = Value::Object(body.parameters).to_string();
-    let request = proto::SubmitJobRequest { template: body.template, parameters_json, ..Default::default() };
-    let job = present(app.ports.jobs().submit_job(request).await?.into_inner().job, "job")?;
-    accepted(job)
-}
-
-fn accepted(job: proto::Job) -> Result<Response> {
+/// 202 with a job and the way to it.
+pub(super) fn accepted(job: proto::Job) -> Result<Response> {
     let job = Job::try_from(job)?;
     Ok(located(StatusCode::ACCEPTED, &format!("/api/v1/jobs/{}", job.id), job))
 }
@@ -317,8 +327,7 @@ async fn cancel(
 
 #[cfg(test)]
 mod tests {
-    use super::{Job, JobState, ListJobs, STATES, SubmitJob, proto};
-    use crate::extract::body::from_json;
+    use super::{Job, JobState, ListJobs, STATES, proto};
     use crate::extract::query::read;
     use serde_json::json;
 
@@ -346,19 +355,36 @@ mod tests {
         assert_eq!(shown["parameters"]["password"], json!({"set": true}));
         assert_eq!(shown["outcome"]["status"], "failed");
         assert!(shown["created_at"].as_str().unwrap().ends_with('Z'));
-        for absent in ["launched_at", "finished_at", "reason_detail", "progress"] {
+        assert_eq!(shown["priority"], "normal");
+        for absent in ["launched_at", "finished_at", "reason_detail", "progress"].into_iter().chain([
+            "start_at",
+            "start_by",
+            "max_duration_seconds",
+            "queue",
+        ]) {
             assert!(shown.get(absent).is_none(), "{absent}");
         }
     }
 
     #[test]
-    fn parameters_are_an_object_or_absent() {
-        let none: SubmitJob = from_json(br#"{"template":"a"}"#).unwrap();
-        assert!(none.parameters.is_empty());
-        for bad in [r#"{"template":"a","parameters":[]}"#, r#"{"template":"a","parameters":null}"#] {
-            let problem = from_json::<SubmitJob>(bad.as_bytes()).unwrap_err();
-            assert_eq!(problem.error().fields()[0].pointer, "/parameters", "{bad}");
-        }
+    fn a_job_that_waits_shows_when_it_may_begin_and_where_it_stands() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let mut job = proto::Job {
+            priority: proto::JobPriority::High.into(),
+            start_at: at(1_769_857_200),
+            start_by: at(1_769_857_260),
+            max_duration_seconds: 600,
+            queue: Some(proto::QueuePlace { position: 3, expected_start_at: at(1_769_857_230) }),
+            ..proto::Job::default()
+        };
+        let shown = serde_json::to_value(Job::try_from(job.clone()).unwrap()).unwrap();
+        assert_eq!((&shown["priority"], &shown["max_duration_seconds"]), (&json!("high"), &json!(600)));
+        assert_eq!(shown["start_at"], "2026-01-31T11:00:00.000000Z");
+        assert_eq!(shown["start_by"], "2026-01-31T11:01:00.000000Z");
+        assert_eq!(shown["queue"], json!({"position": 3, "expected_start_at": "2026-01-31T11:00:30.000000Z"}));
+        job.queue = Some(proto::QueuePlace { position: 10_000, expected_start_at: None });
+        let shown = serde_json::to_value(Job::try_from(job).unwrap()).unwrap();
+        assert_eq!(shown["queue"], json!({"position": 10_000}));
     }
 
     #[test]

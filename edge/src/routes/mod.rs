@@ -23,13 +23,16 @@ pub mod bindings;
 pub mod clients;
 pub mod controllers;
 pub mod health;
+pub mod job_resolution;
 pub mod job_streams;
+pub mod job_submission;
 pub mod jobs;
 pub mod keys;
 pub mod members;
 mod paging;
 pub mod policies;
 pub mod projects;
+pub mod rate;
 pub mod roles;
 pub mod secrets;
 pub mod templates;
@@ -39,8 +42,10 @@ pub mod tenants;
 pub fn all() -> (Router<App>, Value) {
     let (router, document) = OpenApiRouter::with_openapi(docs::base())
         .merge(auth::routes())
+        .merge(job_submission::routes())
         .merge(jobs::routes())
         .merge(job_streams::routes())
+        .merge(job_resolution::routes())
         .merge(templates::routes())
         .merge(controllers::routes())
         .merge(projects::routes())

@@ -14,7 +14,8 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, checked_page, created, kept_object, present};
+use super::rate::Rate;
+use super::{Page, always, checked_page, created, kept_object, nullable, present};
 use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
@@ -119,6 +120,13 @@ pub struct Template {
     pub max_concurrent: i32,
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
     pub max_duration_seconds: i64,
+    /// How many jobs of it may be begun in a period; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// How many jobs of it may wait at once; more are refused; 0 for no limit of its own.
+    pub max_queued: i32,
+    /// How many seconds a job of it may wait to be begun before it ends as `error` with reason `expired`; 0 for no limit.
+    pub max_wait_seconds: i64,
     /// What happens on drift.
     pub on_drift: OnDrift,
     /// SHA-256 over what made the controller's template what it was when it was mapped, hex.
@@ -153,6 +161,9 @@ impl TryFrom<proto::Template> for Template {
             fixed: kept_object(&template.fixed_json, "a template's fixed values")?,
             max_concurrent: template.max_concurrent,
             max_duration_seconds: template.max_duration_seconds,
+            rate: Rate::told(template.rate),
+            max_queued: template.max_queued,
+            max_wait_seconds: template.max_wait_seconds,
             on_drift,
             fingerprint: template.fingerprint,
             drift: template.drift,
@@ -191,11 +202,20 @@ pub struct CreateTemplate {
     /// What it is for.
     description: Option<String>,
     /// How many jobs of it may be launching or running at once; 0 for no limit.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 10_000)]
     max_concurrent: Option<i32>,
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 604_800)]
     max_duration_seconds: Option<i64>,
+    /// How many jobs of it may be begun in a period; no limit if not given.
+    #[schema(value_type = Option<Rate>)]
+    rate: Option<Object<Rate>>,
+    /// How many jobs of it may wait at once; 0 for no limit of its own.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    max_queued: Option<i32>,
+    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    max_wait_seconds: Option<i64>,
     /// What to do on drift; `flag` if not given.
     on_drift: Option<OnDrift>,
 }
@@ -213,11 +233,21 @@ pub struct UpdateTemplate {
     /// What it is for.
     description: Option<String>,
     /// How many jobs of it may be launching or running at once; 0 for no limit.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 10_000)]
     max_concurrent: Option<i32>,
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 604_800)]
     max_duration_seconds: Option<i64>,
+    /// How many jobs of it may be begun in a period; null for no limit.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Rate>)]
+    rate: Option<Option<Object<Rate>>>,
+    /// How many jobs of it may wait at once; 0 for no limit of its own.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    max_queued: Option<i32>,
+    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    max_wait_seconds: Option<i64>,
     /// What to do on drift.
     on_drift: Option<OnDrift>,
     /// Accepts the controller's template as it is now.
@@ -260,13 +290,6 @@ fn schema_text(parameters: &Value, import: &str) -> Result<String> {
     }
 }
 
-fn not_negative(pointer: &str, number: Option<i64>) -> Result<()> {
-    if number.is_some_and(|number| number < 0) {
-        return Err(Problem::invalid(pointer, "must be 0 for no limit, or more"));
-    }
-    Ok(())
-}
-
 /// What the service names its fields, in the words of the body.
 fn renamed(pointer: &str) -> String {
     let table = [
@@ -296,8 +319,6 @@ async fn create(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<CreateTemplate>,
 ) -> Result<Response> {
-    not_negative("/max_concurrent", body.max_concurrent.map(i64::from))?;
-    not_negative("/max_duration_seconds", body.max_duration_seconds)?;
     let request = proto::CreateTemplateRequest {
         name: body.name,
         project: body.project,
@@ -310,7 +331,9 @@ async fn create(
         max_concurrent: body.max_concurrent.unwrap_or_default(),
         max_duration_seconds: body.max_duration_seconds.unwrap_or_default(),
         on_drift: OnDrift::sent(body.on_drift),
-        ..Default::default()
+        rate: Rate::sent(body.rate),
+        max_queued: body.max_queued.unwrap_or_default(),
+        max_wait_seconds: body.max_wait_seconds.unwrap_or_default(),
     };
     let answer = app.ports.templates().create_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();
@@ -365,7 +388,8 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 
 /// Change a template
 ///
-/// `accept_drift` pins the controller's template as it is now. Needs `templates.write`.
+/// `accept_drift` pins the controller's template as it is now. Jobs that wait stay launchable when only limits change.
+/// Needs `templates.write`.
 #[utoipa::path(patch, path = "/api/v1/templates/{name}", tag = "templates", params(ByName), request_body = UpdateTemplate,
     responses((status = 200, description = "The template as it is now.", body = Template)))]
 async fn update(
@@ -374,8 +398,6 @@ async fn update(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<UpdateTemplate>,
 ) -> Result<Json<Template>> {
-    not_negative("/max_concurrent", body.max_concurrent.map(i64::from))?;
-    not_negative("/max_duration_seconds", body.max_duration_seconds)?;
     let request = proto::UpdateTemplateRequest {
         name: by.name,
         parameters_schema_json: body.parameters.as_ref().map(|schema| schema_text(schema, "import")).transpose()?,
@@ -385,7 +407,9 @@ async fn update(
         max_duration_seconds: body.max_duration_seconds,
         on_drift: OnDrift::sent(body.on_drift),
         accept_drift: body.accept_drift,
-        ..Default::default()
+        rate: Rate::changed(body.rate),
+        max_queued: body.max_queued,
+        max_wait_seconds: body.max_wait_seconds,
     };
     let answer = app.ports.templates().update_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();

@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, created, page, present};
+use super::rate::Rate;
+use super::{Page, always, created, nullable, page, present};
 use crate::app::App;
-use crate::extract::body::Body;
+use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
@@ -33,6 +34,15 @@ pub struct Tenant {
     pub display_name: String,
     /// Whether its requests are refused.
     pub disabled: bool,
+    /// Its share of the launcher next to other tenants that wait: one with 2 gets twice as many launches as one with 1.
+    pub share: i32,
+    /// How many of its jobs may wait at once; more are refused; 0 for what the platform allows.
+    pub max_queued: i32,
+    /// How many jobs of one principal may be launching or running at once; 0 for no limit.
+    pub principal_max_concurrent: i32,
+    /// How many jobs of one principal may be begun in a period; absent for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal_rate: Option<Rate>,
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -46,6 +56,10 @@ impl From<proto::Tenant> for Tenant {
             name: tenant.name,
             display_name: tenant.display_name,
             disabled: tenant.disabled,
+            share: tenant.share,
+            max_queued: tenant.max_queued,
+            principal_max_concurrent: tenant.principal_max_concurrent,
+            principal_rate: Rate::told(tenant.principal_rate),
             created_at: always(tenant.created_at),
             revision: tenant.revision,
         }
@@ -62,6 +76,18 @@ pub struct CreateTenant {
     /// Its name for people; the name if not given.
     #[schema(max_length = 200, example = "Acme Corporation")]
     display_name: Option<String>,
+    /// Its share of the launcher next to other tenants that wait; 1 if not given.
+    #[schema(minimum = 1, maximum = 100)]
+    share: Option<i32>,
+    /// How many of its jobs may wait at once; 0 for what the platform allows.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    max_queued: Option<i32>,
+    /// How many jobs of one principal may be launching or running at once; 0 for no limit.
+    #[schema(minimum = 0, maximum = 10_000)]
+    principal_max_concurrent: Option<i32>,
+    /// How many jobs of one principal may be begun in a period; no limit if not given.
+    #[schema(value_type = Option<Rate>)]
+    principal_rate: Option<Object<Rate>>,
 }
 
 /// What to change of a tenant; what is not given stays.
@@ -73,6 +99,19 @@ pub struct UpdateTenant {
     display_name: Option<String>,
     /// Whether its requests shall be refused.
     disabled: Option<bool>,
+    /// Its share of the launcher next to other tenants that wait.
+    #[schema(minimum = 1, maximum = 100)]
+    share: Option<i32>,
+    /// How many of its jobs may wait at once; 0 for what the platform allows.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    max_queued: Option<i32>,
+    /// How many jobs of one principal may be launching or running at once; 0 for no limit.
+    #[schema(minimum = 0, maximum = 10_000)]
+    principal_max_concurrent: Option<i32>,
+    /// How many jobs of one principal may be begun in a period; null for no limit.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Rate>)]
+    principal_rate: Option<Option<Object<Rate>>>,
 }
 
 /// Make a tenant
@@ -85,10 +124,17 @@ async fn create(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<CreateTenant>,
 ) -> Result<Response> {
+    // On the way to the service 0 says that nothing was said.
+    if body.share == Some(0) {
+        return Err(Problem::invalid("/share", "must be 1 to 100"));
+    }
     let request = proto::CreateTenantRequest {
         name: body.name,
         display_name: body.display_name.unwrap_or_default(),
-        ..Default::default()
+        share: body.share.unwrap_or_default(),
+        max_queued: body.max_queued.unwrap_or_default(),
+        principal_max_concurrent: body.principal_max_concurrent.unwrap_or_default(),
+        principal_rate: Rate::sent(body.principal_rate),
     };
     let tenant = present(app.ports.tenants().create_tenant(request).await?.into_inner().tenant, "tenant")?;
     Ok(created(&format!("/api/v1/tenants/{}", tenant.name), Tenant::from(tenant)))
@@ -118,7 +164,7 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 
 /// Change a tenant
 ///
-/// A disabled tenant's requests are refused. Needs `tenants.write` on the platform.
+/// A disabled tenant's requests are refused. Limits hold from the next launch on. Needs `tenants.write` on the platform.
 #[utoipa::path(patch, path = "/api/v1/tenants/{name}", tag = "tenants", params(ByName), request_body = UpdateTenant,
     responses((status = 200, description = "The tenant as it is now.", body = Tenant)))]
 async fn update(
@@ -131,7 +177,10 @@ async fn update(
         name: by.name,
         display_name: body.display_name,
         disabled: body.disabled,
-        ..Default::default()
+        share: body.share,
+        max_queued: body.max_queued,
+        principal_max_concurrent: body.principal_max_concurrent,
+        principal_rate: Rate::changed(body.principal_rate),
     };
     let answer = app.ports.tenants().update_tenant(request).await?.into_inner();
     Ok(Json(present(answer.tenant, "tenant")?.into()))

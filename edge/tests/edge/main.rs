@@ -7,6 +7,12 @@ mod door;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod listening;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
+mod resolving;
 #[cfg(test)]
 mod support;

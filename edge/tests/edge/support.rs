@@ -1,6 +1,7 @@
 //! An edge with services in memory behind it, and tokens that it believes.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,6 +27,8 @@ use serde_json::Value;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tower::ServiceExt as _;
+
+use crate::recorder::Recorder;
 
 pub(crate) const ISSUER: &str = "https://runwarden.example";
 
@@ -78,6 +81,7 @@ impl Signer {
 #[derive(Clone, Default)]
 pub(crate) struct FakeJobs {
     pub(crate) submitted: Arc<Mutex<Vec<(proto::SubmitJobRequest, RequestContext)>>>,
+    pub(crate) resolved: Arc<Mutex<Vec<proto::ResolveJobRequest>>>,
     pub(crate) output: Arc<Mutex<Vec<String>>>,
 }
 
@@ -105,6 +109,10 @@ impl JobService for FakeJobs {
             "hangs" => std::future::pending().await,
             "denied" => return Err(Error::denied("This needs the permission jobs.submit.").into()),
             "wrong" => return Err(Error::invalid("/parameters/environment", "must be dev").into()),
+            "full" => {
+                let full = Error::new(ErrorReason::QueueFull, "100 jobs of this template wait already.");
+                return Err(full.with_retry_after(Duration::from_secs(42)).into());
+            }
             "foreign" => return Err(Status::unknown("connect to 10.0.0.7:5432: password=hunter2")),
             _ => {}
         }
@@ -144,17 +152,36 @@ impl JobService for FakeJobs {
 
     async fn resolve_job(
         &self,
-        _: tonic::Request<proto::ResolveJobRequest>,
+        request: tonic::Request<proto::ResolveJobRequest>,
     ) -> Result<tonic::Response<proto::ResolveJobResponse>, Status> {
+        self.resolved.lock().unwrap().push(request.into_inner());
         let job = Some(job("job_1", proto::JobState::Running));
         Ok(tonic::Response::new(proto::ResolveJobResponse { job }))
     }
 
     async fn list_attempts(
         &self,
-        _: tonic::Request<proto::ListAttemptsRequest>,
+        request: tonic::Request<proto::ListAttemptsRequest>,
     ) -> Result<tonic::Response<proto::ListAttemptsResponse>, Status> {
-        Ok(tonic::Response::new(proto::ListAttemptsResponse::default()))
+        if request.into_inner().id != "job_1" {
+            return Err(Error::not_found("job").into());
+        }
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let attempt = proto::Attempt {
+            number: 1,
+            state: proto::AttemptState::Ambiguous.into(),
+            detail: "two runs look alike".into(),
+            installation: "https://awx.example/api/v2".into(),
+            controller_template_id: 10,
+            account_id: 4,
+            sent_at: at(1_769_857_200),
+            controller_time: at(1_769_857_201),
+            marker: "rw_1".into(),
+            marker_placement: "extra_var".into(),
+            run_id: 0,
+            candidates: vec![7, 8],
+        };
+        Ok(tonic::Response::new(proto::ListAttemptsResponse { attempts: vec![attempt] }))
     }
 
     async fn read_output(
@@ -212,6 +239,8 @@ pub(crate) struct Edge {
     pub(crate) app: App,
     pub(crate) signer: Signer,
     pub(crate) jobs: FakeJobs,
+    /// The project service; away until it is told an answer.
+    pub(crate) project: Recorder,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -227,9 +256,11 @@ impl Edge {
             let server = server.clone();
             async move { server.oneshot(request).await.map_err(|never: std::convert::Infallible| match never {}) }
         }));
-        let ports = Ports { auth: away(), policy: away(), project: away(), secret: away(), audit: away(), executor };
+        let recorder = Recorder::default();
+        let project = recorder.port();
+        let ports = Ports { auth: away(), policy: away(), project, secret: away(), audit: away(), executor };
         let app = App::new(config, ISSUER.into(), ports, signer.trust(), shutdown.clone());
-        Self { app, signer, jobs, shutdown }
+        Self { app, signer, jobs, project: recorder, shutdown }
     }
 
     pub(crate) fn router(&self, listener: Listener) -> Router {
@@ -238,8 +269,19 @@ impl Edge {
 
     /// Sends a request as an authenticated caller on the public listener.
     pub(crate) async fn call(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
+        self.call_on(Listener::Public, request, body).await
+    }
+
+    /// Sends a request as an authenticated caller on a listener.
+    pub(crate) async fn call_on(
+        &self,
+        listener: Listener,
+        request: http::request::Builder,
+        body: impl Into<Body>,
+    ) -> Answer {
         let token = self.signer.token(60);
-        self.send(request.header("authorization", format!("Bearer {token}")), body).await
+        let request = request.header("authorization", format!("Bearer {token}")).body(body.into()).unwrap();
+        Answer::of(self.router(listener).oneshot(request).await.unwrap()).await
     }
 
     /// Sends a request as it is.

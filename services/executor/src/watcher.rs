@@ -309,18 +309,23 @@ impl Watcher {
         let work = runs.iter().filter_map(|(job, followed)| {
             let row = rows.get(&followed.run.id);
             let awaited = self.live.is_awaited(job);
-            let something = awaited || followed.calls_for_something(row, now);
-            // What could not be read of it says nothing about it.
-            (something && !unreadable.contains(&followed.run.id)).then(|| (job.clone(), row.cloned(), awaited))
+            // What could not be read of it says nothing about it; it can be asked to stop all the same.
+            let unseen = unreadable.contains(&followed.run.id);
+            let something =
+                if unseen { followed.is_to_stop(now) } else { awaited || followed.calls_for_something(row, now) };
+            something.then(|| (job.clone(), row.cloned(), awaited, unseen))
         });
         let work: Vec<_> = work.collect();
         let follower = self.follower();
         let mut changed = false;
         let mut doing = futures::stream::iter(work)
-            .map(|(job, row, awaited)| {
+            .map(|(job, row, awaited, unseen)| {
                 let (client, follower) = (client.clone(), &follower);
                 async move {
                     let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
+                    if unseen {
+                        return context::scope(context_of(&job), follower.stop_unseen(&client, &job)).await;
+                    }
                     // What a run that is over printed is always read; that of one that goes on if somebody watches it.
                     let read_output = awaited || row.as_ref().is_some_and(|row| row.ending().is_some());
                     context::scope(context_of(&job), follower.follow(&client, job, row, read_output)).await

@@ -2,12 +2,14 @@
 //! templates that stand for exactly one thing that may be run.
 //!
 //! - [`tenant`], [`project`], [`controller`], [`template`]: the nouns, their rules and who may do what to them.
+//! - [`limits`]: what several of them have in common of limits.
 //! - [`store`]: the catalog they are kept in, each change with its audit entry in one commit.
 //! - [`port`]: what is needed of the secret service and of the executor.
 //! - [`rpc`]: the only place that knows gRPC.
 
 mod config;
 pub mod controller;
+pub mod limits;
 pub mod port;
 pub mod project;
 mod refusal;

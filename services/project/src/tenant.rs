@@ -1,11 +1,15 @@
 //! Tenants: the walls that nothing crosses.
 
+mod limits;
+
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+pub use limits::{TenantLimits, TenantLimitsUpdate};
 
 use crate::refusal::{changed, creation};
 use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
@@ -46,6 +50,9 @@ pub struct Tenant {
     pub display_name: String,
     /// Whether its requests are refused.
     pub disabled: bool,
+    /// Its share and limits.
+    #[serde(flatten)]
+    pub limits: TenantLimits,
     /// When it was made.
     pub created_at: Moment,
     /// Grows with every change, from 1.
@@ -69,6 +76,8 @@ pub struct NewTenant {
     pub name: String,
     /// For people; empty takes the name.
     pub display_name: String,
+    /// Its share and limits.
+    pub limits: TenantLimitsUpdate,
 }
 
 /// What shall change; `None` leaves it.
@@ -78,6 +87,8 @@ pub struct TenantUpdate {
     pub display_name: Option<String>,
     /// Whether its requests shall be refused.
     pub disabled: Option<bool>,
+    /// Its share and limits.
+    pub limits: TenantLimitsUpdate,
 }
 
 /// The tenant a caller acts for. A platform principal may have named one that does not exist.
@@ -113,13 +124,15 @@ impl Tenants {
             return Err(Error::invalid("/name", "is reserved"));
         }
         let display_name = text::display_name(&new.display_name, &new.name)?;
+        let mut limits = TenantLimits::default();
+        limits.set(&new.limits)?;
         let ticket = match self.catalog.begin(caller, "tenant.create", repeat).await? {
             Begun::Replay(tenant) => return Ok(tenant),
             Begun::Fresh(ticket) => ticket,
         };
         let own = key::tenant(&new.name);
-        let tenant =
-            Tenant { name: new.name, display_name, disabled: false, created_at: self.catalog.now(), revision: 1 };
+        let created_at = self.catalog.now();
+        let tenant = Tenant { name: new.name, display_name, disabled: false, limits, created_at, revision: 1 };
         let mut change = Change::new();
         change.absent(&own);
         put(&mut change, &own, &tenant)?;
@@ -161,6 +174,7 @@ impl Tenants {
         if let Some(disabled) = update.disabled {
             tenant.disabled = disabled;
         }
+        tenant.limits.set(&update.limits)?;
         if tenant == before {
             return Ok(tenant);
         }
@@ -183,7 +197,9 @@ impl Tenants {
     fn entry(&self, action: &str, tenant: &Tenant) -> runwarden_kit::audit::Entry {
         self.catalog
             .entry("", action, "tenant", &tenant.name)
-            .details(&json!({ "display_name": tenant.display_name, "disabled": tenant.disabled }))
+            .details(&json!({
+                "display_name": tenant.display_name, "disabled": tenant.disabled, "limits": tenant.limits,
+            }))
             .build()
     }
 

@@ -14,7 +14,7 @@ use super::template::{Named, ProjectView, TemplateKind, TemplateView, named};
 pub(super) const UNREADABLE: &str = "unreadable";
 
 impl TemplateView {
-    /// The parts behind the fingerprint: a flat object whose keys [`super::drift`] has words for.
+    /// The parts behind the fingerprint: a flat object whose keys [`super::drift()`] has words for.
     pub fn parts(&self) -> Value {
         let row = &self.summary.row;
         let mut parts = Map::new();

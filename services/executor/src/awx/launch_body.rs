@@ -21,7 +21,7 @@ pub struct LaunchInput<'a> {
     pub fixed: &'a Map<String, Value>,
     /// The attempt's marker and where to put it.
     pub marker: Option<(&'a Marker, MarkerPlacement)>,
-    /// The template's own skip tags ([`super::TemplateView::default_skip_tags`]): sending a marker among them
+    /// The template's own skip tags ([`super::TemplateSummary::default_skip_tags`]): sending a marker among them
     /// replaces those, so they are sent along.
     pub default_skip_tags: &'a str,
 }

@@ -9,10 +9,10 @@
 //!
 //! client.who_am_i()                          -> Account { product, version, id, username }
 //! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
-//! client.template(TemplateKind, id)          -> TemplateView (summary + launch needs + project + workflow steps + the controller's time)
+//! client.template(TemplateKind, id)          -> TemplateView (summary, needs, project, steps, controller's time)
 //! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotSent | Refused | Unresolved }>
-//! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }   one request per 200
-//! client.run(RunRef)                         -> RunRow                      detail: a RunSummary and what it was launched with
+//! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }  200 a request
+//! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
 //! client.find(id)                            -> Option<RunRow>              of whatever kind
 //! client.search(&Search)                     -> Found { All | Part }        for the reconciler
 //! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
@@ -24,7 +24,7 @@
 //!
 //! ```text
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
-//! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes in words
+//! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes
 //! MarkerPlacement::choose(&view)             where a launch can carry its marker
 //! marker.is_in(&row, placement)              whether a run carries it; Marker::any_in(&row): any marker at all
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>

@@ -145,7 +145,8 @@ impl Ending {
 /// added to whatever was explained before (`main/dispatch/reaper.py`, `main/tasks/jobs.py`).
 pub(super) fn tells_of_loss(explanation: &str) -> bool {
     [
-        // "… at system start up. The system must have not shut down properly …", "… but was not present in the job queue …".
+        // "… at system start up. The system must have not shut down properly …"
+        // "… but was not present in the job queue …"
         "Task was marked as running",
         "Task was canceled due to receiving a shutdown signal",
         // In older versions.

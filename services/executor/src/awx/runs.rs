@@ -21,8 +21,9 @@ const LONGEST_ADDRESS: usize = 7000;
 const COMMA: usize = 3;
 /// How many requests beyond one for each piece a look-up may take.
 const MOST_EXTRA: usize = 512;
-/// After how many runs that cannot be told alone it is the controller that is broken and not the runs.
-const BROKEN: usize = 3;
+/// After how many failures over one run after the other it is the controller that is broken and not the runs: one that
+/// told nothing yet, and one that told of others before.
+const BROKEN: [usize; 2] = [3, 20];
 
 /// What a batched look-up found. Every run asked for is in exactly one of these.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +97,7 @@ struct LookUp<'c> {
     found: Runs,
     /// How many requests were answered with rows, or with the news that there are none.
     answers: usize,
-    /// How the controller failed over single runs.
+    /// How the controller failed over single runs, and how often since it told something.
     failed: Option<AwxError>,
     failures: usize,
 }
@@ -135,7 +136,7 @@ impl<'c> LookUp<'c> {
         match http.fetch(&Path::to("unified_jobs"), &query(&batch), limit).await {
             Ok(Fetched::Whole(body)) => self.take(batch, List::read(&body)?),
             Ok(Fetched::TooLarge(_)) => {
-                self.answers += 1;
+                self.answered();
                 self.in_smaller_pieces(batch);
                 Ok(())
             }
@@ -143,7 +144,7 @@ impl<'c> LookUp<'c> {
             Err(error @ (AwxError::ServerError { status: 500 } | AwxError::Refused { status: 414, .. })) => {
                 if batch.len() == 1 {
                     self.failures += 1;
-                    if self.answers == 0 && self.failures >= BROKEN {
+                    if self.failures >= if self.answers == 0 { BROKEN[0] } else { BROKEN[1] } {
                         return Err(error);
                     }
                     self.failed = Some(error);
@@ -155,8 +156,13 @@ impl<'c> LookUp<'c> {
         }
     }
 
-    fn take(&mut self, batch: Vec<RunRef>, list: List<Told>) -> Result<(), AwxError> {
+    fn answered(&mut self) {
         self.answers += 1;
+        self.failures = 0;
+    }
+
+    fn take(&mut self, batch: Vec<RunRef>, list: List<Told>) -> Result<(), AwxError> {
+        self.answered();
         let last = list.is_last();
         let mut wanted: BTreeMap<i64, RunRef> = batch.into_iter().map(|run| (run.id, run)).collect();
         let all: BTreeSet<i64> = wanted.keys().copied().collect();

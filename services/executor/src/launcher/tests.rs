@@ -15,8 +15,8 @@ use crate::credential::CredentialSource;
 use crate::job::AT_ONCE;
 use crate::job::tests::example;
 use crate::ports::{Controller, Sealed, Template};
+use crate::store::Acceptance;
 use crate::store::sqlite::SqliteJobs;
-use crate::store::{Acceptance, Executors as _, Queues as _};
 use crate::test_doubles::template;
 
 /// A clock that is off by seconds.

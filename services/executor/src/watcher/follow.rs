@@ -136,6 +136,14 @@ impl Follower {
         Ok(true)
     }
 
+    /// Asks the controller to stop a run of which it cannot tell.
+    pub(super) async fn stop_unseen(&self, client: &Client, job: &Job) -> Result<bool> {
+        match job.run.clone() {
+            Some(run) => self.stop_if_due(client, job, &run).await,
+            None => Ok(false),
+        }
+    }
+
     /// Asks the controller to stop a run that somebody, or a limit, wants stopped.
     async fn stop_if_due(&self, client: &Client, job: &Job, run: &Run) -> Result<bool> {
         let now = self.clock.now();

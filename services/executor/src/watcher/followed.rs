@@ -47,7 +47,7 @@ impl Followed {
     }
 
     /// Whether its controller should be asked to stop it now.
-    fn is_to_stop(&self, now: Moment) -> bool {
+    pub(super) fn is_to_stop(&self, now: Moment) -> bool {
         let wanted = self.stop || self.over_at.is_some_and(|at| now > at);
         wanted && self.asked.is_none_or(|at| now.since(at) >= CANCEL_AGAIN)
     }

@@ -8,7 +8,7 @@ use runwarden_kit::{Error, Result, id, slug};
 use serde_json::json;
 
 use super::orphan::{self, Orphan};
-use super::{Controller, Credential, address, authority, find};
+use super::{Controller, ControllerLimits, ControllerLimitsUpdate, Credential, address, authority, find};
 use crate::port::{Account, ControllerAccess, Login, Offers, SecretKeeper};
 use crate::refusal::{changed, creation, taken};
 use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
@@ -27,6 +27,8 @@ pub struct NewController {
     pub credential: Credential,
     /// A certificate authority to trust for it, PEM.
     pub ca_pem: String,
+    /// How much may run on it.
+    pub limits: ControllerLimitsUpdate,
 }
 
 /// What shall change; `None` leaves it.
@@ -40,6 +42,17 @@ pub struct ControllerUpdate {
     pub credential: Option<Credential>,
     /// The certificate authority.
     pub ca_pem: Option<String>,
+    /// How much may run on it.
+    pub limits: ControllerLimitsUpdate,
+}
+
+impl ControllerUpdate {
+    /// Whether nothing but limits shall change. That needs no word with the controller: one that is down, or overrun,
+    /// can be held back.
+    fn is_only_limits(&self) -> bool {
+        let Self { url, api_root, credential, ca_pem, limits } = self;
+        limits.is_some() && url.is_none() && api_root.is_none() && credential.is_none() && ca_pem.is_none()
+    }
 }
 
 /// Manages controllers.
@@ -66,6 +79,8 @@ impl Controllers {
     pub async fn create(&self, caller: &Caller, new: NewController, repeat: &Repeat) -> Result<Controller> {
         let tenant = self.writable(caller).await?.name;
         slug::check("/name", &new.name)?;
+        let mut limits = ControllerLimits::default();
+        limits.set(&new.limits)?;
         let mut controller = Controller {
             url: address::url(&new.url, self.allow_plain_http)?,
             api_root: address::api_root(&new.api_root)?,
@@ -74,6 +89,7 @@ impl Controllers {
             version: String::new(),
             account_id: 0,
             account_name: String::new(),
+            limits,
             created_at: self.catalog.now(),
             revision: 1,
             secret_name: secret_name(&new.name),
@@ -98,6 +114,7 @@ impl Controllers {
         let details = json!({
             "url": controller.url, "api_root": controller.api_root, "account": controller.account_name,
             "credential": new.credential.kind(), "own_authority": !controller.ca_pem.is_empty(),
+            "limits": controller.limits,
         });
         match self.commit_with(change, Some(orphan), "controller.create", &controller, &details).await? {
             Commit::Done { .. } => Ok(controller),
@@ -117,7 +134,7 @@ impl Controllers {
         self.catalog.page(&key::controllers(&tenant.name), page, |_: &Controller| true).await
     }
 
-    /// Changes a controller after trying it as it would be.
+    /// Changes a controller after trying it as it would be, unless only its limits change.
     pub async fn update(&self, caller: &Caller, name: &str, update: ControllerUpdate) -> Result<Controller> {
         let tenant = self.writable(caller).await?.name;
         let Stored { key, value: before, at } = self.find(&tenant, name).await?;
@@ -135,11 +152,14 @@ impl Controllers {
             // Else whoever may change the address could have the stored credential sent to a host of their own.
             return Err(Error::invalid("/credential", "must be given again when the address or its authority changes"));
         }
-        let login = match &update.credential {
-            Some(credential) => Login::Given(credential),
-            None => Login::Stored(&before.secret_name),
-        };
-        self.introduce(&mut after, login).await?;
+        after.limits.set(&update.limits)?;
+        if !update.is_only_limits() {
+            let login = match &update.credential {
+                Some(credential) => Login::Given(credential),
+                None => Login::Stored(&before.secret_name),
+            };
+            self.introduce(&mut after, login).await?;
+        }
         if update.credential.is_none() && after == before {
             return Ok(before);
         }
@@ -158,6 +178,7 @@ impl Controllers {
         let details = json!({
             "url": after.url, "api_root": after.api_root, "account": after.account_name,
             "credential_replaced": update.credential.is_some(), "own_authority": !after.ca_pem.is_empty(),
+            "limits": after.limits,
         });
         match self.commit_with(change, orphan, "controller.update", &after, &details).await? {
             Commit::Done { .. } => Ok(after),

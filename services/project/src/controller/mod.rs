@@ -3,6 +3,7 @@
 mod address;
 mod authority;
 mod credential;
+mod limits;
 mod manage;
 mod orphan;
 
@@ -11,6 +12,7 @@ use runwarden_kit::{Result, slug};
 use serde::{Deserialize, Serialize};
 
 pub use credential::Credential;
+pub use limits::{ControllerLimits, ControllerLimitsUpdate};
 pub use manage::{ControllerUpdate, Controllers, NewController};
 
 use crate::store::{Catalog, Stored, key};
@@ -36,6 +38,9 @@ pub struct Controller {
     pub account_id: i64,
     /// Our user's name there.
     pub account_name: String,
+    /// How much may run on it.
+    #[serde(flatten)]
+    pub limits: ControllerLimits,
     /// When it was mapped.
     pub created_at: Moment,
     /// Grows with every change, from 1.

@@ -11,7 +11,7 @@ use runwarden_proto::project::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{convert, page, repeat};
-use crate::controller::{ControllerUpdate, Controllers, NewController};
+use crate::controller::{ControllerLimitsUpdate, ControllerUpdate, Controllers, NewController};
 
 /// Serves controllers.
 #[derive(Clone)]
@@ -32,6 +32,10 @@ impl ControllerService for ControllerRpc {
             api_root: request.api_root,
             credential: convert::credential(request.credential.unwrap_or_default())?,
             ca_pem: request.ca_pem,
+            limits: ControllerLimitsUpdate {
+                max_concurrent: Some(request.max_concurrent),
+                rate: request.rate.map(Into::into),
+            },
         };
         let controller = self.0.create(&caller, new, &repeat).await?;
         Ok(Response::new(CreateControllerResponse { controller: Some(controller.into()) }))
@@ -67,6 +71,10 @@ impl ControllerService for ControllerRpc {
             api_root: request.api_root,
             credential: request.credential.map(convert::credential).transpose()?,
             ca_pem: request.ca_pem,
+            limits: ControllerLimitsUpdate {
+                max_concurrent: request.max_concurrent,
+                rate: request.rate.map(Into::into),
+            },
         };
         let controller = self.0.update(&caller, &request.name, update).await?;
         Ok(Response::new(UpdateControllerResponse { controller: Some(controller.into()) }))

@@ -4,6 +4,7 @@ use runwarden_kit::{Error, Result};
 use runwarden_proto::project::v1 as wire;
 
 use crate::controller::{Controller, Credential};
+use crate::limits::{GivenRate, Rate};
 use crate::port::Offer;
 use crate::project::Project;
 use crate::template::{OnDrift, Template, TemplateKind};
@@ -17,7 +18,10 @@ impl From<Tenant> for wire::Tenant {
             disabled: tenant.disabled,
             created_at: Some(tenant.created_at.to_proto()),
             revision: tenant.revision,
-            ..Self::default()
+            share: tenant.limits.share,
+            max_queued: tenant.limits.max_queued,
+            principal_max_concurrent: tenant.limits.principal_max_concurrent,
+            principal_rate: tenant.limits.principal_rate.map(Into::into),
         }
     }
 }
@@ -48,7 +52,8 @@ impl From<Controller> for wire::Controller {
             account_name: controller.account_name,
             created_at: Some(controller.created_at.to_proto()),
             revision: controller.revision,
-            ..Self::default()
+            max_concurrent: controller.limits.max_concurrent,
+            rate: controller.limits.rate.map(Into::into),
         }
     }
 }
@@ -66,8 +71,8 @@ impl From<Template> for wire::Template {
             controller_template_name: template.controller_template_name,
             parameters_schema_json: template.parameters_schema,
             fixed_json: template.fixed,
-            max_concurrent: template.max_concurrent,
-            max_duration_seconds: template.max_duration_seconds,
+            max_concurrent: template.limits.max_concurrent,
+            max_duration_seconds: template.limits.max_duration_seconds,
             on_drift: wire::OnDrift::from(template.on_drift).into(),
             fingerprint: template.fingerprint,
             fingerprint_parts_json: template.fingerprint_parts,
@@ -75,8 +80,22 @@ impl From<Template> for wire::Template {
             created_at: Some(template.created_at.to_proto()),
             revision: template.revision,
             launch_digest: template.launch_digest,
-            ..Self::default()
+            rate: template.limits.rate.map(Into::into),
+            max_queued: template.limits.max_queued,
+            max_wait_seconds: template.limits.max_wait_seconds,
         }
+    }
+}
+
+impl From<Rate> for wire::StartRate {
+    fn from(rate: Rate) -> Self {
+        Self { jobs: rate.jobs, period_seconds: rate.period_seconds }
+    }
+}
+
+impl From<wire::StartRate> for GivenRate {
+    fn from(rate: wire::StartRate) -> Self {
+        Self { jobs: rate.jobs, period_seconds: rate.period_seconds }
     }
 }
 

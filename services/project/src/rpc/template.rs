@@ -10,7 +10,7 @@ use runwarden_proto::project::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{convert, page, repeat};
-use crate::template::{NewTemplate, Resolved, TemplateUpdate, Templates};
+use crate::template::{NewTemplate, Resolved, TemplateLimitsUpdate, TemplateUpdate, Templates};
 
 /// Serves templates.
 #[derive(Clone)]
@@ -35,8 +35,13 @@ impl TemplateService for TemplateRpc {
             parameters_schema: (!schema.is_empty() && schema != "import").then_some(schema),
             fixed: request.fixed_json,
             description: request.description,
-            max_concurrent: request.max_concurrent,
-            max_duration_seconds: request.max_duration_seconds,
+            limits: TemplateLimitsUpdate {
+                max_concurrent: Some(request.max_concurrent),
+                max_duration_seconds: Some(request.max_duration_seconds),
+                rate: request.rate.map(Into::into),
+                max_queued: Some(request.max_queued),
+                max_wait_seconds: Some(request.max_wait_seconds),
+            },
             on_drift: convert::on_drift(request.on_drift)?.unwrap_or_default(),
         };
         let template = self.0.create(&caller, new, &repeat).await?;
@@ -73,8 +78,13 @@ impl TemplateService for TemplateRpc {
             parameters_schema: request.parameters_schema_json,
             fixed: request.fixed_json,
             description: request.description,
-            max_concurrent: request.max_concurrent,
-            max_duration_seconds: request.max_duration_seconds,
+            limits: TemplateLimitsUpdate {
+                max_concurrent: request.max_concurrent,
+                max_duration_seconds: request.max_duration_seconds,
+                rate: request.rate.map(Into::into),
+                max_queued: request.max_queued,
+                max_wait_seconds: request.max_wait_seconds,
+            },
             on_drift: convert::on_drift(request.on_drift)?,
             accept_drift: request.accept_drift,
         };
@@ -95,13 +105,13 @@ impl TemplateService for TemplateRpc {
         request: Request<ResolveTemplateRequest>,
     ) -> Result<Response<ResolveTemplateResponse>, Status> {
         let ResolveTemplateRequest { tenant, name } = request.into_inner();
-        let Resolved { template, controller, tenant_disabled } = self.0.resolve(&tenant, &name).await?;
+        let Resolved { template, controller, tenant } = self.0.resolve(&tenant, &name).await?;
         Ok(Response::new(ResolveTemplateResponse {
             secret_name: controller.secret_name.clone(),
             template: Some(template.into()),
             controller: Some(controller.into()),
-            tenant_disabled,
-            tenant: None,
+            tenant_disabled: tenant.disabled,
+            tenant: Some(tenant.into()),
         }))
     }
 

@@ -9,7 +9,7 @@ use runwarden_proto::project::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{page, repeat};
-use crate::tenant::{NewTenant, TenantUpdate, Tenants};
+use crate::tenant::{NewTenant, TenantLimitsUpdate, TenantUpdate, Tenants};
 
 /// Serves tenants.
 #[derive(Clone)]
@@ -24,7 +24,13 @@ impl TenantService for TenantRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let repeat = repeat(&request);
-        let new = NewTenant { name: request.name, display_name: request.display_name };
+        let limits = TenantLimitsUpdate {
+            share: (request.share != 0).then_some(request.share),
+            max_queued: Some(request.max_queued),
+            principal_max_concurrent: Some(request.principal_max_concurrent),
+            principal_rate: request.principal_rate.map(Into::into),
+        };
+        let new = NewTenant { name: request.name, display_name: request.display_name, limits };
         let tenant = self.0.create(&caller, new, &repeat).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(tenant.into()) }))
     }
@@ -51,7 +57,13 @@ impl TenantService for TenantRpc {
     ) -> Result<Response<UpdateTenantResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let update = TenantUpdate { display_name: request.display_name, disabled: request.disabled };
+        let limits = TenantLimitsUpdate {
+            share: request.share,
+            max_queued: request.max_queued,
+            principal_max_concurrent: request.principal_max_concurrent,
+            principal_rate: request.principal_rate.map(Into::into),
+        };
+        let update = TenantUpdate { display_name: request.display_name, disabled: request.disabled, limits };
         let tenant = self.0.update(&caller, &request.name, update).await?;
         Ok(Response::new(UpdateTenantResponse { tenant: Some(tenant.into()) }))
     }

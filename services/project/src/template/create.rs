@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::fixed::Fixed;
 use super::schema::Schema;
-use super::{OnDrift, Template, TemplateKind, Templates, limits, mapping, marks};
+use super::{OnDrift, Template, TemplateKind, TemplateLimits, TemplateLimitsUpdate, Templates, mapping, marks};
 use crate::refusal::{creation, require_or_hide, taken};
 use crate::store::{Begun, Repeat, keep, key, put};
 use crate::{controller, project, tenant, text};
@@ -31,10 +31,8 @@ pub struct NewTemplate {
     pub fixed: String,
     /// For people.
     pub description: String,
-    /// How many jobs of it at once; 0 for no limit.
-    pub max_concurrent: i32,
-    /// How many seconds a run may take; 0 for no limit.
-    pub max_duration_seconds: i64,
+    /// How much of it may run, how long, and how many of its jobs may wait.
+    pub limits: TemplateLimitsUpdate,
     /// What to do on drift.
     pub on_drift: OnDrift,
 }
@@ -61,10 +59,11 @@ impl Templates {
         if new.controller_template_id < 1 {
             return Err(Error::invalid("/controller_template/id", "must be the id of a template on the controller"));
         }
+        let mut limits = TemplateLimits::default();
+        limits.set(&new.limits)?;
         let mut template = Template {
             description: text::description(&new.description)?,
-            max_concurrent: limits::concurrent(new.max_concurrent)?,
-            max_duration_seconds: limits::duration(new.max_duration_seconds)?,
+            limits,
             name: new.name,
             tenant: tenant.name,
             project: new.project,
@@ -111,7 +110,7 @@ impl Templates {
             .details(&json!({
                 "project": template.project, "controller": template.controller, "kind": template.kind.name(),
                 "controller_template_id": template.controller_template_id, "fingerprint": template.fingerprint,
-                "launch_digest": template.launch_digest,
+                "launch_digest": template.launch_digest, "limits": template.limits,
             }))
             .build();
         match self.catalog.commit(change, &entry).await? {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use create::NewTemplate;
+pub use limits::{TemplateLimits, TemplateLimitsUpdate};
 pub use update::TemplateUpdate;
 
 use crate::controller::{self, Controller};
@@ -82,10 +83,9 @@ pub struct Template {
     pub parameters_schema: String,
     /// Values that are always sent, canonical JSON.
     pub fixed: String,
-    /// How many jobs of it may be launching or running at once; 0 for no limit.
-    pub max_concurrent: i32,
-    /// How many seconds a run may take; 0 for no limit.
-    pub max_duration_seconds: i64,
+    /// How much of it may run, how long, and how many of its jobs may wait.
+    #[serde(flatten)]
+    pub limits: TemplateLimits,
     /// What to do on drift.
     pub on_drift: OnDrift,
     /// The fingerprint pinned when it was mapped, hex.
@@ -109,8 +109,8 @@ pub struct Resolved {
     pub template: Template,
     /// The controller it runs on.
     pub controller: Controller,
-    /// Whether its tenant is disabled.
-    pub tenant_disabled: bool,
+    /// Its tenant, with share and limits.
+    pub tenant: Tenant,
 }
 
 /// Manages templates.
@@ -173,7 +173,7 @@ impl Templates {
         let template = self.find(tenant, name).await?.value;
         let controller = controller::find(&self.catalog, tenant, &template.controller).await?;
         let controller = controller.ok_or_else(|| Error::not_found("template"))?.value;
-        Ok(Resolved { template, controller, tenant_disabled: owner.value.disabled })
+        Ok(Resolved { template, controller, tenant: owner.value })
     }
 
     async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Template>> {

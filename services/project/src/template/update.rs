@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::fixed::Fixed;
 use super::schema::Schema;
-use super::{OnDrift, Template, Templates, limits, mapping};
+use super::{OnDrift, Template, TemplateLimitsUpdate, Templates, mapping};
 use crate::refusal::changed;
 use crate::store::{Stored, put};
 use crate::{controller, text};
@@ -24,10 +24,8 @@ pub struct TemplateUpdate {
     pub fixed: Option<String>,
     /// The description.
     pub description: Option<String>,
-    /// How many jobs of it at once.
-    pub max_concurrent: Option<i32>,
-    /// How many seconds a run may take.
-    pub max_duration_seconds: Option<i64>,
+    /// How much of it may run, how long, and how many of its jobs may wait.
+    pub limits: TemplateLimitsUpdate,
     /// What to do on drift.
     pub on_drift: Option<OnDrift>,
     /// Takes the controller's template as it is now.
@@ -42,12 +40,7 @@ impl Templates {
         if let Some(description) = &update.description {
             after.description = text::description(description)?;
         }
-        if let Some(max_concurrent) = update.max_concurrent {
-            after.max_concurrent = limits::concurrent(max_concurrent)?;
-        }
-        if let Some(seconds) = update.max_duration_seconds {
-            after.max_duration_seconds = limits::duration(seconds)?;
-        }
+        after.limits.set(&update.limits)?;
         after.on_drift = update.on_drift.unwrap_or(after.on_drift);
         if update.accept_drift || update.parameters_schema.is_some() || update.fixed.is_some() {
             self.map_anew(&mut after, &update).await?;
@@ -65,6 +58,7 @@ impl Templates {
             .details(&json!({
                 "fingerprint": after.fingerprint, "launch_digest": after.launch_digest,
                 "launch_changed": after.launch_digest != before.launch_digest, "drift_accepted": update.accept_drift,
+                "limits": after.limits,
             }))
             .build();
         match self.catalog.commit(change, &entry).await? {

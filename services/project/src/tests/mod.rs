@@ -2,6 +2,7 @@
 
 mod controllers;
 mod fakes;
+mod limits;
 mod projects;
 mod races;
 mod templates;
@@ -206,9 +207,8 @@ pub(crate) fn new_controller(name: &str) -> wire::CreateControllerRequest {
     wire::CreateControllerRequest {
         name: name.to_owned(),
         url: "https://AWX.example/".to_owned(),
-        api_root: String::new(),
         credential: Some(token("t0ken")),
-        ca_pem: String::new(),
+        ..wire::CreateControllerRequest::default()
     }
 }
 

@@ -158,6 +158,11 @@ async fn a_run_over_which_the_controller_fails_is_told_from_a_controller_that_fa
         assert_eq!(found.unwrap_err(), AwxError::ServerError { status: 500 });
         assert!(requests <= 6, "a controller that fails is not hammered: {requests}");
     }
+    let (found, requests) =
+        sweep(1..=1000, |ids| if ids.contains(&1) { page(ids.into_iter().map(run).collect()) } else { html(500) })
+            .await;
+    assert_eq!(found.unwrap_err(), AwxError::ServerError { status: 500 }, "it began to fail half-way");
+    assert!(requests <= 30, "{requests}");
     for status in [502, 503, 504] {
         let (found, requests) = sweep(1..=200, move |_| html(status)).await;
         assert_eq!((found.unwrap_err(), requests), (AwxError::ServerError { status }, 1));

@@ -8,8 +8,9 @@ use futures::{Stream, StreamExt as _};
 use runwarden_kit::{Error, context, rpc};
 use runwarden_proto::executor::v1::job_service_server::JobService;
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, Job, ListJobsRequest, ListJobsResponse,
-    ReadOutputRequest, ReadOutputResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, Job, ListAttemptsRequest, ListAttemptsResponse,
+    ListJobsRequest, ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse,
+    SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -103,6 +104,14 @@ impl JobService for Played {
     }
 
     async fn cancel_job(&self, _: Request<CancelJobRequest>) -> Result<Response<CancelJobResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn resolve_job(&self, _: Request<ResolveJobRequest>) -> Result<Response<ResolveJobResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn list_attempts(&self, _: Request<ListAttemptsRequest>) -> Result<Response<ListAttemptsResponse>, Status> {
         Err(Status::unimplemented("played"))
     }
 

@@ -1,0 +1,187 @@
+//! Submitting jobs: what is to be run, with what, how urgently, and when.
+
+use axum::extract::State;
+use axum::response::Response;
+use prost_types::Timestamp;
+use runwarden_kit::FieldError;
+use runwarden_proto::executor::v1 as proto;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::jobs::accepted;
+use super::{moment, present};
+use crate::app::App;
+use crate::extract::body::Body;
+use crate::extract::query::{NoParams, Params};
+use crate::problem::{Problem, Result};
+
+/// This route.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(submit))
+}
+
+/// Which of a tenant's waiting jobs goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In the order of acceptance.
+    Normal,
+    /// Before all others.
+    High,
+}
+
+impl From<proto::JobPriority> for Priority {
+    fn from(priority: proto::JobPriority) -> Self {
+        match priority {
+            proto::JobPriority::Low => Self::Low,
+            proto::JobPriority::Normal | proto::JobPriority::Unspecified => Self::Normal,
+            proto::JobPriority::High => Self::High,
+        }
+    }
+}
+
+impl Priority {
+    fn sent(this: Option<Self>) -> i32 {
+        match this {
+            None => proto::JobPriority::Unspecified.into(),
+            Some(Self::Low) => proto::JobPriority::Low.into(),
+            Some(Self::Normal) => proto::JobPriority::Normal.into(),
+            Some(Self::High) => proto::JobPriority::High.into(),
+        }
+    }
+}
+
+/// A job to accept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"template": "deploy-web", "parameters": {"environment": "dev"}}))]
+pub struct SubmitJob {
+    /// The template to run.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    template: String,
+    /// What its schema takes; nothing if not given.
+    #[serde(default)]
+    #[schema(value_type = Object, required = false)]
+    parameters: Map<String, Value>,
+    /// Which of the tenant's waiting jobs goes first; `normal` if not given.
+    priority: Option<Priority>,
+    /// Not to be begun before this, at most 30 days ahead; at once if not given.
+    #[schema(format = DateTime)]
+    start_at: Option<String>,
+    /// Not to be begun after this; what the template says if not given.
+    #[schema(format = DateTime)]
+    start_by: Option<String>,
+    /// How many seconds the run may take, at most what the template allows; what the template says if not given.
+    #[schema(minimum = 1)]
+    max_duration_seconds: Option<i64>,
+}
+
+impl SubmitJob {
+    /// The request as it is sent on, or all that is wrong with it.
+    fn checked(self) -> Result<proto::SubmitJobRequest> {
+        let mut wrong: Vec<FieldError> = Vec::new();
+        let mut time = |pointer: &str, text: Option<String>| -> Option<Timestamp> {
+            match moment(pointer, &text?) {
+                Ok(time) => Some(time),
+                Err(problem) => {
+                    wrong.extend_from_slice(problem.error().fields());
+                    None
+                }
+            }
+        };
+        let (start_at, start_by) = (time("/start_at", self.start_at), time("/start_by", self.start_by));
+        // Elsewhere 0 says that there is no limit; a job cannot say that.
+        if self.max_duration_seconds.is_some_and(|seconds| seconds < 1) {
+            let detail = "must be at least 1; leave it out for what the template says".to_owned();
+            wrong.push(FieldError { pointer: "/max_duration_seconds".to_owned(), detail });
+        }
+        if !wrong.is_empty() {
+            return Err(Problem::invalid_fields(wrong));
+        }
+        Ok(proto::SubmitJobRequest {
+            template: self.template,
+            parameters_json: Value::Object(self.parameters).to_string(),
+            priority: Priority::sent(self.priority),
+            start_at,
+            start_by,
+            max_duration_seconds: self.max_duration_seconds.unwrap_or_default(),
+        })
+    }
+}
+
+/// Submit a job
+///
+/// It is validated, decided on, recorded and durable before this answers; then it is launched, once. With an
+/// `Idempotency-Key` it can be sent again without harm. Needs `jobs.submit` at the template's project.
+#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = SubmitJob,
+    responses((status = 202, description = "It was accepted.", body = super::jobs::Job)))]
+async fn submit(
+    State(app): State<App>,
+    Params(NoParams): Params<NoParams>,
+    Body(body): Body<SubmitJob>,
+) -> Result<Response> {
+    let answer = app.ports.jobs().submit_job(body.checked()?).await?.into_inner();
+    accepted(present(answer.job, "job")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Priority, SubmitJob, proto};
+    use crate::extract::body::from_json;
+    use crate::problem::Problem;
+
+    fn read(body: &str) -> Result<proto::SubmitJobRequest, Problem> {
+        from_json::<SubmitJob>(body.as_bytes()).and_then(SubmitJob::checked)
+    }
+
+    fn pointers(body: &str) -> Vec<String> {
+        read(body).unwrap_err().error().fields().iter().map(|field| field.pointer.clone()).collect()
+    }
+
+    #[test]
+    fn parameters_are_an_object_or_absent() {
+        assert_eq!(read(r#"{"template":"a"}"#).unwrap().parameters_json, "{}");
+        for bad in [r#"{"template":"a","parameters":[]}"#, r#"{"template":"a","parameters":null}"#] {
+            assert_eq!(pointers(bad), ["/parameters"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_template() {
+        let request = read(r#"{"template":"a"}"#).unwrap();
+        assert_eq!(request.priority(), proto::JobPriority::Unspecified);
+        assert_eq!((request.start_at, request.start_by, request.max_duration_seconds), (None, None, 0));
+        let nulls = r#"{"template":"a","priority":null,"start_at":null,"start_by":null,"max_duration_seconds":null}"#;
+        assert_eq!(read(nulls).unwrap(), request);
+    }
+
+    #[test]
+    fn urgency_and_times_are_read_and_all_that_is_wrong_is_told_at_once() {
+        let body = r#"{"template":"a","priority":"high","start_at":"2026-12-01T06:00:00+01:00",
+            "start_by":"2026-12-01T06:00:00Z","max_duration_seconds":600}"#;
+        let request = read(body).unwrap();
+        assert_eq!((request.priority(), request.max_duration_seconds), (proto::JobPriority::High, 600));
+        let (at, by) = (request.start_at.unwrap().seconds, request.start_by.unwrap().seconds);
+        assert_eq!((at, by - at), (1_796_101_200, 3600));
+        let wrong = r#"{"template":"a","start_at":"tomorrow","start_by":"2026-12-01","max_duration_seconds":0}"#;
+        assert_eq!(pointers(wrong), ["/start_at", "/start_by", "/max_duration_seconds"]);
+        assert_eq!(pointers(r#"{"template":"a","priority":"urgent"}"#), ["/priority"]);
+        assert_eq!(pointers(r#"{"template":"a","start_at":1796101200}"#), ["/start_at"]);
+    }
+
+    #[test]
+    fn every_priority_has_one_name_in_and_out() {
+        for (name, priority) in [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)] {
+            assert_eq!(serde_json::to_value(priority).unwrap(), name);
+            let sent = proto::JobPriority::try_from(Priority::sent(Some(priority))).unwrap();
+            assert_eq!(Priority::from(sent), priority);
+        }
+        assert_eq!(Priority::from(proto::JobPriority::Unspecified), Priority::Normal);
+    }
+}
