@@ -47,9 +47,10 @@ impl Fault {
         Self::on_launches(kind, what, times)
     }
 
-    /// A launch of this template takes effect and its answer is lost.
-    pub(crate) fn loses_answer_of(kind: &'static Kind, dice: &mut Dice) -> Self {
-        Self::on_launches(kind, lost_after(dice), 1)
+    /// The answer to a launch of this template is lost, whether it arrives and takes effect or not.
+    pub(crate) fn loses_answer_of(kind: &'static Kind, arrives: bool, dice: &mut Dice) -> Self {
+        let what = if arrives { lost_after(dice) } else { json!({"kind": "lose_before"}) };
+        Self::on_launches(kind, what, 1)
     }
 
     /// Any fault on what is only read.

@@ -61,8 +61,8 @@ impl Levers {
         items.map_or(0, |faults| faults.iter().filter(|fault| fault["path"] == path.as_str()).count())
     }
 
-    /// Launches the shared template by hand as soon as the fault that was ordered for it has struck.
-    pub(crate) async fn launch_by_hand(&self) {
+    /// Launches the shared template by hand, so many times, as soon as the fault that was ordered for it has struck.
+    pub(crate) async fn launch_by_hand(&self, times: u64) {
         let end = Instant::now() + PATIENCE;
         while self.due_at(SHARED).await > 0 {
             if Instant::now() > end {
@@ -70,6 +70,12 @@ impl Levers {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        for _ in 0..times {
+            self.launch_once_by_hand().await;
+        }
+    }
+
+    async fn launch_once_by_hand(&self) {
         let path = format!("/api/v2/job_templates{}/", SHARED.launch_path());
         let call = self.account.call(Method::POST, &path).json(&json!({}));
         let answer = call.try_send().await;

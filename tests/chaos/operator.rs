@@ -155,20 +155,24 @@ impl Operator {
 
     async fn say(&mut self, admin: &Caller, id: &str, body: &Value) {
         let action = text(body, "action");
-        match action {
-            "bind" => self.resolved.bound += 1,
-            "retry" => self.resolved.retried += 1,
-            _ => self.resolved.given_up += 1,
-        }
         admin.witness.resolves(id, action);
         let path = format!("/api/v1/jobs/{id}/resolve");
         let Some(answer) = admin.ask(Method::POST, &path, None, Some(body)).await else { return };
+        if text(&answer.json(), "code").starts_with("CONTROLLER_") {
+            // The run cannot be looked at now; the job is still unknown, and there will be another look.
+            return;
+        }
         let job = admin.read(id, 0).await.unwrap_or_default();
         // A second request may come to what the first has done.
         let done = (200..300).contains(&answer.status) || (answer.status == 409 && text(&job, "state") != "unknown");
         admin.witness.broken.unless(done, Promise::Known, || {
             format!("{id} could not be resolved with {body}: {} {}", answer.status, answer.text)
         });
+        match action {
+            "bind" => self.resolved.bound += 1,
+            "retry" => self.resolved.retried += 1,
+            _ => self.resolved.given_up += 1,
+        }
     }
 }
 

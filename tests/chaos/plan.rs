@@ -73,8 +73,8 @@ pub(crate) enum Act {
     Clock(i64),
     /// The controller lets Runwarden's account in no more for this long.
     Lock(Duration),
-    /// The answer to a job's launch is lost while somebody launches the same template by hand.
-    ByHand { number: u32, tenant: usize, fault: Fault },
+    /// The answer to a job's launch is lost while somebody launches the same template by hand, so many times.
+    ByHand { number: u32, tenant: usize, fault: Fault, times: u64 },
 }
 
 /// An act at its time.
@@ -234,11 +234,13 @@ fn by_hand(dice: &mut Dice, length: u64) -> Vec<Blow> {
         if at >= length * 8 / 10 {
             break;
         }
-        let fault = Fault::loses_answer_of(SHARED, dice);
+        // Where the job's own launch never arrives, it takes two others to make a doubt.
+        let arrives = dice.chance(65);
+        let (fault, times) = (Fault::loses_answer_of(SHARED, arrives, dice), if arrives { 1 } else { 2 });
         let tenant = usize::try_from(dice.below(2)).unwrap();
-        blows.push(Blow { at: Duration::from_millis(at), act: Act::ByHand { number, tenant, fault } });
+        blows.push(Blow { at: Duration::from_millis(at), act: Act::ByHand { number, tenant, fault, times } });
         // As none begins before the one before it is settled, more of them would only wait.
-        at += dice.between(15_000, 30_000);
+        at += dice.between(12_000, 25_000);
     }
     blows
 }
@@ -269,8 +271,8 @@ impl fmt::Display for Act {
             Self::Delete => f.write_str("the controller deletes a run"),
             Self::Clock(ahead) => write!(f, "the controller's clock is {ahead} ms ahead"),
             Self::Lock(time) => write!(f, "the controller locks the account for {} ms", time.as_millis()),
-            Self::ByHand { number, tenant, fault } => {
-                write!(f, "job {number} of tenant {tenant}, and a launch by hand; fault: {fault}")
+            Self::ByHand { number, tenant, fault, times } => {
+                write!(f, "job {number} of tenant {tenant}, and {times} launched by hand; fault: {fault}")
             }
         }
     }

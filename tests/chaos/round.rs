@@ -169,16 +169,16 @@ impl Round {
                     levers.controller.unlock_account("runwarden").await;
                 });
             }
-            Act::ByHand { number, tenant, fault } => {
+            Act::ByHand { number, tenant, fault, times } => {
                 let order = Order::plain(*number, *tenant, SHARED);
                 let caller = self.callers[*tenant].clone();
                 if !self.abilities.resolves {
                     return;
                 }
                 self.levers.controller.order(fault.order.clone()).await;
-                let levers = self.levers.clone();
+                let (levers, times) = (self.levers.clone(), *times);
                 by_hand.spawn(async move {
-                    tokio::join!(caller.carry_out(order), levers.launch_by_hand());
+                    tokio::join!(caller.carry_out(order), levers.launch_by_hand(times));
                 });
             }
         }
