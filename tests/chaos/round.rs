@@ -110,15 +110,15 @@ impl Round {
         let progress = self.tell_progress();
         let over = Arc::new(Notify::new());
         let operator = self.abilities.resolves.then(|| tokio::spawn(self.operator().work(over.clone())));
-        let mut by_hand = JoinSet::new();
+        let mut lasting = JoinSet::new();
         for blow in &self.plan.blows {
             tokio::time::sleep_until((self.witness.began() + blow.at).into()).await;
-            self.strike(&blow.act, &mut by_hand).await;
+            self.strike(&blow.act, &mut lasting, &mut orders).await;
         }
         let end = self.witness.began() + Duration::from_secs(self.plan.size.seconds);
         tokio::time::sleep_until(end.into()).await;
         self.witness.write("the trouble is over");
-        by_hand.join_all().await;
+        lasting.join_all().await;
         self.levers.mend().await;
         self.fleet.calm();
         self.fleet.whole().await;
@@ -137,7 +137,8 @@ impl Round {
         Operator { admins: self.admins.clone(), levers, fleet, dice, resolved: Resolved::default() }
     }
 
-    async fn strike(&self, act: &Act, by_hand: &mut JoinSet<()>) {
+    /// Does what is to be done now; what lasts goes on in one of these.
+    async fn strike(&self, act: &Act, lasting: &mut JoinSet<()>, orders: &mut JoinSet<()>) {
         self.witness.write(&act.to_string());
         match act {
             Act::Restart { process, orderly, ripe, down, next } => {
@@ -153,7 +154,7 @@ impl Round {
             Act::Idle(time) => {
                 self.levers.controller.dispatch(false).await;
                 let (levers, time) = (self.levers.clone(), *time);
-                by_hand.spawn(async move {
+                lasting.spawn(async move {
                     tokio::time::sleep(time).await;
                     levers.controller.dispatch(true).await;
                 });
@@ -164,7 +165,7 @@ impl Round {
             Act::Lock(time) => {
                 self.levers.controller.lock_account("runwarden").await;
                 let (levers, time) = (self.levers.clone(), *time);
-                by_hand.spawn(async move {
+                lasting.spawn(async move {
                     tokio::time::sleep(time).await;
                     levers.controller.unlock_account("runwarden").await;
                 });
@@ -176,10 +177,9 @@ impl Round {
                     return;
                 }
                 self.levers.controller.order(fault.order.clone()).await;
+                orders.spawn(caller.carry_out(order));
                 let (levers, times) = (self.levers.clone(), *times);
-                by_hand.spawn(async move {
-                    tokio::join!(caller.carry_out(order), levers.launch_by_hand(times));
-                });
+                lasting.spawn(async move { levers.launch_by_hand(times).await });
             }
         }
     }
