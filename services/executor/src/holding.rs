@@ -11,7 +11,7 @@ use crate::store::JobStore;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A job that this executor claimed.
-pub struct Holding {
+pub(crate) struct Holding {
     store: Arc<dyn JobStore>,
     job: String,
     fence: i64,
@@ -21,12 +21,12 @@ pub struct Holding {
 impl Holding {
     /// Of a job that was just claimed.
     #[must_use]
-    pub fn of(job: &Job, store: Arc<dyn JobStore>) -> Self {
+    pub(crate) fn of(job: &Job, store: Arc<dyn JobStore>) -> Self {
         Self { store, job: job.id.clone(), fence: job.lease.fence, in_hand: true }
     }
 
     /// The work is done. What let go already is not held any more, and nothing happens.
-    pub async fn let_go(mut self) {
+    pub(crate) async fn let_go(mut self) {
         self.in_hand = false;
         release(&*self.store, &self.job, self.fence).await;
     }
