@@ -9,18 +9,18 @@ const VARIABLE: &str = "RUNWARDEN_EXECUTOR_FAILPOINT";
 
 /// Every failpoint, and at which of the times it is reached it may strike at the latest.
 const ALL: &[(&str, u64)] = &[
-    ("submit.before_commit", 6),
-    ("submit.after_commit", 6),
-    ("claim.after", 12),
-    ("begin.before", 6),
-    ("begin.after", 6),
-    ("send.after", 6),
-    ("learn.before", 8),
-    ("learn.after", 8),
-    ("reconcile.before", 3),
-    ("reconcile.after", 3),
-    ("watch.before_end", 5),
-    ("watch.after_end", 5),
+    ("submit.before_commit", 4),
+    ("submit.after_commit", 4),
+    ("claim.after", 6),
+    ("begin.before", 3),
+    ("begin.after", 3),
+    ("send.after", 3),
+    ("learn.before", 4),
+    ("learn.after", 4),
+    ("reconcile.before", 2),
+    ("reconcile.after", 2),
+    ("watch.before_end", 3),
+    ("watch.after_end", 3),
     ("cancel.after", 1),
 ];
 
@@ -52,6 +52,12 @@ impl Failpoint {
     /// Half of the time, one for the next time an operator resolves something.
     pub(crate) fn at_resolving(dice: &mut Dice) -> Option<Self> {
         dice.chance(50).then(|| Self { name: *dice.pick(RESOLVING), time: 1 })
+    }
+
+    /// The name in the settings of a life that ended at one.
+    pub(crate) fn name_in(settings: &[(String, String)]) -> Option<&str> {
+        let (_, value) = settings.iter().find(|(name, _)| name == VARIABLE)?;
+        value.split(':').next()
     }
 
     /// The settings of a life that ends there.

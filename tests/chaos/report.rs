@@ -9,6 +9,7 @@ use runwarden_harness::Fleet;
 use runwarden_harness::fleet::End;
 use runwarden_harness::jobs::text;
 
+use crate::failpoints::Failpoint;
 use crate::levers::Levers;
 use crate::operator::Resolved;
 use crate::plan::{Plan, World};
@@ -32,7 +33,7 @@ pub(crate) struct Report {
 #[derive(Debug, Default)]
 struct Ends {
     killed: usize,
-    at_failpoints: usize,
+    at_failpoints: BTreeMap<String, usize>,
     stopped: usize,
 }
 
@@ -59,9 +60,9 @@ impl Report {
         let (repeats, unknown) = (trail.repeats(), told.values().filter(|told| told.was_unknown).count());
         let jobs = told.len();
         self.counts = format!(
-            "{jobs} jobs {states:?}; {} kills, {} of them at failpoints, {} stops; {lost} answers of the controller \
+            "{jobs} jobs {states:?}; {} kills, of them at failpoints {:?}, {} stops; {lost} answers of the controller \
              lost, {repeats} launches begun again, {unknown} unknown ({resolved:?}); {answers} answers, {unheard} unheard",
-            ends.killed + ends.at_failpoints,
+            ends.killed + ends.at_failpoints.values().sum::<usize>(),
             ends.at_failpoints,
             ends.stopped,
         );
@@ -75,7 +76,10 @@ impl Report {
         for life in self.fleet.lives() {
             match life.end {
                 Some(End::Killed) => ends.killed += 1,
-                Some(End::Failpoint) => ends.at_failpoints += 1,
+                Some(End::Failpoint) => {
+                    let name = Failpoint::name_in(&life.settings).unwrap_or_default();
+                    *ends.at_failpoints.entry(name.to_owned()).or_default() += 1;
+                }
                 Some(End::Asked(_)) => ends.stopped += 1,
                 Some(End::Itself(_) | End::Hung) | None => {}
             }
