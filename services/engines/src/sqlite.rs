@@ -59,8 +59,11 @@ pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
         .pragma("secure_delete", "ON")
         // A schema must not be able to run functions with side effects.
         .pragma("trusted_schema", "OFF");
+    // Processes that share the file may start at the same time; each step is made by one of them.
+    let turn = migrators_turn(path).await?;
     let write = pool(1).connect_with(options.clone()).await?;
     migrate(&write, migrations).await?;
+    drop(turn);
     let read = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Database { write, read })
 }
@@ -81,6 +84,23 @@ fn pool(connections: u32) -> SqlitePoolOptions {
                 Ok(!connection.is_in_transaction())
             })
         })
+}
+
+/// Waits until no other process migrates this database. The lock is on a file of its own: closing the database's own
+/// would take SQLite's locks with it.
+async fn migrators_turn(path: &Path) -> Result<std::fs::File> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-migrating");
+    let locked = tokio::task::spawn_blocking(move || {
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&beside)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    locked.await.map_err(StoreError::failed)?.map_err(StoreError::failed)
 }
 
 async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
@@ -174,6 +194,27 @@ mod tests {
         tx.commit().await.unwrap();
         let kept: Vec<i64> = sqlx::query_scalar("SELECT x FROM a ORDER BY x").fetch_all(&database.read).await.unwrap();
         assert_eq!(kept, [7, 8], "what was said to be committed is");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn those_who_open_a_new_database_at_once_migrate_it_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let slow = Migration {
+            version: 2,
+            name: "slow",
+            sql: "CREATE TABLE b (x INTEGER) STRICT;
+                  INSERT INTO b WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000)
+                  SELECT x FROM n;
+                  ALTER TABLE a ADD COLUMN y INTEGER;",
+        };
+        let opened = (0..8).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { open(&path, &[FIRST, slow]).await.map(drop) })
+        });
+        for opened in opened.collect::<Vec<_>>() {
+            opened.await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]

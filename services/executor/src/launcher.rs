@@ -16,6 +16,7 @@ use crate::attempt::{Attempt, Patience};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
+use crate::holding::Holding;
 use crate::instance::Instance;
 use crate::job::{Job, JobState, Run};
 use crate::limits::{Known, Scope};
@@ -114,7 +115,9 @@ impl Launcher {
                     let scheduler = scheduler.clone();
                     tokio::spawn(async move {
                         let (_permit, _place) = (permit, place);
+                        let holding = Holding::of(&job, launcher.store.clone());
                         Box::pin(launcher.take_further(job, &scheduler)).await;
+                        holding.let_go().await;
                     });
                     continue;
                 }
@@ -197,13 +200,7 @@ impl Launcher {
             let fence = job.lease.fence;
             let queue = job.queue();
             let stop = match self.step(job).await {
-                Ok(()) => return,
-                Err(Halt::Lost) => {
-                    if let Err(error) = self.store.release(&id, fence).await {
-                        error.log();
-                    }
-                    return;
-                }
+                Ok(()) | Err(Halt::Lost) => return,
                 Err(Halt::Held { scope, name, free_in, why }) => {
                     scheduler.full(scope, &queue.tenant, &name, free_in, Instant::now());
                     Stop::Yield(why.into())
@@ -215,7 +212,7 @@ impl Launcher {
                 }
             };
             if let Err(error) = self.stop(&id, fence, stop).await {
-                // The claim ends by itself, and the job is taken up again.
+                // It is let go all the same, and taken up again.
                 error.log();
             }
         });

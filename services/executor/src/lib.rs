@@ -11,6 +11,7 @@ pub mod controllers;
 pub mod credential;
 pub mod deadlines;
 pub mod failpoint;
+mod holding;
 pub mod instance;
 pub mod job;
 pub mod launcher;

@@ -277,3 +277,22 @@ async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn whoever_breaks_down_over_a_job_does_not_keep_it() {
+    let world = World::new(22).await;
+    let launcher = world.executor("a", 0).await;
+    let job = world.accept().await;
+    let claimed = launcher.take().await.unwrap();
+    assert!(launcher.take().await.is_none());
+    let store = launcher.store.clone();
+    let broken = tokio::spawn(async move {
+        let _holding = Holding::of(&claimed, store);
+        panic!("on purpose");
+    });
+    assert!(broken.await.is_err());
+    while world.job(&job.id).await.lease.holder.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(launcher.take().await.unwrap().id, job.id);
+}
