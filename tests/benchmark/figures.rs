@@ -24,7 +24,7 @@ impl Times {
     /// Median, 90th and 99th percentile and the longest.
     pub(crate) fn shown(&self) -> String {
         let [p50, p90, p99, longest] = [0.5, 0.9, 0.99, 1.0].map(|part| self.quantile(part));
-        format!("{p50:.1} / {p90:.1} / {p99:.1} / {longest:.1}")
+        format!("{p50:.2} / {p90:.2} / {p99:.2} / {longest:.2}")
     }
 }
 

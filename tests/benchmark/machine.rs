@@ -1,13 +1,13 @@
 //! Where and of what the figures are.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::figures::{Times, ms};
 
-/// How often a small write is brought to disk to see how long that takes.
+/// How often a page is written to disk to see how long that takes.
 const SYNCS: usize = 200;
 
 /// Prints the machine and the commit.
@@ -24,7 +24,7 @@ pub(crate) fn describe(quick: bool) {
         of(&file("/proc/cpuinfo"), "model name"),
         of(&file("/proc/meminfo"), "MemTotal")
     );
-    println!("Disk: 4 KiB written and synced in {} ms (p50 / p90 / p99 / max)", syncs().shown());
+    println!("Disk: a page of 4 KiB overwritten and synced in {} ms (p50 / p90 / p99 / max)", syncs().shown());
     println!("Load average at the beginning: {}", load());
     if cfg!(debug_assertions) {
         println!("This is a debug build: its figures say nothing.");
@@ -50,14 +50,19 @@ fn commit() -> String {
     format!("{}{changed}", git(&["rev-parse", "--short", "HEAD"]))
 }
 
-/// How long it takes to bring a small write to disk, where the data folders of the systems under test are.
+/// How long it takes to bring a page that is overwritten to disk, where the data folders of the systems under test are.
 fn syncs() -> Times {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut file = File::create(folder.path().join("sync")).expect("a file");
+    let file = File::create(folder.path().join("sync")).expect("a file");
+    let page = [7; 4096];
+    let write = || {
+        file.write_all_at(&page, 0).expect("a write");
+        file.sync_all().expect("a sync");
+    };
+    write();
     Times::of((0..SYNCS).map(|_| {
         let begun = Instant::now();
-        file.write_all(&[7; 4096]).expect("a write");
-        file.sync_data().expect("a sync");
+        write();
         ms(begun.elapsed())
     }))
 }

@@ -29,6 +29,8 @@ const TEMPLATE_ID: u64 = 22;
 const AIM: f64 = 10.0;
 /// Jobs a second.
 const AIMED_RATE: u64 = 50;
+/// How long a slow controller takes for each answer, milliseconds.
+const SLOW_MS: u64 = 100;
 /// More than this after the last was sent, the launches did not keep up.
 const KEEPS_UP: Duration = Duration::from_secs(1);
 /// How long launches may take to catch up before that is given up.
@@ -64,8 +66,8 @@ impl Load {
 pub(crate) async fn measure(quick: bool) {
     let stage = Stage::set(&Options { room: 10_000, speed: 1.0, latency_ms: 0 }).await;
     stage.map(TEMPLATE, 0).await;
-    let mut loads = Vec::new();
     let (seconds, repeats) = if quick { (2, 1) } else { (30, 3) };
+    let mut loads = Vec::new();
     // Connections, caches and compiled schemas are not what is measured.
     let mut sent = offer(&stage, 0, 20, 1).await.0;
     for rate in [10, AIMED_RATE, 100] {
@@ -88,8 +90,22 @@ pub(crate) async fn measure(quick: bool) {
             tell(&mut table, load);
         }
     }
+    slow(&mut table, if quick { 30 } else { 400 }).await;
     table.print("From submit to launch");
     println!("\nLoad average after it: {}", machine::load());
+}
+
+/// How many launches a second a controller gets that takes as long for an answer as real ones do: how many are under way
+/// at once decides that, not how fast we are.
+async fn slow(table: &mut Table, jobs: u64) {
+    let stage = Stage::set(&Options { room: 10_000, speed: 1.0, latency_ms: SLOW_MS }).await;
+    stage.map(TEMPLATE, 0).await;
+    let begun = Instant::now();
+    stage.submit_all(TEMPLATE, 0..jobs).await;
+    stage.controller.launched(jobs, PATIENCE).await;
+    let rate = jobs as f64 / begun.elapsed().as_secs_f64();
+    table.told(format!("a controller that takes {SLOW_MS} ms for each answer: launches"), format!("{rate:.1} /s"));
+    stage.finished(jobs, PATIENCE).await;
 }
 
 /// Climbs until it does not hold any more: coarsely, then finely.
