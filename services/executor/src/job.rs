@@ -10,7 +10,7 @@ mod state;
 
 pub use state::JobState;
 
-use crate::queue::{BEGUN, Priority, Queue};
+use crate::queue::{BEGUN, OUT, Priority, Queue};
 
 /// Due whatever the clock of whoever looks shows: executors' clocks may differ, and what can go on at once must not
 /// wait for the difference.
@@ -133,6 +133,9 @@ pub struct Job {
     /// How many attempts there were.
     #[serde(default)]
     pub attempts: u32,
+    /// Whether it is not known yet what became of the last one.
+    #[serde(default)]
+    pub attempt_open: bool,
     /// How far the output was read.
     #[serde(default)]
     pub output_cursor: String,
@@ -183,10 +186,15 @@ impl Job {
         Ok(())
     }
 
-    /// Its place among those that wait: what was begun goes before what was not, whatever its priority.
+    /// Its place among those that wait: what is out goes before what was begun, and that before what was not, whatever
+    /// its priority.
     #[must_use]
     pub const fn rank(&self) -> i64 {
-        let begun = if matches!(self.state, JobState::Launching) { BEGUN } else { 0 };
+        let begun = match (self.state, self.attempt_open) {
+            (JobState::Launching, true) => OUT,
+            (JobState::Launching, false) => BEGUN,
+            _ => 0,
+        };
         self.priority.rank() + begun
     }
 
@@ -332,6 +340,7 @@ pub(crate) mod tests {
             begun_at: None,
             setbacks: 0,
             attempts: 0,
+            attempt_open: false,
             output_cursor: String::new(),
             output_bytes: 0,
             output_truncated: false,

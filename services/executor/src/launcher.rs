@@ -74,9 +74,9 @@ pub enum Halt {
         name: String,
         /// When a period has passed; none if something has to end.
         free_in: Option<Duration>,
-        /// What it waits for.
-        why: &'static str,
     },
+    /// Nothing more may be launched of its template before what is out is settled.
+    Blocked,
     /// Somebody else has the job now.
     Lost,
     /// Something in Runwarden broke.
@@ -201,9 +201,13 @@ impl Launcher {
             let queue = job.queue();
             let stop = match self.step(job).await {
                 Ok(()) | Err(Halt::Lost) => return,
-                Err(Halt::Held { scope, name, free_in, why }) => {
+                Err(Halt::Held { scope, name, free_in }) => {
                     scheduler.full(scope, &queue.tenant, &name, free_in, Instant::now());
-                    Stop::Yield(why.into())
+                    Stop::Yield(scope.waits_for().into())
+                }
+                Err(Halt::Blocked) => {
+                    scheduler.blocked(&queue.tenant, &queue.template, Instant::now());
+                    Stop::Yield("waiting for another launch of this template to be settled".into())
                 }
                 Err(Halt::Stopped(stop)) => stop,
                 Err(Halt::Broken(error)) => {

@@ -84,13 +84,10 @@ impl Launcher {
         let begun = Instant::now();
         let job = match self.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
-            Begun::Blocked => {
-                let why = "waiting for another launch of this template to be settled";
-                return Err(Halt::Held { scope: Scope::Template, name: job.template, free_in: None, why });
-            }
+            Begun::Blocked => return Err(Halt::Blocked),
             Begun::Full(scope, until) => {
                 let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
-                return Err(Halt::Held { scope, name: limited(scope, &job), free_in, why: scope.waits_for() });
+                return Err(Halt::Held { scope, name: limited(scope, &job), free_in });
             }
             Begun::Lost => return Err(Halt::Lost),
         };

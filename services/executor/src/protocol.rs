@@ -109,6 +109,7 @@ pub fn begin(
         job.begun_at = Some(now);
     }
     job.attempts = attempt.number;
+    job.attempt_open = true;
     job.progress = String::new();
     Ok(Beginning::Begun)
 }
@@ -190,6 +191,7 @@ pub fn answered(job: &mut Job, attempt: Option<&mut Attempt>, answer: Answer, no
         }
         (Answer::NotLaunched { why, then }, Some(attempt)) if attempt.is_open() && job.state == JobState::Launching => {
             attempt.state = AttemptState::NotLaunched { why };
+            job.attempt_open = false;
             go_on(job, then, now)?;
             Ok(Written::Aloud)
         }
@@ -241,6 +243,7 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, now: Momen
         Verdict::Absent => {
             let why = "no run of it appeared within the longest time a request can take".to_owned();
             attempt.state = AttemptState::NotLaunched { why };
+            job.attempt_open = false;
             job.look_now();
             job.progress = "it was not launched; launching again".into();
             Ok(Written::Aloud)
@@ -305,6 +308,7 @@ pub fn resolved(job: &mut Job, attempt: &mut Attempt, resolution: Resolution, wh
         }
         Resolution::Retry => {
             attempt.state = AttemptState::NotLaunched { why: format!("a person said so: {why}") };
+            job.attempt_open = false;
             job.become_state(JobState::Launching)?;
             (job.reason, job.reason_detail) = (None, None);
             job.setbacks = 0;

@@ -42,8 +42,10 @@ impl Priority {
     }
 }
 
-/// What is added to the rank of a job that was begun.
+/// What is added to the rank of a job that was begun and is to be launched again.
 pub const BEGUN: i64 = 10;
+/// What is added to the rank of a job whose launch is out: others may have to wait for what became of it.
+pub const OUT: i64 = 20;
 
 /// Jobs that wait for the same: those of one template on one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

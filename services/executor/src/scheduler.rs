@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::breaker::Breaker;
 use crate::limits::{Known, Scope};
-use crate::queue::Queue;
+use crate::queue::{BEGUN, OUT, Queue};
 use crate::work::WorkBell;
 
 /// How soon to look again at what was full, when nobody says that something ended: another executor's jobs end too, and
@@ -37,8 +37,9 @@ pub struct Head {
 pub struct Turn {
     /// From which queue.
     pub queue: Queue,
-    /// Only jobs of which an attempt was begun: limits hold the others back.
-    pub only_begun: bool,
+    /// Only jobs of this rank and higher: what was begun goes on where limits hold others back, and what is out is
+    /// looked for where others wait for it.
+    pub from_rank: i64,
     /// Principals whose jobs are held back.
     pub without: Vec<String>,
 }
@@ -51,6 +52,8 @@ struct State {
     /// How much of the launcher each tenant has had, by its share.
     had: HashMap<String, u64>,
     full: HashMap<(Scope, Key), Full>,
+    /// Templates of which nothing may be launched before what is out is settled.
+    blocked: HashMap<Key, Instant>,
 }
 
 /// Until when a scope is full, and whether a job's end may make room before that.
@@ -93,6 +96,7 @@ impl Scheduler {
     pub fn turns(&self, mut heads: Vec<Head>, now: Instant) -> Vec<Turn> {
         let mut state = self.state();
         state.full.retain(|_, full| full.until > now);
+        state.blocked.retain(|_, until| *until > now);
         let mut of_tenant: HashMap<&str, usize> = HashMap::new();
         for ((tenant, _), places) in &state.places {
             *of_tenant.entry(tenant).or_default() += places;
@@ -102,8 +106,6 @@ impl Scheduler {
             of_tenant.get(key.0.as_str()).is_none_or(|n| *n < self.of_tenant)
                 && state.places.get(&key).is_none_or(|n| *n < self.of_controller)
                 && self.breaker.admits(&key, now)
-                && !(state.queues.contains_key(&head.queue)
-                    && self.known.one_by_one(&head.queue.tenant, &head.queue.template))
         });
         // Who had nothing for a while does not get to make up for it: all begin from where the waiting ones are.
         let least = heads.iter().filter_map(|head| state.had.get(&head.queue.tenant)).min().copied().unwrap_or(0);
@@ -120,7 +122,27 @@ impl Scheduler {
                 &b.job,
             ))
         });
-        heads.into_iter().map(|head| turn(&state, head.queue)).collect()
+        heads.into_iter().map(|head| self.turn(&state, head.queue)).collect()
+    }
+
+    fn turn(&self, state: &State, queue: Queue) -> Turn {
+        let is_full =
+            |scope: Scope, name: &String| state.full.contains_key(&(scope, (queue.tenant.clone(), name.clone())));
+        let one_by_one = state.queues.contains_key(&queue) && self.known.one_by_one(&queue.tenant, &queue.template);
+        let from_rank = if one_by_one || state.blocked.contains_key(&(queue.tenant.clone(), queue.template.clone())) {
+            OUT
+        } else if is_full(Scope::Template, &queue.template) || is_full(Scope::Controller, &queue.controller) {
+            BEGUN
+        } else {
+            0
+        };
+        let without = state
+            .full
+            .keys()
+            .filter(|(scope, (tenant, _))| *scope == Scope::Principal && *tenant == queue.tenant)
+            .map(|(_, (_, principal))| principal.clone())
+            .collect();
+        Turn { queue, from_rank, without }
     }
 
     /// A job of this queue was claimed.
@@ -151,29 +173,27 @@ impl Scheduler {
         self.state().full.insert((scope, (tenant.to_owned(), name.to_owned())), full);
     }
 
-    /// A job ended: there may be room again.
+    /// Nothing of a template may be launched before what is out is settled.
+    pub fn blocked(&self, tenant: &str, template: &str, now: Instant) {
+        self.state().blocked.insert((tenant.to_owned(), template.to_owned()), now + LOOK_AGAIN);
+    }
+
+    /// A job ended, or it became known what a launch came to: there may be room again.
     pub fn freed(&self) {
-        self.state().full.retain(|_, full| !full.ends);
+        let mut state = self.state();
+        state.full.retain(|_, full| !full.ends);
+        state.blocked.clear();
     }
 
     /// When something that is held back now may be tried again.
     #[must_use]
     pub fn next(&self, now: Instant) -> Option<Instant> {
-        let full = self.state().full.values().map(|full| full.until).filter(|until| *until > now).min();
-        [full, self.breaker.next(now)].into_iter().flatten().min()
+        let state = self.state();
+        let full = state.full.values().map(|full| full.until);
+        let held = full.chain(state.blocked.values().copied()).filter(|until| *until > now).min();
+        drop(state);
+        [held, self.breaker.next(now)].into_iter().flatten().min()
     }
-}
-
-fn turn(state: &State, queue: Queue) -> Turn {
-    let is_full = |scope: Scope, name: &String| state.full.contains_key(&(scope, (queue.tenant.clone(), name.clone())));
-    let only_begun = is_full(Scope::Template, &queue.template) || is_full(Scope::Controller, &queue.controller);
-    let without = state
-        .full
-        .keys()
-        .filter(|(scope, (tenant, _))| *scope == Scope::Principal && *tenant == queue.tenant)
-        .map(|(_, (_, principal))| principal.clone())
-        .collect();
-    Turn { queue, only_begun, without }
 }
 
 /// Counts down, and forgets what is at nothing.
@@ -278,12 +298,12 @@ mod tests {
         scheduler.full(Scope::Principal, "acme", "sa_1", Some(Duration::from_secs(60)), now);
         let turns = scheduler.turns(vec![head("acme", "awx"), head("other", "awx")], now);
         let of = |tenant: &str| turns.iter().find(|turn| turn.queue.tenant == tenant).unwrap();
-        assert!(of("acme").only_begun && of("acme").without == ["sa_1"]);
-        assert!(!of("other").only_begun && of("other").without.is_empty());
+        assert!(of("acme").from_rank == BEGUN && of("acme").without == ["sa_1"]);
+        assert!(of("other").from_rank == 0 && of("other").without.is_empty());
         // A job's end makes room at once; a period must pass.
         scheduler.freed();
         let turns = scheduler.turns(vec![head("acme", "awx")], now);
-        assert!(!turns[0].only_begun && turns[0].without == ["sa_1"]);
+        assert!(turns[0].from_rank == 0 && turns[0].without == ["sa_1"]);
         let turns = scheduler.turns(vec![head("acme", "awx")], now + LOOK_AGAIN * 3);
         assert!(turns[0].without.is_empty(), "somebody may have raised the limit");
     }
@@ -306,9 +326,14 @@ mod tests {
         let (scheduler, now) = (scheduler(64), Instant::now());
         scheduler.known.marks("acme", "deploy", false);
         let place = scheduler.take(&queue("acme", "awx"), now);
-        assert!(scheduler.turns(vec![head("acme", "awx")], now).is_empty());
+        // Only what became of one that is out can be looked for meanwhile.
+        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, OUT);
         drop(place);
-        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now).len(), 1);
+        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, 0);
+        scheduler.blocked("acme", "deploy", now);
+        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, OUT);
+        scheduler.freed();
+        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, 0);
     }
 
     #[test]

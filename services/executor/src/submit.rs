@@ -263,6 +263,7 @@ impl Submitter {
             begun_at: None,
             setbacks: 0,
             attempts: 0,
+            attempt_open: false,
             output_cursor: String::new(),
             output_bytes: 0,
             output_truncated: false,

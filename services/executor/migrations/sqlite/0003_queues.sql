@@ -6,6 +6,8 @@ UPDATE jobs SET fence = coalesce(json_extract(document, '$.lease.fence'), 0);
 -- Which waiting job goes first: higher ranks before lower ones, then older ids before younger ones.
 ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 1;
 UPDATE jobs SET rank = 11 WHERE state = 'launching';
+UPDATE jobs SET rank = 21, document = json_set(document, '$.attempt_open', json('true'))
+    WHERE state = 'launching' AND id IN (SELECT job_id FROM attempts WHERE open = 1);
 -- Whose jobs are counted together.
 ALTER TABLE jobs ADD COLUMN principal TEXT NOT NULL DEFAULT '';
 UPDATE jobs SET principal = json_extract(document, '$.requested_by');

@@ -296,3 +296,36 @@ async fn whoever_breaks_down_over_a_job_does_not_keep_it() {
     }
     assert_eq!(launcher.take().await.unwrap().id, job.id);
 }
+
+#[tokio::test]
+async fn what_waits_for_a_lost_launch_does_not_keep_it_from_being_looked_for() {
+    // Nothing can mark launches of this template.
+    let world = World::new(9).await;
+    let launcher = world.executor("a", 0).await;
+    let (older, lost) = (world.accept().await, world.accept().await);
+    // The older one was tried and is to be launched again; the launch of the younger one is out.
+    let begun = |job: &mut Job, _: Option<Attempt>| {
+        job.become_state(JobState::Launching)?;
+        Ok(Some(Effects::default()))
+    };
+    let claimed = launcher.take().await.unwrap();
+    assert_eq!(claimed.id, older.id);
+    world.fault(json!({"kind": "lose_after"})).await;
+    let second = launcher.take().await.unwrap();
+    assert!(launcher.step(second).await.is_ok());
+    launcher.store.release(&older.id, claimed.lease.fence).await.unwrap();
+    world.store().await.update(&older.id, Moment::from_micros(1), Box::new(begun)).await.unwrap();
+    let scheduler = Scheduler::new(8, launcher.known.clone(), Breaker::default(), launcher.work.clone());
+    let mut looked = false;
+    for _ in 0..4 {
+        let hurry = |job: &mut Job, _: Option<Attempt>| {
+            job.look_now();
+            Ok(Some(Effects::default()))
+        };
+        world.store().await.update(&lost.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        let Some((job, _place)) = launcher.claim(&scheduler, &mut Heads::default()).await.unwrap() else { break };
+        looked |= job.id == lost.id;
+        launcher.take_further(job, &scheduler).await;
+    }
+    assert!(looked, "the lost launch was looked for");
+}

@@ -175,9 +175,7 @@ async fn first(connection: &mut SqliteConnection, claim: &Claim<'_>) -> Result<O
     query.push_bind(tenant).push(" AND controller = ").push_bind(controller);
     query.push(" AND template = ").push_bind(template);
     query.push(" AND due_at <= ").push_bind(claim.now.micros());
-    if claim.turn.only_begun {
-        query.push(" AND rank >= ").push_bind(BEGUN);
-    }
+    query.push(" AND rank >= ").push_bind(claim.turn.from_rank);
     if !claim.turn.without.is_empty() {
         query.push(" AND (rank >= ").push_bind(BEGUN).push(" OR principal NOT IN (");
         let mut list = query.separated(", ");
@@ -232,6 +230,7 @@ async fn full(
     Ok(found)
 }
 
+/// How many others are under way. The job itself is not counted: it is new, and not held when its claim is judged.
 async fn active(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -241,11 +240,12 @@ async fn active(
 ) -> Result<u32> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT (SELECT count(*) FROM jobs WHERE tenant = ");
     query.push_bind(&job.tenant).push(" AND ").push(column).push(" = ").push_bind(value);
-    query.push(" AND state IN ('launching', 'running') AND id <> ").push_bind(&job.id).push(")");
+    query.push(" AND state IN ('launching', 'running'))");
     if counting == Counting::Held {
-        query.push(" + (SELECT count(*) FROM jobs WHERE holder IS NOT NULL AND state = 'new' AND tenant = ");
-        query.push_bind(&job.tenant).push(" AND ").push(column).push(" = ").push_bind(value);
-        query.push(" AND id <> ").push_bind(&job.id).push(")");
+        // Few are held, however many are new: SQLite would not guess that.
+        query.push(" + (SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE holder IS NOT NULL AND state = 'new'");
+        query.push(" AND tenant = ").push_bind(&job.tenant);
+        query.push(" AND ").push(column).push(" = ").push_bind(value).push(")");
     }
     query.push(" AS n");
     let row = query.build().fetch_one(connection).await.map_err(failed)?;

@@ -30,7 +30,7 @@ async fn put(store: &SqliteJobs, job: Job) -> Job {
 }
 
 fn turn_of(job: &Job) -> Turn {
-    Turn { queue: job.queue(), only_begun: false, without: Vec::new() }
+    Turn { queue: job.queue(), from_rank: 0, without: Vec::new() }
 }
 
 async fn claim_with(store: &SqliteJobs, turn: &Turn, limits: Limits, now: Moment) -> Claimed {
@@ -114,11 +114,13 @@ async fn higher_priorities_go_first_then_older_jobs_and_begun_ones_before_all() 
     let second = put(&store, due()).await;
     let high = put(&store, Job { priority: Priority::High, ..due() }).await;
     let begun = put(&store, Job { state: JobState::Launching, priority: Priority::Low, ..due() }).await;
+    let out = Job { state: JobState::Launching, attempt_open: true, priority: Priority::Low, ..due() };
+    let out = put(&store, out).await;
     let mut order = Vec::new();
     while let Some(job) = claim(&store, &low).await {
         order.push(job.id);
     }
-    assert_eq!(order, [begun.id, high.id, first.id, second.id, low.id]);
+    assert_eq!(order, [out.id, begun.id, high.id, first.id, second.id, low.id]);
 }
 
 #[tokio::test]
@@ -190,7 +192,7 @@ async fn jobs_of_a_full_principal_are_passed_over_and_begun_ones_are_not() {
     assert_eq!(claimed.id, other.id);
     assert!(matches!(claim_with(&store, &turn, Limits::default(), at(10)).await, Claimed::Nothing));
     let begun = put(&store, Job { state: JobState::Launching, ..due() }).await;
-    for turn in [turn, Turn { only_begun: true, ..turn_of(&busy) }] {
+    for turn in [turn, Turn { from_rank: BEGUN, ..turn_of(&busy) }] {
         let Claimed::Job(claimed) = claim_with(&store, &turn, Limits::default(), at(10)).await else {
             panic!("what was begun goes on")
         };
