@@ -1,10 +1,14 @@
 //! The command line.
 
+mod jobs;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use runwarden_kit::mesh::TrustDomain;
 use runwarden_kit::telemetry::TelemetryArgs;
+
+pub(crate) use jobs::{Jobs, List, Reach, Resolution};
 
 /// The only door between the outside world and a company's Ansible automation
 #[derive(Parser)]
@@ -22,6 +26,13 @@ pub(crate) enum Command {
     /// See the whole way of a job: starts everything with a sandbox controller and runs one
     #[cfg(feature = "demo")]
     Demo(Box<Demo>),
+    /// See to jobs: list, show and cancel them, and decide about those that are `unknown`
+    #[command(after_help = "\
+Example:
+  # beside a `runwarden up --data-dir runwarden-data`:
+  runwarden jobs list --data-dir runwarden-data --tenant acme")]
+    #[command(subcommand)]
+    Jobs(Box<Jobs>),
     /// Prove the audit log
     #[command(subcommand)]
     Audit(Audit),

@@ -1,9 +1,12 @@
 //! `runwarden`: all services in one process on embedded stores, the guided demo, and the operator's commands.
 
+mod api;
 mod audit;
 mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod jobs;
+mod terminal;
 mod up;
 
 use std::process::ExitCode;
@@ -18,6 +21,7 @@ fn main() -> ExitCode {
         cli::Command::Up(settings) => up::main(*settings),
         #[cfg(feature = "demo")]
         cli::Command::Demo(settings) => demo::main(*settings),
+        cli::Command::Jobs(command) => jobs::main(&command),
         cli::Command::Audit(command) => audit::main(command),
     }
 }

@@ -9,9 +9,9 @@ use runwarden_kit::mesh::pki::write_private;
 use runwarden_sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use super::api::Api;
 use super::events::Events;
 use super::tell::Teller;
+use crate::api::Api;
 use crate::up::Running;
 
 const TENANT: &str = "acme";
@@ -49,7 +49,8 @@ async fn onboard(running: &Running, sandbox: &Sandbox, teller: &Teller) -> anyho
     teller.step("A platform admin onboards a tenant");
     let bootstrap: Value = serde_json::from_slice(&std::fs::read(running.layout.bootstrap_file())?)?;
     let text = |key: &str| bootstrap.get(key).and_then(Value::as_str).unwrap_or_default();
-    let platform = Api::log_in(&running.admin_base_url, text("client_id"), text("client_secret")).await?;
+    let secret = text("client_secret").into();
+    let platform = Api::log_in(&running.admin_base_url, Vec::new(), text("client_id"), &secret).await?;
     teller.call("POST /api/v1/auth/token", "a signed token that every service verifies by itself");
     make(&platform, teller, "/api/v1/tenants", &json!({"name": TENANT, "display_name": "Acme"})).await?;
     let admin = platform.acting_for(TENANT);
@@ -132,7 +133,7 @@ async fn launcher(running: &Running, admin: &Api, teller: &Teller) -> anyhow::Re
     }
     let kept = std::fs::read_to_string(&file)?;
     let (id, secret) = kept.trim().split_once(':').context("demo-client holds id:secret")?;
-    let caller = Api::log_in(&running.base_url, id, secret).await?;
+    let caller = Api::log_in(&running.base_url, Vec::new(), id, &secret.into()).await?;
     teller.call("POST /api/v1/auth/token", &format!("a token for {CLIENT}, role launcher in project {PROJECT}"));
     Ok((caller, file))
 }

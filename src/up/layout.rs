@@ -11,6 +11,11 @@ use serde_json::json;
 use super::Running;
 use super::certificates::Certificates;
 
+/// The file that tells how the running system is reached.
+pub(crate) const RUNWARDEN_JSON: &str = "runwarden.json";
+/// The file with the first administrator's credentials, unless a setting puts it elsewhere.
+pub(crate) const BOOTSTRAP_JSON: &str = "bootstrap.json";
+
 /// The data folder, held by this process alone.
 pub(crate) struct Layout {
     folder: PathBuf,
@@ -43,12 +48,12 @@ impl Layout {
 
     /// Where the first administrator's credentials are written.
     pub(crate) fn bootstrap_file(&self) -> PathBuf {
-        self.path("bootstrap.json")
+        self.path(BOOTSTRAP_JSON)
     }
 
     /// Where it is told how the running system is reached.
     pub(crate) fn runwarden_json(&self) -> PathBuf {
-        self.path("runwarden.json")
+        self.path(RUNWARDEN_JSON)
     }
 
     /// Tells how the running system is reached.

@@ -2,7 +2,7 @@
 
 mod addresses;
 mod certificates;
-mod layout;
+pub(crate) mod layout;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

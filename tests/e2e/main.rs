@@ -15,6 +15,7 @@ mod isolation;
 mod keys;
 mod lost_answers;
 mod main_job;
+mod operator_cli;
 mod outages;
 mod policies;
 mod queues;

@@ -14,7 +14,7 @@ use crate::failpoint::Failpoint;
 #[group(id = "executor_settings")]
 pub struct Config {
     /// How many launches may be under way at once; a quarter of them for one tenant, an eighth on one controller
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCHES_AT_ONCE", default_value_t = 64)]
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCHES_AT_ONCE", default_value_t = 512)]
     pub launches_at_once: usize,
     /// How many bytes of each run's output are kept
     #[arg(long, env = "RUNWARDEN_EXECUTOR_OUTPUT_LIMIT", default_value_t = 10 * 1024 * 1024)]
@@ -48,7 +48,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            launches_at_once: 64,
+            launches_at_once: 512,
             output_limit: 10 * 1024 * 1024,
             controller_request_seconds: 120,
             clock_skew_seconds: 90,

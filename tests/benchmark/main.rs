@@ -1,0 +1,63 @@
+//! How fast Runwarden is and what it costs, measured on the real programs. Figures are printed beside what is aimed
+//! for; nothing fails for being slow. Linux only: processor time and memory are read from `/proc`.
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+mod controller;
+mod figures;
+mod machine;
+mod resume;
+mod stage;
+mod submit;
+mod sweep;
+mod usage;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Runwarden under load and prints what it found.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Everything small, in less than a minute: shows that the benchmark works, not how fast Runwarden is.
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Cargo says this to every benchmark.
+    #[arg(long, global = true, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Subcommand)]
+enum What {
+    /// All of the following.
+    All,
+    /// From submitting a job to the controller's being asked to launch it.
+    Submit,
+    /// What following thousands of runs costs.
+    Sweep,
+    /// How soon everything goes on after a kill.
+    Resume,
+    /// The controller, in a process of its own: what this program starts itself as.
+    #[command(hide = true)]
+    Controller(controller::Options),
+}
+
+fn main() {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let what = cli.what.unwrap_or(What::All);
+    if let What::Controller(options) = what {
+        runtime.block_on(controller::serve(options));
+        return;
+    }
+    machine::describe(cli.quick);
+    if matches!(what, What::All | What::Submit) {
+        runtime.block_on(submit::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Sweep) {
+        runtime.block_on(sweep::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Resume) {
+        runtime.block_on(resume::measure(cli.quick));
+    }
+    println!("\nLoad average at the end: {}", machine::load());
+}
