@@ -3,7 +3,6 @@
 //! to run it for long and how to do a round again.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod abilities;
 mod caller;
 mod dice;
 mod failpoints;

@@ -115,8 +115,7 @@ impl World {
                 if dice.chance(40) {
                     return (*dice.pick(&others)).to_owned();
                 }
-                let number = dice.between(1, u64::try_from(executors).unwrap());
-                if executors == 1 { "executor".to_owned() } else { format!("executor-{number}") }
+                format!("executor-{}", dice.between(1, u64::try_from(executors).unwrap()))
             }
         }
     }

@@ -11,7 +11,6 @@ use runwarden_harness::{Controller, Fleet, Settings, Signal, Tenant};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::abilities::{self, Abilities};
 use crate::caller::Caller;
 use crate::dice::Dice;
 use crate::kinds::{self, SHARED};
@@ -42,7 +41,6 @@ struct Round {
     witness: Arc<Witness>,
     callers: Vec<Caller>,
     admins: Vec<Caller>,
-    abilities: Abilities,
 }
 
 /// Carries out a plan with this program, and says what came of it.
@@ -71,15 +69,12 @@ impl Round {
         kinds::prepare(&controller).await;
         let fleet = match plan.world {
             World::Together => Fleet::together(&settings(program)).await,
-            World::Apart(executors) => {
-                let executors = if abilities::executors_share(Path::new(program)) { executors } else { 1 };
-                Fleet::apart(&settings(program), executors).await
-            }
+            World::Apart(executors) => Fleet::apart(&settings(program), executors).await,
         };
         for part in EXPLAINED {
             fleet.allow_error(part);
         }
-        let (reach, abilities) = (fleet.reach(), Abilities::of(fleet.reach()).await);
+        let reach = fleet.reach();
         let mut tenants = Vec::new();
         for number in 0..TENANTS {
             let tenant = Tenant::onboard(reach, &format!("tenant-{number}"), &controller).await;
@@ -92,24 +87,18 @@ impl Round {
         let callers = tenants.iter().map(|tenant| caller(&reach.base_url, &tenant.launcher_credentials)).collect();
         let admins = tenants.iter().map(|tenant| caller(&reach.admin_base_url, &tenant.admin_credentials)).collect();
         let levers = Arc::new(Levers::of(controller));
-        Self { plan: Arc::new(plan), levers, fleet: Arc::new(fleet), witness, callers, admins, abilities }
-    }
-
-    /// The order as the system under test can take it.
-    fn suited(&self, order: &Order) -> Order {
-        let start_by = order.start_by.filter(|_| self.abilities.deadlines);
-        Order { start_by, ..order.clone() }
+        Self { plan: Arc::new(plan), levers, fleet: Arc::new(fleet), witness, callers, admins }
     }
 
     /// Everything at once; until all jobs are over, or the time is.
     async fn trouble(&self) -> Resolved {
         let mut orders = JoinSet::new();
         for order in &self.plan.orders {
-            orders.spawn(self.callers[order.tenant].clone().carry_out(self.suited(order)));
+            orders.spawn(self.callers[order.tenant].clone().carry_out(order.clone()));
         }
         let progress = self.tell_progress();
         let over = Arc::new(Notify::new());
-        let operator = self.abilities.resolves.then(|| tokio::spawn(self.operator().work(over.clone())));
+        let operator = tokio::spawn(self.operator().work(over.clone()));
         let mut lasting = JoinSet::new();
         for blow in &self.plan.blows {
             tokio::time::sleep_until((self.witness.began() + blow.at).into()).await;
@@ -125,10 +114,7 @@ impl Round {
         orders.join_all().await;
         over.notify_one();
         progress.abort();
-        match operator {
-            Some(operator) => operator.await.unwrap().resolved,
-            None => Resolved::default(),
-        }
+        operator.await.unwrap().resolved
     }
 
     fn operator(&self) -> Operator {
@@ -144,12 +130,8 @@ impl Round {
             Act::Restart { process, orderly, ripe, down, next } => {
                 let signal = if *orderly { Signal::Term } else { Signal::Kill };
                 let next = next.as_ref().map(|failpoint| failpoint.settings()).unwrap_or_default();
-                // A plan for several executors is carried out with one where there cannot be more.
-                let there = self.fleet.has(process);
-                let process = if there { process.as_str() } else { "executor" };
                 self.fleet.restart(process, Restart { signal, ripe: *ripe, down: *down, next });
             }
-            Act::Fault(fault) if fault.hides_a_run() && !self.abilities.resolves => {}
             Act::Fault(fault) => self.levers.controller.order(fault.order.clone()).await,
             Act::Idle(time) => {
                 self.levers.controller.dispatch(false).await;
@@ -173,9 +155,6 @@ impl Round {
             Act::ByHand { number, tenant, fault, times } => {
                 let order = Order::plain(*number, *tenant, SHARED);
                 let caller = self.callers[*tenant].clone();
-                if !self.abilities.resolves {
-                    return;
-                }
                 self.levers.controller.order(fault.order.clone()).await;
                 orders.spawn(caller.carry_out(order));
                 let (levers, times) = (self.levers.clone(), *times);

@@ -99,12 +99,6 @@ impl Fleet {
         self.keepers.keys().map(String::as_str).filter(launches)
     }
 
-    /// Whether there is a process of this name.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.keepers.contains_key(name)
-    }
-
     /// The folder under which all state is.
     #[must_use]
     pub fn data(&self) -> PathBuf {
