@@ -101,8 +101,11 @@ impl Levers {
 
     /// The controller deletes a run that goes on and of which Runwarden knows: of another nobody could know.
     pub(crate) async fn delete(&self, witness: &Witness) {
-        let known = |launch: &&Launch| launch.number.is_some_and(|number| witness.is_running(number));
-        if let Some(launch) = self.launches().iter().rev().find(known) {
+        let known = |launch: &Launch| launch.number.is_some_and(|number| witness.is_running(number));
+        let ledger = self.controller.ledger();
+        // One that was deleted before is taken to run for a while.
+        let there = ledger.iter().rev().filter(|entry| entry.ran.status != "deleted");
+        if let Some(launch) = there.filter_map(Launch::of).find(known) {
             self.controller.delete_run(launch.run).await;
         }
     }
