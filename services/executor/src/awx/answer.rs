@@ -81,9 +81,11 @@ impl Answer {
         }
     }
 
+    /// Why it refused, as far as AWX itself says so. Nobody else's words are passed on.
     pub(super) fn refusal(&self) -> Refusal {
         match &self.body {
-            Ok(body) => Refusal::read(body),
+            Ok(body) if self.is_own() => Refusal::read(body),
+            Ok(_) => Refusal::plain("this is not an answer of AWX, so what it says is not passed on"),
             Err(_) => Refusal::plain("its reason could not be read"),
         }
     }

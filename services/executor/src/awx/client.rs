@@ -1,8 +1,8 @@
 use super::address::Path;
 use super::answer::results;
 use super::http::{Http, Query};
-use super::read;
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
+use super::{own, read};
 
 /// A client for one controller with one credential. Cheap to keep, cheap enough to make per use.
 pub struct Client {
@@ -12,7 +12,7 @@ pub struct Client {
 /// Who we are at a controller, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// What it calls itself: `AWX` or `Red Hat Ansible Automation Platform`; empty when it does not say.
+    /// What it calls itself: `AWX` or `Red Hat Ansible Automation Platform`.
     pub product: String,
     /// Its version; empty when it does not say.
     pub version: String,
@@ -28,9 +28,15 @@ impl Client {
         Ok(Self { http: Http::new(target, credential, limits)? })
     }
 
-    /// Proves address and credential, and says who we are.
+    /// Proves that AWX is at the address and that it accepts the credential, and says who we are.
     pub async fn who_am_i(&self) -> Result<Account, AwxError> {
         let (me, headers) = self.http.get_with_headers(&Path::to("me"), &Query::new()).await?;
+        if !own::is_marked(&headers) {
+            return Err(AwxError::bad(
+                "it lacks the header X-API-Product-Name, which AWX puts on every answer; is api_root right, or does a \
+                 proxy remove headers?",
+            ));
+        }
         let header = |name: &str| {
             headers
                 .get(name)

@@ -73,6 +73,7 @@ mod location;
 mod marker;
 mod nodes;
 mod output;
+mod own;
 mod preflight;
 mod problem;
 mod read;

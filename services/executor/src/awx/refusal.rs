@@ -1,5 +1,7 @@
-//! AWX has no common error envelope. This flattens every shape seen into one list of reasons.
+//! AWX has no common error envelope. This flattens every shape seen into one list of reasons, and passes on only what
+//! AWX is known to say: whatever stands behind an address that somebody mapped must not be readable through a refusal.
 
+use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
 
 use super::read::shown;
@@ -9,21 +11,48 @@ const LONGEST_REASON: usize = 2000;
 const MOST_MESSAGES: usize = 32;
 const DEEPEST: usize = 8;
 
+/// What AWX refuses a launch over besides the fields of a launch.
+const ALSO_KNOWN: &[&str] = &[
+    "variables_needed_to_start",
+    "resources_needed_to_start",
+    "passwords_needed_to_start",
+    "credential_needed_to_start",
+    "inventory_needed_to_start",
+    "credential_passwords",
+    "credential",
+    "inventory_id",
+    "project",
+    "playbook",
+    "organization",
+    "job_template",
+    "workflow_job_template",
+    "unified_job_template",
+];
+/// Fields that only say that there is a message.
+const WRAPPERS: &[&str] = &["detail", "error", "msg", "__all__", "non_field_errors"];
+/// What stands for everything else.
+const OTHER: &str = "other reasons, which are not shown";
+
 /// Why a controller refused, readable: `limit: Field is not configured to prompt on launch.`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
     /// Field (empty when about the whole) and message, in the controller's order.
     pub reasons: Vec<(String, String)>,
+    /// Whether there was something else, of which nothing is known.
+    other: bool,
 }
 
 impl Refusal {
-    /// Reads a body of any shape; what is not JSON (an HTML page of a proxy) becomes one plain sentence.
-    pub fn read(body: &[u8]) -> Self {
+    /// Reads what AWX itself answered.
+    pub(super) fn read(body: &[u8]) -> Self {
         let mut refusal = Self::default();
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => refusal.collect("", &value, 0),
             Err(_) if body.is_empty() => {}
             Err(_) => refusal.push("", "it answered with a page instead of a reason"),
+        }
+        if refusal.other {
+            refusal.reasons.push((String::new(), OTHER.to_owned()));
         }
         if refusal.reasons.is_empty() {
             refusal.push("", "it gave no reason");
@@ -40,13 +69,14 @@ impl Refusal {
 
     fn collect(&mut self, field: &str, value: &Value, depth: usize) {
         if depth > DEEPEST || self.reasons.len() >= MOST_MESSAGES {
+            self.other = true;
             return;
         }
         match value {
             Value::Null => {}
-            Value::Bool(b) => self.push(field, if *b { "true" } else { "false" }),
-            Value::Number(n) => self.push(field, &n.to_string()),
             Value::String(text) => self.push(field, text),
+            // A reason is a text. AWX writes numbers and flags only into what goes with one.
+            Value::Bool(_) | Value::Number(_) => self.other = true,
             Value::Array(items) => {
                 for item in items {
                     self.collect(field, item, depth + 1);
@@ -54,13 +84,16 @@ impl Refusal {
             }
             Value::Object(map) => {
                 for (key, value) in map {
-                    let key = shown(key, 64);
-                    let name = match key.as_str() {
-                        "detail" | "error" | "msg" | "__all__" | "non_field_errors" => field.to_owned(),
-                        _ if field.is_empty() => key,
-                        _ => format!("{field}.{key}"),
-                    };
-                    self.collect(&name, value, depth + 1);
+                    if WRAPPERS.contains(&key.as_str()) {
+                        self.collect(field, value, depth + 1);
+                    } else if field.is_empty() && is_known(key) {
+                        self.collect(key, value, depth + 1);
+                    } else if !field.is_empty() && key.len() <= 4 && key.bytes().all(|byte| byte.is_ascii_digit()) {
+                        // Which of several: `{"credentials": {"0": ["A valid integer is required."]}}`.
+                        self.collect(&format!("{field}.{key}"), value, depth + 1);
+                    } else {
+                        self.other = true;
+                    }
                 }
             }
         }
@@ -80,6 +113,10 @@ impl Refusal {
         }
         self
     }
+}
+
+fn is_known(field: &str) -> bool {
+    LaunchField::by_name(field).is_some() || ALSO_KNOWN.contains(&field)
 }
 
 impl std::fmt::Display for Refusal {
@@ -138,7 +175,11 @@ mod tests {
             (r#"{"__all__":["User not part of any organization"]}"#, "User not part of any organization"),
             (
                 r#"{"error":"Resource is being used by running jobs.","active_jobs":[{"id":27,"type":"job"}]}"#,
-                "active_jobs.id: 27; active_jobs.type: job; Resource is being used by running jobs.",
+                "Resource is being used by running jobs.; other reasons, which are not shown",
+            ),
+            (
+                r#"{"credentials":{"0":["A valid integer is required."]}}"#,
+                "credentials.0: A valid integer is required.",
             ),
             (r#"["plain"]"#, "plain"),
             (r#""text""#, "text"),
@@ -155,6 +196,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_what_awx_does_not_say_nothing_is_passed_on() {
+        for body in [
+            r#"{"password": "hunter2"}"#,
+            r#"{"hunter2": "hunter2", "detail": null}"#,
+            r#"{"detail": {"password": "hunter2"}}"#,
+            r#"{"limit": {"password": "hunter2", "hunter2": ["x"]}}"#,
+            r#"{"errors": [{"detail": "hunter2"}]}"#,
+            r#"[{"password": ["hunter2"]}]"#,
+            r#"{"pin": 1234, "ok": true, "limit": 1234}"#,
+        ] {
+            assert_eq!(read(body), OTHER, "{body}");
+        }
+        assert_eq!(
+            read(r#"{"limit": ["Null characters are not allowed."], "password": "hunter2"}"#),
+            format!("limit: Null characters are not allowed.; {OTHER}")
+        );
+    }
+
     proptest! {
         #[test]
         fn anything_is_read_without_panic_and_shown_short_and_on_one_line(body in any::<Vec<u8>>()) {
@@ -164,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn long_refusals_are_cut(field in "[a-z]{1,90}", message in "\\PC{0,900}", n in 0usize..200) {
+        fn long_refusals_are_cut(field in prop::sample::select(ALSO_KNOWN.to_vec()), message in "\\PC{0,900}", n in 0usize..200) {
             let body = serde_json::json!({ field: vec![message; n] }).to_string();
             prop_assert!(Refusal::read(body.as_bytes()).to_string().len() < 4 * LONGEST_REASON);
         }

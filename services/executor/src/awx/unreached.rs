@@ -3,8 +3,9 @@
 use std::error::Error as _;
 use std::io;
 
+use rustls::CertificateError;
+
 use super::AwxError;
-use super::read::shown;
 
 /// What a request that got no answer says of the controller.
 pub(super) fn failed_read(error: &reqwest::Error) -> AwxError {
@@ -19,10 +20,10 @@ pub(super) fn failed_read(error: &reqwest::Error) -> AwxError {
         "its name does not resolve to a usable address".into()
     } else if let Some(tls) = find::<rustls::Error>(error) {
         match tls {
-            rustls::Error::InvalidCertificate(why) => {
-                format!("its certificate is not trusted: {}", shown(&why.to_string(), 200))
-            }
-            other => format!("TLS failed: {}", shown(&other.to_string(), 200)),
+            rustls::Error::InvalidCertificate(why) => format!("its certificate is not trusted: {}", distrust(why)),
+            rustls::Error::AlertReceived(_) => "it broke off the TLS handshake".to_owned(),
+            rustls::Error::InvalidMessage(_) => "what answers does not speak TLS; is it really https?".to_owned(),
+            _ => "TLS failed".to_owned(),
         }
     } else if error.is_timeout() {
         "no connection came about in time".into()
@@ -39,6 +40,23 @@ pub(super) fn failed_read(error: &reqwest::Error) -> AwxError {
         }
     };
     AwxError::Unreachable { detail }
+}
+
+/// Why a certificate is not trusted. Names in it are not passed on: they are those of whatever answers there.
+fn distrust(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet",
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is not for this host name"
+        }
+        CertificateError::UnknownIssuer => "its issuer is unknown; is ca_pem its authority?",
+        CertificateError::Revoked => "it was revoked",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not a server's certificate"
+        }
+        _ => "it is not valid",
+    }
 }
 
 /// Finds a cause by its type, also within an [`io::Error`], which hides what it wraps from `source`.

@@ -72,6 +72,51 @@ async fn every_refusal_to_read_has_its_own_error() {
     assert!(matches!(error_of(|_| json_answer(200, &json!([]))).await, AwxError::BadAnswer { .. }));
 }
 
+/// Not AWX: it answers with what an internal service may, and without AWX's mark.
+fn internal(status: u16, body: &'static str) -> impl Fn(&Seen) -> Response + Send + Sync + 'static {
+    move |_| {
+        let content_type = ("content-type", "application/json");
+        Response::builder().status(status).header(content_type.0, content_type.1).body(body.into()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_an_internal_service_behind_the_address_says_is_never_passed_on() {
+    let secrets = [
+        r#"{"detail": "hunter2", "limit": ["hunter2"], "hunter2": "hunter2", "token": {"value": "hunter2"}}"#,
+        r#"["hunter2"]"#,
+        r#""hunter2""#,
+        "hunter2",
+        r#"{"results": [{"id": 1, "username": "hunter2"}], "version": "hunter2"}"#,
+    ];
+    for status in [200, 201, 400, 401, 403, 404, 405, 409, 418, 422, 429, 500, 503] {
+        for body in secrets {
+            let error = error_of(internal(status, body)).await;
+            let told = format!("{error} {error:?} {:?}", runwarden_kit::Error::from(error.clone()));
+            assert!(!told.contains("hunter2"), "{status} {body}: {told}");
+            let stub = Stub::start(internal(status, body)).await;
+            let client = stub.client();
+            for error in [
+                client.template(TemplateKind::Job, 9).await.err().map(|error| error.to_string()),
+                client.launch(TemplateKind::Job, 9, &super::body(json!({}))).await.err().map(|e| e.to_string()),
+                client.cancel(jobs([4])[0]).await.err().map(|error| error.to_string()),
+            ] {
+                assert!(!error.unwrap_or_default().contains("hunter2"), "{status} {body}");
+            }
+        }
+    }
+    let unmarked = error_of(internal(200, secrets[4])).await.to_string();
+    assert!(unmarked.contains("X-API-Product-Name"), "{unmarked}");
+}
+
+#[tokio::test]
+async fn of_awxs_own_refusals_only_known_fields_are_passed_on() {
+    let refused = json!({"limit": ["Null characters are not allowed."], "debug": {"token": "hunter2"}});
+    let told = error_of(move |_| json_answer(400, &refused)).await.to_string();
+    assert!(told.contains("limit: Null characters are not allowed."), "{told}");
+    assert!(told.contains("other reasons") && !told.contains("hunter2"), "{told}");
+}
+
 #[tokio::test]
 async fn a_refusal_that_says_our_credential_again_is_told_without_it() {
     let echo = |seen: &Seen| {

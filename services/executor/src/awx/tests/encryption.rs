@@ -35,7 +35,7 @@ impl Authority {
                 let _read = tls.read(&mut [0; 4096]).await;
                 let body = r#"{"results":[{"id":7,"username":"u"}]}"#;
                 let answer = format!(
-                    "HTTP/1.1 200 OK\r\nx-api-product-version: 1\r\ncontent-length: {}\r\n\r\n{body}",
+                    "HTTP/1.1 200 OK\r\nx-api-product-name: AWX\r\nx-api-product-version: 1\r\ncontent-length: {}\r\n\r\n{body}",
                     body.len()
                 );
                 let _sent = tls.write_all(answer.as_bytes()).await;
@@ -70,7 +70,9 @@ async fn a_certificate_for_another_name_is_not_trusted_and_nothing_is_launched()
     let address = ours.controller("elsewhere.example").await;
     let error = ours.client(address).launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
     assert!(matches!(&error, LaunchError::NotSent(AwxError::Unreachable { .. })), "{error:?}");
-    assert!(error.to_string().contains("certificate is not trusted"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("certificate is not trusted: it is not for this host name"), "{told}");
+    assert!(!told.contains("elsewhere"), "what answers there is not told: {told}");
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn refusals_are_proof_that_nothing_was_launched_and_say_why() {
     }
     for status in [404, 406, 413, 414] {
         let (got, reason, _) = refusal(launch(TemplateKind::Job, move |_| html(status)).await);
-        assert_eq!((got, reason.as_str()), (status, "it answered with a page instead of a reason"));
+        assert_eq!((got, reason.as_str()), (status, "this is not an answer of AWX, so what it says is not passed on"));
     }
     let (status, reason, temporary) =
         refusal(launch(TemplateKind::Job, |_| json_answer(401, &json!({"detail": "x"}))).await);
