@@ -10,6 +10,8 @@ use crate::kinds::{KINDS, Kind};
 const LONGEST_REQUEST_MS: u64 = 2900;
 /// More than is taken of an answer.
 const TOO_LARGE: u64 = 17_000_000;
+/// Where a log-in page is.
+const ELSEWHERE: &str = "https://elsewhere.example/api/v2/";
 
 /// A fault as it is ordered.
 #[derive(Clone, Debug)]
@@ -34,9 +36,11 @@ impl Fault {
             55..68 => json!({"kind": "lose_before", "after_ms": dice.between(0, 1500)}),
             68..78 => json!({"kind": "status", "status": *dice.pick(&[500, 502, 503, 504])}),
             78..86 => json!({"kind": "slow", "ms": dice.between(100, 2500)}),
-            86..91 => json!({"kind": "migrating"}),
+            86..89 => json!({"kind": "migrating"}),
+            89..91 => firewall(),
             91..94 => json!({"kind": "unauthorized"}),
-            94..96 => json!({"kind": "redirect", "location": "https://elsewhere.example/api/v2/"}),
+            94..95 => json!({"kind": "redirect", "location": ELSEWHERE}),
+            95..96 => json!({"kind": "redirect", "location": ELSEWHERE, "after": true}),
             _ if kind.can_drop => json!({"kind": "drop_marker", "lose": dice.chance(60)}),
             _ => lost_after(dice),
         };
@@ -63,7 +67,9 @@ impl Fault {
             60..70 => json!({"kind": "cut", "after_bytes": dice.between(0, 2000)}),
             70..80 => json!({"kind": "garbage", "body": *dice.pick(&["html", "json"])}),
             80..85 => json!({"kind": "migrating"}),
-            85..90 => json!({"kind": "unauthorized"}),
+            85..88 => json!({"kind": "unauthorized"}),
+            88..89 => firewall(),
+            89..90 => json!({"kind": "redirect", "location": ELSEWHERE}),
             90..92 => json!({"kind": "huge", "bytes": TOO_LARGE}),
             _ => json!({"kind": "backwards"}),
         };
@@ -86,6 +92,11 @@ impl Fault {
     pub(crate) fn hides_a_run(&self) -> bool {
         self.name() == "drop_marker"
     }
+}
+
+/// What a firewall in front of the controller says in its place.
+fn firewall() -> Value {
+    json!({"kind": "status", "status": 403, "json": {"message": "forbidden"}})
 }
 
 /// A launch that takes effect and whose answer is lost.

@@ -122,9 +122,6 @@ impl Truth<'_> {
                     && (self.happened(|act| matches!(act, Act::Lock(_)))
                         || self.struck(|fault| fault.name() == "unauthorized"))
             }
-            ("error", "controller_refused") => {
-                !launched && self.struck(|fault| fault.name() == "redirect" && fault.launches_of == Some(order.kind))
-            }
             ("error", "fields_ignored") => {
                 launched && self.struck(|fault| fault.name() == "drop_marker" && fault.launches_of == Some(order.kind))
             }

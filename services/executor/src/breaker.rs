@@ -22,6 +22,8 @@ const TRYING: Duration = Duration::from_secs(10);
 struct Pause {
     failures: u32,
     until: Instant,
+    /// Until when it asked to be left alone: nothing it says of another request meanwhile ends that.
+    asked_until: Option<Instant>,
     why: String,
 }
 
@@ -51,7 +53,12 @@ impl Breaker {
 
     /// The controller answered sensibly.
     pub fn works(&self, key: &Key) {
-        if let Some(pause) = self.with(|all| all.remove(key)) {
+        let now = Instant::now();
+        let ended = self.with(|all| {
+            let asked = all.get(key).and_then(|pause| pause.asked_until).is_some_and(|until| until > now);
+            if asked { None } else { all.remove(key) }
+        });
+        if let Some(pause) = ended {
             tracing::info!(
                 tenant = key.0,
                 controller = key.1,
@@ -62,12 +69,15 @@ impl Breaker {
         }
     }
 
-    /// The controller failed. Answers how long it is left alone.
-    pub fn failed(&self, key: &Key, why: &str, now: Instant) -> Duration {
+    /// The controller failed, and may have asked to be left alone for at least so long. Answers how long it is.
+    pub fn failed(&self, key: &Key, why: &str, at_least: Option<Duration>, now: Instant) -> Duration {
         let (first, pause) = self.with(|all| {
             let first = !all.contains_key(key);
-            let pause = all.entry(key.clone()).or_insert_with(|| Pause { failures: 0, until: now, why: String::new() });
+            let fresh = || Pause { failures: 0, until: now, asked_until: None, why: String::new() };
+            let pause = all.entry(key.clone()).or_insert_with(fresh);
             let length = FIRST.saturating_mul(1 << pause.failures.min(16)).min(LONGEST);
+            let length = length.max(at_least.unwrap_or_default());
+            pause.asked_until = at_least.map(|at_least| now + at_least).or(pause.asked_until);
             pause.failures = pause.failures.saturating_add(1);
             pause.until = now + length;
             why.clone_into(&mut pause.why);
@@ -89,7 +99,7 @@ impl Breaker {
     pub fn note<T>(&self, key: &Key, result: &Result<T, AwxError>) -> bool {
         match result {
             Err(error) if error.is_outage() || error.is_credential() => {
-                self.failed(key, &error.to_string(), Instant::now());
+                self.failed(key, &error.to_string(), error.retry_after(), Instant::now());
                 true
             }
             // A refusal of one thing is still an answer.
@@ -135,7 +145,7 @@ mod tests {
     #[test]
     fn pauses_grow_and_have_an_end() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        let pauses: Vec<Duration> = (0..9).map(|_| breaker.failed(&key(), "down", now)).collect();
+        let pauses: Vec<Duration> = (0..9).map(|_| breaker.failed(&key(), "down", None, now)).collect();
         assert_eq!(pauses[0], FIRST);
         assert!(pauses.windows(2).all(|two| two[1] == (two[0] * 2).min(LONGEST)), "{pauses:?}");
         assert_eq!(pauses.last(), Some(&LONGEST));
@@ -145,7 +155,7 @@ mod tests {
     fn one_call_tries_while_others_wait_and_an_answer_lets_all_through() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         assert!(breaker.admits(&key(), now));
-        breaker.failed(&key(), "down", now);
+        breaker.failed(&key(), "down", None, now);
         assert!(!breaker.admits(&key(), now));
         let later = now + FIRST;
         assert!(breaker.admits(&key(), later));
@@ -158,9 +168,21 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_to_be_left_alone_is() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let asked = AwxError::Throttled { retry_after: Some(Duration::from_secs(120)) };
+        assert!(breaker.note(&key(), &Err::<(), _>(asked)));
+        breaker.works(&key());
+        assert!(!breaker.admits(&key(), now + Duration::from_secs(119)), "another call's success does not end that");
+        assert!(breaker.admits(&key(), Instant::now() + Duration::from_secs(121)));
+        // A word that asks for less than the pause does not shorten it.
+        assert_eq!(breaker.failed(&key(), "down", Some(Duration::ZERO), now), FIRST * 2);
+    }
+
+    #[test]
     fn another_controller_is_not_concerned() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.failed(&key(), "down", now);
+        breaker.failed(&key(), "down", None, now);
         assert!(breaker.admits(&("acme".into(), "other".into()), now));
         assert_eq!(breaker.next(now), Some(now + FIRST));
     }

@@ -98,7 +98,7 @@ impl Launcher {
             metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
             send(client.clone(), &template, &body).await
         } else {
-            Err(LaunchError::NotSent(AwxError::Timeout))
+            Err(LaunchError::NotLaunched(AwxError::Timeout))
         };
         self.failpoint.pass(At::SendAfter);
         let answer = self.understand(answer, &attempt, &template);
@@ -168,28 +168,27 @@ impl Launcher {
                 self.breaker.works(&key);
                 launched_answer(&launched, attempt)
             }
-            Err(LaunchError::NotSent(error)) => {
+            Err(LaunchError::NotLaunched(error)) => {
                 let why = error.to_string();
-                self.breaker.failed(&key, &why, Instant::now());
-                Answer::NotLaunched { then: Stop::Yield(format!("waiting for the controller: {why}")), why }
+                if error.is_credential() {
+                    self.controllers.forget(&key.0, &key.1);
+                }
+                self.breaker.failed(&key, &why, error.retry_after(), Instant::now());
+                // The look at the template before it succeeded, so the breaker alone would let it through at once.
+                Answer::NotLaunched { then: Stop::Later(format!("waiting for the controller: {why}")), why }
             }
-            Err(LaunchError::Refused { refusal, temporary, status }) => {
+            Err(LaunchError::Refused { refusal, status }) => {
+                self.breaker.works(&key);
                 let why = format!("The controller refused the launch ({status}): {refusal}");
-                let then = if temporary || status == 401 {
-                    if status == 401 {
-                        self.controllers.forget(&key.0, &key.1);
-                    }
-                    self.breaker.failed(&key, &why, Instant::now());
-                    Stop::Yield(format!("waiting for the controller: {why}"))
-                } else {
-                    Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone())
-                };
-                Answer::NotLaunched { why, then }
+                Answer::NotLaunched {
+                    then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone()),
+                    why,
+                }
             }
             Err(LaunchError::Unresolved { why, named }) => {
                 tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");
                 metrics::counter!("runwarden_launches_unresolved_total").increment(1);
-                self.breaker.failed(&key, &why, Instant::now());
+                self.breaker.failed(&key, &why, None, Instant::now());
                 Answer::Unresolved { why, named: named.map(|run| run.id) }
             }
         }

@@ -51,21 +51,11 @@ pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Te
     }
 }
 
-/// What it means that the controller's template cannot be read.
+/// What it means that the controller's template cannot be read. Only AWX's own refusal ends the job; everything else is
+/// trouble on the way that passes.
 pub fn unreadable(failure: &AwxError) -> Halt {
     let detail = format!("Reading the controller's template: {failure}.");
-    match failure {
-        AwxError::Forbidden { .. } | AwxError::NotFound { .. } | AwxError::Refused { .. } => {
-            error(reason::CONTROLLER_REFUSED, detail)
-        }
-        AwxError::Unauthorized
-        | AwxError::Unreachable { .. }
-        | AwxError::Timeout
-        | AwxError::Migrating
-        | AwxError::ServerError { .. }
-        | AwxError::BadAnswer { .. }
-        | AwxError::TooLarge { .. } => Stop::Later(detail).into(),
-    }
+    if failure.is_refusal() { error(reason::CONTROLLER_REFUSED, detail) } else { Stop::Later(detail).into() }
 }
 
 /// Tells of drift, and refuses it where the template says so.

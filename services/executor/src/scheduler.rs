@@ -312,7 +312,7 @@ mod tests {
     fn a_controller_that_is_down_is_passed_over_and_tried_by_one() {
         let (scheduler, now) = (scheduler(16), Instant::now());
         let key = ("acme".to_owned(), "awx".to_owned());
-        let pause = scheduler.breaker.failed(&key, "down", now);
+        let pause = scheduler.breaker.failed(&key, "down", None, now);
         assert!(scheduler.turns(vec![head("acme", "awx")], now).is_empty());
         assert_eq!(scheduler.next(now), Some(now + pause));
         let later = now + pause;

@@ -143,6 +143,16 @@ impl Controller {
         self.control(Method::PATCH, &format!("templates/{}", Self::template(name)), Some(change)).await;
     }
 
+    /// Takes a template and all its runs from Runwarden's account: lists leave them out, and each by itself is 403.
+    pub async fn hide(&self, name: &str) {
+        self.change_template(name, json!({"restricted": true})).await;
+    }
+
+    /// Gives a hidden template back.
+    pub async fn show(&self, name: &str) {
+        self.change_template(name, json!({"restricted": false})).await;
+    }
+
     /// Loses a run. Its playbook goes on if it is at work: `still_at_work` of [`Controller::run`] and of the ledger.
     pub async fn reap(&self, run: u64) {
         self.control(Method::POST, &format!("runs/{run}/reap"), None).await;

@@ -29,11 +29,17 @@ pub(crate) enum Kind {
         #[serde(default)]
         hang_ms: u64,
     },
-    /// A proxy's error page instead of an answer; nothing is acted upon, unless `after` says that it was.
+    /// Somebody in front answers instead: a proxy's page, or this JSON of a gateway or firewall. Nothing is acted upon,
+    /// unless `after` says that it was.
     Status {
         status: u16,
         #[serde(default)]
         after: bool,
+        #[serde(default)]
+        json: Option<Value>,
+        /// A `Retry-After` in seconds.
+        #[serde(default)]
+        retry_after: Option<u32>,
     },
     /// The request is acted upon, and the connection breaks within the answer: its head and the beginning of its body
     /// arrive.
@@ -59,11 +65,13 @@ pub(crate) enum Kind {
     },
     /// The controller is being upgraded: whatever is asked for is elsewhere; nothing is acted upon.
     Migrating,
-    /// The answer is said to be elsewhere; nothing is acted upon.
+    /// The answer is said to be elsewhere, as by a log-in page; nothing is acted upon, unless `after` says that it was.
     Redirect {
         location: String,
         #[serde(default = "found")]
         status: u16,
+        #[serde(default)]
+        after: bool,
     },
     /// The answer is right, and late.
     Slow { ms: u64 },
@@ -145,7 +153,7 @@ fn found() -> u16 {
 impl Fault {
     /// Why it could not strike as it says.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        if let Kind::Redirect { status, location } = &self.fault {
+        if let Kind::Redirect { status, location, .. } = &self.fault {
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 return Some("A redirect's status is 301, 302, 303, 307 or 308.");
             }

@@ -1,7 +1,9 @@
 //! What came back, and what it means before anybody looks at what it says.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use http::header::LOCATION;
+use http::header::{LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Response;
 use serde::de::IgnoredAny;
@@ -11,6 +13,8 @@ use super::{AwxError, Refusal};
 
 /// How much is kept of an answer that is too large: enough to tell what it begins with.
 const BEGINNING: usize = 64 * 1024;
+/// The longest `Retry-After` that is honoured.
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// What came back, whatever its status.
 pub(super) struct Answer {
@@ -57,23 +61,34 @@ impl Answer {
             300..=399 => {
                 Err(AwxError::bad("it points to another address; configure the address and api_root it really has"))
             }
+            // Some gateways check the credential on AWX's behalf, so anybody's word counts.
             401 => Err(AwxError::Unauthorized),
-            403 => Err(AwxError::Forbidden { detail: self.refusal().to_string() }),
-            // AWX tells in JSON what it has not; a page is somebody else's who stands where it should be.
-            404 if self.is_page() => {
+            429 => Err(AwxError::Throttled { retry_after: self.retry_after() }),
+            500.. => Err(AwxError::ServerError { status }),
+            404 if !self.is_own() => {
                 Err(AwxError::bad("there is nothing of AWX's at this address (404); is api_root right?"))
             }
+            _ if !self.is_own() => Err(AwxError::InFront { status }),
+            403 => Err(AwxError::Forbidden { detail: self.refusal().to_string() }),
             404 => Err(AwxError::NotFound { detail: self.refusal().to_string() }),
-            500.. => Err(AwxError::ServerError { status }),
             _ => Err(AwxError::Refused { status, refusal: self.refusal() }),
         }
     }
 
+    /// Whether AWX sends everybody away while its database is being migrated. A log-in page that is told where its
+    /// visitor came from does not count.
     pub(super) fn is_migrating(&self) -> bool {
-        self.header(LOCATION.as_str()).is_some_and(|location| location.contains("/migrations_notran"))
+        let path = |location: &str| location.split(['?', '#']).next().is_some_and(|l| l.contains("/migrations_notran"));
+        self.header(LOCATION.as_str()).is_some_and(path)
     }
 
-    /// Whether it is not AWX that says so: its own answers are JSON, or empty.
+    /// How long it asks to be left alone, in the form that counts seconds; at most an hour.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds).min(LONGEST_RETRY))
+    }
+
+    /// Whether it is a page: what AWX answers is JSON, or empty.
     pub(super) fn is_page(&self) -> bool {
         match &self.body {
             Ok(body) => !body.trim_ascii().is_empty() && serde_json::from_slice::<IgnoredAny>(body).is_err(),

@@ -26,8 +26,8 @@ impl Client {
         };
         match answer.status.as_u16() {
             // Only AWX itself knows of its runs.
-            405 if !answer.is_page() => Ok(CancelAnswer::AlreadyFinished),
-            404 if !answer.is_page() => Ok(CancelAnswer::Gone),
+            405 if answer.is_own() => Ok(CancelAnswer::AlreadyFinished),
+            404 if answer.is_own() => Ok(CancelAnswer::Gone),
             200..=299 if answer.body.is_ok() && answer.is_page() => {
                 Err(AwxError::bad("a page in answer to a cancellation"))
             }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use runwarden_kit::{Error, ErrorReason};
 
 use super::{Refusal, TargetProblem};
@@ -26,6 +28,17 @@ pub enum AwxError {
     },
     /// It is being upgraded and answers nothing else meanwhile.
     Migrating,
+    /// Somebody between us and it answered in its place: a proxy's page, a gateway's or a firewall's refusal. It says
+    /// nothing about what was asked for.
+    InFront {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// It, or somebody in front of it, wants fewer requests (429).
+    Throttled {
+        /// How long to leave it alone, where it says so.
+        retry_after: Option<Duration>,
+    },
     /// It understood and refused.
     Refused {
         /// The HTTP status.
@@ -55,19 +68,6 @@ impl AwxError {
         Self::BadAnswer { detail: detail.into() }
     }
 
-    /// Whether the same request may well succeed later without anybody mending anything.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Timeout | Self::Migrating | Self::ServerError { .. } => true,
-            Self::Refused { status, .. } => matches!(status, 408 | 429),
-            Self::Unauthorized
-            | Self::Forbidden { .. }
-            | Self::NotFound { .. }
-            | Self::BadAnswer { .. }
-            | Self::TooLarge { .. } => false,
-        }
-    }
-
     /// Whether the controller as a whole is not to be used now: it is away, or what stands in its place is not it. What
     /// is refused or not there for one request says nothing about others.
     pub fn is_outage(&self) -> bool {
@@ -76,10 +76,40 @@ impl AwxError {
             | Self::Timeout
             | Self::Migrating
             | Self::ServerError { .. }
+            | Self::Throttled { .. }
             | Self::BadAnswer { .. } => true,
-            // A proxy gave up waiting, or wants to be left alone for a while.
-            Self::Refused { status, .. } => matches!(status, 408 | 429),
-            Self::Unauthorized | Self::Forbidden { .. } | Self::NotFound { .. } | Self::TooLarge { .. } => false,
+            // What is wrong is the length of one address, see `Runs`.
+            Self::InFront { status } => *status != 414,
+            Self::Unauthorized
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether it is AWX's own refusal of what was asked: it understood, and said no. Nothing else may end what was
+    /// accepted.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Forbidden { .. } | Self::NotFound { .. } | Self::Refused { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Unauthorized
+            | Self::Migrating
+            | Self::InFront { .. }
+            | Self::Throttled { .. }
+            | Self::ServerError { .. }
+            | Self::BadAnswer { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// How long it asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            _ => None,
         }
     }
 
@@ -92,6 +122,8 @@ impl AwxError {
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::Migrating
+            | Self::InFront { .. }
+            | Self::Throttled { .. }
             | Self::Refused { .. }
             | Self::ServerError { .. }
             | Self::BadAnswer { .. }
@@ -113,6 +145,10 @@ impl std::fmt::Display for AwxError {
             }
             Self::NotFound { detail } => write!(f, "the controller has no such thing (404): {detail}"),
             Self::Migrating => f.write_str("the controller is being upgraded and not ready yet; try again later"),
+            Self::InFront { status } => {
+                write!(f, "something in front of the controller answered in its place ({status})")
+            }
+            Self::Throttled { .. } => f.write_str("the controller, or a proxy in front of it, wants fewer requests (429)"),
             Self::Refused { status, refusal } => write!(f, "the controller refused ({status}): {refusal}"),
             Self::ServerError { status } => write!(f, "the controller failed ({status})"),
             Self::BadAnswer { detail } => {
@@ -131,10 +167,13 @@ impl From<AwxError> for Error {
     /// What a caller is told when a call of theirs needed the controller.
     fn from(error: AwxError) -> Self {
         let reason = match error {
-            AwxError::Unreachable { .. } | AwxError::Timeout | AwxError::Migrating | AwxError::ServerError { .. } => {
-                ErrorReason::ControllerUnreachable
-            }
+            AwxError::Unreachable { .. }
+            | AwxError::Timeout
+            | AwxError::Migrating
+            | AwxError::Throttled { .. }
+            | AwxError::ServerError { .. } => ErrorReason::ControllerUnreachable,
             AwxError::Unauthorized
+            | AwxError::InFront { .. }
             | AwxError::Forbidden { .. }
             | AwxError::NotFound { .. }
             | AwxError::Refused { .. }

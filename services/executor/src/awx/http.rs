@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::address::{Address, Path};
 use super::answer::{Answer, json};
+use super::own;
 use super::unreached::{cause, failed_read};
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
 
@@ -127,8 +128,8 @@ impl Http {
             return Ok(response);
         }
         let answer = self.whole(response).await;
-        // What was asked for is no JSON, so that what is missing need not be told in it either.
-        if answer.status == StatusCode::NOT_FOUND {
+        // What was asked for is not JSON, so what is missing need not be told in JSON either.
+        if answer.status == StatusCode::NOT_FOUND && own::is_marked(&answer.headers) {
             return Err(AwxError::NotFound { detail: answer.refusal().to_string() });
         }
         answer.check()?;

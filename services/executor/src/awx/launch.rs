@@ -46,16 +46,15 @@ impl Launched {
 /// Why there is no run to bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaunchError {
-    /// No connection came about: certainly nothing was launched. Try again later.
-    NotSent(AwxError),
-    /// The controller refused: certainly nothing was launched.
+    /// Certainly nothing was launched, and the same launch may be accepted later: no connection came about, or the
+    /// answer is one that is only ever given instead of passing a request on.
+    NotLaunched(AwxError),
+    /// The controller itself refused: certainly nothing was launched.
     Refused {
         /// The HTTP status.
         status: u16,
         /// Its reasons, without values of write-only parameters.
         refusal: Refusal,
-        /// Whether the same launch may be accepted later without anybody mending anything.
-        temporary: bool,
     },
     /// It may or may not have been launched, now or in a while.
     Unresolved {
@@ -72,8 +71,8 @@ impl LaunchError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::NotSent(error) => error.is_outage(),
-            Self::Refused { temporary, .. } => *temporary,
+            Self::NotLaunched(error) => !error.is_credential(),
+            Self::Refused { .. } => false,
             Self::Unresolved { .. } => true,
         }
     }
@@ -82,9 +81,8 @@ impl LaunchError {
     #[must_use]
     pub fn is_credential(&self) -> bool {
         match self {
-            Self::NotSent(error) => error.is_credential(),
-            Self::Refused { status, .. } => *status == 401,
-            Self::Unresolved { .. } => false,
+            Self::NotLaunched(error) => error.is_credential(),
+            Self::Refused { .. } | Self::Unresolved { .. } => false,
         }
     }
 }
@@ -92,8 +90,8 @@ impl LaunchError {
 impl std::fmt::Display for LaunchError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotSent(error) => write!(f, "nothing was launched: {error}"),
-            Self::Refused { status, refusal, .. } => {
+            Self::NotLaunched(error) => write!(f, "nothing was launched: {error}"),
+            Self::Refused { status, refusal } => {
                 write!(f, "the controller refused the launch ({status}): {refusal}")
             }
             Self::Unresolved { why, .. } => write!(f, "it is not known whether it was launched: {why}"),
@@ -114,9 +112,38 @@ impl Client {
                 let named = named.and_then(|location| location::read(location, self.http.address(), kind));
                 judge(kind, body, &answer, named)
             }
-            Err(Unanswered::NotSent(error)) => Err(LaunchError::NotSent(error)),
+            Err(Unanswered::NotSent(error)) => Err(LaunchError::NotLaunched(error)),
             Err(Unanswered::Unknown(why)) => Err(LaunchError::Unresolved { why, named: None }),
         }
+    }
+}
+
+/// What an answer without a run proves about a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// AWX itself refused this launch. Nothing else may end a job.
+    Refused,
+    /// Nothing was launched, and the same may be accepted later.
+    NotLaunched,
+    /// Nothing: it may have been launched.
+    None,
+}
+
+/// What a status other than success proves, given by AWX itself (`own`) or by whoever stands in front of it.
+///
+/// A page or a redirect in front is no proof that the launch did not get through. Proxies put them in the place of an
+/// answer that never came (nginx's `error_page 502 504`, an ingress's default backend with its 404), and firewalls
+/// that look at answers put their own refusal in the place of one that did come. Proof are only statuses that are
+/// decided by what a request is made of, before it is passed on.
+#[must_use]
+pub fn proof(status: u16, own: bool) -> Proof {
+    match status {
+        // Not authenticated, too large, too long, too many: nobody works on a request first and says this then.
+        401 | 407 | 411 | 413 | 414 | 421 | 426 | 429 | 431 => Proof::NotLaunched,
+        // Whoever sends this gave up on a request it was passing on, or on one it had passed on.
+        408 => Proof::None,
+        400..=499 if own => Proof::Refused,
+        _ => Proof::None,
     }
 }
 
@@ -128,40 +155,54 @@ fn judge(
     named: Option<RunRef>,
 ) -> Result<Launched, LaunchError> {
     let status = answer.status.as_u16();
-    let refused = |refusal: Refusal, temporary: bool| {
-        Err(LaunchError::Refused { status, refusal: refusal.map(|text| body.redact(text)), temporary })
-    };
-    let unresolved = |why: String| Err(LaunchError::Unresolved { why, named: None });
-    match status {
-        200..=299 => {
-            let unread = |why: String| Err(LaunchError::Unresolved { why, named });
-            match answer.body.clone().and_then(|bytes| json(&bytes)) {
-                Ok(value) => match read_launched(kind, body, &value) {
-                    Some(launched) if named.is_none_or(|named| named == launched.run) => Ok(launched),
-                    Some(_) => unresolved(format!("its answer ({status}) names two runs")),
-                    None => unread(format!("its answer ({status}) names no run")),
-                },
-                Err(error) => unread(format!("its answer ({status}) cannot be read: {}", reading(&error))),
-            }
+    if answer.status.is_success() {
+        return launched(kind, body, answer, named);
+    }
+    // AWX sends everybody away like this before it looks at what they want.
+    if answer.status.is_redirection() && answer.is_migrating() {
+        return Err(LaunchError::NotLaunched(AwxError::Migrating));
+    }
+    match proof(status, answer.is_own()) {
+        Proof::Refused => {
+            Err(LaunchError::Refused { status, refusal: answer.refusal().map(|text| body.redact(text)) })
         }
-        300..=399 if answer.is_migrating() => refused(Refusal::plain("it is being upgraded and not ready yet"), true),
-        300..=399 => refused(
-            Refusal::plain("it points to another address; configure the address and api_root it really has"),
-            false,
-        ),
-        401 => refused(
-            Refusal::plain("it does not accept Runwarden's credential; it may be wrong, expired or revoked"),
-            false,
-        ),
-        // A proxy in front says so also when it gave up on a request it had passed on.
-        408 => unresolved("a proxy gave up waiting (408)".into()),
-        429 => refused(answer.refusal(), true),
-        // Not AWX says that there is nothing, but who stands where it should be.
-        404 if answer.is_page() => refused(answer.refusal(), true),
-        400..=499 => refused(answer.refusal(), false),
-        502..=504 => unresolved(format!("a proxy got no answer from the controller ({status})")),
-        500..=599 => unresolved(format!("the controller failed while launching ({status})")),
-        _ => unresolved(format!("it answered {status}, which means nothing")),
+        Proof::NotLaunched => Err(LaunchError::NotLaunched(match status {
+            401 => AwxError::Unauthorized,
+            429 => AwxError::Throttled { retry_after: answer.retry_after() },
+            _ => AwxError::InFront { status },
+        })),
+        Proof::None => Err(LaunchError::Unresolved { why: nothing_proven(status), named: None }),
+    }
+}
+
+/// Why a status proves nothing, in words.
+fn nothing_proven(status: u16) -> String {
+    match status {
+        300..=399 => format!("something in front of the controller redirected the launch ({status})"),
+        408 => "a proxy gave up waiting (408)".into(),
+        400..=499 => format!("something in front of the controller answered in its place ({status})"),
+        502..=504 => format!("a proxy got no answer from the controller ({status})"),
+        500..=599 => format!("the controller failed while launching ({status})"),
+        _ => format!("it answered {status}, which means nothing"),
+    }
+}
+
+/// The run a success names.
+fn launched(
+    kind: TemplateKind,
+    body: &LaunchBody,
+    answer: &Answer,
+    named: Option<RunRef>,
+) -> Result<Launched, LaunchError> {
+    let status = answer.status.as_u16();
+    let unresolved = |why: String, named| Err(LaunchError::Unresolved { why, named });
+    match answer.body.clone().and_then(|bytes| json(&bytes)) {
+        Ok(value) => match read_launched(kind, body, &value) {
+            Some(launched) if named.is_none_or(|named| named == launched.run) => Ok(launched),
+            Some(_) => unresolved(format!("its answer ({status}) names two runs"), None),
+            None => unresolved(format!("its answer ({status}) names no run"), named),
+        },
+        Err(error) => unresolved(format!("its answer ({status}) cannot be read: {}", reading(&error)), named),
     }
 }
 

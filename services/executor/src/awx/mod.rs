@@ -10,7 +10,7 @@
 //! client.who_am_i()                          -> Account { product, version, id, username }
 //! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
 //! client.template(TemplateKind, id)          -> TemplateView (summary, needs, project, steps, controller's time)
-//! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotSent | Refused | Unresolved }>
+//! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotLaunched | Refused | Unresolved }>
 //! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }  200 a request
 //! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
 //! client.find(id)                            -> Option<RunRow>              of whatever kind
@@ -38,8 +38,8 @@
 //! # Launching once
 //!
 //! [`Client::launch`] sends one POST on a fresh connection and never repeats it. Its error says what is known:
-//! [`LaunchError::NotSent`] and [`LaunchError::Refused`] are proof that nothing was launched;
-//! [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
+//! [`LaunchError::NotLaunched`] and [`LaunchError::Refused`] are proof that nothing was
+//! launched, and only the second, AWX's own word, ends a job; [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
 //! future after its first poll is the same as `Unresolved`: run it in a task of its own.
 //!
 //! `Launched::ignored` must be empty (`launched.took_everything()`); if it is not, the run does something
@@ -97,7 +97,7 @@ pub use client::{Account, Client};
 pub use credential::Credential;
 pub use drift::drift;
 pub use error::AwxError;
-pub use launch::{LaunchError, Launched};
+pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};

@@ -141,7 +141,7 @@ impl<'c> LookUp<'c> {
                 Ok(())
             }
             // AWX answers nothing at all when it cannot show one of them; a proxy may take shorter addresses only.
-            Err(error @ (AwxError::ServerError { status: 500 } | AwxError::Refused { status: 414, .. })) => {
+            Err(error @ (AwxError::ServerError { status: 500 } | AwxError::InFront { status: 414 })) => {
                 if batch.len() == 1 {
                     self.failures += 1;
                     if self.failures >= if self.answers == 0 { BROKEN[0] } else { BROKEN[1] } {

@@ -31,15 +31,18 @@ pub(crate) async fn answer(app: Arc<App>, mut asked: Asked) -> Option<Response> 
             tokio::time::sleep(millis(ms)).await;
             Some(work(app, asked).await)
         }
-        Some(Kind::Status { status, after }) => {
+        Some(Kind::Status { status, after, json, retry_after }) => {
             if after {
                 work(app, asked).await;
             }
-            Some(nginx(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)))
+            Some(in_front(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), json, retry_after))
         }
         Some(Kind::Unauthorized) => Some(Refusal::unauthenticated().into_response()),
         Some(Kind::Migrating) => Some(redirect(StatusCode::FOUND, MIGRATIONS)),
-        Some(Kind::Redirect { location, status }) => {
+        Some(Kind::Redirect { location, status, after }) => {
+            if after {
+                work(app, asked).await;
+            }
             Some(redirect(StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND), &location))
         }
         Some(Kind::LoseBefore { after_ms }) => {
@@ -87,6 +90,15 @@ fn work_later(app: &Arc<App>, asked: Asked, after_ms: u64) {
             () = stop.cancelled() => {}
         }
     });
+}
+
+/// What somebody in front of the controller says in its place: without any of its headers.
+fn in_front(status: StatusCode, json: Option<Value>, retry_after: Option<u32>) -> Response {
+    let mut answer = json.map_or_else(|| nginx(status), |json| json_answer(status, &json));
+    if let Some(seconds) = retry_after {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    answer
 }
 
 /// The same answer with another body; its length is that body's.

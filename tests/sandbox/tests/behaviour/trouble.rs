@@ -148,3 +148,48 @@ async fn a_template_can_drift() -> Result<()> {
     assert_eq!((&template["playbook"], &template["ask_limit_on_launch"]), (&json!("fails.yml"), &json!(true)));
     Ok(())
 }
+
+#[tokio::test]
+async fn somebody_in_front_can_answer_in_the_controllers_place_before_or_after_it_acted() -> Result<()> {
+    let bench = Bench::start().await?;
+    let faults = [
+        json!({"kind": "status", "status": 403, "json": {"message": "forbidden"}, "retry_after": 7}),
+        json!({"kind": "redirect", "location": "https://login.example/"}),
+        json!({"kind": "status", "status": 200}),
+    ];
+    for (n, mut fault) in faults.into_iter().enumerate() {
+        for (after, launched) in [(false, n), (true, n + 1)] {
+            fault["after"] = json!(after);
+            bench.lever(Method::POST, "faults", json!({"path": "/launch", "fault": fault})).await?;
+            let answer = bench.ask(Method::POST, "/api/v2/job_templates/9/launch/").json(&json!({})).send().await?;
+            assert_eq!(u64::from(answer.status().as_u16()), fault["status"].as_u64().unwrap_or(302), "{fault}");
+            assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("x-api-")), "{fault}");
+            if let Some(seconds) = fault["retry_after"].as_u64() {
+                assert_eq!(answer.headers()["retry-after"], seconds.to_string().as_str());
+                assert_eq!(answer.json::<serde_json::Value>().await?, json!({"message": "forbidden"}));
+            }
+            assert_eq!(bench.sandbox.launched(), launched, "{fault}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_left_out_of_lists_and_forbidden_by_itself_while_it_is_there() -> Result<()> {
+    let bench = Bench::start().await?;
+    let run = bench.launch(13, json!({})).await?;
+    let (template, detail) = ("/api/v2/job_templates/13/", format!("/api/v2/jobs/{run}/"));
+    let list = format!("/api/v2/unified_jobs/?id__in={run}");
+    let seen = async || -> Result<(u16, u16, u64)> {
+        let count = bench.get(&list).await?.1["count"].as_u64().unwrap();
+        Ok((bench.get(template).await?.0, bench.get(&detail).await?.0, count))
+    };
+    assert_eq!(seen().await?, (200, 200, 1));
+    bench.lever(Method::PATCH, "templates/13", json!({"restricted": true})).await?;
+    assert_eq!(seen().await?, (403, 403, 0));
+    bench.lever(Method::DELETE, &format!("runs/{run}"), json!(null)).await?;
+    assert_eq!(seen().await?, (403, 404, 0));
+    bench.lever(Method::PATCH, "templates/13", json!({"restricted": false})).await?;
+    assert_eq!(seen().await?, (200, 404, 0));
+    Ok(())
+}

@@ -63,8 +63,10 @@ async fn every_refusal_to_read_has_its_own_error() {
     let missing = json!({"detail": "No Job matches the given query."});
     assert!(matches!(error_of(move |_| json_answer(404, &missing)).await, AwxError::NotFound { .. }));
     assert!(matches!(error_of(|_| html(404)).await, AwxError::BadAnswer { .. }));
-    assert!(matches!(error_of(|_| html(406)).await, AwxError::Refused { status: 406, .. }));
-    assert!(matches!(error_of(|_| html(414)).await, AwxError::Refused { status: 414, .. }));
+    for status in [403, 406, 414] {
+        assert_eq!(error_of(move |_| html(status)).await, AwxError::InFront { status });
+        assert_eq!(error_of(move |_| gateway(status)).await, AwxError::InFront { status });
+    }
     for status in [500, 502, 503, 504] {
         assert_eq!(error_of(move |_| html(status)).await, AwxError::ServerError { status });
     }
@@ -136,7 +138,11 @@ async fn redirects_are_told_apart_and_never_followed() {
             response
         }
     };
-    assert_eq!(error_of(redirect("/migrations_notran/")).await, AwxError::Migrating);
+    for upgrade in ["/migrations_notran/", "https://awx.example/migrations_notran/"] {
+        assert_eq!(error_of(redirect(upgrade)).await, AwxError::Migrating);
+    }
+    let log_in = "https://login.example/?next=/migrations_notran/";
+    assert!(matches!(error_of(redirect(log_in)).await, AwxError::BadAnswer { .. }));
     assert!(matches!(error_of(redirect("https://elsewhere.example/")).await, AwxError::BadAnswer { .. }));
 }
 
@@ -162,7 +168,7 @@ async fn a_controller_that_never_answers_times_out() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let error = client_for(listener.local_addr().unwrap()).who_am_i().await.unwrap_err();
     assert_eq!(error, AwxError::Timeout);
-    assert!(error.is_temporary());
+    assert!(error.is_outage());
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn a_certificate_for_another_name_is_not_trusted_and_nothing_is_launched()
     let ours = Authority::new();
     let address = ours.controller("elsewhere.example").await;
     let error = ours.client(address).launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
-    assert!(matches!(&error, LaunchError::NotSent(AwxError::Unreachable { .. })), "{error:?}");
+    assert!(matches!(&error, LaunchError::NotLaunched(AwxError::Unreachable { .. })), "{error:?}");
     let told = error.to_string();
     assert!(told.contains("certificate is not trusted: it is not for this host name"), "{told}");
     assert!(!told.contains("elsewhere"), "what answers there is not told: {told}");

@@ -75,13 +75,47 @@ async fn what_is_forbidden_says_nothing_about_the_controller() {
         assert!(matches!(error, AwxError::Forbidden { .. }) && one_request_only(&error), "{name}: {error:?}");
     })
     .await;
-    for status in [406, 414, 415] {
-        each(
-            move || html(status),
-            |name, error| {
-                assert!(matches!(error, AwxError::Refused { .. }) && one_request_only(&error), "{name}: {error:?}");
-            },
-        )
+    // An address that is too long for a proxy says nothing about shorter ones.
+    each(
+        || html(414),
+        |name, error| {
+            assert!(error == AwxError::InFront { status: 414 } && one_request_only(&error), "{name}: {error:?}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_somebody_in_front_says_is_an_outage_and_no_refusal() {
+    for status in [400, 403, 405, 406, 408, 413, 415, 418, 451] {
+        for answer in [html, gateway] {
+            each(
+                move || answer(status),
+                move |name, error| {
+                    assert_eq!(error, AwxError::InFront { status }, "{name}");
+                    assert!(error.is_outage() && !error.is_refusal() && !error.is_credential(), "{name}");
+                },
+            )
+            .await;
+        }
+    }
+    each(|| gateway(404), |name, error| assert!(error.is_outage() && !error.is_refusal(), "{name}: {error:?}")).await;
+    each(|| gateway(401), |name, error| assert_eq!(error, AwxError::Unauthorized, "{name}")).await;
+}
+
+#[tokio::test]
+async fn whoever_wants_fewer_requests_is_left_alone_for_as_long_as_they_ask() {
+    for (asked, honoured) in [("120", Some(120)), ("86400", Some(3600)), ("soon", None), ("-1", None)] {
+        let busy = move || {
+            let mut response = gateway(429);
+            response.headers_mut().insert("retry-after", asked.parse().unwrap());
+            response
+        };
+        let retry_after = honoured.map(Duration::from_secs);
+        each(busy, move |name, error| {
+            assert_eq!(error, AwxError::Throttled { retry_after }, "{name} {asked}");
+            assert!(error.is_outage() && !error.is_refusal(), "{name}");
+        })
         .await;
     }
 }
@@ -120,20 +154,11 @@ async fn a_controller_that_is_away_is_told_by_every_call() {
     }
     let database_down = || json_answer(500, &json!({"detail": "A server error has occurred."}));
     each(database_down, |name, error| assert_eq!(error, AwxError::ServerError { status: 500 }, "{name}")).await;
-    for status in [408, 429] {
-        each(move || html(status), |name, error| assert!(error.is_outage(), "{name}: {error:?}")).await;
-    }
 }
 
 #[tokio::test]
 async fn nothing_is_ever_followed() {
-    let to = |status: u16, location: &'static str| {
-        move || {
-            let mut response = html(status);
-            response.headers_mut().insert("location", location.parse().unwrap());
-            response
-        }
-    };
+    let to = |status: u16, location: &'static str| move || redirect(status, location);
     each(to(302, "/migrations_notran/"), |name, error| {
         assert_eq!(error, AwxError::Migrating, "{name}");
         assert!(error.is_outage());
@@ -238,8 +263,15 @@ async fn a_cancellation_counts_by_what_awx_says_of_it() {
         let wire = Wire::start(answer, then).await;
         assert_eq!(wire.client().cancel(JOB).await, Ok(CancelAnswer::Accepted));
     }
-    let stub = Stub::start(|_| html(405)).await;
-    assert!(matches!(stub.client().cancel(JOB).await, Err(AwxError::Refused { status: 405, .. })));
+    for (status, answer) in [(404, CancelAnswer::Gone), (405, CancelAnswer::AlreadyFinished)] {
+        let stub = Stub::start(move |_| json_answer(status, &json!({"detail": "no"}))).await;
+        assert_eq!(stub.client().cancel(JOB).await, Ok(answer));
+        for in_front in [html, gateway] {
+            let stub = Stub::start(move |_| in_front(status)).await;
+            let error = stub.client().cancel(JOB).await.unwrap_err();
+            assert!(error.is_outage() && !error.is_refusal(), "{error:?}");
+        }
+    }
     for then in [Then::Close, Then::Silence] {
         let error = Wire::start("", then).await.client().cancel(JOB).await.unwrap_err();
         assert!(error.is_outage(), "{error:?}");
@@ -253,19 +285,29 @@ async fn a_launch_that_fails_says_whether_the_controller_is_to_blame() {
         let error = stub.client().launch(TemplateKind::Job, 9, &body(json!({}))).await.unwrap_err();
         (error.is_outage(), error.is_credential())
     };
-    let refused: [fn() -> Response; 5] = [
+    let refused: [fn() -> Response; 3] = [
         || json_answer(403, &json!({"detail": "You do not have permission to perform this action."})),
         || json_answer(404, &json!({"detail": "No JobTemplate matches the given query."})),
         || json_answer(400, &json!({"limit": ["Null characters are not allowed."]})),
-        || html(413),
-        || html(403),
     ];
     for response in refused {
         assert_eq!(launch(response).await, (false, false));
     }
     assert_eq!(launch(|| json_answer(401, &json!({"detail": "x"}))).await, (false, true));
-    let away: [fn() -> Response; 6] =
-        [|| html(500), || html(502), || html(504), || html(429), || html(404), || html(200)];
+    let away: [fn() -> Response; 12] = [
+        || html(500),
+        || html(502),
+        || html(504),
+        || html(429),
+        || html(404),
+        || html(200),
+        || html(413),
+        || html(403),
+        || gateway(403),
+        || gateway(200),
+        || redirect(302, "https://login.example/"),
+        || redirect(302, "/migrations_notran/"),
+    ];
     for response in away {
         assert_eq!(launch(response).await, (true, false));
     }

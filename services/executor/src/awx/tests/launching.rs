@@ -25,10 +25,17 @@ async fn launch(
     result
 }
 
-fn refusal(result: Result<Launched, LaunchError>) -> (u16, String, bool) {
+fn refusal(result: Result<Launched, LaunchError>) -> (u16, String) {
     match result {
-        Err(LaunchError::Refused { status, refusal, temporary }) => (status, refusal.to_string(), temporary),
+        Err(LaunchError::Refused { status, refusal }) => (status, refusal.to_string()),
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn not_launched(result: Result<Launched, LaunchError>) -> AwxError {
+    match result {
+        Err(LaunchError::NotLaunched(error)) => error,
+        other => panic!("not proof that nothing was launched: {other:?}"),
     }
 }
 
@@ -104,29 +111,57 @@ async fn refusals_are_proof_that_nothing_was_launched_and_say_why() {
         (415, json!({"detail": "You did not use correct Content-Type"}), "You did not use correct Content-Type"),
     ] {
         let got = refusal(launch(TemplateKind::Job, move |_| json_answer(status, &answer)).await);
-        assert_eq!(got, (status, reason.to_owned(), false));
+        assert_eq!(got, (status, reason.to_owned()));
     }
-    for status in [404, 406, 413, 414] {
-        let (got, reason, _) = refusal(launch(TemplateKind::Job, move |_| html(status)).await);
-        assert_eq!((got, reason.as_str()), (status, "this is not an answer of AWX, so what it says is not passed on"));
-    }
-    let (status, reason, temporary) =
-        refusal(launch(TemplateKind::Job, |_| json_answer(401, &json!({"detail": "x"}))).await);
-    assert!(status == 401 && reason.contains("credential") && !temporary);
-    assert!(refusal(launch(TemplateKind::Job, |_| html(429)).await).2);
 }
 
 #[tokio::test]
-async fn an_upgrade_refuses_for_now_and_another_redirect_for_good() {
-    for (location, temporary) in [("/migrations_notran/", true), ("/api/v2/job_templates/9/launch/", false)] {
-        let result = launch(TemplateKind::Job, move |_| {
-            let mut response = html(302);
-            response.headers_mut().insert("location", location.parse().unwrap());
-            response
-        })
-        .await;
-        assert_eq!(refusal(result).2, temporary);
+async fn what_is_only_said_instead_of_passing_a_request_on_is_proof_and_no_refusal() {
+    for answer in [html, gateway] {
+        for status in [407, 411, 413, 414, 421, 426, 431] {
+            let error = not_launched(launch(TemplateKind::Job, move |_| answer(status)).await);
+            assert_eq!(error, AwxError::InFront { status });
+        }
+        let error = not_launched(launch(TemplateKind::Job, move |_| answer(401)).await);
+        assert_eq!(error, AwxError::Unauthorized);
+        let error = not_launched(launch(TemplateKind::Job, move |_| answer(429)).await);
+        assert_eq!(error, AwxError::Throttled { retry_after: None });
     }
+    let own = |status| move |_: &Seen| json_answer(status, &json!({"detail": "x"}));
+    assert_eq!(not_launched(launch(TemplateKind::Job, own(401)).await), AwxError::Unauthorized);
+    assert!(matches!(not_launched(launch(TemplateKind::Job, own(429)).await), AwxError::Throttled { .. }));
+    let upgrade = launch(TemplateKind::Job, |_| redirect(302, "/migrations_notran/")).await;
+    assert_eq!(not_launched(upgrade), AwxError::Migrating);
+}
+
+#[tokio::test]
+async fn what_stands_in_front_of_awx_refuses_nothing_and_proves_nothing() {
+    // An nginx that was told to redirect when AWX takes too long sends this after the launch got through.
+    for status in [301, 302, 303, 307, 308] {
+        for location in ["/api/v2/job_templates/9/launch/", "https://login.example/?next=/migrations_notran/"] {
+            assert_eq!(unresolved(launch(TemplateKind::Job, move |_| redirect(status, location)).await), None);
+        }
+    }
+    for status in [400, 403, 404, 405, 406, 408, 409, 410, 415, 418, 422, 451, 499] {
+        for answer in [html, gateway] {
+            assert_eq!(unresolved(launch(TemplateKind::Job, move |_| answer(status)).await), None, "{status}");
+        }
+    }
+    // AWX's headers around a body that cannot be read are not its word either.
+    for body in ["{\"detail\": \"You do", "<html>403</html>"] {
+        let broken = launch(TemplateKind::Job, move |_| answer(403, "application/json", body)).await;
+        assert_eq!(unresolved(broken), None, "{body}");
+    }
+}
+
+#[test]
+fn only_a_refusal_by_awx_itself_ends_anything() {
+    for status in 100..1000 {
+        let refuses = (400..500).contains(&status);
+        assert!(proof(status, false) != Proof::Refused, "{status}");
+        assert!(refuses || proof(status, true) == Proof::None, "{status}");
+    }
+    assert_eq!(proof(400, true), Proof::Refused);
 }
 
 #[tokio::test]
@@ -217,7 +252,7 @@ async fn no_connection_is_proof_that_nothing_was_sent() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let result = client_for(address).launch(TemplateKind::Job, 9, &body(json!({}))).await;
-    assert!(matches!(result, Err(LaunchError::NotSent(AwxError::Unreachable { .. }))), "{result:?}");
+    assert!(matches!(result, Err(LaunchError::NotLaunched(AwxError::Unreachable { .. }))), "{result:?}");
 }
 
 #[tokio::test]

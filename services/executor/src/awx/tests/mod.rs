@@ -142,6 +142,18 @@ fn html(status: u16) -> Response {
     answer(status, "text/html", format!("<html><h1>{status}</h1></html>"))
 }
 
+/// What a gateway or a firewall in front of AWX says in its place: JSON without any of AWX's headers.
+fn gateway(status: u16) -> Response {
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    response.body(r#"{"message":"forbidden"}"#.into()).unwrap()
+}
+
+fn redirect(status: u16, location: &'static str) -> Response {
+    let mut response = html(status);
+    response.headers_mut().insert("location", location.parse().unwrap());
+    response
+}
+
 fn page(rows: Vec<Value>) -> Response {
     json_answer(200, &json!({"count": rows.len(), "next": null, "previous": null, "results": rows}))
 }

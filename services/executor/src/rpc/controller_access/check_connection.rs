@@ -40,11 +40,13 @@ fn given_credential(given: project::Credential) -> Result<Credential> {
 fn told(error: AwxError) -> Error {
     let field = match &error {
         AwxError::Unauthorized | AwxError::Forbidden { .. } => Some("/credential"),
-        AwxError::Unreachable { .. } | AwxError::Timeout => Some("/url"),
+        AwxError::Unreachable { .. } | AwxError::Timeout | AwxError::InFront { .. } => Some("/url"),
         AwxError::NotFound { .. } | AwxError::BadAnswer { .. } => Some("/api_root"),
-        AwxError::Migrating | AwxError::Refused { .. } | AwxError::ServerError { .. } | AwxError::TooLarge { .. } => {
-            None
-        }
+        AwxError::Migrating
+        | AwxError::Throttled { .. }
+        | AwxError::Refused { .. }
+        | AwxError::ServerError { .. }
+        | AwxError::TooLarge { .. } => None,
     };
     let words = match &error {
         AwxError::NotFound { .. } => "There is no AWX at this address and api_root.".to_owned(),
