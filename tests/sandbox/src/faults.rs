@@ -75,6 +75,8 @@ pub(crate) enum Kind {
     },
     /// The answer is right, and late.
     Slow { ms: u64 },
+    /// The controller itself refuses, in its own words; nothing is acted upon.
+    Refused { status: u16, json: Value },
     /// The credential is suddenly not good enough.
     Unauthorized,
     /// The next run to start goes back to pending once before it really runs.
@@ -104,6 +106,7 @@ impl Kind {
             | Self::Migrating
             | Self::Redirect { .. }
             | Self::Slow { .. }
+            | Self::Refused { .. }
             | Self::Unauthorized => true,
         }
     }
@@ -165,6 +168,11 @@ impl Fault {
             && !(200..300).contains(&status)
         {
             return Some("Garbage comes with a good status, 200 to 299.");
+        }
+        if let Kind::Refused { status, .. } = self.fault
+            && !(400..500).contains(&status)
+        {
+            return Some("A refusal's status is 400 to 499.");
         }
         if let Kind::Status { status, .. } = self.fault
             && !(200..1000).contains(&status)

@@ -117,24 +117,33 @@ async fn api(app: Arc<App>, asked: Asked) -> Response {
 /// The headers of every answer of AWX itself; the proxy's error pages have none of them.
 fn mark(call: &Call, response: &mut Response, took: Duration) {
     let product = if call.path.base == "/api" { "AWX" } else { "Red Hat Ansible Automation Platform" };
-    let seconds = format!("{:.3}s", took.as_secs_f64());
-    let mut headers = vec![
-        ("x-api-product-name", product.to_owned()),
-        ("x-api-node", "sandbox".to_owned()),
-        ("x-api-time", seconds.clone()),
-        ("x-api-total-time", seconds),
-        ("x-api-request-id", call.request_id.clone()),
-        ("vary", "Accept, Accept-Language, Origin, Cookie".to_owned()),
-    ];
+    sign(response, product, &call.request_id, took);
     if misc::knows_version(call) {
-        headers.push(("x-api-product-version", misc::VERSION.to_owned()));
-    }
-    for (name, value) in headers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
+        put(response, "x-api-product-version", misc::VERSION);
     }
     if call.method == http::Method::HEAD {
         *response.body_mut() = Body::empty();
+    }
+}
+
+/// An answer of AWX itself that no view made.
+pub(crate) fn own(mut response: Response) -> Response {
+    sign(&mut response, "AWX", &uuid::Uuid::new_v4().simple().to_string(), Duration::ZERO);
+    response
+}
+
+fn sign(response: &mut Response, product: &str, request_id: &str, took: Duration) {
+    let seconds = format!("{:.3}s", took.as_secs_f64());
+    put(response, "x-api-product-name", product);
+    put(response, "x-api-node", "sandbox");
+    put(response, "x-api-time", &seconds);
+    put(response, "x-api-total-time", &seconds);
+    put(response, "x-api-request-id", request_id);
+    put(response, "vary", "Accept, Accept-Language, Origin, Cookie");
+}
+
+fn put(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
     }
 }

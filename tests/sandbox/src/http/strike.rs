@@ -8,7 +8,7 @@ use http::{Method, StatusCode, header};
 use hyper::body::Body as _;
 use serde_json::{Value, json};
 
-use super::door::{Asked, work};
+use super::door::{Asked, own, work};
 use super::reply::{Refusal, html, json_answer, nginx, page, redirect};
 use super::torn::{Padded, Torn};
 use crate::app::{App, lock};
@@ -37,7 +37,10 @@ pub(crate) async fn answer(app: Arc<App>, mut asked: Asked) -> Option<Response> 
             }
             Some(in_front(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), json, retry_after))
         }
-        Some(Kind::Unauthorized) => Some(Refusal::unauthenticated().into_response()),
+        Some(Kind::Refused { status, json }) => {
+            Some(own(json_answer(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), &json)))
+        }
+        Some(Kind::Unauthorized) => Some(own(Refusal::unauthenticated().into_response())),
         Some(Kind::Migrating) => Some(redirect(StatusCode::FOUND, MIGRATIONS)),
         Some(Kind::Redirect { location, status, after }) => {
             if after {
