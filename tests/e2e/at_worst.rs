@@ -103,7 +103,12 @@ async fn a_credential_that_is_not_accepted_any_more_makes_jobs_wait_not_fail() {
         text(&job, "progress").contains("credential").then_some(())
     })
     .await;
-    assert_eq!(text(&acme.launcher.job(&running).await, "state"), "running", "what runs is not lost");
+    until("what runs to be told as not known, and not as lost", async || {
+        let job = acme.launcher.job(&running).await;
+        assert_eq!(text(&job, "state"), "running", "{job}");
+        text(&job, "progress").contains("nothing is known of its run since").then_some(())
+    })
+    .await;
     // The password is changed there, and then here.
     let token = controller.rotate_token("runwarden").await;
     controller.unlock_account("runwarden").await;
@@ -117,7 +122,7 @@ async fn a_credential_that_is_not_accepted_any_more_makes_jobs_wait_not_fail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_is_waited_out_and_redirects_are_never_followed() {
-    let (controller, _system, acme) = acme(&settings()).await;
+    let (controller, _system, acme) = acme(&settings().impatient()).await;
     acme.map("deploy", "deploy").await;
     controller.order(json!({"times": 8, "fault": {"kind": "migrating"}})).await;
     let job = acme.launcher.run("deploy", deployment()).await;
@@ -127,9 +132,40 @@ async fn an_upgrade_is_waited_out_and_redirects_are_never_followed() {
     let trap = format!("{}/trap/", controller.sandbox().url());
     controller.at_next_launch(json!({"kind": "redirect", "location": trap})).await;
     let job = acme.launcher.run("deploy", deployment()).await;
-    assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_refused"), "{job}");
+    assert_eq!(text(&job, "state"), "succeeded", "a log-in page refuses nothing: {job}");
     assert_eq!(controller.requests_to("/trap/").await, 0);
-    assert_eq!(controller.launched(), 1);
+    assert_eq!(controller.launched(), 2);
+}
+
+/// What a proxy says before it passes anything on: at the look at the template, then at the launch.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_somebody_in_front_says_instead_of_the_controller_is_waited_out() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    acme.map("deploy", "deploy").await;
+    let log_in = "https://login.example/?next=/migrations_notran/";
+    let at_reading = [
+        json!({"kind": "redirect", "location": log_in}),
+        json!({"kind": "status", "status": 200}),
+        json!({"kind": "status", "status": 403}),
+        json!({"kind": "status", "status": 403, "json": {"message": "forbidden"}}),
+        json!({"kind": "status", "status": 404, "json": {"message": "no Route matched with those values"}}),
+        json!({"kind": "status", "status": 451}),
+        json!({"kind": "status", "status": 429, "retry_after": 1}),
+    ];
+    for (n, fault) in at_reading.into_iter().enumerate() {
+        controller.order(json!({"method": "GET", "path": "/job_templates/", "fault": fault})).await;
+        let job = acme.launcher.run("deploy", deployment()).await;
+        assert_eq!(text(&job, "state"), "succeeded", "{fault}: {job}");
+        assert_eq!((controller.launched(), controller.faults_due().await), (n + 1, 0), "{fault}");
+    }
+    let before = controller.launched();
+    let at_launch = [413, 429, 431].map(|status| json!({"kind": "status", "status": status}));
+    for (n, fault) in at_launch.into_iter().enumerate() {
+        controller.at_next_launch(fault.clone()).await;
+        let job = acme.launcher.run("deploy", deployment()).await;
+        assert_eq!(text(&job, "state"), "succeeded", "{fault}: {job}");
+        assert_eq!((controller.launched(), controller.faults_due().await), (before + n + 1, 0), "{fault}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

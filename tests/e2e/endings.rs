@@ -75,9 +75,11 @@ async fn a_run_that_goes_backwards_does_not_take_its_job_with_it() {
 async fn what_the_controller_refuses_ends_the_job_with_its_words() {
     let (controller, _system, acme) = acme(&settings()).await;
     acme.map("deploy", "deploy").await;
-    controller.at_next_launch(json!({"kind": "status", "status": 413})).await;
+    let words = json!({"detail": "You do not have permission to perform this action."});
+    controller.at_next_launch(json!({"kind": "refused", "status": 403, "json": words})).await;
     let job = acme.launcher.run("deploy", deployment()).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "controller_refused"), "{job}");
+    assert!(text(&job, "reason_detail").contains("You do not have permission"), "{job}");
     assert_eq!(controller.launched(), 0);
     // Gone is gone: the next one works.
     assert_eq!(text(&acme.launcher.run("deploy", deployment()).await, "state"), "succeeded");

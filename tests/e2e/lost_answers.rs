@@ -18,6 +18,11 @@ fn loss(name: &'static str, attempts: usize, fault: Value) -> Loss {
     Loss { name, fault, attempts }
 }
 
+/// What a firewall says in the controller's place, before it passes a launch on or when it sees the answer.
+fn firewall(after: bool) -> Value {
+    json!({"kind": "status", "status": 403, "json": {"message": "forbidden"}, "after": after})
+}
+
 /// What may happen to any launch.
 fn losses() -> Vec<Loss> {
     vec![
@@ -26,6 +31,12 @@ fn losses() -> Vec<Loss> {
         loss("took-effect-later", 1, json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100})),
         loss("took-longer-than-waited", 1, json!({"kind": "delay_commit", "commit_after_ms": 2700, "hang_ms": 10_000})),
         loss("error-page-of-a-proxy", 2, json!({"kind": "status", "status": 502})),
+        loss("log-in-page", 2, json!({"kind": "redirect", "location": "https://login.example/"})),
+        loss("log-in-page-after", 1, json!({"kind": "redirect", "location": "https://login.example/", "after": true})),
+        loss("firewall", 2, firewall(false)),
+        loss("firewall-after", 1, firewall(true)),
+        loss("maintenance-page", 2, json!({"kind": "status", "status": 200})),
+        loss("default-backend-after", 1, json!({"kind": "status", "status": 404, "after": true})),
     ]
 }
 

@@ -10,6 +10,7 @@ mod drift;
 mod endings;
 mod executors;
 mod health;
+mod hidden;
 mod idempotency;
 mod isolation;
 mod keys;

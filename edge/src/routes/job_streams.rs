@@ -54,13 +54,16 @@ impl FromQuery for Offset {
 
 /// Read what a job printed
 ///
-/// All there is so far. Needs `jobs.read`.
+/// All there is so far. Where the run was lost or its output could not all be read, `X-Output-Incomplete` says so.
+/// Needs `jobs.read`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/output", tag = "jobs", params(ById, Offset),
     responses((status = 200, description = "What the run printed.", body = String, content_type = "text/plain",
-        headers(("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept.")))))]
+        headers(
+            ("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept."),
+            ("X-Output-Incomplete" = bool, description = "Whether the run may have printed more than could be read.")))))]
 async fn output(State(app): State<App>, by: ById, Params(from): Params<Offset>) -> Result<Response> {
     let first = piece(&app, &by.id, from.offset).await?;
-    let truncated = first.truncated;
+    let told = [("x-output-truncated", first.truncated), ("x-output-incomplete", first.incomplete)];
     let body = sse::body(move |pieces| async move {
         if let Err(Broken::Off) = copy(&app, &by.id, from.offset, first, &pieces).await {
             pieces.break_off().await;
@@ -69,8 +72,10 @@ async fn output(State(app): State<App>, by: ById, Params(from): Params<Offset>) 
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    let truncated = HeaderValue::from_static(if truncated { "true" } else { "false" });
-    headers.insert(HeaderName::from_static("x-output-truncated"), truncated);
+    for (name, holds) in told {
+        let value = HeaderValue::from_static(if holds { "true" } else { "false" });
+        headers.insert(HeaderName::from_static(name), value);
+    }
     Ok(response)
 }
 

@@ -199,6 +199,7 @@ impl JobService for FakeJobs {
                     next_offset: next,
                     complete: n + 1 == pieces.len(),
                     truncated: false,
+                    incomplete: false,
                 }));
             }
             at = next;

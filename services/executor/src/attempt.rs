@@ -107,11 +107,17 @@ pub struct Patience {
     pub controller_request: Duration,
     /// How far clocks may differ.
     pub clock_skew: Duration,
+    /// How long to wait beyond that for what may only be hidden from our account.
+    pub hidden: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { controller_request: Duration::from_secs(120), clock_skew: Duration::from_secs(90) }
+        Self {
+            controller_request: Duration::from_secs(120),
+            clock_skew: Duration::from_secs(90),
+            hidden: Duration::from_secs(30),
+        }
     }
 }
 
@@ -120,6 +126,12 @@ impl Patience {
     #[must_use]
     pub fn over_at(&self, attempt: &Attempt) -> Moment {
         attempt.sent_at.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
+    }
+
+    /// Until when to wait for a right that our account lacks, before a person is asked.
+    #[must_use]
+    pub fn given_up_at(&self, attempt: &Attempt) -> Moment {
+        self.over_at(attempt).plus(self.hidden)
     }
 
     /// The earliest time a run of this attempt can carry. What the controller's clock showed counts where it told:
@@ -179,6 +191,8 @@ pub enum Verdict {
     Adopt(i64),
     /// Nothing can be said before this moment.
     Wait(Moment),
+    /// Nothing can be said while our account may not see what there is. It is looked at again until this moment.
+    Blind(Moment, String),
     /// It did not happen.
     Absent,
     /// It may be any of these, or none.
@@ -220,6 +234,30 @@ pub fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candi
             if doubtful.is_empty() { Verdict::Absent } else { Verdict::Ambiguous(doubtful) }
         }
         _ => Verdict::Ambiguous(mine),
+    }
+}
+
+/// Whether our account can be counted on to see the runs of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It is the account that launched, and may read the template now.
+    Clear,
+    /// It may not see all there is: lists leave out what their reader may not see, and answer as if it were not there.
+    Blind(String),
+}
+
+/// What a verdict is worth in this sight. That nothing was found is no proof where something may be hidden: it is
+/// waited for, and then a person must tell.
+#[must_use]
+pub fn in_sight(verdict: Verdict, sight: Sight, attempt: &Attempt, patience: &Patience, now: Moment) -> Verdict {
+    match (verdict, sight) {
+        (Verdict::Absent, Sight::Blind(why)) => match patience.given_up_at(attempt) {
+            until if now < until => Verdict::Blind(until, why),
+            _ => Verdict::Untraceable(format!(
+                "The controller's answer was lost, and that no run of it is found proves nothing: {why}."
+            )),
+        },
+        (verdict, _) => verdict,
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Config {
     /// How far clocks of Runwarden and controllers may differ, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", default_value_t = 90)]
     pub clock_skew_seconds: u64,
+    /// How long a run that its controller does not list any more may be missing before its job is lost, and how long a
+    /// launch is looked for that may be hidden from Runwarden's account before a person is asked, seconds
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub run_missing_seconds: u64,
     /// How long to wait for the answer to a launch, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
     pub launch_timeout_seconds: u64,
@@ -52,6 +56,7 @@ impl Default for Config {
             output_limit: 10 * 1024 * 1024,
             controller_request_seconds: 120,
             clock_skew_seconds: 90,
+            run_missing_seconds: 30,
             launch_timeout_seconds: 130,
             queue_limit: 10_000,
             lease_seconds: 10,
@@ -85,6 +90,13 @@ impl Config {
         Patience {
             controller_request: Duration::from_secs(self.controller_request_seconds),
             clock_skew: Duration::from_secs(self.clock_skew_seconds),
+            hidden: self.missing_limit(),
         }
+    }
+
+    /// How long a run may be missing on its controller before it is lost.
+    #[must_use]
+    pub fn missing_limit(&self) -> Duration {
+        Duration::from_secs(self.run_missing_seconds)
     }
 }

@@ -145,9 +145,15 @@ pub struct Job {
     /// Whether the run printed more than is kept.
     #[serde(default)]
     pub output_truncated: bool,
+    /// Whether some of what the run printed could not be read.
+    #[serde(default)]
+    pub output_incomplete: bool,
     /// When the run was first missing on the controller.
     #[serde(default)]
     pub missing_since: Option<Moment>,
+    /// Since when its controller hides the run from our account, so that nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_since: Option<Moment>,
     /// When the run was first seen over; its output may still be arriving.
     #[serde(default)]
     pub ended_since: Option<Moment>,
@@ -277,6 +283,13 @@ impl Job {
         self.progress = why.into();
     }
 
+    /// Whether the run may have printed more than could be read: reading failed, or the run was lost while its playbook
+    /// may have gone on.
+    #[must_use]
+    pub fn may_lack_output(&self) -> bool {
+        self.output_incomplete || self.reason.as_deref() == Some(reason::LOST)
+    }
+
     /// The job as it was when it was accepted: the first answer to its request, for whoever asks again.
     #[must_use]
     pub fn as_accepted(&self) -> Self {
@@ -344,7 +357,9 @@ pub(crate) mod tests {
             output_cursor: String::new(),
             output_bytes: 0,
             output_truncated: false,
+            output_incomplete: false,
             missing_since: None,
+            hidden_since: None,
             ended_since: None,
             last_event: 0,
             max_duration_seconds: 0,

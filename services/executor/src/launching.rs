@@ -180,10 +180,7 @@ impl Launcher {
             Err(LaunchError::Refused { refusal, status }) => {
                 self.breaker.works(&key);
                 let why = format!("The controller refused the launch ({status}): {refusal}");
-                Answer::NotLaunched {
-                    then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone()),
-                    why,
-                }
+                Answer::NotLaunched { then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone()), why }
             }
             Err(LaunchError::Unresolved { why, named }) => {
                 tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");

@@ -124,6 +124,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         work: work.clone(),
         bell: bell.clone(),
         output_limit: config.output_limit,
+        missing_limit: config.missing_limit(),
+        memory: watcher::Memory::default(),
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
     kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));

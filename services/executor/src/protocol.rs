@@ -240,6 +240,11 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, now: Momen
             );
             Ok(Written::Quietly)
         }
+        Verdict::Blind(until, why) => {
+            job.due_at = Some(now.plus(LOOK_AGAIN).min(until.plus(Duration::from_millis(10))));
+            job.progress = format!("nothing is known of its launch: {why}");
+            Ok(Written::Quietly)
+        }
         Verdict::Absent => {
             let why = "no run of it appeared within the longest time a request can take".to_owned();
             attempt.state = AttemptState::NotLaunched { why };

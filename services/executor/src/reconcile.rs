@@ -7,8 +7,8 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use time::OffsetDateTime;
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Verdict, judge};
-use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, asked_for};
+use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict, in_sight, judge};
+use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, TemplateSight, asked_for};
 use crate::failpoint::At;
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};
@@ -29,9 +29,15 @@ impl Launcher {
         };
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&controller, &purpose).await?;
-        let found = self.search(&client, &attempt).await;
-        self.note(&controller, &found)?;
-        let found = found.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")))?;
+        // Looked at before the search and after it: a right that was away only meanwhile must not make a run look
+        // absent.
+        let over = self.clock.now() >= self.patience.over_at(&attempt);
+        let before = if over { self.sight(&client, &controller, &attempt).await? } else { Sight::Clear };
+        let (found, before) = match self.search(&client, &attempt).await {
+            // AWX itself does not let our account look.
+            Err(error) if error.is_refusal() => (Found::All(Vec::new()), Sight::Blind(error.to_string())),
+            found => (self.told(&controller, found)?, before),
+        };
         let sent = self.sent_body(&job, &attempt).await?;
         // What was created when nothing of this attempt could be any more is somebody else's.
         let latest = self.patience.latest(&attempt);
@@ -43,9 +49,18 @@ impl Launcher {
             Some(gap) => seen_in_part(&attempt, verdict, &candidates, &found, &gap),
             None => verdict,
         };
+        let sight = match (&verdict, before) {
+            (Verdict::Absent, Sight::Clear) => self.sight(&client, &controller, &attempt).await?,
+            (_, before) => before,
+        };
+        let verdict = in_sight(verdict, sight, &attempt, &self.patience, self.clock.now());
         let adopted = match &verdict {
             Verdict::Adopt(id) => rows.iter().find(|row| row.run.id == *id).copied(),
-            Verdict::Wait(_) | Verdict::Absent | Verdict::Ambiguous(_) | Verdict::Untraceable(_) => None,
+            Verdict::Wait(_)
+            | Verdict::Blind(..)
+            | Verdict::Absent
+            | Verdict::Ambiguous(_)
+            | Verdict::Untraceable(_) => None,
         };
         let finding = Finding {
             kind: adopted.map_or("job", |row| row.run.kind.as_str()),
@@ -53,6 +68,31 @@ impl Launcher {
             verdict,
         };
         self.conclude(&job, &attempt, finding).await
+    }
+
+    /// What a look at a controller came to; what is no answer is waited out.
+    fn told<T>(&self, controller: &Controller, look: Result<T, AwxError>) -> Result<T, Halt> {
+        self.note(controller, &look)?;
+        look.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")).into())
+    }
+
+    /// Whether what a search does not find now can be counted as not there.
+    async fn sight(&self, client: &Client, controller: &Controller, attempt: &Attempt) -> Result<Sight, Halt> {
+        let seen = match client.sight(attempt.account, attempt.controller_template).await {
+            // No account of its own, or one that may not even ask who it is.
+            Err(error) if error.is_refusal() => Ok(TemplateSight::Hidden(error.to_string())),
+            seen => seen,
+        };
+        Ok(match self.told(controller, seen)? {
+            TemplateSight::Clear => Sight::Clear,
+            TemplateSight::Hidden(why) => Sight::Blind(why),
+            TemplateSight::Gone => {
+                let template = attempt.controller_template;
+                Sight::Blind(format!(
+                    "template {template} is not there any more, and what it ran cannot be found by it"
+                ))
+            }
+        })
     }
 
     /// That nothing is found elsewhere proves nothing: only where the launch was sent can anybody tell. Nobody can be
@@ -141,7 +181,7 @@ impl Launcher {
 fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], found: &Found, gap: &str) -> Verdict {
     match verdict {
         Verdict::Adopt(run) if attempt.is_marked() || attempt.named == Some(run) => verdict,
-        Verdict::Wait(_) | Verdict::Untraceable(_) => verdict,
+        Verdict::Wait(_) | Verdict::Blind(..) | Verdict::Untraceable(_) => verdict,
         Verdict::Adopt(_) | Verdict::Absent | Verdict::Ambiguous(_) => {
             let doubtful = seen.iter().filter(|c| !c.bound && c.marked != Marked::Other).map(|c| c.run_id);
             let mut runs: Vec<i64> = doubtful.collect();

@@ -8,6 +8,8 @@ mod follow;
 mod followed;
 mod output;
 mod pace;
+mod silence;
+mod unlisted;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use crate::store::JobStore;
 use crate::work::WorkBell;
 use followed::{Followed, Following, Key};
 use pace::{BUSY, Pace};
+use silence::Silences;
+use unlisted::Asked;
 
 /// How often to see what other executors changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -77,6 +81,17 @@ pub struct Watcher {
     pub bell: Bell,
     /// How many bytes of a run's output are kept.
     pub output_limit: u64,
+    /// How long a run may be missing on its controller before it is lost.
+    pub missing_limit: Duration,
+    /// What it keeps in mind from one look to the next.
+    pub memory: Memory,
+}
+
+/// What looks at the same runs keep in mind.
+#[derive(Default)]
+pub struct Memory {
+    asked: Asked,
+    silences: Silences,
 }
 
 /// Which runs of a controller are looked at.
@@ -93,8 +108,8 @@ struct Seen {
     key: Key,
     look: Look,
     took: Duration,
-    /// Whether anything changed; an error if the controller did not answer.
-    changed: std::result::Result<bool, AwxError>,
+    /// Whether anything changed; none if it could not be asked, an error if it did not answer.
+    changed: std::result::Result<Option<bool>, AwxError>,
 }
 
 /// What the loop knows between two looks.
@@ -220,6 +235,12 @@ impl Watcher {
         round.looks.spawn(async move {
             let begun = Instant::now();
             let changed = watcher.look(&key, runs).await;
+            if look == Look::All
+                && let Err(error) =
+                    watcher.memory.silences.note(&*watcher.store, &key, &changed, watcher.clock.now()).await
+            {
+                error.log();
+            }
             Seen { key, look, took: begun.elapsed(), changed }
         });
     }
@@ -235,17 +256,17 @@ impl Watcher {
         due.unwrap_or(LOOK).clamp(Duration::from_millis(50), LOOK)
     }
 
-    /// One look at runs of one controller.
-    async fn look(&self, key: &Key, runs: Vec<(String, Followed)>) -> std::result::Result<bool, AwxError> {
+    /// One look at runs of one controller. `None` if it could not be asked.
+    async fn look(&self, key: &Key, runs: Vec<(String, Followed)>) -> std::result::Result<Option<bool>, AwxError> {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
         let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = runs.len());
         context::scope(context, async {
             let (client, installation) = match self.client(key).await {
                 Ok(Some(found)) => found,
-                Ok(None) => return Ok(self.let_go(key, runs, REMOVED).await),
+                Ok(None) => return Ok(Some(self.let_go(key, runs, REMOVED).await)),
                 Err(error) => {
                     error.log();
-                    return Ok(false);
+                    return Ok(None);
                 }
             };
             let (here, elsewhere): (Vec<_>, Vec<_>) =
@@ -256,7 +277,7 @@ impl Watcher {
                 changed |= self.batch(key, &client, batch).await?;
             }
             metrics::histogram!("runwarden_sweep_seconds").record(started.elapsed().as_secs_f64());
-            Ok(changed)
+            Ok(Some(changed))
         })
         .instrument(span)
         .await
@@ -306,11 +327,15 @@ impl Watcher {
         let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
         let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
         let now = self.clock.now();
+        let unlisted = |run: i64| !rows.contains_key(&run) && !unreadable.contains(&run);
+        let missing = runs.iter().filter(|(_, followed)| unlisted(followed.run.id)).map(|(job, _)| job.as_str());
+        let to_ask: HashSet<&str> = self.memory.asked.due(missing.collect(), Instant::now()).into_iter().collect();
         let work = runs.iter().filter_map(|(job, followed)| {
             let row = rows.get(&followed.run.id);
             let awaited = self.live.is_awaited(job);
-            // What could not be read of it says nothing about it; it can be asked to stop all the same.
-            let unseen = unreadable.contains(&followed.run.id);
+            // What could not be read of it says nothing about it; it can be asked to stop all the same. The same goes
+            // for what is not listed until it is asked for by itself.
+            let unseen = row.is_none() && !to_ask.contains(job.as_str());
             let something =
                 if unseen { followed.is_to_stop(now) } else { awaited || followed.calls_for_something(row, now) };
             something.then(|| (job.clone(), row.cloned(), awaited, unseen))
@@ -349,6 +374,7 @@ impl Watcher {
             work: self.work.clone(),
             bell: self.bell.clone(),
             output_limit: self.output_limit,
+            missing_limit: self.missing_limit,
             failpoint: self.failpoint.clone(),
         }
     }
@@ -373,7 +399,7 @@ impl Round {
         let pace = self.pace(&seen.key, seen.look);
         match (seen.look, seen.changed) {
             (Look::Some, _) => pace.again_in(BUSY),
-            (Look::All, Ok(changed)) => pace.after(changed, seen.took),
+            (Look::All, Ok(changed)) => pace.after(changed.unwrap_or(false), seen.took),
             // The breaker says when to look again.
             (Look::All, Err(_)) => pace.again_in(BUSY),
         }
@@ -443,6 +469,8 @@ mod tests {
             work: WorkBell::default(),
             bell: Bell::default(),
             output_limit: 1000,
+            missing_limit: Duration::from_secs(30),
+            memory: Memory::default(),
         };
         for _ in 0..2 {
             let mut round = Round::default();

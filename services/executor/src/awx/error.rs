@@ -148,7 +148,9 @@ impl std::fmt::Display for AwxError {
             Self::InFront { status } => {
                 write!(f, "something in front of the controller answered in its place ({status})")
             }
-            Self::Throttled { .. } => f.write_str("the controller, or a proxy in front of it, wants fewer requests (429)"),
+            Self::Throttled { .. } => {
+                f.write_str("the controller, or a proxy in front of it, wants fewer requests (429)")
+            }
             Self::Refused { status, refusal } => write!(f, "the controller refused ({status}): {refusal}"),
             Self::ServerError { status } => write!(f, "the controller failed ({status})"),
             Self::BadAnswer { detail } => {

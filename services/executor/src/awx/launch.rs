@@ -163,9 +163,7 @@ fn judge(
         return Err(LaunchError::NotLaunched(AwxError::Migrating));
     }
     match proof(status, answer.is_own()) {
-        Proof::Refused => {
-            Err(LaunchError::Refused { status, refusal: answer.refusal().map(|text| body.redact(text)) })
-        }
+        Proof::Refused => Err(LaunchError::Refused { status, refusal: answer.refusal().map(|text| body.redact(text)) }),
         Proof::NotLaunched => Err(LaunchError::NotLaunched(match status {
             401 => AwxError::Unauthorized,
             429 => AwxError::Throttled { retry_after: answer.retry_after() },

@@ -15,6 +15,8 @@
 //! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
 //! client.find(id)                            -> Option<RunRow>              of whatever kind
 //! client.search(&Search)                     -> Found { All | Part }        for the reconciler
+//! client.sight(account, template)            -> TemplateSight { Clear | Gone | Hidden }
+//! client.whereabouts(RunRef)                 -> Whereabouts { There | Hidden | Gone }   of a run that is not listed
 //! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
 //! client.events_finished(RunRef)             -> bool
 //! client.cancel(RunRef)                      -> CancelAnswer { Accepted | AlreadyFinished | Gone }
@@ -51,6 +53,9 @@
 //! Absence is claimed only by a complete answer of the controller itself. What could not be read is told apart:
 //! [`Runs::unreadable`] is not [`Runs::missing`], and [`Found::Part`] is no proof that a launch did not happen. A row
 //! that is too large, or over which the controller fails, costs itself and no other.
+//!
+//! And it is claimed only by who may see: lists leave out what is hidden from our account. [`Client::sight`] and
+//! [`Client::whereabouts`] tell what is hidden from what is not there.
 
 mod address;
 mod ansi;
@@ -85,6 +90,7 @@ mod runs;
 mod scalar;
 mod schema;
 mod search;
+mod sight;
 mod summary;
 mod survey;
 mod template;
@@ -109,6 +115,7 @@ pub use row::RunRow;
 pub use run::{Ending, RunKind, RunRef, RunStatus};
 pub use runs::Runs;
 pub use search::{Found, Search};
+pub use sight::{TemplateSight, Whereabouts};
 pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};

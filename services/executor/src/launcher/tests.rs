@@ -12,8 +12,8 @@ use super::*;
 use crate::attempt::AttemptState;
 use crate::awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
 use crate::credential::CredentialSource;
-use crate::job::AT_ONCE;
 use crate::job::tests::example;
+use crate::job::{AT_ONCE, reason};
 use crate::ports::{Controller, Sealed, Template};
 use crate::store::Acceptance;
 use crate::store::sqlite::SqliteJobs;
@@ -99,6 +99,11 @@ impl World {
 
     /// An executor with its own connections and clock.
     async fn executor(&self, name: &str, clock_off: i64) -> Launcher {
+        self.executor_as(self.sandbox.token(), name, clock_off).await
+    }
+
+    /// The same with another credential.
+    async fn executor_as(&self, token: String, name: &str, clock_off: i64) -> Launcher {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         Launcher {
@@ -106,14 +111,18 @@ impl World {
             templates: Arc::new(One(self.template.clone())),
             seals: Arc::new(NoSeals),
             controllers: Arc::new(Controllers::new(
-                Arc::new(Token(self.sandbox.token())),
+                Arc::new(Token(token)),
                 AwxLimits { launch: Duration::from_secs(2), ..AwxLimits::default() },
             )),
             instance: instance(&folder),
             known: Arc::default(),
             breaker: Breaker::default(),
             failpoint: Failpoint::default(),
-            patience: Patience { controller_request: Duration::from_secs(1), clock_skew: Duration::from_secs(90) },
+            patience: Patience {
+                controller_request: Duration::from_secs(1),
+                clock_skew: Duration::from_secs(90),
+                hidden: Duration::from_secs(30),
+            },
             clock: Arc::new(Off(clock_off)),
             live: Live::default(),
             work: WorkBell::default(),
@@ -133,14 +142,48 @@ impl World {
     }
 
     async fn fault(&self, fault: serde_json::Value) {
+        let order = json!({"method": "POST", "path": "/launch/", "fault": fault});
+        self.lever(reqwest::Method::POST, "faults", order).await;
+    }
+
+    /// Whether Runwarden's account may see the template and its runs.
+    async fn hide(&self, hidden: bool) {
+        let path = format!("templates/{}", self.template.controller_template);
+        self.lever(reqwest::Method::PATCH, &path, json!({"restricted": hidden})).await;
+    }
+
+    async fn lever(&self, method: reqwest::Method, path: &str, body: serde_json::Value) -> serde_json::Value {
         let answer = reqwest::Client::new()
-            .post(format!("{}/sandbox/faults", self.sandbox.url()))
+            .request(method, format!("{}/sandbox/{path}", self.sandbox.url()))
             .bearer_auth(self.sandbox.control_token())
-            .json(&json!({"method": "POST", "path": "/launch/", "fault": fault}))
+            .json(&body)
             .send()
             .await
             .unwrap();
-        assert!(answer.status().is_success());
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json().await.unwrap_or_default()
+    }
+
+    /// Has an executor look for a launch, as if the pause before had passed.
+    async fn look(&self, launcher: &Launcher, job: &str) -> Job {
+        let hurry = |job: &mut Job, _: Option<Attempt>| {
+            job.look_now();
+            Ok(Some(Effects::default()))
+        };
+        self.store().await.update(job, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        let taken = launcher.take().await.expect("it is due");
+        assert!(launcher.step(taken).await.is_ok());
+        self.job(job).await
+    }
+
+    /// Launches a job, and its answer is lost.
+    async fn lost(&self, fault: serde_json::Value) -> Job {
+        let launcher = self.executor("lost", 0).await;
+        let job = self.accept().await;
+        let claimed = launcher.take().await.unwrap();
+        self.fault(fault).await;
+        assert!(launcher.step(claimed).await.is_ok());
+        job
     }
 }
 
@@ -328,4 +371,70 @@ async fn what_waits_for_a_lost_launch_does_not_keep_it_from_being_looked_for() {
         launcher.take_further(job, &scheduler).await;
     }
     assert!(looked, "the lost launch was looked for");
+}
+
+/// Just past the time after which nothing can come any more, and past that for a right to come back.
+const OVER: i64 = 110;
+const GIVEN_UP: i64 = 200;
+
+#[tokio::test]
+async fn a_launch_that_may_only_be_hidden_is_never_repeated() {
+    for (controller_template, fault) in [(22, "lose_after"), (9, "lose_after"), (22, "lose_before"), (9, "lose_before")]
+    {
+        let world = World::new(controller_template).await;
+        let job = world.lost(json!({"kind": fault})).await;
+        let launched = world.sandbox.launched();
+        world.hide(true).await;
+        let waits = world.look(&world.executor("a", OVER).await, &job.id).await;
+        assert_eq!((waits.state, waits.attempts), (JobState::Launching, 1), "nothing is concluded: {}", waits.progress);
+        assert!(waits.progress.contains("hides template"), "{}", waits.progress);
+        let parked = world.look(&world.executor("b", GIVEN_UP).await, &job.id).await;
+        assert_eq!((parked.state, parked.reason.as_deref()), (JobState::Unknown, Some(reason::UNTRACEABLE)));
+        assert!(parked.reason_detail.unwrap().contains("hides template"));
+        assert_eq!(world.sandbox.launched(), launched, "{controller_template} {fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_into_sight_again_is_found_or_proven_absent() {
+    for (fault, state, launched) in [("lose_after", JobState::Running, 1), ("lose_before", JobState::Launching, 0)] {
+        let world = World::new(22).await;
+        let job = world.lost(json!({"kind": fault})).await;
+        world.hide(true).await;
+        assert_eq!(world.look(&world.executor("a", OVER).await, &job.id).await.attempts, 1);
+        world.hide(false).await;
+        let seen = world.look(&world.executor("b", OVER).await, &job.id).await;
+        assert_eq!((seen.state, world.sandbox.launched()), (state, launched), "{fault}");
+        assert!(!world.store().await.last_attempt(&job.id).await.unwrap().unwrap().is_open(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn another_account_proves_nothing_about_the_launches_of_the_one_before() {
+    let world = World::new(22).await;
+    let job = world.lost(json!({"kind": "lose_before"})).await;
+    let token = world.lever(reqwest::Method::POST, "accounts/admin/rotate", json!({})).await["token"].clone();
+    let other = world.executor_as(token.as_str().unwrap().to_owned(), "a", GIVEN_UP).await;
+    let parked = world.look(&other, &job.id).await;
+    assert_eq!((parked.state, parked.reason.as_deref()), (JobState::Unknown, Some(reason::UNTRACEABLE)));
+    assert!(parked.reason_detail.as_ref().unwrap().contains("admin"), "{parked:?}");
+    assert_eq!(world.sandbox.launched(), 0, "what it may see does not matter");
+}
+
+#[tokio::test]
+async fn what_is_only_said_in_front_of_the_controller_makes_a_job_wait_longer_each_time() {
+    let world = World::new(22).await;
+    let launcher = world.executor("a", 0).await;
+    let job = world.accept().await;
+    let faults = [json!({"kind": "status", "status": 413}), json!({"kind": "unauthorized"})];
+    for (n, fault) in faults.into_iter().enumerate() {
+        world.fault(fault.clone()).await;
+        let launcher = world.executor(&format!("e{n}"), 0).await;
+        let waits = world.look(&launcher, &job.id).await;
+        assert_eq!((waits.state, waits.attempt_open), (JobState::Launching, false), "{fault}");
+        assert_eq!(usize::try_from(waits.setbacks).unwrap(), n + 1, "{fault}");
+        assert!(launcher.breaker.why(&("acme".into(), "awx".into())).is_some(), "{fault}");
+    }
+    assert_eq!(world.look(&launcher, &job.id).await.state, JobState::Running);
+    assert_eq!(world.sandbox.launched(), 1);
 }

@@ -10,7 +10,7 @@ mod watches;
 
 pub use executors::{Beat, Executors};
 pub use queues::{Begin, Begun, Claim, Claimed, Queues};
-pub use watches::{Changed, Watches};
+pub use watches::{Changed, Silence, Watches};
 
 use std::time::Duration;
 

@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") },
     Migration { version: 2, name: "controllers", sql: include_str!("../../migrations/sqlite/0002_controllers.sql") },
     Migration { version: 3, name: "queues", sql: include_str!("../../migrations/sqlite/0003_queues.sql") },
+    Migration { version: 4, name: "silences", sql: include_str!("../../migrations/sqlite/0004_silences.sql") },
 ];
 
 /// Jobs in one SQLite file.

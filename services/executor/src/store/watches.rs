@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
 
 use crate::job::Job;
 
@@ -14,6 +15,25 @@ pub struct Changed {
     pub id: String,
     /// The job, if it runs.
     pub running: Option<Box<Job>>,
+}
+
+/// A controller of whose runs nothing is known at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// The controller, by Runwarden's name.
+    pub controller: String,
+    /// Since when.
+    pub since: Moment,
+    /// Why, for people.
+    pub why: String,
+}
+
+impl Silence {
+    /// What to say of a run there instead of what was last noted of it.
+    #[must_use]
+    pub fn progress(&self) -> String {
+        format!("nothing is known of its run since {}: {}", self.since.rfc3339(), self.why)
+    }
 }
 
 /// Keeps what is followed.
@@ -33,4 +53,13 @@ pub trait Watches {
 
     /// This executor follows nothing any more.
     async fn unwatch(&self, holder: &str) -> Result<()>;
+
+    /// Of which of a tenant's controllers nothing is known.
+    async fn silences(&self, tenant: &str) -> Result<Vec<Silence>>;
+
+    /// Takes note of a silence in place of an earlier one. Whoever follows the controller's runs does.
+    async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()>;
+
+    /// A controller's runs are known again.
+    async fn heard(&self, tenant: &str, controller: &str) -> Result<()>;
 }

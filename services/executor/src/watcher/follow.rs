@@ -9,6 +9,7 @@ use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
+use super::unlisted::Found;
 use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunSummary};
 use crate::failpoint::{At, Failpoint};
 use crate::job::{Condemned, Job, JobState, Run, reason};
@@ -17,11 +18,6 @@ use crate::records;
 use crate::store::{Effects, JobStore};
 use crate::work::WorkBell;
 
-/// A run that is missing for this long is lost: deleted, or hidden from our account.
-const MISSING_LIMIT: Duration = Duration::from_secs(30);
-/// Why a run is lost that its controller does not tell of.
-const DELETED: &str = "The controller no longer knows the run: it was deleted there, or hidden from Runwarden's account. \
-                       What it did is not known.";
 /// How long to wait for the last of a run's output; after a controller's crash it never comes.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often to repeat the wish that a run stops.
@@ -35,6 +31,7 @@ pub(super) struct Follower {
     pub(super) work: WorkBell,
     pub(super) bell: Bell,
     pub(super) output_limit: u64,
+    pub(super) missing_limit: Duration,
     pub(super) failpoint: Failpoint,
 }
 
@@ -53,7 +50,13 @@ impl Follower {
         read_output: bool,
     ) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
-        let Some(row) = row else { return self.missing(&job, DELETED).await };
+        let row = match row {
+            Some(row) => row,
+            None => match self.unlisted(client, &job, &run).await? {
+                Found::There(row) => *row,
+                Found::Noted(changed) => return Ok(changed),
+            },
+        };
         let mut changed = self.note(&job, &row).await?;
         if row.ending().is_none() {
             changed |= self.stop_if_due(client, &job, &run).await?;
@@ -93,33 +96,10 @@ impl Follower {
         Ok(client.events_finished(run_ref(run)).await.unwrap_or(false))
     }
 
-    /// The run is not among those the controller tells of, or nobody can be asked about it any more.
-    pub(super) async fn missing(&self, job: &Job, why: &'static str) -> Result<bool> {
-        let now = self.clock.now();
-        let clock = self.clock.clone();
-        let change = move |job: &mut Job, _| {
-            if job.state != JobState::Running {
-                return Ok(None);
-            }
-            let since = *job.missing_since.get_or_insert(now);
-            if now.since(since) < MISSING_LIMIT {
-                return Ok(Some(Effects::default()));
-            }
-            job.end(JobState::Failed, now, Some((reason::LOST, why.into())))?;
-            Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
-        };
-        let after = self.store.update(&job.id, now, Box::new(change)).await?;
-        let ended = after.is_some_and(|j| j.state.is_end());
-        if ended {
-            self.told(&job.id);
-        }
-        Ok(ended)
-    }
-
     /// Notes what the controller says of a run that goes on.
     async fn note(&self, job: &Job, row: &RunSummary) -> Result<bool> {
         let progress = progress(row).into_owned();
-        if job.progress == progress && job.missing_since.is_none() {
+        if job.progress == progress && job.missing_since.is_none() && job.hidden_since.is_none() {
             return Ok(false);
         }
         let now = self.clock.now();
@@ -128,6 +108,7 @@ impl Follower {
                 return Ok(None);
             }
             job.missing_since = None;
+            job.hidden_since = None;
             job.progress = progress;
             Ok(Some(Effects::told()))
         };
@@ -206,7 +187,7 @@ impl Follower {
         Ok(())
     }
 
-    fn told(&self, job: &str) {
+    pub(super) fn told(&self, job: &str) {
         self.live.ring(job);
         self.bell.ring();
         // What ended may have made room for another.

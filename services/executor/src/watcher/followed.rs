@@ -21,7 +21,7 @@ pub(super) struct Followed {
     pub(super) installation: Box<str>,
     /// What was last noted of it.
     progress: Box<str>,
-    /// Whether it was missing, or over with output still to come.
+    /// Whether it was missing or hidden, or over with output still to come.
     unsettled: bool,
     /// Whether somebody wants it to stop.
     stop: bool,
@@ -39,7 +39,7 @@ impl Followed {
             run: RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id },
             installation: run.installation.as_str().into(),
             progress: job.progress.as_str().into(),
-            unsettled: job.missing_since.is_some() || job.ended_since.is_some(),
+            unsettled: job.missing_since.is_some() || job.hidden_since.is_some() || job.ended_since.is_some(),
             stop: job.cancel_requested || job.condemned.is_some(),
             asked: job.cancel_sent_at,
             over_at: limit.zip(job.launched_at).map(|(limit, at)| at.plus(Duration::from_secs(limit))),

@@ -30,7 +30,7 @@ impl Follower {
                     tracing::warn!(job = job.id, %error, "output could not be read");
                     if complete {
                         // The job is about to end: whoever reads its output must know that some is missing.
-                        self.mark_truncated(&job.id).await?;
+                        self.mark_incomplete(&job.id).await?;
                     }
                     break;
                 }
@@ -70,9 +70,9 @@ impl Follower {
         Ok(changed)
     }
 
-    async fn mark_truncated(&self, job: &str) -> Result<()> {
+    async fn mark_incomplete(&self, job: &str) -> Result<()> {
         let change = |job: &mut Job, _| {
-            job.output_truncated = true;
+            job.output_incomplete = true;
             Ok(Some(Effects::default()))
         };
         self.store.update(job, self.clock.now(), Box::new(change)).await.map(drop)

@@ -18,10 +18,15 @@ fn client(sandbox: &Sandbox) -> Client {
 }
 
 async fn fault(sandbox: &Sandbox, fault: Value) {
+    let order = json!({"method": "POST", "path": "/launch/", "fault": fault});
+    lever(sandbox, reqwest::Method::POST, "faults", order).await;
+}
+
+async fn lever(sandbox: &Sandbox, method: reqwest::Method, path: &str, body: Value) {
     let answer = reqwest::Client::new()
-        .post(format!("{}/sandbox/faults", sandbox.url()))
+        .request(method, format!("{}/sandbox/{path}", sandbox.url()))
         .bearer_auth(sandbox.control_token())
-        .json(&json!({"method": "POST", "path": "/launch/", "fault": fault}))
+        .json(&body)
         .send()
         .await
         .unwrap();
@@ -261,15 +266,43 @@ async fn proxies_and_credentials_that_fail_are_told_apart() {
     for (struck, unresolved) in [
         (json!({"kind": "status", "status": 502}), true),
         (json!({"kind": "status", "status": 504}), true),
+        (json!({"kind": "redirect", "location": "https://login.example/"}), true),
+        (json!({"kind": "status", "status": 200}), true),
+        (json!({"kind": "status", "status": 403}), true),
+        (json!({"kind": "status", "status": 403, "json": {"message": "forbidden"}}), true),
         (json!({"kind": "status", "status": 413}), false),
+        (json!({"kind": "status", "status": 429, "retry_after": 3}), false),
+        (json!({"kind": "migrating"}), false),
         (json!({"kind": "unauthorized"}), false),
     ] {
         fault(&sandbox, struck.clone()).await;
         let result = client.launch(TemplateKind::Job, 9, &body(json!({}))).await;
         assert_eq!(matches!(result, Err(LaunchError::Unresolved { .. })), unresolved, "{struck} {result:?}");
-        assert_eq!(matches!(result, Err(LaunchError::Refused { .. })), !unresolved, "{struck} {result:?}");
+        assert_eq!(matches!(result, Err(LaunchError::NotLaunched(_))), !unresolved, "{struck} {result:?}");
     }
     assert!(sandbox.ledger().is_empty());
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_told_from_what_is_not_there() {
+    let sandbox = start().await;
+    let client = client(&sandbox);
+    let me = client.who_am_i().await.unwrap().id;
+    let run = client.launch(TemplateKind::Job, 13, &body(json!({}))).await.unwrap().run;
+    assert!(matches!(client.whereabouts(run).await, Ok(Whereabouts::There(row)) if row.run == run));
+    for template in [13, 20] {
+        assert_eq!(client.sight(me, template).await, Ok(TemplateSight::Clear), "a workflow's is 20");
+    }
+    assert_eq!(client.sight(me, 999).await, Ok(TemplateSight::Gone));
+    assert!(matches!(client.sight(me + 1, 13).await, Ok(TemplateSight::Hidden(why)) if why.contains("id")));
+
+    lever(&sandbox, reqwest::Method::PATCH, "templates/13", json!({"restricted": true})).await;
+    assert_eq!(client.runs(&[run]).await.unwrap().missing, [run.id], "a list leaves it out");
+    assert_eq!(client.whereabouts(run).await, Ok(Whereabouts::Hidden));
+    assert!(matches!(client.sight(me, 13).await, Ok(TemplateSight::Hidden(_))));
+    lever(&sandbox, reqwest::Method::DELETE, &format!("runs/{}", run.id), json!(null)).await;
+    assert_eq!(client.whereabouts(run).await, Ok(Whereabouts::Gone));
     sandbox.stop().await;
 }
 

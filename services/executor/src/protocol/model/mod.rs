@@ -1,6 +1,7 @@
 //! Explores every order in which a small world can unfold: workers that claim, die, are held up and are taken for gone;
 //! a controller that answers, refuses, loses answers, names a run and breaks off, drops a marker, and commits late; a
-//! caller who cancels; a deadline; somebody who launches by hand with our account; a person who decides. After each
+//! caller who cancels; a deadline; somebody who launches by hand with our account; a right that is taken away and given
+//! back; somebody in front of the controller who answers in its place; a person who decides. After each
 //! step the promises are checked, and at the end that every job can come to its end from wherever it stands.
 //!
 //! The worlds are small on purpose: two launches and two crashes already show every kind of interleaving, and the
@@ -12,7 +13,8 @@ mod promises;
 mod steps;
 mod world;
 
-use crate::attempt::{Attempt, Candidate, Patience, Verdict, judge};
+use crate::attempt::{Attempt, Candidate, Patience, Sight, Verdict, in_sight, judge};
+use crate::awx::{Proof, proof};
 use crate::job::Job;
 use runwarden_kit::clock::Moment;
 
@@ -27,6 +29,8 @@ struct Rules {
     begin: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning,
     may_send: fn(&Attempt, Moment) -> bool,
     judge: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict,
+    in_sight: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict,
+    proof: fn(u16, bool) -> Proof,
     answered: fn(&mut Job, Option<&mut Attempt>, Answer, Moment) -> Written,
     judged: fn(&mut Job, &mut Attempt, Finding, Moment) -> Written,
     stopped: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written,
@@ -41,6 +45,8 @@ const REAL: Rules = Rules {
     begin: |job, last, attempt, fence, around, now| super::begin(job, last, attempt, fence, around, now).expect(LEGAL),
     may_send: super::may_send,
     judge,
+    in_sight,
+    proof,
     answered: |job, attempt, answer, now| super::answered(job, attempt, answer, now).expect(LEGAL),
     judged: |job, attempt, finding, now| super::judged(job, attempt, finding, now).expect(LEGAL),
     stopped: |job, last, fence, stop, now| super::stopped(job, last, fence, stop, now).expect(LEGAL),
@@ -85,4 +91,16 @@ fn two_jobs_of_one_template_are_never_taken_for_each_other() {
     let two = |setting| Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..setting };
     let held_up = Setting { losses: 1, ..two(Setting::unmarked()) };
     holds(&[("marked", two(Setting::marked())), ("unmarked", held_up)], 1_000);
+}
+
+#[test]
+fn what_our_account_may_not_see_is_never_taken_for_absent() {
+    let hidden = |setting| Setting { hides: 2, crashes: 1, losses: 0, cancels: false, ..setting };
+    holds(&[("marked", hidden(Setting::marked())), ("unmarked", hidden(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn whoever_answers_in_front_of_the_controller_ends_nothing_and_launches_nothing_twice() {
+    let in_front = |setting| Setting { in_front: true, crashes: 1, losses: 0, ..setting };
+    holds(&[("marked", in_front(Setting::marked())), ("unmarked", in_front(Setting::unmarked()))], 2_000);
 }

@@ -23,6 +23,11 @@ fn odd(setting: Setting) -> Setting {
     Setting { by_hand: true, drops_marker: true, crashes: 0, cancels: false, ..setting }
 }
 
+/// Somebody in front of the controller answers in its place.
+fn in_front(setting: Setting) -> Setting {
+    Setting { in_front: true, crashes: 0, ..setting }
+}
+
 const TWICE: &str = "it was launched twice";
 const STRAY: &str = "a run came to light that nobody counts on";
 const NEVER: &str = "a job that was launched is told as never launched";
@@ -31,6 +36,7 @@ const NEEDLESS: &str = "a job is a person's to decide";
 const UNMARKED: &str = "a launch began while one without a marker";
 const STUCK: &str = "a job can never end";
 const LOST: &str = "a job is lost";
+const NOT_REFUSED: &str = "a job ended over something that the controller never said";
 
 #[test]
 fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
@@ -187,6 +193,48 @@ fn a_mutant_that_waits_for_ever_is_caught() {
 fn a_mutant_that_does_as_if_a_person_had_said_nothing_is_caught() {
     let deaf: fn(&mut Job, &mut Attempt, Resolution, Moment) -> bool = |_, _, _, _| false;
     is_caught(&Rules { resolved: deaf, ..REAL }, odd(Setting::marked()), &[STUCK]);
+}
+
+#[test]
+fn a_mutant_that_takes_what_is_hidden_for_absent_is_caught() {
+    let trusting: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict = |verdict, _, _, _, _| verdict;
+    is_caught(
+        &Rules { in_sight: trusting, ..REAL },
+        Setting { hides: 2, crashes: 0, cancels: false, ..Setting::marked() },
+        &[TWICE, NEVER, STRAY],
+    );
+}
+
+#[test]
+fn a_mutant_that_waits_for_a_right_for_ever_is_caught() {
+    let waiting: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict =
+        |verdict, sight, attempt, patience, now| match in_sight(verdict, sight, attempt, patience, now) {
+            Verdict::Untraceable(why) => Verdict::Blind(now.plus(std::time::Duration::from_secs(1)), why),
+            verdict => verdict,
+        };
+    is_caught(
+        &Rules { in_sight: waiting, ..REAL },
+        Setting { hides: 1, crashes: 0, cancels: false, ..Setting::marked() },
+        &[STUCK],
+    );
+}
+
+#[test]
+fn a_mutant_that_takes_a_redirect_for_a_refusal_is_caught() {
+    let offended: fn(u16, bool) -> Proof = |status, own| match status {
+        300..=399 => Proof::Refused,
+        _ => proof(status, own),
+    };
+    is_caught(&Rules { proof: offended, ..REAL }, in_front(Setting::marked()), &[NOT_REFUSED]);
+}
+
+#[test]
+fn a_mutant_that_takes_a_page_in_front_for_proof_that_nothing_got_through_is_caught() {
+    let credulous: fn(u16, bool) -> Proof = |status, own| match proof(status, own) {
+        Proof::None if (300..500).contains(&status) => Proof::NotLaunched,
+        proof => proof,
+    };
+    is_caught(&Rules { proof: credulous, ..REAL }, in_front(Setting::marked()), &[TWICE, NEVER, STRAY]);
 }
 
 #[test]

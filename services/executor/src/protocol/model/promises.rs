@@ -1,7 +1,7 @@
 //! What must hold in every world, and between a world and what came before it.
 
 use crate::attempt::Attempt;
-use crate::job::{Job, JobState, Lease};
+use crate::job::{Job, JobState, Lease, reason};
 
 use super::world::{Setting, World};
 
@@ -15,7 +15,9 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     if launched > 1 {
         return Some("it was launched twice");
     }
-    let undecidable = world.by_hand || world.launches.iter().any(|launch| setting.marked && !launch.marked);
+    // What was hidden when all that could come had come is a person's, too.
+    let undecidable =
+        world.by_hand || world.hidings > 0 || world.launches.iter().any(|launch| setting.marked && !launch.marked);
     // Where a person decided, a late answer may tell of a run they did not know of.
     if world.strays > 0 && !undecidable {
         return Some("a run came to light that nobody counts on");
@@ -31,6 +33,9 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     // Also of a launch that is out and has not committed yet.
     if matches!(job.state, JobState::Canceled | JobState::Error) && launched > 0 {
         return Some("a job that was launched is told as never launched");
+    }
+    if job.reason.as_deref() == Some(reason::CONTROLLER_REFUSED) && !world.refused {
+        return Some("a job ended over something that the controller never said");
     }
     if let Some(run) = &job.run {
         let Some(launch) = world.launches.iter().find(|launch| launch.run == run.id) else {

@@ -1,6 +1,7 @@
 //! Everything that can happen next in a world.
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked};
+use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight};
+use crate::awx::Proof;
 use crate::job::{Job, JobState, Run, reason};
 use crate::protocol::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
 
@@ -25,6 +26,10 @@ pub(super) fn successors(world: &World, setting: &Setting, rules: &Rules) -> Vec
         let launch = Launch { run: 100, job: None, attempt: 0, marked: false, visible: world.tick };
         after.launches.push(launch);
         next.push(("somebody launches the same by hand", after));
+    }
+    if world.hidings < setting.hides {
+        let what = if world.is_hidden() { "a right is given back" } else { "a right is taken away" };
+        next.push((what, World { hidings: world.hidings + 1, ..world.clone() }));
     }
     for worker in 0..2 {
         work(world, worker, setting, rules, &mut next);
@@ -137,16 +142,21 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
         }
         Worker::Sent { which, attempt, fence, fate, run: id } => {
             let mut after = world.clone();
-            let answer = match fate {
-                Fate::Answered => Answer::Launched { run: run(id), condemned: None, marker_took: setting.marked },
-                Fate::Refused => Answer::NotLaunched {
-                    why: String::new(),
-                    then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, String::new()),
+            let unresolved = |named| Answer::Unresolved { why: String::new(), named };
+            let answer = match (fate, fate.answer()) {
+                (_, Some((status, own))) => match (rules.proof)(status, own) {
+                    Proof::Refused => Answer::NotLaunched {
+                        why: String::new(),
+                        then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, String::new()),
+                    },
+                    Proof::NotLaunched => Answer::NotLaunched { why: String::new(), then: Stop::Later(String::new()) },
+                    Proof::None => unresolved(None),
                 },
-                Fate::Named => Answer::Unresolved { why: String::new(), named: Some(id) },
-                Fate::LostBeforeCommit | Fate::LostAfterCommit | Fate::LostAndLate | Fate::MarkerDropped => {
-                    Answer::Unresolved { why: String::new(), named: None }
+                (Fate::Answered, None) => {
+                    Answer::Launched { run: run(id), condemned: None, marker_took: setting.marked }
                 }
+                (Fate::Named, None) => unresolved(Some(id)),
+                (_, None) => unresolved(None),
             };
             settle(&mut after, which, attempt.number, fence, answer, rules);
             after.workers[worker] = Worker::Idle;
@@ -164,6 +174,9 @@ fn fates(setting: &Setting) -> Vec<Fate> {
     if setting.marked && setting.drops_marker {
         fates.push(Fate::MarkerDropped);
     }
+    if setting.in_front {
+        fates.extend([Fate::TurnedAway, Fate::CoveredUp, Fate::TooLarge]);
+    }
     fates
 }
 
@@ -171,10 +184,13 @@ fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i6
     let mut after = world.clone();
     let id = i64::try_from(which * 10 + world.launched(which) + 1).unwrap();
     let visible = match fate {
-        Fate::Answered | Fate::LostAfterCommit | Fate::Named | Fate::MarkerDropped => Some(world.tick),
+        Fate::Answered | Fate::LostAfterCommit | Fate::Named | Fate::MarkerDropped | Fate::CoveredUp => {
+            Some(world.tick)
+        }
         Fate::LostAndLate => Some(world.tick + REQUEST_TICKS),
-        Fate::Refused | Fate::LostBeforeCommit => None,
+        Fate::Refused | Fate::LostBeforeCommit | Fate::TurnedAway | Fate::TooLarge => None,
     };
+    after.refused |= fate == Fate::Refused;
     if let Some(visible) = visible {
         let marked = attempt.is_marked() && fate != Fate::MarkerDropped;
         let launch = Launch { run: id, job: Some(which), attempt: attempt.number, marked, visible };
@@ -297,7 +313,7 @@ fn reconcile(
     let found: Vec<Candidate> = world
         .launches
         .iter()
-        .filter(|launch| launch.visible <= world.tick)
+        .filter(|launch| launch.visible <= world.tick && !world.is_hidden())
         .map(|launch| Candidate {
             run_id: launch.run,
             marked: match (launch.marked, launch.job == Some(which) && launch.attempt == seen.number) {
@@ -310,6 +326,8 @@ fn reconcile(
         })
         .collect();
     let verdict = (rules.judge)(seen, &patience(), now, &found);
+    let sight = if world.is_hidden() { Sight::Blind(String::new()) } else { Sight::Clear };
+    let verdict = (rules.in_sight)(verdict, sight, seen, &patience(), now);
     let mut job = world.jobs[which].clone();
     if let Some(mut attempt) = world.last(which).filter(|last| last.number == seen.number) {
         let finding = Finding { verdict, kind: "job", dropped: Vec::new() };

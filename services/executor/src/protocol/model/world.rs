@@ -41,6 +41,10 @@ pub(super) struct Setting {
     pub(super) drops_marker: bool,
     /// Whether the caller may cancel.
     pub(super) cancels: bool,
+    /// How often the right to see the template's runs is taken away or given back.
+    pub(super) hides: u8,
+    /// Whether somebody in front of the controller may answer a launch in its place.
+    pub(super) in_front: bool,
 }
 
 impl Setting {
@@ -57,6 +61,8 @@ impl Setting {
             by_hand: false,
             drops_marker: false,
             cancels: true,
+            hides: 0,
+            in_front: false,
         }
     }
 
@@ -81,6 +87,30 @@ pub(super) enum Fate {
     Named,
     /// It runs without its marker, and the answer is lost.
     MarkerDropped,
+    /// Somebody in front redirects it to a page, and passes nothing on.
+    TurnedAway,
+    /// Somebody in front puts a page in the place of an answer that came too late.
+    CoveredUp,
+    /// Somebody in front finds it too large.
+    TooLarge,
+}
+
+impl Fate {
+    /// The status of an answer that is not a success, and whether it is AWX's own.
+    pub(super) fn answer(self) -> Option<(u16, bool)> {
+        match self {
+            Self::Refused => Some((403, true)),
+            Self::TurnedAway => Some((302, false)),
+            Self::CoveredUp => Some((404, false)),
+            Self::TooLarge => Some((413, false)),
+            Self::Answered
+            | Self::LostBeforeCommit
+            | Self::LostAfterCommit
+            | Self::LostAndLate
+            | Self::Named
+            | Self::MarkerDropped => None,
+        }
+    }
 }
 
 /// Where a worker is. What it holds in memory is gone when it dies.
@@ -133,6 +163,10 @@ pub(super) struct World {
     pub(super) losses: u8,
     pub(super) by_hand: bool,
     pub(super) strays: u8,
+    /// How often the right to see runs was taken away or given back: it is away after an odd number.
+    pub(super) hidings: u8,
+    /// Whether the controller itself refused a launch.
+    pub(super) refused: bool,
 }
 
 pub(super) fn at(tick: u8) -> Moment {
@@ -143,6 +177,7 @@ pub(super) fn patience() -> Patience {
     Patience {
         controller_request: Duration::from_secs(u64::from(REQUEST_TICKS) * TICK),
         clock_skew: Duration::from_secs(90),
+        hidden: Duration::from_secs(TICK),
     }
 }
 
@@ -164,7 +199,14 @@ impl World {
             losses: 0,
             by_hand: false,
             strays: 0,
+            hidings: 0,
+            refused: false,
         }
+    }
+
+    /// Whether our account may not see any run.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.hidings % 2 == 1
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -246,6 +288,7 @@ impl World {
             attempts.iter().map(attempt).collect::<Vec<_>>().hash(&mut hasher);
         }
         (self.crashes, self.losses, self.by_hand, self.strays, launches).hash(&mut hasher);
+        (self.hidings, self.refused).hash(&mut hasher);
         (worker(&self.workers[0]), worker(&self.workers[1])).hash(&mut hasher);
         hasher.finish()
     }

@@ -44,7 +44,9 @@ async fn awx() -> SocketAddr {
         .route("/api/v2/workflow_job_templates/", get(move || async move { list(vec![5]) }))
         .route("/api/v2/job_templates/4/", get(move || async move { Json(row(4)) }))
         .route("/api/v2/job_templates/4/launch/", get(|| async { Json(json!({})) }))
-        .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({"detail": "Not found."}))) });
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, [("x-api-product-name", "AWX")], Json(json!({"detail": "Not found."})))
+        });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

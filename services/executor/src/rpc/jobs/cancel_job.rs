@@ -4,7 +4,7 @@ use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::{CancelJobRequest, CancelJobResponse};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::{Jobs, convert, silence};
 use crate::job::Job;
 use crate::records;
 use crate::store::Effects;
@@ -33,10 +33,12 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
         }
         Ok(Some(effects))
     };
-    let job = jobs.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(|| Error::not_found("job"))?;
+    let mut job = jobs.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(|| Error::not_found("job"))?;
     jobs.live.ring(&job.id);
     jobs.watch.ring();
     jobs.work.ring();
     jobs.bell.ring();
+    let tenant = job.tenant.clone();
+    silence::admit(&*jobs.store, &tenant, std::slice::from_mut(&mut job)).await?;
     Ok(CancelJobResponse { job: Some(convert::job(&job)?) })
 }

@@ -7,7 +7,7 @@ use runwarden_proto::executor::v1::{self as wire, GetJobRequest, GetJobResponse}
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::{Jobs, convert, silence};
 use crate::job::{Job, JobState};
 
 /// The longest wait, seconds.
@@ -42,6 +42,8 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
 /// The job, and while it waits, where it stands and what for.
 async fn told(jobs: &Jobs, mut job: Job) -> Result<wire::Job, Error> {
     if job.state != JobState::New {
+        let tenant = job.tenant.clone();
+        silence::admit(&*jobs.store, &tenant, std::slice::from_mut(&mut job)).await?;
         return convert::job(&job);
     }
     let limits = jobs.known.of(&job.tenant, &job.template);

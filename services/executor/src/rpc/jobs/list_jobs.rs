@@ -6,7 +6,7 @@ use runwarden_kit::{Error, page, rpc, slug};
 use runwarden_proto::executor::v1::{ListJobsRequest, ListJobsResponse};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::{Jobs, convert, silence};
 use crate::store::{JobFilter, JobStore};
 
 /// How large a page may get; the job that goes beyond still belongs to it.
@@ -47,7 +47,8 @@ async fn paged(store: &dyn JobStore, mut filter: JobFilter, size: usize) -> Resu
     loop {
         // One more than the page has room for tells whether there is a next one.
         filter.limit = STEP.min(size + 1 - listed.len());
-        let found = store.list(filter.clone()).await?;
+        let mut found = store.list(filter.clone()).await?;
+        silence::admit(store, &filter.tenant, &mut found).await?;
         for job in &found {
             if listed.len() >= size || bytes >= MOST_BYTES {
                 let next_page_token = filter.before.as_deref().map(page::token).unwrap_or_default();

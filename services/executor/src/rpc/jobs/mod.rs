@@ -7,6 +7,7 @@ mod list_attempts;
 mod list_jobs;
 mod read_output;
 mod resolve_job;
+mod silence;
 mod submit_job;
 mod watch_job;
 

@@ -22,5 +22,6 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> 
         next_offset: i64::try_from(next).map_err(Error::internal)?,
         complete: job.state.is_end() && next >= job.output_bytes,
         truncated: job.output_truncated,
+        incomplete: job.may_lack_output(),
     })
 }

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
 use sqlx::Row as _;
 
 use super::SqliteJobs;
 use crate::job::{Job, JobState};
 use crate::store::rows::{failed, job_of};
-use crate::store::{Changed, Watches};
+use crate::store::{Changed, Silence, Watches};
 
 #[async_trait]
 impl Watches for SqliteJobs {
@@ -76,6 +77,45 @@ impl Watches for SqliteJobs {
     async fn unwatch(&self, holder: &str) -> Result<()> {
         sqlx::query("DELETE FROM watches WHERE holder = ?")
             .bind(holder)
+            .execute(&self.database.write)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    async fn silences(&self, tenant: &str) -> Result<Vec<Silence>> {
+        let rows = sqlx::query("SELECT controller, since, why FROM silences WHERE tenant = ? ORDER BY controller")
+            .bind(tenant)
+            .fetch_all(&self.database.read)
+            .await
+            .map_err(failed)?;
+        let silence = |row: &sqlx::sqlite::SqliteRow| Silence {
+            controller: row.get("controller"),
+            since: Moment::from_micros(row.get("since")),
+            why: row.get("why"),
+        };
+        Ok(rows.iter().map(silence).collect())
+    }
+
+    async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO silences (tenant, controller, since, why) VALUES (?, ?, ?, ?)
+             ON CONFLICT (tenant, controller) DO UPDATE SET since = excluded.since, why = excluded.why",
+        )
+        .bind(tenant)
+        .bind(&silence.controller)
+        .bind(silence.since.micros())
+        .bind(&silence.why)
+        .execute(&self.database.write)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    async fn heard(&self, tenant: &str, controller: &str) -> Result<()> {
+        sqlx::query("DELETE FROM silences WHERE tenant = ? AND controller = ?")
+            .bind(tenant)
+            .bind(controller)
             .execute(&self.database.write)
             .await
             .map_err(failed)?;

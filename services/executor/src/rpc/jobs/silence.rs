@@ -1,0 +1,20 @@
+//! What is told of a running job whose controller tells nothing: that nothing is known, not what was last noted.
+
+use runwarden_kit::Result;
+
+use crate::job::{Job, JobState};
+use crate::store::JobStore;
+
+/// Puts it into the progress of a tenant's jobs.
+pub(super) async fn admit(store: &dyn JobStore, tenant: &str, jobs: &mut [Job]) -> Result<()> {
+    if !jobs.iter().any(|job| job.state == JobState::Running) {
+        return Ok(());
+    }
+    let silences = store.silences(tenant).await?;
+    for job in jobs.iter_mut().filter(|job| job.state == JobState::Running) {
+        if let Some(silence) = silences.iter().find(|silence| silence.controller == job.controller) {
+            job.progress = silence.progress();
+        }
+    }
+    Ok(())
+}
