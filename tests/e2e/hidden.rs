@@ -64,10 +64,9 @@ async fn a_lost_launch_that_is_hidden_is_left_to_a_person_and_never_repeated() {
     let settings = settings().impatient().set("RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", "1");
     let (controller, _system, acme) = acme(&settings).await;
     acme.map("deploy", "deploy").await;
-    let fault = json!({"kind": "delay_commit", "commit_after_ms": 1500, "hang_ms": 100});
-    controller.at_next_launch(fault).await;
+    controller.at_next_launch(json!({"kind": "lose_after", "after_ms": 1500})).await;
     let id = text(&acme.launcher.submit("deploy", deployment()).await, "id").to_owned();
-    until("the launch to be out", async || (controller.faults_due().await == 0).then_some(())).await;
+    until("the launch to be out", async || (controller.launched() == 1).then_some(())).await;
     controller.hide("deploy").await;
     let job = acme.launcher.over(&id).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("unknown", "untraceable"), "{job}");
