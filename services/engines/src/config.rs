@@ -1,5 +1,8 @@
-//! Small state that is read everywhere and watched, as etcd has it: keys in byte order, one revision for the whole
-//! store that only grows, commits that happen wholly or not at all and only if their guards hold.
+//! Small state that is read everywhere, as etcd has it: keys in byte order, one revision for the whole store that only
+//! grows, commits that happen wholly or not at all and only if their guards hold.
+//!
+//! Since the revision belongs to the store, a key that is deleted and made again never has a revision that it had
+//! before: a guard, or a cache, from its earlier life does not fit the new one.
 //!
 //! What an engine promises is what `conformance` checks; every engine runs that one suite.
 
@@ -50,52 +53,6 @@ pub enum Commit {
     },
 }
 
-/// What happened to a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It has this value now.
-    Put(Entry),
-    /// It is gone.
-    Deleted {
-        /// The key.
-        key: String,
-        /// The revision of the commit that deleted it.
-        revision: i64,
-    },
-}
-
-impl Event {
-    /// The key it is about.
-    pub fn key(&self) -> &str {
-        match self {
-            Self::Put(entry) => &entry.key,
-            Self::Deleted { key, .. } => key,
-        }
-    }
-
-    /// When it happened.
-    pub fn revision(&self) -> i64 {
-        match self {
-            Self::Put(entry) => entry.revision,
-            Self::Deleted { revision, .. } => *revision,
-        }
-    }
-}
-
-/// Follows the keys under a prefix.
-#[async_trait]
-pub trait Watch: Send {
-    /// Waits for changes and answers them by revision, at least one. Every key that changed is named with its latest
-    /// state; states in between may be left out. Dropping the future loses nothing.
-    ///
-    /// [`StoreError::Compacted`](crate::StoreError::Compacted) means that too much was missed: list, and watch from
-    /// there.
-    async fn next(&mut self) -> Result<Vec<Event>>;
-
-    /// Up to which revision everything was told; a new watch from here goes on without a gap.
-    fn revision(&self) -> i64;
-}
-
 /// A config store.
 #[async_trait]
 pub trait ConfigStore: Debug + Send + Sync + 'static {
@@ -116,6 +73,7 @@ pub trait ConfigStore: Debug + Send + Sync + 'static {
     /// The revision of the last commit; 0 before the first.
     async fn revision(&self) -> Result<i64>;
 
-    /// Follows the keys under `prefix`, from the first change after revision `after` on.
-    fn watch(&self, prefix: &str, after: i64) -> Box<dyn Watch>;
+    /// Reads the entries under `prefix` that were written after revision `after`, oldest first. They are one snapshot.
+    /// What was deleted is not among them: this is for keys that stay, or whose values say when they end.
+    async fn written_since(&self, prefix: &str, after: i64) -> Result<Vec<Entry>>;
 }

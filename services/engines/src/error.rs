@@ -12,9 +12,6 @@ pub enum StoreError {
     /// It was asked for something it never takes: a bug of the asker.
     #[error("the store was asked for something it never takes: {0}")]
     Invalid(&'static str),
-    /// A watcher was away for longer than deletions are remembered; it must list anew.
-    #[error("the watched revision is older than what is remembered")]
-    Compacted,
     /// What was read does not make sense.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
@@ -61,9 +58,7 @@ impl From<StoreError> for runwarden_kit::Error {
             StoreError::Unavailable(_) => {
                 Self::unavailable("Runwarden's state cannot be reached now.").with_cause(error)
             }
-            StoreError::Invalid(_) | StoreError::Compacted | StoreError::Corrupt(_) | StoreError::Failed(_) => {
-                Self::internal(error)
-            }
+            StoreError::Invalid(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => Self::internal(error),
         }
     }
 }

@@ -4,14 +4,10 @@
 //! Each function takes a fresh, empty store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::{Change, Commit, ConfigStore, Entry, Event, Watch};
-
-/// How long a watcher may take to hear of a change.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::{Change, Commit, ConfigStore, Entry};
 
 /// Makes one test of each requirement. `$make` is an async function without arguments that answers
 /// `anyhow::Result<(guard, Arc<dyn ConfigStore>)>`; the guard keeps what the store needs (a folder, a server) alive.
@@ -30,9 +26,9 @@ macro_rules! config_store_conformance {
             a_prefix_is_taken_literally,
             of_changes_that_race_for_a_key_one_wins,
             a_change_that_no_engine_takes_is_refused,
-            a_watcher_hears_of_changes_under_its_prefix_only,
-            a_watcher_resumes_where_it_left_off,
-            a_watcher_learns_the_latest_state_of_every_key,
+            a_key_made_again_never_has_a_revision_it_had,
+            what_was_written_since_is_under_the_prefix_and_oldest_first,
+            whoever_asks_what_was_written_since_misses_nothing,
         );
     };
     (@each $make:path: $($name:ident),* $(,)?) => {
@@ -70,10 +66,6 @@ async fn refused(store: &Store, build: impl FnOnce(&mut Change)) -> Result<Strin
 
 async fn keys(store: &Store, prefix: &str) -> Result<Vec<String>> {
     Ok(store.list(prefix, None, 1000).await?.into_iter().map(|entry| entry.key).collect())
-}
-
-async fn next(watch: &mut Box<dyn Watch>) -> Result<Vec<Event>> {
-    Ok(tokio::time::timeout(PATIENCE, watch.next()).await.context("the watcher heard nothing")??)
 }
 
 /// A key is read as it was written, byte for byte; one that was never written is not there.
@@ -279,92 +271,89 @@ pub async fn a_change_that_no_engine_takes_is_refused(store: Store) -> Result<()
     Ok(())
 }
 
-/// A watcher hears of puts and deletes under its prefix, in order, and of nothing else.
-pub async fn a_watcher_hears_of_changes_under_its_prefix_only(store: Store) -> Result<()> {
-    let mut watch = store.watch("t/", store.revision().await?);
-    done(&store, |c| {
-        c.put("s/x", b"1").put("t", b"1").put("u", b"1");
-    })
-    .await?;
-    let put = done(&store, |c| {
-        c.put("t/a", b"1");
-    })
-    .await?;
-    let entry = Entry { key: "t/a".to_owned(), value: b"1".to_vec(), revision: put };
-    ensure!(next(&mut watch).await? == [Event::Put(entry)]);
-    let deleted = done(&store, |c| {
-        c.delete("t/a");
-    })
-    .await?;
-    ensure!(next(&mut watch).await? == [Event::Deleted { key: "t/a".to_owned(), revision: deleted }]);
-    ensure!(watch.revision() == deleted);
-    Ok(())
-}
-
-/// A new watch from where an old one stood misses nothing in between.
-pub async fn a_watcher_resumes_where_it_left_off(store: Store) -> Result<()> {
-    let mut watch = store.watch("t/", 0);
-    done(&store, |c| {
-        c.put("t/a", b"1").put("t/b", b"1");
-    })
-    .await?;
-    ensure!(next(&mut watch).await?.len() == 2);
-    let left_off = watch.revision();
-    drop(watch);
-    done(&store, |c| {
-        c.delete("t/a");
-    })
-    .await?;
-    done(&store, |c| {
-        c.put("t/c", b"1");
-    })
-    .await?;
-    let mut resumed = store.watch("t/", left_off);
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        heard.extend(next(&mut resumed).await?);
+/// A key that is deleted and made again, however often, has a revision that it never had before, and nothing that was
+/// guarded by an earlier one happens to it.
+pub async fn a_key_made_again_never_has_a_revision_it_had(store: Store) -> Result<()> {
+    let mut had = Vec::new();
+    for life in 0..20_u8 {
+        let made = done(&store, |c| {
+            c.absent("t/a").put("t/a", [life]);
+        })
+        .await?;
+        ensure!(had.iter().all(|earlier| *earlier < made), "{made} after {had:?}");
+        for earlier in &had {
+            let of_an_earlier_life = refused(&store, |c| {
+                c.at("t/a", *earlier).put("t/a", b"stale");
+            });
+            ensure!(of_an_earlier_life.await? == "t/a");
+        }
+        had.push(made);
+        if life % 2 == 0 {
+            let changed = done(&store, |c| {
+                c.at("t/a", made).put("t/a", b"changed");
+            });
+            had.push(changed.await?);
+        }
+        done(&store, |c| {
+            c.delete("t/a");
+        })
+        .await?;
     }
-    ensure!(heard.iter().map(Event::key).collect::<Vec<_>>() == ["t/a", "t/c"], "{heard:?}");
-    ensure!(matches!(heard.first(), Some(Event::Deleted { .. })));
     Ok(())
 }
 
-/// However fast keys change, a watcher ends up with what the store holds.
-pub async fn a_watcher_learns_the_latest_state_of_every_key(store: Store) -> Result<()> {
-    let mut watch = store.watch("t/", 0);
+/// Written since a revision are the latest entries of what is still there, under the prefix alone, by revision.
+pub async fn what_was_written_since_is_under_the_prefix_and_oldest_first(store: Store) -> Result<()> {
+    ensure!(store.written_since("t/", 0).await?.is_empty());
+    let before = done(&store, |c| {
+        c.put("t/b", b"1").put("t/old", b"1");
+    })
+    .await?;
+    done(&store, |c| {
+        c.put("s/x", b"1").put("t", b"1").put("u", b"1").put("t/gone", b"1");
+    })
+    .await?;
+    done(&store, |c| {
+        c.put("t/z", b"1").put("t/a", b"1").delete("t/gone");
+    })
+    .await?;
+    let last = done(&store, |c| {
+        c.put("t/b", b"2");
+    })
+    .await?;
+    let written = store.written_since("t/", before).await?;
+    ensure!(written.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>() == ["t/a", "t/z", "t/b"], "{written:?}");
+    ensure!(written.last().is_some_and(|entry| entry.value == b"2" && entry.revision == last));
+    ensure!(store.written_since("t/", last).await?.is_empty());
+    ensure!(store.written_since("t/", 0).await?.len() == 4);
+    Ok(())
+}
+
+/// However fast keys change, whoever asks from the last revision they saw on ends up with what the store holds.
+pub async fn whoever_asks_what_was_written_since_misses_nothing(store: Store) -> Result<()> {
     let writer = {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
             for n in 0..60_u8 {
-                let key = format!("t/{}", n % 7);
-                let delete = n % 5 == 0;
-                store
-                    .commit(change(|c| {
-                        if delete {
-                            c.delete(key)
-                        } else {
-                            c.put(key, [n])
-                        };
-                    }))
-                    .await?;
+                let put = change(|c| {
+                    c.put(format!("t/{}", n % 7), [n]);
+                });
+                store.commit(put).await?;
             }
-            store
-                .commit(change(|c| {
-                    c.put("t/end", b"");
-                }))
-                .await
+            anyhow::Ok(())
         })
     };
     let mut mirror = std::collections::BTreeMap::new();
     let mut last = 0;
-    while !mirror.contains_key("t/end") {
-        for event in next(&mut watch).await? {
-            ensure!(event.revision() >= last, "events went back");
-            last = event.revision();
-            match event {
-                Event::Put(entry) => mirror.insert(entry.key, entry.value),
-                Event::Deleted { key, .. } => mirror.remove(&key),
-            };
+    loop {
+        let over = writer.is_finished();
+        for entry in store.written_since("t/", last).await? {
+            ensure!(entry.revision >= last, "revisions went back");
+            last = entry.revision;
+            mirror.insert(entry.key, entry.value);
+        }
+        if over {
+            break;
         }
     }
     writer.await??;

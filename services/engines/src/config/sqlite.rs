@@ -1,46 +1,30 @@
-//! The embedded config store: one SQLite file, with an in-process watch.
-
-mod watch;
+//! The embedded config store: one SQLite file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::{Row, Sqlite, Transaction};
-use tokio::sync::watch as latest;
 
 use super::change::prefix_end;
-use super::{Change, Commit, ConfigStore, Entry, Guard, Watch, Write};
+use super::{Change, Commit, ConfigStore, Entry, Guard, Write};
 use crate::sqlite::{Database, Migration, open};
 use crate::{Result, StoreError};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "config", sql: include_str!("../../migrations/sqlite/config/0001_config.sql") }];
-
-/// For how many revisions deletions are remembered.
-const REMEMBERED: i64 = 10_000;
-/// How often, in revisions, older ones are forgotten.
-const FORGET_EVERY: i64 = 500;
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "config", sql: include_str!("../../migrations/sqlite/config/0001_config.sql") },
+    Migration { version: 2, name: "no watch", sql: include_str!("../../migrations/sqlite/config/0002_no_watch.sql") },
+];
 
 /// A config store in a SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteConfigStore {
     database: Database,
-    /// The revision of the last commit: what watchers wait on.
-    head: Arc<latest::Sender<i64>>,
-    remembered: i64,
 }
 
 impl SqliteConfigStore {
     /// Opens the store at `path`, making it if it is not there.
     pub async fn open(path: &Path) -> Result<Self> {
-        Self::open_remembering(path, REMEMBERED).await
-    }
-
-    async fn open_remembering(path: &Path, remembered: i64) -> Result<Self> {
-        let database = open(path, MIGRATIONS).await?;
-        let head: i64 = sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&database.read).await?;
-        Ok(Self { database, head: Arc::new(latest::Sender::new(head)), remembered })
+        Ok(Self { database: open(path, MIGRATIONS).await? })
     }
 
     /// Closes the file.
@@ -62,16 +46,7 @@ impl SqliteConfigStore {
         for write in change.writes() {
             apply_write(&mut tx, write, revision).await?;
         }
-        if revision % FORGET_EVERY.min(self.remembered) == 0 {
-            forget(&mut tx, revision - self.remembered).await?;
-        }
         tx.commit().await?;
-        // Two commits may tell of themselves out of order.
-        self.head.send_if_modified(|head| {
-            let newer = revision > *head;
-            *head = revision.max(*head);
-            newer
-        });
         Ok(Commit::Done { revision })
     }
 }
@@ -110,28 +85,11 @@ async fn apply_write(tx: &mut Transaction<'static, Sqlite>, write: &Write, revis
             .bind(revision)
             .execute(&mut **tx)
             .await?;
-            sqlx::query("DELETE FROM config_tombstone WHERE key = ?").bind(key).execute(&mut **tx).await?;
         }
         Write::Delete(key) => {
-            let gone = sqlx::query("DELETE FROM config_entry WHERE key = ?").bind(key).execute(&mut **tx).await?;
-            if gone.rows_affected() > 0 {
-                sqlx::query("INSERT OR REPLACE INTO config_tombstone (key, revision) VALUES (?, ?)")
-                    .bind(key)
-                    .bind(revision)
-                    .execute(&mut **tx)
-                    .await?;
-            }
+            sqlx::query("DELETE FROM config_entry WHERE key = ?").bind(key).execute(&mut **tx).await?;
         }
     }
-    Ok(())
-}
-
-async fn forget(tx: &mut Transaction<'static, Sqlite>, floor: i64) -> Result<()> {
-    if floor <= 0 {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM config_tombstone WHERE revision <= ?").bind(floor).execute(&mut **tx).await?;
-    sqlx::query("UPDATE config_revision SET floor = ?").bind(floor).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -172,7 +130,7 @@ impl ConfigStore for SqliteConfigStore {
     async fn commit(&self, change: Change) -> Result<Commit> {
         change.check()?;
         let store = self.clone();
-        // In a task of its own: a caller who hangs up between the commit and the watchers' wake-up changes nothing.
+        // In a task of its own: a caller who hangs up does not cut it off in the middle.
         tokio::spawn(async move { store.apply(&change).await }).await.map_err(StoreError::failed)?
     }
 
@@ -180,8 +138,17 @@ impl ConfigStore for SqliteConfigStore {
         Ok(sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&self.database.read).await?)
     }
 
-    fn watch(&self, prefix: &str, after: i64) -> Box<dyn Watch> {
-        Box::new(watch::SqliteWatch::new(self.database.read.clone(), self.head.subscribe(), prefix, after))
+    async fn written_since(&self, prefix: &str, after: i64) -> Result<Vec<Entry>> {
+        let rows = sqlx::query(
+            "SELECT key, value, revision FROM config_entry INDEXED BY config_entry_by_revision
+             WHERE revision > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY revision, key",
+        )
+        .bind(after)
+        .bind(prefix)
+        .bind(prefix_end(prefix))
+        .fetch_all(&self.database.read)
+        .await?;
+        rows.iter().map(entry).collect()
     }
 }
 
@@ -191,8 +158,9 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::config::Event;
 
     async fn store() -> anyhow::Result<(impl Send + Sync + 'static, Arc<dyn ConfigStore>)> {
         let dir = tempfile::tempdir()?;
@@ -214,26 +182,26 @@ mod tests {
         let second = SqliteConfigStore::open(&path).await.unwrap();
         assert_eq!(second.get("a").await.unwrap().unwrap().value, b"1");
         assert_eq!(second.commit(change).await.unwrap(), Commit::Done { revision: 2 });
-        let events = second.watch("a", 1).next().await.unwrap();
-        assert_eq!(events.iter().map(Event::revision).collect::<Vec<_>>(), [2]);
     }
 
     #[tokio::test]
-    async fn a_watcher_that_was_away_too_long_is_told_to_list_anew() {
+    async fn a_store_of_the_first_version_keeps_its_entries_and_its_revision() {
         let dir = tempfile::tempdir().unwrap();
-        let store = SqliteConfigStore::open_remembering(&dir.path().join("config.db"), 5).await.unwrap();
-        for n in 0..20 {
-            let mut change = Change::new();
-            if n % 2 == 0 {
-                change.put("a", b"1")
-            } else {
-                change.delete("a")
-            };
-            store.commit(change).await.unwrap();
+        let path = dir.path().join("config.db");
+        let old = open(&path, &MIGRATIONS[..1]).await.unwrap();
+        for sql in [
+            "INSERT INTO config_entry (key, value, revision) VALUES ('a', x'31', 6)",
+            "INSERT INTO config_tombstone (key, revision) VALUES ('b', 7)",
+            "UPDATE config_revision SET head = 7, floor = 2",
+        ] {
+            sqlx::query(sql).execute(&old.write).await.unwrap();
         }
-        assert!(matches!(store.watch("a", 1).next().await, Err(StoreError::Compacted)));
-        let head = store.revision().await.unwrap();
-        let events = store.watch("a", head - 1).next().await.unwrap();
-        assert_eq!(events, [Event::Deleted { key: "a".to_owned(), revision: head }]);
+        old.close().await;
+        let store = SqliteConfigStore::open(&path).await.unwrap();
+        assert_eq!(store.revision().await.unwrap(), 7);
+        assert_eq!(store.written_since("", 5).await.unwrap()[0].key, "a");
+        let mut change = Change::new();
+        change.at("a", 6).put("b", b"2");
+        assert_eq!(store.commit(change).await.unwrap(), Commit::Done { revision: 8 });
     }
 }

@@ -8,8 +8,6 @@ pub(super) fn refuse(error: StoreError) -> Error {
         StoreError::Unavailable(_) => {
             Error::unavailable("The policies cannot be read or written now.").with_cause(error)
         }
-        StoreError::Invalid(_) | StoreError::Compacted | StoreError::Corrupt(_) | StoreError::Failed(_) => {
-            Error::internal(error)
-        }
+        StoreError::Invalid(_) | StoreError::Corrupt(_) | StoreError::Failed(_) => Error::internal(error),
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::Result as StoreResult;
-use crate::config::{Commit, Entry, Watch};
+use crate::config::{Commit, Entry};
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -53,8 +53,8 @@ impl ConfigStore for Meddler {
         self.inner.revision().await
     }
 
-    fn watch(&self, prefix: &str, after: i64) -> Box<dyn Watch> {
-        self.inner.watch(prefix, after)
+    async fn written_since(&self, prefix: &str, after: i64) -> StoreResult<Vec<Entry>> {
+        self.inner.written_since(prefix, after).await
     }
 }
 
