@@ -1,4 +1,5 @@
 //! Nobody can give what they do not hold: neither as a role, nor as a client that holds it, nor as a secret for one.
+//! And nobody can take from those who hold more.
 
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::{Error, Result};
@@ -7,20 +8,21 @@ use crate::grants;
 use crate::principal::Principal;
 use crate::role::Roles;
 
-/// Demands that the caller holds every one of these permissions at the scope.
+/// Demands that the caller holds every one of these permissions at the scope, to give them away.
 pub(crate) fn require_all<'a>(
     caller: &Caller,
     permissions: impl IntoIterator<Item = &'a str>,
     at: &Scope,
 ) -> Result<()> {
+    require(caller, permissions, at, "Nobody can give what they do not hold.")
+}
+
+fn require<'a>(caller: &Caller, permissions: impl IntoIterator<Item = &'a str>, at: &Scope, why: &str) -> Result<()> {
     let missing: Vec<&str> = permissions.into_iter().filter(|permission| !caller.holds(permission, at)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::denied(format!(
-        "Nobody can give what they do not hold. At {at} you do not hold: {}.",
-        missing.join(", ")
-    )))
+    Err(Error::denied(format!("{why} At {at} you do not hold: {}.", missing.join(", "))))
 }
 
 /// Demands that the caller holds all that a role permits, at the scope where it is to hold.
@@ -30,11 +32,13 @@ pub(crate) fn require_role(caller: &Caller, roles: &Roles, role: &str, at: &Scop
     require_all(caller, permissions, at)
 }
 
-/// Demands that the caller holds everything that a principal holds: whoever gets its secret can act as it.
+/// Demands that the caller holds everything that a principal holds: whoever gets its secret can act as it, and whoever
+/// takes something from it must not be its lesser.
 pub(crate) fn require_principal(caller: &Caller, roles: &Roles, principal: &Principal) -> Result<()> {
     for grant in grants::resolve(principal, roles) {
         let at = Scope::from(grant.scope.clone());
-        require_all(caller, grant.permissions.iter().map(String::as_str), &at)?;
+        let permissions = grant.permissions.iter().map(String::as_str);
+        require(caller, permissions, &at, "To change a principal you must hold every permission it holds.")?;
     }
     Ok(())
 }

@@ -7,11 +7,11 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde_json::json;
 
+use crate::administrators::{self, Pair};
 use crate::authority;
 use crate::binding::{self, Binding, BindingOwner, BindingView, MAX_BINDINGS};
 use crate::ids;
 use crate::once::Once;
-use crate::platform::{self, After};
 use crate::principal::Principal;
 use crate::project;
 use crate::revocation;
@@ -183,18 +183,17 @@ impl Bindings {
         let tenant = caller.tenant();
         for _ in 0..TRIES {
             let (mut principal, at) = self.find(caller, binding_id).await?;
+            let before = principal.value.clone();
             let taken = view(principal.value.bindings.remove(at), &principal.value);
             caller.require("bindings.write", &taken.scope())?;
-            let holder = principal.value.principal.clone();
+            authority::require_principal(caller, &self.shared.roles_of(&before).await?, &before)?;
+            let holder = before.principal.clone();
             let mut change = Change::new();
-            if tenant.is_none() {
-                let client_id = &principal.value.client_id;
-                let client = self.shared.store.client(None, client_id).await?;
-                let state = After {
-                    principal_id: &holder,
-                    state: client.as_ref().map(|client| (&client.value, &principal.value)),
-                };
-                platform::keep_an_administrator(&self.shared.store, &mut change, &state).await?;
+            if let Some(client) = self.shared.store.client(tenant, &before.client_id).await? {
+                let pair = |principal| Pair { client: &client.value, principal };
+                let (was, becomes) = (pair(&before), Some(pair(&principal.value)));
+                administrators::keep_one(&self.shared.store, &mut change, caller, self.shared.now(), was, becomes)
+                    .await?;
             }
             let roles = Roles::load(&self.shared.store, tenant, &[&taken.binding.role]).await?;
             roles.hold(&mut change, tenant, &taken.binding.role, -1)?;

@@ -10,10 +10,10 @@ use runwarden_kit::{ExposeSecret as _, SecretString, id};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::administrators::PlatformHead;
 use crate::clients::{Draft, NewClient};
 use crate::files::{self, Existing};
 use crate::ids;
-use crate::platform::PlatformHead;
 use crate::role::{PLATFORM_ADMIN, Roles};
 use crate::secret;
 use crate::shared::Shared;

@@ -8,11 +8,11 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 
+use crate::administrators::{self, Pair};
 use crate::authority;
 use crate::client::{Client, ClientView};
 use crate::clients::{Clients, WithSecret, check_expiry};
 use crate::once::Once;
-use crate::platform::{self, After};
 use crate::principal::Principal;
 use crate::revocation::{self, LONGEST_TOKEN};
 use crate::secret::{self, MAX_SECRETS};
@@ -45,11 +45,6 @@ fn later(before: Option<Moment>, after: Option<Moment>) -> bool {
     }
 }
 
-/// Whether a client can do more after a change: then whoever makes the change gives what it holds.
-fn gives(before: &Client, after: &Client) -> bool {
-    later(before.expires_at, after.expires_at) || (before.disabled && !after.disabled)
-}
-
 /// Whether tokens the client holds now could outlive what the change allows.
 fn ends_tokens(before: &Client, after: &Client, now: Moment) -> bool {
     let sooner =
@@ -61,7 +56,8 @@ impl Clients {
     /// Disables, enables, or sets the expiry of a client.
     pub(crate) async fn update(&self, caller: &Caller, client_id: &str, change: ClientChange) -> Result<ClientView> {
         for _ in 0..TRIES {
-            let (stored, principal) = self.writable(caller, client_id).await?;
+            let mut commit = Change::new();
+            let (stored, principal) = self.writable(caller, client_id, &mut commit).await?;
             let before = stored.value;
             let after = change.apply(&before);
             if after == before {
@@ -71,14 +67,9 @@ impl Clients {
             if after.expires_at != before.expires_at {
                 check_expiry(after.expires_at, now)?;
             }
-            let mut commit = Change::new();
-            if gives(&before, &after) {
-                self.require_all_of(caller, &principal, &mut commit).await?;
-            }
-            if before.tenant.is_none() {
-                let state = After { principal_id: &before.principal, state: Some((&after, &principal.value)) };
-                platform::keep_an_administrator(&self.shared.store, &mut commit, &state).await?;
-            }
+            let pair = |client| Pair { client, principal: &principal.value };
+            let (was, becomes) = (pair(&before), Some(pair(&after)));
+            administrators::keep_one(&self.shared.store, &mut commit, caller, now, was, becomes).await?;
             let ends = ends_tokens(&before, &after, now);
             if ends {
                 revocation::end_principal(&mut commit, &before.principal, now)?;
@@ -113,11 +104,9 @@ impl Clients {
         once: &Once<'_, WithSecret>,
     ) -> Result<WithSecret> {
         for _ in 0..TRIES {
-            let (stored, principal) = self.writable(caller, client_id).await?;
-            let mut client = stored.value;
             let mut change = Change::new();
-            // Whoever learns the secret can act as the client.
-            self.require_all_of(caller, &principal, &mut change).await?;
+            let (stored, _) = self.writable(caller, client_id, &mut change).await?;
+            let mut client = stored.value;
             if client.secrets.len() >= MAX_SECRETS {
                 return Err(Error::conflict("The client has two secrets. Retire the older one first."));
             }
@@ -149,7 +138,8 @@ impl Clients {
         secret_id: Option<&str>,
     ) -> Result<ClientView> {
         for _ in 0..TRIES {
-            let (stored, _) = self.writable(caller, client_id).await?;
+            let mut change = Change::new();
+            let (stored, _) = self.writable(caller, client_id, &mut change).await?;
             let mut client = stored.value;
             let at = match secret_id {
                 None => 0,
@@ -163,7 +153,6 @@ impl Clients {
                 return Err(Error::conflict("The client has one secret only. Rotate it first, or disable the client."));
             }
             let retired = client.secrets.remove(at);
-            let mut change = Change::new();
             put_client(&mut change, &client, stored.revision)?;
             let entry = self
                 .shared
@@ -179,19 +168,16 @@ impl Clients {
     /// Removes a client with its principal, its bindings and its tokens.
     pub(crate) async fn delete(&self, caller: &Caller, client_id: &str) -> Result<()> {
         for _ in 0..TRIES {
-            let (stored, principal) = self.writable(caller, client_id).await?;
+            let mut change = Change::new();
+            let (stored, principal) = self.writable(caller, client_id, &mut change).await?;
             let client = stored.value;
             let tenant = client.tenant.as_deref();
-            let mut change = Change::new();
-            if tenant.is_none() {
-                let state = After { principal_id: &client.principal, state: None };
-                platform::keep_an_administrator(&self.shared.store, &mut change, &state).await?;
-            }
+            let was = Pair { client: &client, principal: &principal.value };
+            administrators::keep_one(&self.shared.store, &mut change, caller, self.shared.now(), was, None).await?;
             let client_key = keys::client(tenant, client_id);
             let principal_key = keys::principal(tenant, &client.principal);
             change
                 .at(&client_key, stored.revision)
-                .at(&principal_key, principal.revision)
                 .delete(client_key)
                 .delete(principal_key)
                 .delete(keys::client_id(client_id))
@@ -219,21 +205,22 @@ impl Clients {
         Err(store::busy())
     }
 
-    /// A client that the caller may change, with its principal.
-    async fn writable(&self, caller: &Caller, client_id: &str) -> Result<(Stored<Client>, Stored<Principal>)> {
+    /// A client that the caller may change, with its principal: whatever is done to it, giving or taking, the caller
+    /// holds everything that it holds, now and when the change is committed.
+    async fn writable(
+        &self,
+        caller: &Caller,
+        client_id: &str,
+        change: &mut Change,
+    ) -> Result<(Stored<Client>, Stored<Principal>)> {
         let client = self.visible(caller, client_id).await?;
         caller.require("clients.write", &client.value.scope())?;
         let principal = self.principal_of(&client.value).await?;
-        Ok((client, principal))
-    }
-
-    /// Demands that the caller holds what the principal holds, now and when the change is committed.
-    async fn require_all_of(&self, caller: &Caller, principal: &Stored<Principal>, change: &mut Change) -> Result<()> {
         let roles = self.shared.roles_of(&principal.value).await?;
         authority::require_principal(caller, &roles, &principal.value)?;
         let tenant = principal.value.tenant.as_deref();
         change.at(keys::principal(tenant, &principal.value.principal), principal.revision);
-        Ok(())
+        Ok((client, principal))
     }
 }
 

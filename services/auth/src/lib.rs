@@ -1,6 +1,7 @@
 //! The auth service: who is asking. OAuth clients and their secrets, caller tokens and the keys that sign them, roles
 //! and who holds them where.
 
+mod administrators;
 mod assemble;
 mod authority;
 mod binding;
@@ -18,7 +19,6 @@ mod keyring;
 mod maintenance;
 mod once;
 mod permission_scope;
-mod platform;
 mod principal;
 mod project;
 mod prove;

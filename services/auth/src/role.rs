@@ -13,6 +13,9 @@ use crate::store::{self, Store, Stored, keys};
 /// The role that the platform must never be without.
 pub(crate) const PLATFORM_ADMIN: &str = "platform-admin";
 
+/// The role that a tenant's principals do not take from the last who holds it.
+pub(crate) const TENANT_ADMIN: &str = "tenant-admin";
+
 /// A tenant has at most this many roles of its own.
 pub(crate) const MAX_OWN_ROLES: usize = 200;
 

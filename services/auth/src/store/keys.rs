@@ -8,6 +8,10 @@ const PLATFORM: &str = "_platform";
 /// What serialises changes that could leave the platform without an administrator; its existence says that
 /// the first administrator was made.
 pub(crate) const PLATFORM_HEAD: &str = "platform-head";
+/// What serialises changes that could leave a tenant without an administrator.
+pub(crate) fn tenant_head(tenant: &str) -> String {
+    format!("tenant-heads/{tenant}")
+}
 /// What serialises the making of signing keys.
 pub(crate) const SIGNING_HEAD: &str = "signing-key-head";
 /// All signing keys.

@@ -69,7 +69,7 @@ async fn nobody_gives_what_they_do_not_hold() {
     assert_eq!(reason(world.create_role(&admin, "x", &["tenants.write"]).await), ErrorReason::PermissionDenied);
     // A secret of a stronger client, or a stronger client switched on again.
     assert_eq!(reason(world.rotate(&admin, &strong.client_id).await), ErrorReason::PermissionDenied);
-    world.set_disabled(&admin, &strong.client_id, true).await.unwrap();
+    world.set_disabled(&acting(&root, "acme"), &strong.client_id, true).await.unwrap();
     assert_eq!(reason(world.set_disabled(&admin, &strong.client_id, false).await), ErrorReason::PermissionDenied);
     // What one holds oneself can be given.
     world.create(&admin, "deputy", "", &["tenant-admin"]).await.unwrap();
@@ -77,6 +77,85 @@ async fn nobody_gives_what_they_do_not_hold() {
     let mut narrowed = admin.clone();
     narrowed.grants[0].permissions.retain(|name| name.starts_with("clients."));
     assert_eq!(reason(world.create(&narrowed, "y", "", &["launcher"]).await), ErrorReason::PermissionDenied);
+}
+
+#[tokio::test]
+async fn nobody_takes_from_those_who_hold_more() {
+    let place = Place::new();
+    let (world, root) = place.with_admin().await;
+    let tenant = acting(&root, "acme");
+    world
+        .create_role(&tenant, "keeper", &["clients.read", "clients.write", "bindings.read", "bindings.write"])
+        .await
+        .unwrap();
+    let keeper = world.someone(&root, "acme", "keeper", "", &["keeper"]).await;
+    let (admin, _) = world.create(&tenant, "admin", "", &["tenant-admin"]).await.unwrap();
+    let (_second, _) = world.create(&tenant, "second", "", &["tenant-admin"]).await.unwrap();
+    let binding = world.bind(&tenant, &admin.principal, "launcher", "web").await.unwrap();
+    world.rotate(&tenant, &admin.client_id).await.unwrap();
+    let soon = || wire::UpdateClientRequest {
+        client_id: admin.client_id.clone(),
+        expires_at: Some(world.clock.now().plus(Duration::from_secs(60)).to_proto()),
+        ..Default::default()
+    };
+    assert_eq!(reason(world.set_disabled(&keeper, &admin.client_id, true).await), ErrorReason::PermissionDenied);
+    assert_eq!(reason(world.update(&keeper, soon()).await), ErrorReason::PermissionDenied);
+    assert_eq!(reason(world.rotate(&keeper, &admin.client_id).await), ErrorReason::PermissionDenied);
+    assert_eq!(reason(world.retire(&keeper, &admin.client_id, "").await), ErrorReason::PermissionDenied);
+    assert_eq!(reason(world.delete(&keeper, &admin.client_id).await), ErrorReason::PermissionDenied);
+    assert_eq!(reason(world.unbind(&keeper, &binding.binding_id).await), ErrorReason::PermissionDenied);
+    // Its equals and those below it are its to keep.
+    let (equal, _) = world.create(&tenant, "equal", "web", &["keeper"]).await.unwrap();
+    world.set_disabled(&keeper, &equal.client_id, true).await.unwrap();
+    world.delete(&keeper, &equal.client_id).await.unwrap();
+    // And an administrator's equal is another administrator.
+    let other = world.someone(&root, "acme", "other-admin", "", &["tenant-admin"]).await;
+    world.unbind(&other, &binding.binding_id).await.unwrap();
+    world.set_disabled(&other, &admin.client_id, true).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_does_not_lose_its_last_administrator_by_its_own_hand() {
+    let place = Place::new();
+    let (world, root) = place.with_admin().await;
+    let tenant = acting(&root, "acme");
+    let admin = world.someone(&root, "acme", "admin", "", &["tenant-admin"]).await;
+    let own = world.get(&tenant, &admin.client_id).await.unwrap();
+    let bindings = wire::ListBindingsRequest { principal: own.principal.clone(), ..Default::default() };
+    let bindings = answer(world.service.roles.list_bindings(from(&tenant, bindings)).await).unwrap().bindings;
+    let until = |seconds| wire::UpdateClientRequest {
+        client_id: own.client_id.clone(),
+        expires_at: Some(world.clock.now().plus(Duration::from_secs(seconds)).to_proto()),
+        ..Default::default()
+    };
+    // One in a project is none of the tenant, and one that expires is not as good.
+    world.create(&admin, "of-web", "web", &["tenant-admin"]).await.unwrap();
+    let visitor = wire::CreateClientRequest {
+        name: "visitor".into(),
+        roles: vec!["tenant-admin".into()],
+        expires_at: Some(world.clock.now().plus(Duration::from_secs(600)).to_proto()),
+        ..Default::default()
+    };
+    answer(world.service.clients.create_client(from(&admin, visitor)).await).unwrap();
+    assert_eq!(reason(world.set_disabled(&admin, &own.client_id, true).await), ErrorReason::Conflict);
+    assert_eq!(reason(world.delete(&admin, &own.client_id).await), ErrorReason::Conflict);
+    assert_eq!(reason(world.update(&admin, until(60)).await), ErrorReason::Conflict);
+    assert_eq!(reason(world.unbind(&admin, &bindings[0].binding_id).await), ErrorReason::Conflict);
+    // With a second one the first may go; at the same time both may not.
+    let (second, who) = world.create(&admin, "second", "", &["tenant-admin"]).await.unwrap();
+    let (one, two) = futures::join!(
+        world.set_disabled(&admin, &own.client_id, true),
+        world.set_disabled(&admin, &second.client_id, true)
+    );
+    assert_eq!([one.is_ok(), two.is_ok()].iter().filter(|done| **done).count(), 1);
+    world.set_disabled(&tenant, &own.client_id, false).await.unwrap();
+    world.set_disabled(&tenant, &second.client_id, false).await.unwrap();
+    world.delete(&admin, &own.client_id).await.unwrap();
+    let last = world.login(&who).await;
+    assert_eq!(reason(world.delete(&last, &second.client_id).await), ErrorReason::Conflict);
+    // The platform may: an administrator who was broken into must be stoppable.
+    world.set_disabled(&tenant, &second.client_id, true).await.unwrap();
+    assert_eq!(world.entries("client.disable").await.last().unwrap().object_id, second.client_id);
 }
 
 #[tokio::test]
