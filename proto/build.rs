@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+use prost_types::method_options::IdempotencyLevel;
 
 fn main() -> Result<()> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -75,11 +76,18 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
             if permission.is_empty() == without_caller.is_empty() {
                 bail!("{path} must name a permission, or say why it needs no caller: exactly one of them");
             }
+            let level = idempotency(&method);
+            let reads = level == IdempotencyLevel::NoSideEffects;
+            let for_disabled = flag(access, "for_disabled_tenant");
+            if for_disabled && (reads || permission.is_empty()) {
+                bail!("{path} needs no `for_disabled_tenant`: it changes nothing, or no caller's tenant is looked at");
+            }
             writeln!(
                 rows,
-                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, streaming: {} }},",
-                idempotent(&method),
+                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, streaming: {}, for_disabled_tenant: {} }},",
+                level != IdempotencyLevel::IdempotencyUnknown,
                 method.is_server_streaming() || method.is_client_streaming(),
+                for_disabled || reads,
             )?;
         }
     }
@@ -91,13 +99,14 @@ fn text(message: &DynamicMessage, field: &str) -> String {
     message.get_field_by_name(field).as_deref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Whether the standard `idempotency_level` says that repeating the call is harmless.
-fn idempotent(method: &MethodDescriptor) -> bool {
-    method
-        .method_descriptor_proto()
-        .options
-        .as_ref()
-        .is_some_and(|o| o.idempotency_level() != prost_types::method_options::IdempotencyLevel::IdempotencyUnknown)
+fn flag(message: &DynamicMessage, field: &str) -> bool {
+    message.get_field_by_name(field).as_deref().and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// What the standard `idempotency_level` says: whether repeating the call is harmless, whether it changes anything.
+fn idempotency(method: &MethodDescriptor) -> IdempotencyLevel {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.map_or(IdempotencyLevel::IdempotencyUnknown, prost_types::MethodOptions::idempotency_level)
 }
 
 /// Messages with a `debug_redact` field, and a `Debug` for each that names the message and nothing in it.

@@ -128,6 +128,11 @@ async fn identify(
         within(limit.count(&caller.principal), standings)?;
     }
     context.tenant = headers::tenant(given)?;
+    if let (None, Some(named)) = (&caller.home_tenant, &context.tenant) {
+        // Before the body is looked at, so that every call for a tenant that is not there gets the same answer. What a
+        // tenant's principal names beside its own is refused by the services, and must not make us ask anybody.
+        app.trust.require_tenant(named).await?;
+    }
     let tenant = context.tenant.as_deref().or(caller.tenant()).unwrap_or("_platform");
     span.record("tenant", tenant);
     context.idempotency_key = headers::idempotency_key(given)?;

@@ -69,6 +69,8 @@ pub struct Access {
     pub idempotent: bool,
     /// Whether either side streams.
     pub streaming: bool,
+    /// Whether the platform may make the call for a tenant that is disabled: it changes nothing, or says so.
+    pub for_disabled_tenant: bool,
 }
 
 /// One row for each RPC of all contracts.

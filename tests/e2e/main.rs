@@ -23,6 +23,7 @@ mod queues;
 mod restarts;
 mod revocation;
 mod services;
+mod tenants;
 mod unknown;
 mod write_only;
 

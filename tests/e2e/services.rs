@@ -2,7 +2,9 @@
 
 use runwarden_harness::Reach;
 use runwarden_harness::reach::calling;
+use runwarden_kit::Error;
 use runwarden_kit::mesh::Service;
+use runwarden_proto::Access;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
@@ -10,6 +12,8 @@ use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service as _, http};
 
 /// Asks a service for something that a tenant's administrator may see.
 pub(super) async fn ask(reach: &Reach, service: Service, token: &str, tenant: Option<&str>) -> Result<(), Status> {
@@ -44,4 +48,24 @@ pub(super) async fn ask(reach: &Reach, service: Service, token: &str, tenant: Op
         }
     };
     calling(token, tenant, asked).await
+}
+
+/// Makes a call of the access table without a message, and answers how it was refused. What the gate refuses it refuses
+/// before it looks at one.
+pub(super) async fn refusal(reach: &Reach, access: &Access, token: &str, tenant: &str) -> Error {
+    let refusal = try_refusal(reach, access, token, tenant).await;
+    refusal.unwrap_or_else(|| panic!("{} was not refused", access.path))
+}
+
+/// The same; nothing if it was not refused.
+pub(super) async fn try_refusal(reach: &Reach, access: &Access, token: &str, tenant: &str) -> Option<Error> {
+    let package = access.path.split('.').nth(1).unwrap();
+    let service = Service::WITH_GRPC.iter().find(|service| service.name() == package).unwrap();
+    let mut request = http::Request::new(Body::empty());
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = format!("http://service{}", access.path).parse().unwrap();
+    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    request.headers_mut().insert("te", "trailers".parse().unwrap());
+    let answer = calling(token, Some(tenant), reach.channel(*service).call(request)).await.unwrap();
+    Status::from_header_map(answer.headers()).map(|status| Error::from_status(&status))
 }

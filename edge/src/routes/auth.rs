@@ -260,7 +260,7 @@ async fn revoke(
 }
 
 async fn trust_state(app: &App) -> Result<proto::GetTrustStateResponse> {
-    let request = proto::GetTrustStateRequest { known_version: String::new() };
+    let request = proto::GetTrustStateRequest { keys_only: true, ..Default::default() };
     Ok(app.ports.tokens().get_trust_state(request).await?.into_inner())
 }
 

@@ -97,7 +97,7 @@ async fn rotate_master(
 #[utoipa::path(get, path = "/api/v1/keys/signing", tag = "secrets",
     responses((status = 200, description = "The keys' ids.", body = SigningKeys)))]
 async fn signing(State(app): State<App>, Params(NoParams): Params<NoParams>) -> Result<Json<SigningKeys>> {
-    let request = auth::GetTrustStateRequest { known_version: String::new() };
+    let request = auth::GetTrustStateRequest { keys_only: true, ..Default::default() };
     let state = app.ports.tokens().get_trust_state(request).await?.into_inner();
     let jwks = kept_json(&state.jwks_json, "the key set")?;
     let keys = jwks.get("keys").and_then(|keys| keys.as_array()).cloned().unwrap_or_default();

@@ -29,6 +29,7 @@ use crate::sealing::Sealer;
 use crate::secret::Pepper;
 use crate::shared::Shared;
 use crate::store::{self, Store, keys};
+use crate::tenants::Tenants;
 use crate::tokens::Tokens;
 use crate::trust::Trust;
 
@@ -52,6 +53,7 @@ pub(crate) struct Assembled {
     pub(crate) clients: ClientRpc,
     pub(crate) roles: RoleRpc,
     pub(crate) maintenance: Maintenance,
+    pub(crate) tenants: Arc<Tenants>,
 }
 
 /// Puts the service together. When this returns, there are a signing key and an administrator.
@@ -71,8 +73,14 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
     let pepper = key_file(&store, &pepper_path, "pepper").await?;
     let keyring = Keyring::open(store.clone(), Sealer::new(&seal)?, Arc::clone(&ground.clock), config.key_policy());
     let keyring = Arc::new(keyring.await.map_err(explain).context("signing keys")?);
-    let trust =
-        Arc::new(Trust::new(store.clone(), Arc::clone(&keyring), Arc::clone(&ground.clock), config.issuer.clone()));
+    let tenants = Arc::new(Tenants::new(Arc::clone(&ground.scopes)));
+    let trust = Arc::new(Trust::new(
+        store.clone(),
+        Arc::clone(&keyring),
+        Arc::clone(&tenants),
+        Arc::clone(&ground.clock),
+        config.issuer.clone(),
+    ));
     let shared = Arc::new(Shared {
         store,
         clock: ground.clock,
@@ -104,6 +112,7 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
             once,
         },
         maintenance: Maintenance { shared, keyring, prover, idempotency },
+        tenants,
     })
 }
 

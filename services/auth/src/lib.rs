@@ -16,6 +16,7 @@ mod grants;
 mod ids;
 mod keyfile;
 mod keyring;
+mod ledger;
 mod maintenance;
 mod once;
 mod permission_scope;
@@ -33,6 +34,7 @@ mod secret;
 mod shared;
 mod signing_key;
 mod store;
+mod tenants;
 mod tokens;
 mod trust;
 
@@ -71,6 +73,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         data_dir: &kit.data_dir,
     };
     let assembled = assemble(&config, ground).await?;
+    kit.tasks.spawn("auth: tenants", assembled.tenants.keep_fresh(kit.shutdown().clone()));
     kit.tasks.spawn("auth: maintenance", assembled.maintenance.run(kit.shutdown().clone()));
     Ok(Parts::new()
         .with(TokenServiceServer::new(assembled.tokens))

@@ -14,11 +14,25 @@ pub(crate) struct ScopeStatus {
     pub(crate) project_exists: bool,
 }
 
+/// The tenants there are, or what has changed of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TenantList {
+    /// Names this list.
+    pub(crate) version: String,
+    /// Whether it adds to the one that was asked from; else it is complete.
+    pub(crate) only_changes: bool,
+    /// Each tenant, and whether it is disabled.
+    pub(crate) tenants: Vec<(String, bool)>,
+}
+
 /// Knows which tenants and projects exist.
 #[async_trait]
 pub(crate) trait Scopes: Send + Sync + 'static {
     /// Looks a tenant up, and a project in it.
     async fn check(&self, tenant: &str, project: Option<&str>) -> Result<ScopeStatus>;
+
+    /// Lists the tenants, or what changed since the list of this version.
+    async fn tenants(&self, known_version: &str) -> Result<TenantList>;
 }
 
 /// Demands that roles can be given at this place: the tenant exists and is enabled, and so does the project.

@@ -77,11 +77,12 @@ impl Prover {
             .with_metadata("oauth_error", "invalid_client"))
     }
 
-    /// Refuses a client that proved itself, but whose tenant is disabled.
+    /// Refuses a client that proved itself, but whose tenant is disabled or is not there.
     pub(crate) async fn require_open(&self, proof: Proof<'_>, proven: &Proven) -> Result<()> {
         let client = &proven.client.value;
         let Some(tenant) = client.tenant.as_deref() else { return Ok(()) };
-        if !self.shared.scopes.check(tenant, None).await?.tenant_disabled {
+        let status = self.shared.scopes.check(tenant, None).await?;
+        if status.tenant_exists && !status.tenant_disabled {
             return Ok(());
         }
         self.record(proof, client, Why::TenantDisabled, self.shared.now()).await;

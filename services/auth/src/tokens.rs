@@ -18,7 +18,7 @@ use crate::permission_scope::{self, InvalidScope, RequestedScope};
 use crate::principal::Principal;
 use crate::prove::{Proof, Proven, Prover};
 use crate::record;
-use crate::revocation::{self, Ended, Revocation};
+use crate::revocation::{self, BUDGET, Ended, Revocation};
 use crate::shared::Shared;
 use crate::store::{self, Stored, TRIES, keys};
 
@@ -172,10 +172,14 @@ impl Tokens {
     /// What a token is worth now, if the asking client may know: `None` for every token that is worth nothing.
     pub(crate) async fn introspect(&self, proof: Proof<'_>, token: &str) -> Result<Option<Claims>> {
         let proven = self.prover.prove(proof).await?;
-        let state = self.shared.trust.state().await?;
-        let Ok(claims) = state.verifier.verify(token) else {
+        self.prover.require_open(proof, &proven).await?;
+        let trust = &self.shared.trust;
+        let Some(claims) = trust.verify(token).await? else {
             return Ok(None);
         };
+        if claims.tenant.as_ref().is_some_and(|tenant| !trust.tenants().is_open(tenant)) {
+            return Ok(None);
+        }
         if claims.tenant == proven.client.value.tenant {
             return Ok(Some(claims));
         }
@@ -188,26 +192,39 @@ impl Tokens {
     }
 
     /// Ends a token of the asking client. One that is worth nothing already, or was never ours, is no error.
+    ///
+    /// Every service keeps each ended token until it would have expired, so a client ends [`BUDGET`] of them one by
+    /// one; with the next it ends all it has. Several at the same moment may go over that by their number.
     pub(crate) async fn revoke(&self, proof: Proof<'_>, token: &str) -> Result<()> {
         let proven = self.prover.prove(proof).await?;
         let client = &proven.client.value;
-        let state = self.shared.trust.state().await?;
-        let Ok(claims) = state.verifier.verify(token) else {
+        let Some(claims) = self.shared.trust.verify(token).await? else {
             return Ok(());
         };
         if claims.client_id != client.client_id {
             return Err(Error::denied("The token was issued to another client."));
         }
-        let expires_at = Moment::from_micros(claims.exp.saturating_mul(1_000_000));
+        let (ended, latest) = self.shared.trust.ended_tokens_of(&claims.sub).await?;
+        let all = ended >= BUDGET;
         let mut change = Change::new();
-        revocation::end_token(&mut change, &claims.jti, expires_at)?;
+        if all {
+            // Those that were ended one by one are covered too, and forgotten.
+            let until = self.shared.now().max(claims.issued_at()).max(latest.unwrap_or(claims.issued_at()));
+            revocation::end_principal(&mut change, &claims.sub, until)?;
+        } else {
+            revocation::end_token(&mut change, &claims)?;
+        }
         let entry = self
             .shared
             .entry("token.revoke", "token", &claims.jti)
             .tenant(client.tenant.as_deref().unwrap_or_default())
-            .actor(record::proven(client));
+            .actor(record::proven(client))
+            .details(&json!({ "all_tokens_of_the_client": all }));
         // Without guards nothing can refuse it.
         self.shared.store.commit(change, entry).await?;
+        if all {
+            self.shared.end_stragglers(&claims.sub).await;
+        }
         self.shared.trust.changed();
         Ok(())
     }

@@ -1,57 +1,108 @@
-//! The trust state: what every service needs to verify caller tokens by itself. Asked for every second by each.
+//! The trust state: what every service needs to judge callers by itself. Asked for every second by each, and answered
+//! with what has changed since.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
-use runwarden_kit::clock::Clock;
-use runwarden_kit::token::Verifier;
-use runwarden_kit::{Error, Result};
-use tokio::sync::Mutex;
+use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::token::{Claims, Verifier};
+use runwarden_kit::{Error, Result, id};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::keyring::Keyring;
-use crate::revocation::{Ended, Revocation};
+use crate::ledger::Ledger;
+use crate::revocation::Revocation;
 use crate::store::{Store, keys};
+use crate::tenants::{Mark, Tenants, Told};
 
 /// For how long a state is handed out before the store is looked at again. Together with the second between two
 /// askings it bounds how late a revocation made by another replica is noticed.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// The trust state at a moment.
-pub(crate) struct TrustState {
-    /// Changes when anything below does, and is the same for every replica.
+/// What somebody is told.
+pub(crate) struct Answer {
+    /// Names the state.
     pub(crate) version: String,
-    /// The published keys.
-    pub(crate) jwks_json: String,
+    /// Whether this adds to the state the asker holds.
+    pub(crate) only_changes: bool,
+    /// The published keys; `None` if the asker has them.
+    pub(crate) jwks_json: Option<String>,
     /// The issuer.
     pub(crate) issuer: String,
     /// What has ended.
     pub(crate) revocations: Vec<Revocation>,
-    /// The same, ready to verify.
-    pub(crate) verifier: Verifier,
+    /// Each tenant and whether it is disabled.
+    pub(crate) tenants: Vec<(String, bool)>,
+    /// How old that is; `None` if nothing is known of tenants.
+    pub(crate) tenants_age: Option<Duration>,
 }
 
-struct Cached {
+/// A version of the state, taken apart: how far somebody was told of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Version {
+    /// The process that counts. The store's revisions are no name across a restored backup.
+    process: String,
+    /// The store's revision of the last revocation.
+    revocations: i64,
+    /// Of tenants.
+    tenants: Mark,
+    /// The keys.
+    keys: String,
+}
+
+impl Version {
+    fn text(&self) -> String {
+        let Mark { epoch, changes } = &self.tenants;
+        format!("{} {} {epoch} {changes} {}", self.process, self.revocations, self.keys)
+    }
+
+    /// `None` for what we never said.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let mut next = || parts.next();
+        let (process, revocations) = (next()?.to_owned(), next()?.parse().ok()?);
+        let tenants = Mark { epoch: next()?.to_owned(), changes: next()?.parse().ok()? };
+        Some(Self { process, revocations, tenants, keys: next()?.to_owned() })
+    }
+}
+
+/// What was read from the store.
+struct State {
     read_at: Instant,
     change: u64,
-    state: Arc<TrustState>,
+    jwks_json: String,
+    /// Names the keys and the issuer.
+    keys: String,
+    verifier: Verifier,
+    ledger: Ledger,
 }
 
 /// Puts the trust state together.
 pub(crate) struct Trust {
     store: Store,
     keyring: Arc<Keyring>,
+    tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
     issuer: String,
+    /// Names this process.
+    process: String,
     /// Counts the changes this process made, so that they show at once.
     changes: AtomicU64,
-    cached: Mutex<Option<Cached>>,
+    state: Mutex<Option<State>>,
 }
 
 impl Trust {
-    pub(crate) fn new(store: Store, keyring: Arc<Keyring>, clock: Arc<dyn Clock>, issuer: String) -> Self {
-        Self { store, keyring, clock, issuer, changes: AtomicU64::new(0), cached: Mutex::new(None) }
+    pub(crate) fn new(
+        store: Store,
+        keyring: Arc<Keyring>,
+        tenants: Arc<Tenants>,
+        clock: Arc<dyn Clock>,
+        issuer: String,
+    ) -> Self {
+        let process = id::new("trust");
+        Self { store, keyring, tenants, clock, issuer, process, changes: AtomicU64::new(0), state: Mutex::new(None) }
     }
 
     /// Tells that keys or revocations were changed here.
@@ -59,51 +110,116 @@ impl Trust {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The current state.
-    pub(crate) async fn state(&self) -> Result<Arc<TrustState>> {
-        // Whoever comes while it is read waits for that reading instead of reading too.
-        let mut cached = self.cached.lock().await;
-        let change = self.changes.load(Ordering::SeqCst);
-        if let Some(known) = cached.as_ref()
-            && known.change == change
-            && known.read_at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(&known.state));
+    /// The tenants there are.
+    pub(crate) fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    /// What somebody does not know yet who holds the state of a version; everything, if that is none of ours.
+    pub(crate) async fn since(&self, known_version: &str) -> Result<Answer> {
+        let state = self.state().await?;
+        let state = state.as_ref().ok_or_else(missing)?;
+        let known = Version::parse(known_version)
+            .filter(|known| known.process == self.process && known.revocations <= state.ledger.read_to());
+        let mut told = self.tenants.told_since(known.as_ref().map(|known| &known.tenants));
+        // Either all of it adds to what the asker holds, or none.
+        let known = known.filter(|_| told.only_changes);
+        if known.is_none() {
+            told = self.tenants.told_since(None);
         }
-        let read_at = Instant::now();
-        let state = Arc::new(self.read().await?);
-        *cached = Some(Cached { read_at, change, state: Arc::clone(&state) });
+        let Told { mark, tenants, age, .. } = told;
+        let version = Version {
+            process: self.process.clone(),
+            revocations: state.ledger.read_to(),
+            tenants: mark,
+            keys: state.keys.clone(),
+        };
+        let after = known.as_ref().map_or(0, |known| known.revocations);
+        Ok(Answer {
+            version: version.text(),
+            only_changes: known.is_some(),
+            jwks_json: known.is_none_or(|known| known.keys != state.keys).then(|| state.jwks_json.clone()),
+            issuer: self.issuer.clone(),
+            revocations: state.ledger.since(after).cloned().collect(),
+            tenants,
+            tenants_age: age,
+        })
+    }
+
+    /// The published keys and the issuer.
+    pub(crate) async fn keys(&self) -> Result<(String, String)> {
+        let state = self.state().await?;
+        let state = state.as_ref().ok_or_else(missing)?;
+        Ok((state.jwks_json.clone(), self.issuer.clone()))
+    }
+
+    /// What a token says, if it has not ended. Whether its tenant is open is another question.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Option<Claims>> {
+        let state = self.state().await?;
+        let state = state.as_ref().ok_or_else(missing)?;
+        let Ok(claims) = state.verifier.verify(token) else { return Ok(None) };
+        let ended = state.ledger.revoked().covers(&claims.jti, &claims.sub, claims.issued_at());
+        Ok((!ended).then_some(claims))
+    }
+
+    /// How many of a principal's tokens were ended one by one and have not expired yet, and when the latest of those
+    /// was issued.
+    pub(crate) async fn ended_tokens_of(&self, principal: &str) -> Result<(usize, Option<Moment>)> {
+        let state = self.state().await?;
+        Ok(state.as_ref().ok_or_else(missing)?.ledger.tokens_of(principal))
+    }
+
+    /// The current state.
+    async fn state(&self) -> Result<MutexGuard<'_, Option<State>>> {
+        // Whoever comes while it is read waits for that reading instead of reading too.
+        let mut state = self.state.lock().await;
+        let change = self.changes.load(Ordering::SeqCst);
+        let fresh = state.as_ref().is_some_and(|state| state.change == change && state.read_at.elapsed() < FRESH);
+        if !fresh {
+            let read = self.read(state.take(), change).await?;
+            *state = Some(read);
+        }
         Ok(state)
     }
 
-    async fn read(&self) -> Result<TrustState> {
+    async fn read(&self, before: Option<State>, change: u64) -> Result<State> {
+        let read_at = Instant::now();
         self.keyring.refresh().await?;
         let jwks_json = self.keyring.jwks_json();
-        let now = self.clock.now();
-        let revocations: Vec<Revocation> = self
-            .store
-            .list_all::<Revocation>(keys::REVOCATIONS)
-            .await?
-            .into_iter()
-            .map(|(_, stored)| stored.value)
-            .filter(|revocation| revocation.forget_at > now)
-            .collect();
-        let version = version(&jwks_json, &self.issuer, &revocations)?;
-        let mut verifier = Verifier::new(&self.issuer, &jwks_json).map_err(Error::internal)?;
-        for revocation in &revocations {
-            match &revocation.ended {
-                Ended::Token { token_id } => verifier.revoke_token(token_id.clone()),
-                Ended::Principal { principal, issued_until } => {
-                    verifier.revoke_principal(principal.clone(), *issued_until)
-                }
+        let (verifier, ledger, keys) = match before {
+            Some(before) if before.jwks_json == jwks_json => (before.verifier, before.ledger, before.keys),
+            before => {
+                let verifier = Verifier::new(&self.issuer, &jwks_json).map_err(Error::internal)?;
+                let named = digest::digest(&digest::SHA256, format!("{}\n{jwks_json}", self.issuer).as_bytes());
+                (verifier, before.map(|before| before.ledger).unwrap_or_default(), hex::encode(named.as_ref()))
             }
-        }
-        Ok(TrustState { version, jwks_json, issuer: self.issuer.clone(), revocations, verifier })
+        };
+        let mut state = State { read_at, change, jwks_json, keys, verifier, ledger };
+        let written = self.store.written_since(keys::REVOCATIONS, state.ledger.read_to()).await?;
+        state.ledger.take(written, self.clock.now());
+        Ok(state)
     }
 }
 
-fn version(jwks_json: &str, issuer: &str, revocations: &[Revocation]) -> Result<String> {
-    let content = serde_json::to_vec(&(jwks_json, issuer, revocations)).map_err(Error::internal)?;
-    let hash = digest::digest(&digest::SHA256, &content);
-    Ok(hex::encode(hash.as_ref()))
+fn missing() -> Error {
+    Error::internal(anyhow::anyhow!("the trust state is gone"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_survives_the_way_and_other_texts_are_none() {
+        let version = Version {
+            process: "trust_1".to_owned(),
+            revocations: 7,
+            tenants: Mark { epoch: "tenants_1".to_owned(), changes: 3 },
+            keys: "00ff".to_owned(),
+        };
+        assert_eq!(Version::parse(&version.text()), Some(version));
+        for text in ["", "v1", "a b c d e", "a 1 b 2"] {
+            assert_eq!(Version::parse(text), None, "{text}");
+        }
+    }
 }

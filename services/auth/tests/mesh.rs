@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -22,9 +23,13 @@ use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 use runwarden_proto::project::v1::project_service_server::{ProjectService, ProjectServiceServer};
+use runwarden_proto::project::v1::tenant_service_server::{TenantService, TenantServiceServer};
 use runwarden_proto::project::v1::{
-    CheckScopeRequest, CheckScopeResponse, CreateProjectRequest, CreateProjectResponse, DeleteProjectRequest,
-    DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse,
+    CheckScopeRequest, CheckScopeResponse, CreateProjectRequest, CreateProjectResponse, CreateTenantRequest,
+    CreateTenantResponse, DeleteProjectRequest, DeleteProjectResponse, GetProjectRequest, GetProjectResponse,
+    GetTenantRequest, GetTenantResponse, ListProjectsRequest, ListProjectsResponse, ListTenantStatesRequest,
+    ListTenantStatesResponse, ListTenantsRequest, ListTenantsResponse, TenantState, UpdateTenantRequest,
+    UpdateTenantResponse,
 };
 use tempfile::TempDir;
 use tonic::{Request, Response, Status};
@@ -32,8 +37,9 @@ use tonic::{Request, Response, Status};
 /// How long a revocation may take to hold everywhere.
 const EVERYWHERE: Duration = Duration::from_secs(5);
 
-/// Knows the tenant `acme` with the project `web`.
-struct Places;
+/// Knows the tenant `acme` with the project `web`, and whether it is disabled.
+#[derive(Clone, Default)]
+struct Places(Arc<AtomicBool>);
 
 #[tonic::async_trait]
 impl ProjectService for Places {
@@ -41,7 +47,7 @@ impl ProjectService for Places {
         let request = request.into_inner();
         Ok(Response::new(CheckScopeResponse {
             tenant_exists: request.tenant == "acme",
-            tenant_disabled: false,
+            tenant_disabled: self.0.load(Ordering::SeqCst),
             project_exists: ["", "web"].contains(&request.project.as_str()),
         }))
     }
@@ -69,6 +75,36 @@ impl ProjectService for Places {
     }
 }
 
+#[tonic::async_trait]
+impl TenantService for Places {
+    async fn list_tenant_states(
+        &self,
+        _: Request<ListTenantStatesRequest>,
+    ) -> Result<Response<ListTenantStatesResponse>, Status> {
+        let disabled = self.0.load(Ordering::SeqCst);
+        Ok(Response::new(ListTenantStatesResponse {
+            tenants: vec![TenantState { name: "acme".to_owned(), disabled }],
+            ..Default::default()
+        }))
+    }
+
+    async fn create_tenant(&self, _: Request<CreateTenantRequest>) -> Result<Response<CreateTenantResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn get_tenant(&self, _: Request<GetTenantRequest>) -> Result<Response<GetTenantResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn list_tenants(&self, _: Request<ListTenantsRequest>) -> Result<Response<ListTenantsResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn update_tenant(&self, _: Request<UpdateTenantRequest>) -> Result<Response<UpdateTenantResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+}
+
 /// A mesh of the service, a played project service, and whoever a test wants to be.
 struct House {
     temp: TempDir,
@@ -77,6 +113,7 @@ struct House {
     addresses: BTreeMap<Service, String>,
     tasks: Tasks,
     recorder: Arc<MemoryRecorder>,
+    places: Places,
 }
 
 impl House {
@@ -91,9 +128,12 @@ impl House {
         ]);
         let tasks = Tasks::new(Shutdown::new());
         let recorder = MemoryRecorder::new();
-        let house = Self { temp, domain, ca, addresses, tasks, recorder };
+        let house = Self { temp, domain, ca, addresses, tasks, recorder, places: Places::default() };
         let kit = house.kit(Service::Project, Trust::fixed(Verifier::default()))?;
-        service::serve(&kit, project, Parts::new().with(ProjectServiceServer::new(Places))).await?;
+        let parts = Parts::new()
+            .with(ProjectServiceServer::new(house.places.clone()))
+            .with(TenantServiceServer::new(house.places.clone()));
+        service::serve(&kit, project, parts).await?;
         let trust = house.trust(Service::Auth)?;
         let kit = house.kit(Service::Auth, trust)?;
         let parts = build(Config::default(), &kit).await?;
@@ -225,6 +265,44 @@ async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere
         ensure!(waiting.elapsed() < EVERYWHERE, "not everything was recorded");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    house.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_is_disabled_with_project_is_closed_in_every_service_within_five_seconds() -> Result<()> {
+    let house = House::start().await?;
+    let (id, secret) = house.bootstrap()?;
+    let admin = house.token(&id, &secret).await?;
+    let mut clients = ClientServiceClient::new(house.channel(Service::Edge)?);
+    let create = wire::CreateClientRequest {
+        name: "admin".to_owned(),
+        roles: vec!["tenant-admin".to_owned()],
+        ..Default::default()
+    };
+    let made = acting(&admin, clients.create_client(create)).await?.into_inner();
+    let token = house.token(&made.client.context("no client")?.client_id, &made.client_secret).await?;
+    let list = async || acting(&token, clients.clone().list_clients(wire::ListClientsRequest::default())).await;
+    list().await?;
+    let executor = house.trust(Service::Executor)?;
+    let started = Instant::now();
+    while !executor.knows_tenants() {
+        ensure!(started.elapsed() < EVERYWHERE, "the tenants did not arrive");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let caller = executor.verify(&token).await?;
+    executor.admit(&caller, false).await?;
+
+    house.places.0.store(true, Ordering::SeqCst);
+    let disabled = Instant::now();
+    while reason(list().await) != Some(ErrorReason::TenantDisabled) || executor.admit(&caller, true).await.is_ok() {
+        ensure!(disabled.elapsed() < EVERYWHERE, "a disabled tenant's token still holds");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    ensure!(executor.has_revoked(&caller));
+    // The platform looks, and takes away, and gives nothing.
+    acting(&admin, clients.list_clients(wire::ListClientsRequest::default())).await?;
+    let create = wire::CreateClientRequest { name: "late".to_owned(), ..Default::default() };
+    ensure!(reason(acting(&admin, clients.create_client(create)).await) == Some(ErrorReason::TenantDisabled));
     house.stop().await
 }
 

@@ -14,6 +14,7 @@ pub mod mesh;
 pub mod page;
 pub mod permission;
 pub mod reason;
+pub mod revoked;
 pub mod rpc;
 pub mod service;
 pub mod slug;

@@ -1,6 +1,7 @@
 //! The caller token: a JWT access token (RFC 9068) and how every service verifies it by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -10,6 +11,7 @@ use crate::caller::{Caller, Grant};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
+use crate::revoked::Revoked;
 
 /// The audience of caller tokens.
 pub const AUDIENCE: &str = "runwarden";
@@ -86,13 +88,13 @@ impl Claims {
 }
 
 /// What it takes to verify tokens: keys by id, the issuer, and what was revoked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Verifier {
     /// The issuer that tokens must name.
     pub issuer: String,
-    keys: HashMap<String, (Algorithm, DecodingKey)>,
-    revoked_tokens: HashSet<String>,
-    revoked_until: BTreeMap<String, Moment>,
+    keys: Arc<HashMap<String, (Algorithm, DecodingKey)>>,
+    /// What has ended before its time.
+    pub revoked: Revoked,
 }
 
 impl Verifier {
@@ -113,31 +115,13 @@ impl Verifier {
             };
             keys.insert(kid, (algorithm, DecodingKey::from_jwk(jwk)?));
         }
-        Ok(Self { issuer: issuer.to_owned(), keys, ..Self::default() })
-    }
-
-    /// Ends one token.
-    pub fn revoke_token(&mut self, token_id: String) {
-        self.revoked_tokens.insert(token_id);
-    }
-
-    /// Ends every token of a principal issued at or before a moment.
-    pub fn revoke_principal(&mut self, principal: String, issued_until: Moment) {
-        let entry = self.revoked_until.entry(principal).or_insert(issued_until);
-        *entry = (*entry).max(issued_until);
+        Ok(Self { issuer: issuer.to_owned(), keys: Arc::new(keys), revoked: Revoked::default() })
     }
 
     /// Whether the key that signed a token is known. A token without a readable header has none.
     #[must_use]
     pub fn knows_key_of(&self, token: &str) -> bool {
         key_id(token).is_some_and(|kid| self.keys.contains_key(&kid))
-    }
-
-    /// Whether a token that was valid once has been revoked since.
-    #[must_use]
-    pub fn has_revoked(&self, token_id: &str, principal: &str, issued_at: Moment) -> bool {
-        self.revoked_tokens.contains(token_id)
-            || self.revoked_until.get(principal).is_some_and(|until| issued_at <= *until)
     }
 
     /// Verifies a token: form, type, algorithm of its key, signature, issuer, audience, expiry, revocation.
@@ -172,7 +156,7 @@ impl Verifier {
                 _ => invalid(),
             })?
             .claims;
-        if self.has_revoked(&claims.jti, &claims.sub, claims.issued_at()) {
+        if self.revoked.covers(&claims.jti, &claims.sub, claims.issued_at()) {
             return Err(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
         }
         Ok(claims)

@@ -1,24 +1,31 @@
-//! Each service's own copy of what it takes to verify callers, renewed every second from `auth`.
+//! Each service's own copy of what it takes to judge callers: keys, revocations, and the tenants there are. It is
+//! renewed from `auth` every second; what travels is what has changed.
 //!
 //! A service that cannot renew it goes on for [`MAX_AGE`] and then refuses: a revocation it has not heard of could
-//! otherwise be ignored for as long as `auth` can be kept away.
+//! otherwise be ignored for as long as `auth` can be kept away. The same holds for what `auth` hears of tenants from
+//! `project`, for whatever is done in a tenant.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+pub use runwarden_proto::auth::v1::GetTrustStateRequest as TrustQuestion;
 pub use runwarden_proto::auth::v1::GetTrustStateResponse as TrustState;
 use tokio::sync::Semaphore;
 
 use crate::caller::Caller;
-use crate::clock::Moment;
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Result};
 use crate::lifecycle::Shutdown;
 use crate::mesh::MeshChannel;
+use crate::reason::ErrorReason;
 use crate::token::{Verifier, key_id};
+use known::Known;
 
+mod known;
 mod mesh;
+mod tenants;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +33,9 @@ mod tests;
 pub const INTERVAL: Duration = Duration::from_secs(1);
 /// How old a copy may be before callers are refused.
 pub const MAX_AGE: Duration = Duration::from_secs(30);
-/// Tokens with unknown keys, which anybody can make up, cause no more than one renewal in this time.
+/// What is not known, which anybody can make up, causes no more than one renewal in this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How many calls may wait for such a renewal; the others are judged by what is known.
+/// How many calls may wait for such a renewal.
 const WAITING: usize = 64;
 /// `auth` may take this long to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,31 +45,46 @@ const COME_BACK: Duration = Duration::from_millis(100);
 /// Where the trust state comes from.
 #[async_trait]
 pub trait TrustSource: Send + Sync + 'static {
-    /// The state, or that it is still the one of `known_version`.
+    /// The state, or what has changed of it.
     ///
     /// # Errors
     /// When it cannot be had.
-    async fn trust_state(&self, known_version: String) -> Result<TrustState>;
+    async fn trust_state(&self, question: TrustQuestion) -> Result<TrustState>;
 }
 
 /// Tells how time passes. Not the wall clock: setting that back must not make old news fresh.
 pub type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-struct Known {
-    version: String,
-    verifier: Verifier,
+/// When what is known was last confirmed.
+#[derive(Clone, Copy, Default)]
+struct Confirmed {
+    /// Keys and revocations.
+    state: Option<Instant>,
+    /// The tenants.
+    tenants: Option<Instant>,
+}
+
+/// When was last asked.
+#[derive(Default)]
+struct Asked {
+    /// At all.
+    last: Option<Instant>,
+    /// For a tenant that is not known, with success.
+    for_tenant: Option<Instant>,
 }
 
 /// A service's copy of the trust state.
 pub struct Trust {
     known: ArcSwapOption<Known>,
-    /// When what is known was last confirmed.
-    confirmed: Mutex<Option<Instant>>,
+    confirmed: Mutex<Confirmed>,
     /// `None` for a fixed copy.
     source: Option<Box<dyn TrustSource>>,
-    /// Held while asking; when was last asked.
-    asking: tokio::sync::Mutex<Option<Instant>>,
-    waiting: Semaphore,
+    /// Held while asking.
+    asking: tokio::sync::Mutex<Asked>,
+    /// Who waits because a key is not known: anybody can cause that.
+    waiting_for_key: Semaphore,
+    /// Who waits because a tenant is not known: only those whose token is good.
+    waiting_for_tenant: Semaphore,
     ticks: Ticks,
 }
 
@@ -79,19 +101,20 @@ impl Trust {
         Arc::new(Self::new(None, Some(Box::new(source)), ticks))
     }
 
-    /// A fixed copy, for tests.
+    /// A fixed copy, for tests. Every tenant exists in it.
     #[must_use]
     pub fn fixed(verifier: Verifier) -> Arc<Self> {
-        Arc::new(Self::new(Some(Known { version: String::new(), verifier }), None, Arc::new(Instant::now)))
+        Arc::new(Self::new(Some(Known { verifier, ..Known::default() }), None, Arc::new(Instant::now)))
     }
 
     fn new(known: Option<Known>, source: Option<Box<dyn TrustSource>>, ticks: Ticks) -> Self {
         Self {
             known: ArcSwapOption::from(known.map(Arc::new)),
-            confirmed: Mutex::new(None),
+            confirmed: Mutex::default(),
             source,
-            asking: tokio::sync::Mutex::new(None),
-            waiting: Semaphore::new(WAITING),
+            asking: tokio::sync::Mutex::default(),
+            waiting_for_key: Semaphore::new(WAITING),
+            waiting_for_tenant: Semaphore::new(WAITING),
             ticks,
         }
     }
@@ -99,12 +122,15 @@ impl Trust {
     /// Whether callers can be verified now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.source.is_none() || self.age().is_some_and(|age| age <= MAX_AGE)
+        self.source.is_none() || self.is_young(self.confirmed().state)
     }
 
-    fn age(&self) -> Option<Duration> {
-        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        confirmed.map(|at| (self.ticks)().saturating_duration_since(at))
+    fn confirmed(&self) -> Confirmed {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_young(&self, confirmed: Option<Instant>) -> bool {
+        confirmed.is_some_and(|at| (self.ticks)().saturating_duration_since(at) <= MAX_AGE)
     }
 
     /// Verifies a token and answers who calls.
@@ -129,13 +155,23 @@ impl Trust {
         known.verifier.verify(token).map(crate::token::Claims::into_caller)
     }
 
-    /// Whether a caller's token has been revoked since it was verified.
+    /// Why a caller that was let in would not be let in any more: its token was revoked since, or its own tenant was
+    /// disabled.
+    #[must_use]
+    pub fn refusal(&self, caller: &Caller) -> Option<Error> {
+        let known = self.known.load();
+        let known = known.as_ref()?;
+        if known.verifier.revoked.covers(&caller.token_id, &caller.principal, caller.issued_at) {
+            return Some(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
+        }
+        let home = caller.home_tenant.as_ref()?;
+        known.tenants.get(home).is_some_and(|disabled| *disabled).then(tenants::disabled)
+    }
+
+    /// Whether a caller that was let in would not be let in any more.
     #[must_use]
     pub fn has_revoked(&self, caller: &Caller) -> bool {
-        self.known
-            .load()
-            .as_ref()
-            .is_some_and(|known| known.verifier.has_revoked(&caller.token_id, &caller.principal, caller.issued_at))
+        self.refusal(caller).is_some()
     }
 
     /// Renews the copy once.
@@ -144,40 +180,55 @@ impl Trust {
     /// When `auth` cannot be reached or its answer makes no sense.
     pub async fn renew(&self) -> Result<()> {
         let mut asked = self.asking.lock().await;
-        self.ask(&mut asked).await
+        self.ask(&mut asked, "").await
     }
 
     /// Renews the copy for a key that is not known, together with all others who wait for the same.
     async fn look_again(&self) {
-        let Ok(_place) = self.waiting.try_acquire() else { return };
+        let Ok(_place) = self.waiting_for_key.try_acquire() else { return };
         let arrived = (self.ticks)();
         let mut asked = self.asking.lock().await;
-        if let Some(last) = *asked {
-            if last >= arrived {
-                return;
-            }
-            // Waits with the others behind: whoever comes now is served by the same answer.
-            let rest = LOOK_AGAIN.saturating_sub((self.ticks)().saturating_duration_since(last));
-            tokio::time::sleep(rest).await;
+        if asked.last.is_some_and(|last| last >= arrived) {
+            return;
         }
-        if let Err(error) = self.ask(&mut asked).await {
+        self.rest(asked.last).await;
+        if let Err(error) = self.ask(&mut asked, "").await {
             tracing::warn!(%error, "trust state could not be renewed for an unknown key");
         }
     }
 
-    async fn ask(&self, asked: &mut Option<Instant>) -> Result<()> {
+    /// Waits with the others behind, when somebody asked a moment ago: whoever comes now is served by the same answer.
+    async fn rest(&self, last: Option<Instant>) {
+        if let Some(last) = last {
+            tokio::time::sleep(LOOK_AGAIN.saturating_sub((self.ticks)().saturating_duration_since(last))).await;
+        }
+    }
+
+    async fn ask(&self, asked: &mut Asked, unknown_tenant: &str) -> Result<()> {
         let Some(source) = &self.source else { return Ok(()) };
-        let known_version = self.known.load().as_ref().map(|known| known.version.clone()).unwrap_or_default();
+        let question = TrustQuestion {
+            known_version: self.known.load().as_ref().map(|known| known.version.clone()).unwrap_or_default(),
+            accepts_changes: true,
+            unknown_tenant: unknown_tenant.to_owned(),
+            keys_only: false,
+        };
         let now = (self.ticks)();
-        *asked = Some(now);
-        let answer = tokio::time::timeout(PATIENCE, source.trust_state(known_version))
+        asked.last = Some(now);
+        let answer = tokio::time::timeout(PATIENCE, source.trust_state(question))
             .await
             .map_err(|_| Error::unavailable("The auth service took too long to answer."))??;
-        if !answer.unchanged {
-            self.known.store(Some(Arc::new(read(answer)?)));
+        let age = answer.tenants_age.and_then(|age| Duration::try_from(age).ok());
+        let before = self.known.load_full();
+        if let Some(known) = Known::after(before.as_deref(), answer, SystemClock.now())? {
+            self.known.store(Some(Arc::new(known)));
         }
         // As of when it was asked for: what was revoked while the answer travelled is not in it.
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        confirmed.state = Some(now);
+        confirmed.tenants = age.and_then(|age| now.checked_sub(age)).max(confirmed.tenants);
+        if !unknown_tenant.is_empty() {
+            asked.for_tenant = Some(now);
+        }
         Ok(())
     }
 
@@ -187,7 +238,7 @@ impl Trust {
         loop {
             match self.renew().await {
                 Ok(()) => (failing, refusing) = (false, false),
-                Err(error) if !failing && self.age().is_some() => {
+                Err(error) if !failing && self.confirmed().state.is_some() => {
                     tracing::warn!(%error, "trust state could not be renewed; going on with the last one");
                     failing = true;
                 }
@@ -198,25 +249,10 @@ impl Trust {
                 Err(error) => tracing::debug!(%error, "trust state could not be renewed"),
             }
             // Until the first answer the service can do nothing, so ask often.
-            let pause = if self.age().is_some() { INTERVAL } else { Duration::from_millis(50) };
+            let pause = if self.knows_tenants() { INTERVAL } else { Duration::from_millis(50) };
             if shutdown.sleep(pause).await.is_err() {
                 return;
             }
         }
     }
-}
-
-fn read(answer: TrustState) -> Result<Known> {
-    let mut verifier = Verifier::new(&answer.issuer, &answer.jwks_json).map_err(Error::internal)?;
-    for revocation in answer.revocations {
-        if !revocation.token_id.is_empty() {
-            verifier.revoke_token(revocation.token_id);
-        } else {
-            // One that cannot be read must not be passed over: it ends somebody's access.
-            let until = revocation.issued_until.as_ref().and_then(Moment::from_proto);
-            let until = until.ok_or_else(|| Error::internal(anyhow::anyhow!("a revocation without a moment")))?;
-            verifier.revoke_principal(revocation.principal, until);
-        }
-    }
-    Ok(Known { version: answer.version, verifier })
 }

@@ -5,7 +5,7 @@ mod limits;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::{Error, ErrorReason, Result, slug};
+use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ pub struct Tenant {
     pub name: String,
     /// For people.
     pub display_name: String,
-    /// Whether its requests are refused.
+    /// Whether its principals are refused everywhere.
     pub disabled: bool,
     /// Its share and limits.
     #[serde(flatten)]
@@ -60,7 +60,8 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Refuses what a principal of a disabled tenant wants to change. The platform still may.
+    /// Refuses what a principal of a disabled tenant wants to change, exactly; the gate does so by what it heard a moment
+    /// ago, and says what the platform still may.
     pub(crate) fn check_open(&self, caller: &Caller) -> Result<()> {
         if self.disabled && caller.home_tenant.is_some() {
             return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
@@ -108,12 +109,14 @@ pub(crate) async fn find(catalog: &Catalog, name: &str) -> Result<Option<Stored<
 #[derive(Clone)]
 pub struct Tenants {
     catalog: Catalog,
+    /// Names this process. The store's revisions are no name across a restored backup.
+    process: String,
 }
 
 impl Tenants {
     /// Over a catalog.
     pub fn new(catalog: Catalog) -> Self {
-        Self { catalog }
+        Self { catalog, process: id::new("tenants") }
     }
 
     /// Makes a tenant.
@@ -203,6 +206,19 @@ impl Tenants {
             .build()
     }
 
+    /// The tenants there are, or what was written of them since the list of a version of ours.
+    pub async fn states(&self, known_version: &str) -> Result<TenantStates> {
+        let known = known_version.split_once(' ').filter(|(process, _)| *process == self.process);
+        let known: Option<i64> = known.and_then(|(_, at)| at.parse().ok());
+        let written = self.catalog.written_since::<Tenant>(key::TENANTS, known.unwrap_or(0)).await?;
+        let at = written.last().map_or(known.unwrap_or(0), |last| last.at);
+        Ok(TenantStates {
+            version: format!("{} {at}", self.process),
+            only_changes: known.is_some(),
+            tenants: written.into_iter().map(|stored| (stored.value.name, stored.value.disabled)).collect(),
+        })
+    }
+
     /// Whether a tenant, and a project in it, exist.
     pub async fn check_scope(&self, tenant: &str, project: &str) -> Result<ScopeState> {
         let found = find(&self.catalog, tenant).await?;
@@ -214,6 +230,17 @@ impl Tenants {
             project_exists,
         })
     }
+}
+
+/// The tenants there are, or what was written of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStates {
+    /// Names the list.
+    pub version: String,
+    /// Whether it adds to the list that was asked from.
+    pub only_changes: bool,
+    /// Each tenant, and whether it is disabled.
+    pub tenants: Vec<(String, bool)>,
 }
 
 /// What exists of a scope.

@@ -65,6 +65,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),
         sealing: Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()),
         keys: Keys::new(vault, outbox, records),
+        trust: Arc::clone(&kit.trust),
     };
     Ok(Parts::new().with(service.into_server()))
 }

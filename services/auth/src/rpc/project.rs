@@ -1,19 +1,30 @@
 //! The project service, as this service needs it.
 
 use async_trait::async_trait;
+use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::mesh::MeshChannel;
 use runwarden_kit::{Error, Result};
-use runwarden_proto::project::v1::CheckScopeRequest;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
+use runwarden_proto::project::v1::tenant_service_client::TenantServiceClient;
+use runwarden_proto::project::v1::{CheckScopeRequest, ListTenantStatesRequest};
 
-use crate::project::{ScopeStatus, Scopes};
+use crate::project::{ScopeStatus, Scopes, TenantList};
+
+/// A complete list, which is read once: hundreds of thousands of tenants must fit.
+const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// Asks the project service over the mesh.
-pub(crate) struct MeshScopes(ProjectServiceClient<MeshChannel>);
+pub(crate) struct MeshScopes {
+    projects: ProjectServiceClient<MeshChannel>,
+    tenants: TenantServiceClient<MeshChannel>,
+}
 
 impl MeshScopes {
     pub(crate) fn new(channel: MeshChannel) -> Self {
-        Self(ProjectServiceClient::new(channel))
+        Self {
+            projects: ProjectServiceClient::new(channel.clone()),
+            tenants: TenantServiceClient::new(channel).max_decoding_message_size(LARGEST_LIST),
+        }
     }
 }
 
@@ -21,12 +32,30 @@ impl MeshScopes {
 impl Scopes for MeshScopes {
     async fn check(&self, tenant: &str, project: Option<&str>) -> Result<ScopeStatus> {
         let request = CheckScopeRequest { tenant: tenant.to_owned(), project: project.unwrap_or_default().to_owned() };
-        let answer =
-            self.0.clone().check_scope(request).await.map_err(|status| Error::from_status(&status))?.into_inner();
+        let answer = self
+            .projects
+            .clone()
+            .check_scope(request)
+            .await
+            .map_err(|status| Error::from_status(&status))?
+            .into_inner();
         Ok(ScopeStatus {
             tenant_exists: answer.tenant_exists,
             tenant_disabled: answer.tenant_disabled,
             project_exists: answer.project_exists,
+        })
+    }
+
+    async fn tenants(&self, known_version: &str) -> Result<TenantList> {
+        let request = ListTenantStatesRequest { known_version: known_version.to_owned() };
+        let mut client = self.tenants.clone();
+        // On nobody's behalf, also when somebody's unknown tenant made us ask.
+        let asked = context::scope(RequestContext::default(), async move { client.list_tenant_states(request).await });
+        let answer = asked.await.map_err(|status| Error::from_status(&status))?.into_inner();
+        Ok(TenantList {
+            version: answer.version,
+            only_changes: answer.only_changes,
+            tenants: answer.tenants.into_iter().map(|tenant| (tenant.name, tenant.disabled)).collect(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use runwarden_kit::caller::Scope;
+use runwarden_kit::clock::Moment;
 use runwarden_kit::context;
 use runwarden_kit::rpc::caller;
 use runwarden_proto::auth::v1 as wire;
@@ -78,20 +79,33 @@ impl TokenService for TokenRpc {
         &self,
         request: Request<wire::GetTrustStateRequest>,
     ) -> Result<Response<wire::GetTrustStateResponse>, Status> {
-        let state = self.trust.state().await?;
-        if request.into_inner().known_version == state.version {
-            return Ok(Response::new(wire::GetTrustStateResponse {
-                version: state.version.clone(),
-                unchanged: true,
-                ..Default::default()
-            }));
+        let question = request.into_inner();
+        if question.keys_only {
+            let (jwks_json, issuer) = self.trust.keys().await?;
+            return Ok(Response::new(wire::GetTrustStateResponse { jwks_json, issuer, ..Default::default() }));
+        }
+        if !question.unknown_tenant.is_empty() {
+            self.trust.tenants().look_for(&question.unknown_tenant).await?;
+        }
+        let mut answer = self.trust.since(&question.known_version).await?;
+        let tenants_age = answer.tenants_age.and_then(|age| age.try_into().ok());
+        if answer.version == question.known_version {
+            let version = answer.version;
+            let unchanged = wire::GetTrustStateResponse { version, unchanged: true, tenants_age, ..Default::default() };
+            return Ok(Response::new(unchanged));
+        }
+        if answer.only_changes && !question.accepts_changes {
+            answer = self.trust.since("").await?;
         }
         Ok(Response::new(wire::GetTrustStateResponse {
-            version: state.version.clone(),
+            version: answer.version,
             unchanged: false,
-            jwks_json: state.jwks_json.clone(),
-            issuer: state.issuer.clone(),
-            revocations: state.revocations.iter().map(revocation).collect(),
+            jwks_json: answer.jwks_json.unwrap_or_default(),
+            issuer: answer.issuer,
+            revocations: answer.revocations.iter().map(revocation).collect(),
+            only_changes: answer.only_changes,
+            tenants: answer.tenants.into_iter().map(|(name, disabled)| wire::TenantState { name, disabled }).collect(),
+            tenants_age,
         }))
     }
 
@@ -119,7 +133,13 @@ async fn from_address<F: Future>(address: &str, future: F) -> F::Output {
 fn revocation(revocation: &Revocation) -> wire::Revocation {
     let forget_at = Some(revocation.forget_at.to_proto());
     match &revocation.ended {
-        Ended::Token { token_id } => wire::Revocation { token_id: token_id.clone(), forget_at, ..Default::default() },
+        Ended::Token { token_id, principal, issued_at } => wire::Revocation {
+            token_id: token_id.clone(),
+            principal: principal.clone(),
+            issued_at: issued_at.map(Moment::to_proto),
+            forget_at,
+            ..Default::default()
+        },
         Ended::Principal { principal, issued_until } => wire::Revocation {
             principal: principal.clone(),
             issued_until: Some(issued_until.to_proto()),

@@ -78,9 +78,14 @@ pub(crate) fn principal_revocation(principal: &str) -> String {
     format!("revocations/principal/{principal}")
 }
 
+/// The ends of a principal's tokens, one by one.
+pub(crate) fn token_revocations(principal: &str) -> String {
+    format!("revocations/token/{principal}/")
+}
+
 /// The end of one token.
-pub(crate) fn token_revocation(token_id: &str) -> String {
-    format!("revocations/token/{token_id}")
+pub(crate) fn token_revocation(principal: &str, token_id: &str) -> String {
+    format!("revocations/token/{principal}/{token_id}")
 }
 
 /// A signing key.

@@ -95,6 +95,16 @@ impl Store {
         }
     }
 
+    /// Reads the records under a prefix that were written after a revision, oldest first.
+    pub(crate) async fn written_since<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        revision: i64,
+    ) -> Result<Vec<(String, Stored<T>)>> {
+        let entries = self.config.written_since(prefix, revision).await?;
+        entries.into_iter().map(|entry| Ok((entry.key.clone(), decode(&entry)?))).collect()
+    }
+
     /// Commits a change together with its audit entry: both become durable, or neither.
     pub(crate) async fn commit(&self, mut change: Change, entry: EntryBuilder) -> Result<Outcome> {
         self.outbox.check_room().await?;

@@ -6,9 +6,11 @@ mod client;
 mod key;
 mod role;
 mod token;
+mod trust;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
@@ -17,7 +19,7 @@ use runwarden_kit::audit::{Bell, Entry};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, HeldClock, SystemClock};
 use runwarden_kit::context::{self, RequestContext};
-use runwarden_kit::token::Verifier;
+use runwarden_kit::trust::{Trust, TrustSource};
 use runwarden_kit::{Error, ErrorReason};
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::client_service_server::ClientService as _;
@@ -28,7 +30,7 @@ use tonic::{Request, Response, Status};
 
 use crate::Config;
 use crate::assemble::{Assembled, Ground, assemble};
-use crate::project::{ScopeStatus, Scopes};
+use crate::project::{ScopeStatus, Scopes, TenantList};
 
 /// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled, and `other` when told so.
 #[derive(Clone, Default)]
@@ -44,6 +46,24 @@ impl Scopes for Places {
             tenant_disabled: tenant == "closed" || (tenant == "other" && self.other_is_disabled.load(Ordering::SeqCst)),
             project_exists: project.is_none_or(|name| ["web", "db"].contains(&name)),
         })
+    }
+
+    async fn tenants(&self, _: &str) -> runwarden_kit::Result<TenantList> {
+        let mut tenants = Vec::new();
+        for name in ["acme", "other", "closed"] {
+            tenants.push((name.to_owned(), self.check(name, None).await?.tenant_disabled));
+        }
+        Ok(TenantList { version: String::new(), only_changes: false, tenants })
+    }
+}
+
+/// A trust state, as a service was told it.
+struct Told(wire::GetTrustStateResponse);
+
+#[async_trait]
+impl TrustSource for Told {
+    async fn trust_state(&self, _: wire::GetTrustStateRequest) -> runwarden_kit::Result<wire::GetTrustStateResponse> {
+        Ok(self.0.clone())
     }
 }
 
@@ -71,6 +91,7 @@ impl Place {
             data_dir: self.dir.path(),
         };
         let service = assemble(&self.config, ground).await?;
+        service.tenants.refresh().await?;
         Ok(World { service, store, clock: self.clock.clone(), places })
     }
 
@@ -127,20 +148,21 @@ impl World {
         self.service.tokens.get_trust_state(request).await.unwrap().into_inner()
     }
 
+    /// What has changed since the state of this version.
+    async fn trust_since(&self, version: &str) -> wire::GetTrustStateResponse {
+        let request = wire::GetTrustStateRequest {
+            known_version: version.to_owned(),
+            accepts_changes: true,
+            ..Default::default()
+        };
+        self.service.tokens.get_trust_state(Request::new(request)).await.unwrap().into_inner()
+    }
+
     /// Verifies a token as every other service does.
     async fn verify(&self, token: &str) -> Result<Caller, Error> {
-        let state = self.trust().await;
-        let mut verifier = Verifier::new(&state.issuer, &state.jwks_json).unwrap();
-        for revocation in state.revocations {
-            if revocation.principal.is_empty() {
-                verifier.revoke_token(revocation.token_id);
-            } else {
-                let until = revocation.issued_until.as_ref();
-                let until = until.and_then(runwarden_kit::clock::Moment::from_proto).unwrap();
-                verifier.revoke_principal(revocation.principal, until);
-            }
-        }
-        verifier.verify(token).map(runwarden_kit::token::Claims::into_caller)
+        let trust = Trust::from_source(Told(self.trust().await), Arc::new(Instant::now));
+        trust.renew().await?;
+        trust.verify(token).await
     }
 
     /// A fresh token of a client, as the gate would read it.

@@ -257,6 +257,19 @@ async fn introspection_tells_a_tenant_about_its_own_tokens_only() {
     assert_eq!(ask(&peer, &format!("{token}x")).await, inactive);
     world.set_disabled(&acting(&admin, "acme"), &client.client_id, true).await.unwrap();
     assert_eq!(ask(&peer, &token).await, inactive);
+    // Of a disabled tenant nothing is worth anything, and its clients are told nothing.
+    let theirs = world.issue(&foreign, "").await.unwrap().access_token;
+    assert!(ask(&root, &theirs).await.active);
+    world.places.other_is_disabled.store(true, Ordering::SeqCst);
+    world.service.tenants.refresh().await.unwrap();
+    assert_eq!(ask(&root, &theirs).await, inactive);
+    let request = wire::IntrospectTokenRequest {
+        client_id: foreign.id.clone(),
+        client_secret: foreign.secret.clone(),
+        token: theirs,
+    };
+    let refused = answer(world.service.tokens.introspect_token(Request::new(request)).await);
+    assert_eq!(reason(refused), ErrorReason::TenantDisabled);
 }
 
 #[tokio::test]
@@ -283,7 +296,7 @@ async fn an_unchanged_trust_state_is_not_sent_again() {
     let state = world.trust().await;
     assert!(!state.unchanged);
     assert_eq!(state.issuer, place.config.issuer);
-    let ask = wire::GetTrustStateRequest { known_version: state.version.clone() };
+    let ask = wire::GetTrustStateRequest { known_version: state.version.clone(), ..Default::default() };
     let again = world.service.tokens.get_trust_state(Request::new(ask)).await.unwrap().into_inner();
     assert!(again.unchanged && again.jwks_json.is_empty() && again.revocations.is_empty());
     assert_eq!(again.version, state.version);

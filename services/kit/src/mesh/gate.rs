@@ -175,7 +175,7 @@ impl Gate {
         tracing::debug!(parent: span, ?code, elapsed_ms = elapsed.as_millis(), "answered a call");
     }
 
-    /// Checks service, token, permission; leaves peer and caller in the request.
+    /// Checks service, token, tenant, permission; leaves peer and caller in the request.
     async fn admit(&self, access: &Access, request: &mut Request<Body>, context: &mut RequestContext) -> Result<()> {
         let Connection { peer, address } = request
             .extensions()
@@ -207,6 +207,7 @@ impl Gate {
         span.record("principal", caller.principal.as_str());
         span.record("tenant", caller.tenant().unwrap_or("_platform"));
         context.caller = Some(caller.clone());
+        self.trust.admit(&caller, access.for_disabled_tenant).await?;
         if !caller.holds_somewhere(access.permission) {
             return Err(Error::denied(format!("This needs the permission {}.", access.permission)));
         }
@@ -216,7 +217,7 @@ impl Gate {
 
     /// Answers a refusal, on the record when it is known who was refused.
     async fn refuse(&self, rpc: &'static str, context: &RequestContext, error: Error) -> Response<Body> {
-        if error.reason() == ErrorReason::PermissionDenied
+        if is_denial(error.reason())
             && let Err(error) = self.record_refusal(rpc, context, error.detail().to_owned()).await
         {
             return Status::from(error).into_http();
@@ -266,9 +267,13 @@ fn code_of(response: &Response<Body>) -> Code {
 /// decision.
 fn denial_of(response: &Response<Body>) -> Option<String> {
     let status = Status::from_header_map(response.headers())?;
-    let denied = status.code() == Code::PermissionDenied
-        && matches!(Error::from_status(&status).reason(), ErrorReason::PermissionDenied | ErrorReason::TenantDisabled);
+    let denied = status.code() == Code::PermissionDenied && is_denial(Error::from_status(&status).reason());
     denied.then(|| status.message().to_owned())
+}
+
+/// Whether a refusal says that this caller may not do this, which belongs on record.
+fn is_denial(reason: ErrorReason) -> bool {
+    matches!(reason, ErrorReason::PermissionDenied | ErrorReason::TenantDisabled)
 }
 
 /// `JobService/SubmitJob`: short, and one of a fixed number.

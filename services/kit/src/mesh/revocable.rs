@@ -1,4 +1,5 @@
-//! A streamed answer that ends when its caller's token is revoked: a stream must not outlive the right to it.
+//! A streamed answer that ends when its caller's token is revoked or its tenant disabled: a stream must not outlive the
+//! right to it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +13,6 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::caller::Caller;
-use crate::error::Error;
-use crate::reason::ErrorReason;
 use crate::trust::{INTERVAL, Trust};
 
 pub(super) struct Revocable {
@@ -41,9 +40,9 @@ impl http_body::Body for Revocable {
             return Poll::Ready(None);
         }
         while self.look.poll_tick(cx).is_ready() {
-            if self.trust.has_revoked(&self.caller) {
+            if let Some(refusal) = self.trust.refusal(&self.caller) {
                 self.ended = true;
-                let status = Status::from(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
+                let status = Status::from(refusal);
                 // The status of a stream stands in its trailers.
                 let mut trailers = HeaderMap::new();
                 return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));

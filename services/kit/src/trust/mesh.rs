@@ -1,15 +1,14 @@
 //! The trust state as `auth` serves it on the mesh.
 
 use async_trait::async_trait;
-use runwarden_proto::auth::v1::GetTrustStateRequest;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 
-use super::{TrustSource, TrustState};
+use super::{TrustQuestion, TrustSource, TrustState};
 use crate::context::{self, RequestContext};
 use crate::error::{Error, Result};
 use crate::mesh::MeshChannel;
 
-/// Revocations stay in the state until their tokens would have expired: tens of thousands must fit.
+/// A complete state, which a service takes once: tens of thousands of revocations and tenants must fit.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 struct Auth(TokenServiceClient<MeshChannel>);
@@ -20,12 +19,10 @@ pub(super) fn over(channel: MeshChannel) -> impl TrustSource {
 
 #[async_trait]
 impl TrustSource for Auth {
-    async fn trust_state(&self, known_version: String) -> Result<TrustState> {
+    async fn trust_state(&self, question: TrustQuestion) -> Result<TrustState> {
         let mut client = self.0.clone();
         // On nobody's behalf: the request that made us look must not lend its deadline or its token.
-        let answer = context::scope(RequestContext::default(), async move {
-            client.get_trust_state(GetTrustStateRequest { known_version }).await
-        });
+        let answer = context::scope(RequestContext::default(), async move { client.get_trust_state(question).await });
         answer.await.map(tonic::Response::into_inner).map_err(|status| Error::from_status(&status))
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use runwarden_proto::auth::v1::{Revocation, TenantState};
+
 use super::*;
+use crate::caller::Scope;
+use crate::clock::Moment;
 use crate::reason::ErrorReason;
 
 /// A token whose header names a key nobody has.
@@ -14,26 +18,61 @@ struct Held {
     down: AtomicBool,
     offset_ms: AtomicU64,
     gate: tokio::sync::RwLock<()>,
+    /// What changed, in order: version `n` is all but the first `n` of it away.
+    changes: Mutex<Vec<TrustState>>,
+    /// A tenant that turns up when somebody asks for it.
+    made: Mutex<Option<String>>,
+    tenants_age_ms: AtomicU64,
+    /// How many entries the last answer carried.
+    carried: AtomicUsize,
 }
 
 struct Source(Arc<Held>);
 
 #[async_trait]
 impl TrustSource for Source {
-    async fn trust_state(&self, known_version: String) -> Result<TrustState> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        let _open = self.0.gate.read().await;
-        if self.0.down.load(Ordering::SeqCst) {
+    async fn trust_state(&self, question: TrustQuestion) -> Result<TrustState> {
+        let held = &self.0;
+        held.asked.fetch_add(1, Ordering::SeqCst);
+        let _open = held.gate.read().await;
+        if held.down.load(Ordering::SeqCst) {
             return Err(Error::unavailable("down"));
         }
-        Ok(TrustState {
-            version: "1".into(),
-            unchanged: known_version == "1",
-            jwks_json: r#"{"keys":[]}"#.into(),
+        let made = held.made.lock().unwrap().take_if(|made| *made == question.unknown_tenant);
+        if let Some(name) = made {
+            held.change(TrustState { tenants: vec![tenant(&name, false)], ..TrustState::default() });
+        }
+        let changes = held.changes.lock().unwrap();
+        let known = question.known_version.parse::<usize>().ok();
+        let news = changes.get(known.unwrap_or(0)..).unwrap_or_default();
+        let answer = TrustState {
+            version: changes.len().to_string(),
+            unchanged: known == Some(changes.len()),
+            only_changes: known.is_some(),
+            jwks_json: if known.is_some() { String::new() } else { r#"{"keys":[]}"#.into() },
             issuer: "https://issuer.test".into(),
-            revocations: Vec::new(),
-        })
+            revocations: news.iter().flat_map(|change| change.revocations.clone()).collect(),
+            tenants: news.iter().flat_map(|change| change.tenants.clone()).collect(),
+            tenants_age: Duration::from_millis(held.tenants_age_ms.load(Ordering::SeqCst)).try_into().ok(),
+        };
+        held.carried.store(answer.revocations.len() + answer.tenants.len(), Ordering::SeqCst);
+        Ok(answer)
     }
+}
+
+fn tenant(name: &str, disabled: bool) -> TenantState {
+    TenantState { name: name.to_owned(), disabled }
+}
+
+fn ended(token_id: &str, forget_at: Moment) -> TrustState {
+    let revocation = Revocation {
+        token_id: token_id.to_owned(),
+        principal: "sa_1".to_owned(),
+        issued_at: Some(Moment::from_micros(1).to_proto()),
+        forget_at: Some(forget_at.to_proto()),
+        ..Revocation::default()
+    };
+    TrustState { revocations: vec![revocation], ..TrustState::default() }
 }
 
 fn trust() -> (Arc<Trust>, Arc<Held>) {
@@ -44,6 +83,14 @@ fn trust() -> (Arc<Trust>, Arc<Held>) {
 }
 
 impl Held {
+    fn change(&self, change: TrustState) {
+        self.changes.lock().unwrap().push(change);
+    }
+
+    fn carried(&self) -> usize {
+        self.carried.load(Ordering::SeqCst)
+    }
+
     fn advance(&self, by: Duration) {
         self.offset_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
@@ -131,4 +178,138 @@ async fn a_renewal_for_an_unknown_key_that_fails_leaves_the_judgement_to_what_is
     held.advance(Duration::from_secs(1));
     assert_eq!(refusal(&trust, UNKNOWN_KEY).await, ErrorReason::Unauthenticated);
     assert_eq!(held.asked(), 2);
+}
+
+fn in_an_hour() -> Moment {
+    SystemClock.now().plus(Duration::from_secs(3600))
+}
+
+fn entries(trust: &Trust) -> usize {
+    trust.known.load().as_ref().map_or(0, |known| known.verifier.revoked.len())
+}
+
+#[tokio::test]
+async fn what_travels_is_what_changed_and_what_is_held_is_all_of_it() {
+    let (trust, held) = trust();
+    for number in 0..500 {
+        held.change(ended(&format!("tok_{number}"), in_an_hour()));
+    }
+    trust.renew().await.unwrap();
+    assert_eq!((held.carried(), entries(&trust)), (500, 500));
+    trust.renew().await.unwrap();
+    assert_eq!((held.carried(), entries(&trust)), (0, 500));
+    held.change(ended("tok_new", in_an_hour()));
+    held.change(TrustState { tenants: vec![tenant("acme", true)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    assert_eq!((held.carried(), entries(&trust)), (2, 501));
+    let mut caller = Caller::example(&["jobs.read"], Scope::tenant("other"));
+    for token_id in ["tok_0", "tok_499", "tok_new"] {
+        caller.token_id = token_id.to_owned();
+        assert_eq!(trust.refusal(&caller).unwrap().reason(), ErrorReason::TokenRevoked);
+    }
+    caller.token_id = "tok_alive".to_owned();
+    assert!(trust.refusal(&caller).is_none());
+}
+
+#[tokio::test]
+async fn what_has_expired_is_forgotten_without_being_told() {
+    let (trust, held) = trust();
+    let soon = SystemClock.now().plus(Duration::from_millis(30));
+    held.change(ended("tok_1", soon));
+    trust.renew().await.unwrap();
+    while SystemClock.now() <= soon {
+        tokio::task::yield_now().await;
+    }
+    trust.renew().await.unwrap();
+    assert_eq!((held.carried(), entries(&trust)), (0, 0));
+}
+
+#[tokio::test]
+async fn changes_of_a_state_that_is_not_held_are_refused() {
+    let answer = TrustState { only_changes: true, ..TrustState::default() };
+    assert!(Known::after(None, answer, SystemClock.now()).is_err());
+    let (trust, held) = trust();
+    held.change(TrustState { tenants: vec![tenant("acme", false), tenant("old", false)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    // A complete state replaces what was held.
+    let complete =
+        TrustState { jwks_json: r#"{"keys":[]}"#.into(), tenants: vec![tenant("acme", true)], ..TrustState::default() };
+    let before = trust.known.load_full();
+    let after = Known::after(before.as_deref(), complete, SystemClock.now()).unwrap().unwrap();
+    assert_eq!(after.tenants.iter().collect::<Vec<_>>(), [(&"acme".to_owned(), &true)]);
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_made_a_moment_ago_is_found_and_one_that_was_not_is_asked_for_once() {
+    let (trust, held) = trust();
+    trust.renew().await.unwrap();
+    *held.made.lock().unwrap() = Some("new".to_owned());
+    assert!(!trust.require_tenant("new").await.unwrap());
+    assert!(!trust.require_tenant("new").await.unwrap());
+    assert_eq!(held.asked(), 2);
+    held.advance(LOOK_AGAIN);
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let trust = trust.clone();
+            tokio::spawn(async move { trust.require_tenant("nowhere").await.unwrap_err().reason() })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), ErrorReason::NotFound);
+    }
+    assert!((3..=4).contains(&held.asked()), "{}", held.asked());
+}
+
+#[tokio::test]
+async fn a_tenant_that_cannot_be_asked_for_is_not_said_to_be_missing() {
+    let (trust, held) = trust();
+    trust.renew().await.unwrap();
+    held.down.store(true, Ordering::SeqCst);
+    assert_eq!(trust.require_tenant("new").await.unwrap_err().reason(), ErrorReason::Unavailable);
+}
+
+#[tokio::test]
+async fn nobody_acts_in_a_tenant_of_which_nothing_was_heard_for_too_long() {
+    let (trust, held) = trust();
+    held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    let (own, platform) =
+        (Caller::example(&["jobs.read"], Scope::tenant("acme")), Caller::example(&["tenants.read"], Scope::platform()));
+    trust.admit(&own, false).await.unwrap();
+    // The auth service answers, but has heard nothing of the project service.
+    held.tenants_age_ms.store(u64::try_from(MAX_AGE.as_millis()).unwrap() + 1, Ordering::SeqCst);
+    held.advance(MAX_AGE);
+    trust.renew().await.unwrap();
+    trust.admit(&own, false).await.unwrap();
+    held.advance(Duration::from_millis(1));
+    assert!(trust.is_ready());
+    assert_eq!(trust.admit(&own, false).await.unwrap_err().reason(), ErrorReason::Unavailable);
+    trust.admit(&platform, false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disabled_tenant_is_closed_to_its_own_and_open_to_the_platform_for_some_calls() {
+    let (trust, held) = trust();
+    held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    let own = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
+    let mut platform = Caller::example(&["jobs.read"], Scope::platform());
+    platform.acting_tenant = Some("acme".to_owned());
+    for caller in [&own, &platform] {
+        trust.admit(caller, false).await.unwrap();
+        assert!(trust.refusal(caller).is_none());
+    }
+    held.change(TrustState { tenants: vec![tenant("acme", true)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    let refused =
+        async |caller, for_disabled| trust.admit(caller, for_disabled).await.err().map(|error| error.reason());
+    assert_eq!(refused(&own, true).await, Some(ErrorReason::TenantDisabled));
+    assert_eq!(refused(&platform, false).await, Some(ErrorReason::TenantDisabled));
+    assert_eq!(refused(&platform, true).await, None);
+    // What runs already ends for its own, not for the platform.
+    assert_eq!(trust.refusal(&own).unwrap().reason(), ErrorReason::TenantDisabled);
+    assert!(trust.refusal(&platform).is_none());
+    held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
+    trust.renew().await.unwrap();
+    assert_eq!(refused(&own, false).await, None);
 }

@@ -5,16 +5,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use proptest::prelude::*;
-use runwarden_kit::ErrorReason;
 use runwarden_kit::caller::Scope;
+use runwarden_kit::context::RequestContext;
 use runwarden_kit::service::Parts;
 use runwarden_kit::token::{MAX_LENGTH, Verifier};
-use runwarden_proto::executor::v1::{GetJobRequest, WatchJobRequest};
+use runwarden_kit::{ErrorReason, SecretString};
+use runwarden_proto::executor::v1::{GetJobRequest, SubmitJobRequest, WatchJobRequest};
 use serde_json::json;
 use tonic::Code;
 
 use crate::support::tokens::{ISSUER, KEY, PlayedAuth, Signer, claims, seconds};
-use crate::support::{House, Jobs, acting, reason};
+use crate::support::{House, Jobs, acting, reason, within};
 
 async fn get(jobs: &Jobs, token: &str) -> Result<(), tonic::Status> {
     acting(token, jobs.clone().get_job(GetJobRequest::default())).await.map(drop)
@@ -126,6 +127,71 @@ async fn a_revoked_token_ends_calls_and_streams() -> Result<()> {
         }
     };
     ensure!(reason::<()>(Err(ended)) == Some(ErrorReason::TokenRevoked));
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_disabled_tenant_ends_calls_and_streams_of_its_own_and_leaves_the_platform_a_look() -> Result<()> {
+    let house = House::new()?;
+    let auth = PlayedAuth::trusting(&house.signer.jwks);
+    let trust = auth.trust();
+    trust.renew().await?;
+    let running = house.start_at(([127, 0, 0, 1], 0).into(), trust.clone(), Parts::new()).await?;
+    let mut jobs = house.edge(running.address)?;
+    let (own, platform) = (house.signer.good()?, house.signer.token(&["jobs.read", "jobs.submit"], Scope::platform())?);
+    let for_acme = || RequestContext {
+        token: Some(SecretString::from(platform.clone())),
+        tenant: Some("acme".to_owned()),
+        ..RequestContext::default()
+    };
+    let mut streams = Vec::new();
+    for context in [RequestContext { token: Some(SecretString::from(own.clone())), ..Default::default() }, for_acme()] {
+        let mut stream = within(context, jobs.watch_job(WatchJobRequest::default())).await?.into_inner();
+        stream.message().await?.context("the stream ended")?;
+        streams.push(stream);
+    }
+    auth.set_disabled(true);
+    trust.renew().await?;
+    ensure!(reason(get(&jobs, &own).await) == Some(ErrorReason::TenantDisabled));
+    let ended = loop {
+        match streams[0].message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => anyhow::bail!("the stream ended without saying why"),
+            Err(status) => break status,
+        }
+    };
+    ensure!(reason::<()>(Err(ended)) == Some(ErrorReason::TenantDisabled));
+    // The platform looks, and goes on looking, but changes nothing.
+    within(for_acme(), jobs.get_job(GetJobRequest::default())).await?;
+    streams[1].message().await?.context("the platform's stream ended")?;
+    let submit = SubmitJobRequest { template: "any".into(), ..SubmitJobRequest::default() };
+    let refused = within(for_acme(), jobs.submit_job(submit)).await;
+    ensure!(reason(refused) == Some(ErrorReason::TenantDisabled));
+    // Each refusal is on record, in the tenant's log.
+    let recorded = running.recorder.entries();
+    ensure!(recorded.len() == 2 && recorded.iter().all(|entry| entry.tenant == "acme"), "{recorded:?}");
+    running.stop().await
+}
+
+#[tokio::test]
+async fn for_a_tenant_that_is_not_there_every_call_is_not_found_and_none_is_recorded() -> Result<()> {
+    let house = House::new()?;
+    let auth = PlayedAuth::trusting(&house.signer.jwks);
+    let trust = auth.trust();
+    trust.renew().await?;
+    let running = house.start_at(([127, 0, 0, 1], 0).into(), trust, Parts::new()).await?;
+    let mut jobs = house.edge(running.address)?;
+    // With the permission and without.
+    for permissions in [&["jobs.read"][..], &["tenants.read"][..]] {
+        let context = RequestContext {
+            token: Some(SecretString::from(house.signer.token(permissions, Scope::platform())?)),
+            tenant: Some("acne".to_owned()),
+            ..RequestContext::default()
+        };
+        let refused = within(context, jobs.get_job(GetJobRequest::default())).await;
+        ensure!(reason(refused) == Some(ErrorReason::NotFound));
+    }
+    ensure!(running.played.calls() == 0 && running.recorder.entries().is_empty());
     running.stop().await
 }
 

@@ -11,7 +11,7 @@ use super::orphan::{self, Orphan};
 use super::{Controller, ControllerLimits, ControllerLimitsUpdate, Credential, address, authority, find};
 use crate::port::{Account, ControllerAccess, Login, Offers, SecretKeeper};
 use crate::refusal::{changed, creation, taken};
-use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
+use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put, retire_revision};
 use crate::tenant::{self, Tenant};
 
 /// A controller to be mapped.
@@ -91,7 +91,7 @@ impl Controllers {
             account_name: String::new(),
             limits,
             created_at: self.catalog.now(),
-            revision: 1,
+            revision: 0,
             secret_name: secret_name(&new.name),
             retired_secret: None,
             name: new.name,
@@ -104,10 +104,12 @@ impl Controllers {
         if find(&self.catalog, &controller.tenant, &controller.name).await?.is_some() {
             return Err(taken("controller", &controller.name));
         }
+        let mut change = Change::new();
+        let removed = key::removed_controller(&controller.tenant, &controller.name);
+        controller.revision = self.catalog.first_revision(&mut change, &removed).await?;
         self.introduce(&mut controller, Login::Given(&new.credential)).await?;
         let orphan = self.store(&controller.tenant, &controller.secret_name, &new.credential).await?;
         let own = key::controller(&controller.tenant, &controller.name);
-        let mut change = Change::new();
         change.absent(&own);
         put(&mut change, &own, &controller)?;
         keep(&ticket, &mut change, &controller)?;
@@ -193,6 +195,7 @@ impl Controllers {
         let uses = key::controller_uses(&tenant, name);
         let mut change = Change::new();
         change.vacant(&uses).at(&key, at).delete(&key);
+        retire_revision(&mut change, &key::removed_controller(&tenant, name), controller.revision)?;
         for secret in controller.retired_secret.iter().chain([&controller.secret_name]) {
             orphan::abandon(&mut change, &tenant, secret)?;
         }

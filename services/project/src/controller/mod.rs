@@ -43,7 +43,7 @@ pub struct Controller {
     pub limits: ControllerLimits,
     /// When it was mapped.
     pub created_at: Moment,
-    /// Grows with every change, from 1.
+    /// Grows with every change, and goes on where one of this name stopped that was removed.
     pub revision: i64,
     /// The name of its credential in the secret service. Every new credential gets a new name, so that it and the
     /// address it is for change in one commit.

@@ -3,8 +3,9 @@
 use runwarden_kit::rpc::caller;
 use runwarden_proto::project::v1::tenant_service_server::TenantService;
 use runwarden_proto::project::v1::{
-    CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantsRequest,
-    ListTenantsResponse, UpdateTenantRequest, UpdateTenantResponse,
+    CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantStatesRequest,
+    ListTenantStatesResponse, ListTenantsRequest, ListTenantsResponse, TenantState, UpdateTenantRequest,
+    UpdateTenantResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -66,5 +67,17 @@ impl TenantService for TenantRpc {
         let update = TenantUpdate { display_name: request.display_name, disabled: request.disabled, limits };
         let tenant = self.0.update(&caller, &request.name, update).await?;
         Ok(Response::new(UpdateTenantResponse { tenant: Some(tenant.into()) }))
+    }
+
+    async fn list_tenant_states(
+        &self,
+        request: Request<ListTenantStatesRequest>,
+    ) -> Result<Response<ListTenantStatesResponse>, Status> {
+        let states = self.0.states(&request.get_ref().known_version).await?;
+        Ok(Response::new(ListTenantStatesResponse {
+            version: states.version,
+            only_changes: states.only_changes,
+            tenants: states.tenants.into_iter().map(|(name, disabled)| TenantState { name, disabled }).collect(),
+        }))
     }
 }

@@ -39,6 +39,16 @@ pub(crate) fn retired_project(tenant: &str, project: &str) -> String {
     format!("retired/projects/{tenant}/{project}")
 }
 
+/// The last revision of a controller that was removed.
+pub(crate) fn removed_controller(tenant: &str, controller: &str) -> String {
+    format!("removed/controllers/{tenant}/{controller}")
+}
+
+/// The last revision of a template that was removed.
+pub(crate) fn removed_template(tenant: &str, template: &str) -> String {
+    format!("removed/templates/{tenant}/{template}")
+}
+
 /// Under this are the marks of the templates of a project.
 pub(crate) fn project_uses(tenant: &str, project: &str) -> String {
     format!("uses/projects/{tenant}/{project}/")

@@ -2,6 +2,7 @@
 
 pub(crate) mod key;
 mod page;
+mod revision;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use page::{Page, PageRequest};
+pub(crate) use revision::retire_revision;
 
 /// A value with the revision a change of it is guarded by.
 #[derive(Clone, Debug)]
@@ -83,6 +85,15 @@ impl Catalog {
     /// Reads up to `limit` values whose keys begin with the prefix.
     pub(crate) async fn some<T: DeserializeOwned>(&self, prefix: &str, limit: usize) -> Result<Vec<Stored<T>>> {
         let entries = self.store.list(prefix, None, limit).await?;
+        entries
+            .into_iter()
+            .map(|entry| Ok(Stored { value: decode(&entry.value)?, at: entry.revision, key: entry.key }))
+            .collect()
+    }
+
+    /// Reads the values under a prefix that were written after a revision of the store, oldest first.
+    pub(crate) async fn written_since<T: DeserializeOwned>(&self, prefix: &str, at: i64) -> Result<Vec<Stored<T>>> {
+        let entries = self.store.written_since(prefix, at).await?;
         entries
             .into_iter()
             .map(|entry| Ok(Stored { value: decode(&entry.value)?, at: entry.revision, key: entry.key }))

@@ -72,7 +72,7 @@ impl Templates {
             controller_template_id: new.controller_template_id,
             on_drift: new.on_drift,
             created_at: self.catalog.now(),
-            revision: 1,
+            revision: 0,
             controller_template_name: String::new(),
             parameters_schema: String::new(),
             fixed: String::new(),
@@ -97,6 +97,8 @@ impl Templates {
         mapping::pin(&mut template, offer, &schema, &fixed)?;
 
         let mut change = Change::new();
+        let removed = key::removed_template(&template.tenant, &template.name);
+        template.revision = self.catalog.first_revision(&mut change, &removed).await?;
         // What it stands on must still be what was looked at; the marks keep it from being removed later.
         change.absent(&own).at(&project.key, project.at).at(&controller.key, controller.at);
         put(&mut change, &own, &template)?;

@@ -26,7 +26,7 @@ pub use update::TemplateUpdate;
 use crate::controller::{self, Controller};
 use crate::port::ControllerAccess;
 use crate::refusal::{changed, require_or_hide};
-use crate::store::{Catalog, Page, PageRequest, Stored, key};
+use crate::store::{Catalog, Page, PageRequest, Stored, key, retire_revision};
 use crate::tenant::{self, Tenant};
 
 /// The kind of a controller's template.
@@ -96,7 +96,7 @@ pub struct Template {
     pub drift: Vec<String>,
     /// When it was mapped.
     pub created_at: Moment,
-    /// Grows with every change, from 1.
+    /// Grows with every change, and goes on where one of this name stopped that was removed.
     pub revision: i64,
     /// What matters to a launch, hashed.
     pub launch_digest: String,
@@ -156,6 +156,8 @@ impl Templates {
         let (_, Stored { key, value: template, at }) = self.writable(caller, name).await?;
         let mut change = Change::new();
         change.at(&key, at).delete(&key);
+        let removed = key::removed_template(&template.tenant, &template.name);
+        retire_revision(&mut change, &removed, template.revision)?;
         for mark in marks(&template) {
             change.delete(mark);
         }

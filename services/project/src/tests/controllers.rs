@@ -227,3 +227,26 @@ async fn a_credential_left_behind_by_a_crash_is_removed_once_its_request_must_be
     assert!(!world.secrets.kept().contains_key("acme/controllers/lost/1"));
     assert_eq!(world.store.count("orphans/").await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn what_is_made_again_under_an_old_name_never_has_a_revision_the_old_one_had() {
+    let world = world().await;
+    let caller = admin("acme");
+    let mut had = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        let controller = world.create_controller(&caller, "awx").await.unwrap();
+        let template = world.create_template(&caller, new_template("deploy")).await.unwrap();
+        assert!(!had.0.contains(&controller.revision) && !had.1.contains(&template.revision), "round {round}: {had:?}");
+        had.0.push(controller.revision);
+        had.1.push(template.revision);
+        let changed = update(&world, &caller, |request| request.max_concurrent = Some(round + 1)).await.unwrap();
+        had.0.push(changed.revision);
+        let delete = wire::DeleteTemplateRequest { name: "deploy".to_owned() };
+        within(&caller, None, world.services.templates.delete_template(by(&caller, delete))).await.unwrap();
+        world.delete_controller(&caller, "awx").await.unwrap();
+    }
+    assert_eq!(had, (vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3]));
+    // The names of others count for themselves.
+    assert_eq!(world.create_controller(&caller, "second").await.unwrap().revision, 1);
+    assert_eq!(world.create_controller(&admin("other"), "awx").await.unwrap().revision, 1);
+}

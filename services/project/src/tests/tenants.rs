@@ -153,3 +153,31 @@ async fn what_happened_to_a_tenant_is_in_the_platforms_log_with_who_did_it() {
     assert_eq!((entry.tenant.as_str(), entry.service.as_str(), entry.request_id.as_str()), ("", "project", "req_test"));
     assert_eq!(entry.actor.as_ref().unwrap().principal, platform_for(None).principal);
 }
+
+#[tokio::test]
+async fn whoever_follows_the_tenants_is_told_what_changed() {
+    let world = world().await;
+    let ask = async |version: &str| {
+        let request = wire::ListTenantStatesRequest { known_version: version.to_owned() };
+        let told = body(world.services.tenants.list_tenant_states(Request::new(request)).await).unwrap();
+        let tenants: Vec<_> = told.tenants.iter().map(|tenant| (tenant.name.clone(), tenant.disabled)).collect();
+        (told.version, told.only_changes, tenants)
+    };
+    let named = |tenants: &[(&str, bool)]| -> Vec<(String, bool)> {
+        tenants.iter().map(|(name, disabled)| ((*name).to_owned(), *disabled)).collect()
+    };
+    let (version, only_changes, all) = ask("").await;
+    assert_eq!((only_changes, all), (false, named(&[("acme", false), ("other", false)])));
+    let (same, only_changes, none) = ask(&version).await;
+    assert_eq!((&same, only_changes, none), (&version, true, Vec::new()));
+    // What happens inside of tenants is no news of them.
+    world.create_project(&admin("acme"), "new").await.unwrap();
+    assert_eq!(ask(&version).await.0, version);
+    update(&world, &platform_for(None), "acme", None, Some(true)).await.unwrap();
+    world.create_tenant("third").await.unwrap();
+    let (next, only_changes, news) = ask(&version).await;
+    assert_eq!((only_changes, news), (true, named(&[("acme", true), ("third", false)])));
+    assert!(ask(&next).await.2.is_empty());
+    // A version of another process is none of ours.
+    assert!(!ask("tenants_0 7").await.1 && !ask("v7").await.1);
+}

@@ -8,6 +8,9 @@ mod keys;
 mod sealing;
 mod secrets;
 
+use std::sync::Arc;
+
+use runwarden_kit::trust::Trust;
 use runwarden_proto::secret::v1 as proto;
 use runwarden_proto::secret::v1::secret_service_server::{SecretService, SecretServiceServer};
 use tonic::{Request, Response, Status};
@@ -24,6 +27,8 @@ pub(crate) struct SecretRpc {
     pub(crate) secrets: Secrets,
     pub(crate) sealing: Sealing,
     pub(crate) keys: Keys,
+    /// Knows which tenants there are: nothing is kept for one that is not there.
+    pub(crate) trust: Arc<Trust>,
 }
 
 impl SecretRpc {
@@ -41,6 +46,7 @@ impl SecretService for SecretRpc {
         &self,
         request: Request<proto::PutSecretRequest>,
     ) -> Result<Response<proto::PutSecretResponse>, Status> {
+        self.trust.require_tenant(&request.get_ref().tenant).await?;
         secrets::put(&self.secrets, request).await
     }
 
@@ -69,6 +75,7 @@ impl SecretService for SecretRpc {
         &self,
         request: Request<proto::SealValueRequest>,
     ) -> Result<Response<proto::SealValueResponse>, Status> {
+        self.trust.require_tenant(&request.get_ref().tenant).await?;
         sealing::seal(&self.sealing, request).await
     }
 

@@ -14,8 +14,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runwarden_kit::Error;
 use runwarden_kit::caller::{Grant, Scope};
 use runwarden_kit::token::{AUDIENCE, Claims, TYPE, Verifier};
-use runwarden_kit::trust::{Trust, TrustSource, TrustState};
-use runwarden_proto::auth::v1::Revocation;
+use runwarden_kit::trust::{Trust, TrustQuestion, TrustSource, TrustState};
+use runwarden_proto::auth::v1::{Revocation, TenantState};
 
 pub(crate) const ISSUER: &str = "https://gate.example";
 pub(crate) const KEY: &str = "key-1";
@@ -107,6 +107,7 @@ struct Inner {
     jwks: Mutex<String>,
     revoked: Mutex<Vec<String>>,
     version: AtomicU64,
+    disabled: AtomicBool,
     down: AtomicBool,
     offset_seconds: AtomicU64,
 }
@@ -134,6 +135,12 @@ impl PlayedAuth {
         self.0.version.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Disables tenant `acme`, or enables it.
+    pub(crate) fn set_disabled(&self, disabled: bool) {
+        self.0.disabled.store(disabled, Ordering::SeqCst);
+        self.0.version.fetch_add(1, Ordering::SeqCst);
+    }
+
     pub(crate) fn set_down(&self, down: bool) {
         self.0.down.store(down, Ordering::SeqCst);
     }
@@ -145,19 +152,24 @@ impl PlayedAuth {
 
 #[async_trait]
 impl TrustSource for PlayedAuth {
-    async fn trust_state(&self, known_version: String) -> runwarden_kit::Result<TrustState> {
+    /// Always everything: what is sent when only something changed is tested beside the code.
+    async fn trust_state(&self, question: TrustQuestion) -> runwarden_kit::Result<TrustState> {
         if self.0.down.load(Ordering::SeqCst) {
             return Err(Error::unavailable("played"));
         }
         let version = format!("v{}", self.0.version.load(Ordering::SeqCst));
         let text = |of: &Mutex<String>| of.lock().map(|text| text.clone()).unwrap_or_default();
         let revoked = self.0.revoked.lock().map(|revoked| revoked.clone()).unwrap_or_default();
+        let disabled = self.0.disabled.load(Ordering::SeqCst);
         Ok(TrustState {
-            unchanged: known_version == version,
+            unchanged: question.known_version == version,
             version,
             jwks_json: text(&self.0.jwks),
             issuer: ISSUER.to_owned(),
             revocations: revoked.into_iter().map(|token_id| Revocation { token_id, ..Revocation::default() }).collect(),
+            only_changes: false,
+            tenants: vec![TenantState { name: "acme".to_owned(), disabled }],
+            tenants_age: Some(prost_types::Duration::default()),
         })
     }
 }

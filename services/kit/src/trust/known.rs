@@ -1,0 +1,78 @@
+//! What a copy of the trust state holds, and what becomes of it with an answer of `auth`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use runwarden_proto::auth::v1::Revocation;
+
+use super::TrustState;
+use crate::clock::Moment;
+use crate::error::{Error, Result};
+use crate::revoked::Revoked;
+use crate::token::Verifier;
+
+/// When nothing says when to forget something, or when it began: never, and after everything.
+const NEVER: Moment = Moment::from_micros(i64::MAX);
+
+/// A trust state.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    /// Names it to `auth`.
+    pub(super) version: String,
+    /// Keys, issuer and revocations.
+    pub(super) verifier: Verifier,
+    /// Every tenant, and whether it is disabled.
+    pub(super) tenants: Arc<HashMap<String, bool>>,
+}
+
+impl Known {
+    /// The state after an answer; `None` if it stays as it is.
+    pub(super) fn after(before: Option<&Self>, answer: TrustState, now: Moment) -> Result<Option<Self>> {
+        let adds = answer.unchanged || answer.only_changes;
+        let mut known = match before {
+            Some(before) if adds => before.clone(),
+            None if adds => return Err(nonsense("changes of a state that nobody holds")),
+            _ => Self::default(),
+        };
+        if answer.unchanged {
+            // Only time has passed. Nobody says when something is to be forgotten.
+            let expired = known.verifier.revoked.has_expired_entries(now);
+            known.verifier.revoked.tidy(now);
+            return Ok(expired.then_some(known));
+        }
+        known.version = answer.version;
+        if !answer.only_changes || !answer.jwks_json.is_empty() {
+            let mut verifier = Verifier::new(&answer.issuer, &answer.jwks_json).map_err(Error::internal)?;
+            verifier.revoked = std::mem::take(&mut known.verifier.revoked);
+            known.verifier = verifier;
+        }
+        for revocation in answer.revocations {
+            add(&mut known.verifier.revoked, revocation)?;
+        }
+        known.verifier.revoked.tidy(now);
+        if !answer.tenants.is_empty() {
+            let tenants = Arc::make_mut(&mut known.tenants);
+            tenants.extend(answer.tenants.into_iter().map(|tenant| (tenant.name, tenant.disabled)));
+        }
+        Ok(Some(known))
+    }
+}
+
+/// One that cannot be read must not be passed over: it ends somebody's access.
+fn add(revoked: &mut Revoked, revocation: Revocation) -> Result<()> {
+    let moment = |timestamp: Option<&prost_types::Timestamp>| timestamp.and_then(Moment::from_proto);
+    let forget_at = moment(revocation.forget_at.as_ref()).unwrap_or(NEVER);
+    if revocation.token_id.is_empty() {
+        let until =
+            moment(revocation.issued_until.as_ref()).ok_or_else(|| nonsense("a revocation without a moment"))?;
+        revoked.end_principal(revocation.principal, until, forget_at);
+    } else {
+        let issued_at = moment(revocation.issued_at.as_ref()).unwrap_or(NEVER);
+        revoked.end_token(revocation.token_id, revocation.principal, issued_at, forget_at);
+    }
+    Ok(())
+}
+
+fn nonsense(what: &'static str) -> Error {
+    Error::internal(anyhow::anyhow!("the auth service sent {what}"))
+}
