@@ -43,7 +43,7 @@ async fn a_policy_of_the_platform_holds_for_every_tenant() {
     let (_controller, system, acme) = acme(&settings()).await;
     acme.map("deploy", "deploy").await;
     let platform = system.reach().platform_admin().await;
-    let module = "package runwarden.authz\n\nallow := true\n\ndeny contains \"the platform is closed\" if input.parameters.environment == \"prod\"\n";
+    let module = "package runwarden.authz\n\ndeny contains \"the platform is closed\" if input.parameters.environment == \"prod\"\n";
     let put = platform.call(Method::PUT, "/api/v1/policies/closed").text(module).send().await;
     assert!([200, 201].contains(&put.status), "{}", put.text);
     let body = json!({"template": "deploy", "parameters": {"environment": "prod", "version": "1"}});

@@ -37,13 +37,17 @@ pub struct Policy {
     pub rego: Option<String>,
     /// SHA-256 of the source, hex.
     pub digest: String,
-    /// Grows with every change; also the ETag.
+    /// Counts the changes of this policy; also the ETag.
     pub revision: i64,
     /// When it was last changed.
     #[schema(format = DateTime)]
     pub updated_at: String,
     /// The principal that changed it last.
     pub updated_by: String,
+    /// When it was stored just now: what its author should look at, each with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["line 5, column 1: nothing uses `authz.alow`"]))]
+    pub warnings: Vec<String>,
 }
 
 impl From<proto::Module> for Policy {
@@ -55,6 +59,7 @@ impl From<proto::Module> for Policy {
             revision: module.revision,
             updated_at: always(module.updated_at),
             updated_by: module.updated_by,
+            warnings: Vec::new(),
         }
     }
 }
@@ -99,8 +104,8 @@ fn tagged(mut response: Response, revision: i64) -> Response {
 
 /// Store a policy
 ///
-/// Compiles it first; one that does not compile is refused with line and column. With `If-Match` it is stored only if
-/// it is still at that revision. Needs `policies.write`.
+/// Compiles it first; one that does not compile, or would make what another one refuses void, is refused with line and
+/// column. With `If-Match` it is stored only if it is still at that revision. Needs `policies.write`.
 #[utoipa::path(put, path = "/api/v1/policies/{name}", tag = "policies", params(ByName,
         ("If-Match" = Option<String>, Header, pattern = r#"^(\*|"[1-9][0-9]{0,17}")$"#, description = "Only if the policy is at this revision: an ETag, or * for any.")),
     request_body(content((PutPolicy = "application/json"), (String = "text/plain", example = json!("package runwarden.authz\n")))),
@@ -127,7 +132,8 @@ async fn put(
     let module = present(answer.module, "policy")?;
     let (revision, location) = (module.revision, format!("/api/v1/policies/{}", module.name));
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = tagged((status, Json(Policy::from(module))).into_response(), revision);
+    let policy = Policy { warnings: answer.warnings, ..Policy::from(module) };
+    let mut response = tagged((status, Json(policy)).into_response(), revision);
     if answer.created
         && let Ok(location) = HeaderValue::from_str(&location)
     {

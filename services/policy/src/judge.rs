@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 
 use crate::engine::Outcome;
-use crate::rego::Problem;
-use crate::worker::{ModuleText, Pool, Trouble};
+use crate::worker::{ModuleText, Pool, Tried, Trouble};
 
 /// Evaluates and tries sets of modules. Trouble is never a yes.
 #[async_trait]
@@ -12,8 +11,8 @@ pub trait Judge: Send + Sync + 'static {
     /// What a set says about an input, on behalf of a tenant. The same key is the same set.
     async fn decide(&self, tenant: &str, key: &str, modules: &[ModuleText], input: &str) -> Result<Outcome, Trouble>;
 
-    /// What is wrong with a set; nothing if it may be used.
-    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Vec<Problem>, Trouble>;
+    /// Whether a set can be used, and what there is to say about it.
+    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble>;
 }
 
 #[async_trait]
@@ -22,7 +21,7 @@ impl Judge for Pool {
         Self::decide(self, tenant, key, modules, input).await
     }
 
-    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Vec<Problem>, Trouble> {
+    async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble> {
         Self::check(self, modules, input).await
     }
 }

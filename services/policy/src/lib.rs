@@ -24,7 +24,7 @@ use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
 pub use config::Config;
-pub use engine::Outcome;
+pub use engine::{Advice, Conflict, Outcome};
 
 use decision::Decider;
 use judge::Judge;
@@ -57,6 +57,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let handlers = rpc::Handlers {
         library: Arc::new(library),
         decider: Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock))),
+        trust: Arc::clone(&kit.trust),
     };
     Ok(Parts::new().with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES)))
 }

@@ -9,17 +9,29 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::{Error, ErrorReason, Result, json, slug};
 use serde_json::{Value, json};
 
+use crate::engine::Advice;
 use crate::judge::Judge;
 use crate::module::{MAX_MODULES, MAX_SET_BYTES, Module, Owner, Shelf};
 use crate::question;
 use crate::rego::{Problem, guard};
 use crate::store::{Edit, ModuleStore, Saved};
-use crate::worker::ModuleText;
+use crate::worker::{ModuleText, Tried};
 
 /// How often a change is tried again when another one was faster.
 const TRIES: usize = 5;
 /// The most problems that are named at once.
 const MAX_NAMED: usize = 20;
+
+/// A module that was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The module.
+    pub module: Module,
+    /// Whether it is new.
+    pub created: bool,
+    /// What its author should look at, each with its place.
+    pub warnings: Vec<String>,
+}
 
 /// The modules of all owners.
 pub struct Library {
@@ -63,8 +75,8 @@ impl Library {
         self.store.shelf(&Owner::of(caller.tenant())).await
     }
 
-    /// Stores a module, if the whole set is fit with it. The answer says whether it is new.
-    pub async fn put(&self, caller: &Caller, name: &str, rego: &str, expected_revision: i64) -> Result<(Module, bool)> {
+    /// Stores a module, if the whole set is fit with it and it makes nothing void that another one says.
+    pub async fn put(&self, caller: &Caller, name: &str, rego: &str, expected_revision: i64) -> Result<Stored> {
         caller.require("policies.write", &caller.acting_scope())?;
         slug::check("/name", name)?;
         if expected_revision < 0 {
@@ -82,21 +94,21 @@ impl Library {
                 return Err(Error::conflict("The module is not at this revision any more: read it again."));
             }
             if let Some(same) = before.filter(|module| module.digest == digest) {
-                return Ok((same.clone(), false));
+                return Ok(Stored { module: same.clone(), created: false, warnings: Vec::new() });
             }
             let mut texts = shelf.texts();
             texts.retain(|module| module.name != name);
             texts.push(ModuleText { name: name.to_owned(), rego: rego.to_owned() });
             check_size(&texts)?;
-            let problems = self.try_out(&owner, &texts).await?;
-            if !problems.is_empty() {
-                return Err(unfit(name, &problems));
-            }
+            let warnings = match self.try_out(&owner, &texts).await? {
+                Ok(advice) => accepted(name, advice)?,
+                Err(problems) => return Err(unfit(name, &problems)),
+            };
             let module = Module {
                 name: name.to_owned(),
                 rego: rego.to_owned(),
                 digest: digest.clone(),
-                revision: 0,
+                revision: shelf.next_revision(name),
                 updated_at: self.clock.now(),
                 updated_by: caller.principal.clone(),
             };
@@ -109,9 +121,9 @@ impl Library {
             let created = before.is_none();
             let edit = Edit::Put(module.clone());
             match self.store.save(&owner, &shelf, edit, entry).await? {
-                Saved::Done(revision) => {
+                Saved::Done => {
                     self.bell.ring();
-                    return Ok((Module { revision, ..module }, created));
+                    return Ok(Stored { module, created, warnings });
                 }
                 Saved::Overtaken => {}
             }
@@ -131,8 +143,10 @@ impl Library {
             };
             let mut texts = shelf.texts();
             texts.retain(|other| other.name != name);
+            // Whether the others suit each other is not the question: what they lose is one that decided.
             if !texts.is_empty()
-                && let Some(problem) = self.try_out(&owner, &texts).await?.first()
+                && let Err(problems) = self.try_out(&owner, &texts).await?
+                && let Some(problem) = problems.first()
             {
                 return Err(Error::conflict(format!("Other modules need this one: {}.", problem.sentence(""))));
             }
@@ -140,7 +154,7 @@ impl Library {
             let entry = self.entry(&owner, "policy.delete", name, &module.digest, &details);
             let edit = Edit::Remove(name.to_owned());
             match self.store.save(&owner, &shelf, edit, entry).await? {
-                Saved::Done(_) => {
+                Saved::Done => {
                     self.bell.ring();
                     return Ok(());
                 }
@@ -150,7 +164,7 @@ impl Library {
         Err(overtaken())
     }
 
-    async fn try_out(&self, owner: &Owner, texts: &[ModuleText]) -> Result<Vec<Problem>> {
+    async fn try_out(&self, owner: &Owner, texts: &[ModuleText]) -> Result<Tried> {
         let sample = question::sample(owner.tenant(), self.clock.now());
         self.judge.check(texts, &sample).await.map_err(|trouble| {
             Error::unavailable("No policy worker is free to try the module now.").with_cause(trouble)
@@ -186,6 +200,22 @@ fn check_size(texts: &[ModuleText]) -> Result<()> {
         return Err(Error::new(ErrorReason::PolicyInvalid, "The module cannot be used.").with_field("/rego", detail));
     }
     Ok(())
+}
+
+/// What to tell the author of a module that is stored; a refusal if it makes void what another one says, or another one
+/// does so to it. What others do to each other is told, and keeps nobody from mending one after the other.
+fn accepted(name: &str, advice: Advice) -> Result<Vec<String>> {
+    let concerns =
+        |with: &[String], problem: &Problem| problem.module == name || with.iter().any(|other| other == name);
+    let (own, foreign): (Vec<_>, Vec<_>) =
+        advice.conflicts.into_iter().partition(|conflict| concerns(&conflict.with, &conflict.problem));
+    if !own.is_empty() {
+        let problems: Vec<Problem> = own.into_iter().map(|conflict| conflict.problem).collect();
+        return Err(unfit(name, &problems));
+    }
+    let foreign = foreign.into_iter().map(|conflict| conflict.problem);
+    let told = advice.warnings.into_iter().filter(|warning| warning.module == name);
+    Ok(foreign.chain(told).map(|problem| problem.sentence(name)).collect())
 }
 
 /// The refusal of a module, each problem with its place.

@@ -64,7 +64,7 @@ pub struct Module {
     pub rego: String,
     /// SHA-256 of the source, hex.
     pub digest: String,
-    /// Grows with every change.
+    /// Counts the changes of this module alone. One of a name that was removed goes on above it.
     pub revision: i64,
     /// When it was changed last.
     pub updated_at: Moment,
@@ -114,8 +114,10 @@ fn digest_of(modules: &[Named]) -> String {
 /// All of an owner's modules at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shelf {
-    /// The revision of the head it belongs to; 0 when there is none.
+    /// The store's revision of the head it belongs to; 0 when there is none.
     pub revision: i64,
+    /// The highest revision that a module had which was removed.
+    pub highest_removed: i64,
     /// The modules, by name.
     pub modules: Vec<Module>,
 }
@@ -125,6 +127,12 @@ impl Shelf {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Module> {
         self.modules.iter().find(|module| module.name == name)
+    }
+
+    /// The revision that a module of this name gets when it is stored now.
+    #[must_use]
+    pub fn next_revision(&self, name: &str) -> i64 {
+        self.find(name).map_or(self.highest_removed, |module| module.revision).saturating_add(1)
     }
 
     /// By name and digest.

@@ -36,7 +36,7 @@ const SAMPLE: &str = r#"{"parameters": {}}"#;
 async fn upload(pool: &Pool, rules: &str) -> Result<(), String> {
     let modules = module(rules);
     guard::check("m", &modules[0].rego).map_err(|problem| problem.detail)?;
-    let problems = pool.check(&modules, SAMPLE).await.unwrap();
+    let problems = pool.check(&modules, SAMPLE).await.unwrap().err().unwrap_or_default();
     match problems.first() {
         Some(problem) => Err(problem.detail.clone()),
         None => Ok(()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use regorus::Engine;
 use regorus::utils::limits::ExecutionTimerConfig;
 
+use super::advice::{Advice, advise};
 use super::inspect::{Declared, inspect};
 use crate::rego::Problem;
 use crate::worker::ModuleText;
@@ -19,6 +20,13 @@ pub(crate) struct Compiled {
     pub(super) declared: Declared,
     /// The size of the text it came from: what it costs to keep.
     pub(super) bytes: usize,
+}
+
+impl Compiled {
+    /// How its modules work together.
+    pub(crate) fn advice(&mut self) -> Advice {
+        advise(self.engine.get_modules())
+    }
 }
 
 /// Parses, inspects and prepares `modules` as one set. No evaluation of theirs may take longer

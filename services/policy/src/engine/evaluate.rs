@@ -21,7 +21,7 @@ pub(crate) const NO_PACKAGE: &str = "no module of package runwarden.authz";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// `allow` is true and `deny` is empty.
+    /// `deny` is empty, and `allow` is true or all modules only deny.
     Allowed,
     /// Anything else that was evaluated to its end; the reasons are the policy's and may be none.
     Denied {
@@ -76,8 +76,12 @@ impl Compiled {
                 true
             }
         };
+        // A set that only denies allows the rest. One module that says neither, by a misspelled `allow` perhaps, is
+        // enough for it not to be one.
+        let only_denies = !self.declared.allow && self.declared.deny && !self.declared.undecided;
         match allow {
             Value::Bool(true) if !denies => return Ok(Outcome::Allowed),
+            Value::Undefined if only_denies && !denies => return Ok(Outcome::Allowed),
             Value::Bool(_) | Value::Undefined => {}
             _ => reasons.push("the policy's `allow` is neither true nor false".to_owned()),
         }

@@ -20,6 +20,8 @@ const MAX_PROBLEMS: usize = 20;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Declared {
     pub(super) package: bool,
+    /// Whether a module of the package has neither `allow` nor `deny`.
+    pub(super) undecided: bool,
     pub(super) allow: bool,
     pub(super) deny: bool,
     pub(super) reasons: bool,
@@ -78,6 +80,7 @@ impl<'a> Inspection<'a> {
 
     fn declare(&mut self, module: &'a Module) {
         let package = names::package(module);
+        let mut decides = false;
         for rule in &module.policy {
             let (refr, arguments) = head(rule);
             let mut path = package.clone();
@@ -90,12 +93,15 @@ impl<'a> Inspection<'a> {
             let parts: Vec<&str> = path.iter().map(String::as_str).collect();
             if let ["data", "runwarden", "authz", name, ..] = parts.as_slice() {
                 match *name {
-                    "allow" => self.declared.allow = true,
-                    "deny" => self.declared.deny = true,
+                    "allow" => (self.declared.allow, decides) = (true, true),
+                    "deny" => (self.declared.deny, decides) = (true, true),
                     "reasons" => self.declared.reasons = true,
                     _ => {}
                 }
             }
+        }
+        if !decides && package == ["data", "runwarden", "authz"] {
+            self.declared.undecided = true;
         }
     }
 
@@ -192,7 +198,7 @@ impl<'a> Inspection<'a> {
 }
 
 /// The name of a rule and, for a function, how many arguments it takes.
-fn head(rule: &Rule) -> (&Expr, Option<usize>) {
+pub(super) fn head(rule: &Rule) -> (&Expr, Option<usize>) {
     match rule {
         Rule::Default { refr, args, .. } => (refr.as_ref(), (!args.is_empty()).then_some(args.len())),
         Rule::Spec { head, .. } => match head {
@@ -203,7 +209,7 @@ fn head(rule: &Rule) -> (&Expr, Option<usize>) {
 }
 
 /// The names a module imports, with the path each stands for.
-fn imports(module: &Module) -> BTreeMap<String, Path> {
+pub(super) fn imports(module: &Module) -> BTreeMap<String, Path> {
     module
         .imports
         .iter()
@@ -219,7 +225,7 @@ fn imports(module: &Module) -> BTreeMap<String, Path> {
 }
 
 /// The paths from `data` on that a name may stand for where it is written.
-fn meanings(path: &[String], package: &Path, imports: &BTreeMap<String, Path>) -> Vec<Path> {
+pub(super) fn meanings(path: &[String], package: &Path, imports: &BTreeMap<String, Path>) -> Vec<Path> {
     let Some((root, rest)) = path.split_first() else {
         return Vec::new();
     };

@@ -3,6 +3,7 @@
 //! Everything here runs in a worker process only: the engine can be driven into endless loops,
 //! stack overflows and gigabytes, and what runs here may be killed at any time.
 
+mod advice;
 mod builtins;
 mod cache;
 mod compile;
@@ -12,6 +13,7 @@ mod inspect;
 mod names;
 mod uses;
 
+pub use advice::{Advice, Conflict};
 pub(crate) use cache::Cache;
 pub(crate) use compile::compile;
 pub use evaluate::Outcome;

@@ -1,6 +1,7 @@
 //! `Decide`.
 
 use runwarden_kit::rpc::caller;
+use runwarden_kit::trust::Trust;
 use runwarden_proto::policy::v1::{DecideRequest, DecideResponse};
 use tonic::{Request, Response, Status};
 
@@ -9,6 +10,7 @@ use crate::question::{self, Question};
 
 pub(super) async fn decide(
     decider: &Decider,
+    trust: &Trust,
     request: Request<DecideRequest>,
 ) -> Result<Response<DecideResponse>, Status> {
     let caller = caller(&request)?;
@@ -21,6 +23,9 @@ pub(super) async fn decide(
         template: asked.template,
         controller: asked.controller,
     };
+    question.check()?;
+    // The tenant asked about may be another than the one the caller acts for, if it is the platform's.
+    trust.require_tenant(&question.tenant).await?;
     let decision = decider.decide(&caller, &question).await?;
     Ok(Response::new(DecideResponse {
         allowed: decision.allowed,

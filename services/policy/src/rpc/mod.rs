@@ -6,6 +6,7 @@ mod modules;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use runwarden_kit::trust::Trust;
 use runwarden_proto::policy::v1::policy_service_server::PolicyService;
 use runwarden_proto::policy::v1::{
     DecideRequest, DecideResponse, DeleteModuleRequest, DeleteModuleResponse, GetModuleRequest, GetModuleResponse,
@@ -20,6 +21,7 @@ use crate::library::Library;
 pub(crate) struct Handlers {
     pub(crate) library: Arc<Library>,
     pub(crate) decider: Arc<Decider>,
+    pub(crate) trust: Arc<Trust>,
 }
 
 #[async_trait]
@@ -47,7 +49,7 @@ impl PolicyService for Handlers {
     }
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
-        decide::decide(&self.decider, request).await
+        decide::decide(&self.decider, &self.trust, request).await
     }
 }
 
@@ -59,14 +61,15 @@ mod tests {
     use runwarden_kit::audit::{Bell, OutboxStore};
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::clock::{Clock, SystemClock};
+    use runwarden_kit::token::Verifier;
     use runwarden_kit::{Error, ErrorReason};
 
     use super::*;
-    use crate::engine::Outcome;
+    use crate::engine::{Advice, Outcome};
     use crate::judge::Judge;
     use crate::rego::Problem;
     use crate::store::{ConfigModules, ModuleStore, Outbox};
-    use crate::worker::{ModuleText, Trouble};
+    use crate::worker::{ModuleText, Tried, Trouble};
 
     /// Answers each call with the next of what it was given.
     struct Scripted(Mutex<Vec<Result<Outcome, Trouble>>>);
@@ -83,8 +86,8 @@ mod tests {
             self.0.lock().unwrap().pop().unwrap_or(Ok(Outcome::Allowed))
         }
 
-        async fn check(&self, _: &[ModuleText], _: &str) -> Result<Vec<Problem>, Trouble> {
-            Ok(Vec::new())
+        async fn check(&self, _: &[ModuleText], _: &str) -> Result<Tried, Trouble> {
+            Ok(Ok(Advice::default()))
         }
     }
 
@@ -97,7 +100,8 @@ mod tests {
         let outbox: Arc<dyn OutboxStore> = Arc::new(Outbox::new(store));
         let library =
             Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Bell::default(), Arc::clone(&clock));
-        Handlers { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)) }
+        let trust = Trust::fixed(Verifier::default());
+        Handlers { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)), trust }
     }
 
     fn from_admin<T>(message: T) -> Request<T> {

@@ -16,8 +16,12 @@ pub(super) async fn put(
 ) -> Result<Response<PutModuleResponse>, Status> {
     let caller = caller(&request)?;
     let asked = request.into_inner();
-    let (module, created) = library.put(&caller, &asked.name, &asked.rego, asked.expected_revision).await?;
-    Ok(Response::new(PutModuleResponse { module: Some(message(module)), created }))
+    let stored = library.put(&caller, &asked.name, &asked.rego, asked.expected_revision).await?;
+    Ok(Response::new(PutModuleResponse {
+        module: Some(message(stored.module)),
+        created: stored.created,
+        warnings: stored.warnings,
+    }))
 }
 
 pub(super) async fn get(

@@ -37,6 +37,9 @@ impl ConfigModules {
 #[derive(Serialize, Deserialize)]
 struct StoredModule {
     rego: String,
+    /// Modules that were stored before each had its own go on from the store's.
+    #[serde(default)]
+    revision: Option<i64>,
     updated_at: Moment,
     updated_by: String,
 }
@@ -44,6 +47,8 @@ struct StoredModule {
 #[derive(Serialize, Deserialize)]
 struct StoredHead {
     modules: Vec<Named>,
+    #[serde(default)]
+    highest_removed: i64,
 }
 
 fn prefix(owner: &Owner) -> String {
@@ -69,7 +74,7 @@ fn read_module(stored: &Stored, name: &str) -> Result<Module> {
         name: name.to_owned(),
         digest: json::sha256_hex(module.rego.as_bytes()),
         rego: module.rego,
-        revision: stored.revision,
+        revision: module.revision.unwrap_or(stored.revision),
         updated_at: module.updated_at,
         updated_by: module.updated_by,
     })
@@ -88,14 +93,15 @@ impl ModuleStore for ConfigModules {
 
     async fn shelf(&self, owner: &Owner) -> Result<Shelf> {
         let prefix = prefix(owner);
-        let mut shelf = Shelf { revision: 0, modules: Vec::new() };
+        let mut shelf = Shelf { revision: 0, highest_removed: 0, modules: Vec::new() };
         let all = self.store.list(&prefix, None, MAX_MODULES.saturating_add(1)).await.map_err(refuse)?;
         let mut named = Vec::new();
         for stored in &all {
             match stored.key.strip_prefix(&prefix) {
                 Some(HEAD) => {
                     shelf.revision = stored.revision;
-                    named = read::<StoredHead>(stored)?.modules;
+                    let head: StoredHead = read(stored)?;
+                    (named, shelf.highest_removed) = (head.modules, head.highest_removed);
                 }
                 Some(name) => shelf.modules.push(read_module(stored, name)?),
                 None => {}
@@ -119,24 +125,31 @@ impl ModuleStore for ConfigModules {
             change.at(head.as_str(), read.revision);
         }
         let mut named = read.named();
+        let mut highest_removed = read.highest_removed;
         match edit {
             Edit::Put(module) => {
                 named.retain(|other| other.name != module.name);
                 named.push(Named { name: module.name.clone(), digest: module.digest });
                 named.sort_by(|one, other| one.name.cmp(&other.name));
-                let stored =
-                    StoredModule { rego: module.rego, updated_at: module.updated_at, updated_by: module.updated_by };
+                let stored = StoredModule {
+                    rego: module.rego,
+                    revision: Some(module.revision),
+                    updated_at: module.updated_at,
+                    updated_by: module.updated_by,
+                };
                 change.put(key(owner, &module.name), write(&stored)?);
             }
             Edit::Remove(name) => {
                 named.retain(|other| other.name != name);
+                let removed = read.find(&name).map_or(0, |module| module.revision);
+                highest_removed = highest_removed.max(removed);
                 change.delete(key(owner, &name));
             }
         }
-        change.put(head, write(&StoredHead { modules: named })?);
+        change.put(head, write(&StoredHead { modules: named, highest_removed })?);
         outbox::put(&mut change, &entry);
         match self.store.commit(change).await.map_err(refuse)? {
-            Commit::Done { revision } => Ok(Saved::Done(revision)),
+            Commit::Done { .. } => Ok(Saved::Done),
             Commit::Refused { .. } => Ok(Saved::Overtaken),
         }
     }
@@ -160,7 +173,7 @@ mod tests {
             name: name.to_owned(),
             rego: rego.to_owned(),
             digest: json::sha256_hex(rego.as_bytes()),
-            revision: 0,
+            revision: 1,
             updated_at: Moment::from_micros(1_000_000),
             updated_by: "sa_1".to_owned(),
         }
@@ -180,8 +193,7 @@ mod tests {
             let put = Edit::Put(module(name, &format!("package {name}")));
             let saved = modules.save(&acme, &shelf, put, entry(&format!("rec_{index}"))).await.unwrap();
             let shelf = modules.shelf(&acme).await.unwrap();
-            assert_eq!(saved, Saved::Done(shelf.revision));
-            assert_eq!(shelf.find(name).unwrap().revision, shelf.revision);
+            assert_eq!(saved, Saved::Done);
             let head = modules.head(&acme).await.unwrap();
             assert_eq!(head.modules, shelf.named());
             assert_eq!(head.digest(), shelf.digest());
@@ -205,7 +217,7 @@ mod tests {
         let acme = Owner::of(Some("acme"));
         let read = modules.shelf(&acme).await.unwrap();
         let put = |name| Edit::Put(module(name, "package x"));
-        assert!(matches!(modules.save(&acme, &read, put("a"), entry("rec_1")).await.unwrap(), Saved::Done(_)));
+        assert_eq!(modules.save(&acme, &read, put("a"), entry("rec_1")).await.unwrap(), Saved::Done);
         assert_eq!(modules.save(&acme, &read, put("b"), entry("rec_2")).await.unwrap(), Saved::Overtaken);
         let read = modules.shelf(&acme).await.unwrap();
         assert!(read.find("b").is_none());

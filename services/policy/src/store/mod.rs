@@ -16,7 +16,7 @@ use crate::module::{Head, Module, Owner, Shelf};
 /// What shall become of a shelf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
-    /// This module stands there; its revision comes from the store.
+    /// This module stands there.
     Put(Module),
     /// The module of this name is gone.
     Remove(String),
@@ -25,8 +25,8 @@ pub enum Edit {
 /// How saving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
-    /// It is durable, and what was written has this revision.
-    Done(i64),
+    /// It is durable.
+    Done,
     /// Somebody else changed the shelf in between; nothing happened.
     Overtaken,
 }

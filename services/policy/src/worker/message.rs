@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Outcome;
+use crate::engine::{Advice, Outcome};
 use crate::rego::Problem;
 
 /// What both sides speak; changes with every change here.
-pub(super) const PROTOCOL: &str = "runwarden-policy-worker/1";
+pub(super) const PROTOCOL: &str = "runwarden-policy-worker/2";
 
 /// A module as an engine needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,4 +43,6 @@ pub(super) enum Reply {
     Missing,
     /// What the set says.
     Decided { outcome: Outcome },
+    /// The set can be used.
+    Checked { advice: Advice },
 }

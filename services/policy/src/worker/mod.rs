@@ -13,7 +13,7 @@ mod serve;
 
 pub use limits::Limits;
 pub use message::ModuleText;
-pub use pool::{Pool, Settings};
+pub use pool::{Pool, Settings, Tried};
 pub use process::Trouble;
 
 /// The first argument that makes a program a worker.

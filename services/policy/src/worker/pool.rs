@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::limits::Limits;
 use super::message::{ModuleText, Reply, Request};
 use super::process::{Process, Trouble};
-use crate::engine::Outcome;
+use crate::engine::{Advice, Outcome};
 use crate::rego::Problem;
 
 /// After so many requests a worker is replaced: what it leaked goes with it.
@@ -22,6 +22,9 @@ const LIFETIME_CPU: Duration = Duration::from_secs(900);
 const CHECKS: usize = 2;
 /// What is added to a limit for the worker to end itself, should the service be gone.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What came of trying a set: what there is to say about it, or why it cannot be used.
+pub type Tried = std::result::Result<Advice, Vec<Problem>>;
 
 /// How workers are run.
 #[derive(Debug, Clone)]
@@ -105,7 +108,7 @@ impl Pool {
             match process.ask(&decide, self.settings.decision).await? {
                 Reply::Decided { outcome } => return Ok(outcome),
                 Reply::Missing => {}
-                Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } => {
+                Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } | Reply::Checked { .. } => {
                     return Err(Trouble::OutOfTurn);
                 }
             }
@@ -118,20 +121,22 @@ impl Pool {
                 let problem = problems.pop().unwrap_or_else(|| Problem::of_set("the modules do not compile"));
                 return Ok(Outcome::Failed { problem });
             }
-            Reply::Hello { .. } | Reply::Missing | Reply::Decided { .. } => {
+            Reply::Hello { .. } | Reply::Missing | Reply::Decided { .. } | Reply::Checked { .. } => {
                 return Err(Trouble::OutOfTurn);
             }
         }
         process.prepared.insert(key.to_owned());
         match process.ask(&decide, self.settings.decision).await? {
             Reply::Decided { outcome } => Ok(outcome),
-            Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } | Reply::Missing => Err(Trouble::OutOfTurn),
+            Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } | Reply::Missing | Reply::Checked { .. } => {
+                Err(Trouble::OutOfTurn)
+            }
         }
     }
 
     /// Tries a set that nobody has tried before in a worker of its own: compiles it and evaluates
     /// it over `input` once. A set that takes the worker with it has a problem like any other.
-    pub async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Vec<Problem>, Trouble> {
+    pub async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble> {
         let _slot = self.queue(Arc::clone(&self.checks)).await?;
         let settings = &self.settings;
         let limits = Limits {
@@ -143,16 +148,16 @@ impl Pool {
         let mut process = Process::start(&settings.command, limits).await?;
         let check = Request::Check { modules: modules.to_vec(), input: input.to_owned() };
         match process.ask(&check, settings.compilation).await {
-            Ok(Reply::Decided { .. }) => Ok(Vec::new()),
-            Ok(Reply::Problems { problems }) if !problems.is_empty() => Ok(problems),
+            Ok(Reply::Checked { advice }) => Ok(Ok(advice)),
+            Ok(Reply::Problems { problems }) if !problems.is_empty() => Ok(Err(problems)),
             Ok(_) => Err(Trouble::OutOfTurn),
             Err(Trouble::Died(_)) => {
-                Ok(vec![Problem::of_set("the modules take more memory or depth than a policy may")])
+                Ok(Err(vec![Problem::of_set("the modules take more memory or depth than a policy may")]))
             }
-            Err(Trouble::TimedOut) => Ok(vec![Problem::of_set(format!(
+            Err(Trouble::TimedOut) => Ok(Err(vec![Problem::of_set(format!(
                 "the modules take longer than {} to compile and to evaluate once",
                 humantime::format_duration(settings.compilation)
-            ))]),
+            ))])),
             Err(trouble) => Err(trouble),
         }
     }

@@ -93,11 +93,11 @@ fn answer(request: Request, cache: &mut Cache, limit: Duration) -> Reply {
 fn check(modules: &[ModuleText], input: &str, limit: Duration) -> Reply {
     match compile(modules, limit) {
         Err(problems) => Reply::Problems { problems },
-        Ok(compiled) => match compiled.evaluate(input) {
+        Ok(mut compiled) => match compiled.evaluate(input) {
             Outcome::Failed { problem } => Reply::Problems {
                 problems: vec![Problem { detail: format!("with a sample request: {}", problem.detail), ..problem }],
             },
-            outcome @ (Outcome::Allowed | Outcome::Denied { .. }) => Reply::Decided { outcome },
+            Outcome::Allowed | Outcome::Denied { .. } => Reply::Checked { advice: compiled.advice() },
         },
     }
 }

@@ -10,9 +10,9 @@ use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_policy::decision::{Decider, Decision};
 use runwarden_policy::library::Library;
-use runwarden_policy::module::Module;
+use runwarden_policy::module::{Module, Owner};
 use runwarden_policy::question::Question;
-use runwarden_policy::store::{ConfigModules, Outbox};
+use runwarden_policy::store::{ConfigModules, Edit, ModuleStore as _, Outbox};
 use runwarden_policy::worker::{Pool, Settings};
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ pub(crate) struct House {
     pub(crate) library: Library,
     pub(crate) decider: Decider,
     pub(crate) outbox: Outbox,
+    pub(crate) clock: Arc<HeldClock>,
+    modules: Arc<ConfigModules>,
     _folder: tempfile::TempDir,
 }
 
@@ -47,15 +49,34 @@ impl House {
                 Bell::default(),
                 clock.clone(),
             ),
-            decider: Decider::new(modules, pool, clock),
+            decider: Decider::new(modules.clone(), pool, clock.clone()),
             outbox,
+            clock,
+            modules,
             _folder: folder,
         }
     }
 
     pub(crate) async fn put(&self, caller: &Caller, name: &str, rules: &str) -> Module {
         let rego = format!("package runwarden.authz\n{rules}\n");
-        self.library.put(caller, name, &rego, 0).await.unwrap().0
+        self.library.put(caller, name, &rego, 0).await.unwrap().module
+    }
+
+    /// Stores a module that nobody has looked at.
+    pub(crate) async fn store_unseen(&self, name: &str, rules: &str) {
+        let owner = Owner::of(Some("acme"));
+        let rego = format!("package runwarden.authz\n{rules}\n");
+        let module = Module {
+            name: name.to_owned(),
+            digest: runwarden_kit::json::sha256_hex(rego.as_bytes()),
+            rego,
+            revision: 1,
+            updated_at: Moment::from_micros(0),
+            updated_by: "sa_1".to_owned(),
+        };
+        let shelf = self.modules.shelf(&owner).await.unwrap();
+        let entry = Entry { entry_id: format!("rec_{name}"), ..Entry::default() };
+        self.modules.save(&owner, &shelf, Edit::Put(module), entry).await.unwrap();
     }
 
     pub(crate) async fn ask(&self, caller: &Caller, parameters: Value) -> Decision {

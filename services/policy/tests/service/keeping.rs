@@ -3,6 +3,7 @@
 use crate::house::{House, admin, launcher, platform_admin, somebody};
 use runwarden_kit::caller::Scope;
 use runwarden_kit::{Error, ErrorReason, json};
+use runwarden_policy::library::Stored;
 
 const ALLOW: &str = "package runwarden.authz\nallow := true\n";
 
@@ -17,15 +18,15 @@ fn fields(error: &Error) -> Vec<(&str, &str)> {
 #[tokio::test]
 async fn a_module_comes_back_as_it_was_stored() {
     let house = House::build().await;
-    let (module, created) = house.library.put(&admin(), "m", ALLOW, 0).await.unwrap();
-    assert!(created);
+    let Stored { module, created, warnings } = house.library.put(&admin(), "m", ALLOW, 0).await.unwrap();
+    assert!(created && warnings.is_empty());
     assert_eq!(module.digest, json::sha256_hex(ALLOW.as_bytes()));
     assert_eq!(module.updated_by, admin().principal);
     assert_eq!(house.library.get(&admin(), "m").await.unwrap(), module);
     let listed = house.library.list(&admin()).await.unwrap();
     assert_eq!(listed, std::slice::from_ref(&module));
 
-    let (same, created) = house.library.put(&admin(), "m", ALLOW, 0).await.unwrap();
+    let Stored { module: same, created, .. } = house.library.put(&admin(), "m", ALLOW, 0).await.unwrap();
     assert!(!created);
     assert_eq!(same, module, "the same text is no change");
 
@@ -93,7 +94,7 @@ async fn an_expected_revision_guards_against_overwriting() {
     assert_eq!(error.reason(), ErrorReason::Conflict);
     let module = house.put(&admin(), "m", "allow := true").await;
     let text = |rules: &str| format!("package runwarden.authz\n{rules}\n");
-    let (changed, _) = house.library.put(&admin(), "m", &text("allow := false"), module.revision).await.unwrap();
+    let changed = house.library.put(&admin(), "m", &text("allow := false"), module.revision).await.unwrap().module;
     let error = house.library.put(&admin(), "m", &text("x := 1"), module.revision).await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::Conflict);
     assert_eq!(house.library.get(&admin(), "m").await.unwrap(), changed);

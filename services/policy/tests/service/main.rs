@@ -5,4 +5,5 @@
 mod deciding;
 mod house;
 mod keeping;
+mod page;
 mod starting;
