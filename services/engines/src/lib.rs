@@ -1,6 +1,6 @@
 //! Where Runwarden's state lives, behind one trait per need.
 //!
-//! - [`config`]: small state that is read everywhere and watched: compare-and-swap on revisions, as etcd has it.
+//! - [`config`]: small state that is read everywhere: compare-and-swap on revisions, as etcd has it.
 //! - [`sqlite`]: a SQLite database opened the way Runwarden needs it: durable, private, migrated.
 //! - [`outbox`]: audit entries that become durable in the same commit as the change they tell of.
 //! - [`idempotency`]: the first answer again for the same key and body.

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("worker started in {:?}", begun.elapsed());
 
         let begun = Instant::now();
-        pool.check(&modules, INPUT).await?;
+        anyhow::ensure!(pool.check(&modules, INPUT).await?.is_ok(), "the example can be used");
         println!("upload tried in {:?}", begun.elapsed());
 
         let begun = Instant::now();
