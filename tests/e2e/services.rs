@@ -1,9 +1,11 @@
 //! Calling the services directly, as operators do.
 
+use std::collections::BTreeMap;
+
 use runwarden_harness::Reach;
 use runwarden_harness::reach::calling;
 use runwarden_kit::Error;
-use runwarden_kit::mesh::Service;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_proto::Access;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
@@ -50,22 +52,23 @@ pub(super) async fn ask(reach: &Reach, service: Service, token: &str, tenant: Op
     calling(token, tenant, asked).await
 }
 
-/// Makes a call of the access table without a message, and answers how it was refused. What the gate refuses it refuses
-/// before it looks at one.
-pub(super) async fn refusal(reach: &Reach, access: &Access, token: &str, tenant: &str) -> Error {
-    let refusal = try_refusal(reach, access, token, tenant).await;
-    refusal.unwrap_or_else(|| panic!("{} was not refused", access.path))
-}
+/// Calls of the access table without a message: what the gate refuses it refuses before it looks at one.
+pub(super) struct Bare(BTreeMap<&'static str, MeshChannel>);
 
-/// The same; nothing if it was not refused.
-pub(super) async fn try_refusal(reach: &Reach, access: &Access, token: &str, tenant: &str) -> Option<Error> {
-    let package = access.path.split('.').nth(1).unwrap();
-    let service = Service::WITH_GRPC.iter().find(|service| service.name() == package).unwrap();
-    let mut request = http::Request::new(Body::empty());
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = format!("http://service{}", access.path).parse().unwrap();
-    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
-    request.headers_mut().insert("te", "trailers".parse().unwrap());
-    let answer = calling(token, Some(tenant), reach.channel(*service).call(request)).await.unwrap();
-    Status::from_header_map(answer.headers()).map(|status| Error::from_status(&status))
+impl Bare {
+    pub(super) fn over(reach: &Reach) -> Self {
+        Self(Service::WITH_GRPC.iter().map(|service| (service.name(), reach.channel(*service))).collect())
+    }
+
+    /// How a call is refused; nothing if it is not.
+    pub(super) async fn refusal(&self, access: &Access, token: &str, tenant: &str) -> Option<Error> {
+        let package = access.path.split('.').nth(1).unwrap();
+        let mut request = http::Request::new(Body::empty());
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = access.path.parse().unwrap();
+        request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        request.headers_mut().insert("te", "trailers".parse().unwrap());
+        let answer = calling(token, Some(tenant), self.0[package].clone().call(request)).await.unwrap();
+        Status::from_header_map(answer.headers()).map(|status| Error::from_status(&status))
+    }
 }
