@@ -68,7 +68,8 @@ impl Bare {
         *request.uri_mut() = access.path.parse().unwrap();
         request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
         request.headers_mut().insert("te", "trailers".parse().unwrap());
-        let answer = calling(token, Some(tenant), self.0[package].clone().call(request)).await.unwrap();
+        let mut channel = self.0[package].clone();
+        let answer = calling(token, Some(tenant), async { channel.call(request).await }).await.unwrap();
         Status::from_header_map(answer.headers()).map(|status| Error::from_status(&status))
     }
 }
