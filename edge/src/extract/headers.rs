@@ -2,7 +2,7 @@
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
-use runwarden_kit::{ErrorReason, slug};
+use runwarden_kit::{ErrorReason, context, slug};
 
 use crate::problem::{Problem, Result};
 
@@ -53,14 +53,12 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
         Some(quoted) => unquote(quoted),
         None => Some(text.to_owned()),
     };
-    key.filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())).map(Some).ok_or_else(
-        || {
-            Problem::new(
-                ErrorReason::ValidationFailed,
-                "The header Idempotency-Key must be 1 to 255 visible ASCII characters without spaces, such as a UUID.",
-            )
-        },
-    )
+    key.filter(|key| context::is_idempotency_key(key)).map(Some).ok_or_else(|| {
+        Problem::new(
+            ErrorReason::ValidationFailed,
+            "The header Idempotency-Key must be 1 to 255 visible ASCII characters without spaces, such as a UUID.",
+        )
+    })
 }
 
 /// The rest of an RFC 8941 string after its opening quote.

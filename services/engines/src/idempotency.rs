@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use pepper::Pepper;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::{Error, ErrorReason};
+use runwarden_kit::{Error, ErrorReason, context};
 
 use crate::StoreError;
 use crate::config::{Change, ConfigStore};
@@ -25,8 +25,6 @@ use record::{Hashes, Record};
 pub const PREFIX: &str = "idempotency/";
 /// For how long an answer is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// The longest idempotency key.
-pub const LONGEST_KEY: usize = 255;
 
 /// How often expired entries are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
@@ -112,7 +110,7 @@ impl Idempotency {
         let Some(key) = request.key else {
             return Ok(Begin::Fresh(Ticket { held: None }));
         };
-        if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !context::is_idempotency_key(key) {
             return Err(IdempotencyError::BadKey);
         }
         let hashes = Hashes::new(&self.pepper, &request, key);

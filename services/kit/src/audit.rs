@@ -3,11 +3,14 @@
 //! A change in a store carries its entry in the same transaction ([`OutboxStore`]); [`drain`] hands it over. What has
 //! no store of its own waits for [`Recorder::record`] before it answers.
 
+mod details;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use details::MAX_DETAILS;
 use prost::Message as _;
 use runwarden_proto::audit::v1::AppendEntriesRequest;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
@@ -117,11 +120,12 @@ impl EntryBuilder {
         self
     }
 
-    /// What else is worth knowing: a JSON object without secrets. Anything else is left out.
+    /// What else is worth knowing: a JSON object without secrets. Anything else is left out, and what is longer than
+    /// [`MAX_DETAILS`] is cut.
     #[must_use]
     pub fn details(mut self, details: &Value) -> Self {
         if details.is_object() {
-            self.0.details_json = crate::json::canonical(details);
+            self.0.details_json = details::fitted(details);
         }
         self
     }

@@ -1,5 +1,7 @@
 //! Who is calling and what they may: read from a verified caller token, never from anything the caller says beside it.
 
+mod wire;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};

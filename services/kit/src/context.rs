@@ -9,6 +9,7 @@ use http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::caller::Caller;
+use crate::error::{Error, Result};
 
 /// gRPC metadata with the request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -85,7 +86,7 @@ impl RequestContext {
             request_id: text(REQUEST_ID).filter(|id| is_sane_id(id)).unwrap_or_else(|| crate::id::new("req")),
             trace_id: text(TRACEPARENT).and_then(|t| trace_id_of(&t)).unwrap_or_default(),
             source_address: text(SOURCE_ADDRESS).filter(|a| a.parse::<std::net::IpAddr>().is_ok()).unwrap_or_default(),
-            idempotency_key: text(IDEMPOTENCY_KEY).filter(|k| !k.is_empty() && k.len() <= 255),
+            idempotency_key: idempotency_key(headers).unwrap_or_default(),
             tenant: text(TENANT).filter(|t| !t.is_empty()),
             token: bearer(headers),
             caller: None,
@@ -112,6 +113,30 @@ pub fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     let value = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| SecretString::from(token.trim().to_owned()))
+}
+
+/// The longest idempotency key.
+pub const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+
+/// Whether a text can be an idempotency key: 1 to [`LONGEST_IDEMPOTENCY_KEY`] visible ASCII characters.
+#[must_use]
+pub fn is_idempotency_key(key: &str) -> bool {
+    (1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The idempotency key a mesh peer sent along, if it sent one.
+///
+/// # Errors
+/// `VALIDATION_FAILED` when it is given twice or cannot be one. A key that was left out instead would make a request
+/// that is sent again count as another one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| values.next().is_none() && is_idempotency_key(key));
+    let key = key.ok_or_else(|| {
+        Error::invalid("", format!("{IDEMPOTENCY_KEY} must be given once, as 1 to 255 visible ASCII characters"))
+    })?;
+    Ok(Some(key.to_owned()))
 }
 
 /// Whether a request id from outside may be kept: short, printable, harmless in logs and headers.

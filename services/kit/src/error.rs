@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::id;
 use crate::reason::{ErrorReason, ReasonExt as _, by_name};
+use crate::text::shortened;
 
 /// The domain `ErrorInfo` carries.
 const DOMAIN: &str = "runwarden";
@@ -22,6 +23,8 @@ pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// The most bytes of words that an error carries. They travel in HTTP/2 headers, which have their limits: with base64
 /// and percent encoding on top, what is over this would break the call instead of explaining it.
 const MAX_WORDS: usize = 2 * 1024;
+/// The most bytes of a pointer to a field: names come from outside and may be as long as the body.
+const MAX_POINTER: usize = 1024;
 /// The most bytes of all field errors together.
 const MAX_FIELDS: usize = 12 * 1024;
 
@@ -285,10 +288,10 @@ impl From<Error> for Status {
             ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata.into_iter().collect::<HashMap<_, _>>());
         let mut room = MAX_FIELDS;
         for field in fields {
-            let description = shortened(field.detail, MAX_WORDS);
-            let Some(left) = room.checked_sub(field.pointer.len() + description.len()) else { break };
+            let (pointer, description) = (shortened(field.pointer, MAX_POINTER), shortened(field.detail, MAX_WORDS));
+            let Some(left) = room.checked_sub(pointer.len() + description.len()) else { break };
             room = left;
-            details.add_bad_request_violation(field.pointer, description);
+            details.add_bad_request_violation(pointer, description);
         }
         if let Some(after) = retry_after {
             details.set_retry_info(Some(after));
@@ -302,14 +305,6 @@ impl From<Error> for Status {
         }
         status
     }
-}
-
-fn shortened(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
-        text.push('…');
-    }
-    text
 }
 
 impl fmt::Display for Error {
@@ -354,14 +349,18 @@ mod tests {
 
     #[test]
     fn an_error_with_ever_so_much_to_say_fits_into_headers() {
-        let fields = (0..10_000).map(|n| FieldError { pointer: format!("/{n}"), detail: "ä".repeat(300) });
-        let status = Status::from(Error::new(ErrorReason::ParametersInvalid, "ß".repeat(9_999)).with_fields(fields));
-        let headers = status.into_http::<()>().into_parts().0.headers;
-        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-        assert!(bytes < 48 * 1024, "{bytes}");
-        let back = Error::from_status(&Status::from_header_map(&headers).expect("a status"));
-        assert_eq!(back.reason(), ErrorReason::ParametersInvalid);
-        assert!(back.fields().len() > 10);
+        for letter in ["a", "ß", "\u{1d54f}", "\u{7}"] {
+            let long =
+                |n: usize| FieldError { pointer: format!("/{n}{}", letter.repeat(9_999)), detail: letter.repeat(300) };
+            let error = Error::new(ErrorReason::PolicyDenied, letter.repeat(9_999));
+            let status = Status::from(error.with_fields((0..10_000).map(long)));
+            let headers = status.into_http::<()>().into_parts().0.headers;
+            let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes < 48 * 1024, "{bytes}");
+            let back = Error::from_status(&Status::from_header_map(&headers).expect("a status"));
+            assert_eq!(back.reason(), ErrorReason::PolicyDenied);
+            assert!(back.fields().len() > 4 && back.detail().len() > 1000);
+        }
     }
 
     #[test]

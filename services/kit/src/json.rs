@@ -1,16 +1,19 @@
 //! JSON from outside, read strictly, and JSON for digests, written canonically.
 //!
-//! `serde_json` takes the last of two equal keys and turns huge integers into approximate floats, so two readers of
-//! one body may disagree about what it says. Here both are refused.
+//! `serde_json` takes the last of two equal keys and rounds numbers that do not fit an `f64`, so two readers of one body
+//! may disagree about what it says. Here both are refused.
+
+mod number;
 
 use std::fmt;
 
 use aws_lc_rs::digest;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
+use number::Numbers;
 
 /// How deep objects and arrays may nest.
 pub const MAX_DEPTH: usize = 64;
@@ -24,7 +27,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value> {
     let text = std::str::from_utf8(bytes)
         .map_err(|e| malformed(format!("The body is not UTF-8 (byte {}).", e.valid_up_to())))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|e| explain(&e))?;
+    let numbers = Numbers::of(text);
+    let value = Strict { depth: 0, numbers: &numbers }.deserialize(&mut deserializer).map_err(|e| explain(&e))?;
     deserializer.end().map_err(|e| explain(&e))?;
     Ok(value)
 }
@@ -38,11 +42,13 @@ fn explain(error: &serde_json::Error) -> Error {
     malformed(format!("The body is not the JSON it should be: {error}."))
 }
 
-struct Strict {
+#[derive(Clone, Copy)]
+struct Strict<'a> {
     depth: usize,
+    numbers: &'a Numbers<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Value, D::Error> {
@@ -50,16 +56,16 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: de::Error>(&self) -> std::result::Result<Self, E> {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self { depth: self.depth + 1, ..*self })
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,17 +81,25 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_i64<E>(self, v: i64) -> std::result::Result<Value, E> {
+        self.numbers.next();
         Ok(Value::from(v))
     }
 
     fn visit_u64<E>(self, v: u64) -> std::result::Result<Value, E> {
+        self.numbers.next();
         Ok(Value::from(v))
     }
 
     fn visit_f64<E: de::Error>(self, v: f64) -> std::result::Result<Value, E> {
-        // An integer too large for 64 bits arrives here already rounded: what was sent can no longer be known.
+        let written = self.numbers.next().unwrap_or_default();
         if !v.is_finite() || v.abs() >= 18_446_744_073_709_551_615.0 {
             return Err(E::custom("a number out of range"));
+        }
+        // What arrives here may be rounded already: `10.000000000000000001` is 10, and passes `maximum: 10`.
+        if !number::survives(written, v) {
+            return Err(E::custom(
+                "a number that cannot be kept exactly; write it with at most 15 digits, or as a string",
+            ));
         }
         Ok(Value::from(v))
     }
@@ -122,24 +136,35 @@ impl<'de> Visitor<'de> for Strict {
 }
 
 /// JSON in one canonical form: keys sorted, no white space, so that equal values have equal bytes and digests.
+/// Numbers stay as they were written: for what they are to somebody who reads them as text, see [`normal`].
 /// (serde_json's map is sorted as long as its `preserve_order` feature is off; sorting here does not rely on that.)
 #[must_use]
 pub fn canonical(value: &Value) -> String {
     let mut out = String::new();
-    write_canonical(value, &mut out);
+    write_sorted(value, Number::to_string, &mut out);
     out
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+/// [`canonical`] JSON in which equal numbers are written alike too: `1.0` and `1e2` as `1` and `100`. For telling whether
+/// two bodies say the same; what is passed on, or was digested before, keeps the form it came in.
+#[must_use]
+pub fn normal(value: &Value) -> String {
+    let mut out = String::new();
+    write_sorted(value, number::normal, &mut out);
+    out
+}
+
+fn write_sorted(value: &Value, write_number: fn(&Number) -> String, out: &mut String) {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => out.push_str(&value.to_string()),
+        Value::Number(number) => out.push_str(&write_number(number)),
+        Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
         Value::Array(items) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                write_canonical(item, out);
+                write_sorted(item, write_number, out);
             }
             out.push(']');
         }
@@ -153,7 +178,7 @@ fn write_canonical(value: &Value, out: &mut String) {
                 }
                 out.push_str(&Value::String(key.clone()).to_string());
                 out.push(':');
-                write_canonical(map.get(key).unwrap_or(&Value::Null), out);
+                write_sorted(map.get(key).unwrap_or(&Value::Null), write_number, out);
             }
             out.push('}');
         }
@@ -212,6 +237,9 @@ mod tests {
             b"{\"a\":\"\xff\"}",
             b"1e400",
             b"123456789012345678901234567890",
+            b"10.000000000000000001",
+            br#"{"a":["1",{"b":0.1000000000000000055511151231257827}]}"#,
+            b"1e-400",
             b"{} {}",
             b"{\"a\":NaN}",
             b"",
@@ -236,6 +264,16 @@ mod tests {
         assert!(parse(&deep(MAX_DEPTH + 1)).is_err());
         assert!(parse(&deep(10_000)).is_err());
         assert!(parse(&b"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn equal_values_have_one_normal_form_and_keep_their_own() {
+        let read = |text: &str| parse(text.as_bytes()).expect("it is JSON");
+        let (one, same) = (read(r#"{"a":[1.0,1e2],"b":-0.0}"#), read(r#"{"b":0,"a":[1,100]}"#));
+        assert_eq!(normal(&one), normal(&same));
+        assert_eq!(canonical(&one), r#"{"a":[1.0,100.0],"b":-0.0}"#);
+        assert_ne!(normal(&one), normal(&read(r#"{"a":[1,101],"b":0}"#)));
+        assert_ne!(normal(&one), normal(&read(r#"{"a":["1",100],"b":0}"#)));
     }
 
     #[test]

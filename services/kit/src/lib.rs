@@ -19,6 +19,7 @@ pub mod rpc;
 pub mod service;
 pub mod slug;
 pub mod telemetry;
+pub mod text;
 pub mod token;
 pub mod trust;
 

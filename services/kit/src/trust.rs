@@ -25,6 +25,7 @@ use known::Known;
 
 mod known;
 mod mesh;
+mod recent;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ pub enum DetailsError {
 
 impl Details {
     /// The most bytes an entry may bring.
-    pub const MAX_LENGTH: usize = 16 * 1024;
+    pub const MAX_LENGTH: usize = runwarden_kit::audit::MAX_DETAILS;
 
     /// Reads details as an entry brings them; nothing at all means none.
     ///

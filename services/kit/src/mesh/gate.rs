@@ -199,6 +199,7 @@ impl Gate {
             context.idempotency_key = None;
             return Ok(());
         }
+        context.idempotency_key = context::idempotency_key(request.headers())?;
         let token = context
             .token_text()
             .ok_or_else(|| Error::new(ErrorReason::Unauthenticated, "This call needs an access token."))?;

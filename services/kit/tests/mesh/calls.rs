@@ -75,6 +75,29 @@ async fn when_the_connection_breaks_under_a_call_only_a_harmless_one_is_sent_aga
 }
 
 #[tokio::test]
+async fn an_idempotency_key_that_is_none_is_refused_and_not_left_out() -> Result<()> {
+    let house = House::new()?;
+    let running = house.start().await?;
+    let mut jobs = house.edge(running.address)?;
+    let token = house.signer.good()?;
+    let mut with = async |key: &str| {
+        let context = RequestContext {
+            token: Some(token.clone().into()),
+            idempotency_key: Some(key.to_owned()),
+            ..RequestContext::default()
+        };
+        within(context, jobs.submit_job(submit("any"))).await
+    };
+    for bad in ["k".repeat(256), "two words".into()] {
+        ensure!(reason(with(&bad).await) == Some(ErrorReason::ValidationFailed), "{bad}");
+    }
+    ensure!(running.played.calls() == 0, "nothing was begun without its key");
+    with(&"k".repeat(255)).await?;
+    ensure!(running.played.calls() == 1);
+    running.stop().await
+}
+
+#[tokio::test]
 async fn a_channel_finds_its_service_again_after_a_restart() -> Result<()> {
     let house = House::new()?;
     let first = house.start().await?;
