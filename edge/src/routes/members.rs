@@ -55,9 +55,16 @@ async fn create(
     Params(NoParams): Params<NoParams>,
     Body(body): Body<CreateMember>,
 ) -> Result<Response> {
-    known(&app, &by.name).await?;
     let request = auth::CreateBindingRequest { principal: body.principal, role: body.role, project: by.name.clone() };
-    let binding = present(app.ports.roles().create_binding(request).await?.into_inner().binding, "binding")?;
+    let answer = match app.ports.roles().create_binding(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(refused) => {
+            // Only now: a repeat gets its first answer, whatever has become of the project since.
+            known(&app, &by.name).await?;
+            return Err(refused.into());
+        }
+    };
+    let binding = present(answer.binding, "binding")?;
     Ok(created(&format!("/api/v1/projects/{}/members/{}", by.name, binding.binding_id), Binding::from(binding)))
 }
 

@@ -56,15 +56,14 @@ impl Projects {
 
     /// Makes a project in the tenant the caller acts for.
     pub async fn create(&self, caller: &Caller, new: NewProject, repeat: &Repeat) -> Result<Project> {
-        let tenant = tenant::acting(&self.catalog, caller).await?;
-        caller.require("projects.write", &Scope::tenant(&tenant.name))?;
-        tenant.check_open(caller)?;
-        slug::check("/name", &new.name)?;
-        let display_name = text::display_name(&new.display_name, &new.name)?;
+        let tenant = tenant::open(&self.catalog, caller).await?;
         let ticket = match self.catalog.begin(caller, "project.create", repeat).await? {
             Begun::Replay(project) => return Ok(project),
             Begun::Fresh(ticket) => ticket,
         };
+        caller.require("projects.write", &Scope::tenant(&tenant.name))?;
+        slug::check("/name", &new.name)?;
+        let display_name = text::display_name(&new.display_name, &new.name)?;
         let own = key::project(&tenant.name, &new.name);
         let project =
             Project { name: new.name, display_name, tenant: tenant.name, created_at: self.catalog.now(), revision: 1 };

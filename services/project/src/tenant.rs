@@ -98,6 +98,14 @@ pub(crate) async fn acting(catalog: &Catalog, caller: &Caller) -> Result<Tenant>
     Ok(find(catalog, name).await?.ok_or_else(|| Error::not_found("tenant"))?.value)
 }
 
+/// The tenant a caller acts for, if it may change anything there. Whoever creates something asks this before it looks
+/// for a first answer: a repeat gets that one whatever has changed since, but not from a tenant that was closed.
+pub(crate) async fn open(catalog: &Catalog, caller: &Caller) -> Result<Tenant> {
+    let tenant = acting(catalog, caller).await?;
+    tenant.check_open(caller)?;
+    Ok(tenant)
+}
+
 pub(crate) async fn find(catalog: &Catalog, name: &str) -> Result<Option<Stored<Tenant>>> {
     if !slug::is_slug(name) {
         return Ok(None);
@@ -121,6 +129,10 @@ impl Tenants {
 
     /// Makes a tenant.
     pub async fn create(&self, caller: &Caller, new: NewTenant, repeat: &Repeat) -> Result<Tenant> {
+        let ticket = match self.catalog.begin(caller, "tenant.create", repeat).await? {
+            Begun::Replay(tenant) => return Ok(tenant),
+            Begun::Fresh(ticket) => ticket,
+        };
         caller.require("tenants.write", &Scope::platform())?;
         slug::check("/name", &new.name)?;
         if RESERVED.contains(&new.name.as_str()) {
@@ -129,10 +141,6 @@ impl Tenants {
         let display_name = text::display_name(&new.display_name, &new.name)?;
         let mut limits = TenantLimits::default();
         limits.set(&new.limits)?;
-        let ticket = match self.catalog.begin(caller, "tenant.create", repeat).await? {
-            Begun::Replay(tenant) => return Ok(tenant),
-            Begun::Fresh(ticket) => ticket,
-        };
         let own = key::tenant(&new.name);
         let created_at = self.catalog.now();
         let tenant = Tenant { name: new.name, display_name, disabled: false, limits, created_at, revision: 1 };

@@ -77,7 +77,12 @@ impl Controllers {
 
     /// Maps a controller: tries it, seals the credential, stores the rest.
     pub async fn create(&self, caller: &Caller, new: NewController, repeat: &Repeat) -> Result<Controller> {
-        let tenant = self.writable(caller).await?.name;
+        let tenant = tenant::open(&self.catalog, caller).await?.name;
+        let ticket = match self.catalog.begin(caller, "controller.create", repeat).await? {
+            Begun::Replay(controller) => return Ok(controller),
+            Begun::Fresh(ticket) => ticket,
+        };
+        caller.require("controllers.write", &Scope::tenant(&tenant))?;
         slug::check("/name", &new.name)?;
         let mut limits = ControllerLimits::default();
         limits.set(&new.limits)?;
@@ -96,10 +101,6 @@ impl Controllers {
             retired_secret: None,
             name: new.name,
             tenant,
-        };
-        let ticket = match self.catalog.begin(caller, "controller.create", repeat).await? {
-            Begun::Replay(controller) => return Ok(controller),
-            Begun::Fresh(ticket) => ticket,
         };
         if find(&self.catalog, &controller.tenant, &controller.name).await?.is_some() {
             return Err(taken("controller", &controller.name));

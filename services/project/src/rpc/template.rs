@@ -1,5 +1,6 @@
 //! `TemplateService`.
 
+use runwarden_kit::json;
 use runwarden_kit::rpc::caller;
 use runwarden_proto::project::v1::template_service_server::TemplateService;
 use runwarden_proto::project::v1::{
@@ -11,6 +12,18 @@ use tonic::{Request, Response, Status};
 
 use super::{convert, page, repeat};
 use crate::template::{NewTemplate, Resolved, TemplateLimitsUpdate, TemplateUpdate, Templates};
+
+/// A request in which what is the same JSON is the same text: equal numbers, however they are written.
+fn alike(request: &CreateTemplateRequest) -> CreateTemplateRequest {
+    // What is no JSON is compared as it is, and refused later.
+    let normal =
+        |text: &str| json::parse(text.as_bytes()).map_or_else(|_| text.to_owned(), |value| json::normal(&value));
+    CreateTemplateRequest {
+        parameters_schema_json: normal(&request.parameters_schema_json),
+        fixed_json: normal(&request.fixed_json),
+        ..request.clone()
+    }
+}
 
 /// Serves templates.
 #[derive(Clone)]
@@ -24,7 +37,7 @@ impl TemplateService for TemplateRpc {
     ) -> Result<Response<CreateTemplateResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let repeat = repeat(&request);
+        let repeat = repeat(&alike(&request));
         let schema = request.parameters_schema_json;
         let new = NewTemplate {
             name: request.name,

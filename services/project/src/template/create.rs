@@ -40,13 +40,16 @@ pub struct NewTemplate {
 impl Templates {
     /// Maps a template.
     pub async fn create(&self, caller: &Caller, new: NewTemplate, repeat: &Repeat) -> Result<Template> {
-        let tenant = tenant::acting(&self.catalog, caller).await?;
+        let tenant = tenant::open(&self.catalog, caller).await?;
+        let ticket = match self.catalog.begin(caller, "template.create", repeat).await? {
+            Begun::Replay(template) => return Ok(template),
+            Begun::Fresh(ticket) => ticket,
+        };
         slug::check("/name", &new.name)?;
         slug::check("/project", &new.project)?;
         slug::check("/controller", &new.controller)?;
         let scope = Scope::project(&tenant.name, &new.project);
         require_or_hide(caller, "templates.write", &["templates.read", "projects.read"], &scope, "project")?;
-        tenant.check_open(caller)?;
         let missing = |what: &str| Error::not_found(what).with_field(format!("/{what}"), "does not exist");
         let project =
             project::find(&self.catalog, &tenant.name, &new.project).await?.ok_or_else(|| missing("project"))?;
@@ -80,10 +83,6 @@ impl Templates {
             fingerprint_parts: String::new(),
             drift: Vec::new(),
             launch_digest: String::new(),
-        };
-        let ticket = match self.catalog.begin(caller, "template.create", repeat).await? {
-            Begun::Replay(template) => return Ok(template),
-            Begun::Fresh(ticket) => ticket,
         };
         let own = key::template(&template.tenant, &template.name);
         if self.catalog.any_at(&own).await? {

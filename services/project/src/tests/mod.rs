@@ -5,6 +5,7 @@ mod fakes;
 mod limits;
 mod projects;
 mod races;
+mod repeats;
 mod templates;
 mod tenants;
 
