@@ -24,10 +24,12 @@ use crate::roles::RoleBook;
 use crate::rpc::OnceBook;
 use crate::rpc::client::ClientRpc;
 use crate::rpc::role::RoleRpc;
+use crate::rpc::standing::StandingRpc;
 use crate::rpc::token::TokenRpc;
 use crate::sealing::Sealer;
 use crate::secret::Pepper;
 use crate::shared::Shared;
+use crate::standing::Standings;
 use crate::store::{self, Store, keys};
 use crate::tenants::Tenants;
 use crate::tokens::Tokens;
@@ -52,6 +54,7 @@ pub(crate) struct Assembled {
     pub(crate) tokens: TokenRpc,
     pub(crate) clients: ClientRpc,
     pub(crate) roles: RoleRpc,
+    pub(crate) standings: StandingRpc,
     pub(crate) maintenance: Maintenance,
     pub(crate) tenants: Arc<Tenants>,
 }
@@ -111,6 +114,7 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
             bindings: Bindings { shared: Arc::clone(&shared) },
             once,
         },
+        standings: StandingRpc(Standings { shared: Arc::clone(&shared) }),
         maintenance: Maintenance { shared, keyring, prover, idempotency },
         tenants,
     })

@@ -33,6 +33,7 @@ mod sealing;
 mod secret;
 mod shared;
 mod signing_key;
+mod standing;
 mod store;
 mod tenants;
 mod tokens;
@@ -49,6 +50,7 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::auth::v1::client_service_server::ClientServiceServer;
 use runwarden_proto::auth::v1::role_service_server::RoleServiceServer;
+use runwarden_proto::auth::v1::standing_service_server::StandingServiceServer;
 use runwarden_proto::auth::v1::token_service_server::TokenServiceServer;
 
 use assemble::{Ground, assemble};
@@ -78,5 +80,6 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     Ok(Parts::new()
         .with(TokenServiceServer::new(assembled.tokens))
         .with(ClientServiceServer::new(assembled.clients))
-        .with(RoleServiceServer::new(assembled.roles)))
+        .with(RoleServiceServer::new(assembled.roles))
+        .with(StandingServiceServer::new(assembled.standings)))
 }

@@ -29,10 +29,19 @@ pub struct Decision {
     pub allowed: bool,
     /// Why, for the caller to read; never empty on a no.
     pub reasons: Vec<String>,
+    /// Whether it is a no only because policies could not be evaluated.
+    pub failed: bool,
     /// The digest of the roles and modules that decided.
     pub policy_digest: String,
     /// The digest of what they decided on.
     pub input_digest: String,
+}
+
+/// A no.
+struct Refusal {
+    reasons: Vec<String>,
+    /// Whether policies could not be evaluated: nobody said no.
+    failed: bool,
 }
 
 /// An owner's modules as they decide.
@@ -89,8 +98,8 @@ impl Decider {
                 }
             }
         } else {
-            refusal =
-                Some(vec![format!("None of your roles permits {} in project {}.", question.action, question.project)]);
+            let reason = format!("None of your roles permits {} in project {}.", question.action, question.project);
+            refusal = Some(Refusal { reasons: vec![reason], failed: false });
         }
 
         let result = if refusal.is_none() { "allowed" } else { "denied" };
@@ -99,20 +108,20 @@ impl Decider {
         Ok(Decision {
             id: id::new("dec"),
             allowed: refusal.is_none(),
-            reasons: refusal.unwrap_or_default(),
+            failed: refusal.as_ref().is_some_and(|refusal| refusal.failed),
+            reasons: refusal.map(|refusal| refusal.reasons).unwrap_or_default(),
             policy_digest: json::digest(&policies),
             input_digest: json::sha256_hex(input_text.as_bytes()),
         })
     }
 
     /// Why this owner's policies refuse; `None` when they allow.
-    async fn ask(&self, question: &Question, owner: &Owner, set: &Set, input: &str) -> Result<Option<Vec<String>>> {
+    async fn ask(&self, question: &Question, owner: &Owner, set: &Set, input: &str) -> Result<Option<Refusal>> {
         let key = format!("{}@{}", owner.key(), set.digest);
         let failed = || {
-            Some(vec![format!(
-                "{} policies could not be evaluated for this request, so the answer is no.",
-                capital(owner.possessive())
-            )])
+            let whose = capital(owner.possessive());
+            let reason = format!("{whose} policies could not be evaluated for this request, so the answer is no.");
+            Some(Refusal { reasons: vec![reason], failed: true })
         };
         let answer = self.judge.decide(&question.tenant, &key, &set.texts, input).await;
         match answer {
@@ -121,7 +130,7 @@ impl Decider {
                 if reasons.is_empty() {
                     reasons.push(format!("{} policies do not allow this.", capital(owner.possessive())));
                 }
-                Ok(Some(reasons))
+                Ok(Some(Refusal { reasons, failed: false }))
             }
             Ok(Outcome::Failed { problem }) => {
                 tracing::warn!(

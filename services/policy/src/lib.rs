@@ -21,6 +21,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
 pub use config::Config;
@@ -54,10 +55,10 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let outbox = Arc::new(Outbox::new(store));
     let bell = kit.drain_outbox(outbox.clone());
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, bell, Arc::clone(&kit.clock));
-    let handlers = rpc::Handlers {
-        library: Arc::new(library),
-        decider: Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock))),
-        trust: Arc::clone(&kit.trust),
-    };
-    Ok(Parts::new().with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+    let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));
+    let standing = rpc::DecideFor(Arc::clone(&decider));
+    let handlers = rpc::Handlers { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };
+    Ok(Parts::new()
+        .with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .with(DecisionServiceServer::new(standing).max_decoding_message_size(MAX_MESSAGE_BYTES)))
 }

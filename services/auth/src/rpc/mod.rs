@@ -4,6 +4,7 @@ pub(crate) mod client;
 mod once;
 pub(crate) mod project;
 pub(crate) mod role;
+pub(crate) mod standing;
 pub(crate) mod token;
 
 pub(crate) use once::OnceBook;

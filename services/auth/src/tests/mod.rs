@@ -5,6 +5,7 @@ mod bootstrap;
 mod client;
 mod key;
 mod role;
+mod standing;
 mod token;
 mod trust;
 

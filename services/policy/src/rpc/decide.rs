@@ -1,11 +1,12 @@
 //! `Decide`.
 
+use runwarden_kit::Error;
 use runwarden_kit::rpc::caller;
 use runwarden_kit::trust::Trust;
 use runwarden_proto::policy::v1::{DecideRequest, DecideResponse};
 use tonic::{Request, Response, Status};
 
-use crate::decision::Decider;
+use crate::decision::{Decider, Decision};
 use crate::question::{self, Question};
 
 pub(super) async fn decide(
@@ -14,7 +15,14 @@ pub(super) async fn decide(
     request: Request<DecideRequest>,
 ) -> Result<Response<DecideResponse>, Status> {
     let caller = caller(&request)?;
-    let asked = request.into_inner();
+    let question = question(request.into_inner())?;
+    // The tenant asked about may be another than the one the caller acts for, if it is the platform's.
+    trust.require_tenant(&question.tenant).await?;
+    let decision = decider.decide(&caller, &question).await?;
+    Ok(Response::new(answer(decision)))
+}
+
+pub(super) fn question(asked: DecideRequest) -> Result<Question, Error> {
     let question = Question {
         parameters: question::parameters(&asked.parameters_json)?,
         tenant: asked.tenant,
@@ -24,14 +32,15 @@ pub(super) async fn decide(
         controller: asked.controller,
     };
     question.check()?;
-    // The tenant asked about may be another than the one the caller acts for, if it is the platform's.
-    trust.require_tenant(&question.tenant).await?;
-    let decision = decider.decide(&caller, &question).await?;
-    Ok(Response::new(DecideResponse {
+    Ok(question)
+}
+
+pub(super) fn answer(decision: Decision) -> DecideResponse {
+    DecideResponse {
         allowed: decision.allowed,
         reasons: decision.reasons,
         policy_digest: decision.policy_digest,
         input_digest: decision.input_digest,
         decision_id: decision.id,
-    }))
+    }
 }

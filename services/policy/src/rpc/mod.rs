@@ -1,7 +1,10 @@
 //! The service as gRPC: the only place that knows tonic.
 
 mod decide;
+mod decide_for;
 mod modules;
+
+pub(crate) use decide_for::DecideFor;
 
 use std::sync::Arc;
 
@@ -91,7 +94,7 @@ mod tests {
         }
     }
 
-    async fn handlers(folder: &tempfile::TempDir, script: Vec<Result<Outcome, Trouble>>) -> Handlers {
+    pub(super) async fn handlers(folder: &tempfile::TempDir, script: Vec<Result<Outcome, Trouble>>) -> Handlers {
         let path = folder.path().join("config.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
         let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
@@ -112,7 +115,7 @@ mod tests {
         request
     }
 
-    fn put(name: &str) -> Request<PutModuleRequest> {
+    pub(super) fn put(name: &str) -> Request<PutModuleRequest> {
         from_admin(PutModuleRequest {
             name: name.to_owned(),
             rego: "package runwarden.authz\nallow := true\n".to_owned(),
@@ -120,7 +123,7 @@ mod tests {
         })
     }
 
-    fn decide() -> Request<DecideRequest> {
+    pub(super) fn decide() -> Request<DecideRequest> {
         from_admin(DecideRequest {
             tenant: "acme".to_owned(),
             project: "web".to_owned(),

@@ -1,0 +1,49 @@
+//! `StandingService`.
+
+use runwarden_proto::auth::v1 as wire;
+use runwarden_proto::auth::v1::standing_service_server::StandingService;
+use tonic::{Request, Response, Status};
+
+use crate::standing::{Asked, Lapse, Standing, Standings};
+
+/// Serves how clients stand.
+pub(crate) struct StandingRpc(pub(crate) Standings);
+
+#[tonic::async_trait]
+impl StandingService for StandingRpc {
+    async fn check_standing(
+        &self,
+        request: Request<wire::CheckStandingRequest>,
+    ) -> Result<Response<wire::CheckStandingResponse>, Status> {
+        let request = request.into_inner();
+        let asked = Asked {
+            client_id: request.client_id,
+            principal: request.principal,
+            tenant: request.tenant,
+            project: request.project,
+            permission: request.permission,
+            narrowed_to: request.token_permissions.into_iter().collect(),
+        };
+        Ok(Response::new(match self.0.check(&asked).await? {
+            Standing::Holds { name, tenant, grants } => wire::CheckStandingResponse {
+                lapse: wire::StandingLapse::Unspecified.into(),
+                name,
+                home_tenant: tenant.unwrap_or_default(),
+                grants: grants.into_iter().map(Into::into).collect(),
+            },
+            Standing::Lapsed(lapse) => {
+                wire::CheckStandingResponse { lapse: on_the_wire(lapse).into(), ..Default::default() }
+            }
+        }))
+    }
+}
+
+fn on_the_wire(lapse: Lapse) -> wire::StandingLapse {
+    match lapse {
+        Lapse::Gone => wire::StandingLapse::Gone,
+        Lapse::Disabled => wire::StandingLapse::Disabled,
+        Lapse::Expired => wire::StandingLapse::Expired,
+        Lapse::TenantClosed => wire::StandingLapse::TenantClosed,
+        Lapse::NotPermitted => wire::StandingLapse::NotPermitted,
+    }
+}

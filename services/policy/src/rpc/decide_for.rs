@@ -1,0 +1,149 @@
+//! `DecisionService`: deciding for a principal that is not there to ask.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use runwarden_kit::caller::{Caller, Grant};
+use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result};
+use runwarden_proto::policy::v1 as wire;
+use runwarden_proto::policy::v1::decision_service_server::DecisionService;
+use tonic::{Request, Response, Status};
+
+use super::decide;
+use crate::decision::Decider;
+
+/// Serves decisions for principals.
+pub(crate) struct DecideFor(pub(crate) Arc<Decider>);
+
+#[async_trait]
+impl DecisionService for DecideFor {
+    async fn decide_for(
+        &self,
+        request: Request<wire::DecideForRequest>,
+    ) -> Result<Response<wire::DecideForResponse>, Status> {
+        let wire::DecideForRequest { principal, question } = request.into_inner();
+        let question = question.ok_or_else(|| Error::invalid("/question", "is missing"))?;
+        let caller = caller(principal.unwrap_or_default(), &question.tenant)?;
+        let decision = self.0.decide(&caller, &decide::question(question)?).await?;
+        let failed = decision.failed;
+        Ok(Response::new(wire::DecideForResponse { decision: Some(decide::answer(decision)), failed }))
+    }
+}
+
+/// The principal as the caller it would be. As a caller, it has no rights outside of its tenant, whatever is granted.
+fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
+    if principal.id.is_empty() {
+        return Err(Error::invalid("/principal/id", "is missing"));
+    }
+    let home = Some(principal.tenant).filter(|tenant| !tenant.is_empty());
+    if home.as_deref().is_some_and(|home| home != tenant) {
+        return Err(Error::invalid("/principal/tenant", "is another than the one it would happen in"));
+    }
+    let mut grants: Vec<Grant> = principal.grants.into_iter().map(Into::into).collect();
+    if home.is_some() {
+        grants.retain(|grant| grant.scope.tenant == home);
+    }
+    Ok(Caller {
+        principal: principal.id,
+        name: principal.name,
+        client_id: principal.client_id,
+        home_tenant: home,
+        acting_tenant: Some(tenant.to_owned()),
+        authenticated_by: principal.authenticated_by,
+        // There is no token, and nothing of one gets into a decision.
+        token_id: String::new(),
+        issued_at: Moment::from_micros(0),
+        expires_at: Moment::from_micros(0),
+        grants,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_kit::caller::Scope;
+    use runwarden_kit::{ErrorReason, json};
+    use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
+    use serde_json::Value;
+
+    use super::super::tests::{decide, handlers, put};
+    use super::*;
+    use crate::engine::Outcome;
+    use crate::worker::Trouble;
+
+    /// Whom [`decide`] is asked by.
+    fn principal() -> wire::Principal {
+        let caller = Caller::example(&["jobs.submit", "policies.read", "policies.write"], Scope::tenant("acme"));
+        wire::Principal {
+            id: caller.principal,
+            name: caller.name,
+            client_id: caller.client_id,
+            tenant: "acme".into(),
+            authenticated_by: caller.authenticated_by,
+            grants: caller.grants.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    async fn ask(service: &DecideFor, principal: wire::Principal) -> Result<(wire::DecideResponse, bool), ErrorReason> {
+        let request = wire::DecideForRequest { principal: Some(principal), question: Some(decide().into_inner()) };
+        let answer = service.decide_for(Request::new(request)).await;
+        let answer = answer.map_err(|status| Error::from_status(&status).reason())?.into_inner();
+        Ok((answer.decision.unwrap(), answer.failed))
+    }
+
+    #[tokio::test]
+    async fn a_principal_gets_the_decision_that_it_would_get_as_a_caller() {
+        let folder = tempfile::tempdir().unwrap();
+        let handlers = handlers(&folder, Vec::new()).await;
+        handlers.put_module(put("m")).await.unwrap();
+        let as_caller = handlers.decide(decide()).await.unwrap().into_inner();
+        let service = DecideFor(Arc::clone(&handlers.decider));
+        let (decision, failed) = ask(&service, principal()).await.unwrap();
+        assert!(decision.allowed && !failed);
+        assert_eq!(decision.policy_digest, as_caller.policy_digest);
+        assert_ne!(decision.decision_id, as_caller.decision_id, "each decision is one of its own");
+        // What policies see is the same but for the time.
+        let question = decide::question(decide().into_inner()).unwrap();
+        let seen = |caller: &Caller| question.input(caller, Moment::from_micros(0));
+        let request = decide();
+        let real = request.extensions().get::<Arc<Caller>>().unwrap();
+        assert_eq!(seen(real), seen(&caller(principal(), "acme").unwrap()));
+        assert_ne!(json::digest(&seen(real)), json::digest(&Value::Null));
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_nothing_there_any_more_is_refused_before_any_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = DecideFor(Arc::clone(&handlers(&folder, vec![Err(Trouble::TimedOut)]).await.decider));
+        let (decision, failed) = ask(&service, wire::Principal { grants: Vec::new(), ..principal() }).await.unwrap();
+        assert!(!decision.allowed && !failed && !decision.reasons.is_empty());
+        // Rights outside of its tenant are none, as in a token.
+        let everywhere = Grant { scope: Scope::platform().into(), ..principal().grants.remove(0).into() };
+        let (decision, _) =
+            ask(&service, wire::Principal { grants: vec![everywhere.into()], ..principal() }).await.unwrap();
+        assert!(!decision.allowed);
+        for bad in [
+            wire::Principal { id: String::new(), ..principal() },
+            wire::Principal { tenant: "other".into(), ..principal() },
+        ] {
+            assert_eq!(ask(&service, bad).await, Err(ErrorReason::ValidationFailed));
+        }
+    }
+
+    #[tokio::test]
+    async fn policies_that_cannot_be_evaluated_are_a_no_that_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let denied = Outcome::Denied { reasons: vec!["never".into()] };
+        // The last is the first answer.
+        let script = vec![Ok(denied), Err(Trouble::Busy), Err(Trouble::TimedOut)];
+        let handlers = handlers(&folder, script).await;
+        handlers.put_module(put("m")).await.unwrap();
+        let service = DecideFor(Arc::clone(&handlers.decider));
+        let (decision, failed) = ask(&service, principal()).await.unwrap();
+        assert!(!decision.allowed && failed);
+        assert_eq!(ask(&service, principal()).await, Err(ErrorReason::Unavailable));
+        let (decision, failed) = ask(&service, principal()).await.unwrap();
+        assert!(!decision.allowed && !failed);
+        assert_eq!(decision.reasons, ["never"]);
+    }
+}
