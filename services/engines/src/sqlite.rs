@@ -2,6 +2,8 @@
 //! forward only, and readable by the owning user alone.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrationType, Migrator};
@@ -35,9 +37,23 @@ pub struct Database {
     pub write: SqlitePool,
     /// Connections that can only read; they see the last commit and never wait for the writer.
     pub read: SqlitePool,
+    begun: Arc<AtomicU64>,
 }
 
 impl Database {
+    /// Begins a transaction that holds the file's one write lock from its beginning: what it reads stays true until it
+    /// commits.
+    pub async fn begin_write(&self) -> std::result::Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// How often [`Database::begin_write`] was called here: for tests of what should not need to.
+    #[must_use]
+    pub fn writes_begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
     /// Closes all connections, so that the file is whole without its write-ahead log.
     pub async fn close(&self) {
         self.read.close().await;
@@ -65,7 +81,7 @@ pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
     migrate(&write, migrations).await?;
     drop(turn);
     let read = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Database { write, read })
+    Ok(Database { write, read, begun: Arc::default() })
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {

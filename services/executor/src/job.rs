@@ -1,9 +1,11 @@
 //! A job: one request to run a template, and where it stands. Its state never goes back and never leaves an end.
 
+use std::collections::BTreeSet;
+
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, ErrorReason, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub mod reason;
 mod state;
@@ -68,6 +70,9 @@ pub struct Job {
     pub parameters: Map<String, Value>,
     /// The write-only parameters, sealed, base64.
     pub sealed_parameters: Option<String>,
+    /// The names of the sealed ones; none for a job that was accepted before they were kept.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub write_only: BTreeSet<String>,
     /// The digest of what was asked.
     pub payload_digest: String,
     /// Who asked: the principal.
@@ -76,6 +81,9 @@ pub struct Job {
     pub requested_by_name: String,
     /// The OAuth client it used.
     pub client_id: String,
+    /// What its token said beside that.
+    #[serde(default)]
+    pub asked_with: AskedWith,
     /// The request that submitted it.
     pub request_id: String,
     /// Its trace.
@@ -165,6 +173,16 @@ pub struct Job {
     pub max_duration_seconds: i64,
 }
 
+/// What the token that a job was asked for with said, as far as its authority depends on it later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedWith {
+    /// How the principal proved itself.
+    pub authenticated_by: String,
+    /// What the token permitted at the project: it may have been narrowed. Empty for a job that was accepted before this
+    /// was kept: then whatever its client holds.
+    pub permissions: BTreeSet<String>,
+}
+
 /// Why Runwarden stops a run by itself, and what the job ends as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condemned {
@@ -202,6 +220,15 @@ impl Job {
             _ => 0,
         };
         self.priority.rank() + begun
+    }
+
+    /// Whether a parameter of this name is among the sealed ones.
+    #[must_use]
+    pub fn is_sealed(&self, name: &str) -> bool {
+        if self.write_only.is_empty() {
+            return self.sealed_parameters.is_some() && self.parameters.get(name) == Some(&json!({"set": true}));
+        }
+        self.write_only.contains(name)
     }
 
     /// What it waits with.
@@ -327,10 +354,12 @@ pub(crate) mod tests {
             reason_detail: None,
             parameters: Map::new(),
             sealed_parameters: None,
+            write_only: BTreeSet::new(),
             payload_digest: "p".into(),
             requested_by: "sa_1".into(),
             requested_by_name: "ci".into(),
             client_id: "client_1".into(),
+            asked_with: AskedWith::default(),
             request_id: "req_1".into(),
             trace_id: "t".into(),
             trace_parent: None,

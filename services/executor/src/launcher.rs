@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, Patience};
+use crate::authority::{Authority, Denial};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
@@ -23,6 +24,7 @@ use crate::limits::{Known, Scope};
 use crate::live::Live;
 use crate::ports::{Seals, Templates};
 use crate::protocol::{self, Stop, Written};
+use crate::queue::BLOCKED;
 use crate::records;
 use crate::scheduler::{Head, Place, Scheduler};
 use crate::store::{Claim, Claimed, Effects, JobStore};
@@ -38,6 +40,8 @@ pub struct Launcher {
     pub templates: Arc<dyn Templates>,
     /// Sealing.
     pub seals: Arc<dyn Seals>,
+    /// Whether who asked may still ask.
+    pub authority: Arc<Authority>,
     /// Clients for controllers.
     pub controllers: Arc<Controllers>,
     /// Which executor this is.
@@ -66,6 +70,8 @@ pub struct Launcher {
 pub enum Halt {
     /// For a reason that is written down.
     Stopped(Stop),
+    /// Who asked for it could not ask for it any more.
+    Denied(Box<Denial>),
     /// Nothing more may be begun there for now.
     Held {
         /// Of what.
@@ -157,6 +163,9 @@ impl Launcher {
                         self.work.ring();
                     }
                 }
+                Claimed::Blocked => {
+                    scheduler.blocked(&turn.queue.tenant, &turn.queue.template, Instant::now());
+                }
                 Claimed::Nothing => heads.found.retain(|head| head.queue != turn.queue),
             }
         }
@@ -199,15 +208,21 @@ impl Launcher {
             let id = job.id.clone();
             let fence = job.lease.fence;
             let queue = job.queue();
+            let mut denial = None;
             let stop = match self.step(job).await {
                 Ok(()) | Err(Halt::Lost) => return,
+                Err(Halt::Denied(denied)) => {
+                    let stop = denied.stop();
+                    denial = Some(denied);
+                    stop
+                }
                 Err(Halt::Held { scope, name, free_in }) => {
                     scheduler.full(scope, &queue.tenant, &name, free_in, Instant::now());
                     Stop::Yield(scope.waits_for().into())
                 }
                 Err(Halt::Blocked) => {
                     scheduler.blocked(&queue.tenant, &queue.template, Instant::now());
-                    Stop::Yield("waiting for another launch of this template to be settled".into())
+                    Stop::Yield(BLOCKED.into())
                 }
                 Err(Halt::Stopped(stop)) => stop,
                 Err(Halt::Broken(error)) => {
@@ -215,7 +230,7 @@ impl Launcher {
                     Stop::Later("something in Runwarden is not available right now; trying again".into())
                 }
             };
-            if let Err(error) = self.stop(&id, fence, stop).await {
+            if let Err(error) = self.stop(&id, fence, stop, denial).await {
                 // It is let go all the same, and taken up again.
                 error.log();
             }
@@ -279,8 +294,8 @@ impl Launcher {
         Ok(*told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Writes down why a step ended.
-    async fn stop(&self, id: &str, fence: i64, stop: Stop) -> Result<()> {
+    /// Writes down why a step ended, and the denial that ended it if one did.
+    async fn stop(&self, id: &str, fence: i64, stop: Stop, denial: Option<Box<Denial>>) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let change = move |job: &mut Job, last: Option<Attempt>| {
@@ -290,7 +305,10 @@ impl Launcher {
             if written == Written::Nothing || quiet {
                 return Ok(released.then(Effects::default));
             }
-            let effects = Effects::told();
+            let mut effects = Effects::told();
+            if let Some(denial) = &denial {
+                effects = effects.with_entry(records::denied(&*clock, job, denial));
+            }
             Ok(Some(if job.state.is_end() { effects.with_entry(records::finish(&*clock, job)) } else { effects }))
         };
         self.store.update(id, now, Box::new(change)).await?;

@@ -51,12 +51,15 @@ impl Launcher {
     async fn launch(&self, job: Job) -> Result<(), Halt> {
         let template = prepare::current_template(&*self.templates, &job).await?;
         self.known.learn(&job.tenant, &job.template, template.limits);
+        let first = self.authority.demand(&job).await?;
         let client = self.client(&template, &job).await?;
         let view = self.read_template(&client, &template).await?;
         prepare::check_drift(&*self.templates, &template, &view).await?;
         let number = job.attempts + 1;
         let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
         self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
+        // The controller may have taken its time: what begins now begins on what is held now.
+        let decision = self.authority.demand(&job).await?.or(first);
         let now = self.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
@@ -76,7 +79,7 @@ impl Launcher {
             fence: job.lease.fence,
             limits: template.limits,
             now,
-            entries: vec![records::launch(&*self.clock, &job, &attempt)],
+            entries: vec![records::launch(&*self.clock, &job, &attempt, decision.as_ref())],
             attempt: attempt.clone(),
         };
         self.failpoint.pass(At::BeginBefore);

@@ -4,6 +4,7 @@
 //! answer) → [`watcher`] → its end. [`attempt`] holds the rules of launching once, apart from all effects.
 
 pub mod attempt;
+pub mod authority;
 pub mod awx;
 pub mod breaker;
 mod config;
@@ -25,6 +26,7 @@ pub mod protocol;
 pub mod queue;
 mod reconcile;
 pub mod records;
+pub mod repeats;
 pub mod resolve;
 mod rpc;
 pub mod scheduler;
@@ -33,7 +35,9 @@ pub mod submit;
 #[cfg(test)]
 mod test_doubles;
 pub mod watcher;
+pub mod wishes;
 pub mod work;
+pub mod write_only;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +49,7 @@ use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
 
+use authority::{Authority, Shown};
 use breaker::Breaker;
 use controllers::Controllers;
 use credential::CredentialSource;
@@ -54,13 +59,15 @@ use launcher::Launcher;
 use limits::Known;
 use live::Live;
 use parameters::Schemas;
-use ports::{Policies, Seals, Templates};
+use ports::{Policies, Seals, Standings, Templates};
+use repeats::InProgress;
 use resolve::Resolver;
 use rpc::controller_access::ControllerAccess;
 use rpc::credential::MeshCredentials;
 use rpc::jobs::Jobs;
 use rpc::policies::MeshPolicies;
 use rpc::seals::MeshSeals;
+use rpc::standings::MeshStandings;
 use rpc::templates::MeshTemplates;
 use store::JobStore;
 use store::sqlite::SqliteJobs;
@@ -88,6 +95,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let bell = kit.drain_outbox(outbox.clone());
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
+    let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));
+    let shown = Arc::new(Shown::default());
+    let authority = Arc::new(Authority { standings, policies: policies.clone(), shown: shown.clone() });
     let seals: Arc<dyn Seals> = Arc::new(MeshSeals::new(kit.peers.channel(Service::Secret)?));
     let credentials: Arc<dyn CredentialSource> = Arc::new(MeshCredentials::new(kit.peers.channel(Service::Secret)?));
     let controllers = Arc::new(Controllers::new(credentials.clone(), config.limits()));
@@ -98,6 +108,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         store: store.clone(),
         templates: templates.clone(),
         seals: seals.clone(),
+        authority,
         controllers: controllers.clone(),
         instance: instance.clone(),
         known: known.clone(),
@@ -170,7 +181,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         clock: kit.clock.clone(),
         work: work.clone(),
         bell: bell.clone(),
-        in_progress: submit::InProgress::default(),
+        in_progress: InProgress::default(),
+        trust: kit.trust.clone(),
+        shown,
     });
     let jobs = Jobs {
         submitter,

@@ -1,6 +1,6 @@
 //! What a caller sends for a template: validated against its schema, write-only values taken out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use jsonschema::{PatternOptions, Validator};
@@ -9,16 +9,17 @@ use serde_json::{Map, Value, json};
 
 use crate::awx;
 use crate::ports::Template;
+use crate::write_only::is_write_only;
 
 /// How many field errors one answer tells.
 const MOST_ERRORS: usize = 20;
 /// How many compiled schemas are kept.
 const MOST_SCHEMAS: usize = 512;
 
-/// Compiled schemas, by tenant, template and revision.
+/// Compiled schemas by what they say: a template that is made again under an old name begins at revision 1 again.
 #[derive(Default)]
 pub struct Schemas {
-    compiled: Mutex<HashMap<(String, String, i64), Arc<Validator>>>,
+    compiled: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 /// Parameters that passed, told apart.
@@ -66,12 +67,11 @@ impl Schemas {
                 .with_fields(fields)
                 .under("/parameters"));
         }
-        let (write_only, open) = parameters.into_iter().partition(|(name, _)| is_write_only(&template.schema, name));
-        Ok(Parameters { open, write_only })
+        Ok(Parameters::divided(parameters, |name| is_write_only(&template.schema, name)))
     }
 
     fn compiled(&self, template: &Template) -> Result<Arc<Validator>> {
-        let key = (template.tenant.clone(), template.name.clone(), template.revision);
+        let key = json::digest(&template.schema);
         if let Some(validator) = self.compiled.lock().ok().and_then(|kept| kept.get(&key).cloned()) {
             return Ok(validator);
         }
@@ -79,7 +79,10 @@ impl Schemas {
             // Linear-time regular expressions only: a caller's text must not stall a worker.
             .with_pattern_options(PatternOptions::regex())
             .build(&template.schema)
-            .map_err(|e| Error::internal(anyhow::anyhow!("the stored schema of {key:?} does not compile: {e}")))?;
+            .map_err(|e| {
+                let (tenant, name) = (&template.tenant, &template.name);
+                Error::internal(anyhow::anyhow!("the stored schema of {name} of {tenant} does not compile: {e}"))
+            })?;
         let validator = Arc::new(validator);
         if let Ok(mut kept) = self.compiled.lock() {
             if kept.len() >= MOST_SCHEMAS {
@@ -88,43 +91,6 @@ impl Schemas {
             kept.insert(key, validator.clone());
         }
         Ok(validator)
-    }
-}
-
-/// Whether a parameter, or anything in it, is write-only: then all of it is kept from sight. Looked for wherever the
-/// schema describes a property of this name (also in `allOf`, `then`, …), references followed: better one value too
-/// many is kept from sight than one too few.
-fn is_write_only(schema: &Value, name: &str) -> bool {
-    described(schema, name).into_iter().any(|property| says_write_only(schema, property, &mut HashSet::new()))
-}
-
-/// All subschemas that describe a property of this name.
-fn described<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
-    match schema {
-        Value::Object(map) => {
-            let own = map.get("properties").and_then(|properties| properties.get(name));
-            own.into_iter().chain(map.values().flat_map(|value| described(value, name))).collect()
-        }
-        Value::Array(items) => items.iter().flat_map(|item| described(item, name)).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-    }
-}
-
-/// Whether a part of a schema says `writeOnly` anywhere. Schemas are checked for references in circles when they are
-/// stored; `seen` keeps this from walking in one all the same.
-fn says_write_only<'a>(root: &'a Value, part: &'a Value, seen: &mut HashSet<&'a str>) -> bool {
-    match part {
-        Value::Object(map) => {
-            let target = map.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
-            map.get("writeOnly") == Some(&Value::Bool(true))
-                || target.is_some_and(|pointer| {
-                    seen.insert(pointer)
-                        && root.pointer(pointer).is_some_and(|referred| says_write_only(root, referred, seen))
-                })
-                || map.values().any(|value| says_write_only(root, value, seen))
-        }
-        Value::Array(items) => items.iter().any(|item| says_write_only(root, item, seen)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -152,6 +118,13 @@ fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
 }
 
 impl Parameters {
+    /// Tells write-only ones from the others.
+    #[must_use]
+    pub fn divided(parameters: Map<String, Value>, is_write_only: impl Fn(&str) -> bool) -> Self {
+        let (write_only, open) = parameters.into_iter().partition(|(name, _)| is_write_only(name));
+        Self { open, write_only }
+    }
+
     /// As they are shown: write-only ones as `{"set":true}`.
     #[must_use]
     pub fn shown(&self) -> Map<String, Value> {
@@ -230,21 +203,39 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_write_only_wherever_its_schema_says_so() {
-        let secret = json!({"type": "string", "writeOnly": true});
-        for schema in [
-            json!({"properties": {"pw": {"$ref": "#/$defs/secret"}}, "$defs": {"secret": secret}}),
-            json!({"properties": {"pw": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"$ref": "#/$defs/b"}, "b": secret}}),
-            json!({"properties": {"pw": {"allOf": [{"$ref": "#/$defs/secret"}]}}, "$defs": {"secret": secret}}),
-            json!({"properties": {"pw": {}}, "allOf": [{"properties": {"pw": secret}}]}),
-            json!({"properties": {"pw": {}}, "if": {}, "then": {"properties": {"pw": secret}}}),
-            json!({"properties": {"pw": {"properties": {"in": {"$ref": "#/$defs/secret"}}}}, "$defs": {"secret": secret}}),
-            json!({"properties": {"pw": {"items": {"$ref": "#/properties/pw/$defs/s"}, "$defs": {"s": secret}}}}),
+    fn a_template_made_again_under_its_name_is_not_validated_by_the_old_ones_schema() {
+        let schemas = Schemas::default();
+        let sent = |value: Value| value.as_object().unwrap().clone();
+        let old = Template { schema: schema(), ..template() };
+        schemas.validate(&old, sent(json!({"environment": "dev"}))).expect("it fits");
+        let again = json!({"type": "object", "properties": {"region": {}}, "additionalProperties": false});
+        let again = Template { schema: again, ..template() };
+        assert_eq!(old.revision, again.revision);
+        schemas.validate(&again, sent(json!({"region": "eu"}))).expect("it fits the schema of now");
+        schemas.validate(&again, sent(json!({"environment": "dev"}))).expect_err("the old one's parameters are gone");
+    }
+
+    #[test]
+    fn numbers_are_compared_exactly() {
+        let check = |rule: Value, text: &str| {
+            let schema = json!({"type": "object", "properties": {"n": rule}, "additionalProperties": false});
+            let template = Template { schema, ..template() };
+            let sent = json::parse(format!("{{\"n\": {text}}}").as_bytes())?;
+            Schemas::default().validate(&template, sent.as_object().unwrap().clone()).map(drop)
+        };
+        for (rule, good, bad) in [
+            (json!({"maximum": 10}), "10", "10.000000000000000001"),
+            (json!({"maximum": 10}), "10.0", "10.000000000000002"),
+            (json!({"exclusiveMaximum": 9_007_199_254_740_993_u64}), "9007199254740992", "9007199254740993"),
+            (json!({"minimum": -9_007_199_254_740_992_i64}), "-9007199254740992", "-9007199254740993"),
+            (json!({"multipleOf": 2}), "9007199254740992", "9007199254740993"),
+            (json!({"multipleOf": 0.01}), "0.07", "0.075"),
+            (json!({"enum": [0.1]}), "0.1", "0.1000000000000000055511151231257827"),
+            (json!({"const": 9_007_199_254_740_992_u64}), "9007199254740992", "9007199254740993"),
         ] {
-            assert!(is_write_only(&schema, "pw"), "{schema}");
+            assert!(check(rule.clone(), good).is_ok(), "{rule} {good}");
+            assert!(check(rule.clone(), bad).is_err(), "{rule} {bad}");
         }
-        let circle = json!({"properties": {"pw": {"$ref": "#/properties/pw"}, "other": secret}});
-        assert!(!is_write_only(&circle, "pw"));
     }
 
     #[test]

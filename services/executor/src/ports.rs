@@ -6,7 +6,9 @@ use runwarden_kit::Result;
 use runwarden_kit::SecretString;
 use serde_json::{Map, Value};
 
+use crate::authority::{Principal, Standing};
 use crate::awx::{Target, TemplateKind};
+use crate::job::Job;
 use crate::limits::Limits;
 use crate::store::Room;
 
@@ -119,11 +121,29 @@ pub struct Decision {
     pub input_digest: String,
 }
 
-/// What may be done: the policy service, asked on behalf of the caller.
+/// What policies say of a principal that is not there to ask.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Yes or no.
+    Decided(Decision),
+    /// They could not be evaluated, so it is a no for now.
+    Failed(Decision),
+}
+
+/// What may be done: the policy service.
 #[async_trait]
 pub trait Policies: Send + Sync + 'static {
-    /// Decides.
+    /// Decides on behalf of the caller of the request being served.
     async fn decide(&self, question: Question) -> Result<Decision>;
+    /// Decides for a principal whose request was accepted earlier, by what it holds now.
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict>;
+}
+
+/// Who holds what now: the auth service.
+#[async_trait]
+pub trait Standings: Send + Sync + 'static {
+    /// Whether who asked for a job could ask for it now.
+    async fn standing(&self, job: &Job, permission: &str) -> Result<Standing>;
 }
 
 /// A sealed value.

@@ -75,7 +75,12 @@ pub struct Place {
     pub expected_start_at: Option<Moment>,
     /// What limit holds it back, if one does.
     pub held_by: Option<Scope>,
+    /// Whether a launch is out that could not be told from its own.
+    pub blocked: bool,
 }
+
+/// What a job waits for that is blocked.
+pub const BLOCKED: &str = "waiting for another launch of this template to be settled";
 
 /// The most that is counted of those that wait ahead.
 pub const COUNTED: u32 = 10_000;

@@ -7,7 +7,9 @@ use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
 use crate::attempt::{Attempt, AttemptState};
+use crate::authority::Denial;
 use crate::job::{Job, Run};
+use crate::ports::Decision;
 use crate::protocol::Resolution;
 
 /// A job was accepted, or refused by policy.
@@ -31,14 +33,17 @@ pub fn cancel(clock: &dyn Clock, job: &Job) -> Entry {
         .build()
 }
 
-/// A launch is about to be sent.
-pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
-    by_executor(
+/// A launch is about to be sent. `decision` is the one that was made for it; none if that of the job's acceptance is
+/// recent enough.
+pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt, decision: Option<&Decision>) -> Entry {
+    by_executor_as_decided(
         clock,
         job,
         "job.launch",
         Outcome::Intent,
+        decision.map(|decision| (decision.id.as_str(), decision.policy_digest.as_str())),
         &json!({
+            "decided_again": decision.is_some(), "input_digest": decision.map(|decision| &decision.input_digest),
             "attempt": attempt.number, "controller_template": attempt.controller_template,
             "installation": attempt.installation, "marker": attempt.marker, "placement": attempt.placement,
             "account": attempt.account, "controller_time": attempt.controller_time.map(Moment::rfc3339),
@@ -109,7 +114,39 @@ pub fn finish(clock: &dyn Clock, job: &Job) -> Entry {
     )
 }
 
+/// Who asked for a job could not ask for it any more when its turn came, so it was not launched.
+pub fn denied(clock: &dyn Clock, job: &Job, denial: &Denial) -> Entry {
+    let decision = denial.decision.as_ref();
+    by_executor_as_decided(
+        clock,
+        job,
+        "job.authorize",
+        Outcome::Denied,
+        // Where no policy was asked, no policy decided: the decision it was accepted by does not stand for this.
+        Some(decision.map_or(("", ""), |decision| (decision.id.as_str(), decision.policy_digest.as_str()))),
+        &json!({
+            "reason": denial.reason, "detail": denial.detail, "attempt": job.attempts.saturating_add(1),
+            "template": job.template, "project": job.project, "accepted_by": job.decision_id,
+            "reasons": decision.map(|decision| &decision.reasons),
+            "input_digest": decision.map(|decision| &decision.input_digest),
+        }),
+    )
+}
+
 fn by_executor(clock: &dyn Clock, job: &Job, action: &str, outcome: Outcome, details: &Value) -> Entry {
+    by_executor_as_decided(clock, job, action, outcome, None, details)
+}
+
+/// With another decision than the one that the job was accepted by, if there is one.
+fn by_executor_as_decided(
+    clock: &dyn Clock,
+    job: &Job,
+    action: &str,
+    outcome: Outcome,
+    decision: Option<(&str, &str)>,
+    details: &Value,
+) -> Entry {
+    let (decision_id, policy_digest) = decision.unwrap_or((&job.decision_id, &job.policy_digest));
     let mut details = details.clone();
     if let Value::Object(map) = &mut details {
         map.insert("requested_by".into(), json!(job.requested_by));
@@ -123,7 +160,7 @@ fn by_executor(clock: &dyn Clock, job: &Job, action: &str, outcome: Outcome, det
             ..Actor::default()
         })
         .request(&job.request_id, &job.trace_id)
-        .decision(&job.decision_id, &job.policy_digest)
+        .decision(decision_id, policy_digest)
         .outcome(outcome)
         .details(&details)
         .build()

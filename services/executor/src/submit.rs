@@ -1,49 +1,30 @@
 //! Accepting a job: resolved, validated, decided on, sealed, and then one transaction. Nothing is launched that is
 //! not on disk, nothing is answered that is not recorded.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::audit::{Bell, OutboxStore, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::clock::Clock;
 use runwarden_kit::context::RequestContext;
-use runwarden_kit::{Error, ErrorReason, FieldError, Result, SecretString, id, json, telemetry};
-use serde_json::{Map, Value};
+use runwarden_kit::trust::Trust;
+use runwarden_kit::{Error, ErrorReason, Result, id, telemetry};
 
+use crate::authority::{self, Shown};
 use crate::failpoint::{At, Failpoint};
-use crate::job::{AT_ONCE, Job, JobState, Lease};
+use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
 use crate::limits::Known;
 use crate::parameters::{Parameters, Schemas};
 use crate::ports::{Decision, Policies, Question, Seals, Template, Templates};
 use crate::queue::Priority;
 use crate::records;
+use crate::repeats::{Asked, Digested, InProgress, Key, key_reused};
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, JobStore, Room};
 use crate::work::WorkBell;
 
 /// The action that a role must grant and policies decide on.
-const ACTION: &str = "jobs.submit";
-
-/// How far ahead a job may be scheduled.
-const FARTHEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The longest limit of a run's time that can be asked for, seconds: what the longest of a template's is.
-const LONGEST_RUN: i64 = 7 * 24 * 3600;
-
-/// When and how a job shall be begun; nothing set is at once, normally, for as long as its template says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// Which of the tenant's waiting jobs goes first.
-    pub priority: Priority,
-    /// Not to be begun before this.
-    pub start_at: Option<Moment>,
-    /// Not to be begun after this.
-    pub start_by: Option<Moment>,
-    /// How many seconds the run may take; 0 for what the template says.
-    pub max_duration_seconds: i64,
-}
+pub(crate) const ACTION: &str = "jobs.submit";
 
 /// Accepts jobs.
 pub struct Submitter {
@@ -75,6 +56,10 @@ pub struct Submitter {
     pub bell: Bell,
     /// Requests with an idempotency key that are being answered.
     pub in_progress: InProgress,
+    /// What callers are verified by.
+    pub trust: Arc<Trust>,
+    /// Jobs whose authority was shown a moment ago.
+    pub shown: Arc<Shown>,
 }
 
 /// An accepted job.
@@ -90,45 +75,28 @@ impl Submitter {
     ///
     /// # Errors
     /// Whatever stands in the way, for the caller to read. Then nothing has happened that is not on record.
-    pub async fn submit(
-        &self,
-        caller: &Caller,
-        context: &RequestContext,
-        template: &str,
-        parameters: Map<String, Value>,
-        wishes: Wishes,
-    ) -> Result<Submitted> {
+    pub async fn submit(&self, caller: &Caller, context: &RequestContext, asked: Asked<'_>) -> Result<Submitted> {
+        // The caller's token was verified a moment ago, by news of at most this age.
+        let shown = self.trust.is_recent(authority::NEWS).then(Instant::now);
         let tenant = caller.require_tenant()?;
-        let template = self.resolve(caller, tenant, template).await?;
+        let key = context.idempotency_key.as_ref().map(|key| Key::of(caller, key));
+        let _answering = key.as_ref().map(|key| self.in_progress.begin(tenant, key)).transpose()?;
+        // Before all that may have changed since the first answer.
+        if let Some(key) = &key
+            && let Some(job) = asked.earlier(&*self.store, &*self.seals, tenant, key).await?
+        {
+            return Ok(Submitted { job, replayed: true });
+        }
+        let template = self.resolve(caller, tenant, asked.template).await?;
         self.known.learn(tenant, &template.name, template.limits);
-        let _answering = match &context.idempotency_key {
-            Some(key) => Some(self.in_progress.begin(tenant, &caller.principal, key)?),
-            None => None,
-        };
-        let parameters = self.schemas.validate(&template, parameters)?;
+        let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
         let job_id = id::new("job");
         // Sealing comes first of all that leaves this process: from here on nobody sees the values.
-        let (sealed, keyed_hash) = self.seal(tenant, &job_id, &parameters).await?;
-        let asked = parameters.for_digest(keyed_hash.as_deref());
-        // What asks for nothing more has the digest it always had.
-        let body = if wishes == Wishes::default() {
-            serde_json::json!({"template": template.name, "parameters": asked})
-        } else {
-            serde_json::json!({"template": template.name, "parameters": asked, "wishes": wishes.told()})
-        };
-        let payload_digest = json::digest(&body);
-        let idempotency = context.idempotency_key.as_ref().map(|key| IdempotencyClaim {
-            principal: caller.principal.clone(),
-            key_hash: json::sha256_hex(key.as_bytes()),
-            body_digest: payload_digest.clone(),
-        });
-        if let Some(earlier) = self.earlier(tenant, idempotency.as_ref()).await? {
-            return Ok(earlier);
-        }
-        wishes.check(&template, self.clock.now())?;
+        let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
+        asked.wishes.check(&template, self.clock.now())?;
         let decision = self.decide(tenant, &template, &parameters).await?;
-        let job = self.assemble(caller, context, &template, &parameters, job_id, sealed, payload_digest, &decision);
-        let job = wishes.fulfilled(job, &template);
+        let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
+        let job = asked.wishes.fulfilled(job, &template);
         if !decision.allowed {
             return Err(self.refuse(&job, decision).await);
         }
@@ -138,6 +106,14 @@ impl Submitter {
             of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },
             ..template.room
         };
+        let idempotency = key.map(|key| IdempotencyClaim {
+            principal: key.principal,
+            key_hash: key.hash,
+            body_digest: job.payload_digest.clone(),
+        });
+        if let Some(at) = shown {
+            self.shown.note(&job.id, at);
+        }
         self.failpoint.pass(At::SubmitBeforeCommit);
         match self.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
             Accepted::New => self.failpoint.pass(At::SubmitAfterCommit),
@@ -166,26 +142,6 @@ impl Submitter {
             return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
         }
         Ok(template)
-    }
-
-    async fn seal(&self, tenant: &str, job: &str, parameters: &Parameters) -> Result<(Option<String>, Option<String>)> {
-        if parameters.write_only.is_empty() {
-            return Ok((None, None));
-        }
-        let text = json::canonical(&Value::Object(parameters.write_only.clone()));
-        let sealed = self.seals.seal(tenant, job, &SecretString::from(text)).await?;
-        Ok((Some(STANDARD.encode(sealed.bytes)), Some(sealed.keyed_hash)))
-    }
-
-    async fn earlier(&self, tenant: &str, claim: Option<&IdempotencyClaim>) -> Result<Option<Submitted>> {
-        let Some(claim) = claim else { return Ok(None) };
-        match self.store.find_by_key(tenant, &claim.principal, &claim.key_hash).await? {
-            Some((digest, job)) if digest == claim.body_digest => {
-                Ok(Some(Submitted { job: job.as_accepted(), replayed: true }))
-            }
-            Some(_) => Err(key_reused()),
-            None => Ok(None),
-        }
     }
 
     async fn decide(&self, tenant: &str, template: &Template, parameters: &Parameters) -> Result<Decision> {
@@ -220,8 +176,7 @@ impl Submitter {
         template: &Template,
         parameters: &Parameters,
         id: String,
-        sealed_parameters: Option<String>,
-        payload_digest: String,
+        digested: Digested,
         decision: &Decision,
     ) -> Job {
         let now = self.clock.now();
@@ -236,11 +191,20 @@ impl Submitter {
             reason: None,
             reason_detail: None,
             parameters: parameters.shown(),
-            sealed_parameters,
-            payload_digest,
+            write_only: parameters.write_only.keys().cloned().collect(),
+            sealed_parameters: digested.sealed,
+            payload_digest: digested.digest,
             requested_by: caller.principal.clone(),
             requested_by_name: caller.name.clone(),
             client_id: caller.client_id.clone(),
+            asked_with: AskedWith {
+                authenticated_by: caller.authenticated_by.clone(),
+                permissions: caller
+                    .permissions_at(&Scope::project(&template.tenant, &template.project))
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+            },
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),
             trace_parent: telemetry::traceparent_of(&tracing::Span::current()),
@@ -277,72 +241,10 @@ impl Submitter {
     }
 }
 
-impl Wishes {
-    /// Whether they can be fulfilled.
-    fn check(&self, template: &Template, now: Moment) -> Result<()> {
-        let mut wrong = Vec::new();
-        let mut field = |pointer: &str, detail: String| {
-            wrong.push(FieldError { pointer: pointer.to_owned(), detail });
-        };
-        if self.start_at.is_some_and(|at| at > now.plus(FARTHEST)) {
-            field("/start_at", "must be at most 30 days ahead".into());
-        }
-        if self.start_by.is_some_and(|by| by <= now) {
-            field("/start_by", "must be in the future".into());
-        } else if self.start_by.zip(self.start_at).is_some_and(|(by, at)| by <= at) {
-            field("/start_by", "must be after `start_at`".into());
-        }
-        let longest = match template.max_duration_seconds {
-            0 => LONGEST_RUN,
-            limited => limited,
-        };
-        if !(0..=longest).contains(&self.max_duration_seconds) {
-            field("/max_duration_seconds", format!("must be 1 to {longest}, which is what the template allows"));
-        }
-        match wrong.as_slice() {
-            [] => Ok(()),
-            [first, ..] => {
-                let detail = first.detail.clone();
-                Err(Error::new(ErrorReason::ValidationFailed, detail).with_fields(wrong))
-            }
-        }
-    }
-
-    /// The job with them.
-    fn fulfilled(self, job: Job, template: &Template) -> Job {
-        let waits_from = self.start_at.map_or(job.created_at, |at| at.max(job.created_at));
-        let by_template = u64::try_from(template.max_wait_seconds)
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| waits_from.plus(Duration::from_secs(seconds)));
-        Job {
-            priority: self.priority,
-            start_at: self.start_at,
-            start_by: [self.start_by, by_template].into_iter().flatten().min(),
-            max_duration_seconds: match self.max_duration_seconds {
-                0 => job.max_duration_seconds,
-                asked => asked,
-            },
-            due_at: self.start_at.filter(|at| *at > job.created_at).or(job.due_at),
-            ..job
-        }
-    }
-
-    /// For the digest of what was asked.
-    fn told(self) -> Value {
-        serde_json::json!({
-            "priority": self.priority.name(),
-            "start_at": self.start_at.map(Moment::rfc3339),
-            "start_by": self.start_by.map(Moment::rfc3339),
-            "max_duration_seconds": self.max_duration_seconds,
-        })
-    }
-}
-
 fn queue_full(of: &str, pace: Option<Duration>) -> Error {
     let error = Error::new(
         ErrorReason::QueueFull,
-        format!("As many jobs of this {of} wait to be begun as may. Try again when some have been."),
+        format!("The queue of this {of} is full. Try again when some of its jobs have been begun."),
     );
     match pace {
         Some(pace) => error.with_retry_after(pace.clamp(Duration::from_secs(1), Duration::from_secs(300))),
@@ -350,38 +252,5 @@ fn queue_full(of: &str, pace: Option<Duration>) -> Error {
     }
 }
 
-fn key_reused() -> Error {
-    Error::new(ErrorReason::IdempotencyKeyReused, "This idempotency key was used for another request.")
-}
-
-/// Which requests with an idempotency key are being answered by this process right now.
-#[derive(Clone, Default)]
-pub struct InProgress(Arc<Mutex<HashSet<(String, String, String)>>>);
-
-/// One of them; gone when it is dropped.
-pub struct Answering {
-    all: InProgress,
-    key: (String, String, String),
-}
-
-impl InProgress {
-    fn begin(&self, tenant: &str, principal: &str, key: &str) -> Result<Answering> {
-        let key = (tenant.to_owned(), principal.to_owned(), key.to_owned());
-        let begun = self.0.lock().is_ok_and(|mut all| all.insert(key.clone()));
-        if !begun {
-            return Err(Error::new(
-                ErrorReason::IdempotencyInProgress,
-                "The first request with this idempotency key is still being answered.",
-            ));
-        }
-        Ok(Answering { all: self.clone(), key })
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if let Ok(mut all) = self.all.0.lock() {
-            all.remove(&self.key);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,17 @@
 //! Examples that several tests build on.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use runwarden_kit::Result;
 use serde_json::{Map, json};
 
+use crate::authority::{Authority, Principal, Shown, Standing};
 use crate::awx::{Target, TemplateKind};
+use crate::job::Job;
 use crate::limits::Limits;
-use crate::ports::{Controller, Template};
+use crate::ports::{Controller, Decision, Policies, Question, Standings, Template, Verdict};
 use crate::store::Room;
 
 /// A template without parameters.
@@ -36,5 +43,62 @@ pub(crate) fn template() -> Template {
         drift: Vec::new(),
         launch_digest: "d".into(),
         tenant_disabled: false,
+    }
+}
+
+/// For how long what was shown counts in tests.
+pub(crate) const SHOWN_IN_TESTS: Duration = Duration::from_secs(60);
+
+/// Auth and policy that say what they are told to. Without being told they say yes.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// What auth says.
+    pub(crate) standing: Mutex<Option<Result<Standing>>>,
+    /// What policy says.
+    pub(crate) verdict: Mutex<Option<Result<Verdict>>>,
+    /// What policy was asked.
+    pub(crate) questions: Mutex<Vec<(Principal, Question)>>,
+}
+
+impl Said {
+    /// How often they were asked whether a job may begin.
+    pub(crate) fn asked(&self) -> usize {
+        self.questions.lock().unwrap().len()
+    }
+
+    /// Asks them, with nothing shown yet. A busy machine shall not make it forget.
+    pub(crate) fn authority(self: &Arc<Self>) -> Arc<Authority> {
+        let shown = Arc::new(Shown::lasting(SHOWN_IN_TESTS));
+        Arc::new(Authority { standings: self.clone(), policies: self.clone(), shown })
+    }
+}
+
+pub(crate) fn yes() -> Decision {
+    Decision {
+        allowed: true,
+        reasons: Vec::new(),
+        id: "dec_now".into(),
+        policy_digest: "policies of now".into(),
+        input_digest: "input of now".into(),
+    }
+}
+
+#[async_trait]
+impl Standings for Said {
+    async fn standing(&self, job: &Job, _: &str) -> Result<Standing> {
+        let said = self.standing.lock().unwrap().clone();
+        said.unwrap_or_else(|| Ok(Standing::Holds(Principal { id: job.requested_by.clone(), ..Principal::default() })))
+    }
+}
+
+#[async_trait]
+impl Policies for Said {
+    async fn decide(&self, _: Question) -> Result<Decision> {
+        Ok(Decision { id: "dec_1".into(), ..yes() })
+    }
+
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict> {
+        self.questions.lock().unwrap().push((principal.clone(), question));
+        self.verdict.lock().unwrap().clone().unwrap_or_else(|| Ok(Verdict::Decided(yes())))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Problem;
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
+use crate::write_only::is_write_only;
 
 /// What AWX shows in place of a secret, and takes for "use the default".
 pub(super) const ENCRYPTED: &str = "$encrypted$";
@@ -59,7 +60,7 @@ impl LaunchBody {
             } else if let Err(problem) = body.put(name, target, schema, value) {
                 problems.push(problem);
             }
-            if schema.is_some_and(|schema| schema.get("writeOnly") == Some(&Value::Bool(true))) {
+            if is_write_only(input.schema, name) {
                 let mut values = Vec::new();
                 strings(value, &mut values);
                 body.secrets.push((name.clone(), values));
@@ -161,7 +162,7 @@ impl LaunchBody {
     }
 
     /// Takes the values of write-only parameters out of a text of the controller's.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (name, values) in &self.secrets {
             // AWX names the variable and quotes its value next to it: short values cannot be told from other text.

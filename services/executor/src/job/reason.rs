@@ -26,6 +26,10 @@ pub const TEMPLATE_DRIFTED: &str = "template_drifted";
 pub const TEMPLATE_UNSUITABLE: &str = "template_unsuitable";
 /// The tenant was disabled before the launch.
 pub const TENANT_DISABLED: &str = "tenant_disabled";
+/// The client that asked for it could not ask for it any more when its turn came.
+pub const AUTHORITY_REVOKED: &str = "authority_revoked";
+/// Policies did not allow it any more when its turn came.
+pub const POLICY_DENIED: &str = "policy_denied";
 /// More than one run could be this job's.
 pub const AMBIGUOUS: &str = "ambiguous";
 /// Nobody can be asked any more what became of the launch.

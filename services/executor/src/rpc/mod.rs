@@ -5,4 +5,5 @@ pub(crate) mod credential;
 pub(crate) mod jobs;
 pub(crate) mod policies;
 pub(crate) mod seals;
+pub(crate) mod standings;
 pub(crate) mod templates;

@@ -1,45 +1,82 @@
-//! Decisions from the policy service, on behalf of the caller whose token travels along.
+//! Decisions from the policy service: on behalf of the caller whose token travels along, or of a principal whose job
+//! is about to begin.
 
 use async_trait::async_trait;
 use runwarden_kit::mesh::MeshChannel;
 use runwarden_kit::{Error, Result};
-use runwarden_proto::policy::v1::DecideRequest;
+use runwarden_proto::policy::v1::decision_service_client::DecisionServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
+use runwarden_proto::policy::v1::{self as wire, DecideForRequest, DecideRequest, DecideResponse};
 
-use crate::ports::{Decision, Policies, Question};
+use crate::authority::Principal;
+use crate::ports::{Decision, Policies, Question, Verdict};
+use crate::submit::ACTION;
 
 /// Asks the policy service over the mesh.
-pub(crate) struct MeshPolicies(PolicyServiceClient<MeshChannel>);
+pub(crate) struct MeshPolicies {
+    callers: PolicyServiceClient<MeshChannel>,
+    principals: DecisionServiceClient<MeshChannel>,
+}
 
 impl MeshPolicies {
     /// Over a channel to the policy service.
     pub(crate) fn new(channel: MeshChannel) -> Self {
-        Self(PolicyServiceClient::new(channel))
+        Self { callers: PolicyServiceClient::new(channel.clone()), principals: DecisionServiceClient::new(channel) }
     }
 }
 
 #[async_trait]
 impl Policies for MeshPolicies {
     async fn decide(&self, question: Question) -> Result<Decision> {
-        let request = DecideRequest {
-            tenant: question.tenant,
-            project: question.project,
-            action: "jobs.submit".into(),
-            template: question.template,
-            controller: question.controller,
-            parameters_json: question.parameters.to_string(),
+        let answer = self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_status(&s))?;
+        Ok(decision(answer.into_inner()))
+    }
+
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict> {
+        let principal = principal.clone();
+        let request = DecideForRequest {
+            principal: Some(wire::Principal {
+                id: principal.id,
+                name: principal.name,
+                client_id: principal.client_id,
+                tenant: principal.tenant.unwrap_or_default(),
+                authenticated_by: principal.authenticated_by,
+                grants: principal.grants.into_iter().map(Into::into).collect(),
+            }),
+            question: Some(request(question)),
         };
-        let answer = self.0.clone().decide(request).await.map_err(|s| Error::from_status(&s))?.into_inner();
-        let mut reasons = answer.reasons;
-        if !answer.allowed && reasons.is_empty() {
-            reasons.push("The policy refused this.".into());
-        }
-        Ok(Decision {
-            allowed: answer.allowed,
-            reasons,
-            id: answer.decision_id,
-            policy_digest: answer.policy_digest,
-            input_digest: answer.input_digest,
-        })
+        let answer = self.principals.clone().decide_for(request).await.map_err(|s| Error::from_status(&s))?;
+        let answer = answer.into_inner();
+        let decided = answer
+            .decision
+            .ok_or_else(|| Error::internal(anyhow::anyhow!("the policy service answered without a decision")))?;
+        let decision = decision(decided);
+        // Whatever else it says: only a yes is one.
+        Ok(if answer.failed && !decision.allowed { Verdict::Failed(decision) } else { Verdict::Decided(decision) })
+    }
+}
+
+fn request(question: Question) -> DecideRequest {
+    DecideRequest {
+        tenant: question.tenant,
+        project: question.project,
+        action: ACTION.into(),
+        template: question.template,
+        controller: question.controller,
+        parameters_json: question.parameters.to_string(),
+    }
+}
+
+fn decision(answer: DecideResponse) -> Decision {
+    let mut reasons = answer.reasons;
+    if !answer.allowed && reasons.is_empty() {
+        reasons.push("The policy refused this.".into());
+    }
+    Decision {
+        allowed: answer.allowed,
+        reasons,
+        id: answer.decision_id,
+        policy_digest: answer.policy_digest,
+        input_digest: answer.input_digest,
     }
 }

@@ -34,7 +34,7 @@ impl OutboxStore for SqliteJobs {
     }
 
     async fn remove(&self, entry_ids: &[String]) -> Result<()> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         for id in entry_ids {
             sqlx::query("DELETE FROM outbox WHERE entry_id = ?")
                 .bind(id)

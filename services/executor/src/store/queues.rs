@@ -38,6 +38,8 @@ pub enum Claimed {
         /// When a period has passed; not after now if a job has to end.
         until: Moment,
     },
+    /// A launch of its template is out that could not be told from another.
+    Blocked,
     /// Nothing is due there.
     Nothing,
 }
@@ -79,7 +81,8 @@ pub trait Queues {
     /// When the next job will be due that is not yet.
     async fn next_due(&self, now: Moment) -> Result<Option<Moment>>;
 
-    /// Takes the first due job of a queue if limits allow it, judged and written in one transaction.
+    /// Takes the first due job of a queue if nothing stands in the way, judged and written in one transaction. What is
+    /// empty, full or blocked is found out by reading alone: looking at it costs nobody the write lock.
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed>;
 
     /// Lets go of a claimed job, if it is still held with this fence.

@@ -189,7 +189,7 @@ async fn event(
 impl JobStore for SqliteJobs {
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
         let Acceptance { mut job, idempotency, entries, room } = acceptance;
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         if let Some(claim) = &idempotency
             && let Some((digest, earlier)) =
                 by_key(&mut transaction, &job.tenant, &claim.principal, &claim.key_hash).await?
@@ -270,7 +270,7 @@ impl JobStore for SqliteJobs {
     }
 
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
         let mut job = before.clone();
         let last = last_attempt(&mut transaction, id).await?;

@@ -9,6 +9,7 @@ use tonic::{Request, Status};
 
 use super::{Jobs, convert, silence};
 use crate::job::{Job, JobState};
+use crate::queue::BLOCKED;
 
 /// The longest wait, seconds.
 const MAX_WAIT: i32 = 60;
@@ -52,6 +53,8 @@ async fn told(jobs: &Jobs, mut job: Job) -> Result<wire::Job, Error> {
         job.progress = format!("waiting for the controller: {why}");
     } else if let Some(scope) = place.held_by {
         job.progress = scope.waits_for().into();
+    } else if place.blocked {
+        job.progress = BLOCKED.into();
     }
     Ok(wire::Job { queue: Some(convert::place(&place)), ..convert::job(&job)? })
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
-use crate::submit::Wishes;
+use crate::repeats::Asked;
+use crate::wishes::Wishes;
 
 /// The largest parameters, bytes of JSON.
 const MAX_PARAMETERS: usize = 512 * 1024;
@@ -24,7 +25,8 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
         max_duration_seconds: body.max_duration_seconds,
     };
     let context = context::current();
-    let submitted = jobs.submitter.submit(&caller, &context, &body.template, parameters, wishes).await?;
+    let asked = Asked { template: &body.template, parameters: &parameters, wishes };
+    let submitted = jobs.submitter.submit(&caller, &context, asked).await?;
     tracing::Span::current().record("job", submitted.job.id.as_str());
     Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
 }

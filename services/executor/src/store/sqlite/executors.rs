@@ -12,7 +12,7 @@ use crate::store::{Beat, Executors};
 #[async_trait]
 impl Executors for SqliteJobs {
     async fn resume(&self, holder: &str) -> Result<u64> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         let freed = let_go(&mut transaction, holder).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(freed)
@@ -39,7 +39,7 @@ impl Executors for SqliteJobs {
     }
 
     async fn free(&self, gone: &Beat) -> Result<Option<u64>> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         let removed = sqlx::query("DELETE FROM executors WHERE holder = ? AND beat = ?")
             .bind(&gone.holder)
             .bind(gone.beat)

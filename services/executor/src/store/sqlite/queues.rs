@@ -54,18 +54,16 @@ impl Queues for SqliteJobs {
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed> {
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let Some(mut job) = first(&mut transaction, &claim).await? else { return Ok(Claimed::Nothing) };
-        if job.state == JobState::New
-            && let Some((scope, until)) = full(&mut transaction, &job, &claim.limits, claim.now, Counting::Held).await?
-        {
-            let name = match scope {
-                Scope::Template => job.template,
-                Scope::Controller => job.controller,
-                Scope::Principal => job.requested_by,
-            };
-            return Ok(Claimed::Full { scope, name, until });
+        let mut reading = self.database.read.acquire().await.map_err(failed)?;
+        if let Claimable::No(why) = claimable(&mut reading, &claim).await? {
+            return Ok(why);
         }
+        drop(reading);
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let mut job = match claimable(&mut transaction, &claim).await? {
+            Claimable::Yes(job) => *job,
+            Claimable::No(why) => return Ok(why),
+        };
         job.lease.fence += 1;
         job.lease.holder = Some(claim.holder.to_owned());
         // The document is as it was, and nobody follows who holds a job: only the claim is written.
@@ -92,7 +90,7 @@ impl Queues for SqliteJobs {
 
     async fn begin_attempt(&self, begin: Begin) -> Result<Begun> {
         let Begin { attempt, fence, limits, now, entries } = begin;
-        let mut transaction = self.database.write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
         let Some(mut job) = load(&mut transaction, &attempt.job_id).await? else { return Ok(Begun::Lost) };
         let last = last_attempt(&mut transaction, &job.id).await?;
         let around = Around {
@@ -131,7 +129,9 @@ impl Queues for SqliteJobs {
         let position = u32::try_from(row.get::<i64, _>("n")).unwrap_or(COUNTED).saturating_add(1);
         let pace = queue::pace(&begun_lately(&mut connection, job).await?, now);
         let held_by = full(&mut connection, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
-        Ok(Place { position, expected_start_at: queue::expected(position, pace, job.start_at, now), held_by })
+        let blocked = unmarked_is_out(&mut connection, job).await?;
+        let expected_start_at = queue::expected(position, pace, job.start_at, now);
+        Ok(Place { position, expected_start_at, held_by, blocked })
     }
 
     async fn outdated(&self, queue: &Queue, launch_digest: Option<&str>) -> Result<Vec<String>> {
@@ -164,6 +164,51 @@ impl Queues for SqliteJobs {
         .map_err(failed)?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
+}
+
+/// Whether the first due job of a queue may be taken.
+enum Claimable {
+    Yes(Box<Job>),
+    No(Claimed),
+}
+
+async fn claimable(connection: &mut SqliteConnection, claim: &Claim<'_>) -> Result<Claimable> {
+    let Some(job) = first(connection, claim).await? else { return Ok(Claimable::No(Claimed::Nothing)) };
+    if job.state == JobState::New
+        && let Some((scope, until)) = full(connection, &job, &claim.limits, claim.now, Counting::Held).await?
+    {
+        let name = match scope {
+            Scope::Template => job.template,
+            Scope::Controller => job.controller,
+            Scope::Principal => job.requested_by,
+        };
+        return Ok(Claimable::No(Claimed::Full { scope, name, until }));
+    }
+    if !job.attempt_open && unmarked_is_out(connection, &job).await? {
+        return Ok(Claimable::No(Claimed::Blocked));
+    }
+    Ok(Claimable::Yes(Box::new(job)))
+}
+
+/// Whether an unmarked launch is open of another job that was accepted for the same: then no other launch of theirs
+/// could be told from it, marked or not. What else may be in the way is known only when the template was read.
+async fn unmarked_is_out(connection: &mut SqliteConnection, job: &Job) -> Result<bool> {
+    let row = sqlx::query(
+        "SELECT EXISTS (
+            -- Few are open, however many wait: SQLite would not guess that.
+            SELECT 1 FROM attempts a INDEXED BY attempts_open CROSS JOIN jobs j ON j.id = a.job_id
+            WHERE a.open = 1 AND a.marked = 0 AND j.id <> ? AND j.tenant = ? AND j.controller = ? AND j.template = ?
+                AND json_extract(j.document, '$.launch_digest') = ?) AS found",
+    )
+    .bind(&job.id)
+    .bind(&job.tenant)
+    .bind(&job.controller)
+    .bind(&job.template)
+    .bind(&job.launch_digest)
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    Ok(row.get::<i64, _>("found") > 0)
 }
 
 /// The first due job of a queue.

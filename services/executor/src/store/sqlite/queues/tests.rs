@@ -42,7 +42,7 @@ async fn claim(store: &SqliteJobs, like: &Job) -> Option<Job> {
     match claim_with(store, &turn_of(like), Limits::default(), at(10)).await {
         Claimed::Job(job) => Some(*job),
         Claimed::Nothing => None,
-        Claimed::Full { .. } => panic!("there is no limit"),
+        Claimed::Full { .. } | Claimed::Blocked => panic!("nothing stands in the way"),
     }
 }
 
@@ -88,6 +88,41 @@ async fn a_claimed_job_is_nobody_elses_until_it_is_let_go() {
     assert!(claim(&store, &job).await.is_none(), "only who holds it can let it go");
     store.release(&job.id, 1).await.unwrap();
     assert_eq!(claim(&store, &job).await.unwrap().lease.fence, 2, "the late worker can be told from the new one");
+}
+
+#[tokio::test]
+async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() {
+    let (_folder, store) = store().await;
+    let one_at_once = Limit { at_once: 1, rate: None };
+    let full = Limits { template: one_at_once, ..Limits::default() };
+    let (job, next) = (put(&store, due()).await, put(&store, due()).await);
+    assert_eq!(claim(&store, &job).await.unwrap().id, job.id);
+    let begun = store.begin_attempt(beginning(intent(&job, "none"))).await.unwrap();
+    assert!(matches!(begun, Begun::Yes(_)));
+
+    let before = store.database.writes_begun();
+    for _ in 0..3 {
+        let held = claim_with(&store, &turn_of(&next), full, at(10)).await;
+        assert!(matches!(held, Claimed::Full { scope: Scope::Template, .. }));
+        let held = claim_with(&store, &turn_of(&next), Limits::default(), at(10)).await;
+        assert!(matches!(held, Claimed::Blocked), "the launch that is out could not be told from another");
+        let elsewhere = Job { template: "other".into(), ..due() };
+        assert!(claim(&store, &elsewhere).await.is_none());
+    }
+    assert_eq!(store.database.writes_begun(), before);
+
+    // Only jobs that were accepted for the same wait for it: what a template was mapped to may have changed.
+    let changed = put(&store, Job { launch_digest: "mapped anew".into(), priority: Priority::High, ..due() }).await;
+    assert_eq!(claim(&store, &next).await.unwrap().id, changed.id);
+    assert_eq!(store.database.writes_begun(), before + 2, "one to accept it and one to take it");
+    // What is out is not held back by itself.
+    store.release(&job.id, 1).await.unwrap();
+    let looked = |job: &mut Job, _: Option<Attempt>| {
+        job.look_now();
+        Ok(Some(Effects::default()))
+    };
+    store.update(&job.id, at(11), Box::new(looked)).await.unwrap();
+    assert_eq!(claim(&store, &next).await.unwrap().id, job.id);
 }
 
 #[tokio::test]

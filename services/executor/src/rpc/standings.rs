@@ -1,0 +1,60 @@
+//! How clients stand now, from the auth service.
+
+use async_trait::async_trait;
+use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::{Error, Result};
+use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
+use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
+
+use crate::authority::{Lapse, Principal, Standing};
+use crate::job::Job;
+use crate::ports::Standings;
+
+/// Asks the auth service over the mesh.
+pub(crate) struct MeshStandings(StandingServiceClient<MeshChannel>);
+
+impl MeshStandings {
+    /// Over a channel to the auth service.
+    pub(crate) fn new(channel: MeshChannel) -> Self {
+        Self(StandingServiceClient::new(channel))
+    }
+}
+
+#[async_trait]
+impl Standings for MeshStandings {
+    async fn standing(&self, job: &Job, permission: &str) -> Result<Standing> {
+        let request = CheckStandingRequest {
+            client_id: job.client_id.clone(),
+            principal: job.requested_by.clone(),
+            tenant: job.tenant.clone(),
+            project: job.project.clone(),
+            permission: permission.to_owned(),
+            token_permissions: job.asked_with.permissions.iter().cloned().collect(),
+        };
+        let answer = self.0.clone().check_standing(request).await.map_err(|s| Error::from_status(&s))?.into_inner();
+        let lapse = match StandingLapse::try_from(answer.lapse) {
+            Ok(StandingLapse::Unspecified) => None,
+            Ok(StandingLapse::Gone) => Some(Lapse::Gone),
+            Ok(StandingLapse::Disabled) => Some(Lapse::Disabled),
+            Ok(StandingLapse::Expired) => Some(Lapse::Expired),
+            Ok(StandingLapse::TenantClosed) => Some(Lapse::TenantClosed),
+            Ok(StandingLapse::NotPermitted) => Some(Lapse::NotPermitted),
+            Err(_) => return Err(Error::internal(anyhow::anyhow!("auth says that a client lapsed in an unknown way"))),
+        };
+        Ok(match lapse {
+            Some(lapse) => Standing::Lapsed(lapse),
+            None => Standing::Holds(Principal {
+                id: job.requested_by.clone(),
+                name: answer.name,
+                client_id: job.client_id.clone(),
+                tenant: Some(answer.home_tenant).filter(|tenant| !tenant.is_empty()),
+                authenticated_by: match job.asked_with.authenticated_by.as_str() {
+                    // Of a job that was accepted before it was kept. There was no other way.
+                    "" => "client_credentials".into(),
+                    said => said.into(),
+                },
+                grants: answer.grants.into_iter().map(Into::into).collect(),
+            }),
+        })
+    }
+}
