@@ -3,6 +3,7 @@
 
 mod apart;
 mod at_worst;
+mod authority;
 mod cancelling;
 mod data_folder;
 mod dependencies;

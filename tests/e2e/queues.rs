@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{acme, deployment, settings};
 
-fn id(job: &Value) -> String {
+pub(super) fn id(job: &Value) -> String {
     text(job, "id").to_owned()
 }
 
@@ -25,7 +25,7 @@ fn within(milliseconds: u64) -> String {
 }
 
 /// A template of which one job hangs, so that all others wait.
-async fn held_up() -> (Controller, System, Tenant, String) {
+pub(super) async fn held_up() -> (Controller, System, Tenant, String) {
     let (controller, system, acme) = acme(&settings()).await;
     let settings = json!({"parameters": {"type": "object", "properties": {}}, "max_concurrent": 1});
     acme.map_with("one", "hangs", settings).await;

@@ -76,8 +76,9 @@ impl Submitter {
     /// # Errors
     /// Whatever stands in the way, for the caller to read. Then nothing has happened that is not on record.
     pub async fn submit(&self, caller: &Caller, context: &RequestContext, asked: Asked<'_>) -> Result<Submitted> {
-        // The caller's token was verified a moment ago, by news of at most this age.
-        let shown = self.trust.is_recent(authority::NEWS).then(Instant::now);
+        // The caller's token was verified a moment ago, and news of at most this age says nothing against it.
+        let arrived = Instant::now();
+        let shown = self.trust.is_recent(authority::NEWS) && !self.trust.has_revoked(caller);
         let tenant = caller.require_tenant()?;
         let key = context.idempotency_key.as_ref().map(|key| Key::of(caller, key));
         let _answering = key.as_ref().map(|key| self.in_progress.begin(tenant, key)).transpose()?;
@@ -111,8 +112,8 @@ impl Submitter {
             key_hash: key.hash,
             body_digest: job.payload_digest.clone(),
         });
-        if let Some(at) = shown {
-            self.shown.note(&job.id, at);
+        if shown {
+            self.shown.note(&job.id, arrived);
         }
         self.failpoint.pass(At::SubmitBeforeCommit);
         match self.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {

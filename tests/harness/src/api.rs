@@ -188,6 +188,12 @@ impl Call {
         Self(self.0.json(body))
     }
 
+    /// With a JSON body as it is written: numbers in forms that writing a value would not give them.
+    #[must_use]
+    pub fn json_text(self, body: &str) -> Self {
+        Self(self.0.header("content-type", "application/json").body(body.to_owned()))
+    }
+
     /// With a text body.
     #[must_use]
     pub fn text(self, body: &str) -> Self {
