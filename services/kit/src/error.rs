@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::id;
+use crate::mesh::Service;
 use crate::reason::{ErrorReason, ReasonExt as _, by_name};
 use crate::text::shortened;
 
@@ -231,6 +232,24 @@ impl Error {
         error
     }
 
+    /// Reads the answer of a service that was asked on the way to another answer. That it is away, or too slow, is told
+    /// by its name and as something that passes: whose fault it is must not depend on who was asked first.
+    #[must_use]
+    pub fn from_peer(peer: Service, status: &Status) -> Self {
+        let error = Self::from_status(status);
+        let peer = peer.name();
+        let detail = match error.reason() {
+            ErrorReason::DeadlineExceeded => format!("The {peer} service did not answer in time."),
+            ErrorReason::Unavailable if error.cause().is_some() => format!("The {peer} service cannot be reached now."),
+            ErrorReason::Unavailable => format!("The {peer} service: {}", error.detail()),
+            _ => return error,
+        };
+        let mut told = Self::unavailable(detail);
+        told.0.retry_after = error.0.retry_after.or(told.0.retry_after);
+        told.0.cause = error.0.cause;
+        told
+    }
+
     fn foreign(status: &Status) -> Self {
         let cause = anyhow::anyhow!("{:?}: {}", status.code(), status.message());
         match status.code() {
@@ -361,6 +380,25 @@ mod tests {
             assert_eq!(back.reason(), ErrorReason::PolicyDenied);
             assert!(back.fields().len() > 4 && back.detail().len() > 1000);
         }
+    }
+
+    #[test]
+    fn a_service_that_was_asked_on_the_way_is_named_and_comes_back() {
+        let told = |status: &Status| {
+            let error = Error::from_peer(Service::Policy, status);
+            assert!(error.retry_after().is_some() || error.reason() != ErrorReason::Unavailable);
+            (error.reason(), error.detail().to_owned())
+        };
+        let late = "The policy service did not answer in time.".to_owned();
+        let too_late = Status::from(Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer."));
+        assert_eq!(told(&too_late), (ErrorReason::Unavailable, late.clone()));
+        assert_eq!(told(&Status::deadline_exceeded("x")), (ErrorReason::Unavailable, late));
+        let away = "The policy service cannot be reached now.".to_owned();
+        assert_eq!(told(&Status::unavailable("tcp connect error")), (ErrorReason::Unavailable, away));
+        let busy = Status::from(Error::unavailable("All workers are busy."));
+        assert_eq!(told(&busy), (ErrorReason::Unavailable, "The policy service: All workers are busy.".to_owned()));
+        let refused = Status::from(Error::denied("No."));
+        assert_eq!(told(&refused), (ErrorReason::PermissionDenied, "No.".to_owned()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::context::{self, RequestContext};
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::project::v1::tenant_service_client::TenantServiceClient;
@@ -37,7 +37,7 @@ impl Scopes for MeshScopes {
             .clone()
             .check_scope(request)
             .await
-            .map_err(|status| Error::from_status(&status))?
+            .map_err(|status| Error::from_peer(Service::Project, &status))?
             .into_inner();
         Ok(ScopeStatus {
             tenant_exists: answer.tenant_exists,
@@ -51,7 +51,7 @@ impl Scopes for MeshScopes {
         let mut client = self.tenants.clone();
         // On nobody's behalf, also when somebody's unknown tenant made us ask.
         let asked = context::scope(RequestContext::default(), async move { client.list_tenant_states(request).await });
-        let answer = asked.await.map_err(|status| Error::from_status(&status))?.into_inner();
+        let answer = asked.await.map_err(|status| Error::from_peer(Service::Project, &status))?.into_inner();
         Ok(TenantList {
             version: answer.version,
             only_changes: answer.only_changes,

@@ -1,7 +1,7 @@
 //! Credentials from the secret service.
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::secret::v1::ReadSecretRequest;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
@@ -25,7 +25,8 @@ impl CredentialSource for MeshCredentials {
     async fn read(&self, tenant: &str, secret_name: &str, purpose: &str) -> Result<Credential> {
         let request =
             ReadSecretRequest { tenant: tenant.to_owned(), name: secret_name.to_owned(), purpose: purpose.to_owned() };
-        let answer = self.0.clone().read_secret(request).await.map_err(|status| Error::from_status(&status))?;
+        let answer =
+            self.0.clone().read_secret(request).await.map_err(|status| Error::from_peer(Service::Secret, &status))?;
         let value = Zeroizing::new(answer.into_inner().value);
         // It was checked when it was stored; that it cannot be read is a fault of ours, and its text stays unsaid.
         Credential::from_stored(&value)

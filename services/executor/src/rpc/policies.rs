@@ -2,7 +2,7 @@
 //! is about to begin.
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::policy::v1::decision_service_client::DecisionServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
@@ -28,7 +28,7 @@ impl MeshPolicies {
 #[async_trait]
 impl Policies for MeshPolicies {
     async fn decide(&self, question: Question) -> Result<Decision> {
-        let answer = self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_status(&s))?;
+        let answer = self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
         Ok(decision(answer.into_inner()))
     }
 
@@ -45,7 +45,7 @@ impl Policies for MeshPolicies {
             }),
             question: Some(request(question)),
         };
-        let answer = self.principals.clone().decide_for(request).await.map_err(|s| Error::from_status(&s))?;
+        let answer = self.principals.clone().decide_for(request).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
         let answer = answer.into_inner();
         let decided = answer
             .decision

@@ -1,7 +1,7 @@
 //! Sealing and opening by the secret service.
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString};
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use runwarden_proto::secret::v1::{OpenValueRequest, SealValueRequest};
@@ -27,7 +27,8 @@ impl Seals for MeshSeals {
             plaintext: value.expose_secret().as_bytes().to_vec(),
             context: context.to_owned(),
         };
-        let answer = self.0.clone().seal_value(request).await.map_err(|s| Error::from_status(&s))?.into_inner();
+        let answer =
+            self.0.clone().seal_value(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?.into_inner();
         Ok(Sealed { bytes: answer.sealed, keyed_hash: answer.keyed_hash })
     }
 
@@ -38,7 +39,8 @@ impl Seals for MeshSeals {
             context: context.to_owned(),
             purpose: purpose.to_owned(),
         };
-        let answer = self.0.clone().open_value(request).await.map_err(|s| Error::from_status(&s))?.into_inner();
+        let answer =
+            self.0.clone().open_value(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?.into_inner();
         let plaintext = Zeroizing::new(answer.plaintext);
         let text = std::str::from_utf8(&plaintext)
             .map_err(|_| Error::internal(anyhow::anyhow!("what was sealed as text is none")))?;

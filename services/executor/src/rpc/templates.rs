@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
 use runwarden_proto::project::v1::template_service_client::TemplateServiceClient;
@@ -71,7 +71,7 @@ impl Templates for MeshTemplates {
         match self.templates.clone().report_drift(request).await {
             Ok(_) => Ok(()),
             Err(status) => {
-                let error = Error::from_status(&status);
+                let error = Error::from_peer(Service::Project, &status);
                 // Mapped anew or removed meanwhile: there is nobody left to tell.
                 if matches!(error.reason(), ErrorReason::NotFound | ErrorReason::Conflict) {
                     return Ok(());
@@ -86,7 +86,7 @@ fn found<T>(answer: Result<tonic::Response<T>, tonic::Status>) -> Result<Option<
     match answer {
         Ok(answer) => Ok(Some(answer.into_inner())),
         Err(status) => {
-            let error = Error::from_status(&status);
+            let error = Error::from_peer(Service::Project, &status);
             if error.reason() == ErrorReason::NotFound { Ok(None) } else { Err(error) }
         }
     }

@@ -1,7 +1,7 @@
 //! The executor as the one who talks to controllers.
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, ErrorReason, ExposeSecret, Result};
 use runwarden_proto::executor::v1::controller_access_service_client::ControllerAccessServiceClient;
 use runwarden_proto::executor::v1::{BrowseTemplatesRequest, CheckConnectionRequest, DescribeTemplateRequest};
@@ -27,7 +27,7 @@ impl MeshAccess {
 }
 
 fn failed(status: Status) -> Error {
-    Error::from_status(&status)
+    Error::from_peer(Service::Executor, &status)
 }
 
 fn on_the_wire(credential: &Credential) -> wire::Credential {
