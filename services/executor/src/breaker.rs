@@ -42,6 +42,13 @@ impl Breaker {
         self.with(|all| all.get(key).is_none_or(|pause| pause.until <= now))
     }
 
+    /// How long a controller is still left alone; none if it may be called.
+    #[must_use]
+    pub fn rest(&self, key: &Key, now: Instant) -> Option<Duration> {
+        let until = self.with(|all| all.get(key).map(|pause| pause.until))?;
+        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+    }
+
     /// A call is about to be made. On a controller that failed, others wait for what it tells.
     pub fn trying(&self, key: &Key, now: Instant) {
         self.with(|all| {
@@ -102,6 +109,8 @@ impl Breaker {
                 self.failed(key, &error.to_string(), error.retry_after(), Instant::now());
                 true
             }
+            // It says nothing about the controller.
+            Err(AwxError::Busy) => false,
             // A refusal of one thing is still an answer.
             Ok(_) | Err(_) => {
                 self.works(key);
@@ -157,6 +166,9 @@ mod tests {
         assert!(breaker.admits(&key(), now));
         breaker.failed(&key(), "down", None, now);
         assert!(!breaker.admits(&key(), now));
+        assert_eq!((breaker.rest(&key(), now), breaker.rest(&key(), now + FIRST)), (Some(FIRST), None));
+        breaker.note::<()>(&key(), &Err(AwxError::Busy));
+        assert!(!breaker.admits(&key(), now), "that nothing was read says nothing");
         let later = now + FIRST;
         assert!(breaker.admits(&key(), later));
         breaker.trying(&key(), later);

@@ -32,6 +32,9 @@ pub struct Config {
     /// How long to wait for the answer to a launch, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
     pub launch_timeout_seconds: u64,
+    /// How much memory answers of controllers may take at a time, MiB; one tenant's controllers get an eighth
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    pub controller_memory_mib: u32,
     /// How many jobs of one tenant may wait to be begun, where the tenant has no number of its own
     #[arg(long, env = "RUNWARDEN_EXECUTOR_QUEUE_LIMIT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_limit: u32,
@@ -58,6 +61,7 @@ impl Default for Config {
             clock_skew_seconds: 90,
             run_missing_seconds: 30,
             launch_timeout_seconds: 130,
+            controller_memory_mib: 256,
             queue_limit: 10_000,
             lease_seconds: 10,
             jobs_file: None,
@@ -76,6 +80,7 @@ impl Config {
             allow_plain_http: self.executor_allow_plain_http,
             ..Limits::default()
         }
+        .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))
     }
 
     /// How long an executor may show no life.

@@ -47,7 +47,7 @@ impl Controllers {
             return Ok(found.client.clone());
         }
         let credential = self.credentials.read(&controller.tenant, &controller.secret_name, purpose).await?;
-        let client = Client::new(&controller.target, &credential, self.limits.clone())
+        let client = Client::new(&controller.target, &credential, self.limits.of_tenant(&controller.tenant))
             .map_err(|problem| Error::internal(anyhow::anyhow!("the stored mapping of {key:?}: {problem}")))?;
         let client = Arc::new(client);
         if let Ok(mut kept) = self.kept.lock() {

@@ -100,7 +100,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let authority = Arc::new(Authority { standings, policies: policies.clone(), shown: shown.clone() });
     let seals: Arc<dyn Seals> = Arc::new(MeshSeals::new(kit.peers.channel(Service::Secret)?));
     let credentials: Arc<dyn CredentialSource> = Arc::new(MeshCredentials::new(kit.peers.channel(Service::Secret)?));
-    let controllers = Arc::new(Controllers::new(credentials.clone(), config.limits()));
+    // One for all that talk to controllers: they share its memory.
+    let limits = config.limits();
+    let controllers = Arc::new(Controllers::new(credentials.clone(), limits.clone()));
     let (live, work, watch) = (Live::default(), WorkBell::default(), WorkBell::default());
     let (known, breaker) = (Arc::new(Known::default()), Breaker::default());
 
@@ -199,7 +201,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         bell,
         shutdown: kit.shutdown().clone(),
     };
-    let access = ControllerAccess::new(credentials, config.limits());
+    let access = ControllerAccess::new(credentials, limits);
     Ok(Parts::new().with(jobs.into_server()).with(access.into_server()))
 }
 

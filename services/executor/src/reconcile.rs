@@ -8,13 +8,16 @@ use runwarden_kit::clock::Moment;
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict, in_sight, judge};
-use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, TemplateSight, asked_for};
+use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting, TemplateSight, asked_for};
 use crate::failpoint::At;
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};
 use crate::ports::{Controller, Template};
 use crate::prepare;
 use crate::protocol::{self, Finding, Stop};
+
+/// How many runs a person is told of among which a lost launch may be.
+const MOST_CANDIDATES: usize = 200;
 
 impl Launcher {
     /// One look at what an open attempt may have become.
@@ -29,21 +32,21 @@ impl Launcher {
         };
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&controller, &purpose).await?;
+        let sent = self.sent_body(&job, &attempt).await?;
         // Looked at before the search and after it: a right that was away only meanwhile must not make a run look
         // absent.
         let over = self.clock.now() >= self.patience.over_at(&attempt);
         let before = if over { self.sight(&client, &controller, &attempt).await? } else { Sight::Clear };
-        let (found, before) = match self.search(&client, &attempt).await {
+        let (found, before) = match self.search(&client, &attempt, sent.as_ref()).await {
             // AWX itself does not let our account look.
             Err(error) if error.is_refusal() => (Found::All(Vec::new()), Sight::Blind(error.to_string())),
             found => (self.told(&controller, found)?, before),
         };
-        let sent = self.sent_body(&job, &attempt).await?;
         // What was created when nothing of this attempt could be any more is somebody else's.
         let latest = self.patience.latest(&attempt);
         let rows = found.rows().iter().filter(|row| row.created.is_none_or(|created| moment(created) <= latest));
-        let rows: Vec<&RunRow> = rows.collect();
-        let candidates = self.candidates(&attempt, sent.as_ref(), &rows).await?;
+        let rows: Vec<&Sighting<Likeness>> = rows.collect();
+        let candidates = self.candidates(&attempt, &rows).await?;
         let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
         let verdict = match found.gap() {
             Some(gap) => seen_in_part(&attempt, verdict, &candidates, &found, &gap),
@@ -54,6 +57,13 @@ impl Launcher {
             (_, before) => before,
         };
         let verdict = in_sight(verdict, sight, &attempt, &self.patience, self.clock.now());
+        let verdict = match verdict {
+            // All of them would be no help to whoever decides.
+            Verdict::Ambiguous(runs) => Verdict::Ambiguous(runs.into_iter().take(MOST_CANDIDATES).collect()),
+            Verdict::Adopt(_) | Verdict::Wait(_) | Verdict::Blind(..) | Verdict::Absent | Verdict::Untraceable(_) => {
+                verdict
+            }
+        };
         let adopted = match &verdict {
             Verdict::Adopt(id) => rows.iter().find(|row| row.run.id == *id).copied(),
             Verdict::Wait(_)
@@ -64,7 +74,7 @@ impl Launcher {
         };
         let finding = Finding {
             kind: adopted.map_or("job", |row| row.run.kind.as_str()),
-            dropped: adopted.zip(sent.as_ref()).map(|(row, sent)| asked_for(sent.dropped_in(row))).unwrap_or_default(),
+            dropped: adopted.map(|row| asked_for(row.note.dropped.clone())).unwrap_or_default(),
             verdict,
         };
         self.conclude(&job, &attempt, finding).await
@@ -123,36 +133,27 @@ impl Launcher {
         Ok(())
     }
 
-    async fn search(&self, client: &Arc<Client>, attempt: &Attempt) -> Result<Found, AwxError> {
+    async fn search(
+        &self,
+        client: &Arc<Client>,
+        attempt: &Attempt,
+        sent: Option<&LaunchBody>,
+    ) -> Result<Found<Likeness>, AwxError> {
         let earliest = self.patience.earliest(attempt).micros();
         let created_from = OffsetDateTime::from_unix_timestamp_nanos(i128::from(earliest) * 1000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        client.search(&Search { template: attempt.controller_template, account: attempt.account, created_from }).await
+        let search = Search { template: attempt.controller_template, account: attempt.account, created_from };
+        let marker = marker(attempt);
+        client.search(&search, |row| Likeness::of(row, attempt, marker.as_ref(), sent)).await
     }
 
-    async fn candidates(
-        &self,
-        attempt: &Attempt,
-        sent: Option<&LaunchBody>,
-        found: &[&RunRow],
-    ) -> Result<Vec<Candidate>> {
+    async fn candidates(&self, attempt: &Attempt, found: &[&Sighting<Likeness>]) -> Result<Vec<Candidate>> {
         let ids: Vec<i64> = found.iter().map(|row| row.run.id).collect();
         let bound = self.store.bound(&attempt.installation, &ids).await?;
-        let marker = marker(attempt);
-        let candidate = |row: &&RunRow| Candidate {
+        let candidate = |row: &&Sighting<Likeness>| Candidate {
             run_id: row.run.id,
-            marked: if marker.as_ref().is_some_and(|m| m.is_in(row, attempt.placement())) {
-                Marked::Mine
-            } else if Marker::any_in(row) {
-                Marked::Other
-            } else {
-                Marked::No
-            },
-            inputs: match sent {
-                Some(sent) if sent.matches(row) => Inputs::Match,
-                Some(_) => Inputs::Differ,
-                None => Inputs::Unknown,
-            },
+            marked: row.note.marked,
+            inputs: row.note.inputs,
             bound: bound.contains(&row.run.id),
         };
         Ok(found.iter().map(candidate).collect())
@@ -176,9 +177,38 @@ impl Launcher {
     }
 }
 
+/// How much a run looks like an attempt's: what is noted of it while its inputs are at hand.
+#[derive(Clone, Debug)]
+struct Likeness {
+    marked: Marked,
+    inputs: Inputs,
+    /// What was sent and is not in it; of a run that may be adopted though something is.
+    dropped: Vec<String>,
+}
+
+impl Likeness {
+    fn of(row: &RunRow, attempt: &Attempt, marker: Option<&Marker>, sent: Option<&LaunchBody>) -> Self {
+        let marked = if marker.is_some_and(|marker| marker.is_in(row, attempt.placement())) {
+            Marked::Mine
+        } else if Marker::any_in(row) {
+            Marked::Other
+        } else {
+            Marked::No
+        };
+        let dropped = sent.map(|sent| sent.dropped_in(row));
+        let inputs = match &dropped {
+            Some(dropped) if dropped.is_empty() => Inputs::Match,
+            Some(_) => Inputs::Differ,
+            None => Inputs::Unknown,
+        };
+        let may_be_adopted = marked == Marked::Mine || attempt.named == Some(row.run.id);
+        Self { marked, inputs, dropped: dropped.filter(|_| may_be_adopted).unwrap_or_default() }
+    }
+}
+
 /// What a search says that did not see all there is: what was not seen may be the attempt's, too. Only a marker and the
 /// controller's own word are proof enough. When nothing can come any more, it is a person's to look.
-fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], found: &Found, gap: &str) -> Verdict {
+fn seen_in_part<N>(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], found: &Found<N>, gap: &str) -> Verdict {
     match verdict {
         Verdict::Adopt(run) if attempt.is_marked() || attempt.named == Some(run) => verdict,
         Verdict::Wait(_) | Verdict::Blind(..) | Verdict::Untraceable(_) => verdict,

@@ -9,12 +9,17 @@ use reqwest::Response;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{AwxError, Refusal};
+use super::memory::{FREE, Held, Memory};
+use super::{AwxError, Refusal, tree};
 
 /// How much is kept of an answer that is too large: enough to tell what it begins with.
 const BEGINNING: usize = 64 * 1024;
 /// The longest `Retry-After` that is honoured.
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// The most of a refusal, bytes: AWX quotes all choices of a survey when none of them was taken.
+const LONGEST_REFUSAL: usize = 1024 * 1024;
+/// The most memory that an answer to a writing request takes as values, bytes.
+const LARGEST_TREE: usize = 16 * 1024 * 1024;
 
 /// What came back, whatever its status.
 pub(super) struct Answer {
@@ -23,20 +28,42 @@ pub(super) struct Answer {
     pub(super) body: Result<Bytes, AwxError>,
     /// What a body that is too large begins with.
     pub(super) beginning: Bytes,
+    /// How many bytes of it were read.
+    pub(super) read: usize,
+    /// The memory it takes.
+    pub(super) held: Held,
 }
 
 impl Answer {
     /// Reads a body of up to `limit` bytes. One that is announced to be larger is hardly begun.
-    pub(super) async fn read(mut response: Response, limit: usize, authorization: &HeaderValue) -> Self {
+    pub(super) async fn read(
+        mut response: Response,
+        limit: usize,
+        authorization: &HeaderValue,
+        memory: &Memory,
+    ) -> Self {
         let status = response.status();
         let headers = response.headers().clone();
+        let limit = if status.is_success() { limit } else { limit.min(LONGEST_REFUSAL) };
+        let mut held: Option<Held> = None;
         let announced = response.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let room = if announced.is_some_and(|length| length > limit) { limit.min(BEGINNING) } else { limit };
         let mut read = BytesMut::new();
         let mut beginning = Bytes::new();
+        let mut taken = 0;
         let body = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if read.len() + chunk.len() > room => {
+            let chunk = response.chunk().await;
+            let more = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
+            taken += more;
+            if held.is_none() && taken > FREE && taken <= room {
+                // All it may come to at once: who holds a part and waits for the rest may wait for others who do.
+                match memory.hold(announced.map_or(room, |length| length.min(room))).await {
+                    Ok(room) => held = Some(room),
+                    Err(busy) => break Err(busy),
+                }
+            }
+            match chunk {
+                Ok(Some(chunk)) if taken > room => {
                     read.extend_from_slice(&chunk);
                     read.truncate(BEGINNING);
                     beginning = read.freeze();
@@ -49,7 +76,7 @@ impl Answer {
                 Err(_) => break Err(AwxError::bad("it broke off in the middle")),
             }
         };
-        Self { status, headers, body, beginning }
+        Self { status, headers, body, beginning, read: taken, held: held.unwrap_or_default() }
     }
 
     /// `Err` for everything but success.
@@ -128,8 +155,9 @@ fn without_credential(body: Bytes, authorization: &HeaderValue) -> Bytes {
     kept.freeze()
 }
 
+/// Reads the answer to a writing request.
 pub(super) fn json(body: &[u8]) -> Result<Value, AwxError> {
-    serde_json::from_slice(body).map_err(|_| no_json(body))
+    tree::read(body, &mut { LARGEST_TREE })
 }
 
 /// Why something that was read as JSON could not be.
@@ -139,13 +167,4 @@ pub(super) fn no_json(body: &[u8]) -> AwxError {
     } else {
         AwxError::bad("it is not JSON")
     }
-}
-
-/// The rows of a list.
-pub(super) fn results(list: &Value) -> Result<&Vec<Value>, AwxError> {
-    list.get("results").and_then(Value::as_array).ok_or_else(|| AwxError::bad("a list without results"))
-}
-
-pub(super) fn has_next(list: &Value) -> bool {
-    list.get("next").is_some_and(|next| !next.is_null())
 }

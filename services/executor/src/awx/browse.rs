@@ -1,11 +1,14 @@
 use std::str::FromStr;
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 
-use super::answer::{has_next, results};
 use super::http::Query;
-use super::template::{TemplateKind, TemplateSummary};
-use super::{AwxError, Client, read};
+use super::list::List;
+use super::memory::Kept;
+use super::template::{OfTemplate, TemplateKind, TemplateSummary};
+use super::tree::Picked;
+use super::{AwxError, Client, read, template};
 
 /// How many surveys are read at the same time.
 const AT_ONCE: usize = 4;
@@ -48,6 +51,8 @@ pub struct TemplatePage {
     pub items: Vec<TemplateSummary>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<TemplateCursor>,
+    /// The memory it takes.
+    _kept: Arc<Kept>,
 }
 
 impl Client {
@@ -57,23 +62,25 @@ impl Client {
         let wanted = page_size.clamp(1, 200);
         let mut cursor = after.unwrap_or(TemplateCursor::START);
         let mut rows = Vec::new();
+        let reading = self.http.reading();
         let next = loop {
             let query: Query = vec![
                 ("order_by", "id".into()),
                 ("id__gt", cursor.after.to_string()),
                 ("page_size", (wanted - rows.len()).to_string()),
             ];
-            let list = self.http.get(&cursor.kind.list(), &query).await?;
+            let list: List<Picked<OfTemplate>> = reading.page(&cursor.kind.list(), &query).await?;
             let before = rows.len();
-            for row in results(&list)?.iter().take(wanted - before) {
-                let id = read::id(row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
+            let has_next = list.has_next();
+            for Picked { row, .. } in list.into_rows().into_iter().take(wanted - before) {
+                let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
                 if id <= cursor.after {
                     return Err(AwxError::bad("a list that is not in order"));
                 }
                 cursor.after = id;
-                rows.push((cursor.kind, id, row.clone()));
+                rows.push((cursor.kind, id, row));
             }
-            let more = has_next(&list) && rows.len() > before;
+            let more = has_next && rows.len() > before;
             let following = match (more, cursor.kind) {
                 (true, _) => Some(cursor),
                 (false, TemplateKind::Job) => Some(TemplateCursor { kind: TemplateKind::Workflow, after: 0 }),
@@ -84,15 +91,18 @@ impl Client {
                 next => break next,
             }
         };
+        let surveys = &reading;
         let items: Vec<Result<TemplateSummary, AwxError>> = futures::stream::iter(rows)
             .map(|(kind, id, row)| async move {
-                let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
+                let is_on = read::flag(&row, "survey_enabled");
+                let survey = if is_on { Some(template::survey(surveys, kind, id).await?) } else { None };
                 TemplateSummary::read(kind, row, survey)
             })
             .buffered(AT_ONCE)
             .collect()
             .await;
-        Ok(TemplatePage { items: items.into_iter().collect::<Result<_, _>>()?, next })
+        let items = items.into_iter().collect::<Result<_, _>>()?;
+        Ok(TemplatePage { items, next, _kept: Arc::new(reading.into_kept()) })
     }
 }
 

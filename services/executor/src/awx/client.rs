@@ -1,5 +1,6 @@
+use serde_json::Value;
+
 use super::address::Path;
-use super::answer::results;
 use super::http::{Http, Query};
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
 use super::{own, read};
@@ -30,7 +31,8 @@ impl Client {
 
     /// Proves that AWX is at the address and that it accepts the credential, and says who we are.
     pub async fn who_am_i(&self) -> Result<Account, AwxError> {
-        let (me, headers) = self.http.get_with_headers(&Path::to("me"), &Query::new()).await?;
+        let reading = self.http.reading();
+        let (me, headers) = reading.get_with_headers(&Path::to("me"), &Query::new()).await?;
         if !own::is_marked(&headers) {
             return Err(AwxError::bad(
                 "it lacks the header X-API-Product-Name, which AWX puts on every answer; is api_root right, or does a \
@@ -44,7 +46,8 @@ impl Client {
                 .map(|text| read::shown(text, 100))
                 .unwrap_or_default()
         };
-        let me = results(&me)?.first().ok_or_else(|| AwxError::bad("it does not say who we are"))?;
+        let me = me.get("results").and_then(Value::as_array).ok_or_else(|| AwxError::bad("a list without results"))?;
+        let me = me.first().ok_or_else(|| AwxError::bad("it does not say who we are"))?;
         let mut account = Account {
             product: header("x-api-product-name"),
             version: header("x-api-product-version"),
@@ -52,7 +55,7 @@ impl Client {
             username: read::shown(&read::text(me, "username"), 200),
         };
         if account.version.is_empty() {
-            let ping = self.http.get(&Path::to("ping"), &Query::new()).await?;
+            let ping = reading.get(&Path::to("ping"), &Query::new()).await?;
             account.version = read::shown(&read::text(&ping, "version"), 100);
         }
         Ok(account)

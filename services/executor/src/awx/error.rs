@@ -56,6 +56,8 @@ pub enum AwxError {
         /// What was odd about it.
         detail: String,
     },
+    /// It is not its fault: as much is being read from controllers as may be at a time.
+    Busy,
     /// Its answer is larger than we take.
     TooLarge {
         /// The limit in bytes.
@@ -84,6 +86,7 @@ impl AwxError {
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::Refused { .. }
+            | Self::Busy
             | Self::TooLarge { .. } => false,
         }
     }
@@ -101,6 +104,7 @@ impl AwxError {
             | Self::Throttled { .. }
             | Self::ServerError { .. }
             | Self::BadAnswer { .. }
+            | Self::Busy
             | Self::TooLarge { .. } => false,
         }
     }
@@ -127,6 +131,7 @@ impl AwxError {
             | Self::Refused { .. }
             | Self::ServerError { .. }
             | Self::BadAnswer { .. }
+            | Self::Busy
             | Self::TooLarge { .. } => false,
         }
     }
@@ -156,6 +161,7 @@ impl std::fmt::Display for AwxError {
             Self::BadAnswer { detail } => {
                 write!(f, "the controller's answer makes no sense: {detail}")
             }
+            Self::Busy => f.write_str("Runwarden reads as much from controllers as it may at a time; try again later"),
             Self::TooLarge { limit } => {
                 write!(f, "the controller's answer is larger than {limit} bytes")
             }
@@ -174,6 +180,7 @@ impl From<AwxError> for Error {
             | AwxError::Migrating
             | AwxError::Throttled { .. }
             | AwxError::ServerError { .. } => ErrorReason::ControllerUnreachable,
+            AwxError::Busy => ErrorReason::Unavailable,
             AwxError::Unauthorized
             | AwxError::InFront { .. }
             | AwxError::Forbidden { .. }

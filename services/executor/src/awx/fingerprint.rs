@@ -129,28 +129,30 @@ fn source(project: Option<&ProjectView>) -> Value {
     })
 }
 
+/// What matters of a workflow's steps.
+pub(super) const OF_STEPS: &[&str] = &[
+    "identifier",
+    "unified_job_template",
+    "extra_data",
+    "inventory",
+    "execution_environment",
+    "job_type",
+    "job_tags",
+    "skip_tags",
+    "limit",
+    "scm_branch",
+    "success_nodes",
+    "failure_nodes",
+    "always_nodes",
+    "all_parents_must_converge",
+];
+
 fn steps(steps: Option<&[Value]>) -> Value {
     let Some(steps) = steps else { return UNREADABLE.into() };
-    const WHAT_MATTERS: &[&str] = &[
-        "identifier",
-        "unified_job_template",
-        "extra_data",
-        "inventory",
-        "execution_environment",
-        "job_type",
-        "job_tags",
-        "skip_tags",
-        "limit",
-        "scm_branch",
-        "success_nodes",
-        "failure_nodes",
-        "always_nodes",
-        "all_parents_must_converge",
-    ];
     let kept: Vec<Value> = steps
         .iter()
         .map(|step| {
-            WHAT_MATTERS
+            OF_STEPS
                 .iter()
                 .filter_map(|key| Some(((*key).to_owned(), step.get(*key)?.clone())))
                 .collect::<Map<_, _>>()

@@ -7,12 +7,12 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response};
-use serde_json::Value;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::address::{Address, Path};
-use super::answer::{Answer, json};
+use super::answer::Answer;
+use super::memory::Held;
 use super::own;
 use super::unreached::{cause, failed_read};
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
@@ -32,10 +32,21 @@ pub(super) struct Http {
 
 /// What a reading request brought.
 pub(super) enum Fetched {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, with its head.
+    Whole(Body, HeaderMap),
     /// More than was to be taken; this is what it begins with.
     TooLarge(Bytes),
+}
+
+/// A body, and the memory it takes.
+pub(super) struct Body(Bytes, #[expect(dead_code, reason = "it counts as long as it is there")] Held);
+
+impl std::ops::Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Why there is no answer to a writing request.
@@ -88,34 +99,20 @@ impl Http {
         &self.address
     }
 
-    /// Reads a JSON document.
-    pub(super) async fn get(&self, path: &Path, query: &Query) -> Result<Value, AwxError> {
-        self.get_with_headers(path, query).await.map(|(value, _)| value)
-    }
-
-    pub(super) async fn get_with_headers(&self, path: &Path, query: &Query) -> Result<(Value, HeaderMap), AwxError> {
-        let answer = self.read(path, query, self.limits.answer_bytes).await?;
-        answer.check()?;
-        Ok((json(&answer.body?)?, answer.headers))
-    }
-
-    /// Reads a document of up to `limit` bytes; one that is larger is no error.
-    pub(super) async fn fetch(&self, path: &Path, query: &Query, limit: usize) -> Result<Fetched, AwxError> {
-        let answer = self.read(path, query, limit).await?;
-        answer.check()?;
-        match answer.body {
-            Ok(body) => Ok(Fetched::Whole(body)),
-            Err(AwxError::TooLarge { .. }) => Ok(Fetched::TooLarge(answer.beginning)),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn read(&self, path: &Path, query: &Query, limit: usize) -> Result<Answer, AwxError> {
+    /// Reads a document of up to `limit` bytes; one that is larger is no error. Answers also how many bytes were read.
+    /// Operations go through [`super::reading::Reading`], which counts them.
+    pub(super) async fn fetch(&self, path: &Path, query: &Query, limit: usize) -> Result<(Fetched, usize), AwxError> {
         let response = self
             .send(&self.reads, Method::GET, path, query, JSON, None, self.limits.request)
             .await
             .map_err(|error| failed_read(&error))?;
-        Ok(Answer::read(response, limit, &self.authorization).await)
+        let answer = Answer::read(response, limit, &self.authorization, &self.limits.memory).await;
+        answer.check()?;
+        match answer.body {
+            Ok(body) => Ok((Fetched::Whole(Body(body, answer.held), answer.headers), answer.read)),
+            Err(AwxError::TooLarge { .. }) => Ok((Fetched::TooLarge(answer.beginning), answer.read)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins reading something that is no JSON; the caller bounds what it takes.
@@ -196,7 +193,7 @@ impl Http {
     }
 
     async fn whole(&self, response: Response) -> Answer {
-        Answer::read(response, self.limits.answer_bytes, &self.authorization).await
+        Answer::read(response, self.limits.answer_bytes, &self.authorization, &self.limits.memory).await
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::memory::Memory;
 use crate::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
 
 /// How long and how much we are prepared to take from a controller.
@@ -18,10 +19,40 @@ pub struct Limits {
     pub launch: Duration,
     /// For a JSON answer, in bytes.
     pub answer_bytes: usize,
-    /// For what cannot be had in parts and is not kept, in bytes: a download of output, how a single run is.
+    /// For how a single run is, in bytes: it cannot be had in parts, and little of it is kept.
+    pub run_bytes: usize,
+    /// For a download of output, in bytes: it cannot be had in parts, and is never whole in memory.
     pub download_bytes: usize,
+    /// For all that one operation reads, in bytes: a search, a page of templates, a piece of output.
+    pub operation_bytes: usize,
+    /// For what one operation keeps of that, in bytes of memory.
+    pub kept_bytes: usize,
+    /// For all that is in memory at a time, of every operation and controller.
+    pub memory: Memory,
     /// Whether `http://` may be used to reach anything but this machine. Credentials would travel in clear.
     pub allow_plain_http: bool,
+}
+
+impl Limits {
+    /// The same with so much memory for the answers of all controllers together, bytes.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize) -> Self {
+        let memory = Memory::new(bytes);
+        let share = memory.share();
+        Self {
+            answer_bytes: self.answer_bytes.min(share / 2),
+            kept_bytes: self.kept_bytes.min(share / 2),
+            run_bytes: self.run_bytes.min(share),
+            memory,
+            ..self
+        }
+    }
+
+    /// The same for a tenant, whose controllers share a part of the memory.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &str) -> Self {
+        Self { memory: self.memory.of(tenant), ..self.clone() }
+    }
 }
 
 impl Default for Limits {
@@ -33,7 +64,11 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             launch: Duration::from_secs(130),
             answer_bytes: 16 * 1024 * 1024,
+            run_bytes: 32 * 1024 * 1024,
             download_bytes: 64 * 1024 * 1024,
+            operation_bytes: 64 * 1024 * 1024,
+            kept_bytes: 16 * 1024 * 1024,
+            memory: Memory::new(256 * 1024 * 1024),
             allow_plain_http: false,
         }
     }

@@ -5,20 +5,24 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 
 use super::AwxError;
-use super::answer::no_json;
 use super::scalar::Scalar;
+use super::tree::{Tree, spent, unread};
 
 /// A row that is filled in while it is read.
 pub(super) trait Row: Default {
-    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error>;
+    /// Reads the row. What it keeps is taken off the bytes that are left.
+    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D, left: &mut usize) -> Result<(), D::Error>;
 }
 
 impl Row for Value {
-    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        *self = Self::deserialize(deserializer)?;
+    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D, left: &mut usize) -> Result<(), D::Error> {
+        *self = Tree(left).deserialize(deserializer)?;
         Ok(())
     }
 }
+
+/// What may be kept while the first row is looked for, bytes.
+const FIRST: usize = 1024 * 1024;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -37,13 +41,17 @@ impl<R> Default for List<R> {
 }
 
 impl<R: Row> List<R> {
-    /// Reads a whole page.
-    pub(super) fn read(body: &[u8]) -> Result<Self, AwxError> {
+    /// Reads a whole page, whose rows keep at most `left` bytes.
+    pub(super) fn read(body: &[u8], left: &mut usize) -> Result<Self, AwxError> {
+        let limit = *left;
         let mut list = Self::default();
         let mut json = serde_json::Deserializer::from_slice(body);
         let none = || AwxError::bad("a list without results");
-        let read = Page(&mut list).deserialize(&mut json).and_then(|()| json.end());
-        read.map_err(|error| if error.is_data() { none() } else { no_json(body) })?;
+        let read = Page(&mut list, left).deserialize(&mut json).and_then(|()| json.end());
+        read.map_err(|error| match unread(&error, body, limit) {
+            AwxError::BadAnswer { .. } if error.is_data() => none(),
+            other => other,
+        })?;
         if list.rows.is_none() { Err(none()) } else { Ok(list) }
     }
 
@@ -51,7 +59,7 @@ impl<R: Row> List<R> {
     pub(super) fn first_of(beginning: &[u8]) -> Option<R> {
         let mut list = Self::default();
         let mut json = serde_json::Deserializer::from_slice(beginning);
-        let _broken_off = Page(&mut list).deserialize(&mut json);
+        let _broken_off = Page(&mut list, &mut { FIRST }).deserialize(&mut json);
         list.rows?.into_iter().next()
     }
 
@@ -63,6 +71,11 @@ impl<R: Row> List<R> {
         self.rows.unwrap_or_default()
     }
 
+    /// Whether it says that another page comes after this.
+    pub(super) fn has_next(&self) -> bool {
+        self.next
+    }
+
     /// Whether nothing comes after this page: only then is what was not told not there.
     pub(super) fn is_last(&self) -> bool {
         let rows = i64::try_from(self.rows().len()).unwrap_or(i64::MAX);
@@ -70,7 +83,7 @@ impl<R: Row> List<R> {
     }
 }
 
-struct Page<'l, R>(&'l mut List<R>);
+struct Page<'l, R>(&'l mut List<R>, &'l mut usize);
 
 impl<'de, R: Row> DeserializeSeed<'de> for Page<'_, R> {
     type Value = ();
@@ -102,7 +115,7 @@ impl<'de, R: Row> Visitor<'de> for Page<'_, R> {
             match key {
                 Key::Count => self.0.count = entries.next_value::<Scalar<'_>>()?.integer(),
                 Key::Next => self.0.next = entries.next_value::<Scalar<'_>>()? != Scalar::Null,
-                Key::Results => entries.next_value_seed(Results(&mut self.0.rows))?,
+                Key::Results => entries.next_value_seed(Results(&mut self.0.rows, &mut *self.1))?,
                 Key::Other => drop(entries.next_value::<IgnoredAny>()?),
             }
         }
@@ -110,7 +123,7 @@ impl<'de, R: Row> Visitor<'de> for Page<'_, R> {
     }
 }
 
-struct Results<'l, R>(&'l mut Option<Vec<R>>);
+struct Results<'l, R>(&'l mut Option<Vec<R>>, &'l mut usize);
 
 impl<'de, R: Row> DeserializeSeed<'de> for Results<'_, R> {
     type Value = ();
@@ -129,11 +142,14 @@ impl<'de, R: Row> Visitor<'de> for Results<'_, R> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let rows = self.0.insert(Vec::new());
+        let left = self.1;
         loop {
+            // An empty row takes its place, too.
+            *left = left.checked_sub(2 * size_of::<R>()).ok_or_else(spent)?;
             // In its place before it is read, and still there when reading it fails.
             rows.push(R::default());
             let Some(row) = rows.last_mut() else { return Ok(()) };
-            if items.next_element_seed(Element(row))?.is_none() {
+            if items.next_element_seed(Element(row, &mut *left))?.is_none() {
                 rows.pop();
                 return Ok(());
             }
@@ -141,13 +157,13 @@ impl<'de, R: Row> Visitor<'de> for Results<'_, R> {
     }
 }
 
-struct Element<'l, R>(&'l mut R);
+struct Element<'l, R>(&'l mut R, &'l mut usize);
 
 impl<'de, R: Row> DeserializeSeed<'de> for Element<'_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.0.fill(deserializer)
+        self.0.fill(deserializer, self.1)
     }
 }
 
@@ -158,7 +174,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<List<Value>, AwxError> {
-        List::read(text.as_bytes())
+        List::read(text.as_bytes(), &mut (1 << 20))
     }
 
     #[test]
@@ -179,6 +195,8 @@ mod tests {
         for text in ["", "{", r#"{"results": [1]} x"#, r#"{"results": [1"#] {
             assert!(detail(text).contains("not JSON"), "{text}");
         }
+        let many = format!(r#"{{"results": [{}1]}}"#, "1,".repeat(100_000));
+        assert_eq!(read(&many).unwrap_err(), AwxError::TooLarge { limit: 1 << 20 });
         for text in ["{}", "[]", "5", r#"{"results": null}"#, r#"{"results": "x"}"#, r#"{"results": {}}"#] {
             assert!(detail(text).contains("without results"), "{text}");
         }

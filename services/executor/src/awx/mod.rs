@@ -14,7 +14,7 @@
 //! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }  200 a request
 //! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
 //! client.find(id)                            -> Option<RunRow>              of whatever kind
-//! client.search(&Search)                     -> Found { All | Part }        for the reconciler
+//! client.search(&Search, note)               -> Found { All | Part }        for the reconciler
 //! client.sight(account, template)            -> TemplateSight { Clear | Gone | Hidden }
 //! client.whereabouts(RunRef)                 -> Whereabouts { There | Hidden | Gone }   of a run that is not listed
 //! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
@@ -56,6 +56,11 @@
 //!
 //! And it is claimed only by who may see: lists leave out what is hidden from our account. [`Client::sight`] and
 //! [`Client::whereabouts`] tell what is hidden from what is not there.
+//!
+//! # What it may cost
+//!
+//! Every operation has a budget of bytes to read and of bytes to keep ([`Limits`]), and all of them together one for what
+//! is in memory at a time ([`Memory`]), of which a tenant gets a part. What is over a budget is not known.
 
 mod address;
 mod ansi;
@@ -76,12 +81,14 @@ mod limits;
 mod list;
 mod location;
 mod marker;
+mod memory;
 mod nodes;
 mod output;
 mod own;
 mod preflight;
 mod problem;
 mod read;
+mod reading;
 mod refusal;
 mod resolve;
 mod row;
@@ -94,6 +101,7 @@ mod sight;
 mod summary;
 mod survey;
 mod template;
+mod tree;
 mod unreached;
 
 pub use address::{Target, TargetProblem};
@@ -107,6 +115,7 @@ pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};
+pub use memory::Memory;
 pub use output::{OutputCursor, OutputRead};
 pub use preflight::{find_placeholder, preflight};
 pub use problem::Problem;
@@ -114,7 +123,7 @@ pub use refusal::Refusal;
 pub use row::RunRow;
 pub use run::{Ending, RunKind, RunRef, RunStatus};
 pub use runs::Runs;
-pub use search::{Found, Search};
+pub use search::{Found, Search, Sighting};
 pub use sight::{TemplateSight, Whereabouts};
 pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};

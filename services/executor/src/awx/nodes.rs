@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::address::Path;
-use super::answer::{has_next, results};
-use super::http::{Http, Query};
-use super::{AwxError, read};
+use super::http::Query;
+use super::list::List;
+use super::reading::Reading;
+use super::tree::{Picked, Wanted};
+use super::{AwxError, fingerprint, read};
 
 const MOST_PAGES: usize = 50;
 
@@ -35,32 +37,41 @@ impl NodeJob {
 }
 
 /// The steps of a workflow template.
-pub(super) async fn of_template(http: &Http, template: i64) -> Result<Vec<Value>, AwxError> {
-    all(http, &Path::to("workflow_job_templates").id(template).then("workflow_nodes")).await
+pub(super) async fn of_template(reading: &Reading<'_>, template: i64) -> Result<Vec<Value>, AwxError> {
+    all(reading, &Path::to("workflow_job_templates").id(template).then("workflow_nodes")).await
 }
 
 /// The steps of a workflow job.
-pub(super) async fn of_run(http: &Http, run: i64) -> Result<Vec<Node>, AwxError> {
-    let rows = all(http, &Path::to("workflow_jobs").id(run).then("workflow_nodes")).await?;
+pub(super) async fn of_run(reading: &Reading<'_>, run: i64) -> Result<Vec<Node>, AwxError> {
+    let rows = all(reading, &Path::to("workflow_jobs").id(run).then("workflow_nodes")).await?;
     Ok(rows.iter().filter_map(read_node).collect())
 }
 
-async fn all(http: &Http, path: &Path) -> Result<Vec<Value>, AwxError> {
+/// A row of a step, of a template or of a run.
+struct OfStep;
+
+impl Wanted for OfStep {
+    fn wants(key: &str) -> bool {
+        fingerprint::OF_STEPS.contains(&key) || ["id", "summary_fields", "job", "do_not_run"].contains(&key)
+    }
+}
+
+async fn all(reading: &Reading<'_>, path: &Path) -> Result<Vec<Value>, AwxError> {
     let mut rows: Vec<Value> = Vec::new();
     let mut after = 0;
     for _ in 0..MOST_PAGES {
         let query: Query = vec![("order_by", "id".into()), ("id__gt", after.to_string()), ("page_size", "200".into())];
-        let list = http.get(path, &query).await?;
-        let page = results(&list)?;
-        for row in page {
-            let id = read::id(row, "id").ok_or_else(|| AwxError::bad("a step without an id"))?;
+        let list: List<Picked<OfStep>> = reading.page(path, &query).await?;
+        let more = list.has_next() && !list.rows().is_empty();
+        for Picked { row, .. } in list.into_rows() {
+            let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a step without an id"))?;
             if id <= after {
                 return Err(AwxError::bad("a list that is not in order"));
             }
             after = id;
-            rows.push(row.clone());
+            rows.push(row);
         }
-        if page.is_empty() || !has_next(&list) {
+        if !more {
             return Ok(rows);
         }
     }

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ansi::{plain, skip_lines};
-use super::answer::{has_next, results};
 use super::http::Query;
+use super::list::List;
 use super::nodes::{self, Node};
+use super::reading::Reading;
 use super::run::{RunKind, RunRef};
+use super::tree::{self, Picked, Wanted};
 use super::{AwxError, Client, read};
 
 /// How many pages of events one reading may take.
@@ -69,40 +71,28 @@ impl Client {
         ended: bool,
         budget: usize,
     ) -> Result<OutputRead, AwxError> {
+        let reading = self.http.reading();
         match (run.kind, ended) {
-            (RunKind::Job, false) => self.read_events(run, cursor.line, budget).await,
-            (RunKind::Job, true) => self.read_stdout(run, cursor.line, budget).await,
-            (RunKind::Workflow, _) => self.read_nodes(run, cursor, budget).await,
+            (RunKind::Job, false) => read_events(&reading, run, cursor.line, budget).await,
+            (RunKind::Job, true) => self.read_stdout(&reading, run, cursor.line, budget).await,
+            (RunKind::Workflow, _) => self.read_nodes(&reading, run, cursor, budget).await,
         }
     }
 
-    async fn read_events(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
-        let mut taken = Taken { line, text: String::new(), budget };
-        for _ in 0..MOST_PAGES {
-            let before = taken.line;
-            let query: Query = vec![
-                ("end_line__gt", before.to_string()),
-                ("order_by", "start_line".into()),
-                ("no_truncate", "true".into()),
-                ("page_size", "200".into()),
-            ];
-            let list = self.http.get(&run.path().then("job_events"), &query).await?;
-            let whole = results(&list)?.iter().all(|event| taken.event(event));
-            if !whole || taken.line == before || !has_next(&list) {
-                break;
-            }
-        }
-        Ok(taken.done())
-    }
-
-    async fn read_stdout(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_stdout(
+        &self,
+        reading: &Reading<'_>,
+        run: RunRef,
+        line: u64,
+        budget: usize,
+    ) -> Result<OutputRead, AwxError> {
         let query: Query = vec![("format", "json".into()), ("start_line", line.to_string())];
-        let answer = self.http.get(&run.path().then("stdout"), &query).await?;
+        let answer = reading.look(&run.path().then("stdout"), &query, tree::read).await?;
         let content =
             answer.get("content").and_then(Value::as_str).ok_or_else(|| AwxError::bad("output without content"))?;
         if content.starts_with(TOO_LARGE) {
             // A download begins at the beginning each time, so it is left to what events cannot tell any more.
-            if let Ok(read) = self.read_events(run, line, budget).await
+            if let Ok(read) = read_events(reading, run, line, budget).await
                 && read.cursor.line > line
             {
                 return Ok(OutputRead { more: true, ..read });
@@ -156,13 +146,25 @@ impl Client {
         Ok(taken.done())
     }
 
-    async fn read_nodes(&self, run: RunRef, cursor: &OutputCursor, budget: usize) -> Result<OutputRead, AwxError> {
+    async fn read_nodes(
+        &self,
+        reading: &Reading<'_>,
+        run: RunRef,
+        cursor: &OutputCursor,
+        budget: usize,
+    ) -> Result<OutputRead, AwxError> {
         let mut out = OutputRead { cursor: cursor.clone(), ..OutputRead::default() };
-        for node in nodes::of_run(&self.http, run.id).await? {
+        let nodes = nodes::of_run(reading, run.id).await?;
+        for node in nodes {
             if out.cursor.nodes.contains(&node.id) {
                 continue;
             }
-            let Some(told) = self.tell_node(&node, budget.saturating_sub(out.text.len())).await? else {
+            if !reading.has_room() && !out.text.is_empty() {
+                out.more = true;
+                break;
+            }
+            let room = budget.saturating_sub(out.text.len());
+            let Some(told) = self.tell_node(reading, &node, room).await? else {
                 continue;
             };
             if !out.text.is_empty() && out.text.len() + told.len() > budget {
@@ -176,7 +178,7 @@ impl Client {
     }
 
     /// What is told of a step once it is over; `None` before.
-    async fn tell_node(&self, node: &Node, budget: usize) -> Result<Option<String>, AwxError> {
+    async fn tell_node(&self, reading: &Reading<'_>, node: &Node, budget: usize) -> Result<Option<String>, AwxError> {
         let Some(job) = &node.job else {
             return Ok(node.skipped.then(|| format!("node {}: skipped\n", node.name)));
         };
@@ -186,7 +188,7 @@ impl Client {
         let mut told = format!("node {}: {} ({} {})\n", node.name, job.status, job.kind, job.id);
         if job.kind == RunKind::Job.as_str() {
             let run = RunRef { kind: RunKind::Job, id: job.id };
-            match self.read_stdout(run, 0, budget).await {
+            match self.read_stdout(reading, run, 0, budget).await {
                 Ok(printed) => {
                     told.push_str(&printed.text);
                     if printed.more {
@@ -201,6 +203,38 @@ impl Client {
             }
         }
         Ok(Some(told))
+    }
+}
+
+async fn read_events(reading: &Reading<'_>, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
+    let mut taken = Taken { line, text: String::new(), budget };
+    for _ in 0..MOST_PAGES {
+        let before = taken.line;
+        let query: Query = vec![
+            ("end_line__gt", before.to_string()),
+            ("order_by", "start_line".into()),
+            ("no_truncate", "true".into()),
+            ("page_size", "200".into()),
+        ];
+        let path = run.path().then("job_events");
+        let list: List<Picked<OfEvent>> = reading.look(&path, &query, List::read).await?;
+        let whole = list.rows().iter().all(|event| taken.event(&event.row));
+        if !whole || taken.line == before || !list.has_next() {
+            break;
+        }
+        if !reading.has_room() {
+            return Ok(OutputRead { more: true, ..taken.done() });
+        }
+    }
+    Ok(taken.done())
+}
+
+/// A row of an event.
+enum OfEvent {}
+
+impl Wanted for OfEvent {
+    fn wants(key: &str) -> bool {
+        ["start_line", "end_line", "stdout"].contains(&key)
     }
 }
 

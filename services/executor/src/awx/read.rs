@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::{AwxError, tree};
+
 pub(super) fn text(value: &Value, key: &str) -> String {
     value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -31,13 +33,23 @@ pub(super) fn texts(value: &Value, key: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// `extra_vars` as AWX shows them: a JSON object within a string.
-pub(super) fn variables(value: &Value, key: &str) -> Option<Map<String, Value>> {
-    match value.get(key)? {
-        Value::Object(map) => Some(map.clone()),
-        Value::String(text) if text.trim().is_empty() => Some(Map::new()),
-        Value::String(text) => serde_json::from_str(text).ok(),
-        _ => None,
+/// The most memory that the variables of one run take, bytes.
+const MOST_VARIABLES: usize = 16 * 1024 * 1024;
+
+/// `extra_vars` as AWX shows them: a JSON object within a string. `None` where it shows something else.
+///
+/// # Errors
+/// When they are more than is read of one run. That is not the same: what there is and was not read may be anything.
+pub(super) fn variables(value: &Value, key: &str) -> Result<Option<Map<String, Value>>, AwxError> {
+    match value.get(key) {
+        Some(Value::Object(map)) => Ok(Some(map.clone())),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(Some(Map::new())),
+        Some(Value::String(text)) => match tree::read(text.as_bytes(), &mut { MOST_VARIABLES }) {
+            Ok(Value::Object(map)) => Ok(Some(map)),
+            Err(error @ AwxError::TooLarge { .. }) => Err(error),
+            Ok(_) | Err(_) => Ok(None),
+        },
+        _ => Ok(None),
     }
 }
 

@@ -1,9 +1,9 @@
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::{Map, Value};
 
-use super::list::Row as _;
 use super::read;
 use super::summary::{RunSummary, Told};
+use super::tree::Wanted;
 
 /// A run with what it was launched with, as the controller tells of it. Prints no variables.
 #[derive(Clone, PartialEq)]
@@ -37,10 +37,11 @@ impl std::ops::Deref for RunRow {
 }
 
 impl RunRow {
-    /// Reads a row; `None` when it is no job or workflow job with an id.
+    /// Reads a row; `None` when it is no job or workflow job with an id, or its variables are too many to be read.
+    /// What is taken of it is named in [`Wanted::wants`], too.
     pub(super) fn read(row: &Value) -> Option<Self> {
         let mut summary = Told::default();
-        summary.fill(row).ok()?;
+        summary.read(row).ok()?;
         let told = LaunchField::ALL
             .iter()
             .filter(|field| **field != LaunchField::ExtraVars)
@@ -49,7 +50,7 @@ impl RunRow {
         Some(Self {
             summary: summary.summary()?,
             name: read::shown(&read::text(row, "name"), 512),
-            extra_vars: read::variables(row, "extra_vars"),
+            extra_vars: read::variables(row, "extra_vars").ok()?,
             limit: read::text(row, "limit"),
             skip_tags: read::text(row, "skip_tags"),
             inventory: read::id(row, "inventory"),
@@ -66,6 +67,16 @@ impl RunRow {
     /// What the row tells of a launch field, if it has it: `null` where it has nothing.
     pub(super) fn field(&self, field: LaunchField) -> Option<&Value> {
         self.told.get(field.name())
+    }
+}
+
+/// A row of a run.
+pub(super) enum OfRun {}
+
+impl Wanted for OfRun {
+    fn wants(key: &str) -> bool {
+        let also = ["name", "extra_vars", "launch_type", "launched_by", "created_by", "summary_fields"];
+        Told::wants(key) || LaunchField::by_name(key).is_some() || also.contains(&key)
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::address::Path;
 use super::http::{Fetched, Query};
-use super::list::{List, Row as _};
-use super::row::RunRow;
+use super::list::List;
+use super::reading::Reading;
+use super::row::{OfRun, RunRow};
 use super::run::RunRef;
 use super::summary::{RunSummary, Told, ToldKind};
-use super::{AwxError, Client};
+use super::tree::Picked;
+use super::{AwxError, Client, Limits};
 
 /// How many runs one request asks for: AWX answers at most 200 rows a page. What cannot be had in one piece is asked
 /// for in smaller ones.
@@ -54,7 +54,7 @@ impl Client {
 
     /// Reads one run in full.
     pub async fn run(&self, run: RunRef) -> Result<RunRow, AwxError> {
-        let row = self.http.get(&run.path(), &Query::new()).await?;
+        let (row, _) = self.http.reading().pick::<OfRun>(&run.path(), &Query::new()).await?;
         RunRow::read(&row).filter(|row| row.run == run).ok_or_else(|| AwxError::bad("another run than was asked for"))
     }
 
@@ -65,17 +65,13 @@ impl Client {
             return Ok(None);
         }
         let query: Query = vec![("id", id.to_string()), ("page_size", "1".into())];
-        let limit = self.http.limits().answer_bytes;
-        let list = match self.http.fetch(&Path::to("unified_jobs"), &query, limit).await? {
-            Fetched::Whole(body) => List::<Value>::read(&body)?,
-            Fetched::TooLarge(_) => return Err(AwxError::TooLarge { limit }),
-        };
+        let list: List<Picked<OfRun>> = self.http.reading().page(&Path::to("unified_jobs"), &query).await?;
         let last = list.is_last();
-        let Some(row) = list.into_rows().into_iter().next() else {
+        let Some(Picked { row, .. }) = list.into_rows().into_iter().next() else {
             return if last { Ok(None) } else { Err(AwxError::bad("a list that goes on without telling anything")) };
         };
         let mut told = Told::default();
-        if told.fill(&row).is_err() || told.id != Some(id) || told.kind == ToldKind::None {
+        if told.read(&row).is_err() || told.id != Some(id) || told.kind == ToldKind::None {
             return Err(AwxError::bad("another run than was asked for"));
         }
         Ok(RunRow::read(&row))
@@ -90,7 +86,8 @@ impl Client {
 
 /// A look-up under way.
 struct LookUp<'c> {
-    client: &'c Client,
+    reading: Reading<'c>,
+    limits: &'c Limits,
     /// What is still to be asked for; the last comes first.
     waiting: Vec<Vec<RunRef>>,
     left: usize,
@@ -121,20 +118,28 @@ impl<'c> LookUp<'c> {
         waiting.retain(|batch| !batch.is_empty());
         waiting.reverse();
         let left = waiting.len() + MOST_EXTRA;
-        Self { client, waiting, left, found: Runs::default(), answers: 0, failed: None, failures: 0 }
+        let (reading, limits) = (client.http.reading(), client.http.limits());
+        Self { reading, limits, waiting, left, found: Runs::default(), answers: 0, failed: None, failures: 0 }
     }
 
     async fn ask(&mut self, batch: Vec<RunRef>) -> Result<(), AwxError> {
-        let Some(left) = self.left.checked_sub(1) else {
+        let Some(left) = self.left.checked_sub(1).filter(|_| self.reading.has_room()) else {
             self.found.unreadable.extend(batch.iter().map(|run| run.id));
             return Ok(());
         };
         self.left = left;
-        let http = &self.client.http;
-        // Before a single run counts as unreadable it may be as large as anything we read: little of it is kept.
-        let limit = if batch.len() > 1 { http.limits().answer_bytes } else { http.limits().download_bytes };
-        match http.fetch(&Path::to("unified_jobs"), &query(&batch), limit).await {
-            Ok(Fetched::Whole(body)) => self.take(batch, List::read(&body)?),
+        // Before a single run counts as unreadable it may be larger than any other answer: little of it is kept.
+        let limit = if batch.len() > 1 { self.limits.answer_bytes } else { self.limits.run_bytes };
+        match self.reading.fetch(&Path::to("unified_jobs"), &query(&batch), limit).await {
+            Ok(Fetched::Whole(body, _)) => match List::read(&body, &mut { self.limits.kept_bytes }) {
+                Ok(list) => self.take(batch, list),
+                Err(AwxError::TooLarge { .. }) => {
+                    self.answered();
+                    self.in_smaller_pieces(batch);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
             Ok(Fetched::TooLarge(_)) => {
                 self.answered();
                 self.in_smaller_pieces(batch);

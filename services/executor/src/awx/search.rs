@@ -1,14 +1,14 @@
 //! Looking for the runs that a launch without an answer may have become.
 
-use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::address::Path;
 use super::http::{Fetched, Query};
-use super::list::{List, Row as _};
-use super::row::RunRow;
-use super::summary::{Told, ToldKind};
+use super::list::List;
+use super::row::{OfRun, RunRow};
+use super::summary::{RunSummary, Told, ToldKind};
+use super::tree::Picked;
 use super::{AwxError, Client};
 
 /// How many rows a page has, going down when it is too large to be read.
@@ -32,16 +32,33 @@ pub struct Search {
     pub created_from: OffsetDateTime,
 }
 
+/// A run that a search found. What it was launched with may be long and is not kept; what was noted of it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting<N> {
+    /// How it is, without the controller's words.
+    pub summary: RunSummary,
+    /// What was noted of it.
+    pub note: N,
+}
+
+impl<N> std::ops::Deref for Sighting<N> {
+    type Target = RunSummary;
+
+    fn deref(&self) -> &RunSummary {
+        &self.summary
+    }
+}
+
 /// What a search found, by id.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
-pub enum Found {
+pub enum Found<N> {
     /// All there was at that moment.
-    All(Vec<RunRow>),
+    All(Vec<Sighting<N>>),
     /// There are, or may be, others: that a run is not among these proves nothing.
     Part {
         /// The runs that could be read.
-        rows: Vec<RunRow>,
+        rows: Vec<Sighting<N>>,
         /// Runs that are there and could not be read.
         unreadable: Vec<i64>,
         /// Whether there may be more besides the unreadable ones.
@@ -49,10 +66,10 @@ pub enum Found {
     },
 }
 
-impl Found {
+impl<N> Found<N> {
     /// The runs that could be read.
     #[must_use]
-    pub fn rows(&self) -> &[RunRow] {
+    pub fn rows(&self) -> &[Sighting<N>] {
         match self {
             Self::All(rows) | Self::Part { rows, .. } => rows,
         }
@@ -64,7 +81,7 @@ impl Found {
         match self {
             Self::All(_) => None,
             Self::Part { cut: true, .. } => {
-                Some("it has more runs in the time in question than can be looked through".to_owned())
+                Some("its runs in the time in question are more than can be looked through".to_owned())
             }
             Self::Part { unreadable, .. } => {
                 let ids: Vec<String> = unreadable.iter().take(5).map(i64::to_string).collect();
@@ -77,37 +94,54 @@ impl Found {
 impl Client {
     /// Finds every run our account launched from a template since a time. Runs of any kind: a sliced template becomes a
     /// workflow. One look proves nothing: a launch may still commit, and with an id lower than others seen.
-    pub async fn search(&self, search: &Search) -> Result<Found, AwxError> {
-        let mut finding = Finding::default();
+    ///
+    /// `note` looks at each run while all of it is there; only what it answers is kept.
+    pub async fn search<N>(
+        &self,
+        search: &Search,
+        mut note: impl FnMut(&RunRow) -> N + Send,
+    ) -> Result<Found<N>, AwxError> {
+        let mut finding = Finding { after: 0, rows: Vec::new(), unreadable: Vec::new() };
+        let reading = self.http.reading();
         let mut page = 0;
         for _ in 0..MOST_REQUESTS {
             let Some(size) = PAGES.get(page) else { break };
+            if !reading.has_room() {
+                break;
+            }
             let limit = self.http.limits().answer_bytes;
             let query = search.query(finding.after, *size)?;
-            match self.http.fetch(&Path::to("unified_jobs"), &query, limit).await? {
-                Fetched::Whole(body) => {
-                    if finding.take(search, List::read(&body)?)? {
-                        return Ok(finding.all());
+            let too_large = match reading.fetch(&Path::to("unified_jobs"), &query, limit).await? {
+                Fetched::Whole(body, _) => match List::read(&body, &mut { self.http.limits().kept_bytes }) {
+                    Ok(list) => {
+                        if finding.take(search, list, &mut note)? {
+                            return Ok(finding.all());
+                        }
+                        if finding.rows.len() + finding.unreadable.len() > MOST_RUNS {
+                            break;
+                        }
+                        // A page of the next size is likely to be read, too.
+                        if body.len() < limit / 8 {
+                            page = page.saturating_sub(1);
+                        }
+                        continue;
                     }
-                    if finding.rows.len() + finding.unreadable.len() > MOST_RUNS {
-                        break;
-                    }
-                    // A page of the next size is likely to be read, too.
-                    if body.len() < limit / 8 {
-                        page = page.saturating_sub(1);
-                    }
-                }
-                Fetched::TooLarge(_) if page + 1 < PAGES.len() => page += 1,
-                Fetched::TooLarge(beginning) => {
-                    let told: Option<Told> = List::first_of(&beginning);
-                    let Some((told, id)) = told.and_then(|told| told.id.map(|id| (told, id))) else { break };
-                    finding.pass(id)?;
-                    if search.may_be(&told) {
-                        finding.unreadable.push(id);
-                    }
-                    page = 0;
-                }
+                    Err(AwxError::TooLarge { .. }) => List::first_of(&body),
+                    Err(error) => return Err(error),
+                },
+                Fetched::TooLarge(beginning) => List::first_of(&beginning),
+            };
+            if page + 1 < PAGES.len() {
+                page += 1;
+                continue;
             }
+            let too_large: Option<Told> = too_large;
+            let Some((told, id)) = too_large.and_then(|told| told.id.map(|id| (told, id))) else { break };
+            finding.pass(id)?;
+            if search.may_be(&told) {
+                finding.unreadable.push(id);
+            }
+            page = 0;
         }
         Ok(finding.cut())
     }
@@ -146,30 +180,37 @@ impl Search {
 }
 
 /// A search under way.
-#[derive(Default)]
-struct Finding {
+struct Finding<N> {
     after: i64,
-    rows: Vec<RunRow>,
+    rows: Vec<Sighting<N>>,
     unreadable: Vec<i64>,
 }
 
-impl Finding {
+impl<N> Finding<N> {
     /// Takes a page; true if it was the last.
-    fn take(&mut self, search: &Search, list: List<Value>) -> Result<bool, AwxError> {
+    fn take(
+        &mut self,
+        search: &Search,
+        list: List<Picked<OfRun>>,
+        note: &mut impl FnMut(&RunRow) -> N,
+    ) -> Result<bool, AwxError> {
         let last = list.is_last();
         let page = list.into_rows();
         if page.is_empty() && !last {
             return Err(AwxError::bad("a list that goes on without telling anything"));
         }
-        for value in page {
+        for Picked { row: value, .. } in page {
             let mut told = Told::default();
-            let id = told.fill(&value).ok().and(told.id).ok_or_else(|| AwxError::bad("a run without id"))?;
+            let id = told.read(&value).ok().and(told.id).ok_or_else(|| AwxError::bad("a run without id"))?;
             self.pass(id)?;
             if !search.may_be(&told) {
                 continue;
             }
             match RunRow::read(&value) {
-                Some(row) if search.may_be_run(&row) => self.rows.push(row),
+                Some(row) if search.may_be_run(&row) => {
+                    let note = note(&row);
+                    self.rows.push(Sighting { summary: row.summary.without_words(), note });
+                }
                 Some(_) => {}
                 None => self.unreadable.push(id),
             }
@@ -186,7 +227,7 @@ impl Finding {
         Ok(())
     }
 
-    fn all(self) -> Found {
+    fn all(self) -> Found<N> {
         if self.unreadable.is_empty() {
             Found::All(self.rows)
         } else {
@@ -194,7 +235,7 @@ impl Finding {
         }
     }
 
-    fn cut(self) -> Found {
+    fn cut(self) -> Found<N> {
         Found::Part { rows: self.rows, unreadable: self.unreadable, cut: true }
     }
 }

@@ -1,13 +1,14 @@
 //! What following a run needs of it. A sweep reads thousands of these: nothing else of a row is built.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use time::OffsetDateTime;
 
 use super::list::Row;
 use super::read::shown;
 use super::run::{self, Ending, RunKind, RunRef, RunStatus};
 use super::scalar::Scalar;
+use super::tree::spent;
 
 const LONGEST_EXPLANATION: usize = 1000;
 
@@ -38,6 +39,11 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// The same without the controller's words: for many that are kept.
+    pub(super) fn without_words(self) -> Self {
+        Self { job_explanation: String::new(), ..self }
+    }
+
     /// How it ended; `None` while it has not.
     pub fn ending(&self) -> Option<Ending> {
         Ending::of(self.status, self.lost)
@@ -49,7 +55,7 @@ impl RunSummary {
 pub(crate) fn example(id: i64, status: &str) -> RunSummary {
     let text = serde_json::json!({"id": id, "type": "job", "status": status}).to_string();
     let mut told = Told::default();
-    told.fill(&mut serde_json::Deserializer::from_str(&text)).unwrap();
+    told.read(&mut serde_json::Deserializer::from_str(&text)).unwrap();
     told.summary().unwrap()
 }
 
@@ -113,7 +119,22 @@ impl Told {
 }
 
 impl Row for Told {
-    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
+    fn fill<'de, D: Deserializer<'de>>(&mut self, deserializer: D, left: &mut usize) -> Result<(), D::Error> {
+        // The one thing it keeps that has no fixed size, cut to what is shown.
+        *left = left.checked_sub(LONGEST_EXPLANATION).ok_or_else(spent)?;
+        self.read(deserializer)
+    }
+}
+
+impl Told {
+    /// Whether an entry of a row tells of it.
+    pub(super) fn wants(key: &str) -> bool {
+        let key: de::value::StrDeserializer<'_, de::value::Error> = key.into_deserializer();
+        !matches!(Key::deserialize(key), Ok(Key::Other) | Err(_))
+    }
+
+    /// Reads a row by itself.
+    pub(super) fn read<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(Filling(self))
     }
 }

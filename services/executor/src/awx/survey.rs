@@ -1,6 +1,13 @@
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::read;
+
+/// The most choices that all questions of a survey have together; surveys with thousands are seen.
+const MOST_CHOICES: usize = 50_000;
+/// The most that is told of what is odd about one.
+const MOST_PROBLEMS: usize = 100;
 
 /// What AWX asks before a launch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,14 +99,22 @@ impl Survey {
             survey.problems.push("its survey is on but has no questions".to_owned());
             return survey;
         };
+        let mut asked = HashSet::new();
+        let mut choices = MOST_CHOICES;
         for question in questions {
             let variable = read::text(question, "variable");
             if variable.is_empty() {
                 survey.problems.push("its survey has a question without a variable".to_owned());
-            } else if survey.question(&variable).is_some() {
+            } else if !asked.insert(variable.clone()) {
                 survey.problems.push(format!("its survey asks for `{}` twice", read::shown(&variable, 100)));
             } else {
-                survey.questions.push(Question::read(variable, question));
+                let question = Question::read(variable, question, choices);
+                choices = choices.saturating_sub(question.choices.len());
+                survey.questions.push(question);
+            }
+            if choices == 0 || survey.problems.len() >= MOST_PROBLEMS {
+                survey.problems.push("its survey is larger than Runwarden reads".to_owned());
+                break;
             }
         }
         survey
@@ -116,9 +131,9 @@ impl Survey {
 }
 
 impl Question {
-    fn read(variable: String, row: &Value) -> Self {
+    fn read(variable: String, row: &Value, most_choices: usize) -> Self {
         let kind = QuestionKind::read(&read::text(row, "type"));
-        let choices = choices(row.get("choices"));
+        let choices = choices(row.get("choices"), most_choices);
         let default = match kind {
             QuestionKind::Password => None,
             _ => row.get("default").and_then(|default| fit(&kind, &choices, default)),
@@ -148,21 +163,17 @@ fn number(value: Option<&Value>) -> Option<f64> {
 }
 
 /// The choices: a list, or lines of a string.
-fn choices(value: Option<&Value>) -> Vec<Value> {
-    let mut found: Vec<Value> = Vec::new();
-    let mut add = |choice: Value| {
-        if !found.contains(&choice) {
-            found.push(choice);
-        }
-    };
+fn choices(value: Option<&Value>, most: usize) -> Vec<Value> {
+    let mut seen = HashSet::new();
+    let mut fresh = |choice: &Value| seen.insert(choice.to_string());
     match value {
-        Some(Value::Array(items)) => items.iter().cloned().for_each(&mut add),
+        Some(Value::Array(items)) => items.iter().filter(|item| fresh(item)).take(most).cloned().collect(),
         Some(Value::String(text)) => {
-            text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| add(Value::from(line)))
+            let lines = text.lines().filter(|line| !line.trim().is_empty()).map(Value::from);
+            lines.filter(fresh).take(most).collect()
         }
-        _ => {}
+        _ => Vec::new(),
     }
-    found
 }
 
 /// The default as the kind of answer it stands for; `None` where it does not fit.
@@ -178,8 +189,9 @@ fn fit(kind: &QuestionKind, choices: &[Value], default: &Value) -> Option<Value>
         QuestionKind::Float => number(Some(default)).map(Value::from),
         QuestionKind::MultipleChoice => choices.contains(default).then(|| default.clone()),
         QuestionKind::MultiSelect => {
-            let chosen = self::choices(Some(default));
-            let fits = !chosen.is_empty() && chosen.iter().all(|choice| choices.contains(choice));
+            let chosen = self::choices(Some(default), choices.len() + 1);
+            let allowed: HashSet<String> = choices.iter().map(Value::to_string).collect();
+            let fits = !chosen.is_empty() && chosen.iter().all(|choice| allowed.contains(&choice.to_string()));
             fits.then_some(Value::Array(chosen))
         }
         QuestionKind::Password | QuestionKind::Other(_) => None,

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
@@ -6,7 +7,10 @@ use time::OffsetDateTime;
 
 use super::address::Path;
 use super::http::Query;
+use super::memory::Kept;
+use super::reading::Reading;
 use super::survey::Survey;
+use super::tree::Wanted;
 use super::{AwxError, Client, clock, nodes, read};
 
 /// What kind of template it is.
@@ -137,6 +141,8 @@ pub struct TemplateView {
     pub controller_time: Option<OffsetDateTime>,
     /// The steps of a workflow; `None` for job templates and when our account may not read them.
     pub(super) steps: Option<Vec<Value>>,
+    /// The memory it takes.
+    _kept: Option<Arc<Kept>>,
 }
 
 impl std::ops::Deref for TemplateView {
@@ -212,37 +218,70 @@ impl Client {
         let path = kind.path(id);
         let none = Query::new();
         let launch_path = path.clone().then("launch");
+        let reading = self.http.reading();
         let ((row, headers), launch) = tokio::try_join!(
-            Box::pin(self.http.get_with_headers(&path, &none)),
-            Box::pin(self.http.get(&launch_path, &none))
+            Box::pin(reading.pick::<OfTemplate>(&path, &none)),
+            Box::pin(reading.get(&launch_path, &none))
         )?;
-        let survey = if read::flag(&row, "survey_enabled") { Some(self.survey(kind, id).await?) } else { None };
+        let survey = if read::flag(&row, "survey_enabled") { Some(survey(&reading, kind, id).await?) } else { None };
         let project = match named(&row, "project") {
-            Some(named) if kind == TemplateKind::Job => Some(self.project(named).await?),
+            Some(named) if kind == TemplateKind::Job => Some(project(&reading, named).await?),
             _ => None,
         };
         let steps = match kind {
             TemplateKind::Job => None,
-            TemplateKind::Workflow => readable(nodes::of_template(&self.http, id).await)?,
+            TemplateKind::Workflow => readable(nodes::of_template(&reading, id).await)?,
         };
         let summary = TemplateSummary::read(kind, row, survey)?;
         if summary.id != id {
             return Err(AwxError::bad("another template than was asked for"));
         }
         let controller_time = clock::told(&headers);
-        Ok(TemplateView { controller_time, ..TemplateView::assemble(summary, &launch, project, steps) })
+        let view = TemplateView::assemble(summary, &launch, project, steps);
+        Ok(TemplateView { controller_time, _kept: Some(Arc::new(reading.into_kept())), ..view })
     }
+}
 
-    pub(super) async fn survey(&self, kind: TemplateKind, id: i64) -> Result<Survey, AwxError> {
-        let path = kind.path(id).then("survey_spec");
-        let spec = readable(self.http.get(&path, &Query::new()).await)?;
-        Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
+/// Reads the survey of a template.
+pub(super) async fn survey(reading: &Reading<'_>, kind: TemplateKind, id: i64) -> Result<Survey, AwxError> {
+    let path = kind.path(id).then("survey_spec");
+    let spec = readable(reading.get(&path, &Query::new()).await)?;
+    Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
+}
+
+async fn project(reading: &Reading<'_>, named: Named) -> Result<ProjectView, AwxError> {
+    let path = Path::to("projects").id(named.id);
+    let row = readable(reading.pick::<OfProject>(&path, &Query::new()).await)?;
+    Ok(ProjectView { named, row: row.map(|(row, _)| row) })
+}
+
+/// A row of a template: what a launch depends on, what prompts default to, and what its fingerprint covers.
+pub(super) enum OfTemplate {}
+
+impl Wanted for OfTemplate {
+    fn wants(key: &str) -> bool {
+        let also = [
+            "id",
+            "name",
+            "description",
+            "survey_enabled",
+            "summary_fields",
+            "project",
+            "playbook",
+            "become_enabled",
+            "start_at_task",
+        ];
+        also.contains(&key) || LaunchField::ALL.iter().any(|field| key == field.name() || key == field.ask_flag())
     }
+}
 
-    async fn project(&self, named: Named) -> Result<ProjectView, AwxError> {
-        let path = Path::to("projects").id(named.id);
-        let row = readable(self.http.get(&path, &Query::new()).await)?;
-        Ok(ProjectView { named, row })
+/// A row of a project: what its fingerprint covers.
+enum OfProject {}
+
+impl Wanted for OfProject {
+    fn wants(key: &str) -> bool {
+        let of_source = ["scm_type", "scm_url", "scm_branch", "scm_refspec", "scm_update_on_launch"];
+        of_source.contains(&key) || ["local_path", "allow_override"].contains(&key)
     }
 }
 
@@ -288,6 +327,7 @@ impl TemplateView {
             inventory: named(&summary.row, "inventory"),
             project,
             controller_time: None,
+            _kept: None,
             steps,
             summary,
         }

@@ -1,16 +1,19 @@
 //! Keeping what a run prints, up to a limit.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use runwarden_kit::{Error, Result};
 
 use super::follow::{Follower, run_ref};
-use crate::awx::{Client, OutputCursor};
+use crate::awx::{AwxError, Client, OutputCursor};
 use crate::job::{Job, Run};
 use crate::store::Effects;
 
 /// How much is read at once.
 const PIECE: usize = 256 * 1024;
+/// How long to wait for room to read the last of a run's output.
+const ROOM_LIMIT: Duration = Duration::from_secs(120);
 /// How many pieces one look reads, so that one talkative run does not hold up the others.
 const PIECES: usize = 64;
 
@@ -26,6 +29,8 @@ impl Follower {
             }
             let read = match client.output(run_ref(run), &cursor, complete, PIECE).await {
                 Ok(read) => read,
+                // That there is no room for it now is no reason to lose what a run printed.
+                Err(AwxError::Busy) if !self.waited_for_room(job) => return Err(AwxError::Busy.into()),
                 Err(error) => {
                     tracing::warn!(job = job.id, %error, "output could not be read");
                     if complete {
@@ -68,6 +73,11 @@ impl Follower {
             }
         }
         Ok(changed)
+    }
+
+    fn waited_for_room(&self, job: &Job) -> bool {
+        let now = self.clock.now();
+        job.ended_since.is_some_and(|since| now.since(since) >= ROOM_LIMIT)
     }
 
     async fn mark_incomplete(&self, job: &str) -> Result<()> {

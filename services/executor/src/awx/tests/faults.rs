@@ -25,7 +25,7 @@ fn reads() -> Vec<Call> {
         ("runs", |client| Box::pin(async { client.runs(&[JOB]).await.map(drop) })),
         ("run", |client| Box::pin(async { client.run(JOB).await.map(drop) })),
         ("find", |client| Box::pin(async { client.find(4).await.map(drop) })),
-        ("search", |client| Box::pin(async { client.search(&search()).await.map(drop) })),
+        ("search", |client| Box::pin(async { client.search(&search(), |_| ()).await.map(drop) })),
         ("events_finished", |client| Box::pin(async { client.events_finished(JOB).await.map(drop) })),
         ("live output", |client| Box::pin(output(client, JOB, false))),
         ("output", |client| Box::pin(output(client, JOB, true))),
@@ -251,7 +251,7 @@ async fn an_answer_of_fifty_megabytes_is_not_even_begun() {
     let client = Wire::start(answer, Then::Silence).await;
     let client = client.client();
     assert_eq!(client.runs(&[JOB]).await.unwrap().unreadable, [4]);
-    assert!(matches!(client.search(&search()).await.unwrap(), Found::Part { cut: true, .. }));
+    assert!(matches!(client.search(&search(), |_| ()).await.unwrap(), Found::Part { cut: true, .. }));
 }
 
 #[tokio::test]

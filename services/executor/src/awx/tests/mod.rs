@@ -1,5 +1,6 @@
 //! The client against a small server that replays what controllers answer, and against the sandbox controller.
 
+mod budgets;
 mod comparing;
 mod connection;
 mod encryption;
@@ -78,7 +79,7 @@ impl Stub {
 
     /// A client that takes little: 64 KiB at once, and 512 KiB of what cannot be had in parts.
     fn narrow_client(&self) -> Client {
-        let limits = Limits { answer_bytes: 64 << 10, download_bytes: 512 << 10, ..quick() };
+        let limits = Limits { answer_bytes: 64 << 10, run_bytes: 512 << 10, ..quick() };
         Client::new(&target_for(self.address), &Credential::bearer("t0ken"), limits).unwrap()
     }
 
@@ -111,7 +112,11 @@ fn quick() -> Limits {
         request: Duration::from_millis(1500),
         launch: Duration::from_millis(1500),
         answer_bytes: 1024 * 1024,
+        run_bytes: 8 * 1024 * 1024,
         download_bytes: 8 * 1024 * 1024,
+        operation_bytes: 64 * 1024 * 1024,
+        kept_bytes: 4 * 1024 * 1024,
+        memory: Memory::new(256 * 1024 * 1024),
         allow_plain_http: false,
     }
 }

@@ -248,7 +248,7 @@ proptest! {
             let _any = Marker::any_in(&row);
         }
         let text = value.to_string();
-        if let Ok(list) = list::List::<summary::Told>::read(text.as_bytes()) {
+        if let Ok(list) = list::List::<summary::Told>::read(text.as_bytes(), &mut (1 << 20)) {
             let rows: Vec<RunSummary> = list.into_rows().into_iter().filter_map(summary::Told::summary).collect();
             let full: Vec<RunRow> = value["results"].as_array().unwrap().iter().filter_map(RunRow::read).collect();
             prop_assert!(rows.iter().eq(full.iter().map(|row| &row.summary)), "both ways of reading tell the same");

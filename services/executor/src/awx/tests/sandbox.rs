@@ -209,8 +209,11 @@ async fn a_lost_answer_is_found_again_by_its_marker_and_its_inputs() {
         assert!(matches!(result, Err(LaunchError::Unresolved { .. })), "{lost}: {result:?}");
         let search = Search { template, account, created_from: from };
         let mine = || async {
-            let Found::All(rows) = client.search(&search).await.unwrap() else { panic!("a sandbox tells everything") };
-            rows.iter().filter(|row| marker.is_in(row, placement) && body.dropped_in(row).is_empty()).count()
+            let is_mine = |row: &RunRow| marker.is_in(row, placement) && body.dropped_in(row).is_empty();
+            let Found::All(rows) = client.search(&search, is_mine).await.unwrap() else {
+                panic!("a sandbox tells everything")
+            };
+            rows.iter().filter(|row| row.note).count()
         };
         if lost["kind"] == "lose_before" {
             assert_eq!(mine().await, 0);
@@ -243,7 +246,10 @@ async fn a_run_tells_the_same_of_its_launch_wherever_it_is_read() {
         let launched = client.launch(TemplateKind::Job, template, &sent).await.unwrap();
         let run = launched.run;
         let search = Search { template, account, created_from: from };
-        let Found::All(found) = client.search(&search).await.unwrap() else { panic!("a sandbox tells everything") };
+        let Found::All(found) = client.search(&search, RunRow::clone).await.unwrap() else {
+            panic!("a sandbox tells everything")
+        };
+        let found: Vec<RunRow> = found.into_iter().map(|sighting| sighting.note).collect();
         let all = [client.find(run.id).await.unwrap().unwrap(), client.run(run).await.unwrap()];
         for row in all.iter().chain(&found) {
             assert_eq!((row.run, row.unified_job_template, row.launched_by), (run, Some(template), Some(account)));

@@ -33,13 +33,13 @@ fn in_order(row: &Value) -> String {
     format!(r#"{},"extra_vars":{variables}}}"#, head.strip_suffix('}').unwrap())
 }
 
-async fn find(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> (Result<Found, AwxError>, Vec<Seen>) {
+async fn find(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> (Result<Found<()>, AwxError>, Vec<Seen>) {
     let stub = Stub::start(answer).await;
-    let found = stub.narrow_client().search(&search()).await;
+    let found = stub.narrow_client().search(&search(), |_| ()).await;
     (found, stub.seen())
 }
 
-fn ids(found: &Found) -> Vec<i64> {
+fn ids(found: &Found<()>) -> Vec<i64> {
     found.rows().iter().map(|row| row.run.id).collect()
 }
 

@@ -247,3 +247,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_survey_of_more_than_can_be_handled_is_read_as_far_as_that_and_said_to_be_so() {
+    let lines: String = (0..200_000).map(|n| format!("choice {n}\n")).collect();
+    let question = |variable: &str| json!({"variable": variable, "type": "multiplechoice", "choices": lines});
+    let survey = Survey::read(&json!({"spec": [question("a"), question("b")]}));
+    assert_eq!(survey.questions.len(), 1);
+    assert_eq!(survey.questions[0].choices.len(), 50_000);
+    assert_eq!(survey.problems, ["its survey is larger than Runwarden reads"]);
+    // Nobody asks twice as often as people can read of it.
+    let again: Vec<Value> = (0..10_000).map(|_| json!({"variable": "a", "type": "text"})).collect();
+    assert!(Survey::read(&json!({ "spec": again })).problems.len() <= 101);
+}

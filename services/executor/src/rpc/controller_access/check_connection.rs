@@ -46,6 +46,7 @@ fn told(error: AwxError) -> Error {
         | AwxError::Throttled { .. }
         | AwxError::Refused { .. }
         | AwxError::ServerError { .. }
+        | AwxError::Busy
         | AwxError::TooLarge { .. } => None,
     };
     let words = match &error {

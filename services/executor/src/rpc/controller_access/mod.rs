@@ -54,7 +54,7 @@ impl ControllerAccess {
             api_root: controller.api_root.clone(),
             ca_pem: controller.ca_pem.clone(),
         };
-        Ok(Client::new(&target, credential, self.limits.clone())?)
+        Ok(Client::new(&target, credential, self.limits.of_tenant(&controller.tenant))?)
     }
 }
 
