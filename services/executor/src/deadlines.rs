@@ -80,7 +80,15 @@ impl Deadlines {
     async fn look_at_grounds(&self) -> Result<()> {
         for head in self.store.heads(self.clock.now()).await? {
             let Queue { tenant, template, .. } = &head.queue;
-            let found = self.templates.template(tenant, template).await?;
+            let found = match self.templates.template(tenant, template).await {
+                Ok(found) => found,
+                // Nobody can be asked about the others either.
+                Err(error) if error.retry_after().is_some() => return Err(error),
+                Err(error) => {
+                    error.log();
+                    continue;
+                }
+            };
             let digest = match &found {
                 Some(found) => {
                     if self.known.of(tenant, template) != found.limits {
@@ -105,10 +113,12 @@ impl Deadlines {
     }
 
     async fn end(&self, id: &str, change: Change) -> Result<()> {
-        self.store.update(id, self.clock.now(), change).await?;
-        self.live.ring(id);
-        self.bell.ring();
-        self.work.ring_ended();
+        let after = self.store.update(id, self.clock.now(), change).await?;
+        if after.is_some_and(|job| job.state.is_end()) {
+            self.live.ring(id);
+            self.bell.ring();
+            self.work.ring_ended();
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::{Error, Result, telemetry};
+use runwarden_kit::{Error, ErrorReason, Result, telemetry};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -32,6 +32,9 @@ use crate::work::WorkBell;
 
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a job is kept for which it could not be written down when it is due again.
+const UNWRITTEN: Duration = Duration::from_secs(1);
+
 /// Takes jobs from accepted to bound.
 pub struct Launcher {
     /// Where jobs live.
@@ -210,7 +213,14 @@ impl Launcher {
             let queue = job.queue();
             let mut denial = None;
             let stop = match self.step(job).await {
-                Ok(()) | Err(Halt::Lost) => return,
+                Ok(()) => {
+                    // Asked only if somebody waits for the answer.
+                    if scheduler.is_awaited(&queue) && !self.is_out(&id).await {
+                        scheduler.settled(&queue);
+                    }
+                    return;
+                }
+                Err(Halt::Lost) => return,
                 Err(Halt::Denied(denied)) => {
                     let stop = denied.stop();
                     denial = Some(denied);
@@ -221,21 +231,33 @@ impl Launcher {
                     Stop::Yield(scope.waits_for().into())
                 }
                 Err(Halt::Blocked) => {
-                    scheduler.blocked(&queue.tenant, &queue.template, Instant::now());
+                    scheduler.blocked(&queue, Instant::now());
                     Stop::Yield(BLOCKED.into())
                 }
                 Err(Halt::Stopped(stop)) => stop,
                 Err(Halt::Broken(error)) => {
                     error.log();
-                    Stop::Later("something in Runwarden is not available right now; trying again".into())
+                    Stop::Later(waiting_for(&error))
                 }
             };
             if let Err(error) = self.stop(&id, fence, stop, denial).await {
-                // It is let go all the same, and taken up again.
+                // It is let go all the same, and taken up again: not at once, for nothing says when it is due.
                 error.log();
+                tokio::time::sleep(UNWRITTEN).await;
             }
         });
         Box::pin(step.instrument(span)).await;
+    }
+
+    /// Whether it is not known yet what the last attempt at a job came to.
+    async fn is_out(&self, job: &str) -> bool {
+        match self.store.last_attempt(job).await {
+            Ok(last) => last.is_some_and(|attempt| attempt.is_open()),
+            Err(error) => {
+                error.log();
+                true
+            }
+        }
     }
 
     /// Writes down what was learned about an attempt, with its audit entry, lets go of the job, and tells who waits.
@@ -286,12 +308,15 @@ impl Launcher {
         if let Some(run) = job_now.as_ref().and_then(|job| job.run.as_ref()) {
             tracing::info!(job, run = run.id, "bound");
         }
+        let written = *told.lock().unwrap_or_else(PoisonError::into_inner);
         self.live.ring(telling);
         self.watch.ring();
         self.bell.ring();
-        // What was learned may have unblocked others.
-        self.work.ring_ended();
-        Ok(*told.lock().unwrap_or_else(PoisonError::into_inner))
+        if written == Written::Aloud {
+            // It may not count among those under way any more.
+            self.work.ring_ended();
+        }
+        Ok(written)
     }
 
     /// Writes down why a step ended, and the denial that ended it if one did.
@@ -311,12 +336,25 @@ impl Launcher {
             }
             Ok(Some(if job.state.is_end() { effects.with_entry(records::finish(&*clock, job)) } else { effects }))
         };
-        self.store.update(id, now, Box::new(change)).await?;
+        let after = self.store.update(id, now, Box::new(change)).await?;
         self.live.ring(id);
         self.bell.ring();
-        // What ended may have made room for another.
-        self.work.ring_ended();
+        if after.is_some_and(|job| job.state.is_end()) {
+            // What ended may have made room for another. What only waits has not: were that taken for it, the wait
+            // itself would have everything tried again at once.
+            self.work.ring_ended();
+        }
         Ok(())
+    }
+}
+
+/// What a job waits for when something in Runwarden failed.
+pub(crate) fn waiting_for(error: &Error) -> String {
+    match error.reason() {
+        ErrorReason::Unavailable | ErrorReason::AuditUnavailable | ErrorReason::DeadlineExceeded => {
+            format!("trying again later: {}", error.detail())
+        }
+        _ => "something in Runwarden failed; trying again".to_owned(),
     }
 }
 

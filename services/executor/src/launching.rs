@@ -13,7 +13,7 @@ use crate::awx::{
 };
 use crate::failpoint::At;
 use crate::job::{Job, JobState, Run, reason};
-use crate::launcher::{Halt, Launcher};
+use crate::launcher::{Halt, Launcher, waiting_for};
 use crate::limits::Scope;
 use crate::ports::{Controller, Template};
 use crate::prepare::{self, Prepared};
@@ -99,12 +99,12 @@ impl Launcher {
         self.bell.ring();
         let answer = if protocol::may_send(&attempt, self.clock.now()) && begun.elapsed() <= SEND_WITHIN {
             metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
-            send(client.clone(), &template, &body).await
+            let answer = send(client.clone(), &template, &body).await;
+            self.failpoint.pass(At::SendAfter);
+            self.understand(answer, &attempt, &template)
         } else {
-            Err(LaunchError::NotLaunched(AwxError::Timeout))
+            held_up(&attempt)
         };
-        self.failpoint.pass(At::SendAfter);
-        let answer = self.understand(answer, &attempt, &template);
         let launched = match &answer {
             Answer::Launched { run, .. } => Some(run.clone()),
             Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
@@ -159,7 +159,7 @@ impl Launcher {
         let purpose = format!("launch {}", job.id);
         self.controllers.client(&template.controller, &purpose).await.map_err(|error| {
             error.log();
-            Stop::Later("the controller's credential cannot be read right now".into()).into()
+            Stop::Later(format!("the controller's credential cannot be read: {}", waiting_for(&error))).into()
         })
     }
 
@@ -193,6 +193,18 @@ impl Launcher {
             }
         }
     }
+}
+
+/// Too much time passed since the intent was written for the launch still to be sent. The controller has no part in
+/// that, so it is not held against it.
+fn held_up(attempt: &Attempt) -> Answer {
+    let why = format!(
+        "Runwarden itself was held up: writing down the intent took more than {} s, so the launch was not sent",
+        SEND_WITHIN.as_secs()
+    );
+    tracing::warn!(job = attempt.job_id, why, "a slow store or a busy machine delays launches");
+    metrics::counter!("runwarden_launches_held_up_total").increment(1);
+    Answer::NotLaunched { then: Stop::Later(format!("{why}; trying again")), why }
 }
 
 /// The name of what limits a job.

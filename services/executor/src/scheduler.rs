@@ -52,8 +52,8 @@ struct State {
     /// How much of the launcher each tenant has had, by its share.
     had: HashMap<String, u64>,
     full: HashMap<(Scope, Key), Full>,
-    /// Templates of which nothing may be launched before what is out is settled.
-    blocked: HashMap<Key, Instant>,
+    /// Queues of which nothing may be launched before what is out of their template is settled.
+    blocked: HashMap<Queue, Instant>,
 }
 
 /// Until when a scope is full, and whether a job's end may make room before that.
@@ -129,7 +129,7 @@ impl Scheduler {
         let is_full =
             |scope: Scope, name: &String| state.full.contains_key(&(scope, (queue.tenant.clone(), name.clone())));
         let one_by_one = state.queues.contains_key(&queue) && self.known.one_by_one(&queue.tenant, &queue.template);
-        let from_rank = if one_by_one || state.blocked.contains_key(&(queue.tenant.clone(), queue.template.clone())) {
+        let from_rank = if one_by_one || state.blocked.contains_key(&queue) {
             OUT
         } else if is_full(Scope::Template, &queue.template) || is_full(Scope::Controller, &queue.controller) {
             BEGUN
@@ -173,16 +173,27 @@ impl Scheduler {
         self.state().full.insert((scope, (tenant.to_owned(), name.to_owned())), full);
     }
 
-    /// Nothing of a template may be launched before what is out is settled.
-    pub fn blocked(&self, tenant: &str, template: &str, now: Instant) {
-        self.state().blocked.insert((tenant.to_owned(), template.to_owned()), now + LOOK_AGAIN);
+    /// Nothing of a queue may be launched before what is out of its template is settled.
+    pub fn blocked(&self, queue: &Queue, now: Instant) {
+        self.state().blocked.insert(queue.clone(), now + LOOK_AGAIN);
     }
 
-    /// A job ended, or it became known what a launch came to: there may be room again.
+    /// Whether anything of a queue's controller waits for what is out.
+    #[must_use]
+    pub fn is_awaited(&self, queue: &Queue) -> bool {
+        let controller = queue.controller_key();
+        self.state().blocked.keys().any(|blocked| blocked.controller_key() == controller)
+    }
+
+    /// It became known what a launch came to: others of its controller may have waited for that.
+    pub fn settled(&self, queue: &Queue) {
+        let controller = queue.controller_key();
+        self.state().blocked.retain(|blocked, _| blocked.controller_key() != controller);
+    }
+
+    /// A job ended: there may be room again.
     pub fn freed(&self) {
-        let mut state = self.state();
-        state.full.retain(|_, full| !full.ends);
-        state.blocked.clear();
+        self.state().full.retain(|_, full| !full.ends);
     }
 
     /// When something that is held back now may be tried again.
@@ -330,10 +341,17 @@ mod tests {
         assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, OUT);
         drop(place);
         assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, 0);
-        scheduler.blocked("acme", "deploy", now);
-        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, OUT);
+        let held_back = |now| scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank == OUT;
+        scheduler.blocked(&queue("acme", "awx"), now);
+        assert!(held_back(now));
         scheduler.freed();
-        assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, 0);
+        scheduler.settled(&queue("acme", "other"));
+        assert!(held_back(now), "what is settled elsewhere, and what ends, does not help");
+        assert!(!scheduler.is_awaited(&queue("acme", "other")) && scheduler.is_awaited(&queue("acme", "awx")));
+        scheduler.settled(&queue("acme", "awx"));
+        assert!(!held_back(now));
+        scheduler.blocked(&queue("acme", "awx"), now);
+        assert!(!held_back(now + LOOK_AGAIN), "another executor may have settled it");
     }
 
     #[test]

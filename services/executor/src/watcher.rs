@@ -37,7 +37,7 @@ use crate::ports::Templates;
 use crate::store::JobStore;
 use crate::work::WorkBell;
 use followed::{Followed, Following, Key};
-use pace::{BUSY, Pace};
+use pace::Pace;
 use silence::Silences;
 use unlisted::Asked;
 
@@ -129,17 +129,18 @@ impl Watcher {
         let mut loaded = false;
         loop {
             let read = if loaded { self.catch_up(&mut round).await } else { self.load(&mut round).await };
+            let store_failed = read.is_err();
             match read {
                 Ok(()) => loaded = true,
                 Err(error) => error.log(),
             }
             self.begin_looks(&mut round).await;
-            let wait = self.until_next(&round);
+            let wait = if store_failed { LOOK } else { until_next(&round) };
             tokio::select! {
                 Some(done) = round.looks.join_next(), if !round.looks.is_empty() => match done {
                     Ok(seen) => round.saw(seen),
-                    // One that broke says so in the log; its runs are looked at again.
-                    Err(_) => round.under_way.clear(),
+                    // One that broke down says so in the log; its runs are looked at again.
+                    Err(_) => round.broke_down(),
                 },
                 () = self.watch.heard_within(wait) => {}
                 () = shutdown.begun() => break,
@@ -188,18 +189,29 @@ impl Watcher {
     /// Begins to look at what is due.
     async fn begin_looks(self: &Arc<Self>, round: &mut Round) {
         let now = Instant::now();
-        let keys = round.following.keys();
-        round.paces.retain(|(key, _), _| keys.contains(key));
-        let to_stop = round.following.to_stop(self.clock.now());
+        let keys: HashSet<Key> = round.following.keys().into_iter().collect();
+        let to_stop: BTreeSet<String> = round.following.to_stop(self.clock.now(), now).into_iter().collect();
         let mut wanted: BTreeSet<String> = self.live.awaited().into_iter().collect();
         wanted.extend(to_stop.iter().cloned());
-        for (key, runs) in round.following.some(wanted.iter()) {
-            let urgent = runs.iter().any(|(job, _)| to_stop.contains(job));
-            self.begin(round, key, Look::Some, runs, urgent, now);
+        let some = round.following.some(wanted.iter());
+        // What nobody wants any more is no reason to wake up.
+        round.paces.retain(|(key, look), _| keys.contains(key) && (*look == Look::All || some.contains_key(key)));
+        for (key, mut runs) in some {
+            // Those to stop come first, should there be more than one request asks about.
+            runs.sort_by_key(|(job, _)| !to_stop.contains(job));
+            runs.truncate(BATCH);
+            let stopping: Vec<String> =
+                runs.iter().map(|(job, _)| job).filter(|job| to_stop.contains(*job)).cloned().collect();
+            if self.begin(round, key, Look::Some, runs, !stopping.is_empty(), now) {
+                round.following.stopping(stopping.iter(), now);
+            }
         }
         for key in keys {
-            let due = round.is_due(&key, Look::All, now) && self.breaker.admits(&key, now);
-            if !due {
+            if !round.is_due(&key, Look::All, now) {
+                continue;
+            }
+            if let Some(rest) = self.breaker.rest(&key, now) {
+                round.pace(&key, Look::All).again_in(rest);
                 continue;
             }
             match self.store.watch(&key.0, &key.1, self.instance.id()).await {
@@ -208,26 +220,31 @@ impl Watcher {
                     self.begin(round, key, Look::All, runs, false, now);
                 }
                 Ok(false) => round.pace(&key, Look::All).again_in(LOOK),
-                Err(error) => error.log(),
+                Err(error) => {
+                    error.log();
+                    round.pace(&key, Look::All).failed();
+                }
             }
         }
     }
 
+    /// Begins a look, if one is due. False if not.
     fn begin(
         self: &Arc<Self>,
         round: &mut Round,
         key: Key,
         look: Look,
-        mut runs: Vec<(String, Followed)>,
+        runs: Vec<(String, Followed)>,
         urgent: bool,
         now: Instant,
-    ) {
+    ) -> bool {
         let due = round.is_due(&key, look, now) || (urgent && !round.under_way.contains(&(key.clone(), look)));
-        if !due || !self.breaker.admits(&key, now) {
-            return;
+        if !due {
+            return false;
         }
-        if look == Look::Some {
-            runs.truncate(BATCH);
+        if let Some(rest) = self.breaker.rest(&key, now) {
+            round.pace(&key, look).again_in(rest);
+            return false;
         }
         self.breaker.trying(&key, now);
         round.under_way.insert((key.clone(), look));
@@ -243,17 +260,7 @@ impl Watcher {
             }
             Seen { key, look, took: begun.elapsed(), changed }
         });
-    }
-
-    fn until_next(&self, round: &Round) -> Duration {
-        let now = Instant::now();
-        let due = round
-            .paces
-            .iter()
-            .filter(|(which, _)| !round.under_way.contains(*which))
-            .map(|(_, pace)| pace.next.saturating_duration_since(now))
-            .min();
-        due.unwrap_or(LOOK).clamp(Duration::from_millis(50), LOOK)
+        true
     }
 
     /// One look at runs of one controller. `None` if it could not be asked.
@@ -398,19 +405,41 @@ impl Round {
         self.under_way.remove(&(seen.key.clone(), seen.look));
         let pace = self.pace(&seen.key, seen.look);
         match (seen.look, seen.changed) {
-            (Look::Some, _) => pace.again_in(BUSY),
-            (Look::All, Ok(changed)) => pace.after(changed.unwrap_or(false), seen.took),
-            // The breaker says when to look again.
-            (Look::All, Err(_)) => pace.again_in(BUSY),
+            (Look::Some, Ok(Some(_))) => pace.soon(),
+            (Look::All, Ok(Some(changed))) => pace.after(changed, seen.took),
+            // And where the controller is to blame, the breaker says how much later.
+            (Look::Some | Look::All, Ok(None) | Err(_)) => pace.failed(),
+        }
+    }
+
+    /// One of the looks broke down, and it is not told which.
+    fn broke_down(&mut self) {
+        for which in self.under_way.drain() {
+            self.paces.entry(which).or_default().failed();
         }
     }
 }
 
+/// How long nothing is due.
+fn until_next(round: &Round) -> Duration {
+    let now = Instant::now();
+    let due = round
+        .paces
+        .iter()
+        .filter(|(which, _)| !round.under_way.contains(*which))
+        .map(|(_, pace)| pace.next.saturating_duration_since(now))
+        .min();
+    due.unwrap_or(LOOK).clamp(Duration::from_millis(50), LOOK)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use async_trait::async_trait;
     use runwarden_kit::clock::{HeldClock, Moment};
 
+    use super::pace::BUSY;
     use super::*;
     use crate::awx::{Credential, Limits};
     use crate::credential::CredentialSource;
@@ -481,6 +510,99 @@ mod tests {
             clock.advance(apart);
         }
         store.get("acme", &job.id).await.unwrap().unwrap()
+    }
+
+    /// Counts how often a credential is asked for, and has none.
+    #[derive(Default)]
+    struct NoCredential(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialSource for NoCredential {
+        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(runwarden_kit::Error::unavailable("The secret service cannot be reached now."))
+        }
+    }
+
+    /// Answers every request with an empty list. Counts them.
+    async fn controller_that_lists_nothing(asked: Arc<AtomicUsize>) -> Controller {
+        let answer = move || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async { axum::Json(serde_json::json!({"count": 0, "next": null, "results": []})) }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+        Controller { target: crate::awx::Target { url, ..template().controller.target }, ..template().controller }
+    }
+
+    /// Begins looks again and again, as if bells never stopped ringing, until so many have been begun or so many rounds
+    /// are over. Nothing is waited for but the looks.
+    async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn CredentialSource>) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
+        let run = Run { installation: controller.installation(), kind: "job".into(), id: 7 };
+        let cancelled =
+            Job { state: JobState::Running, run: Some(run), due_at: None, cancel_requested: true, ..example() };
+        store.accept(Acceptance::of(cancelled)).await.unwrap();
+        let watcher = Arc::new(Watcher {
+            instance: Arc::new(Instance::take(folder.path()).unwrap()),
+            breaker: Breaker::default(),
+            failpoint: Failpoint::default(),
+            store,
+            templates: Arc::new(Mapped(Some(controller))),
+            controllers: Arc::new(Controllers::new(credentials, Limits::default())),
+            clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
+            live: Live::default(),
+            watch: WorkBell::default(),
+            work: WorkBell::default(),
+            bell: Bell::default(),
+            output_limit: 1000,
+            missing_limit: Duration::from_secs(30),
+            memory: Memory::default(),
+        });
+        let mut round = Round::default();
+        watcher.load(&mut round).await.unwrap();
+        let (mut looks, begun) = (0, Instant::now());
+        for _ in 0..rounds {
+            watcher.catch_up(&mut round).await.unwrap();
+            watcher.begin_looks(&mut round).await;
+            while let Some(seen) = round.looks.join_next().await {
+                looks += 1;
+                round.saw(seen.unwrap());
+            }
+        }
+        // Both kinds of looks may have become due again while the rounds took their time.
+        let due_since = usize::try_from(begun.elapsed().as_millis() / BUSY.as_millis()).unwrap();
+        looks - looks.min(2 * due_since)
+    }
+
+    #[tokio::test]
+    async fn a_run_to_stop_that_its_controller_does_not_list_is_no_reason_to_spin() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let controller = controller_that_lists_nothing(asked.clone()).await;
+        let looks = looks_in(300, controller, Arc::new(AnyCredential)).await;
+        assert!((1..=4).contains(&looks), "{looks} looks");
+        assert!(asked.load(Ordering::Relaxed) < 30, "{asked:?} requests");
+    }
+
+    #[tokio::test]
+    async fn a_run_to_stop_whose_credential_cannot_be_read_is_no_reason_to_spin() {
+        let credentials = Arc::new(NoCredential::default());
+        let looks = looks_in(300, template().controller, credentials.clone()).await;
+        assert!((1..=4).contains(&looks), "{looks} looks");
+        assert!(credentials.0.load(Ordering::Relaxed) < 30, "{:?} calls", credentials.0);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_wakes_nobody() {
+        let mut round = Round::default();
+        assert_eq!(until_next(&round), LOOK);
+        let key = ("acme".to_owned(), "awx".to_owned());
+        round.pace(&key, Look::Some).again_in(Duration::ZERO);
+        assert!(until_next(&round) < LOOK);
+        round.paces.clear();
+        assert_eq!(until_next(&round), LOOK);
     }
 
     #[tokio::test]

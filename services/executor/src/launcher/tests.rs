@@ -30,6 +30,16 @@ impl Clock for Off {
     }
 }
 
+/// A clock of a process that is held up between any two instructions.
+struct HeldUp(SystemClock, std::sync::atomic::AtomicI64);
+
+impl Clock for HeldUp {
+    fn now(&self) -> Moment {
+        let seconds = self.1.fetch_add(3, std::sync::atomic::Ordering::Relaxed);
+        Moment::from_micros(self.0.now().micros() + seconds * 1_000_000)
+    }
+}
+
 struct One(Template);
 
 #[async_trait]
@@ -342,6 +352,50 @@ async fn whoever_breaks_down_over_a_job_does_not_keep_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!(launcher.take().await.unwrap().id, job.id);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lost_launch_does_not_ask_for_it_all_the_time() {
+    // Nothing can mark launches of this template.
+    let world = World::new(9).await;
+    let launcher = world.executor("a", 0).await;
+    let lost = world.accept().await;
+    world.fault(json!({"kind": "lose_before"})).await;
+    let claimed = launcher.take().await.unwrap();
+    assert!(launcher.step(claimed).await.is_ok());
+    let waits = world.accept().await;
+    let scheduler = Scheduler::new(8, launcher.known.clone(), Breaker::default(), launcher.work.clone());
+    let (mut tried, begun) = (0, Instant::now());
+    for _ in 0..60 {
+        if launcher.work.has_ended() {
+            scheduler.freed();
+        }
+        let claimed = launcher.claim(&scheduler, &mut Heads::default()).await.unwrap();
+        if let Some((job, _place)) = claimed {
+            tried += u64::from(job.id == waits.id);
+            launcher.take_further(job, &scheduler).await;
+        }
+    }
+    let most = 2 + 2 * begun.elapsed().as_secs();
+    assert!((1..=most).contains(&tried), "{tried} times");
+    assert!(world.job(&waits.id).await.progress.contains("another launch of this template"));
+    assert_eq!((world.job(&lost.id).await.state, world.sandbox.launched()), (JobState::Launching, 0));
+}
+
+#[tokio::test]
+async fn a_launch_that_runwarden_itself_held_up_is_not_held_against_its_controller() {
+    let world = World::new(22).await;
+    let clock = Arc::new(HeldUp(SystemClock, 0.into()));
+    let launcher = Launcher { clock, ..world.executor("a", 0).await };
+    let job = world.accept().await;
+    let claimed = launcher.take().await.unwrap();
+    assert!(launcher.step(claimed).await.is_ok());
+    let job = world.job(&job.id).await;
+    assert_eq!((job.state, job.attempt_open, world.sandbox.launched()), (JobState::Launching, false, 0));
+    assert!(job.due_at.is_some_and(|due| due > AT_ONCE), "it is tried again after a pause");
+    assert!(job.progress.contains("Runwarden itself was held up"), "{}", job.progress);
+    assert!(!job.progress.contains("did not answer"), "{}", job.progress);
+    assert_eq!(launcher.breaker.why(&("acme".into(), "awx".into())), None, "the controller is not left alone");
 }
 
 #[tokio::test]

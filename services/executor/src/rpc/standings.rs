@@ -31,7 +31,7 @@ impl Standings for MeshStandings {
             permission: permission.to_owned(),
             token_permissions: job.asked_with.permissions.iter().cloned().collect(),
         };
-        let answer = self.0.clone().check_standing(request).await.map_err(|s| Error::from_status(&s))?.into_inner();
+        let answer = self.0.clone().check_standing(request).await.map_err(|s| Error::from_peer(Service::Auth, &s))?.into_inner();
         let lapse = match StandingLapse::try_from(answer.lapse) {
             Ok(StandingLapse::Unspecified) => None,
             Ok(StandingLapse::Gone) => Some(Lapse::Gone),

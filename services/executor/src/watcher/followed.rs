@@ -1,8 +1,8 @@
 //! What is kept in memory of a run that is followed: enough to see in a sweep whether anything is to be done about it.
 //! The job itself is read only then, so that ten thousand runs cost a few megabytes.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use runwarden_kit::clock::Moment;
 
@@ -10,6 +10,9 @@ use super::follow::CANCEL_AGAIN;
 use crate::awx::{RunKind, RunRef, RunSummary};
 use crate::job::Job;
 use crate::store::Changed;
+
+/// How soon to try again to have a run stopped; each further try doubles it, up to how often the wish is repeated.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A tenant and one of its controllers.
 pub(super) type Key = (String, String);
@@ -70,7 +73,27 @@ pub(super) struct Following {
     /// Which controller a job's run is on.
     of_job: HashMap<String, Key>,
     /// Jobs whose runs are to stop.
-    to_stop: BTreeSet<String>,
+    to_stop: BTreeMap<String, Tries>,
+}
+
+/// How often it was tried to have a run stopped. Not every try gets as far as asking its controller: that may not tell
+/// of the run, or its credential cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    made: u32,
+    /// When to try again, by the steady clock.
+    next: Option<Instant>,
+}
+
+impl Tries {
+    fn are_due(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    fn made(&mut self, now: Instant) {
+        self.next = Some(now + FIRST_PAUSE.saturating_mul(1 << self.made.min(16)).min(CANCEL_AGAIN));
+        self.made = self.made.saturating_add(1);
+    }
 }
 
 impl Following {
@@ -86,7 +109,7 @@ impl Following {
     pub(super) fn put(&mut self, job: &Job) {
         let Some(followed) = Followed::of(job) else { return };
         if followed.stop {
-            self.to_stop.insert(job.id.clone());
+            self.to_stop.entry(job.id.clone()).or_default();
         }
         let key = (job.tenant.clone(), job.controller.clone());
         self.of_job.insert(job.id.clone(), key.clone());
@@ -134,12 +157,22 @@ impl Following {
     }
 
     /// The jobs whose runs are to be asked to stop now.
-    pub(super) fn to_stop(&self, now: Moment) -> Vec<String> {
-        let due = |job: &&String| {
-            let group = self.of_job.get(*job).and_then(|key| self.groups.get(key));
-            group.and_then(|group| group.get(*job)).is_some_and(|followed| followed.is_to_stop(now))
+    pub(super) fn to_stop(&self, now: Moment, steady: Instant) -> Vec<String> {
+        let due = |job: &String| {
+            let group = self.of_job.get(job).and_then(|key| self.groups.get(key));
+            group.and_then(|group| group.get(job)).is_some_and(|followed| followed.is_to_stop(now))
         };
-        self.to_stop.iter().filter(due).cloned().collect()
+        let tried = self.to_stop.iter().filter(|(job, tries)| tries.are_due(steady) && due(job));
+        tried.map(|(job, _)| job.clone()).collect()
+    }
+
+    /// It is being tried to have these stopped, whatever comes of it.
+    pub(super) fn stopping<'a>(&mut self, jobs: impl Iterator<Item = &'a String>, steady: Instant) {
+        for job in jobs {
+            if let Some(tries) = self.to_stop.get_mut(job) {
+                tries.made(steady);
+            }
+        }
     }
 }
 
@@ -174,11 +207,31 @@ mod tests {
         let mut following = Following::default();
         let mut job = Job { cancel_requested: true, ..running(1) };
         following.put(&job);
-        assert_eq!(following.to_stop(now), [job.id.clone()]);
+        let steady = Instant::now();
+        assert_eq!(following.to_stop(now, steady), [job.id.clone()]);
         job.cancel_sent_at = Some(now);
         following.put(&job);
-        assert!(following.to_stop(now.plus(Duration::from_secs(1))).is_empty());
-        assert_eq!(following.to_stop(now.plus(CANCEL_AGAIN)), [job.id.clone()]);
+        assert!(following.to_stop(now.plus(Duration::from_secs(1)), steady).is_empty());
+        assert_eq!(following.to_stop(now.plus(CANCEL_AGAIN), steady), [job.id.clone()]);
+    }
+
+    #[test]
+    fn a_try_that_comes_to_nothing_is_repeated_after_pauses_that_grow() {
+        let (now, start) = (Moment::from_micros(0).plus(Duration::from_secs(1000)), Instant::now());
+        let mut following = Following::default();
+        let job = Job { cancel_requested: true, ..running(1) };
+        following.put(&job);
+        let mut tries = 0;
+        // Looked at every hundredth of a second, for ten minutes.
+        for hundredth in 0..60_000 {
+            let steady = start + Duration::from_millis(10 * hundredth);
+            let due = following.to_stop(now, steady);
+            tries += due.len();
+            following.stopping(due.iter(), steady);
+            // Whatever else is noted of the job does not make it more urgent.
+            following.put(&job);
+        }
+        assert!((20..=26).contains(&tries), "{tries}");
     }
 
     #[test]

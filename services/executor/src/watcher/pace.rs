@@ -32,6 +32,18 @@ impl Pace {
         self.again_in(self.pause.max(took.saturating_mul(SHARE)).min(LONGEST));
     }
 
+    /// After a look at the few runs that somebody waits for.
+    pub(super) fn soon(&mut self) {
+        self.pause = BUSY;
+        self.again_in(BUSY);
+    }
+
+    /// After a look that did not come about: less and less often while that goes on.
+    pub(super) fn failed(&mut self) {
+        self.again_in(self.pause);
+        self.pause = (self.pause * 2).min(QUIET);
+    }
+
     /// Whatever was found, again after this.
     pub(super) fn again_in(&mut self, pause: Duration) {
         self.next = Instant::now() + pause;
@@ -55,6 +67,17 @@ mod tests {
         assert_eq!(pace.pause, QUIET);
         pace.after(true, Duration::ZERO);
         assert_eq!(pace.pause, BUSY);
+        assert!(left(&pace) <= BUSY);
+    }
+
+    #[test]
+    fn what_fails_is_tried_less_and_less_often() {
+        let mut pace = Pace::default();
+        for _ in 0..20 {
+            pace.failed();
+        }
+        assert!(left(&pace) > QUIET - BUSY && left(&pace) <= QUIET);
+        pace.soon();
         assert!(left(&pace) <= BUSY);
     }
 
