@@ -12,6 +12,7 @@ mod endings;
 mod executors;
 mod health;
 mod hidden;
+mod hostile_controller;
 mod idempotency;
 mod isolation;
 mod keys;

@@ -137,6 +137,14 @@ impl Process {
         }
     }
 
+    /// The most memory it ever had, bytes; none where the system does not tell.
+    #[must_use]
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
