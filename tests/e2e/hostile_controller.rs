@@ -18,7 +18,7 @@ use super::{deployment, settings};
 const ROW: usize = 400_000;
 /// What the process may take at most, all services and the sweep of the other tenant included. Its controllers' answers
 /// get 64 MiB; kept row by row, they would come to more than a gigabyte.
-const MOST: u64 = 450 * 1024 * 1024;
+const MOST: u64 = 300 * 1024 * 1024;
 
 /// Stands before a controller, and answers searches for lost launches in its place: with huge rows without end.
 struct Flood {
