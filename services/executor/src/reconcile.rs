@@ -8,7 +8,9 @@ use runwarden_kit::clock::Moment;
 use time::OffsetDateTime;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict, in_sight, judge};
-use crate::awx::{AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting, TemplateSight, asked_for};
+use crate::awx::{
+    AwxError, Client, Found, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting, TemplateSight, asked_for,
+};
 use crate::failpoint::At;
 use crate::job::Job;
 use crate::launcher::{Halt, Launcher};

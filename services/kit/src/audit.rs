@@ -18,7 +18,7 @@ pub use runwarden_proto::audit::v1::{Actor, Entry, Outcome};
 use serde_json::Value;
 
 use crate::caller::Caller;
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::context;
 use crate::error::{Error, Result};
 use crate::id;
@@ -102,13 +102,6 @@ impl EntryBuilder {
     #[must_use]
     pub fn payload_digest(mut self, digest: &str) -> Self {
         digest.clone_into(&mut self.0.payload_digest);
-        self
-    }
-
-    /// When it happened, when that is not now.
-    #[must_use]
-    pub fn occurred_at(mut self, moment: Moment) -> Self {
-        self.0.occurred_at = Some(moment.to_proto());
         self
     }
 

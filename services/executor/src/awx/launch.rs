@@ -25,11 +25,6 @@ pub struct Launched {
 }
 
 impl Launched {
-    /// Whether nothing was dropped.
-    pub fn took_everything(&self) -> bool {
-        self.ignored.is_empty()
-    }
-
     /// Whether the marker was let through.
     pub fn took_marker(&self, placement: MarkerPlacement) -> bool {
         match placement {
@@ -64,27 +59,6 @@ pub enum LaunchError {
         /// Compare what is there before binding it.
         named: Option<RunRef>,
     },
-}
-
-impl LaunchError {
-    /// Whether the controller as a whole is not to be used now, see [`AwxError::is_outage`].
-    #[must_use]
-    pub fn is_outage(&self) -> bool {
-        match self {
-            Self::NotLaunched(error) => !error.is_credential(),
-            Self::Refused { .. } => false,
-            Self::Unresolved { .. } => true,
-        }
-    }
-
-    /// Whether the controller does not accept our credential.
-    #[must_use]
-    pub fn is_credential(&self) -> bool {
-        match self {
-            Self::NotLaunched(error) => error.is_credential(),
-            Self::Refused { .. } | Self::Unresolved { .. } => false,
-        }
-    }
 }
 
 impl std::fmt::Display for LaunchError {

@@ -44,7 +44,7 @@
 //! launched, and only the second, AWX's own word, ends a job; [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
 //! future after its first poll is the same as `Unresolved`: run it in a task of its own.
 //!
-//! `Launched::ignored` must be empty (`launched.took_everything()`); if it is not, the run does something
+//! `Launched::ignored` must be empty; if it is not, the run does something
 //! else than was asked and has to be cancelled. Of a run whose launch was never answered `body.dropped_in(&row)` says
 //! as much of that as the run itself tells.
 //!

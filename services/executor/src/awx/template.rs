@@ -126,10 +126,6 @@ pub struct TemplateView {
     pub summary: TemplateSummary,
     /// Whether our account may launch it.
     pub can_start: bool,
-    /// Whether nothing has to be asked for.
-    pub can_start_without_user_input: bool,
-    /// Survey variables that must be given.
-    pub variables_needed: Vec<String>,
     /// Passwords its credentials ask for at launch; Runwarden has none to give.
     pub passwords_needed: Vec<String>,
     /// Its inventory.
@@ -321,8 +317,6 @@ impl TemplateView {
         }
         Self {
             can_start,
-            can_start_without_user_input: read::flag(launch, "can_start_without_user_input"),
-            variables_needed: read::texts(launch, "variables_needed_to_start"),
             passwords_needed,
             inventory: named(&summary.row, "inventory"),
             project,

@@ -56,7 +56,6 @@ async fn a_template_is_read_whole() {
     let view = read(TemplateKind::Job, 4, |_, _| {}).await;
     assert_eq!((view.name.as_str(), view.id, view.kind), ("jt-4", 4, TemplateKind::Job));
     assert_eq!(view.asks.names(), ["extra_vars", "limit"]);
-    assert_eq!(view.variables_needed, ["who"]);
     assert_eq!(view.inventory, Some(Named { id: 2, name: "Inv".into() }));
     assert_eq!(view.default_skip_tags(), "slow");
     assert_eq!(view.problems, Vec::<String>::new());
