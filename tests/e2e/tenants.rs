@@ -124,7 +124,7 @@ async fn a_disabled_tenant_is_closed_to_its_own_and_open_to_the_platform_for_wha
     for (path, body) in [
         ("projects", json!({"name": "late"})),
         ("jobs", json!({"template": "hangs", "parameters": {}})),
-        ("clients", json!({"name": "late"})),
+        ("clients", json!({"name": "late", "roles": []})),
     ] {
         acme.platform.post(&format!("/api/v1/{path}"), &body).await.refused(403, "TENANT_DISABLED");
     }

@@ -167,7 +167,7 @@ impl Launcher {
                     }
                 }
                 Claimed::Blocked => {
-                    scheduler.blocked(&turn.queue.tenant, &turn.queue.template, Instant::now());
+                    scheduler.blocked(&turn.queue, Instant::now());
                 }
                 Claimed::Nothing => heads.found.retain(|head| head.queue != turn.queue),
             }

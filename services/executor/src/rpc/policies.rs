@@ -28,7 +28,8 @@ impl MeshPolicies {
 #[async_trait]
 impl Policies for MeshPolicies {
     async fn decide(&self, question: Question) -> Result<Decision> {
-        let answer = self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
+        let answer =
+            self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
         Ok(decision(answer.into_inner()))
     }
 
@@ -45,7 +46,8 @@ impl Policies for MeshPolicies {
             }),
             question: Some(request(question)),
         };
-        let answer = self.principals.clone().decide_for(request).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
+        let answer =
+            self.principals.clone().decide_for(request).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
         let answer = answer.into_inner();
         let decided = answer
             .decision

@@ -1,7 +1,7 @@
 //! How clients stand now, from the auth service.
 
 use async_trait::async_trait;
-use runwarden_kit::mesh::MeshChannel;
+use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
 use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
@@ -31,7 +31,8 @@ impl Standings for MeshStandings {
             permission: permission.to_owned(),
             token_permissions: job.asked_with.permissions.iter().cloned().collect(),
         };
-        let answer = self.0.clone().check_standing(request).await.map_err(|s| Error::from_peer(Service::Auth, &s))?.into_inner();
+        let answer =
+            self.0.clone().check_standing(request).await.map_err(|s| Error::from_peer(Service::Auth, &s))?.into_inner();
         let lapse = match StandingLapse::try_from(answer.lapse) {
             Ok(StandingLapse::Unspecified) => None,
             Ok(StandingLapse::Gone) => Some(Lapse::Gone),

@@ -8,6 +8,7 @@ impl Trust {
     /// Whether the copy was confirmed within this time: what was revoked before that is in it.
     #[must_use]
     pub fn is_recent(&self, within: Duration) -> bool {
-        self.source.is_none() || self.age().is_some_and(|age| age <= within)
+        let confirmed = self.confirmed().state;
+        self.source.is_none() || confirmed.is_some_and(|at| (self.ticks)().saturating_duration_since(at) <= within)
     }
 }
