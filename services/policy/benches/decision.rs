@@ -10,7 +10,7 @@ const INPUT: &str = r#"{"principal": {"id": "sa_1", "roles": ["launcher"]}, "act
     "tenant": "acme", "project": "web", "template": {"name": "deploy", "controller": "awx"},
     "parameters": {"environment": "dev", "version": "1.2.3"}, "time": "2026-11-22T06:00:00Z"}"#;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     let modules = [ModuleText {
         name: "launchers-dev-only".to_owned(),
         rego: include_str!("../examples/launchers-dev-only.rego").to_owned(),
