@@ -1,8 +1,9 @@
 //! Explores every order in which a small world can unfold: workers that claim, die, are held up and are taken for gone;
 //! a controller that answers, refuses, loses answers, names a run and breaks off, drops a marker, and commits late; a
 //! caller who cancels; a deadline; somebody who launches by hand with our account; a right that is taken away and given
-//! back; somebody in front of the controller who answers in its place; a person who decides. After each
-//! step the promises are checked, and at the end that every job can come to its end from wherever it stands.
+//! back; somebody in front of the controller who answers in its place; an authority that is taken away while a job waits;
+//! a person who decides. After each step the promises are checked, and at the end that every job can come to its end
+//! from wherever it stands.
 //!
 //! The worlds are small on purpose: two launches and two crashes already show every kind of interleaving, and the
 //! whole of each is visited. Time moves in ticks of 25 seconds.
@@ -26,6 +27,8 @@ use world::Setting;
 #[derive(Clone, Copy)]
 struct Rules {
     next_step: fn(&Job, Option<&Attempt>, Moment) -> Step,
+    /// Whether it is asked before an attempt at this job if it may still begin.
+    asks: fn(&Job) -> bool,
     begin: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning,
     may_send: fn(&Attempt, Moment) -> bool,
     judge: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict,
@@ -42,6 +45,7 @@ const LEGAL: &str = "a legal transition";
 
 const REAL: Rules = Rules {
     next_step: super::next_step,
+    asks: |_| true,
     begin: |job, last, attempt, fence, around, now| super::begin(job, last, attempt, fence, around, now).expect(LEGAL),
     may_send: super::may_send,
     judge,
@@ -103,4 +107,10 @@ fn what_our_account_may_not_see_is_never_taken_for_absent() {
 fn whoever_answers_in_front_of_the_controller_ends_nothing_and_launches_nothing_twice() {
     let in_front = |setting| Setting { in_front: true, crashes: 1, losses: 0, ..setting };
     holds(&[("marked", in_front(Setting::marked())), ("unmarked", in_front(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn no_attempt_begins_on_an_authority_that_was_taken_away_and_what_is_out_is_found_all_the_same() {
+    let revoked = |setting| Setting { revokes: true, crashes: 1, losses: 0, cancels: false, ..setting };
+    holds(&[("marked", revoked(Setting::marked())), ("unmarked", revoked(Setting::unmarked()))], 2_000);
 }

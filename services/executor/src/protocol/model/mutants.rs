@@ -28,6 +28,12 @@ fn in_front(setting: Setting) -> Setting {
     Setting { in_front: true, crashes: 0, ..setting }
 }
 
+/// What allowed the jobs may be taken away.
+fn revoking() -> Setting {
+    Setting { revokes: true, crashes: 1, losses: 0, cancels: false, ..Setting::marked() }
+}
+
+const REVOKED: &str = "an attempt was begun on an authority that had been taken away";
 const TWICE: &str = "it was launched twice";
 const STRAY: &str = "a run came to light that nobody counts on";
 const NEVER: &str = "a job that was launched is told as never launched";
@@ -235,6 +241,28 @@ fn a_mutant_that_takes_a_page_in_front_for_proof_that_nothing_got_through_is_cau
         proof => proof,
     };
     is_caught(&Rules { proof: credulous, ..REAL }, in_front(Setting::marked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_never_asks_again_is_caught() {
+    is_caught(&Rules { asks: |_| false, ..REAL }, revoking(), &[REVOKED]);
+}
+
+#[test]
+fn a_mutant_that_does_not_ask_before_another_attempt_is_caught() {
+    is_caught(&Rules { asks: |job| job.attempts == 0, ..REAL }, revoking(), &[REVOKED]);
+}
+
+#[test]
+fn a_mutant_that_asks_before_it_looks_for_a_lost_launch_is_caught() {
+    let eager: fn(&Job, Option<&Attempt>, Moment) -> Step =
+        |job, last, now| match super::super::next_step(job, last, now) {
+            Step::Reconcile => Step::Launch,
+            step => step,
+        };
+    let final_: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written =
+        |job, _, fence, stop, now| super::super::stopped(job, None, fence, stop, now).expect(LEGAL);
+    is_caught(&Rules { next_step: eager, stopped: final_, ..REAL }, revoking(), &[NEVER, STRAY]);
 }
 
 #[test]

@@ -56,6 +56,9 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     if job.state == JobState::Unknown && !undecidable {
         return Some("a job is a person's to decide although a machine could know");
     }
+    if before.revoked && world.attempts[which].len() > before.attempts[which].len() {
+        return Some("an attempt was begun on an authority that had been taken away");
+    }
     if world.attempts[which].iter().filter(|attempt| attempt.is_open()).count() > 1 {
         return Some("two attempts are open at once");
     }

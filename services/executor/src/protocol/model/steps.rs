@@ -31,6 +31,9 @@ pub(super) fn successors(world: &World, setting: &Setting, rules: &Rules) -> Vec
         let what = if world.is_hidden() { "a right is given back" } else { "a right is taken away" };
         next.push((what, World { hidings: world.hidings + 1, ..world.clone() }));
     }
+    if setting.revokes && !world.revoked {
+        next.push(("what allowed the jobs is taken away", World { revoked: true, ..world.clone() }));
+    }
     for worker in 0..2 {
         work(world, worker, setting, rules, &mut next);
         if world.workers[worker] != Worker::Idle && world.crashes < setting.crashes {
@@ -228,6 +231,16 @@ fn step(
             let mut refused = after.clone();
             stop(&mut refused, which, fence, end(JobState::Error, reason::TEMPLATE_UNSUITABLE), now, rules);
             next.push(("a check refuses", refused));
+            if setting.revokes {
+                let mut unasked = after.clone();
+                stop(&mut unasked, which, fence, Stop::Later(String::new()), now, rules);
+                next.push(("nobody can be asked whether it may begin", unasked));
+                if world.revoked && (rules.asks)(job) {
+                    stop(&mut after, which, fence, end(JobState::Error, reason::AUTHORITY_REVOKED), now, rules);
+                    next.push(("it may not begin any more", after));
+                    return;
+                }
+            }
             if job.attempts >= setting.attempts {
                 // More attempts show nothing that two do not: each begins where the one before was settled.
                 return;

@@ -45,6 +45,8 @@ pub(super) struct Setting {
     pub(super) hides: u8,
     /// Whether somebody in front of the controller may answer a launch in its place.
     pub(super) in_front: bool,
+    /// Whether what allowed the jobs may be taken away, once.
+    pub(super) revokes: bool,
 }
 
 impl Setting {
@@ -63,6 +65,7 @@ impl Setting {
             cancels: true,
             hides: 0,
             in_front: false,
+            revokes: false,
         }
     }
 
@@ -167,6 +170,8 @@ pub(super) struct World {
     pub(super) hidings: u8,
     /// Whether the controller itself refused a launch.
     pub(super) refused: bool,
+    /// Whether what allowed the jobs was taken away.
+    pub(super) revoked: bool,
 }
 
 pub(super) fn at(tick: u8) -> Moment {
@@ -201,6 +206,7 @@ impl World {
             strays: 0,
             hidings: 0,
             refused: false,
+            revoked: false,
         }
     }
 
@@ -288,7 +294,7 @@ impl World {
             attempts.iter().map(attempt).collect::<Vec<_>>().hash(&mut hasher);
         }
         (self.crashes, self.losses, self.by_hand, self.strays, launches).hash(&mut hasher);
-        (self.hidings, self.refused).hash(&mut hasher);
+        (self.hidings, self.refused, self.revoked).hash(&mut hasher);
         (worker(&self.workers[0]), worker(&self.workers[1])).hash(&mut hasher);
         hasher.finish()
     }
