@@ -2,6 +2,7 @@
 //! and open to the platform for what docs/operating.md lists.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -11,6 +12,7 @@ use runwarden_harness::{Api, until_within};
 use runwarden_kit::ErrorReason;
 use runwarden_proto::ACCESS;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{acme, services, settings};
 
@@ -43,17 +45,25 @@ async fn every_call_for_a_tenant_that_is_not_there_is_not_found() {
     let (_controller, system, acme) = acme(&settings()).await;
     let platform = system.reach().platform_admin().await;
     let nowhere = platform.acting_for(NOWHERE);
-    let mut routes_seen = 0;
+    // All at once: whoever waits for the same answer shares it.
+    let mut asked = JoinSet::new();
     for (method, path) in routes() {
-        assert_eq!(ask(&nowhere, &method, &path).await, (404, "NOT_FOUND".to_owned()), "{method} {path}");
-        routes_seen += 1;
+        let nowhere = nowhere.clone();
+        asked.spawn(async move {
+            assert_eq!(ask(&nowhere, &method, &path).await, (404, "NOT_FOUND".to_owned()), "{method} {path}");
+        });
     }
-    let (bare, mut calls_seen) = (services::Bare::over(system.reach()), 0);
+    let routes_seen = asked.join_all().await.len();
+    let bare = Arc::new(services::Bare::over(system.reach()));
+    let mut asked = JoinSet::new();
     for access in calls_of_operators() {
-        let refusal = bare.refusal(access, platform.token(), NOWHERE).await.map(|error| error.reason());
-        assert_eq!(refusal, Some(ErrorReason::NotFound), "{}", access.path);
-        calls_seen += 1;
+        let (bare, token) = (bare.clone(), platform.token().to_owned());
+        asked.spawn(async move {
+            let refusal = bare.refusal(access, &token, NOWHERE).await.map(|error| error.reason());
+            assert_eq!(refusal, Some(ErrorReason::NotFound), "{}", access.path);
+        });
     }
+    let calls_seen = asked.join_all().await.len();
     assert!(routes_seen > 40 && calls_seen > 40, "{routes_seen} routes, {calls_seen} calls");
     // Nothing was kept for it that would be in force once there is one of that name.
     let open = nowhere.call(Method::PUT, "/api/v1/policies/mine").text("package runwarden.authz\n\nallow := false\n");

@@ -30,7 +30,9 @@ fn main() -> anyhow::Result<()> {
         println!("worker started in {:?}", begun.elapsed());
 
         let begun = Instant::now();
-        anyhow::ensure!(pool.check(&modules, INPUT).await?.is_ok(), "the example can be used");
+        if pool.check(&modules, INPUT).await?.is_err() {
+            return Err("the example cannot be used".into());
+        }
         println!("upload tried in {:?}", begun.elapsed());
 
         let begun = Instant::now();
