@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod jobs;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use runwarden_kit::mesh::TrustDomain;
 use runwarden_kit::telemetry::TelemetryArgs;
 
+pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
 pub(crate) use jobs::{Jobs, List, Reach, Resolution};
 
 /// The only door between the outside world and a company's Ansible automation
@@ -33,7 +35,7 @@ Example:
   runwarden jobs list --data-dir runwarden-data --tenant acme")]
     #[command(subcommand)]
     Jobs(Box<Jobs>),
-    /// Prove the audit log
+    /// Prove the audit log, and look after it
     #[command(subcommand)]
     Audit(Audit),
 }
@@ -87,39 +89,6 @@ pub(crate) struct Demo {
     /// Where to send traces: an OTLP/gRPC endpoint such as http://127.0.0.1:4317
     #[arg(long, env = "RUNWARDEN_OTLP_ENDPOINT")]
     pub(crate) otlp_endpoint: Option<String>,
-}
-
-/// What to do about the audit log.
-#[derive(Subcommand)]
-pub(crate) enum Audit {
-    /// Prove that nothing was changed, removed or reordered; exit 0 only if all is whole
-    #[command(after_help = "\
-Examples:
-  # what GET /api/v1/audit/export and /api/v1/audit/checkpoint answered, on any machine:
-  runwarden audit verify --records records.ndjson --checkpoint checkpoint.txt --key 'runwarden-audit/acme+…'
-  # every log of a data folder, while it runs or not:
-  runwarden audit verify --data-dir runwarden-data --since kept-elsewhere.txt")]
-    Verify(Verify),
-}
-
-/// What to prove.
-#[derive(Args)]
-pub(crate) struct Verify {
-    /// Exported records, one JSON line each from index 0; - for standard input
-    #[arg(long, requires = "key", conflicts_with = "data_dir", required_unless_present = "data_dir")]
-    pub(crate) records: Option<PathBuf>,
-    /// The signed checkpoint that covers them; not needed if the export ends with it
-    #[arg(long, requires = "records")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// The log's verifier key (`verifier_key` of a checkpoint), from a source you trust
-    #[arg(long)]
-    pub(crate) key: Option<String>,
-    /// The data folder of `up`, or the audit service's own: proves every log in it
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// A checkpoint that was kept elsewhere: the log must have only grown since
-    #[arg(long)]
-    pub(crate) since: Vec<PathBuf>,
 }
 
 #[cfg(test)]

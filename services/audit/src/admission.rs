@@ -2,7 +2,7 @@
 
 use runwarden_kit::{Error, Result, slug};
 
-use crate::record::{Entry, PLATFORM};
+use crate::record::{ACCEPT_RESTORE, Entry, PLATFORM};
 
 /// How many entries one request may bring.
 pub(crate) const MOST_ENTRIES: usize = 500;
@@ -29,7 +29,8 @@ pub(crate) fn log_of(tenant: &str) -> Result<String> {
 /// `PERMISSION_DENIED` when the entry claims to be of another service; `VALIDATION_FAILED` naming the field.
 pub(crate) fn check(entry: &Entry, from: &str) -> Result<()> {
     if entry.service != from {
-        return Err(Error::denied(format!("The service {from} may not record in the name of another.")));
+        return Err(Error::denied(format!("The service {from} may not record in the name of another."))
+            .with_field("/service", format!("is not {from}")));
     }
     let id = entry.entry_id.strip_prefix("rec_").unwrap_or_default();
     if id.is_empty()
@@ -37,6 +38,9 @@ pub(crate) fn check(entry: &Entry, from: &str) -> Result<()> {
         || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     {
         return Err(Error::invalid("/entry_id", "must be rec_ and letters, digits, '_' or '-'"));
+    }
+    if entry.action == ACCEPT_RESTORE {
+        return Err(Error::invalid("/action", "only an operator records this, beside the logs"));
     }
     if !is_action(&entry.action) {
         return Err(Error::invalid("/action", "must be noun.verb in lower-case letters, digits, '_' and '-'"));
@@ -126,7 +130,7 @@ mod tests {
         for id in ["", "1", "rec_", "rec_a b", "rec_\n", &format!("rec_{}", "x".repeat(200))] {
             assert_eq!(refused(|entry| entry.entry_id = id.to_owned()), "/entry_id", "{id}");
         }
-        for action in ["", "job", "job.", ".submit", "Job.submit", "job submit", "1.2", "a.b*"] {
+        for action in [ACCEPT_RESTORE, "", "job", "job.", ".submit", "Job.submit", "job submit", "1.2", "a.b*"] {
             assert_eq!(refused(|entry| entry.action = action.to_owned()), "/action", "{action}");
         }
         assert_eq!(refused(|entry| entry.object_type = String::new()), "/object_type");

@@ -11,17 +11,21 @@ pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod record;
+mod restore;
 mod rpc;
+pub mod seen;
 pub mod signing_key;
 pub mod store;
 pub mod verify;
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 pub use config::Config;
+pub use restore::{Accepted, accept_restore};
 use runwarden_kit::service::{Parts, ServiceKit};
 
 use log::{Reader, Writer};
@@ -43,11 +47,14 @@ pub fn database_path(data_dir: &Path) -> PathBuf {
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let path = database_path(&kit.data_dir);
     let sqlite = SqliteLogStore::open(&path).await.with_context(|| path.display().to_string())?;
+    let lock = only_one(&kit.data_dir)?;
     let logs_exist = !sqlite.tenants().await?.is_empty();
     let key = Arc::new(signing_key::read_or_make(&kit.data_dir, logs_exist)?);
     let store = Arc::new(sqlite.clone());
     let (journal, writer) = Writer::start(store.clone(), key.clone(), kit.clock.clone(), (&config).into()).await?;
-    let damage = writer.damage();
+    let doubts = writer.doubts();
+    // One log that cannot be trusted is its tenant's trouble: the service goes on for all others.
+    kit.notes.add("audit logs", move || doubts.note());
     let shutdown = kit.shutdown().clone();
     kit.tasks.spawn("audit: writer", async move {
         writer
@@ -57,7 +64,26 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
             })
             .await;
         sqlite.close().await;
+        drop(lock);
     });
     let rpc = rpc::AuditRpc::new(journal, Reader::new(store, key));
-    Ok(Parts::new().with(rpc.into_server()).watch_health("audit logs", move || damage.summary()))
+    Ok(Parts::new().with(rpc.into_server()))
+}
+
+/// Makes sure that exactly one process writes the logs of this folder, for as long as the file is held.
+///
+/// # Errors
+/// When another process does.
+pub(crate) fn only_one(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("audit.lock");
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("{} is in use: the audit service is running on it", data_dir.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
 }

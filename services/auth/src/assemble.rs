@@ -6,8 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use runwarden_engines::config::{Change, ConfigStore};
 use runwarden_engines::idempotency::{self, Idempotency};
-use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_kit::audit::Bell;
+use runwarden_kit::audit::Outbox;
 use runwarden_kit::clock::Clock;
 
 use crate::Config;
@@ -39,8 +38,8 @@ use crate::trust::Trust;
 pub(crate) struct Ground<'a> {
     /// Its store.
     pub(crate) config_store: Arc<dyn ConfigStore>,
-    /// Rings when an audit entry waits.
-    pub(crate) bell: Bell,
+    /// Where its audit entries wait, in that store.
+    pub(crate) outbox: Outbox,
     /// What time it is.
     pub(crate) clock: Arc<dyn Clock>,
     /// Which tenants and projects exist.
@@ -62,8 +61,7 @@ pub(crate) struct Assembled {
 /// Puts the service together. When this returns, there are a signing key and an administrator.
 pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Result<Assembled> {
     config.check()?;
-    let outbox = ConfigOutbox::new(Arc::clone(&ground.config_store));
-    let store = Store::new(Arc::clone(&ground.config_store), outbox, ground.bell);
+    let store = Store::new(Arc::clone(&ground.config_store), ground.outbox);
     let in_folder = |name: &str| ground.data_dir.join(name);
     let seal_path = config.seal_key_file.clone();
     let seal_path = seal_path.unwrap_or_else(|| in_folder("seal.key"));

@@ -66,10 +66,10 @@ pub use config::{Config, KeyBits};
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let path = kit.data_dir.join("auth.db");
     let config_store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
-    let bell = kit.drain_outbox(Arc::new(ConfigOutbox::new(Arc::clone(&config_store))));
+    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&config_store))));
     let ground = Ground {
         config_store,
-        bell,
+        outbox,
         clock: Arc::clone(&kit.clock),
         scopes: Arc::new(MeshScopes::new(kit.peers.channel(Service::Project)?)),
         data_dir: &kit.data_dir,

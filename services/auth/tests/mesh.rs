@@ -157,6 +157,7 @@ impl House {
             tasks: self.tasks.clone(),
             data_dir,
             clock: Arc::new(SystemClock),
+            notes: runwarden_kit::service::Notes::default(),
         })
     }
 

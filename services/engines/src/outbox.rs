@@ -1,29 +1,47 @@
 //! Audit entries on their way: written in the same commit as the change they tell of, taken out once the audit
-//! service has them.
+//! service has them, in the same commit that keeps how far the log was then.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prost::Message;
-use runwarden_kit::audit::OutboxStore;
+use runwarden_kit::audit::{LogHead, OutboxStore, SetAside, log_name, tenant_of};
 use runwarden_proto::audit::v1::Entry;
 
 use crate::config::{Change, ConfigStore};
 use crate::{Result, StoreError};
 
-/// Where entries wait. Entry ids grow with time, so key order is the order of events.
-pub const PREFIX: &str = "outbox/";
+/// Where entries wait: by tenant, then by id. Entry ids grow with time, so key order is the order of events.
+const WAITING: &str = "outbox/";
+/// Where they waited before each tenant had a queue of its own. No tenant's name has an underscore.
+const WAITING_BEFORE: &str = "outbox/rec_";
+/// Where entries are that the audit service refused.
+const ASIDE: &str = "outbox-set-aside/";
+/// How far each log was seen.
+const SEEN: &str = "outbox-seen/";
 
-/// How many of the entries one commit may take out; the rest follows in further commits.
-const REMOVE_AT_ONCE: usize = 100;
+/// How many entries one commit takes out or moves; the rest follows in further commits.
+const AT_ONCE: usize = 50;
+/// How many are read at once where all are wanted.
+const PAGE: usize = 500;
 
 /// Adds the entry to the change: both become durable, or neither.
 pub fn put(change: &mut Change, entry: &Entry) {
-    change.put(key(&entry.entry_id), entry.encode_to_vec());
+    change.put(waiting_key(entry), entry.encode_to_vec());
 }
 
-fn key(entry_id: &str) -> String {
-    format!("{PREFIX}{entry_id}")
+/// Where the entries of a tenant wait.
+pub fn waiting_of(tenant: &str) -> String {
+    format!("{WAITING}{}/", log_name(tenant))
+}
+
+fn waiting_key(entry: &Entry) -> String {
+    format!("{}{}", waiting_of(&entry.tenant), entry.entry_id)
+}
+
+fn aside_of(tenant: &str) -> String {
+    format!("{ASIDE}{}/", log_name(tenant))
 }
 
 /// The outbox of a service whose state is in a config store.
@@ -38,111 +56,145 @@ impl ConfigOutbox {
         Self { store }
     }
 
-    /// The oldest entries that wait, at most `limit`.
-    pub async fn pending(&self, limit: usize) -> Result<Vec<Entry>> {
-        let waiting = self.store.list(PREFIX, None, limit).await?;
-        waiting
-            .iter()
-            .map(|entry| {
-                Entry::decode(entry.value.as_slice())
-                    .map_err(|error| StoreError::Corrupt(format!("{}: {error}", entry.key)))
-            })
-            .collect()
+    /// The tenants for which entries wait.
+    pub async fn waiting(&self) -> Result<Vec<String>> {
+        self.adopt().await?;
+        let mut tenants = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let next = self.store.list(WAITING, after.as_deref(), 1).await?;
+            let Some(entry) = next.first() else { return Ok(tenants) };
+            let log = entry.key.strip_prefix(WAITING).and_then(|rest| rest.split_once('/'));
+            let (log, _) = log.ok_or_else(|| StoreError::Corrupt(format!("{} in the outbox", entry.key)))?;
+            // Behind every key of this tenant.
+            after = Some(format!("{WAITING}{log}/{}", char::MAX));
+            tenants.push(tenant_of(log).to_owned());
+        }
     }
 
-    /// Takes out entries that were delivered. Ids that are not there are no failure.
-    pub async fn remove(&self, ids: &[String]) -> Result<()> {
-        for some in ids.chunks(REMOVE_AT_ONCE) {
-            let mut change = Change::new();
-            let mut some: Vec<&String> = some.iter().collect();
-            some.sort_unstable();
-            some.dedup();
-            for id in some {
-                change.delete(key(id));
+    /// Gives entries that an earlier version left the place that they have now.
+    async fn adopt(&self) -> Result<()> {
+        loop {
+            let earlier = self.store.list(WAITING_BEFORE, None, AT_ONCE).await?;
+            if earlier.is_empty() {
+                return Ok(());
             }
-            // Without guards nothing can refuse it.
+            let mut change = Change::new();
+            for stored in &earlier {
+                put(&mut change, &decode(stored)?);
+                change.delete(stored.key.as_str());
+            }
             self.store.commit(change).await?;
+        }
+    }
+
+    /// The oldest entries of a tenant that wait, at most `limit`.
+    pub async fn pending(&self, tenant: &str, limit: usize) -> Result<Vec<Entry>> {
+        self.store.list(&waiting_of(tenant), None, limit).await?.iter().map(decode).collect()
+    }
+
+    /// All entries that wait, tenant by tenant: for tests and for people who look.
+    pub async fn pending_of_all(&self) -> Result<Vec<Entry>> {
+        self.store.list(WAITING, None, usize::MAX).await?.iter().map(decode).collect()
+    }
+
+    /// Takes out entries that were delivered and keeps how far logs were seen. Ids that are not there are no failure.
+    pub async fn settle(&self, tenant: &str, ids: &[String], seen: &[LogHead]) -> Result<()> {
+        let ids: Vec<&String> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let last = ids.len().saturating_sub(1) / AT_ONCE;
+        for at in 0..=last {
+            let mut change = Change::new();
+            for id in ids.iter().skip(at * AT_ONCE).take(AT_ONCE) {
+                change.delete(format!("{}{id}", waiting_of(tenant)));
+            }
+            // With the last of them: what was seen covers them all.
+            for head in seen.iter().filter(|_| at == last) {
+                change.put(format!("{SEEN}{}", log_name(&head.tenant)), head.encode_to_vec());
+            }
+            if !change.writes().is_empty() {
+                // Without guards nothing can refuse it.
+                self.store.commit(change).await?;
+            }
         }
         Ok(())
     }
 
-    /// How many entries wait.
-    pub async fn count(&self) -> Result<u64> {
-        self.store.count(PREFIX).await
+    async fn all<T: Message + Default>(&self, prefix: &str) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.list(prefix, after.as_deref(), PAGE).await?;
+            for stored in &page {
+                all.push(decode(stored)?);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.key.clone()),
+                _ => return Ok(all),
+            }
+        }
     }
+}
+
+fn decode<T: Message + Default>(stored: &crate::config::Entry) -> Result<T> {
+    T::decode(stored.value.as_slice()).map_err(|error| StoreError::Corrupt(format!("{}: {error}", stored.key)))
+}
+
+fn number(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 #[async_trait]
 impl OutboxStore for ConfigOutbox {
-    async fn pending(&self, limit: usize) -> runwarden_kit::Result<Vec<Entry>> {
-        Ok(Self::pending(self, limit).await?)
+    async fn waiting(&self) -> runwarden_kit::Result<Vec<String>> {
+        Ok(Self::waiting(self).await?)
     }
 
-    async fn remove(&self, entry_ids: &[String]) -> runwarden_kit::Result<()> {
-        Ok(Self::remove(self, entry_ids).await?)
+    async fn pending(&self, tenant: &str, limit: usize) -> runwarden_kit::Result<Vec<Entry>> {
+        Ok(Self::pending(self, tenant, limit).await?)
     }
 
-    async fn count(&self) -> runwarden_kit::Result<usize> {
-        Ok(usize::try_from(Self::count(self).await?).unwrap_or(usize::MAX))
+    async fn count(&self, tenant: &str) -> runwarden_kit::Result<usize> {
+        let waiting = self.store.count(&waiting_of(tenant)).await?;
+        Ok(number(waiting + self.store.count(&aside_of(tenant)).await?))
+    }
+
+    async fn totals(&self) -> runwarden_kit::Result<(usize, usize)> {
+        Ok((number(self.store.count(WAITING).await?), number(self.store.count(ASIDE).await?)))
+    }
+
+    async fn settle(&self, tenant: &str, entry_ids: &[String], seen: &[LogHead]) -> runwarden_kit::Result<()> {
+        Ok(Self::settle(self, tenant, entry_ids, seen).await?)
+    }
+
+    async fn seen(&self) -> runwarden_kit::Result<Vec<LogHead>> {
+        Ok(self.all(SEEN).await?)
+    }
+
+    async fn set_aside(&self, refused: &SetAside) -> runwarden_kit::Result<()> {
+        let Some(entry) = &refused.entry else { return Ok(()) };
+        let mut change = Change::new();
+        change.delete(waiting_key(entry));
+        change.put(format!("{}{}", aside_of(&entry.tenant), entry.entry_id), refused.encode_to_vec());
+        self.store.commit(change).await?;
+        Ok(())
+    }
+
+    async fn aside(&self) -> runwarden_kit::Result<Vec<SetAside>> {
+        Ok(self.all(ASIDE).await?)
+    }
+
+    async fn send_again(&self, tenant: &str, entry_id: &str) -> runwarden_kit::Result<bool> {
+        let key = format!("{}{entry_id}", aside_of(tenant));
+        let Some(stored) = self.store.get(&key).await? else { return Ok(false) };
+        let aside: SetAside = decode(&stored)?;
+        let mut change = Change::new();
+        change.at(key.as_str(), stored.revision).delete(key.as_str());
+        if let Some(entry) = &aside.entry {
+            put(&mut change, entry);
+        }
+        Ok(matches!(self.store.commit(change).await?, crate::config::Commit::Done { .. }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::SqliteConfigStore;
-
-    fn entry(id: &str) -> Entry {
-        Entry { entry_id: id.to_owned(), action: "tenant.create".to_owned(), ..Entry::default() }
-    }
-
-    #[tokio::test]
-    async fn entries_wait_with_their_change_oldest_first_until_they_are_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> =
-            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
-        let outbox = ConfigOutbox::new(Arc::clone(&store));
-        for id in ["rec_2", "rec_1", "rec_3"] {
-            let mut change = Change::new();
-            change.put(format!("thing/{id}"), b"");
-            put(&mut change, &entry(id));
-            store.commit(change).await.unwrap();
-        }
-        assert_eq!(outbox.count().await.unwrap(), 3);
-        assert_eq!(outbox.pending(2).await.unwrap(), [entry("rec_1"), entry("rec_2")]);
-        let ids = ["rec_1", "rec_2", "rec_2", "rec_9"].map(str::to_owned);
-        outbox.remove(&ids).await.unwrap();
-        assert_eq!(outbox.pending(10).await.unwrap(), [entry("rec_3")]);
-        assert_eq!(store.count("thing/").await.unwrap(), 3);
-    }
-
-    #[tokio::test]
-    async fn a_refused_change_leaves_no_entry() {
-        let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> =
-            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
-        let mut change = Change::new();
-        change.at("a", 7).put("a", b"1");
-        put(&mut change, &entry("rec_1"));
-        store.commit(change).await.unwrap();
-        assert_eq!(ConfigOutbox::new(store).count().await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn more_than_one_commit_can_take_is_removed_all_the_same() {
-        let dir = tempfile::tempdir().unwrap();
-        let store: Arc<dyn ConfigStore> =
-            Arc::new(SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap());
-        let ids: Vec<String> = (0..250).map(|n| format!("rec_{n:04}")).collect();
-        for some in ids.chunks(100) {
-            let mut change = Change::new();
-            for id in some {
-                put(&mut change, &entry(id));
-            }
-            store.commit(change).await.unwrap();
-        }
-        let outbox = ConfigOutbox::new(store);
-        outbox.remove(&ids).await.unwrap();
-        assert_eq!(outbox.count().await.unwrap(), 0);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, SqlSafeStr};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
 
 use crate::{Result, StoreError};
 
@@ -82,6 +82,41 @@ pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
     drop(turn);
     let read = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Database { write, read, begun: Arc::default() })
+}
+
+/// How to open the database at `path` for reading only, as it is: it is not migrated, and nobody can write through it.
+/// Works beside the process that writes it, and on a copy on a medium that cannot be written.
+pub async fn read_only(path: &Path) -> Result<SqliteConnectOptions> {
+    if !path.is_file() {
+        return Err(StoreError::Unavailable(format!("{} is not a file", path.display()).into()));
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("trusted_schema", "OFF");
+    let Err(error) = look(&options).await else { return Ok(options) };
+    // A medium that cannot be written has no place for SQLite's shared memory. Without a write-ahead log beside it, the
+    // file is whole as it is.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Err(error);
+    }
+    let options = options.immutable(true);
+    look(&options).await.map(|()| options)
+}
+
+async fn look(options: &SqliteConnectOptions) -> Result<()> {
+    let mut connection = options.connect().await?;
+    sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+/// Opens the database at `path` as [`read_only`] says, behind the same two doors as others.
+pub async fn open_read_only(path: &Path) -> Result<Database> {
+    let read = pool(1).connect_with(read_only(path).await?).await?;
+    Ok(Database { write: read.clone(), read, begun: Arc::default() })
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
@@ -238,6 +273,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let database = open(&dir.path().join("a.db"), &[FIRST]).await.unwrap();
         sqlx::query("INSERT INTO a (x) VALUES (1)").execute(&database.read).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_is_opened_for_reading_is_not_made_nor_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        assert!(open_read_only(&path).await.is_err());
+        assert!(!path.exists());
+        let running = open(&path, &[FIRST]).await.unwrap();
+        sqlx::query("INSERT INTO a (x) VALUES (1)").execute(&running.write).await.unwrap();
+        let reading = open_read_only(&path).await.unwrap();
+        let seen: i64 = sqlx::query_scalar("SELECT x FROM a").fetch_one(&reading.read).await.unwrap();
+        assert_eq!(seen, 1);
+        sqlx::query("INSERT INTO a (x) VALUES (2)").execute(&reading.write).await.unwrap_err();
+        reading.close().await;
+        running.close().await;
+        open_read_only(&path).await.unwrap();
     }
 
     #[tokio::test]

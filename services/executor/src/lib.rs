@@ -43,7 +43,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use runwarden_kit::audit::OutboxStore;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 
@@ -87,12 +86,12 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let path = config.jobs_file.clone().unwrap_or_else(|| kit.data_dir.join("jobs.sqlite"));
     let sqlite = Arc::new(SqliteJobs::open(&path).await.with_context(|| path.display().to_string())?);
     let store: Arc<dyn JobStore> = sqlite.clone();
-    let outbox: Arc<dyn OutboxStore> = sqlite;
     let held = store.resume(instance.id()).await?;
     if held > 0 {
         tracing::info!(jobs = held, "taking up what was held when this executor ended");
     }
-    let bell = kit.drain_outbox(outbox.clone());
+    let outbox = kit.outbox(sqlite);
+    let bell = outbox.bell().clone();
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
     let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));

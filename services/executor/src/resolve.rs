@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use runwarden_kit::audit::{Bell, OutboxStore};
+use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::{Error, ErrorReason, Result};
 
@@ -39,7 +39,7 @@ pub struct Resolver {
     /// Where jobs live.
     pub store: Arc<dyn JobStore>,
     /// The same store's audit entries.
-    pub outbox: Arc<dyn OutboxStore>,
+    pub outbox: Outbox,
     /// Where controllers are.
     pub templates: Arc<dyn Templates>,
     /// Clients for them.
@@ -75,7 +75,7 @@ impl Resolver {
             Some(attempt) if job.state == JobState::Unknown => attempt,
             Some(_) | None => return Err(not_unknown(job)),
         };
-        self.outbox.check_room().await?;
+        self.outbox.check_room(&job.tenant).await?;
         let resolution = match said {
             Said::Bind(run) => Resolution::Bind(self.run(job, &attempt, run).await?),
             Said::Retry => Resolution::Retry,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runwarden_kit::audit::{Bell, OutboxStore, Outcome, Recorder};
+use runwarden_kit::audit::{Bell, Outbox, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::context::RequestContext;
@@ -31,7 +31,7 @@ pub struct Submitter {
     /// Where jobs live.
     pub store: Arc<dyn JobStore>,
     /// The same store's audit entries.
-    pub outbox: Arc<dyn OutboxStore>,
+    pub outbox: Outbox,
     /// What may be run.
     pub templates: Arc<dyn Templates>,
     /// What may be done.
@@ -101,7 +101,7 @@ impl Submitter {
         if !decision.allowed {
             return Err(self.refuse(&job, decision).await);
         }
-        self.outbox.check_room().await?;
+        self.outbox.check_room(tenant).await?;
         let entries = vec![records::submit(&*self.clock, &job, Outcome::Success, &decision.reasons)];
         let room = Room {
             of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },

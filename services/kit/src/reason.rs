@@ -45,7 +45,7 @@ impl ReasonExt for ErrorReason {
             }
             R::PayloadTooLarge => Code::OutOfRange,
             R::RateLimited | R::QueueFull => Code::ResourceExhausted,
-            R::Unavailable | R::AuditUnavailable | R::ControllerUnreachable => Code::Unavailable,
+            R::Unavailable | R::AuditUnavailable | R::AuditLogUntrusted | R::ControllerUnreachable => Code::Unavailable,
             R::DeadlineExceeded => Code::DeadlineExceeded,
             R::Internal | R::Unspecified => Code::Internal,
             R::MethodNotAllowed => Code::Unimplemented,
@@ -73,7 +73,7 @@ impl ReasonExt for ErrorReason {
             | R::ControllerRefused => 422,
             R::RateLimited | R::QueueFull => 429,
             R::Internal | R::Unspecified => 500,
-            R::Unavailable | R::AuditUnavailable | R::ControllerUnreachable => 503,
+            R::Unavailable | R::AuditUnavailable | R::AuditLogUntrusted | R::ControllerUnreachable => 503,
             R::DeadlineExceeded => 504,
         }
     }
@@ -103,6 +103,7 @@ impl ReasonExt for ErrorReason {
             R::RateLimited => "Too many requests",
             R::Unavailable => "Temporarily unavailable",
             R::AuditUnavailable => "The audit log is unavailable",
+            R::AuditLogUntrusted => "The audit log cannot be trusted",
             R::ControllerUnreachable => "The controller cannot be reached",
             R::ControllerRefused => "The controller refused",
             R::PolicyInvalid => "The policy cannot be used",
@@ -122,6 +123,8 @@ impl ReasonExt for ErrorReason {
             R::Unavailable | R::AuditUnavailable => Some(Duration::from_secs(2)),
             R::QueueFull => Some(Duration::from_secs(10)),
             R::ControllerUnreachable => Some(Duration::from_secs(30)),
+            // An operator has to act first.
+            R::AuditLogUntrusted => Some(Duration::from_secs(60)),
             R::MalformedRequest
             | R::ValidationFailed
             | R::Unauthenticated

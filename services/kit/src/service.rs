@@ -3,6 +3,7 @@
 
 mod health;
 mod key_file;
+mod notes;
 mod parts;
 mod process;
 mod standalone;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use key_file::key_file;
+pub use notes::{NOTES, Notes};
 pub use parts::{Parts, serve};
 pub use process::run_process;
 pub use standalone::{StandaloneArgs, standalone};
@@ -42,6 +44,8 @@ pub struct ServiceKit {
     pub data_dir: PathBuf,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// What its health mentions although it serves.
+    pub notes: Notes,
 }
 
 impl ServiceKit {
@@ -61,6 +65,7 @@ impl ServiceKit {
             tasks,
             data_dir: data_dir.to_owned(),
             clock: Arc::new(SystemClock),
+            notes: Notes::default(),
         })
     }
 
@@ -70,13 +75,16 @@ impl ServiceKit {
         self.tasks.shutdown()
     }
 
-    /// Starts handing over the entries of an outbox; the answer is the bell to ring when there are some.
-    pub fn drain_outbox(&self, outbox: Arc<dyn crate::audit::OutboxStore>) -> crate::audit::Bell {
-        let bell = crate::audit::Bell::default();
+    /// The outbox in this store. Starts the task that hands over what waits in it; what an operator should look at
+    /// becomes a note in the service's health.
+    pub fn outbox(&self, store: Arc<dyn crate::audit::OutboxStore>) -> crate::audit::Outbox {
+        let outbox = crate::audit::Outbox::new(store);
         self.tasks.spawn(
             format!("{}: audit outbox", self.service),
-            crate::audit::drain(outbox, self.recorder.clone(), bell.clone(), self.shutdown().clone()),
+            crate::audit::drain(self.service, outbox.clone(), self.recorder.clone(), self.shutdown().clone()),
         );
-        bell
+        let noted = outbox.clone();
+        self.notes.add("audit outbox", move || noted.note());
+        outbox
     }
 }

@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<()> {
 
         let begun = Instant::now();
         if pool.check(&modules, INPUT).await?.is_err() {
-            return Err("the example cannot be used".into());
+            anyhow::bail!("the example cannot be used");
         }
         println!("upload tried in {:?}", begun.elapsed());
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
@@ -30,7 +31,7 @@ pub use engine::{Advice, Conflict, Outcome};
 use decision::Decider;
 use judge::Judge;
 use library::Library;
-use store::{ConfigModules, ModuleStore, Outbox};
+use store::{ConfigModules, ModuleStore};
 use worker::Pool;
 
 /// The largest request: a module of the full size, and something around it.
@@ -52,9 +53,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
 
     let judge: Arc<dyn Judge> = Arc::new(pool);
     let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
-    let outbox = Arc::new(Outbox::new(store));
-    let bell = kit.drain_outbox(outbox.clone());
-    let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, bell, Arc::clone(&kit.clock));
+    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(store)));
+    let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
     let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));
     let standing = rpc::DecideFor(Arc::clone(&decider));
     let handlers = rpc::Handlers { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };

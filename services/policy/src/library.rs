@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runwarden_kit::audit::{Bell, EntryBuilder, OutboxStore};
+use runwarden_kit::audit::{EntryBuilder, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::Service;
@@ -37,21 +37,14 @@ pub struct Stored {
 pub struct Library {
     store: Arc<dyn ModuleStore>,
     judge: Arc<dyn Judge>,
-    outbox: Arc<dyn OutboxStore>,
-    bell: Bell,
+    outbox: Outbox,
     clock: Arc<dyn Clock>,
 }
 
 impl Library {
-    /// With this store, its outbox, the bell that has it emptied, and this engine.
-    pub fn new(
-        store: Arc<dyn ModuleStore>,
-        judge: Arc<dyn Judge>,
-        outbox: Arc<dyn OutboxStore>,
-        bell: Bell,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { store, judge, outbox, bell, clock }
+    /// With this store, its outbox, and this engine.
+    pub fn new(store: Arc<dyn ModuleStore>, judge: Arc<dyn Judge>, outbox: Outbox, clock: Arc<dyn Clock>) -> Self {
+        Self { store, judge, outbox, clock }
     }
 
     /// One module of whom the caller acts for.
@@ -83,7 +76,7 @@ impl Library {
             return Err(Error::invalid("/expected_revision", "must not be negative"));
         }
         guard::check(name, rego).map_err(|problem| unfit(name, &[problem]))?;
-        self.outbox.check_room().await?;
+        self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
         let owner = Owner::of(caller.tenant());
         let digest = json::sha256_hex(rego.as_bytes());
 
@@ -122,7 +115,7 @@ impl Library {
             let edit = Edit::Put(module.clone());
             match self.store.save(&owner, &shelf, edit, entry).await? {
                 Saved::Done => {
-                    self.bell.ring();
+                    self.outbox.ring();
                     return Ok(Stored { module, created, warnings });
                 }
                 Saved::Overtaken => {}
@@ -134,7 +127,7 @@ impl Library {
     /// Removes a module, if the others do without it.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         caller.require("policies.write", &caller.acting_scope())?;
-        self.outbox.check_room().await?;
+        self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
         let owner = Owner::of(caller.tenant());
         for _ in 0..TRIES {
             let shelf = self.store.shelf(&owner).await?;
@@ -155,7 +148,7 @@ impl Library {
             let edit = Edit::Remove(name.to_owned());
             match self.store.save(&owner, &shelf, edit, entry).await? {
                 Saved::Done => {
-                    self.bell.ring();
+                    self.outbox.ring();
                     return Ok(());
                 }
                 Saved::Overtaken => {}

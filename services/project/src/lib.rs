@@ -38,6 +38,7 @@ pub use config::Config;
 
 use rpc::{MeshAccess, MeshSecrets, Services};
 use store::Catalog;
+pub use store::key::TENANTS;
 
 /// Builds the service on the embedded store in its data folder.
 ///
@@ -47,7 +48,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let path = kit.data_dir.join("project.db");
     let store = SqliteConfigStore::open(&path).await.with_context(|| path.display().to_string())?;
     let store: Arc<dyn ConfigStore> = Arc::new(store);
-    let bell = kit.drain_outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
     let idempotency =
         Idempotency::new(Arc::clone(&store), Pepper::load_or_create(&kit.data_dir.join("project.pepper"))?);
     kit.tasks.spawn(
@@ -56,7 +57,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     );
     let access = Arc::new(MeshAccess::new(kit.peers.channel(Service::Executor)?));
     let secrets = Arc::new(MeshSecrets::new(kit.peers.channel(Service::Secret)?));
-    let catalog = Catalog::new(store, idempotency, bell, Arc::clone(&kit.clock));
+    let catalog = Catalog::new(store, idempotency, outbox, Arc::clone(&kit.clock));
     let services = Services::new(catalog, access, secrets, config.allow_plain_http_controllers);
     Ok(Parts::new()
         .with(TenantServiceServer::new(services.tenants))

@@ -29,7 +29,7 @@ impl Keys {
         // The context comes along, so that the records name the caller and the request.
         let work = context::scope(context::current(), async move {
             let note = |note| records.rotation(note);
-            outbox.change(async { Ok(vault.rotate_master(&note).await?) }).await
+            outbox.change("", async { Ok(vault.rotate_master(&note).await?) }).await
         });
         let rotation = tokio::spawn(work).await.map_err(Error::internal)??;
         tracing::info!(master_key = rotation.key_id, rewrapped = rotation.rewrapped, "rotated the master key");

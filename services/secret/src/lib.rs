@@ -57,9 +57,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
             "finished a rotation that was interrupted"
         );
     }
-    let waiting = Arc::new(ConfigOutbox::new(store));
-    let bell = kit.drain_outbox(waiting.clone());
-    let outbox = Outbox::new(waiting, bell);
+    let outbox = Outbox(kit.outbox(Arc::new(ConfigOutbox::new(store))));
     let vault: Arc<dyn Vault> = Arc::new(vault);
     let service = rpc::SecretRpc {
         secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),

@@ -44,7 +44,7 @@ impl Secrets {
         }
         check_size("/value", &value, MAX_VALUE)?;
         let note = |version| self.records.put(tenant, &name, version);
-        self.outbox.change(async { Ok(self.vault.put(tenant, &name, &value, &note).await?) }).await
+        self.outbox.change(tenant, async { Ok(self.vault.put(tenant, &name, &value, &note).await?) }).await
     }
 
     /// Reveals a value to a service, once the read is on the record.
@@ -96,7 +96,7 @@ impl Secrets {
         check_caller(caller, tenant)?;
         let name = check_name(name)?;
         let note = |version| self.records.delete(tenant, &name, version);
-        self.outbox.change(async { Ok(self.vault.delete(tenant, &name, &note).await?) }).await?;
+        self.outbox.change(tenant, async { Ok(self.vault.delete(tenant, &name, &note).await?) }).await?;
         Ok(())
     }
 }

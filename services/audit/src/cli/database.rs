@@ -6,30 +6,40 @@ use std::path::{Path, PathBuf};
 
 use runwarden_engines::StoreError;
 
-use super::{CliError, parse_key, read_text};
+use super::{CliError, Known, Verdict, parse_key, read_text};
 use crate::log::origin;
 use crate::merkle::{Hash, TILE_WIDTH, Tile, TileId};
-use crate::note::{Checkpoint, VerifierKey};
+use crate::note::Checkpoint;
 use crate::record::Record;
 use crate::signing_key;
 use crate::store::{Columns, Scan};
-use crate::verify::{Claim, Finding, Report, Verifier, tenant_of};
+use crate::verify::{Claim, Finding, Verifier, tenant_of};
 
 /// How many rows are read at once.
 const AT_ONCE: u32 = 500;
 /// How many changed records are named.
 const MOST_NAMED: usize = 100;
 
-/// Checks every log in the service's database, also while the service runs.
-///
-/// Signatures are checked with `key`, any log's verifier key (one key signs all logs); without it, with the key in
-/// `audit-signing.key` beside the database. `since` are checkpoints that were kept elsewhere: whoever owns the
-/// database and the signing key can rewrite both, but not those.
+/// What a database is held against, besides itself.
+#[derive(Debug, Clone, Default)]
+pub struct Against<'a> {
+    /// Any log's verifier key (one key signs all logs); without it, signatures are checked with the key in
+    /// `audit-signing.key` beside the database.
+    pub key: Option<&'a str>,
+    /// Checkpoints that were kept elsewhere: whoever owns the database and the signing key can rewrite both, but not
+    /// those.
+    pub since: &'a [PathBuf],
+    /// What others know. It must have been read before the database is opened: then it cannot be ahead of it.
+    pub known: Known,
+}
+
+/// Checks every log in the service's database and the file itself, also while the service runs.
 ///
 /// # Errors
-/// When something cannot be read, or there are no logs at all. A log that is not whole is no error but a report.
-pub async fn verify_database(path: &Path, key: Option<&str>, since: &[PathBuf]) -> Result<Vec<Report>, CliError> {
-    let key = match key {
+/// When nothing can be read, or there are no logs at all. A log that is not whole is no error but a report.
+pub async fn verify_database(path: &Path, against: Against<'_>) -> Result<Verdict, CliError> {
+    let Against { key: given, since, known } = against;
+    let key = match given {
         Some(key) => parse_key(key)?,
         None => {
             let key = signing_key::read(path.parent().unwrap_or(Path::new("."))).map_err(CliError::NoKey)?;
@@ -45,27 +55,82 @@ pub async fn verify_database(path: &Path, key: Option<&str>, since: &[PathBuf]) 
     }
     let failed = |source| CliError::Database { path: path.to_owned(), source };
     let mut scan = Scan::open(path).await.map_err(failed)?;
-    let mut tenants: BTreeSet<String> = scan.tenants().await.map_err(failed)?.into_iter().collect();
-    // A log that is gone altogether is missed by whoever kept a checkpoint of it.
+    let mut verdict = Verdict { engine: scan.integrity().await.map_err(failed)?, ..Verdict::default() };
+    let mut tenants: BTreeSet<String> = match scan.tenants().await {
+        Ok(tenants) => tenants.into_iter().collect(),
+        // What the engine said already is more than that nothing can be read.
+        Err(_) if !verdict.engine.is_empty() => return Ok(verdict),
+        Err(error) => return Err(failed(error)),
+    };
+    // A log that is gone altogether is missed by whoever knows of it.
     tenants.extend(kept.keys().cloned());
+    tenants.extend(known.seen.iter().map(|seen| seen.log.clone()));
+    let waiting = known.waiting.iter().filter(|tenant| !tenants.contains(*tenant)).cloned().collect::<Vec<_>>();
+    let expected = known.tenants.clone().unwrap_or_default();
+    tenants.extend(expected.iter().filter(|tenant| !waiting.contains(tenant)).cloned());
     if tenants.is_empty() {
         return Err(CliError::NoLogs(path.to_owned()));
     }
-    let mut reports = Vec::new();
     for tenant in tenants {
         let since = kept.remove(&tenant).unwrap_or_default();
-        let key = key.renamed(&origin(&tenant))?;
-        reports.push(verify_log(&mut scan, &tenant, key, &since).await.map_err(failed)?);
+        let mut verifier = Verifier::new(key.renamed(&origin(&tenant))?);
+        for note in since {
+            verifier.checkpoint(&note, Claim::Trusted);
+        }
+        for seen in known.seen.iter().filter(|seen| seen.log == tenant) {
+            verifier.seen(seen.clone());
+        }
+        if let Err(error) = verify_log(&mut scan, &tenant, &mut verifier).await {
+            verifier.add(Finding::CannotBeRead { why: error.to_string() });
+        }
+        if verifier.records() == 0 && expected.contains(&tenant) {
+            verifier.add(Finding::NoLog);
+        }
+        if !known.asked.is_empty() && !known.seen.iter().any(|seen| seen.log == tenant) {
+            verifier.note("no service says how much it saw of this log: its end is as its own checkpoint says".into());
+        }
+        verdict.reports.push(verifier.finish());
     }
     scan.close().await.map_err(failed)?;
-    Ok(reports)
+    tell_what_was_compared(&mut verdict, given.is_some(), since.len(), &known, &waiting);
+    Ok(verdict)
 }
 
-async fn verify_log(scan: &mut Scan, tenant: &str, key: VerifierKey, since: &[String]) -> Result<Report, StoreError> {
-    let mut verifier = Verifier::new(key);
-    for note in since {
-        verifier.checkpoint(note, Claim::Trusted);
+/// Says what the logs were held against, and what nobody could have noticed.
+fn tell_what_was_compared(verdict: &mut Verdict, key: bool, since: usize, known: &Known, waiting: &[String]) {
+    let mut told = |is: bool, compared: &str, not: &str| {
+        if is { verdict.compared.push(compared.to_owned()) } else { verdict.uncompared.push(not.to_owned()) }
+    };
+    told(
+        known.tenants.is_some(),
+        "the tenants that exist",
+        "which tenants exist; a log that is gone altogether is not missed",
+    );
+    let asked = known.asked.join(", ");
+    told(
+        !known.asked.is_empty(),
+        &format!("what was seen of the logs by {asked}"),
+        "what services saw of the logs; a copy that was put back looks whole",
+    );
+    told(
+        since > 0,
+        &format!("{since} earlier checkpoints"),
+        "checkpoints kept elsewhere (--since); whoever owns this machine can rewrite all that is on it",
+    );
+    told(
+        key,
+        "the key that was given",
+        "the key (--key); signatures were checked with the one beside the database, which may have been replaced",
+    );
+    for unasked in &known.unasked {
+        verdict.uncompared.push(unasked.clone());
     }
+    for tenant in waiting {
+        verdict.compared.push(format!("the entries of {tenant} that wait to be recorded: its log begins with them"));
+    }
+}
+
+async fn verify_log(scan: &mut Scan, tenant: &str, verifier: &mut Verifier) -> Result<(), StoreError> {
     let mut beside = Beside::default();
     let mut position = None;
     let mut above = None;
@@ -81,11 +146,10 @@ async fn verify_log(scan: &mut Scan, tenant: &str, key: VerifierKey, since: &[St
                 verifier.add(Finding::CheckpointRefused { claim: Claim::Own, why });
             }
         }
-        beside.read_records(scan, tenant, &mut verifier, &mut position, above).await?;
+        beside.read_records(scan, tenant, verifier, &mut position, above).await?;
     }
-    beside.read_records(scan, tenant, &mut verifier, &mut position, None).await?;
-    beside.report(scan, tenant, &mut verifier).await?;
-    Ok(verifier.finish())
+    beside.read_records(scan, tenant, verifier, &mut position, None).await?;
+    beside.report(scan, tenant, verifier).await
 }
 
 /// What is stored beside the records and must agree with them.

@@ -2,15 +2,17 @@
 
 mod database;
 mod files;
+mod known;
+mod verdict;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use database::verify_database;
+pub use database::{Against, verify_database};
 pub use files::{Records, verify_export, verify_files};
+pub use known::{Known, read_seen};
+pub use verdict::Verdict;
 
 use crate::note::{KeyError, VerifierKey};
-use crate::verify::Report;
 
 /// Why nothing could be checked, which is not the same as a log that is not whole.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,16 @@ pub enum CliError {
         /// Why.
         source: crate::note::NoteError,
     },
+    /// A file that should say what services saw does not.
+    #[error("{} does not say what services saw of the logs, in line {line}", path.display())]
+    Seen {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// The database cannot be read.
     #[error("{} cannot be read as a database of audit logs", path.display())]
     Database {
@@ -56,33 +68,6 @@ fn read_text(path: &Path) -> Result<String, CliError> {
 
 fn parse_key(key: &str) -> Result<VerifierKey, CliError> {
     Ok(key.trim().parse()?)
-}
-
-/// Several reports, one below the other, and the verdict over all.
-#[derive(Debug)]
-pub struct Reports<'a>(pub &'a [Report]);
-
-impl Reports<'_> {
-    /// There is something, and all of it is whole.
-    #[must_use]
-    pub fn are_whole(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(Report::is_whole)
-    }
-}
-
-impl fmt::Display for Reports<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for report in self.0 {
-            write!(f, "{report}")?;
-        }
-        let broken = self.0.iter().filter(|report| !report.is_whole()).count();
-        match (self.0.len(), broken) {
-            (0, _) => writeln!(f, "There was nothing to check."),
-            (1, 0) => writeln!(f, "The log is whole."),
-            (all, 0) => writeln!(f, "All {all} logs are whole."),
-            (all, broken) => writeln!(f, "{broken} of {all} logs NOT WHOLE."),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::log::examples::Running;
 use crate::log::origin;
-use crate::verify::Finding;
+use crate::seen::SeenHead;
+use crate::verify::{Finding, Report};
 
 const TRIGGERS: [&str; 8] = [
     "records_stay_as_they_are",
@@ -33,6 +34,11 @@ async fn stopped() -> TempDir {
 
 async fn tampered(statements: &str) -> TempDir {
     let dir = stopped().await;
+    tamper(&dir, statements).await;
+    dir
+}
+
+async fn tamper(dir: &TempDir, statements: &str) {
     let path = crate::database_path(dir.path());
     let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
     for trigger in TRIGGERS {
@@ -40,39 +46,38 @@ async fn tampered(statements: &str) -> TempDir {
     }
     sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    dir
 }
 
 /// What is found in the log of acme; that of umbrella must be whole.
 async fn findings(statements: &str) -> Vec<Finding> {
     let dir = tampered(statements).await;
-    let reports = verify_database(&crate::database_path(dir.path()), None, &[]).await.unwrap();
+    let reports = verify_database(&crate::database_path(dir.path()), Against::default()).await.unwrap();
     assert_eq!(reports.len(), 2);
     assert!(reports[1].is_whole(), "{}", reports[1]);
     assert!(!reports[0].is_whole(), "{statements}");
-    assert!(Reports(&reports).to_string().contains("1 of 2 logs NOT WHOLE"));
-    reports.into_iter().next().unwrap().findings
+    assert!(reports.to_string().contains("1 of 2 logs NOT WHOLE"));
+    reports.reports.into_iter().next().unwrap().findings
 }
 
 #[tokio::test]
 async fn an_untouched_database_is_whole() {
     let dir = stopped().await;
     let path = crate::database_path(dir.path());
-    let reports = verify_database(&path, None, &[]).await.unwrap();
-    assert!(Reports(&reports).are_whole(), "{}", Reports(&reports));
+    let reports = verify_database(&path, Against::default()).await.unwrap();
+    assert!(reports.is_whole(), "{}", reports);
     assert_eq!(reports.iter().map(|report| report.records).collect::<Vec<_>>(), [300, 1]);
     // Any log's verifier key serves for all: one key signs them.
-    let again = verify_database(&path, Some(&reports[1].key), &[]).await.unwrap();
-    assert_eq!(again, reports);
+    let again = verify_database(&path, Against { key: Some(&reports[1].key), ..Against::default() }).await.unwrap();
+    assert_eq!(again.reports, reports.reports);
 }
 
 #[tokio::test]
 async fn a_database_is_checked_while_the_service_writes_it() {
     let log = Running::new().await;
     log.append("acme", 0..10).await;
-    let reports = verify_database(&log.path(), None, &[]).await.unwrap();
+    let reports = verify_database(&log.path(), Against::default()).await.unwrap();
     log.append("acme", 10..20).await;
-    assert!(Reports(&reports).are_whole(), "{}", Reports(&reports));
+    assert!(reports.is_whole(), "{}", reports);
     assert_eq!(reports[0].records, 10);
 }
 
@@ -191,8 +196,8 @@ async fn a_log_rolled_back_to_an_earlier_batch_is_caught_by_a_checkpoint_kept_el
     connection.close().await.unwrap();
     std::fs::write(&kept, note).unwrap();
     let since = [kept.clone()];
-    let reports = verify_database(&path, None, &since).await.unwrap();
-    assert!(Reports(&reports).are_whole());
+    let reports = verify_database(&path, Against { since: &since, ..Against::default() }).await.unwrap();
+    assert!(reports.is_whole());
     assert_eq!(reports[0].trusted, [300]);
 
     // The whole log of acme disappears, without a trace in the file.
@@ -208,8 +213,8 @@ async fn a_log_rolled_back_to_an_earlier_batch_is_caught_by_a_checkpoint_kept_el
     .await
     .unwrap();
     connection.close().await.unwrap();
-    assert!(Reports(&verify_database(&path, None, &[]).await.unwrap()).are_whole(), "the file alone cannot tell");
-    let reports = verify_database(&path, None, &since).await.unwrap();
+    assert!(verify_database(&path, Against::default()).await.unwrap().is_whole(), "the file alone cannot tell");
+    let reports = verify_database(&path, Against { since: &since, ..Against::default() }).await.unwrap();
     assert_eq!(reports[0].findings, [Finding::Truncated { records: 0, size: 300 }]);
 }
 
@@ -217,15 +222,24 @@ async fn a_log_rolled_back_to_an_earlier_batch_is_caught_by_a_checkpoint_kept_el
 async fn what_cannot_be_checked_is_an_error_and_not_a_verdict() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.db");
-    assert!(matches!(verify_database(&path, None, &[]).await, Err(CliError::NoKey(_))));
+    assert!(matches!(verify_database(&path, Against::default()).await, Err(CliError::NoKey(_))));
     let key = crate::note::SigningKey::generate().unwrap().0.verifier("a").unwrap().to_string();
-    assert!(matches!(verify_database(&path, Some(&key), &[]).await, Err(CliError::Database { .. })));
+    assert!(matches!(
+        verify_database(&path, Against { key: Some(&key), ..Against::default() }).await,
+        Err(CliError::Database { .. })
+    ));
     std::fs::write(&path, b"this is no database, and long enough not to be an empty one").unwrap();
-    assert!(matches!(verify_database(&path, Some(&key), &[]).await, Err(CliError::Database { .. })));
-    assert!(matches!(verify_database(&path, Some("no key"), &[]).await, Err(CliError::Key(_))));
+    assert!(matches!(
+        verify_database(&path, Against { key: Some(&key), ..Against::default() }).await,
+        Err(CliError::Database { .. })
+    ));
+    assert!(matches!(
+        verify_database(&path, Against { key: Some("no key"), ..Against::default() }).await,
+        Err(CliError::Key(_))
+    ));
     let log = Running::new().await;
-    assert!(matches!(verify_database(&log.path(), None, &[]).await, Err(CliError::NoLogs(_))));
-    assert!(!Reports(&[]).are_whole());
+    assert!(matches!(verify_database(&log.path(), Against::default()).await, Err(CliError::NoLogs(_))));
+    assert!(!Verdict::default().is_whole());
 }
 
 struct Exported {
@@ -299,4 +313,162 @@ async fn files_that_are_not_there_are_an_error() {
     assert!(matches!(answer, Err(CliError::File { .. })));
     let answer = verify_files(Records::File(&missing), &missing, &export.key, None);
     assert!(matches!(answer, Err(CliError::File { .. })));
+}
+
+/// What a service saw of a log that is as far as it is now.
+async fn saw(dir: &TempDir, by: &str, log: &str) -> SeenHead {
+    let store = crate::store::SqliteLogStore::open(&crate::database_path(dir.path())).await.unwrap();
+    let key = std::sync::Arc::new(crate::signing_key::read(dir.path()).unwrap());
+    let head = crate::log::load(&store, log, &key).await.unwrap();
+    store.close().await;
+    SeenHead {
+        by: by.to_owned(),
+        log: log.to_owned(),
+        restores: head.restores,
+        size: head.frontier.size(),
+        root: head.frontier.root(),
+        key: key.verifier(&origin(log)).unwrap().to_string(),
+    }
+}
+
+async fn held_against(dir: &TempDir, known: Known) -> Verdict {
+    let path = crate::database_path(dir.path());
+    verify_database(&path, Against { known, ..Against::default() }).await.unwrap()
+}
+
+fn known(seen: Vec<SeenHead>) -> Known {
+    Known {
+        tenants: Some(["acme", "umbrella"].map(str::to_owned).into()),
+        seen,
+        asked: vec!["executor".to_owned()],
+        ..Known::default()
+    }
+}
+
+async fn grown(dir: TempDir, ids: std::ops::Range<u64>) -> TempDir {
+    let log = Running::within(dir).await;
+    log.append("acme", ids).await;
+    log.stop().await
+}
+
+fn copied(dir: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap().flatten() {
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_altogether_is_missed_by_whoever_knows_its_tenant() {
+    let all_of_umbrella = "DELETE FROM records WHERE tenant = 'umbrella'; DELETE FROM tiles WHERE tenant = 'umbrella'; \
+                           DELETE FROM checkpoints WHERE tenant = 'umbrella';";
+    let dir = stopped().await;
+    let saw_umbrella = saw(&dir, "executor", "umbrella").await;
+    tamper(&dir, all_of_umbrella).await;
+    let alone = held_against(&dir, Known::default()).await;
+    assert!(alone.is_whole(), "nothing in the file itself can tell: {alone}");
+    let told = alone.to_string();
+    assert!(told.contains("Not compared: which tenants exist"), "{told}");
+    assert!(told.contains("Not compared: what services saw"), "{told}");
+
+    let by_tenants = held_against(&dir, known(Vec::new())).await;
+    assert!(by_tenants[1].findings.contains(&Finding::NoLog), "{by_tenants}");
+    let by_service = held_against(&dir, Known { tenants: None, ..known(vec![saw_umbrella]) }).await;
+    let older = Finding::Older { by: "executor".to_owned(), saw: 1, there: 0 };
+    assert!(by_service[1].findings.contains(&older), "{by_service}");
+    assert!(!by_service.is_whole());
+    // A new tenant, whose first entry is on its way, is not a finding.
+    let waiting = Known { waiting: ["umbrella".to_owned()].into(), ..known(Vec::new()) };
+    let verdict = held_against(&dir, waiting).await;
+    assert!(verdict.is_whole(), "{verdict}");
+    assert!(verdict.to_string().contains("the entries of umbrella that wait"), "{verdict}");
+}
+
+#[tokio::test]
+async fn yesterdays_copy_is_found_by_what_services_saw_also_after_it_has_grown() {
+    let dir = stopped().await;
+    let yesterday = copied(&dir);
+    let dir = grown(dir, 300..340).await;
+    let seen = vec![saw(&dir, "executor", "acme").await, saw(&dir, "executor", "umbrella").await];
+    let today = held_against(&dir, known(seen.clone())).await;
+    assert!(today.is_whole(), "{today}");
+    assert!(today.to_string().contains("continues what executor saw of it: 340 records"), "{today}");
+
+    let verdict = held_against(&yesterday, known(seen.clone())).await;
+    let older = Finding::Older { by: "executor".to_owned(), saw: 340, there: 300 };
+    assert_eq!(verdict[0].findings, [older], "{verdict}");
+    let regrown = grown(yesterday, 400..450).await;
+    let verdict = held_against(&regrown, known(seen)).await;
+    assert_eq!(verdict[0].findings, [Finding::Differs { by: "executor".to_owned(), size: 340 }], "{verdict}");
+    assert!(verdict[1].is_whole(), "{verdict}");
+}
+
+#[tokio::test]
+async fn a_record_cut_off_with_its_checkpoint_is_found_by_what_services_saw() {
+    let whole = grown(stopped().await, 300..301).await;
+    let seen = saw(&whole, "secret", "acme").await;
+    let verdict = held_against(&stopped().await, known(vec![SeenHead { key: seen.key.clone(), ..seen }])).await;
+    // The signing key of another folder, too.
+    assert!(matches!(verdict[0].findings[..], [Finding::OtherKey { .. }]), "{verdict}");
+    let copy = copied(&whole);
+    let path = crate::database_path(copy.path());
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let cut = "DROP TRIGGER records_stay; DROP TRIGGER checkpoints_stay; DROP TRIGGER tiles_only_grow; \
+               DELETE FROM records WHERE tenant = 'acme' AND idx = 300; \
+               DELETE FROM checkpoints WHERE tenant = 'acme' AND size = 301; \
+               UPDATE tiles SET hashes = substr(hashes, 1, 44 * 32) \
+               WHERE tenant = 'acme' AND level = 0 AND tile_index = 1;";
+    sqlx::raw_sql(AssertSqlSafe(cut.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert!(held_against(&copy, Known::default()).await.is_whole());
+    let seen = saw(&whole, "secret", "acme").await;
+    let verdict = held_against(&copy, known(vec![seen])).await;
+    let older = Finding::Older { by: "secret".to_owned(), saw: 301, there: 300 };
+    assert_eq!(verdict[0].findings, [older], "{verdict}");
+}
+
+#[tokio::test]
+async fn a_page_of_an_index_that_was_changed_is_found_by_the_engine() {
+    let dir = stopped().await;
+    let path = crate::database_path(dir.path());
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let (root, size): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT rootpage FROM sqlite_schema WHERE name = 'records_by_principal'), \
+         (SELECT page_size FROM pragma_page_size)",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+    let mut file = std::fs::read(&path).unwrap();
+    let (root, size) = (usize::try_from(root).unwrap(), usize::try_from(size).unwrap());
+    let page = (root - 1) * size..root * size;
+    let at = page.start + file[page].windows(4).position(|bytes| bytes == b"sa_1").unwrap();
+    file[at + 3] = b'2';
+    std::fs::write(&path, file).unwrap();
+    let verdict = verify_database(&path, Against::default()).await.unwrap();
+    assert!(!verdict.engine.is_empty());
+    assert!(!verdict.is_whole());
+    assert!(verdict.to_string().contains("The database file is NOT WHOLE."), "{verdict}");
+}
+
+#[tokio::test]
+async fn a_restore_that_was_accepted_is_told_and_whole() {
+    let dir = stopped().await;
+    let yesterday = copied(&dir);
+    let seen = vec![saw(&grown(dir, 300..340).await, "executor", "acme").await];
+    let accepted =
+        crate::accept_restore(yesterday.path(), &["acme".to_owned()], "root", "disk failed", &seen).await.unwrap();
+    assert_eq!(accepted, [crate::Accepted { log: "acme".to_owned(), size: 300 }]);
+    let verdict = held_against(&yesterday, known(seen.clone())).await;
+    assert!(verdict.is_whole(), "{verdict}");
+    let told = verdict.to_string();
+    assert!(told.contains("operator:root accepted that it was restored from a copy: disk failed"), "{told}");
+    assert!(told.contains("executor last saw 340 records of it, before a restore was accepted"), "{told}");
+    // The acceptance itself cannot be rolled back unseen.
+    let later = saw(&yesterday, "executor", "acme").await;
+    assert_eq!((later.restores, later.size), (1, 301));
+    let verdict = held_against(&stopped().await, known(vec![later])).await;
+    assert!(matches!(verdict[0].findings[..], [Finding::RestoresMissing { saw: 1, there: 0, .. }]), "{verdict}");
 }

@@ -7,7 +7,7 @@ use runwarden_kit::clock::{HeldClock, Moment};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::{Damage, Journal, JournalLimits, Reader, Writer};
+use super::{Doubts, Journal, JournalLimits, Reader, Writer};
 use crate::note::SigningKey;
 use crate::record::{Entry, examples};
 use crate::signing_key;
@@ -18,7 +18,7 @@ pub(crate) struct Running {
     pub(crate) store: SqliteLogStore,
     pub(crate) key: Arc<SigningKey>,
     pub(crate) journal: Journal,
-    pub(crate) damage: Damage,
+    pub(crate) doubts: Doubts,
     writer: JoinHandle<()>,
 }
 
@@ -34,9 +34,9 @@ impl Running {
         let clock = Arc::new(HeldClock::at(Moment::from_micros(1_795_327_200_000_000)));
         let (journal, writer) =
             Writer::start(Arc::new(store.clone()), key.clone(), clock, JournalLimits::default()).await.unwrap();
-        let damage = writer.damage();
+        let doubts = writer.doubts();
         let writer = tokio::spawn(writer.run());
-        Self { dir, store, key, journal, damage, writer }
+        Self { dir, store, key, journal, doubts, writer }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

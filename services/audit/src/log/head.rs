@@ -1,17 +1,45 @@
 //! The head of a log: what is needed to grow it, believed only after it was checked.
 
-use crate::merkle::{Frontier, TILE_WIDTH, TileId};
+use std::collections::VecDeque;
+
+use runwarden_engines::StoreError;
+
+use crate::merkle::{Frontier, Hash, TILE_WIDTH, TileId};
 use crate::note::{Checkpoint, SigningKey};
-use crate::record::line_hash;
-use crate::store::{LogStore, Tail};
+use crate::record::{ACCEPT_RESTORE, Record, line_hash};
+use crate::store::{ActionFilter, Filter, LogStore, Tail};
 
 use super::{LogError, origin};
+
+/// How many earlier sizes a head knows the root of: more than there are services that saw one.
+const MOST_ROOTS: usize = 64;
+/// More than there can be in any life of a log.
+const MOST_RESTORES: usize = 10_000;
 
 /// A log's size and right edge, which its newest checkpoint was found to fit.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
     /// The right edge of its tree.
     pub frontier: Frontier,
+    /// How many times an operator accepted that it was restored from a copy.
+    pub restores: u64,
+    /// Roots it is known to have had, by size: the last ones of this process's life.
+    roots: VecDeque<(u64, Hash)>,
+}
+
+impl Head {
+    /// The root it is known to have had at this size.
+    pub(super) fn root_at(&self, size: u64) -> Option<Hash> {
+        self.roots.iter().rev().find(|(known, _)| *known == size).map(|(_, root)| *root)
+    }
+
+    /// Takes notice of a root that it has had.
+    pub(super) fn remember(&mut self, size: u64, root: Hash) {
+        if self.roots.len() >= MOST_ROOTS {
+            self.roots.pop_front();
+        }
+        self.roots.push_back((size, root));
+    }
 }
 
 /// Loads the head of a log and checks that what is stored is what was signed last: the checkpoint's signature, the
@@ -25,7 +53,7 @@ pub async fn load(store: &dyn LogStore, tenant: &str, key: &SigningKey) -> Resul
     let Tail { records, checkpoint } = tail;
     let Some((stored_size, note)) = checkpoint else {
         return match records {
-            0 if !store.tenants().await?.contains(tenant) => Ok(Head::default()),
+            0 if !store.has_tiles(tenant).await? => Ok(Head::default()),
             0 => Err(LogError::damaged(tenant, "it has tiles and no checkpoint")),
             _ => Err(LogError::damaged(tenant, "it has records and no checkpoint")),
         };
@@ -45,7 +73,10 @@ pub async fn load(store: &dyn LogStore, tenant: &str, key: &SigningKey) -> Resul
     if !needed.contains(&newest) {
         needed.push(newest);
     }
-    let tiles = store.tiles(tenant, &needed).await?;
+    let tiles = match store.tiles(tenant, &needed).await {
+        Err(StoreError::Corrupt(why)) => return Err(LogError::damaged(tenant, why)),
+        tiles => tiles?,
+    };
     let frontier =
         Frontier::from_tiles(size, &tiles).ok_or_else(|| LogError::damaged(tenant, "tiles of its edge are missing"))?;
     if frontier.root() != checkpoint.root {
@@ -62,5 +93,16 @@ pub async fn load(store: &dyn LogStore, tenant: &str, key: &SigningKey) -> Resul
     {
         return Err(LogError::damaged(tenant, format!("record {} is not what was sealed", first + at as u64)));
     }
-    Ok(Head { frontier })
+    let mut head = Head { frontier, restores: restores(store, tenant).await?, roots: VecDeque::new() };
+    head.remember(size, checkpoint.root);
+    Ok(head)
+}
+
+/// How many of its records accept a restore. Each says so itself; the column only finds it.
+async fn restores(store: &dyn LogStore, tenant: &str) -> Result<u64, LogError> {
+    let filter = Filter { action: Some(ActionFilter::Is(ACCEPT_RESTORE.to_owned())), ..Filter::default() };
+    let lines = store.list(tenant, &filter, None, MOST_RESTORES).await?;
+    let accepted =
+        lines.iter().filter(|line| Record::from_line(line).is_ok_and(|record| record.entry.accepts_restore()));
+    Ok(accepted.count() as u64)
 }

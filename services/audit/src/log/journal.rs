@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::LogError;
 use crate::record::Entry;
+use crate::seen::SeenHead;
 
 /// How much may wait, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,18 @@ impl Default for JournalLimits {
 pub(super) struct Request {
     /// Each with the tenant whose log it goes into.
     pub(super) entries: Vec<(String, Entry)>,
-    pub(super) done: oneshot::Sender<Result<(), LogError>>,
+    /// What was seen of logs: each is compared before anything goes into it.
+    pub(super) seen: Vec<SeenHead>,
+    pub(super) done: oneshot::Sender<Answer>,
+}
+
+/// What became of a request, log by log.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The logs that took what there was for them, as they are now.
+    pub heads: Vec<SeenHead>,
+    /// The logs that did not, by tenant. Handing all over again does no harm.
+    pub refused: Vec<(String, LogError)>,
 }
 
 /// Hands entries to the writer. Clones share the queue.
@@ -59,20 +71,32 @@ impl Journal {
         (Self { queue, patience: limits.patience }, requests)
     }
 
-    /// Returns when all entries are durable, each in the log of the tenant it comes with. Entries that are queued are
-    /// written even when whoever waits here goes away.
+    /// Returns when all entries are durable, each in the log of the tenant it comes with.
     ///
     /// # Errors
     /// When any of the entries is not durable. Others may be; handing all over again does no harm.
     pub async fn append(&self, entries: Vec<(String, Entry)>) -> Result<(), JournalError> {
-        if entries.is_empty() {
-            return Ok(());
+        match self.hand_in(entries, Vec::new()).await?.refused.pop() {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares logs with what was seen of them and makes entries durable, each in the log of the tenant it comes
+    /// with; nothing goes into a log that does not continue what was seen of it. Entries that are queued are written
+    /// even when whoever waits here goes away.
+    ///
+    /// # Errors
+    /// When the writer does not take the request. What each log took is in the answer.
+    pub async fn hand_in(&self, entries: Vec<(String, Entry)>, seen: Vec<SeenHead>) -> Result<Answer, JournalError> {
+        if entries.is_empty() && seen.is_empty() {
+            return Ok(Answer::default());
         }
         let (done, answer) = oneshot::channel();
-        self.queue.send_timeout(Request { entries, done }, self.patience).await.map_err(|error| match error {
+        self.queue.send_timeout(Request { entries, seen, done }, self.patience).await.map_err(|error| match error {
             mpsc::error::SendTimeoutError::Timeout(_) => JournalError::Full,
             mpsc::error::SendTimeoutError::Closed(_) => JournalError::Stopped,
         })?;
-        Ok(answer.await.map_err(|_| JournalError::Stopped)??)
+        answer.await.map_err(|_| JournalError::Stopped)
     }
 }

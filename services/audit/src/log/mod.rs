@@ -1,5 +1,7 @@
 //! The logs as a service keeps them: grown by one writer, read and proven by anybody who may.
 
+mod continuity;
+mod doubts;
 mod head;
 mod journal;
 mod reader;
@@ -7,10 +9,11 @@ mod writer;
 
 use std::fmt;
 
+pub use doubts::{Doubt, Doubts};
 pub use head::{Head, load};
-pub use journal::{Journal, JournalError, JournalLimits};
+pub use journal::{Answer, Journal, JournalError, JournalLimits};
 pub use reader::{ConsistencyProof, InclusionProof, Reader, SignedCheckpoint};
-pub use writer::{Damage, Writer};
+pub use writer::Writer;
 
 use runwarden_engines::StoreError;
 
@@ -32,6 +35,14 @@ pub enum LogError {
     /// What is stored is not what was sealed: nothing is signed over that.
     #[error("the log of {tenant} is damaged: {why}")]
     Damaged {
+        /// Whose log.
+        tenant: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// A service saw more of it than there is, or something else: it was put back to an older copy, or changed.
+    #[error("the log of {tenant} was rolled back: {why}")]
+    RolledBack {
         /// Whose log.
         tenant: String,
         /// What does not fit.

@@ -13,15 +13,16 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::examples::{Running, entries};
 use super::*;
+use crate::cli::{Against, Verdict};
 use crate::merkle::proof::{verify_consistency, verify_inclusion};
 use crate::merkle::{TileId, Tiles};
 use crate::note::SigningKey;
 use crate::record::{Record, examples as records, line_hash};
+use crate::seen::SeenHead;
 use crate::store::{Batch, Filter, LogStore, SqliteLogStore, Tail};
-use crate::verify::Report;
 
-async fn verified(path: &std::path::Path) -> Vec<Report> {
-    crate::cli::verify_database(path, None, &[]).await.unwrap()
+async fn verified(path: &std::path::Path) -> Verdict {
+    crate::cli::verify_database(path, Against::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -170,6 +171,9 @@ impl LogStore for Failing {
     async fn tail(&self, tenant: &str) -> StoreResult<Tail> {
         self.inner.tail(tenant).await
     }
+    async fn has_tiles(&self, tenant: &str) -> StoreResult<bool> {
+        self.inner.has_tiles(tenant).await
+    }
     async fn tiles(&self, tenant: &str, ids: &[TileId]) -> StoreResult<Tiles> {
         self.inner.tiles(tenant, ids).await
     }
@@ -287,8 +291,8 @@ async fn a_damaged_log_is_not_grown_and_the_others_are() {
         tamper(&dir, &format!("{drop_triggers} {damage}")).await;
 
         let log = Running::within(dir).await;
-        assert_eq!(log.damage.list().keys().collect::<Vec<_>>(), ["acme"], "{damage}");
-        assert_eq!(log.damage.summary().as_deref(), Some("damaged: acme"), "{damage}");
+        assert_eq!(log.doubts.list().keys().collect::<Vec<_>>(), ["acme"], "{damage}");
+        assert_eq!(log.doubts.note().as_deref(), Some("damaged: acme"), "{damage}");
         let mut both = entries("acme", 300..301);
         both.extend(entries("umbrella", 1..2));
         let refused = log.journal.append(both).await.unwrap_err();
@@ -296,6 +300,96 @@ async fn a_damaged_log_is_not_grown_and_the_others_are() {
         assert_eq!(log.reader().checkpoint("umbrella").await.unwrap().checkpoint.size, 2, "{damage}");
         assert!(!verified(&log.path()).await[0].is_whole(), "{damage}");
     }
+}
+
+/// How far a log is, as its appender is told.
+async fn far(log: &Running, tenant: &str, ids: Range<u64>) -> SeenHead {
+    let answer = log.journal.hand_in(entries(tenant, ids), Vec::new()).await.unwrap();
+    assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    SeenHead { by: "executor".to_owned(), ..answer.heads.into_iter().next().unwrap() }
+}
+
+async fn appended_after(log: &Running, seen: &[SeenHead], tenant: &str, ids: Range<u64>) -> Result<(), String> {
+    let mut answer = log.journal.hand_in(entries(tenant, ids), seen.to_vec()).await.unwrap();
+    answer.refused.pop().map_or(Ok(()), |(_, error)| Err(error.to_string()))
+}
+
+#[tokio::test]
+async fn a_log_that_continues_what_was_seen_takes_more_also_after_a_restart() {
+    let log = Running::new().await;
+    let early = far(&log, "acme", 0..7).await;
+    assert_eq!((early.size, early.restores, early.log.as_str()), (7, 0, "acme"));
+    // More batches than a head remembers the roots of.
+    let mut seen = vec![early];
+    for batch in 1..80 {
+        seen.push(far(&log, "acme", batch * 7..(batch + 1) * 7).await);
+    }
+    appended_after(&log, &seen, "acme", 560..570).await.unwrap();
+    let log = Running::within(log.stop().await).await;
+    for (at, head) in seen.iter().enumerate() {
+        let next = 600 + at as u64;
+        appended_after(&log, std::slice::from_ref(head), "acme", next..next + 1).await.unwrap();
+    }
+    // Who saw nothing has nothing to hold against a log.
+    let nothing = SeenHead { size: 0, root: crate::merkle::empty_root(), ..seen[0].clone() };
+    appended_after(&log, &[nothing], "acme", 700..701).await.unwrap();
+    assert!(log.doubts.list().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_continue_what_was_seen_takes_nothing_from_anybody() {
+    let wrong: [(&str, fn(&mut SeenHead)); 5] = [
+        ("saw 51 records, and it has 50", |seen| seen.size += 1),
+        ("its first 50 records are not those", |seen| seen.root = crate::merkle::empty_root()),
+        ("its first 30 records are not those", |seen| seen.size = 30),
+        ("after 1 accepted restores", |seen| seen.restores = 1),
+        ("signed by another key", |seen| seen.key = seen.key.replace("acme", "acne")),
+    ];
+    for (why, change) in wrong {
+        let log = Running::new().await;
+        let mut seen = far(&log, "acme", 0..50).await;
+        far(&log, "umbrella", 0..5).await;
+        change(&mut seen);
+        let refused = appended_after(&log, &[seen], "acme", 50..51).await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+        let refused = log.journal.append(entries("acme", 51..52)).await.unwrap_err();
+        assert!(matches!(refused, JournalError::Log(LogError::RolledBack { .. })), "{why}: {refused}");
+        log.append("umbrella", 5..6).await;
+        assert_eq!(log.doubts.note().as_deref(), Some("older than seen: acme"));
+        assert_eq!(log.reader().checkpoint("acme").await.unwrap().checkpoint.size, 50, "it did not grow");
+    }
+}
+
+#[tokio::test]
+async fn comparing_names_what_is_wrong_and_adds_nothing() {
+    let log = Running::new().await;
+    let acme = far(&log, "acme", 0..5).await;
+    let umbrella = far(&log, "umbrella", 0..5).await;
+    let gone = SeenHead { log: "gone".to_owned(), key: acme.key.replace("acme", "gone"), ..acme.clone() };
+    let answer = log.journal.hand_in(Vec::new(), vec![acme, umbrella, gone]).await.unwrap();
+    assert_eq!(answer.heads.len(), 2);
+    assert!(matches!(&answer.refused[..], [(log, _)] if log == "gone"), "{:?}", answer.refused);
+    assert_eq!(log.store.tenants().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn one_log_that_cannot_be_written_keeps_out_no_other_of_its_batch() {
+    let log = Running::new().await;
+    far(&log, "acme", 0..5).await;
+    // Somebody removes records while the writer runs: the file refuses the next ones.
+    let path = log.path();
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    let cut = "DROP TRIGGER records_stay; DELETE FROM records WHERE tenant = 'acme' AND idx = 4";
+    sqlx::raw_sql(AssertSqlSafe(cut.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let mut both = entries("acme", 5..6);
+    both.extend(entries("umbrella", 0..3));
+    let answer = log.journal.hand_in(both, Vec::new()).await.unwrap();
+    assert!(matches!(&answer.refused[..], [(log, LogError::NotWritten)] if log == "acme"), "{:?}", answer.refused);
+    assert_eq!(log.reader().checkpoint("umbrella").await.unwrap().checkpoint.size, 3);
+    // Looked at again, it is seen for what it is.
+    let refused = log.journal.append(entries("acme", 5..6)).await.unwrap_err();
+    assert!(matches!(refused, JournalError::Log(LogError::Damaged { .. })), "{refused}");
 }
 
 #[tokio::test]

@@ -1,52 +1,22 @@
 //! The one writer: takes what waits, seals it as one batch, and answers when the batch is on disk.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use runwarden_kit::clock::Clock;
 use tokio::sync::mpsc;
 
+use super::doubts::Doubts;
 use super::head::{Head, load};
-use super::journal::{Journal, JournalLimits, Request};
-use super::{LogError, origin};
-use crate::note::{Checkpoint, SigningKey};
+use super::journal::{Answer, Journal, JournalLimits, Request};
+use super::{LogError, continuity, origin};
+use crate::note::{Checkpoint, NoteError, SigningKey};
 use crate::record::{Entry, Record, Timestamp, line_hash};
+use crate::seen::SeenHead;
 use crate::store::{Batch, LogStore, Sealed};
 
 /// How many heads are kept; beyond that all are forgotten, and loaded and checked again when they are needed.
 const MOST_HEADS: usize = 1024;
-
-/// Which logs are damaged, and how; shared with whoever tells operators.
-#[derive(Debug, Clone, Default)]
-pub struct Damage(Arc<RwLock<BTreeMap<String, String>>>);
-
-impl Damage {
-    /// The damaged logs, by tenant, with what does not fit.
-    #[must_use]
-    pub fn list(&self) -> BTreeMap<String, String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The damaged logs in one line, for those who ask for health; `None` if all are sound.
-    #[must_use]
-    pub fn summary(&self) -> Option<String> {
-        let damaged = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let names: Vec<&str> = damaged.keys().map(String::as_str).collect();
-        (!names.is_empty()).then(|| format!("damaged: {}", names.join(", ")))
-    }
-
-    fn add(&self, tenant: &str, why: &str) {
-        let mut damaged = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if damaged.insert(tenant.to_owned(), why.to_owned()).is_none() {
-            tracing::error!(tenant, why, "an audit log does not verify; nothing more is sealed in it");
-            metrics::gauge!("runwarden_audit_damaged_logs").set(damaged.len() as f64);
-        }
-    }
-
-    fn get(&self, tenant: &str) -> Option<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
-    }
-}
 
 /// Seals entries into logs.
 pub struct Writer {
@@ -56,15 +26,15 @@ pub struct Writer {
     requests: mpsc::Receiver<Request>,
     most: usize,
     heads: HashMap<String, Head>,
-    damage: Damage,
+    doubts: Doubts,
 }
 
 impl Writer {
     /// Checks the end of every log and returns the way in and the writer, which is then to be [run](Writer::run).
-    /// Damaged logs are listed in [`Writer::damage`] and not written to; the others are.
+    /// Damaged logs, also those that cannot be read, are listed in [`Writer::doubts`] and not written to; the others are.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot even say which logs there are.
     pub async fn start(
         store: Arc<dyn LogStore>,
         key: Arc<SigningKey>,
@@ -73,20 +43,20 @@ impl Writer {
     ) -> Result<(Journal, Self), LogError> {
         let (journal, requests) = Journal::new(limits);
         let most = limits.batch.max(1);
-        let mut this = Self { store, key, clock, requests, most, heads: HashMap::new(), damage: Damage::default() };
+        let mut this = Self { store, key, clock, requests, most, heads: HashMap::new(), doubts: Doubts::default() };
         for tenant in this.store.tenants().await? {
-            match this.head(&tenant).await {
-                Ok(_) | Err(LogError::Damaged { .. }) => {}
-                Err(error) => return Err(error),
+            // A damaged log is noted. One that cannot be read now is tried again when something is to go into it.
+            if let Err(LogError::Store(error)) = this.head(&tenant).await {
+                tracing::error!(tenant, cause = %error, "an audit log cannot be read");
             }
         }
         Ok((journal, this))
     }
 
-    /// Which logs are damaged.
+    /// Which logs take nothing.
     #[must_use]
-    pub fn damage(&self) -> Damage {
-        self.damage.clone()
+    pub fn doubts(&self) -> Doubts {
+        self.doubts.clone()
     }
 
     /// Writes until every way in is gone; then all that was waiting is written.
@@ -121,11 +91,11 @@ impl Writer {
     /// slow disk makes batches larger rather than the queue longer. Losing this future loses no request.
     async fn next_round(&mut self) -> Option<Vec<Request>> {
         let first = self.requests.recv().await?;
-        let mut count = first.entries.len();
+        let mut count = first.entries.len().max(1);
         let mut requests = vec![first];
         while count < self.most {
             let Ok(request) = self.requests.try_recv() else { break };
-            count += request.entries.len();
+            count += request.entries.len().max(1);
             requests.push(request);
         }
         Some(requests)
@@ -136,67 +106,119 @@ impl Writer {
         let mut batch = Sealing { writer: self, drafts: BTreeMap::new() };
         let mut answers = Vec::with_capacity(requests.len());
         for request in requests {
-            let refused = batch.add(request.entries).await;
-            answers.push((request.done, refused));
+            let (touched, refused) = batch.add(request.entries, request.seen).await;
+            answers.push((request.done, touched, refused));
         }
         let drafts = batch.drafts;
-        let written = self.write(drafts).await;
-        if written.is_err() {
-            // Whether it was committed is not known: what is on disk is what counts, so it is looked at again.
-            self.heads.clear();
-        }
-        for (done, refused) in answers {
-            let answer = match (refused, &written) {
-                (Some(error), _) => Err(error),
-                (None, Ok(())) => Ok(()),
-                (None, Err(NotWritten)) => Err(LogError::NotWritten),
-            };
+        let unwritten = self.write(drafts).await;
+        for (done, touched, refused) in answers {
+            let mut answer = Answer { heads: Vec::new(), refused };
+            for tenant in touched {
+                let now = if unwritten.contains(&tenant) { Err(LogError::NotWritten) } else { self.now(&tenant).await };
+                match now {
+                    Ok(head) => answer.heads.push(head),
+                    Err(error) => answer.refused.push((tenant, error)),
+                }
+            }
             // Whoever waited may be gone.
             let _ = done.send(answer);
         }
     }
 
-    /// Signs and stores the drafts, all or nothing.
-    async fn write(&mut self, drafts: BTreeMap<String, Draft>) -> Result<(), NotWritten> {
-        let mut heads = Vec::new();
-        let mut batches = Vec::new();
-        for (tenant, mut draft) in drafts {
+    /// How far a log is.
+    async fn now(&mut self, tenant: &str) -> Result<SeenHead, LogError> {
+        let head = self.head(tenant).await?;
+        let key = self.key.verifier(&origin(tenant)).map_err(|error| LogError::Sealing(error.to_string()))?;
+        Ok(SeenHead {
+            by: String::new(),
+            log: tenant.to_owned(),
+            restores: head.restores,
+            size: head.frontier.size(),
+            root: head.frontier.root(),
+            key: key.to_string(),
+        })
+    }
+
+    /// Signs and stores the drafts. Returns the logs whose drafts are not on disk, as far as is known.
+    async fn write(&mut self, drafts: BTreeMap<String, Draft>) -> BTreeSet<String> {
+        let mut unwritten = BTreeSet::new();
+        let (mut heads, mut batches) = (Vec::new(), Vec::new());
+        for (tenant, draft) in drafts {
             if draft.sealed.is_empty() {
                 continue;
             }
-            let frontier = &mut draft.head.frontier;
-            let (size, root) = (frontier.size(), frontier.root());
-            let checkpoint = Checkpoint { origin: origin(&tenant), size, root }
-                .sign(&self.key)
-                .map_err(|error| log_failure("signing", &error))?;
-            batches.push(Batch {
-                tenant: tenant.clone(),
-                records: draft.sealed,
-                tiles: frontier.take_changed(),
-                size,
-                checkpoint,
-                at: draft.at,
-            });
-            heads.push((tenant, draft.head));
+            match draft.sign(&tenant, &self.key) {
+                Ok((head, batch)) => {
+                    heads.push((tenant, head));
+                    batches.push(batch);
+                }
+                Err(error) => {
+                    log_failure("signing", &error);
+                    unwritten.insert(tenant);
+                }
+            }
         }
         if batches.is_empty() {
-            return Ok(());
+            return unwritten;
         }
-        self.store.append(&batches).await.map_err(|error| log_failure("storing", &error))?;
-        let count: usize = batches.iter().map(|batch| batch.records.len()).sum();
-        metrics::counter!("runwarden_audit_records_total").increment(count as u64);
-        metrics::histogram!("runwarden_audit_batch_records").record(count as f64);
-        if self.heads.len() + heads.len() > MOST_HEADS {
+        if let Err(error) = self.store.append(&batches).await {
+            log_failure("storing", &error);
+            // Whether it was committed is not known: what is on disk is what counts, so it is looked at again.
+            self.heads.clear();
+            if batches.len() == 1 {
+                unwritten.extend(heads.into_iter().map(|(tenant, _)| tenant));
+                return unwritten;
+            }
+            // It may be for what one of them is: each by itself, so that it keeps out none but itself.
+            for (batch, (tenant, head)) in batches.iter().zip(heads) {
+                match self.store.append(std::slice::from_ref(batch)).await {
+                    Ok(()) => self.written(batch, tenant, head),
+                    Err(error) => {
+                        log_failure("storing", &error);
+                        unwritten.insert(tenant);
+                    }
+                }
+            }
+            return unwritten;
+        }
+        metrics::histogram!("runwarden_audit_batch_records")
+            .record(batches.iter().map(|batch| batch.records.len()).sum::<usize>() as f64);
+        for (batch, (tenant, head)) in batches.iter().zip(heads) {
+            self.written(batch, tenant, head);
+        }
+        unwritten
+    }
+
+    /// Takes notice of what is on disk.
+    fn written(&mut self, batch: &Batch, tenant: String, head: Head) {
+        metrics::counter!("runwarden_audit_records_total").increment(batch.records.len() as u64);
+        if self.heads.len() >= MOST_HEADS && !self.heads.contains_key(&tenant) {
             self.heads.clear();
         }
-        self.heads.extend(heads);
+        self.heads.insert(tenant, head);
+    }
+
+    /// Checks that a log continues what was seen of it. One that does not takes nothing from anybody any more.
+    async fn compare(&mut self, seen: &SeenHead) -> Result<(), LogError> {
+        let tenant = seen.log.as_str();
+        let head = self.head(tenant).await?;
+        if let Err(error) = continuity::check(&*self.store, &self.key, &head, seen).await {
+            self.doubts.note_error(&error);
+            return Err(error);
+        }
+        if seen.size > 0
+            && seen.restores == head.restores
+            && let Some(known) = self.heads.get_mut(tenant).filter(|head| head.root_at(seen.size).is_none())
+        {
+            known.remember(seen.size, seen.root);
+        }
         Ok(())
     }
 
     /// The head of a log, loaded and checked unless it is known.
     async fn head(&mut self, tenant: &str) -> Result<Head, LogError> {
-        if let Some(why) = self.damage.get(tenant) {
-            return Err(LogError::damaged(tenant, why));
+        if let Some(error) = self.doubts.of(tenant) {
+            return Err(error);
         }
         if let Some(head) = self.heads.get(tenant) {
             return Ok(head.clone());
@@ -209,9 +231,7 @@ impl Writer {
                 Ok(head)
             }
             Err(error) => {
-                if let LogError::Damaged { tenant, why } = &error {
-                    self.damage.add(tenant, why);
-                }
+                self.doubts.note_error(&error);
                 Err(error)
             }
         }
@@ -219,7 +239,7 @@ impl Writer {
 }
 
 /// What a failure means to those who wait is the same whatever it was; what it was is logged here, once.
-fn log_failure(doing: &str, error: &dyn std::error::Error) -> NotWritten {
+fn log_failure(doing: &str, error: &dyn std::error::Error) {
     let mut cause = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -229,11 +249,7 @@ fn log_failure(doing: &str, error: &dyn std::error::Error) -> NotWritten {
     }
     tracing::error!(cause, "{doing} audit records failed");
     metrics::counter!("runwarden_audit_append_failures_total").increment(1);
-    NotWritten
 }
-
-/// A batch is not on disk, as far as is known.
-struct NotWritten;
 
 /// What one batch adds to one log.
 struct Draft {
@@ -251,20 +267,35 @@ struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    /// Adds a request's entries, each to its log. Returns why the request as a whole fails, if it does: entries of
-    /// logs that are sound are sealed all the same, so that one damaged log does not hold up the others.
-    async fn add(&mut self, entries: Vec<(String, Entry)>) -> Option<LogError> {
-        let mut by_tenant: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-        for (tenant, entry) in entries {
-            by_tenant.entry(tenant).or_default().push(entry);
+    /// Adds a request's entries, each to its log. Returns the logs that take them and those that do not: one that is
+    /// not sound does not hold up the others.
+    async fn add(
+        &mut self,
+        entries: Vec<(String, Entry)>,
+        seen: Vec<SeenHead>,
+    ) -> (BTreeSet<String>, Vec<(String, LogError)>) {
+        let mut by_tenant: BTreeMap<String, (Vec<SeenHead>, Vec<Entry>)> = BTreeMap::new();
+        for head in seen {
+            by_tenant.entry(head.log.clone()).or_default().0.push(head);
         }
-        let mut refused = None;
-        for (tenant, entries) in by_tenant {
-            if let Err(error) = self.add_to(&tenant, entries).await {
-                refused = Some(error);
+        for (tenant, entry) in entries {
+            by_tenant.entry(tenant).or_default().1.push(entry);
+        }
+        let (mut touched, mut refused) = (BTreeSet::new(), Vec::new());
+        for (tenant, (seen, entries)) in by_tenant {
+            match self.compare_and_add(&tenant, &seen, entries).await {
+                Ok(()) => drop(touched.insert(tenant)),
+                Err(error) => refused.push((tenant, error)),
             }
         }
-        refused
+        (touched, refused)
+    }
+
+    async fn compare_and_add(&mut self, tenant: &str, seen: &[SeenHead], entries: Vec<Entry>) -> Result<(), LogError> {
+        for head in seen {
+            self.writer.compare(head).await?;
+        }
+        if entries.is_empty() { Ok(()) } else { self.add_to(tenant, entries).await }
     }
 
     async fn add_to(&mut self, tenant: &str, entries: Vec<Entry>) -> Result<(), LogError> {
@@ -302,8 +333,22 @@ impl Sealing<'_> {
 }
 
 impl Draft {
+    /// What is to be stored, and the head that the log has then.
+    fn sign(mut self, tenant: &str, key: &SigningKey) -> Result<(Head, Batch), NoteError> {
+        let frontier = &mut self.head.frontier;
+        let (size, root) = (frontier.size(), frontier.root());
+        let checkpoint = Checkpoint { origin: origin(tenant), size, root }.sign(key)?;
+        let tiles = frontier.take_changed();
+        self.head.remember(size, root);
+        let (tenant, records) = (tenant.to_owned(), self.sealed);
+        Ok((self.head, Batch { tenant, records, tiles, size, checkpoint, at: self.at }))
+    }
+
     fn seal(&mut self, tenant: &str, entry: Entry) -> Result<(), LogError> {
         let id = entry.entry_id.clone();
+        if entry.accepts_restore() {
+            self.head.restores += 1;
+        }
         let record = Record::new(tenant.to_owned(), self.head.frontier.size(), self.at, entry);
         let line = record.to_line().map_err(|error| LogError::Sealing(error.to_string()))?;
         self.head.frontier.append(line_hash(line.as_bytes()));

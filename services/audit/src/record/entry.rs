@@ -70,7 +70,16 @@ pub struct Entry {
     pub trace_id: String,
 }
 
+/// The action with which an operator accepts that a log was restored from a copy. No service may hand it over.
+pub const ACCEPT_RESTORE: &str = "audit.accept_restore";
+
 impl Entry {
+    /// Whether it accepts that its log was restored from a copy.
+    #[must_use]
+    pub fn accepts_restore(&self) -> bool {
+        self.action == ACCEPT_RESTORE
+    }
+
     /// The job it is about: the object itself, or the one its details name.
     #[must_use]
     pub fn job(&self) -> Option<&str> {

@@ -10,7 +10,7 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use details::{Details, DetailsError};
-pub use entry::{Actor, Entry, Outcome};
+pub use entry::{ACCEPT_RESTORE, Actor, Entry, Outcome};
 pub use timestamp::{Timestamp, TimestampError};
 
 use crate::merkle::{Hash, leaf_hash};

@@ -4,8 +4,10 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::audit::v1 as wire;
 
+use crate::admission::{MOST_ENTRIES, log_of};
 use crate::merkle::Hash;
 use crate::record::{Actor, Details, Entry, Outcome, PLATFORM, Record, Timestamp};
+use crate::seen::SeenHead;
 
 /// Reads an entry; its form is checked by [`crate::admission`].
 pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry> {
@@ -98,6 +100,19 @@ pub(super) fn record_to_wire(record: Record, leaf: &Hash) -> Result<wire::Record
         }),
         leaf_hash: leaf.to_string(),
     })
+}
+
+/// Reads how far a service saw logs.
+pub(super) fn seen_from_wire(service: &str, seen: &[wire::LogHead]) -> Result<Vec<SeenHead>> {
+    if seen.len() > MOST_ENTRIES {
+        return Err(Error::invalid("/seen", format!("must not be more than {MOST_ENTRIES}")));
+    }
+    let read = |(at, head): (usize, &wire::LogHead)| {
+        log_of(&head.tenant).map_err(|error| error.under(&format!("/seen/{at}")))?;
+        SeenHead::from_wire(service, head)
+            .map_err(|error| Error::invalid(format!("/seen/{at}/{}", error.0), "is not what a log can have"))
+    };
+    seen.iter().enumerate().map(read).collect()
 }
 
 /// Writes a size or an index.

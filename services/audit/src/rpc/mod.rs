@@ -1,6 +1,7 @@
 //! `runwarden.audit.v1` over gRPC: the only place here that knows tonic.
 
 mod append_entries;
+mod compare_heads;
 mod convert;
 mod error;
 mod export_records;
@@ -13,9 +14,9 @@ use futures::stream::BoxStream;
 use runwarden_kit::rpc;
 use runwarden_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
 use runwarden_proto::audit::v1::{
-    AppendEntriesRequest, AppendEntriesResponse, ExportRecordsRequest, ExportRecordsResponse, GetCheckpointRequest,
-    GetCheckpointResponse, ListRecordsRequest, ListRecordsResponse, ProveConsistencyRequest, ProveConsistencyResponse,
-    ProveInclusionRequest, ProveInclusionResponse,
+    AppendEntriesRequest, AppendEntriesResponse, CompareHeadsRequest, CompareHeadsResponse, ExportRecordsRequest,
+    ExportRecordsResponse, GetCheckpointRequest, GetCheckpointResponse, ListRecordsRequest, ListRecordsResponse,
+    ProveConsistencyRequest, ProveConsistencyResponse, ProveInclusionRequest, ProveInclusionResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -65,6 +66,14 @@ impl AuditService for AuditRpc {
     ) -> Result<Response<AppendEntriesResponse>, Status> {
         let peer = rpc::peer(&request)?;
         Ok(Response::new(append_entries::handle(&self.journal, peer.name(), request.into_inner()).await?))
+    }
+
+    async fn compare_heads(
+        &self,
+        request: Request<CompareHeadsRequest>,
+    ) -> Result<Response<CompareHeadsResponse>, Status> {
+        let peer = rpc::peer(&request)?;
+        Ok(Response::new(compare_heads::handle(&self.journal, peer.name(), &request.into_inner()).await?))
     }
 
     async fn list_records(

@@ -36,7 +36,7 @@ fn entry(id: u64, tenant: &str) -> Entry {
 }
 
 fn append(from: Service, entries: Vec<Entry>) -> Request<AppendEntriesRequest> {
-    let mut request = Request::new(AppendEntriesRequest { entries });
+    let mut request = Request::new(AppendEntriesRequest { entries, seen: Vec::new() });
     request.extensions_mut().insert(Peer::Service(from));
     request
 }

@@ -78,11 +78,14 @@ pub enum ActionFilter {
 /// Keeps the logs of all tenants. There is no way to ask without naming a tenant, except for who has a log.
 #[async_trait]
 pub trait LogStore: fmt::Debug + Send + Sync + 'static {
-    /// Whose logs there are anything of.
+    /// Whose logs there are anything of. What it costs grows with their number, not with their records.
     async fn tenants(&self) -> Result<BTreeSet<String>>;
 
     /// The end of a log; an empty one when there is none.
     async fn tail(&self, tenant: &str) -> Result<Tail>;
+
+    /// Whether there is any tile of a log.
+    async fn has_tiles(&self, tenant: &str) -> Result<bool>;
 
     /// The tiles that are there, of those asked for.
     async fn tiles(&self, tenant: &str, ids: &[TileId]) -> Result<Tiles>;

@@ -75,6 +75,45 @@ pub enum Finding {
         /// Why.
         why: String,
     },
+    /// A service saw more of the log: its end was cut off, or it was put back to an older copy.
+    Older {
+        /// The service.
+        by: String,
+        /// How many records it saw.
+        saw: u64,
+        /// How many there are.
+        there: u64,
+    },
+    /// A service saw other records: the log was put back to an older copy and has grown since, or was rewritten.
+    Differs {
+        /// The service.
+        by: String,
+        /// How many records it saw.
+        size: u64,
+    },
+    /// A service saw the log signed by another key.
+    OtherKey {
+        /// The service.
+        by: String,
+        /// The key it saw.
+        key: String,
+    },
+    /// A service saw more accepted restores than the log tells of.
+    RestoresMissing {
+        /// The service.
+        by: String,
+        /// How many it saw.
+        saw: u64,
+        /// How many there are.
+        there: u64,
+    },
+    /// Its tenant exists, and there is nothing of the log.
+    NoLog,
+    /// The log cannot be read to its end.
+    CannotBeRead {
+        /// What the store said.
+        why: String,
+    },
     /// There is no checkpoint at all: nothing is proven.
     NoCheckpoint,
     /// A stored tile is not what the records make it; proofs from it are worthless.
@@ -138,6 +177,21 @@ impl fmt::Display for Finding {
             Self::CheckpointRefused { claim: Claim::Trusted, why } => {
                 write!(f, "the earlier checkpoint is refused: {why}")
             }
+            Self::Older { by, saw, there } => {
+                write!(f, "{by} saw {saw} records of it, only {there} are there: cut off, or put back to an older copy")
+            }
+            Self::Differs { by, size } => {
+                write!(
+                    f,
+                    "its first {size} records are not those that {by} saw: put back to an older copy, or rewritten"
+                )
+            }
+            Self::OtherKey { by, key } => write!(f, "{by} saw it signed by another key: {key}"),
+            Self::RestoresMissing { by, saw, there } => {
+                write!(f, "{by} saw it after {saw} accepted restores, it tells of {there}: put back to an older copy")
+            }
+            Self::NoLog => f.write_str("its tenant exists, and nothing of its log is there"),
+            Self::CannotBeRead { why } => write!(f, "it cannot be read to its end: {why}"),
             Self::NoCheckpoint => f.write_str("there is no checkpoint, so nothing is proven"),
             Self::TileDiffers { level, index } => {
                 write!(f, "the stored tile {index} of level {level} is not what the records make it")

@@ -15,7 +15,8 @@ pub use report::Report;
 
 use crate::merkle::{Frontier, Hash, Tile, TileId, empty_root};
 use crate::note::{Checkpoint, VerifierKey};
-use crate::record::{Place, line_hash};
+use crate::record::{ACCEPT_RESTORE, Place, Record, line_hash};
+use crate::seen::SeenHead;
 use finding::Findings;
 
 /// What kind of checkpoint is held against the records.
@@ -46,6 +47,13 @@ pub struct Verifier {
     trusted: Vec<u64>,
     proven: Option<(u64, Hash)>,
     mismatched: bool,
+    /// What services saw of it.
+    seen: Vec<SeenHead>,
+    /// The roots at the sizes that services saw.
+    roots: BTreeMap<u64, Hash>,
+    /// How many restores of it an operator accepted.
+    restores: u64,
+    notes: Vec<String>,
     findings: Findings,
 }
 
@@ -67,6 +75,10 @@ impl Verifier {
             trusted: Vec::new(),
             proven: None,
             mismatched: false,
+            seen: Vec::new(),
+            roots: BTreeMap::new(),
+            restores: 0,
+            notes: Vec::new(),
             findings: Findings::default(),
         }
     }
@@ -111,6 +123,16 @@ impl Verifier {
         Some(checkpoint)
     }
 
+    /// Adds what a service saw of the log, before the records it covers.
+    pub fn seen(&mut self, seen: SeenHead) {
+        self.seen.push(seen);
+    }
+
+    /// Adds something that is not wrong and worth knowing.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Reads the next record's line, without its line feed.
     pub fn record(&mut self, line: &[u8]) {
         let number = self.lines + 1;
@@ -126,6 +148,7 @@ impl Verifier {
                     self.findings.add(Finding::Foreign { line: number, index: place.index, tenant: place.tenant });
                 }
                 self.place(number, place.index);
+                self.note_restore(line);
             }
         }
         self.append(line_hash(line));
@@ -143,6 +166,47 @@ impl Verifier {
         self.frontier.append(leaf);
         self.lines += 1;
         self.compare();
+        if self.seen.iter().any(|seen| seen.size == self.lines) {
+            self.roots.insert(self.lines, self.frontier.root());
+        }
+    }
+
+    /// Takes notice of a record with which an operator accepts that the log was restored from a copy.
+    fn note_restore(&mut self, line: &[u8]) {
+        // Nearly no line is one, and parsing costs more than looking.
+        if !line.windows(ACCEPT_RESTORE.len()).any(|part| part == ACCEPT_RESTORE.as_bytes()) {
+            return;
+        }
+        let record = std::str::from_utf8(line).ok().and_then(|line| Record::from_line(line).ok());
+        if let Some(record) = record.filter(|record| record.entry.accepts_restore()) {
+            self.restores += 1;
+            self.note(format!(
+                "record {}: {} accepted that it was restored from a copy: {}",
+                record.index,
+                record.entry.actor.principal,
+                record.entry.details.text("reason").unwrap_or_default()
+            ));
+        }
+    }
+
+    /// Judges what services saw of the log against all of it.
+    fn judge_seen(&mut self) {
+        for seen in std::mem::take(&mut self.seen) {
+            let SeenHead { by, restores, size, root, key, .. } = seen;
+            if restores > self.restores {
+                self.findings.add(Finding::RestoresMissing { by, saw: restores, there: self.restores });
+            } else if restores < self.restores {
+                self.notes.push(format!("{by} last saw {size} records of it, before a restore was accepted"));
+            } else if key != self.key.to_string() {
+                self.findings.add(Finding::OtherKey { by, key });
+            } else if size > self.lines {
+                self.findings.add(Finding::Older { by, saw: size, there: self.lines });
+            } else if size > 0 && self.roots.get(&size) != Some(&root) {
+                self.findings.add(Finding::Differs { by, size });
+            } else if size > 0 {
+                self.notes.push(format!("continues what {by} saw of it: {size} records"));
+            }
+        }
     }
 
     /// Checks that a record is where its index says.
@@ -224,6 +288,7 @@ impl Verifier {
         if let Some((size, _)) = self.claims.last_key_value() {
             self.findings.add(Finding::Truncated { records: self.lines, size: *size });
         }
+        self.judge_seen();
         match self.covered {
             None => self.findings.add(Finding::NoCheckpoint),
             Some(size) if size < self.lines => self.findings.add(Finding::Uncovered { from: size, to: self.lines }),
@@ -235,6 +300,7 @@ impl Verifier {
             records: self.lines,
             proven: self.proven,
             trusted: self.trusted,
+            notes: self.notes,
             findings: self.findings.kept,
             omitted: self.findings.omitted,
         }

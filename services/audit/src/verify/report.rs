@@ -19,6 +19,8 @@ pub struct Report {
     pub proven: Option<(u64, Hash)>,
     /// The sizes of earlier checkpoints that this log continues.
     pub trusted: Vec<u64>,
+    /// What is not wrong and worth knowing.
+    pub notes: Vec<String>,
     /// What is wrong; empty for a log that is whole.
     pub findings: Vec<Finding>,
     /// How many more findings there were than are listed.
@@ -54,6 +56,9 @@ impl fmt::Display for Report {
         }
         for size in &self.trusted {
             writeln!(f, "  ✓ continues the earlier checkpoint of {size} record{}", plural(*size))?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  · {note}")?;
         }
         Ok(())
     }

@@ -6,8 +6,7 @@ pub(crate) mod keys;
 use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit, ConfigStore, Entry};
-use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_kit::audit::{Bell, EntryBuilder, OutboxStore as _};
+use runwarden_kit::audit::{EntryBuilder, Outbox};
 use runwarden_kit::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,14 +51,13 @@ impl Outcome {
 #[derive(Clone)]
 pub(crate) struct Store {
     config: Arc<dyn ConfigStore>,
-    outbox: ConfigOutbox,
-    bell: Bell,
+    outbox: Outbox,
 }
 
 impl Store {
-    /// Over a config store, whose outbox is emptied by whoever hears the bell.
-    pub(crate) fn new(config: Arc<dyn ConfigStore>, outbox: ConfigOutbox, bell: Bell) -> Self {
-        Self { config, outbox, bell }
+    /// Over a config store, with the outbox in it.
+    pub(crate) fn new(config: Arc<dyn ConfigStore>, outbox: Outbox) -> Self {
+        Self { config, outbox }
     }
 
     /// Reads one record.
@@ -107,11 +105,12 @@ impl Store {
 
     /// Commits a change together with its audit entry: both become durable, or neither.
     pub(crate) async fn commit(&self, mut change: Change, entry: EntryBuilder) -> Result<Outcome> {
-        self.outbox.check_room().await?;
-        runwarden_engines::outbox::put(&mut change, &entry.build());
+        let entry = entry.build();
+        self.outbox.check_room(&entry.tenant).await?;
+        runwarden_engines::outbox::put(&mut change, &entry);
         let outcome = self.commit_silently(change).await?;
         if outcome.is_done() {
-            self.bell.ring();
+            self.outbox.ring();
         }
         Ok(outcome)
     }

@@ -347,10 +347,12 @@ async fn nothing_is_changed_that_could_not_be_recorded() {
     let place = Place::new();
     let (world, root) = place.with_admin().await;
     let filled = runwarden_kit::audit::MAX_PENDING;
-    for chunk in (0..filled).collect::<Vec<_>>().chunks(100) {
+    for chunk in (0..filled).collect::<Vec<_>>().chunks(60) {
         let mut change = runwarden_engines::config::Change::new();
         for number in chunk {
-            change.put(format!("outbox/rec_{number:08}"), b"".to_vec());
+            for tenant in ["acme", ""] {
+                change.put(format!("{}rec_{number:08}", runwarden_engines::outbox::waiting_of(tenant)), b"".to_vec());
+            }
         }
         world.store.commit(change).await.unwrap();
     }
@@ -358,4 +360,6 @@ async fn nothing_is_changed_that_could_not_be_recorded() {
     assert_eq!(reason(refused), ErrorReason::AuditUnavailable);
     assert_eq!(reason(world.issue(&place.bootstrap(), "").await), ErrorReason::AuditUnavailable);
     assert_eq!(world.store.count("clients/acme/").await.unwrap(), 0);
+    // Another tenant's log is not the one that is full.
+    world.create(&acting(&root, "other"), "ci", "", &[]).await.unwrap();
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_kit::audit::{Bell, Entry};
+use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, HeldClock, SystemClock};
 use runwarden_kit::context::{self, RequestContext};
@@ -86,7 +86,7 @@ impl Place {
         let places = Places::default();
         let ground = Ground {
             config_store: Arc::clone(&store),
-            bell: Bell::default(),
+            outbox: Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store)))),
             clock: Arc::new(self.clock.clone()),
             scopes: Arc::new(places.clone()),
             data_dir: self.dir.path(),
@@ -265,7 +265,7 @@ impl World {
 
     /// The audit entries that wait, of one action.
     async fn entries(&self, action: &str) -> Vec<Entry> {
-        let all = ConfigOutbox::new(Arc::clone(&self.store)).pending(10_000).await.unwrap();
+        let all = ConfigOutbox::new(Arc::clone(&self.store)).pending_of_all().await.unwrap();
         all.into_iter().filter(|entry| entry.action == action).collect()
     }
 

@@ -7,7 +7,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::change::prefix_end;
 use super::{Change, Commit, ConfigStore, Entry, Guard, Write};
-use crate::sqlite::{Database, Migration, open};
+use crate::sqlite::{Database, Migration, open, open_read_only};
 use crate::{Result, StoreError};
 
 const MIGRATIONS: &[Migration] = &[
@@ -25,6 +25,11 @@ impl SqliteConfigStore {
     /// Opens the store at `path`, making it if it is not there.
     pub async fn open(path: &Path) -> Result<Self> {
         Ok(Self { database: open(path, MIGRATIONS).await? })
+    }
+
+    /// Opens the store at `path` for reading only, also beside the process that writes it.
+    pub async fn open_read_only(path: &Path) -> Result<Self> {
+        Ok(Self { database: open_read_only(path).await? })
     }
 
     /// Closes the file.

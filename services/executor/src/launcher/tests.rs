@@ -318,7 +318,7 @@ async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
     assert_eq!(world.job(&job.id).await.state, JobState::Canceled, "an end is an end");
     use runwarden_kit::audit::OutboxStore as _;
     let actions: Vec<String> =
-        world.store().await.pending(100).await.unwrap().into_iter().map(|entry| entry.action).collect();
+        world.store().await.pending("acme", 100).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert!(actions.contains(&"job.stray_run".to_owned()), "{actions:?}");
     let run = world.sandbox.ledger()[0].run;
     let status = async || {

@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "controllers", sql: include_str!("../../migrations/sqlite/0002_controllers.sql") },
     Migration { version: 3, name: "queues", sql: include_str!("../../migrations/sqlite/0003_queues.sql") },
     Migration { version: 4, name: "silences", sql: include_str!("../../migrations/sqlite/0004_silences.sql") },
+    Migration { version: 5, name: "outbox", sql: include_str!("../../migrations/sqlite/0005_outbox.sql") },
 ];
 
 /// Jobs in one SQLite file.
@@ -38,6 +39,14 @@ impl SqliteJobs {
     /// When it cannot be opened or is of a later version.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         Ok(Self { database: runwarden_engines::sqlite::open(path, MIGRATIONS).await? })
+    }
+
+    /// Opens the file for reading only, also beside the executors that write it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open_read_only(path: &Path) -> anyhow::Result<Self> {
+        Ok(Self { database: runwarden_engines::sqlite::open_read_only(path).await? })
     }
 }
 

@@ -12,6 +12,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::notes::{NOTES, Notes};
 use crate::error::Error;
 use crate::lifecycle::Shutdown;
 use crate::mesh::Service;
@@ -30,6 +31,7 @@ pub(super) struct Health {
     service: Service,
     names: Vec<&'static str>,
     checks: Vec<Check>,
+    notes: Notes,
     trust: Arc<Trust>,
     shutdown: Shutdown,
     /// What was last logged, so that only changes are.
@@ -41,10 +43,11 @@ impl Health {
         service: Service,
         names: Vec<&'static str>,
         checks: Vec<Check>,
+        notes: Notes,
         trust: Arc<Trust>,
         shutdown: Shutdown,
     ) -> Self {
-        Self { service, names, checks, trust, shutdown, told: Mutex::default() }
+        Self { service, names, checks, notes, trust, shutdown, told: Mutex::default() }
     }
 
     pub(super) fn into_server(self: Arc<Self>) -> HealthServer<Answers> {
@@ -98,7 +101,11 @@ impl HealthService for Answers {
         if !self.0.knows(&request.get_ref().service) {
             return Err(Error::not_found("service").into());
         }
-        Ok(Response::new(answer(self.0.status())))
+        let mut response = Response::new(answer(self.0.status()));
+        if let Some(line) = self.0.notes.line().and_then(|line| line.parse().ok()) {
+            response.metadata_mut().insert(NOTES, line);
+        }
+        Ok(response)
     }
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {

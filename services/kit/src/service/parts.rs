@@ -67,7 +67,8 @@ impl Parts {
             builder.with_service_name("grpc.health.v1.Health")
         };
         let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-        let health = Health::new(kit.service, self.names, self.checks, kit.trust.clone(), kit.shutdown().clone());
+        let (notes, trust) = (kit.notes.clone(), kit.trust.clone());
+        let health = Health::new(kit.service, self.names, self.checks, notes, trust, kit.shutdown().clone());
         let mut routes = self.routes;
         routes.add_service(Arc::new(health).into_server()).add_service(v1).add_service(v1alpha);
         Ok(routes.routes())

@@ -61,7 +61,8 @@ mod tests {
     use std::sync::Mutex;
 
     use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-    use runwarden_kit::audit::{Bell, OutboxStore};
+    use runwarden_engines::outbox::ConfigOutbox;
+    use runwarden_kit::audit::Outbox;
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::clock::{Clock, SystemClock};
     use runwarden_kit::token::Verifier;
@@ -71,7 +72,7 @@ mod tests {
     use crate::engine::{Advice, Outcome};
     use crate::judge::Judge;
     use crate::rego::Problem;
-    use crate::store::{ConfigModules, ModuleStore, Outbox};
+    use crate::store::{ConfigModules, ModuleStore};
     use crate::worker::{ModuleText, Tried, Trouble};
 
     /// Answers each call with the next of what it was given.
@@ -100,9 +101,8 @@ mod tests {
         let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
         let judge: Arc<dyn Judge> = Arc::new(Scripted(Mutex::new(script)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let outbox: Arc<dyn OutboxStore> = Arc::new(Outbox::new(store));
-        let library =
-            Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Bell::default(), Arc::clone(&clock));
+        let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(store)));
+        let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&clock));
         let trust = Trust::fixed(Verifier::default());
         Handlers { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)), trust }
     }

@@ -207,7 +207,7 @@ mod tests {
         }
         modules.save(&acme, &shelf, Edit::Remove("b".to_owned()), entry("rec_9")).await.unwrap();
         assert_eq!(names(&modules.shelf(&acme).await.unwrap()), ["0a", "z"]);
-        assert_eq!(ConfigOutbox::new(store).count().await.unwrap(), 4);
+        assert_eq!(ConfigOutbox::new(store).pending_of_all().await.unwrap().len(), 4);
     }
 
     #[tokio::test]

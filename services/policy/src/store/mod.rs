@@ -2,14 +2,12 @@
 
 mod config;
 mod failure;
-mod outbox;
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 
 pub use config::ConfigModules;
-pub use outbox::Outbox;
 
 use crate::module::{Head, Module, Owner, Shelf};
 

@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_kit::audit::{Bell, Entry, OutboxStore};
+use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_policy::decision::{Decider, Decision};
 use runwarden_policy::library::Library;
 use runwarden_policy::module::{Module, Owner};
 use runwarden_policy::question::Question;
-use runwarden_policy::store::{ConfigModules, Edit, ModuleStore as _, Outbox};
+use runwarden_policy::store::{ConfigModules, Edit, ModuleStore as _};
 use runwarden_policy::worker::{Pool, Settings};
 use serde_json::{Value, json};
 
 pub(crate) struct House {
     pub(crate) library: Library,
     pub(crate) decider: Decider,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: ConfigOutbox,
     pub(crate) clock: Arc<HeldClock>,
     modules: Arc<ConfigModules>,
     _folder: tempfile::TempDir,
@@ -40,13 +41,12 @@ impl House {
         }));
         let clock = Arc::new(HeldClock::at(Moment::from_micros(1_763_000_000_000_000)));
         let modules = Arc::new(ConfigModules::new(Arc::clone(&store)));
-        let outbox = Outbox::new(store);
+        let outbox = ConfigOutbox::new(store);
         Self {
             library: Library::new(
                 modules.clone(),
                 pool.clone(),
-                Arc::new(outbox.clone()),
-                Bell::default(),
+                Outbox::undrained(Arc::new(outbox.clone())),
                 clock.clone(),
             ),
             decider: Decider::new(modules.clone(), pool, clock.clone()),
@@ -84,7 +84,7 @@ impl House {
     }
 
     pub(crate) async fn entries(&self) -> Vec<Entry> {
-        self.outbox.pending(100).await.unwrap()
+        self.outbox.pending_of_all().await.unwrap()
     }
 }
 

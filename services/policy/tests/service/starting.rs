@@ -31,6 +31,7 @@ fn kit(folder: &Path) -> anyhow::Result<ServiceKit> {
         tasks: Tasks::new(Shutdown::new()),
         data_dir: folder.to_owned(),
         clock: Arc::new(SystemClock),
+        notes: runwarden_kit::service::Notes::default(),
     })
 }
 

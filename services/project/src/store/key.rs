@@ -4,7 +4,8 @@
 //! same commit that there is no mark, and whoever makes a template demands that both are unchanged: no template can
 //! come to stand on nothing, however they race.
 
-pub(crate) const TENANTS: &str = "tenants/";
+/// Where tenants are, by name.
+pub const TENANTS: &str = "tenants/";
 
 pub(crate) fn tenant(tenant: &str) -> String {
     format!("{TENANTS}{tenant}")

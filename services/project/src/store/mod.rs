@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit, ConfigStore};
 use runwarden_engines::idempotency::{Begin, Idempotency, Request, Ticket};
-use runwarden_engines::outbox::{self, ConfigOutbox};
-use runwarden_kit::audit::{Bell, Entry, EntryBuilder, OutboxStore};
+use runwarden_engines::outbox;
+use runwarden_kit::audit::{Entry, EntryBuilder, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::mesh::Service;
@@ -53,17 +53,15 @@ pub(crate) enum Begun<T> {
 #[derive(Clone)]
 pub struct Catalog {
     store: Arc<dyn ConfigStore>,
-    outbox: Arc<ConfigOutbox>,
+    outbox: Outbox,
     idempotency: Idempotency,
-    bell: Bell,
     clock: Arc<dyn Clock>,
 }
 
 impl Catalog {
-    /// A catalog in this store. `bell` wakes whoever drains the store's outbox.
-    pub fn new(store: Arc<dyn ConfigStore>, idempotency: Idempotency, bell: Bell, clock: Arc<dyn Clock>) -> Self {
-        let outbox = Arc::new(ConfigOutbox::new(Arc::clone(&store)));
-        Self { store, outbox, idempotency, bell, clock }
+    /// A catalog in this store, with the outbox in it.
+    pub fn new(store: Arc<dyn ConfigStore>, idempotency: Idempotency, outbox: Outbox, clock: Arc<dyn Clock>) -> Self {
+        Self { store, outbox, idempotency, clock }
     }
 
     /// Now.
@@ -127,10 +125,10 @@ impl Catalog {
 
     /// Commits a change together with its audit entry.
     pub(crate) async fn commit(&self, mut change: Change, entry: &Entry) -> Result<Commit> {
-        self.outbox.check_room().await?;
+        self.outbox.check_room(&entry.tenant).await?;
         outbox::put(&mut change, entry);
         let done = self.store.commit(change).await?;
-        self.bell.ring();
+        self.outbox.ring();
         Ok(done)
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::idempotency::{Idempotency, Pepper};
 use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_kit::audit::{Bell, Entry};
+use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_kit::context::{self, RequestContext};
@@ -54,7 +54,8 @@ pub(crate) async fn empty_world() -> World {
     let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&dir.path().join("project.db")).await.unwrap());
     let clock = HeldClock::at(Moment::from_micros(1_700_000_000_000_000));
     let idempotency = Idempotency::new(Arc::clone(&store), Pepper::new([7; 32]));
-    let catalog = Catalog::new(Arc::clone(&store), idempotency, Bell::default(), Arc::new(clock.clone()));
+    let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+    let catalog = Catalog::new(Arc::clone(&store), idempotency, outbox, Arc::new(clock.clone()));
     let (access, secrets) = (FakeAccess::new(), FakeSecrets::new());
     let services = Services::new(catalog, access.clone(), secrets.clone(), false);
     World { _dir: dir, store, services, access, secrets, clock }
@@ -117,7 +118,7 @@ fn body<T>(outcome: Result<Response<T>, Status>) -> Result<T, Status> {
 impl World {
     /// The audit entries that were written, oldest first.
     pub(crate) async fn entries(&self) -> Vec<Entry> {
-        ConfigOutbox::new(Arc::clone(&self.store)).pending(10_000).await.unwrap()
+        ConfigOutbox::new(Arc::clone(&self.store)).pending_of_all().await.unwrap()
     }
 
     /// The actions of the audit entries about something.

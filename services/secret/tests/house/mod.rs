@@ -87,6 +87,7 @@ impl House {
             tasks: tasks.clone(),
             data_dir,
             clock: Arc::new(SystemClock),
+            notes: runwarden_kit::service::Notes::default(),
         };
         let listener = mesh::bind(([127, 0, 0, 1], 0).into()).await?;
         let address = listener.local_addr()?.to_string();

@@ -59,6 +59,10 @@ impl LogStore for SqliteLogStore {
         query::tail(&self.database.read, tenant).await
     }
 
+    async fn has_tiles(&self, tenant: &str) -> Result<bool> {
+        query::has_tiles(&self.database.read, tenant).await
+    }
+
     async fn tiles(&self, tenant: &str, ids: &[TileId]) -> Result<Tiles> {
         query::tiles(&self.database.read, tenant, ids).await
     }

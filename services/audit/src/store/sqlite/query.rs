@@ -13,13 +13,37 @@ use crate::store::{ActionFilter, Filter, Tail};
 /// Far below SQLite's limit of bound values.
 const AT_ONCE: usize = 500;
 
-pub(super) async fn tenants(pool: &SqlitePool) -> Result<BTreeSet<String>> {
-    let names: Vec<String> = sqlx::query_scalar(
-        "SELECT tenant FROM records UNION SELECT tenant FROM tiles UNION SELECT tenant FROM checkpoints",
+/// Whose logs there are anything of: from tenant to tenant along the primary keys, not from record to record.
+pub(super) const TENANTS: &str = "
+    WITH RECURSIVE
+    recorded (tenant) AS (
+        SELECT min(tenant) FROM records
+        UNION ALL
+        SELECT (SELECT min(tenant) FROM records WHERE tenant > recorded.tenant) FROM recorded
+        WHERE recorded.tenant IS NOT NULL
+    ),
+    tiled (tenant) AS (
+        SELECT min(tenant) FROM tiles
+        UNION ALL
+        SELECT (SELECT min(tenant) FROM tiles WHERE tenant > tiled.tenant) FROM tiled WHERE tiled.tenant IS NOT NULL
+    ),
+    signed (tenant) AS (
+        SELECT min(tenant) FROM checkpoints
+        UNION ALL
+        SELECT (SELECT min(tenant) FROM checkpoints WHERE tenant > signed.tenant) FROM signed
+        WHERE signed.tenant IS NOT NULL
     )
-    .fetch_all(pool)
-    .await?;
+    SELECT tenant FROM recorded WHERE tenant IS NOT NULL
+    UNION SELECT tenant FROM tiled WHERE tenant IS NOT NULL
+    UNION SELECT tenant FROM signed WHERE tenant IS NOT NULL";
+
+pub(super) async fn tenants(pool: &SqlitePool) -> Result<BTreeSet<String>> {
+    let names: Vec<String> = sqlx::query_scalar(TENANTS).fetch_all(pool).await?;
     Ok(names.into_iter().collect())
+}
+
+pub(super) async fn has_tiles(pool: &SqlitePool, tenant: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tiles WHERE tenant = ?1)").bind(tenant).fetch_one(pool).await?)
 }
 
 pub(super) async fn tail(pool: &SqlitePool, tenant: &str) -> Result<Tail> {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use runwarden_engines::{Result, StoreError};
-use sqlx::sqlite::SqliteConnectOptions;
+use runwarden_engines::Result;
+use runwarden_engines::sqlite::read_only;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::columns::Columns;
-use super::{from_sql, to_sql};
+use super::{from_sql, query, to_sql};
 use crate::merkle::TileId;
 
 /// A file opened for reading only.
@@ -28,40 +28,22 @@ type RecordRow = (i64, String, String, i64, String, String, String, String, Stri
 
 impl Scan {
     pub(crate) async fn open(path: &Path) -> Result<Self> {
-        if !path.is_file() {
-            return Err(StoreError::Unavailable(format!("{} is not a file", path.display()).into()));
-        }
-        let options = SqliteConnectOptions::new().filename(path).read_only(true).pragma("trusted_schema", "OFF");
-        match Self::begin(&options).await {
-            Ok(scan) => Ok(scan),
-            // A copy on a medium that cannot be written has no place for SQLite's shared memory. Without a write-ahead
-            // log beside it, it is whole as it is.
-            Err(error) => {
-                let mut log = path.as_os_str().to_owned();
-                log.push("-wal");
-                if Path::new(&log).exists() {
-                    return Err(error);
-                }
-                Self::begin(&options.immutable(true)).await
-            }
-        }
-    }
-
-    async fn begin(options: &SqliteConnectOptions) -> Result<Self> {
-        let mut connection = options.connect().await?;
+        let mut connection = read_only(path).await?.connect().await?;
         // One transaction for everything, so that the service may write meanwhile.
         sqlx::query("BEGIN").execute(&mut connection).await?;
-        let mut this = Self { connection };
-        this.tenants().await?;
-        Ok(this)
+        Ok(Self { connection })
+    }
+
+    /// What the engine itself finds wrong with the file, index pages included.
+    pub(crate) async fn integrity(&mut self) -> Result<Vec<String>> {
+        let mut found: Vec<String> =
+            sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut self.connection).await?;
+        found.retain(|line| line != "ok");
+        Ok(found)
     }
 
     pub(crate) async fn tenants(&mut self) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(
-            "SELECT tenant FROM records UNION SELECT tenant FROM tiles UNION SELECT tenant FROM checkpoints",
-        )
-        .fetch_all(&mut self.connection)
-        .await?)
+        Ok(sqlx::query_scalar(query::TENANTS).fetch_all(&mut self.connection).await?)
     }
 
     /// Checkpoints that cover more than so many records, smallest first.

@@ -1,5 +1,8 @@
 //! What the filters find, with records around them that they must not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::log::examples::Running;
 use crate::record::{Details, Entry, Record, Timestamp, examples};
@@ -82,6 +85,44 @@ async fn pages_follow_one_another_without_gap_or_overlap() {
         indexes.extend(lines.iter().map(|line| Record::from_line(line).unwrap().index));
     }
     assert_eq!(indexes, (0..60).rev().filter(|index| index % 2 == 1).collect::<Vec<u64>>());
+}
+
+/// How many steps SQLite's machine takes for something, on whichever connection.
+async fn steps<T>(log: &Running, what: impl Future<Output = T>) -> usize {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let mut readers = Vec::new();
+    for _ in 0..log.store.database.read.options().get_max_connections() {
+        let mut connection = log.store.database.read.acquire().await.unwrap();
+        let counted = Arc::clone(&taken);
+        connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            true
+        });
+        readers.push(connection);
+    }
+    drop(readers);
+    what.await;
+    taken.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_tenants_first_record_costs_the_same_however_many_records_others_have() {
+    let log = Running::new().await;
+    let mut costs = Vec::new();
+    for size in [10_u64, 4000] {
+        for tenant in ["acme", "umbrella"] {
+            let have = log.store.tail(tenant).await.unwrap().records;
+            log.append(tenant, have..size).await;
+        }
+        let first = format!("new-{size}");
+        let append = log.journal.append(crate::log::examples::entries(&first, 0..1));
+        costs.push((steps(&log, append).await, steps(&log, log.store.tenants()).await));
+        assert_eq!(log.store.tail(&first).await.unwrap().records, 1);
+    }
+    let [(first, tenants), (later_first, later_tenants)] = costs[..] else { panic!("{costs:?}") };
+    assert!(first > 0 && later_first < 2 * first, "{costs:?}");
+    // One tenant more each time.
+    assert!(tenants > 0 && later_tenants < 2 * tenants, "{costs:?}");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn read(vault: &SealedVault, tenant: &str) -> String {
 }
 
 async fn outbox(house: &House) -> Vec<String> {
-    let entries = ConfigOutbox::new(house.store().await).pending(1000).await.unwrap();
+    let entries = ConfigOutbox::new(house.store().await).pending_of_all().await.unwrap();
     entries.into_iter().map(|entry| entry.action).collect()
 }
 

@@ -13,7 +13,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
     let caller = rpc::caller(&request)?;
     let id = request.into_inner().id;
     let job = jobs.visible(&caller, &id, "jobs.cancel").await?;
-    jobs.outbox.check_room().await?;
+    jobs.outbox.check_room(&job.tenant).await?;
     let now = jobs.clock.now();
     // Built here, where the caller is known; the change runs inside the store.
     let entry = records::cancel(&*jobs.clock, &job);

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use runwarden_kit::audit::{Bell, OutboxStore};
+use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
@@ -45,7 +45,7 @@ pub(crate) struct Jobs {
     pub(crate) breaker: Breaker,
     pub(crate) known: Arc<Known>,
     pub(crate) store: Arc<dyn JobStore>,
-    pub(crate) outbox: Arc<dyn OutboxStore>,
+    pub(crate) outbox: Outbox,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live: Live,
     pub(crate) watch: WorkBell,

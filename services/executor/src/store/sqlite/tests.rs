@@ -27,13 +27,13 @@ async fn a_job_and_its_audit_entry_become_durable_together_or_not_at_all() {
     let entry = Entry { entry_id: "rec_1".into(), ..Entry::default() };
     let first = example();
     store.accept(Acceptance { entries: vec![entry.clone()], ..accepting(&first) }).await.unwrap();
-    assert_eq!(store.count().await.unwrap(), 1);
+    assert_eq!(store.count("").await.unwrap(), 1);
     // The same entry id again fails the whole transaction.
     let second = example();
     assert!(store.accept(Acceptance { entries: vec![entry], ..accepting(&second) }).await.is_err());
     assert!(store.get("acme", &second.id).await.unwrap().is_none());
-    store.remove(&["rec_1".into()]).await.unwrap();
-    assert_eq!(store.pending(10).await.unwrap(), []);
+    store.settle("", &["rec_1".into()], &[]).await.unwrap();
+    assert_eq!(store.pending("", 10).await.unwrap(), []);
 }
 
 #[tokio::test]

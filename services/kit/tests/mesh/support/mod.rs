@@ -82,6 +82,7 @@ impl House {
             tasks: tasks.clone(),
             data_dir: self.temp.path().to_owned(),
             clock: Arc::new(SystemClock),
+            notes: runwarden_kit::service::Notes::default(),
         };
         let listener = mesh::bind(at).await?;
         let address = listener.local_addr()?;

@@ -1,0 +1,330 @@
+//! Handing over what waits in an outbox, tenant by tenant. Nothing is dropped: an entry is taken, waits, or is set aside
+//! for an operator, alone.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use runwarden_proto::audit::v1::{Entry, LogHead};
+
+use super::log_name;
+use super::outbox::{Outbox, SetAside};
+use super::recorder::Recorder;
+use crate::clock::{Clock as _, SystemClock};
+use crate::error::{Error, Result};
+use crate::lifecycle::Shutdown;
+use crate::mesh::Service;
+use crate::reason::{ErrorReason, ReasonExt as _};
+
+/// How many entries are handed over at once.
+const BATCH: usize = 200;
+/// How many bytes of entries are handed over at once.
+const PORTION: usize = 2 * 1024 * 1024;
+/// How long a tenant whose entries were not taken is left alone at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// After how many tenants in a row the round ends: then it is not the tenants, the log is away.
+const MOST_IN_A_ROW: u32 = 3;
+/// How many entries of a tenant that failed by themselves, for no fault of theirs, are passed over in one round.
+const MOST_STUCK: usize = 8;
+/// How many heads one request or commit carries.
+const MOST_HEADS: usize = 50;
+/// How often logs are compared with what was seen of them, and how often while one is not trusted.
+const COMPARE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
+/// How long a comparison may take.
+const COMPARE_LIMIT: Duration = Duration::from_secs(5);
+/// How long it sleeps when nobody rings: a replica may have put something in.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Hands entries over until shutdown, oldest first, each until it is taken. On shutdown it tries once more.
+pub async fn drain(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>, shutdown: Shutdown) {
+    let mut drain = Drain::new(service, outbox, recorder);
+    while let Err(error) = drain.load().await {
+        error.log();
+        if shutdown.sleep(LOOK).await.is_err() {
+            return;
+        }
+    }
+    loop {
+        drain.turn().await;
+        tokio::select! {
+            () = drain.outbox.bell().heard() => {}
+            () = tokio::time::sleep(drain.pause()) => {}
+            () = shutdown.begun() => break,
+        }
+    }
+    drain.held.clear();
+    let _last_try = tokio::time::timeout(Duration::from_secs(1), drain.round()).await;
+}
+
+/// A tenant that is left alone for a while.
+struct Held {
+    until: Instant,
+    pause: Duration,
+}
+
+/// Why entries were not taken.
+enum Refusal {
+    /// The log takes nothing from anybody.
+    Log,
+    /// Nobody knows: it has to be tried again later.
+    Away,
+    /// For what one of them is.
+    Entry,
+    /// For something else, which may be one of them.
+    Unclear,
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Self {
+        match error.reason() {
+            ErrorReason::AuditLogUntrusted => Self::Log,
+            ErrorReason::Unavailable
+            | ErrorReason::AuditUnavailable
+            | ErrorReason::DeadlineExceeded
+            | ErrorReason::RateLimited => Self::Away,
+            ErrorReason::PayloadTooLarge => Self::Entry,
+            // A refusal that names no entry, such as a certificate that may not append, is nobody's fault here.
+            _ if error.fields().iter().any(|field| field.pointer.starts_with("/entries/")) => Self::Entry,
+            _ => Self::Unclear,
+        }
+    }
+}
+
+pub(super) struct Drain {
+    service: Service,
+    outbox: Outbox,
+    recorder: Arc<dyn Recorder>,
+    held: HashMap<String, Held>,
+    compared: Option<Instant>,
+    told: bool,
+    counted: Option<Instant>,
+}
+
+impl Drain {
+    pub(super) fn new(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>) -> Self {
+        let held = HashMap::new();
+        Self { service, outbox, recorder, held, compared: None, told: false, counted: None }
+    }
+
+    /// Reads what was kept.
+    pub(super) async fn load(&self) -> Result<()> {
+        if let Some(seen) = self.recorder.seen() {
+            seen.load(self.outbox.store.seen().await?);
+        }
+        self.outbox.count_aside(self.outbox.store.totals().await?.1);
+        Ok(())
+    }
+
+    async fn turn(&mut self) {
+        self.compare().await;
+        if let Err(error) = self.round().await {
+            tracing::warn!(cause = ?error.cause(), "the outbox of {} cannot be read or written: {error}", self.service);
+        }
+        if self.counted.is_none_or(|at| at.elapsed() >= LOOK) {
+            self.counted = Some(Instant::now());
+            self.measure().await;
+        }
+    }
+
+    /// How long to sleep when nobody rings.
+    fn pause(&self) -> Duration {
+        let now = Instant::now();
+        self.held.values().map(|held| held.until.saturating_duration_since(now)).fold(LOOK, Duration::min)
+    }
+
+    /// Asks which logs do not continue what was seen of them, when it is time to.
+    pub(super) async fn compare(&mut self) {
+        let untrusted = self.outbox.untrusted();
+        let every = if untrusted.is_empty() { COMPARE.0 } else { COMPARE.1 };
+        if self.compared.is_some_and(|at| at.elapsed() < every) {
+            return;
+        }
+        let mut heads = self.recorder.seen().map(super::Seen::all).unwrap_or_default();
+        let seen: HashSet<&str> = heads.iter().map(|head| head.tenant.as_str()).collect();
+        let unseen: Vec<&String> = untrusted.keys().filter(|tenant| !seen.contains(tenant.as_str())).collect();
+        heads.extend(unseen.into_iter().map(|tenant| LogHead { tenant: tenant.clone(), ..LogHead::default() }));
+        let asked = tokio::time::timeout(COMPARE_LIMIT, self.ask(&heads)).await;
+        match asked {
+            Ok(Ok(refused)) => {
+                self.compared = Some(Instant::now());
+                untrusted.keys().filter(|tenant| !refused.contains_key(*tenant)).for_each(|t| self.outbox.trust(t));
+                refused.iter().for_each(|(tenant, why)| self.outbox.distrust(tenant, why));
+            }
+            Ok(Err(error)) => tracing::debug!(?error, "the audit logs could not be compared yet"),
+            Err(_) => tracing::debug!("comparing the audit logs took too long"),
+        }
+        // Also when nobody could be asked: then the bound of the outbox is what protects, as ever.
+        self.outbox.mark_compared();
+    }
+
+    async fn ask(&self, heads: &[LogHead]) -> Result<HashMap<String, String>> {
+        let mut refused = HashMap::new();
+        for some in heads.chunks(MOST_HEADS) {
+            let answer = self.recorder.compare(some.to_vec()).await?;
+            refused.extend(answer.into_iter().map(|log| (log.tenant, log.why)));
+        }
+        Ok(refused)
+    }
+
+    /// Hands over what waits, tenant by tenant: a log that takes nothing holds up its own tenant's entries only.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn round(&mut self) -> Result<()> {
+        let mut in_a_row = 0;
+        for tenant in self.outbox.store.waiting().await? {
+            if self.held.get(&tenant).is_some_and(|held| held.until > Instant::now()) {
+                continue;
+            }
+            match self.hand_over(&tenant).await? {
+                None => {
+                    self.held.remove(&tenant);
+                    self.told = false;
+                    in_a_row = 0;
+                }
+                Some(error) => {
+                    self.hold(&tenant, &error);
+                    in_a_row += 1;
+                    if in_a_row >= MOST_IN_A_ROW {
+                        break;
+                    }
+                }
+            }
+        }
+        let Some(seen) = self.recorder.seen() else { return Ok(()) };
+        loop {
+            let heads = seen.unsaved(MOST_HEADS);
+            if heads.is_empty() {
+                return Ok(());
+            }
+            self.outbox.store.settle("", &[], &heads).await?;
+            seen.saved(&heads);
+        }
+    }
+
+    fn hold(&mut self, tenant: &str, error: &Error) {
+        let pause = self.held.get(tenant).map_or(PAUSES.0, |held| (held.pause * 2).min(PAUSES.1));
+        self.held.insert(tenant.to_owned(), Held { until: Instant::now() + pause, pause });
+        if !self.told {
+            self.told = true;
+            let tenant = log_name(tenant);
+            tracing::warn!(
+                tenant,
+                cause = ?error.cause(),
+                "audit entries of {} cannot be handed over; they are kept: {error}",
+                self.service
+            );
+        }
+    }
+
+    /// Hands over all that waits of a tenant. The answer is why something still waits.
+    async fn hand_over(&mut self, tenant: &str) -> Result<Option<Error>> {
+        let mut stuck: BTreeSet<String> = BTreeSet::new();
+        let mut refused = None;
+        loop {
+            // What is stuck stays at the head of the queue; look past it.
+            let mut entries = self.outbox.store.pending(tenant, BATCH + stuck.len()).await?;
+            entries.retain(|entry| !stuck.contains(&entry.entry_id));
+            if entries.is_empty() {
+                return Ok(refused);
+            }
+            // From the end, so that the oldest comes first.
+            let mut parts = portions(entries);
+            parts.reverse();
+            while let Some(mut part) = parts.pop() {
+                let Err(error) = self.recorder.append(part.clone()).await else {
+                    self.taken(tenant, &part).await?;
+                    continue;
+                };
+                match (Refusal::of(&error), part.len()) {
+                    (Refusal::Log, _) => {
+                        self.outbox.distrust(tenant, error.detail());
+                        return Ok(Some(error));
+                    }
+                    (Refusal::Away, _) => return Ok(Some(error)),
+                    (Refusal::Entry, 0 | 1) => self.set_aside(part, &error).await?,
+                    (Refusal::Unclear, 0 | 1) => {
+                        stuck.extend(part.into_iter().map(|entry| entry.entry_id));
+                        if stuck.len() > MOST_STUCK {
+                            return Ok(Some(error));
+                        }
+                        refused = Some(error);
+                    }
+                    // One bad entry keeps nobody else out: halves, until it is alone.
+                    (Refusal::Entry | Refusal::Unclear, many) => {
+                        let later = part.split_off(many / 2);
+                        parts.push(later);
+                        parts.push(part);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Entries are in the log: they are forgotten in the same commit that keeps how far the log was.
+    async fn taken(&self, tenant: &str, entries: &[Entry]) -> Result<()> {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.entry_id.clone()).collect();
+        let heads = self.recorder.seen().map(|seen| seen.of([tenant])).unwrap_or_default();
+        self.outbox.store.settle(tenant, &ids, &heads).await?;
+        if let Some(seen) = self.recorder.seen() {
+            seen.saved(&heads);
+        }
+        self.outbox.trust(tenant);
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, refused: Vec<Entry>, error: &Error) -> Result<()> {
+        for entry in refused {
+            let why: Vec<String> = error.fields().iter().map(|f| format!("{} {}", f.pointer, f.detail)).collect();
+            let why = format!("{}: {error} {}", error.reason().name(), why.join("; "));
+            tracing::error!(
+                service = self.service.name(),
+                tenant = log_name(&entry.tenant),
+                entry = entry.entry_id,
+                action = entry.action,
+                why,
+                "the audit log refuses an entry; it is set aside and is in no log until an operator sends it again"
+            );
+            self.outbox.store.set_aside(&SetAside::new(entry, why, SystemClock.now())).await?;
+        }
+        // Said at once.
+        self.measure().await;
+        Ok(())
+    }
+
+    /// Says what waits, and what is set aside.
+    async fn measure(&self) {
+        let service = self.service.name();
+        match self.outbox.store.totals().await {
+            Ok((waiting, aside)) => {
+                self.outbox.count_aside(aside);
+                metrics::gauge!("runwarden_outbox_waiting", "service" => service).set(waiting as f64);
+                metrics::gauge!("runwarden_outbox_set_aside", "service" => service).set(aside as f64);
+            }
+            Err(error) => tracing::debug!(?error, "the outbox cannot be counted"),
+        }
+        let untrusted = self.outbox.untrusted().len();
+        metrics::gauge!("runwarden_outbox_untrusted_logs", "service" => service).set(untrusted as f64);
+    }
+}
+
+/// Cuts a batch into requests that are small enough to be taken.
+pub(super) fn portions(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let mut portions: Vec<Vec<Entry>> = Vec::new();
+    let mut size = 0;
+    for entry in entries {
+        let bytes = entry.encoded_len();
+        match portions.last_mut() {
+            Some(portion) if size + bytes <= PORTION => {
+                size += bytes;
+                portion.push(entry);
+            }
+            _ => {
+                size = bytes;
+                portions.push(vec![entry]);
+            }
+        }
+    }
+    portions
+}
