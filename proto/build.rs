@@ -84,7 +84,7 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
             }
             writeln!(
                 rows,
-                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, streaming: {}, for_disabled_tenant: {} }},",
+                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, reads: {reads}, streaming: {}, for_disabled_tenant: {} }},",
                 level != IdempotencyLevel::IdempotencyUnknown,
                 method.is_server_streaming() || method.is_client_streaming(),
                 for_disabled || reads,

@@ -8,13 +8,13 @@ use axum::middleware::from_fn_with_state;
 use http::{HeaderName, HeaderValue, Method, header};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::trust::Trust;
-use tokio::sync::Semaphore;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Config;
 use crate::extract::headers;
 use crate::limits::rate::Limit;
 use crate::limits::refusals::Refusals;
+use crate::limits::room::Room;
 use crate::ports::Ports;
 use crate::routes::health::Readiness;
 use crate::surface::Listener;
@@ -40,8 +40,8 @@ pub struct Inner {
     pub by_principal: Option<Limit<String>>,
     /// The limit by address.
     pub by_address: Option<Limit<IpAddr>>,
-    /// Room for event streams.
-    pub streams: Arc<Semaphore>,
+    /// Room for what goes on at once.
+    pub room: Room,
     /// What was last heard of the services' health.
     pub readiness: Readiness,
     /// The wish to stop.
@@ -63,7 +63,7 @@ impl App {
         Self(Arc::new(Inner {
             by_principal: Limit::new("principal", config.principal_rate, config.principal_burst),
             by_address: Limit::new("address", config.address_rate, config.address_burst),
-            streams: Arc::new(Semaphore::new(config.max_streams)),
+            room: Room::new(&config),
             refusals: Refusals::default(),
             readiness: Readiness::default(),
             config,
@@ -119,6 +119,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             headers::REQUEST_ID,
             gate::RATE_LIMIT,
             gate::RATE_LIMIT_POLICY,
+            gate::REPLAYED,
         ])
         .max_age(std::time::Duration::from_secs(600))
 }

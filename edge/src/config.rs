@@ -4,7 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use runwarden_kit::mesh;
+use runwarden_kit::seats::CallerLimits;
+
 use crate::limits::address::Network;
+use crate::surface::LITTLE;
 
 /// The edge's settings. Each has a flag, an environment variable and a default.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,9 +70,41 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_MAX_CONNECTIONS", default_value_t = 4096)]
     pub max_connections: usize,
 
-    /// Event streams at once, on both listeners together.
-    #[arg(long, env = "RUNWARDEN_EDGE_MAX_STREAMS", default_value_t = 1024)]
+    /// Connections at once from one address, on each listener. Trusted proxies may have all but a sixteenth.
+    #[arg(long, env = "RUNWARDEN_EDGE_ADDRESS_CONNECTIONS", default_value_t = 256)]
+    pub address_connections: usize,
+
+    /// Answers that last at once, on both listeners together: event streams, waits, output, exports.
+    #[arg(long, env = "RUNWARDEN_EDGE_MAX_STREAMS", default_value_t = 2048)]
     pub max_streams: usize,
+
+    /// Answers that last at once, of one tenant's principals.
+    #[arg(long, env = "RUNWARDEN_EDGE_TENANT_STREAMS", default_value_t = 512)]
+    pub tenant_streams: usize,
+
+    /// Answers that last at once, of one principal.
+    #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_STREAMS", default_value_t = 128)]
+    pub principal_streams: usize,
+
+    /// Calls under way at once, on both listeners together.
+    #[arg(long, env = "RUNWARDEN_EDGE_MAX_CALLS", default_value_t = 4096)]
+    pub max_calls: usize,
+
+    /// Calls under way at once, of one tenant's principals.
+    #[arg(long, env = "RUNWARDEN_EDGE_TENANT_CALLS", default_value_t = 1024)]
+    pub tenant_calls: usize,
+
+    /// Calls under way at once, of one principal; and of one address where nobody knows who calls.
+    #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_CALLS", default_value_t = 256)]
+    pub principal_calls: usize,
+
+    /// Bytes of bodies on their way in on routes without a token, all together; one address may have an eighth.
+    #[arg(long, env = "RUNWARDEN_EDGE_OPEN_BYTES", default_value_t = 4 * 1024 * 1024)]
+    pub open_bytes: usize,
+
+    /// Bytes of bodies on their way in from callers with a token, all together; one tenant may have an eighth.
+    #[arg(long, env = "RUNWARDEN_EDGE_BODY_BYTES", default_value_t = 64 * 1024 * 1024)]
+    pub body_bytes: usize,
 
     /// Requests a second of one principal in the long run; 0 for no limit.
     #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_RATE", default_value_t = 50)]
@@ -113,7 +149,15 @@ impl Default for Config {
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
             max_connections: 4096,
-            max_streams: 1024,
+            address_connections: 256,
+            max_streams: 2048,
+            tenant_streams: 512,
+            principal_streams: 128,
+            max_calls: 4096,
+            tenant_calls: 1024,
+            principal_calls: 256,
+            open_bytes: 4 * 1024 * 1024,
+            body_bytes: 64 * 1024 * 1024,
             principal_rate: 50,
             principal_burst: 100,
             address_rate: 100,
@@ -154,12 +198,76 @@ impl Config {
         }
         anyhow::ensure!(self.body_limit >= 1024, "--body-limit below 1 KiB would refuse every request with a body");
         anyhow::ensure!(self.header_limit >= 8192, "--header-limit must be at least 8 KiB");
-        anyhow::ensure!(self.max_connections > 0 && self.max_streams > 0, "a limit of no connections serves nobody");
+        self.check_room()?;
+        anyhow::ensure!(
+            self.open_bytes >= 8 * LITTLE,
+            "--open-bytes must leave each address room for one body: at least {}",
+            8 * LITTLE
+        );
+        anyhow::ensure!(
+            self.body_bytes / 8 >= self.body_limit,
+            "--body-bytes must be at least eight times --body-limit: a tenant has an eighth of it"
+        );
         anyhow::ensure!(
             !self.header_timeout.is_zero() && !self.body_timeout.is_zero() && !self.request_timeout.is_zero(),
             "timeouts must be longer than nothing"
         );
         Ok(())
+    }
+
+    fn check_room(&self) -> anyhow::Result<()> {
+        let groups = [
+            (
+                "connections",
+                vec![("--address-connections", self.address_connections), ("--max-connections", self.max_connections)],
+            ),
+            (
+                "streams",
+                vec![
+                    ("--principal-streams", self.principal_streams),
+                    ("--tenant-streams", self.tenant_streams),
+                    ("--max-streams", self.max_streams),
+                ],
+            ),
+            (
+                "calls",
+                vec![
+                    ("--principal-calls", self.principal_calls),
+                    ("--tenant-calls", self.tenant_calls),
+                    ("--max-calls", self.max_calls),
+                ],
+            ),
+        ];
+        for (what, limits) in groups {
+            for (name, limit) in &limits {
+                anyhow::ensure!(*limit > 0, "{name} 0 would leave no {what} at all");
+            }
+            for pair in limits.windows(2) {
+                if let [(smaller, less), (larger, more)] = pair {
+                    anyhow::ensure!(
+                        less < more,
+                        "{smaller} {less} must be less than {larger} {more}: one could take all"
+                    );
+                }
+            }
+        }
+        let mesh = usize::try_from(mesh::MAX_STREAMS)? / 2;
+        for (name, limit) in [("--max-streams", self.max_streams), ("--max-calls", self.max_calls)] {
+            anyhow::ensure!(limit <= mesh, "{name} {limit} is more than the {mesh} that services take from one edge");
+        }
+        Ok(())
+    }
+
+    /// How many answers that last callers may have open.
+    #[must_use]
+    pub fn stream_limits(&self) -> CallerLimits {
+        CallerLimits { total: self.max_streams, tenant: self.tenant_streams, principal: self.principal_streams }
+    }
+
+    /// How many calls callers may have under way.
+    #[must_use]
+    pub fn call_limits(&self) -> CallerLimits {
+        CallerLimits { total: self.max_calls, tenant: self.tenant_calls, principal: self.principal_calls }
     }
 
     /// `https` with a certificate, else `http`.
@@ -191,6 +299,28 @@ mod tests {
         let open = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
         assert!(open.check().unwrap_err().to_string().contains("--plain-behind-proxy"));
         assert!(Config { plain_behind_proxy: true, ..open }.check().is_ok());
+    }
+
+    #[test]
+    fn nobody_s_share_is_everything() {
+        let limits = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check()
+        };
+        assert!(limits(|_| {}).is_ok());
+        let bad: [fn(&mut Config); 6] = [
+            |c| c.address_connections = c.max_connections,
+            |c| c.principal_streams = c.tenant_streams,
+            |c| c.tenant_streams = c.max_streams + 1,
+            |c| c.principal_calls = 0,
+            |c| c.tenant_calls = c.max_calls,
+            // More than the mesh carries for one edge.
+            |c| c.max_streams = 10_000,
+        ];
+        for change in bad {
+            assert!(limits(change).unwrap_err().to_string().starts_with("--"));
+        }
     }
 
     #[test]

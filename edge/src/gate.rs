@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -15,17 +15,23 @@ use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, context};
 use serde_json::json;
 
 use crate::app::App;
+use crate::extract::body::{BodyLimits, BodySlot};
 use crate::extract::{accept, bearer, headers, query};
 use crate::limits::address::bucket;
 use crate::limits::rate::Standing;
+use crate::limits::room::Place;
 use crate::manners::{self, Served};
 use crate::problem::{Problem, Result};
-use crate::surface::{self, Access, Found, Listener, Route};
+use crate::sse;
+use crate::surface::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
 
 /// Where the caller stands (draft-ietf-httpapi-ratelimit-headers).
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// What is allowed.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Says that an answer is an earlier one's again, by the idempotency key.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The app on one of its listeners.
 #[derive(Clone)]
@@ -42,16 +48,21 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
     let mut standings = Vec::new();
     let (parts, body) = request.into_parts();
     let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
-        Ok(context) => {
+        Ok((context, place)) => {
             let request = Request::from_parts(parts, body);
             let deadline = context.deadline.unwrap_or_else(Instant::now);
-            let inside = context::scope(context, next.run(request));
-            match tokio::time::timeout_at(deadline.into(), inside).await {
+            let inside = context::scope(context.clone(), next.run(request));
+            let mut response = match tokio::time::timeout_at(deadline.into(), inside).await {
                 Ok(response) => response,
                 Err(_) => {
                     Problem::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.").into_response()
                 }
+            };
+            if context.was_replayed() {
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             }
+            // An answer that lasts takes its place until its last piece was taken or its reader has gone.
+            response.map(|body| sse::holding(body, place))
         }
         Err(problem) => problem.into_response(),
     };
@@ -72,7 +83,7 @@ async fn admit(
     path: Option<&str>,
     asked: &Parts,
     standings: &mut Vec<Standing>,
-) -> Result<RequestContext> {
+) -> Result<(RequestContext, Place)> {
     let mut context = context::current();
     let address = context.source_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     if let Some(limit) = &here.app.by_address {
@@ -90,9 +101,22 @@ async fn admit(
             format!("This call answers with {media_type} only; Accept must allow it."),
         ));
     }
-    let wait = query::wait_of(asked.uri.query());
+    let wait = match route.lasts {
+        Lasts::Wait => query::wait_of(asked.uri.query()),
+        Lasts::NoTime | Lasts::Call | Lasts::Stream => Duration::ZERO,
+    };
+    let place = here.app.room.enter(route, !wait.is_zero(), address, context.caller.as_deref())?;
+    if let Some(slot) = asked.extensions.get::<BodySlot>() {
+        let config = &here.app.config;
+        let size = match route.takes {
+            Takes::Little => config.body_limit.min(LITTLE),
+            Takes::Settings => config.body_limit,
+        };
+        let purse = here.app.room.purse(address, context.caller.as_deref());
+        slot.allow(BodyLimits { size, time: config.body_timeout }, purse);
+    }
     context.deadline = Some(Instant::now() + here.app.config.request_timeout + wait);
-    Ok(context)
+    Ok((context, place))
 }
 
 fn looked_up(listener: Listener, method: &Method, path: Option<&str>) -> Result<&'static Route> {
@@ -150,7 +174,7 @@ fn unknown(error: Error) -> Problem {
 
 fn within(standing: Standing, standings: &mut Vec<Standing>) -> Result<()> {
     let refused = standing.exceeded.then(|| {
-        let after = std::time::Duration::from_secs(standing.retry_after());
+        let after = Duration::from_secs(standing.retry_after());
         let error = Error::new(
             ErrorReason::RateLimited,
             format!(

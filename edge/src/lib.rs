@@ -98,6 +98,8 @@ impl Edge {
         let config = &app.config;
         let limits = Limits {
             connections: config.max_connections,
+            address_connections: config.address_connections,
+            proxies: config.trusted_proxies.clone().into(),
             headers: config.header_limit,
             header_time: config.header_timeout,
             drain: config.drain_timeout,
@@ -109,7 +111,7 @@ impl Edge {
             let name = format!("edge: {} listener", bound.listener.name());
             tracing::info!(listener = bound.listener.name(), address = %bound.address, tls = tls.is_some(), "listening");
             let router = app.router(bound.listener);
-            kit.tasks.spawn(name, bound.serve(router, tls.clone(), limits, kit.shutdown().clone()));
+            kit.tasks.spawn(name, bound.serve(router, tls.clone(), limits.clone(), kit.shutdown().clone()));
         }
         kit.tasks.spawn("edge: housekeeping", audit::keep(app, kit.recorder.clone(), kit.clock.clone()));
     }

@@ -1,6 +1,6 @@
 //! Accepting connections: TLS or plain, HTTP/1.1 or HTTP/2, within limits of number and time, and an orderly end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::seats::Seats;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::limits::address::{Network, bucket};
 use crate::surface::Listener;
 use crate::tls::Certificates;
 
@@ -32,16 +34,31 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct Peer(pub SocketAddr);
 
 /// What a listener allows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once from one address.
+    pub address_connections: usize,
+    /// Proxies, who bring the connections of many: they may have all but a sixteenth, which is left for others.
+    pub proxies: Arc<[Network]>,
     /// Bytes of a request's headers.
     pub headers: usize,
     /// Time for a request's headers, and for the first request of a connection.
     pub header_time: Duration,
     /// Time for requests under way to finish at the end.
     pub drain: Duration,
+}
+
+impl Limits {
+    /// How many connections an address may have.
+    fn of(&self, address: IpAddr) -> usize {
+        if self.proxies.iter().any(|network| network.contains(address)) {
+            self.connections - self.connections.div_ceil(16)
+        } else {
+            self.address_connections
+        }
+    }
 }
 
 /// A bound listener that does not serve yet.
@@ -70,6 +87,7 @@ impl Bound {
     /// Serves until shutdown begins, then lets requests under way finish within the drain time.
     pub async fn serve(self, router: Router, tls: Option<Arc<Certificates>>, limits: Limits, shutdown: Shutdown) {
         let slots = Arc::new(Semaphore::new(limits.connections));
+        let seats = Seats::new(limits.connections, limits.address_connections);
         let connections = TaskTracker::new();
         let cut_off = CancellationToken::new();
         loop {
@@ -78,16 +96,22 @@ impl Bound {
                 accepted = accept(&self.socket, &slots) => accepted,
             };
             let Some((stream, peer, slot)) = accepted else { continue };
+            let Ok(seat) = seats.take_up_to(limits.of(peer.ip()), bucket(peer.ip()), 1) else {
+                // Closed at once: one address that has its share must not take room even for being told so.
+                metrics::counter!("runwarden_http_connections_refused_total", "listener" => self.listener.name())
+                    .increment(1);
+                continue;
+            };
             let connection = Connection {
                 router: router.clone(),
                 peer,
-                limits,
+                limits: limits.clone(),
                 shutdown: shutdown.clone(),
                 cut_off: cut_off.clone(),
             };
             let tls = tls.clone();
             connections.spawn(async move {
-                let _slot = slot;
+                let _held = (slot, seat);
                 match tls {
                     None => connection.serve(stream).await,
                     Some(certificates) => {
@@ -157,7 +181,7 @@ impl Connection {
             request.extensions_mut().insert(Peer(peer));
             router.clone().oneshot(request)
         });
-        let builder = builder(self.limits);
+        let builder = builder(&self.limits);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut first_request = std::pin::pin!(tokio::time::sleep(self.limits.header_time));
         let (mut draining, mut waiting) = (false, true);
@@ -186,7 +210,7 @@ impl Connection {
     }
 }
 
-fn builder(limits: Limits) -> Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -200,6 +224,9 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(128)
+        // What may be under way before anybody has looked at it, for each request and for all of a connection's.
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
         .max_header_list_size(u32::try_from(limits.headers).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(32);
     builder

@@ -13,7 +13,7 @@ use runwarden_kit::context::RequestContext;
 use runwarden_kit::{Error, context, id, telemetry};
 use tracing::Instrument as _;
 
-use crate::extract::body::{BodyLimits, BodySlot};
+use crate::extract::body::BodySlot;
 use crate::extract::headers;
 use crate::gate::Here;
 use crate::limits::address;
@@ -55,9 +55,8 @@ pub async fn mind(State(here): State<Here>, mut request: Request, next: Next) ->
         .unwrap_or_else(telemetry::new_trace_id);
     span.record("trace_id", trace_id.as_str());
 
-    let limits = BodyLimits { size: here.app.config.body_limit, time: here.app.config.body_timeout };
     let expects = request.headers().contains_key(header::EXPECT);
-    let slot = BodySlot::park(&mut request, limits);
+    let slot = BodySlot::park(&mut request);
     let context = RequestContext {
         request_id: request_id.clone(),
         trace_id,

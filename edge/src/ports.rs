@@ -1,7 +1,8 @@
 //! The services behind the edge, each behind one channel. Tests put in-memory services here instead.
 
 use http::{Request, Response};
-use runwarden_kit::mesh::{Peers, Service};
+use runwarden_kit::context;
+use runwarden_kit::mesh::{MeshChannel, Peers, Service};
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
@@ -40,6 +41,18 @@ pub struct Ports {
     pub audit: Port,
     /// What is run.
     pub executor: Port,
+    /// What happened, for exports: a connection of its own, so that they hold up nothing else.
+    pub lasting_audit: Port,
+    /// What is run, for event streams and waits: a connection of its own, so that they hold up nothing else.
+    pub lasting_executor: Port,
+}
+
+/// A service answered a repeat: then so does this request.
+fn note_replay(response: Response<Body>) -> Response<Body> {
+    if response.headers().contains_key(context::REPLAYED) {
+        context::mark_replayed();
+    }
+    response
 }
 
 macro_rules! client {
@@ -59,7 +72,9 @@ impl Ports {
     ///
     /// When the address of a service is not configured.
     pub fn over(peers: &Peers) -> anyhow::Result<Self> {
-        let port = |to: Service| anyhow::Ok(Port::new(peers.channel(to)?.map_err(Status::from_error)));
+        let over = |channel: MeshChannel| Port::new(channel.map_response(note_replay).map_err(Status::from_error));
+        let port = |to: Service| anyhow::Ok(over(peers.channel(to)?));
+        let lasting = |to: Service| anyhow::Ok(over(peers.lasting_channel(to)?));
         Ok(Self {
             auth: port(Service::Auth)?,
             policy: port(Service::Policy)?,
@@ -67,6 +82,8 @@ impl Ports {
             secret: port(Service::Secret)?,
             audit: port(Service::Audit)?,
             executor: port(Service::Executor)?,
+            lasting_audit: lasting(Service::Audit)?,
+            lasting_executor: lasting(Service::Executor)?,
         })
     }
 
@@ -126,5 +143,13 @@ impl Ports {
     client!(
         /// Jobs.
         jobs, executor, JobServiceClient
+    );
+    client!(
+        /// The audit log, for exports.
+        exports, lasting_audit, AuditServiceClient
+    );
+    client!(
+        /// Jobs, for streams and waits.
+        followed_jobs, lasting_executor, JobServiceClient
     );
 }

@@ -2,13 +2,28 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+use http_body::{Frame, SizeHint};
 use runwarden_kit::context;
+use runwarden_kit::trust::Trust;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+
+use crate::problem::Problem;
+
+/// How many pieces wait for their reader. Pieces of output are large, and readers may be slow.
+const ROOM: usize = 1;
+/// How long a reader has to take the last piece when its token holds no more.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A comment line: keeps proxies from closing a quiet stream, and clients ignore it.
 pub const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -26,7 +41,10 @@ pub fn event(name: &str, id: Option<i64>, data: &impl Serialize) -> Bytes {
 
 /// Where the pieces of an answer go.
 #[derive(Clone)]
-pub struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+pub struct Pieces {
+    sender: mpsc::Sender<Bytes>,
+    broken: Arc<AtomicBool>,
+}
 
 /// The caller has gone.
 #[derive(Debug)]
@@ -39,43 +57,107 @@ impl Pieces {
     ///
     /// When nobody reads any more.
     pub async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
-        self.0.send(Ok(piece.into())).await.map_err(|_| Gone)
+        self.sender.send(piece.into()).await.map_err(|_| Gone)
     }
 
-    /// Breaks the answer off, so that its reader does not take the part for the whole.
-    pub async fn break_off(&self) {
-        // Nobody reading is as good as broken off.
-        let _gone = self.0.send(Err(io::Error::other("the answer could not be finished"))).await;
-    }
-
-    /// Waits until nobody reads any more.
-    pub async fn closed(&self) {
-        self.0.closed().await;
+    /// Breaks the answer off after what was sent, so that its reader does not take the part for the whole.
+    pub fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
     }
 }
 
-/// A body whose pieces come from a task, which runs in the context of the request, without its deadline.
-pub fn body<F, W>(write: W) -> Body
+/// How an answer ends whose caller may not go on: the token was revoked or has expired.
+#[derive(Clone, Copy)]
+pub enum Ending {
+    /// It is broken off, so that its reader does not take the part for the whole.
+    BreakOff,
+    /// With a last piece that says why.
+    Event(fn(&Problem) -> Bytes),
+}
+
+/// A body whose pieces come from a task, which runs in the context of the request, without its deadline, and for no
+/// longer than the caller's token holds.
+pub fn body<F, W>(trust: &Arc<Trust>, ending: Ending, write: W) -> Body
 where
     W: FnOnce(Pieces) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (sender, receiver) = mpsc::channel(8);
+    let (sender, receiver) = mpsc::channel(ROOM);
+    let last = Pieces { sender, broken: Arc::default() };
+    let whole = Arc::new(AtomicBool::new(false));
     let mut context = context::current();
     context.deadline = None;
     let span = tracing::Span::current();
-    let writing = write(Pieces(sender));
-    // The task ends by itself once its reader has gone: the next send fails, and `closed` tells those that wait.
-    tokio::spawn(tracing::Instrument::instrument(context::scope(context, writing), span));
-    Body::from_stream(ReceiverStream::new(receiver))
+    let (trust, caller, told) = (trust.clone(), context.caller.clone(), whole.clone());
+    let writing = write(last.clone());
+    let task = async move {
+        let not_any_more = async {
+            match &caller {
+                Some(caller) => trust.ended(caller).await,
+                None => std::future::pending().await,
+            }
+        };
+        let why = tokio::select! {
+            () = writing => return told.store(!last.broken.load(Ordering::Acquire), Ordering::Release),
+            () = last.sender.closed() => return,
+            why = not_any_more => why,
+        };
+        tracing::info!(reason = ?why.reason(), "an answer ends with its caller's token");
+        if let Ending::Event(event) = ending {
+            // A reader that takes nothing is not waited for.
+            let sent = tokio::time::timeout(LAST_WORD, last.send(event(&Problem::from(why)))).await;
+            told.store(matches!(sent, Ok(Ok(()))), Ordering::Release);
+        }
+    };
+    tokio::spawn(tracing::Instrument::instrument(context::scope(context, task), span));
+    // What ended in any other way than in order, be it by a panic, is broken off.
+    let end = async move {
+        let broken = !whole.load(Ordering::Acquire);
+        broken.then(|| Err(io::Error::other("the answer could not be finished")))
+    };
+    Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(stream::once(end).filter_map(std::future::ready)))
+}
+
+/// A body that keeps something until it has been read to its end, or nobody reads it any more.
+pub fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
+    Body::new(Holding { body, _held: held })
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gone, body, event};
+    use super::{Ending, Gone, body, event};
+    use bytes::Bytes;
     use http_body_util::BodyExt as _;
     use proptest::prelude::*;
+    use runwarden_kit::caller::{Caller, Scope};
+    use runwarden_kit::clock::Moment;
+    use runwarden_kit::context::{self, RequestContext};
+    use runwarden_kit::token::Verifier;
+    use runwarden_kit::trust::Trust;
     use serde_json::json;
+    use std::sync::Arc;
 
     #[test]
     fn an_event_is_written_as_the_standard_says() {
@@ -86,9 +168,13 @@ mod tests {
         assert_eq!(event("end", None, &json!({})), "event: end\ndata: {}\n\n");
     }
 
+    fn trust() -> Arc<Trust> {
+        Trust::fixed(Verifier::default())
+    }
+
     #[tokio::test]
     async fn pieces_arrive_in_order() {
-        let whole = body(|pieces| async move {
+        let whole = body(&trust(), Ending::BreakOff, async |pieces| {
             for piece in ["a", "b", "c"] {
                 if let Err(Gone) = pieces.send(piece).await {
                     return;
@@ -100,11 +186,66 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_answer_is_not_taken_for_a_whole_one() {
-        let broken = body(|pieces| async move {
+        let broken = body(&trust(), Ending::BreakOff, async |pieces| {
             let _gone = pieces.send("a").await;
-            pieces.break_off().await;
+            pieces.break_off();
         });
         assert!(broken.collect().await.is_err());
+        let panicking = body(&trust(), Ending::BreakOff, async |pieces| {
+            let _gone = pieces.send("a").await;
+            panic!("on purpose");
+        });
+        assert!(panicking.collect().await.is_err());
+    }
+
+    /// A caller whose token has expired, with one that wrote something and goes on for ever.
+    async fn outlived(ending: Ending) -> Result<Bytes, axum::Error> {
+        let mut caller = Caller::example(&["jobs.read"], Scope::tenant("acme"));
+        caller.expires_at = Moment::from_micros(0);
+        let context = RequestContext { caller: Some(Arc::new(caller)), ..RequestContext::default() };
+        let endless = context::scope(context, async {
+            body(&trust(), ending, async |pieces| {
+                let _gone = pieces.send("a").await;
+                std::future::pending::<()>().await;
+            })
+        });
+        Ok(endless.await.collect().await?.to_bytes())
+    }
+
+    #[tokio::test]
+    async fn an_answer_does_not_outlive_its_caller_s_token() {
+        assert!(outlived(Ending::BreakOff).await.is_err());
+        let told = outlived(Ending::Event(|problem| Bytes::from(format!("{:?}", problem.reason())))).await;
+        assert_eq!(told.unwrap(), "aTokenExpired");
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_takes_nothing_holds_up_nobody() {
+        let mut caller = Caller::example(&["jobs.read"], Scope::tenant("acme"));
+        caller.expires_at = Moment::from_micros(0);
+        let caller = Arc::new(caller);
+        let context = RequestContext { caller: Some(caller.clone()), ..RequestContext::default() };
+        let stuck =
+            context::scope(context, async {
+                body(&trust(), Ending::Event(|_| Bytes::from_static(b"end")), async move |pieces| {
+                    while pieces.send("more").await.is_ok() {}
+                })
+            });
+        let stuck = stuck.await;
+        // The task holds the caller for as long as it goes on.
+        while Arc::strong_count(&caller) > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(stuck.collect().await.is_err(), "and what is left is not taken for the whole");
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_given_back_with_the_last_piece() {
+        let held = Arc::new(());
+        let body = super::holding(axum::body::Body::from("a"), held.clone());
+        assert_eq!(Arc::strong_count(&held), 2);
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     proptest! {

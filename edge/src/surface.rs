@@ -72,6 +72,31 @@ impl Produces {
     }
 }
 
+/// How large a request's body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// At most [`LITTLE`] bytes: nobody knows yet who sends them. All such bodies share one budget.
+    Little,
+    /// As much as the settings say, from callers who are known. Their bodies share a budget of their own.
+    Settings,
+}
+
+/// The largest body that an open route takes, in bytes: a form with a token of the largest size fits.
+pub const LITTLE: usize = 16 * 1024;
+
+/// How long an answer takes, which decides what it counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasts {
+    /// No time: it comes from what is at hand, and is there however busy everything is.
+    NoTime,
+    /// As long as a service takes to answer.
+    Call,
+    /// As long as the caller asks for with `wait`; without it, a call.
+    Wait,
+    /// For as long as there is something to come.
+    Stream,
+}
+
 /// One row of the table.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -85,10 +110,25 @@ pub struct Route {
     pub access: Access,
     /// What it answers with.
     pub produces: Produces,
+    /// How large its body may be.
+    pub takes: Takes,
+    /// How long its answer takes.
+    pub lasts: Lasts,
+}
+
+impl Route {
+    const fn lasting(mut self, lasts: Lasts) -> Self {
+        self.lasts = lasts;
+        self
+    }
 }
 
 const fn row(method: Method, path: &'static str, on: On, access: Access, produces: Produces) -> Route {
-    Route { method, path, on, access, produces }
+    let takes = match access {
+        Access::Open => Takes::Little,
+        Access::Caller => Takes::Settings,
+    };
+    Route { method, path, on, access, produces, takes, lasts: Lasts::Call }
 }
 
 const GET: Method = Method::GET;
@@ -98,6 +138,7 @@ const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 use Access::{Caller, Open};
+use Lasts::{NoTime, Stream, Wait};
 use On::{Admin, Both};
 use Produces::{Any, Events, Json, Lines, Text};
 
@@ -112,20 +153,20 @@ pub static ROUTES: &[Route] = &[
     // --- what to run
     row(POST, "/api/v1/jobs", Both, Caller, Json),
     row(GET, "/api/v1/jobs", Both, Caller, Json),
-    row(GET, "/api/v1/jobs/{id}", Both, Caller, Json),
-    row(GET, "/api/v1/jobs/{id}/output", Both, Caller, Text),
-    row(GET, "/api/v1/jobs/{id}/events", Both, Caller, Events),
+    row(GET, "/api/v1/jobs/{id}", Both, Caller, Json).lasting(Wait),
+    row(GET, "/api/v1/jobs/{id}/output", Both, Caller, Text).lasting(Stream),
+    row(GET, "/api/v1/jobs/{id}/events", Both, Caller, Events).lasting(Stream),
     row(POST, "/api/v1/jobs/{id}/cancel", Both, Caller, Json),
     row(GET, "/api/v1/templates", Both, Caller, Json),
     row(GET, "/api/v1/templates/{name}", Both, Caller, Json),
     // --- how it is doing, and how to use it
-    row(GET, "/api/v1/health/live", Both, Open, Json),
-    row(GET, "/api/v1/health/ready", Both, Open, Json),
-    row(GET, "/health", Both, Open, Json),
-    row(GET, "/api/v1/openapi.json", Both, Open, Json),
-    row(GET, "/docs", Both, Open, Any),
-    row(GET, "/docs/", Both, Open, Any),
-    row(GET, "/docs/{*file}", Both, Open, Any),
+    row(GET, "/api/v1/health/live", Both, Open, Json).lasting(NoTime),
+    row(GET, "/api/v1/health/ready", Both, Open, Json).lasting(NoTime),
+    row(GET, "/health", Both, Open, Json).lasting(NoTime),
+    row(GET, "/api/v1/openapi.json", Both, Open, Json).lasting(NoTime),
+    row(GET, "/docs", Both, Open, Any).lasting(NoTime),
+    row(GET, "/docs/", Both, Open, Any).lasting(NoTime),
+    row(GET, "/docs/{*file}", Both, Open, Any).lasting(NoTime),
     // --- launches that no machine can know about
     row(GET, "/api/v1/jobs/{id}/attempts", Admin, Caller, Json),
     row(POST, "/api/v1/jobs/{id}/resolve", Admin, Caller, Json),
@@ -174,7 +215,7 @@ pub static ROUTES: &[Route] = &[
     row(GET, "/api/v1/audit/records/{id}/proof", Admin, Caller, Json),
     row(GET, "/api/v1/audit/checkpoint", Admin, Caller, Json),
     row(GET, "/api/v1/audit/consistency", Admin, Caller, Json),
-    row(GET, "/api/v1/audit/export", Admin, Caller, Lines),
+    row(GET, "/api/v1/audit/export", Admin, Caller, Lines).lasting(Stream),
     // --- keys and secrets, never their values
     row(GET, "/api/v1/keys/master", Admin, Caller, Json),
     row(POST, "/api/v1/keys/master/rotate", Admin, Caller, Json),
@@ -225,7 +266,7 @@ pub fn of(listener: Listener) -> impl Iterator<Item = &'static Route> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Found, Listener, ROUTES, find, of};
+    use super::{Access, Found, Lasts, Listener, ROUTES, Takes, find, of};
     use http::Method;
     use std::collections::BTreeSet;
 
@@ -285,6 +326,27 @@ mod tests {
                 "/docs/",
                 "/docs/{*file}",
             ]
+        );
+    }
+
+    #[test]
+    fn whoever_is_not_known_sends_little() {
+        for route in ROUTES {
+            assert_eq!(route.takes == Takes::Little, route.access == Access::Open, "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_marked() {
+        let lasting = |lasts: Lasts| ROUTES.iter().filter(|r| r.lasts == lasts).map(|r| r.path).collect::<Vec<_>>();
+        assert_eq!(lasting(Lasts::Wait), ["/api/v1/jobs/{id}"]);
+        assert_eq!(
+            lasting(Lasts::Stream),
+            ["/api/v1/jobs/{id}/output", "/api/v1/jobs/{id}/events", "/api/v1/audit/export"]
+        );
+        // Calling a service takes time: what is always answered must not do so.
+        assert!(
+            ROUTES.iter().all(|r| r.lasts != Lasts::NoTime || (r.method == Method::GET && r.access == Access::Open))
         );
     }
 

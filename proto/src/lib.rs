@@ -67,6 +67,8 @@ pub struct Access {
     pub without_caller: &'static str,
     /// Whether the call may be repeated without harm.
     pub idempotent: bool,
+    /// Whether the call changes nothing.
+    pub reads: bool,
     /// Whether either side streams.
     pub streaming: bool,
     /// Whether the platform may make the call for a tenant that is disabled: it changes nothing, or says so.

@@ -50,7 +50,7 @@ impl Reach {
             // It is on this machine, whatever its address looks like.
             (None, Some(folder)) => {
                 let path = folder.join(layout::RUNWARDEN_JSON);
-                let about = read_json(&path).context("has a `runwarden up` been started on this data folder?")?;
+                let about = read_json(&path).context("is `runwarden up` running on this data folder?")?;
                 let address = about.get("admin_base_url").and_then(Value::as_str);
                 address.with_context(|| format!("{} tells no admin_base_url", path.display()))?.to_owned()
             }

@@ -3,25 +3,34 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use serde_json::Value;
+use runwarden_kit::mesh::pki::write_private;
+use serde_json::{Value, json};
 
 use super::layout::Layout;
 
+const PUBLIC: &str = "public";
+const ADMIN: &str = "admin";
+
 /// The addresses to bind: those of the last start where port 0 was asked for.
 pub(super) fn keep(layout: &Layout, public: SocketAddr, admin: SocketAddr) -> (SocketAddr, SocketAddr) {
-    let before = std::fs::read(layout.runwarden_json())
+    let before = std::fs::read(layout.addresses_json())
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
         .unwrap_or_default();
     let last = |key: &str, asked: SocketAddr| {
-        let url = before.get(key).and_then(Value::as_str).unwrap_or_default();
-        let used: Option<SocketAddr> = url.rsplit_once("//").and_then(|(_, address)| address.parse().ok());
+        let used: Option<SocketAddr> = before.get(key).and_then(|used| used.as_str()?.parse().ok());
         match used {
             Some(used) if asked.port() == 0 && used.ip() == asked.ip() && is_free(used) => used,
             _ => asked,
         }
     };
-    (last("base_url", public), last("admin_base_url", admin))
+    (last(PUBLIC, public), last(ADMIN, admin))
+}
+
+/// Remembers the addresses for the next start.
+pub(super) fn remember(layout: &Layout, public: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+    let content = json!({ PUBLIC: public, ADMIN: admin });
+    write_private(&layout.addresses_json(), format!("{content:#}\n").as_bytes())
 }
 
 /// An address, or port 0 of it if it is taken.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use runwarden_kit::clock::{Clock as _, SystemClock};
+use runwarden_kit::id;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::mesh::pki::{make_private_folder, write_private};
 use serde_json::json;
@@ -11,12 +13,16 @@ use serde_json::json;
 use super::Running;
 use super::certificates::Certificates;
 
-/// The file that tells how the running system is reached.
+/// The file that tells how the running system is reached. It is there only while one runs, or after one that could not
+/// clean up: then until the next start begins.
 pub(crate) const RUNWARDEN_JSON: &str = "runwarden.json";
+/// The file that remembers the addresses of the last start.
+const ADDRESSES_JSON: &str = "addresses.json";
 /// The file with the first administrator's credentials, unless a setting puts it elsewhere.
 pub(crate) const BOOTSTRAP_JSON: &str = "bootstrap.json";
 
 /// The data folder, held by this process alone.
+#[derive(Clone)]
 pub(crate) struct Layout {
     folder: PathBuf,
 }
@@ -56,7 +62,23 @@ impl Layout {
         self.path(RUNWARDEN_JSON)
     }
 
-    /// Tells how the running system is reached.
+    /// Where the addresses of the last start are remembered.
+    pub(super) fn addresses_json(&self) -> PathBuf {
+        self.path(ADDRESSES_JSON)
+    }
+
+    /// Takes away what an earlier start, or this one, told: nobody is to be sent to an address where nothing listens.
+    pub(super) fn withdraw_runwarden_json(&self) -> anyhow::Result<()> {
+        let path = self.runwarden_json();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| path.display().to_string())
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Tells how the running system is reached, whole or not at all. Each start has an id of its own.
     pub(crate) fn write_runwarden_json(&self, running: &Running, certificates: &Certificates) -> anyhow::Result<()> {
         let operator = certificates.operator()?;
         let grpc: serde_json::Map<String, serde_json::Value> =
@@ -69,6 +91,8 @@ impl Layout {
             "operator_certificate": operator.certificate,
             "operator_key": operator.key,
             "pid": std::process::id(),
+            "start_id": id::new("start"),
+            "started_at": SystemClock.now().rfc3339(),
         });
         write_private(&self.runwarden_json(), format!("{content:#}\n").as_bytes())
     }

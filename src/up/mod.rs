@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use runwarden_kit::lifecycle::Tasks;
+use runwarden_kit::lifecycle::{Shutdown, Tasks};
 use runwarden_kit::mesh::{self, MeshTls, Peer, Peers, Service};
 use runwarden_kit::service::{self, Parts, ServiceKit, run_process};
 
@@ -53,6 +53,7 @@ pub(crate) struct Running {
 /// Starts everything. `progress` hears the name of each part as it is up.
 pub(crate) async fn start(mut settings: Up, tasks: &Tasks, progress: impl Fn(&str)) -> anyhow::Result<Running> {
     let layout = Layout::open(&settings.data_dir)?;
+    layout.withdraw_runwarden_json()?;
     let certificates = certificates::Certificates::open(&layout, settings.trust_domain.clone())?;
     let mut listeners = BTreeMap::new();
     let mut addresses = BTreeMap::new();
@@ -107,11 +108,21 @@ pub(crate) async fn start(mut settings: Up, tasks: &Tasks, progress: impl Fn(&st
         grpc: addresses,
         layout,
     };
+    addresses::remember(&running.layout, edge.public_address(), edge.admin_address())?;
     edge.start(&edge_kit);
     running.layout.write_runwarden_json(&running, &certificates)?;
+    tasks.spawn("runwarden.json", withdraw(running.layout.clone(), tasks.shutdown().clone()));
     tasks.spawn("certificates", certificates.keep_renewed(tasks.shutdown().clone()));
     progress(Service::Edge.name());
     Ok(running)
+}
+
+/// Takes `runwarden.json` away as soon as stopping begins.
+async fn withdraw(layout: Layout, shutdown: Shutdown) {
+    shutdown.begun().await;
+    if let Err(error) = layout.withdraw_runwarden_json() {
+        tracing::error!(error = format!("{error:#}"), "runwarden.json could not be removed");
+    }
 }
 
 /// Waits until every service can verify callers: then each has reached auth, and the mesh stands.

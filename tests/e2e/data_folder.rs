@@ -18,7 +18,7 @@ async fn only_its_owner_can_read_what_the_first_start_leaves() {
         assert_eq!(mode(&system.data().join(file)), 0o600, "{file}");
     }
     let about: Value = serde_json::from_slice(&std::fs::read(system.data().join("runwarden.json")).unwrap()).unwrap();
-    for key in ["base_url", "admin_base_url", "ca", "operator_certificate", "operator_key"] {
+    for key in ["base_url", "admin_base_url", "ca", "operator_certificate", "operator_key", "start_id", "started_at"] {
         assert!(about[key].is_string(), "{key}: {about}");
     }
     let mut folders = vec![system.data()];
@@ -33,6 +33,31 @@ async fn only_its_owner_can_read_what_the_first_start_leaves() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_says_where_it_is_goes_when_it_stops_and_is_never_of_another_start() {
+    let mut system = System::start(&settings()).await;
+    let path = system.data().join("runwarden.json");
+    let read = || serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap();
+    let first = read();
+    system.end(Signal::Term).await;
+    assert!(!path.exists(), "after an orderly stop nobody is sent to a dead address");
+    system.start_again().await;
+    let second = read();
+    assert_eq!(second["base_url"], first["base_url"], "it is where it was all the same");
+    assert_ne!(second["start_id"], first["start_id"]);
+
+    // One that was killed could not clean up. The next start does so before anything else, even one that fails.
+    system.end(Signal::Kill).await;
+    assert_eq!(read(), second);
+    let data = system.data().display().to_string();
+    let arguments = ["up", "--listen", "192.0.2.1:1", "--plain-behind-proxy", "--data-dir", &data];
+    let mut failing = Process::start(env!("CARGO_BIN_EXE_runwarden").as_ref(), &arguments, &[], Allowed::default());
+    assert_eq!(failing.ended().await.code(), Some(1));
+    assert!(!path.exists(), "{}", failing.log().text());
+    system.start_again().await;
+    assert_eq!(read()["base_url"], first["base_url"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,8 @@ async fn whatever_is_created_twice_with_one_key_is_created_once_and_answered_the
         let again = create(api, path, "key-1", body).await;
         assert_eq!(again.expect(201), made, "{path}: the same answer, secrets and all");
         assert_eq!(again.header("location"), answer.header("location"), "{path}");
+        let replayed = [&answer, &again].map(|answer| answer.header("idempotency-replayed"));
+        assert_eq!(replayed, ["", "true"], "{path}: a repeat says that it is one");
         let mut changed = body.clone();
         changed[field] = other.clone();
         create(api, path, "key-1", &changed).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
@@ -74,7 +76,8 @@ async fn a_job_submitted_many_times_at_once_with_one_key_is_one_job() {
     let ended = acme.launcher.over(text(&accepted[0], "id")).await;
     assert_eq!(text(&ended, "state"), "succeeded", "{ended}");
     // Long after, too: the answer of then, and another request is refused.
-    assert_eq!(create(&acme.launcher, "/api/v1/jobs", "once", &body).await.expect(202), accepted[0]);
+    let repeat = create(&acme.launcher, "/api/v1/jobs", "once", &body).await;
+    assert_eq!((repeat.expect(202), repeat.header("idempotency-replayed")), (accepted[0].clone(), "true"));
     let other = json!({"template": "deploy", "parameters": {"environment": "prod", "version": "1.4.2"}});
     create(&acme.launcher, "/api/v1/jobs", "once", &other).await.refused(422, "IDEMPOTENCY_KEY_REUSED");
     assert_eq!(acme.launcher.all("/api/v1/jobs").await.len(), 1);

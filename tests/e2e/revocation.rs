@@ -96,6 +96,26 @@ async fn a_stream_ends_within_five_seconds_of_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_within_five_seconds_of_its_token() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("hangs", "hangs").await;
+    let job = acme.launcher.submit("hangs", json!({})).await;
+    let path = format!("/api/v1/jobs/{}?wait=60", job["id"].as_str().unwrap());
+    acme.launcher.becomes(job["id"].as_str().unwrap(), "running").await;
+    let waiting = {
+        let (launcher, path) = (acme.launcher.clone(), path.clone());
+        tokio::spawn(async move { launcher.get(&path).await })
+    };
+    // It waits: a second one of somebody else, begun after it, is answered as the job stands.
+    let _second = acme.admin.get(&path.replace("60", "1")).await.expect(200);
+    assert!(!waiting.is_finished());
+    let client = format!("/api/v1/clients/{}", acme.launcher_credentials.id);
+    let _disabled = acme.admin.patch(&client, &json!({"disabled": true})).await.expect(200);
+    let answer = tokio::time::timeout(PROMISED, waiting).await.expect("it is over in time").unwrap();
+    answer.refused(401, "TOKEN_REVOKED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_is_taken_away_is_gone_from_tokens_within_five_seconds() {
     let (_controller, system, acme) = acme(&settings()).await;
     let credentials = acme.client("second-admin", None, &["tenant-admin"]).await;

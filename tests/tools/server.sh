@@ -6,7 +6,8 @@ folder=
 server_pid=
 sandbox_pid=
 
-# wait_for FILE PID LOG: until the file has something in it.
+# wait_for FILE PID LOG: until the file has something in it. Remove it before the process is started: one that an earlier
+# process left would be taken for this one's.
 wait_for() {
     local deadline=$((SECONDS + 60))
     until [ -s "$1" ]; do
@@ -35,6 +36,7 @@ end_of() {
 }
 
 start_sandbox() {
+    rm -f "$folder/sandbox.json"
     "$binaries/runwarden-sandbox" --speed 20 --data-dir "$folder/sandbox" >"$folder/sandbox.json" 2>"$folder/sandbox.log" &
     sandbox_pid=$!
     on_exit+=("end_of $sandbox_pid 10")
@@ -43,17 +45,19 @@ start_sandbox() {
 
 # start_server: on free ports, with the rate limits off, since the checks are faster than any caller should be.
 start_server() {
+    rm -f "$folder/ready"
     "$binaries/runwarden" up --data-dir "$folder/data" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
         --principal-rate 0 --address-rate 0 --log info >"$folder/ready" 2>"$folder/runwarden.log" &
     server_pid=$!
     wait_for "$folder/ready" "$server_pid" "$folder/runwarden.log"
 }
 
+# stop_server: afterwards nothing says where it was.
 stop_server() {
     [ -n "$server_pid" ] || return 0
     local pid=$server_pid
     server_pid=
-    end_of "$pid" 30
+    end_of "$pid" 30 && [ ! -e "$folder/data/runwarden.json" ]
 }
 
 # of FILE KEY...: a value in a JSON file.

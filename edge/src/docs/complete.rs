@@ -20,7 +20,7 @@ const ERRORS: &[(u16, &str)] = &[
     (413, "The body is larger than is taken."),
     (415, "The body has another media type than this call takes."),
     (422, "The request was read and is wrong; `errors` names the fields."),
-    (429, "Too many requests, or as many jobs wait as may."),
+    (429, "Too many requests, too many streams and waits open at once, or a full queue; `code` says which."),
     (500, "Runwarden failed; `error_id` finds the cause in its logs."),
     (503, "A part that is needed cannot be reached now."),
     (504, "There was not enough time to answer."),
@@ -147,6 +147,9 @@ fn common_headers(route: &Route, answer: &mut Value) {
     let headers = answer.entry("headers").or_insert_with(|| json!({}));
     let Some(headers) = headers.as_object_mut() else { return };
     headers.insert("X-Request-Id".into(), json!({"$ref": "#/components/headers/RequestId"}));
+    if route.access == Access::Caller && route.method == Method::POST {
+        headers.insert("Idempotency-Replayed".into(), json!({"$ref": "#/components/headers/IdempotencyReplayed"}));
+    }
     if route.access == Access::Caller {
         headers.insert("RateLimit".into(), json!({"$ref": "#/components/headers/RateLimit"}));
         headers.insert("RateLimit-Policy".into(), json!({"$ref": "#/components/headers/RateLimitPolicy"}));
@@ -195,6 +198,9 @@ fn headers() -> Value {
         "RateLimit": text("Where the caller stands: requests left and seconds until the quota is whole again."),
         "RateLimitPolicy": text("What is allowed: requests in a window of seconds."),
         "Challenge": text("How to prove who is asking (RFC 6750)."),
+        "IdempotencyReplayed": text(
+            "`true` when this is the answer to an earlier request with the same `Idempotency-Key`, again; else absent."
+        ),
         "RetryAfter": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 1}},
     })
 }
@@ -208,7 +214,9 @@ fn parameters() -> Value {
         },
         "IdempotencyKey": {
             "name": "Idempotency-Key", "in": "header", "required": false,
-            "description": "Makes a creation repeatable: the same key with the same body gets the first answer again.",
+            "description": "Makes a creation repeatable for 24 hours: the same key with the same body gets the first \
+                answer again, marked with `Idempotency-Replayed`, with the secret in it if it had one. The kept answer \
+                can be opened with this key only.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([!-~]*)$"},
         },
     })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
@@ -11,11 +11,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
-use runwarden_kit::{ErrorReason, json};
+use runwarden_kit::{Error, ErrorReason, json};
 use serde::Deserialize;
 use serde::de::{self, DeserializeOwned};
 use serde_json::Value;
 
+use crate::limits::room::Purse;
 use crate::problem::{Problem, Result};
 
 /// How much of an unread body is still taken in after the answer is decided, so that the caller gets to read it.
@@ -34,24 +35,37 @@ pub struct BodyLimits {
 
 /// Holds a request's body until somebody reads it. Whoever does not read it all leaves the rest here to be drained:
 /// closing a connection with unread data makes the peer's system throw our answer away.
+///
+/// Nothing is read before the gate has said how much may be ([`BodySlot::allow`]). What was read is paid for until the
+/// request is answered.
 #[derive(Clone)]
-pub struct BodySlot {
-    body: Arc<Mutex<Option<HttpBody>>>,
-    limits: BodyLimits,
+pub struct BodySlot(Arc<Mutex<Held>>);
+
+struct Held {
+    body: Option<HttpBody>,
+    allowed: Option<(BodyLimits, Purse)>,
 }
 
 impl BodySlot {
     /// Takes the body out of a request and leaves this in its extensions.
-    pub fn park(request: &mut Request, limits: BodyLimits) -> Self {
+    pub fn park(request: &mut Request) -> Self {
         let body = std::mem::replace(request.body_mut(), HttpBody::empty());
-        let slot = Self { body: Arc::new(Mutex::new(Some(body))), limits };
+        let slot = Self(Arc::new(Mutex::new(Held { body: Some(body), allowed: None })));
         request.extensions_mut().insert(slot.clone());
         slot
     }
 
+    /// Lets the body be read, within limits and as far as the purse reaches.
+    pub fn allow(&self, limits: BodyLimits, purse: Purse) {
+        self.held().allowed = Some((limits, purse));
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn swap(&self, body: Option<HttpBody>) -> Option<HttpBody> {
-        let mut held = self.body.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::replace(&mut held, body)
+        std::mem::replace(&mut self.held().body, body)
     }
 
     /// Reads what nobody wanted, within reason.
@@ -76,7 +90,16 @@ impl BodySlot {
     }
 
     async fn read(&self, headers: &HeaderMap) -> Result<Bytes> {
-        let limit = self.limits.size;
+        let Some((limits, mut purse)) = self.held().allowed.take() else {
+            return Err(Problem::from(Error::internal(anyhow::anyhow!("a body that nobody allowed to be read"))));
+        };
+        let read = self.read_within(limits, &mut purse, headers).await;
+        self.held().allowed = Some((limits, purse));
+        read
+    }
+
+    async fn read_within(&self, limits: BodyLimits, purse: &mut Purse, headers: &HeaderMap) -> Result<Bytes> {
+        let limit = limits.size;
         let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
             if headers.contains_key(EXPECT) {
@@ -86,7 +109,7 @@ impl BodySlot {
         }
         let Some(mut body) = self.swap(None) else { return Ok(Bytes::new()) };
         let mut read = BytesMut::new();
-        let outcome = tokio::time::timeout(self.limits.time, async {
+        let outcome = tokio::time::timeout(limits.time, async {
             while let Some(frame) = body.frame().await {
                 let frame = frame
                     .map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body broke off before its end."))?;
@@ -94,6 +117,7 @@ impl BodySlot {
                 if read.len() + data.len() > limit {
                     return Err(too_large(limit));
                 }
+                purse.pay(data.len())?;
                 read.extend_from_slice(data);
             }
             Ok(())
@@ -303,6 +327,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::{BodyLimits, BodySlot, Object, bytes, from_json, media_type, whole};
+    use crate::config::Config;
+    use crate::limits::room::Room;
     use axum::body::Body as HttpBody;
     use axum::extract::Request;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -377,8 +403,35 @@ mod tests {
         for (name, value) in headers {
             request.headers_mut().insert(name.clone(), HeaderValue::from_str(value).unwrap());
         }
-        BodySlot::park(&mut request, BodyLimits { size, time: Duration::from_millis(50) });
+        let purse = Room::new(&Config::default()).purse([192, 0, 2, 1].into(), None);
+        BodySlot::park(&mut request).allow(BodyLimits { size, time: Duration::from_millis(50) }, purse);
         request
+    }
+
+    #[tokio::test]
+    async fn a_body_is_paid_for_as_it_arrives_and_until_the_request_is_answered() {
+        let room = Room::new(&Config { open_bytes: 80, ..Config::default() });
+        let limits = BodyLimits { size: 100, time: Duration::from_secs(5) };
+        let send = |body: &'static str| {
+            let mut request = Request::new(HttpBody::from(body));
+            let slot = BodySlot::park(&mut request);
+            slot.allow(limits, room.purse([192, 0, 2, 1].into(), None));
+            (request, slot)
+        };
+        let (first, held) = send("123456");
+        assert_eq!(whole(first).await.unwrap(), "123456");
+        let (second, _) = send("12345");
+        assert_eq!(whole(second).await.unwrap_err().reason(), ErrorReason::RateLimited);
+        drop(held);
+        let (third, _) = send("12345");
+        assert_eq!(whole(third).await.unwrap(), "12345");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_that_the_gate_has_not_allowed() {
+        let mut request = Request::new(HttpBody::from("123"));
+        BodySlot::park(&mut request);
+        assert_eq!(whole(request).await.unwrap_err().reason(), ErrorReason::Internal);
     }
 
     #[tokio::test]

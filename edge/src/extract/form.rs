@@ -1,5 +1,6 @@
 //! `application/x-www-form-urlencoded`, read strictly: a broken escape or bytes that are no UTF-8 are refused, not guessed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why a form cannot be read.
@@ -11,7 +12,12 @@ pub enum FormError {
     NotUtf8,
     /// A NUL byte.
     Nul,
+    /// More than [`MOST_PAIRS`] pairs.
+    TooMany,
 }
+
+/// How many pairs are read. No call takes nearly as many; whoever sends more wants to be expensive.
+pub const MOST_PAIRS: usize = 100;
 
 impl fmt::Display for FormError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,6 +25,7 @@ impl fmt::Display for FormError {
             Self::BrokenEscape => "a percent sign is not followed by two hex digits",
             Self::NotUtf8 => "a value is not UTF-8",
             Self::Nul => "a value holds a NUL character",
+            Self::TooMany => "there are more than 100 parameters",
         })
     }
 }
@@ -27,17 +34,25 @@ impl fmt::Display for FormError {
 ///
 /// # Errors
 ///
-/// When an escape is broken, or a name or value is no UTF-8 or holds NUL.
+/// When an escape is broken, a name or value is not UTF-8 or holds NUL, or there are too many pairs.
 pub fn pairs(text: &[u8]) -> Result<Vec<(String, String)>, FormError> {
-    text.split(|b| *b == b'&')
-        .filter(|piece| !piece.is_empty())
-        .map(|piece| {
-            let mut halves = piece.splitn(2, |b| *b == b'=');
-            let name = decode(halves.next().unwrap_or_default())?;
-            let value = decode(halves.next().unwrap_or_default())?;
-            Ok((name, value))
-        })
-        .collect()
+    let mut pairs = Vec::new();
+    for piece in text.split(|b| *b == b'&').filter(|piece| !piece.is_empty()) {
+        if pairs.len() == MOST_PAIRS {
+            return Err(FormError::TooMany);
+        }
+        let mut halves = piece.splitn(2, |b| *b == b'=');
+        let name = decode(halves.next().unwrap_or_default())?;
+        let value = decode(halves.next().unwrap_or_default())?;
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
+/// The first key that was there before, if any; found by looking each key up, not by comparing it with all others.
+pub fn repeated<K: Ord + Copy>(keys: impl IntoIterator<Item = K>) -> Option<K> {
+    let mut seen = BTreeSet::new();
+    keys.into_iter().find(|key| !seen.insert(*key))
 }
 
 /// Decodes one name or value.
@@ -71,8 +86,10 @@ fn hex_digit(byte: &u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FormError, decode, pairs};
+    use super::{FormError, MOST_PAIRS, decode, pairs, repeated};
     use proptest::prelude::*;
+    use std::cell::Cell;
+    use std::cmp::Ordering;
 
     fn encode(text: &str) -> String {
         text.bytes()
@@ -94,6 +111,43 @@ mod tests {
         assert_eq!(decode(b"%zz"), Err(FormError::BrokenEscape));
         assert_eq!(decode(b"%ff"), Err(FormError::NotUtf8));
         assert_eq!(decode(b"a%00b"), Err(FormError::Nul));
+    }
+
+    #[test]
+    fn a_flood_of_pairs_is_refused_when_it_is_seen_to_be_one() {
+        assert_eq!(pairs(&b"a=1&".repeat(MOST_PAIRS)).unwrap().len(), MOST_PAIRS);
+        assert_eq!(pairs(&b"a=1&".repeat(MOST_PAIRS + 1)), Err(FormError::TooMany));
+        // What comes after is not even looked at: it would be refused for another reason.
+        let flood = [b"a=1&".repeat(MOST_PAIRS + 1), b"%".to_vec()].concat();
+        assert_eq!(pairs(&flood), Err(FormError::TooMany));
+        assert!(pairs(&b"&".repeat(100_000)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn repetition_is_found_in_a_number_of_comparisons_that_grows_with_the_number_of_keys() {
+        thread_local!(static COMPARED: Cell<usize> = const { Cell::new(0) });
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        struct Key(usize);
+        impl PartialOrd for Key {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for Key {
+            fn cmp(&self, other: &Self) -> Ordering {
+                COMPARED.set(COMPARED.get() + 1);
+                self.0.cmp(&other.0)
+            }
+        }
+        let comparisons = |keys: usize| {
+            COMPARED.set(0);
+            assert!(repeated((0..keys).map(Key)).is_none());
+            COMPARED.get()
+        };
+        // All with all would be five million.
+        assert!(comparisons(100_000) < 100_000 * 60, "{}", comparisons(100_000));
+        assert!(comparisons(10_000) * 20 > comparisons(100_000));
+        assert_eq!(repeated(["a", "b", "c", "b", "a"]), Some("b"));
     }
 
     proptest! {

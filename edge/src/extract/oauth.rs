@@ -125,13 +125,11 @@ impl ClientForm {
     pub fn parse(headers: &HeaderMap, form: &[u8]) -> Result<Self, Refused> {
         let mut fields = form::pairs(form)
             .map_err(|error| Refused::invalid_request(format!("The form cannot be read: {error}.")))?;
-        for (at, (name, _)) in fields.iter().enumerate() {
-            if fields.iter().skip(at + 1).any(|(other, _)| other == name) {
-                return Err(Refused::invalid_request(format!(
-                    "The parameter {} is given more than once.",
-                    printable(name)
-                )));
-            }
+        if let Some(name) = form::repeated(fields.iter().map(|(name, _)| name)) {
+            return Err(Refused::invalid_request(format!(
+                "The parameter {} is given more than once.",
+                printable(name)
+            )));
         }
         let mut take = |name: &str| fields.iter().position(|(given, _)| given == name).map(|at| fields.remove(at).1);
         let (form_id, form_secret) = (take("client_id"), take("client_secret"));
@@ -224,6 +222,8 @@ mod tests {
         assert_eq!(read(&with_basic(b"a:b"), "client_id=other"), Err("invalid_request"));
         assert_eq!(read(&with_basic(b"a:b"), "scope=x&scope=y"), Err("invalid_request"));
         assert_eq!(read(&with_basic(b"a:b"), "scope=%zz"), Err("invalid_request"));
+        let many: String = (0..101).map(|n| format!("p{n}=&")).collect();
+        assert_eq!(read(&with_basic(b"a:b"), &many), Err("invalid_request"));
         assert_eq!(read(&with_basic(b"no colon"), ""), Err("invalid_client"));
         assert_eq!(read(&with_basic(b"a:%ff"), ""), Err("invalid_client"));
         let mut bearer = HeaderMap::new();

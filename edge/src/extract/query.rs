@@ -41,7 +41,7 @@ pub fn read<T: FromQuery>(query: &str) -> Result<T> {
     let pairs = form::pairs(query.as_bytes()).map_err(|error| {
         let reason = match error {
             FormError::Nul => ErrorReason::ValidationFailed,
-            FormError::BrokenEscape | FormError::NotUtf8 => ErrorReason::MalformedRequest,
+            FormError::BrokenEscape | FormError::NotUtf8 | FormError::TooMany => ErrorReason::MalformedRequest,
         };
         Problem::new(reason, format!("The query string cannot be read: {error}."))
     })?;
@@ -147,8 +147,8 @@ impl Query {
         let largest = i64::try_from(page::MAX_SIZE).unwrap_or(200);
         let size = self.number("page_size", 1, largest, i64::try_from(page::DEFAULT_SIZE).unwrap_or(50));
         let token = self.text("page_token").unwrap_or_default();
-        if page::after(&token).is_err() {
-            self.wrong("page_token", "is not a token of an earlier page");
+        if !page::is_token(&token) {
+            self.wrong("page_token", "is not a token of an earlier page of this list");
         }
         (i32::try_from(size).unwrap_or(50), token)
     }
@@ -239,6 +239,9 @@ mod tests {
         assert_eq!(pointers("wait=1&wait=2"), ["/wait"]);
         assert_eq!(pointers("wait=%2B5"), ["/wait"]);
         assert_eq!(pointers("wait=99999999999999999999"), ["/wait"]);
+        // A query that names thousands of unknown parameters does not get an answer that names them all.
+        let many = read::<Filter>(&"x&".repeat(1000)).unwrap_err();
+        assert_eq!((many.status().as_u16(), many.error().fields().len()), (400, 0));
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod address;
 pub mod rate;
 pub mod refusals;
+pub mod room;

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
-use crate::sse::{self, Gone, Pieces};
+use crate::sse::{self, Ending, Gone, Pieces};
 
 /// This noun's routes.
 #[must_use]
@@ -332,13 +332,13 @@ impl FromQuery for FromIndex {
     responses((status = 200, description = "The records and their checkpoint.", body = String, content_type = "application/x-ndjson")))]
 async fn export(State(app): State<App>, Params(begin): Params<FromIndex>) -> Result<Response> {
     let request = proto::ExportRecordsRequest { from_index: begin.from };
-    let exported = app.ports.records().export_records(request).await;
+    let exported = app.ports.exports().export_records(request).await;
     let mut exported = exported.map_err(refused)?.into_inner();
     // The first piece is awaited, so that a refusal is a problem and not a broken body.
     let first = exported.message().await.map_err(refused)?;
-    let body = sse::body(move |pieces| async move {
+    let body = sse::body(&app.trust, Ending::BreakOff, async move |pieces| {
         if let Err(Failed) = copy(first, exported, &pieces).await {
-            pieces.break_off().await;
+            pieces.break_off();
         }
     });
     let mut response = body.into_response();

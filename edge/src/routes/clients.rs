@@ -74,13 +74,14 @@ pub struct ClientSecret {
     pub last_used_at: Option<String>,
 }
 
-/// A client with its secret, shown this once.
+/// A client with its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClientWithSecret {
     /// The client.
     #[serde(flatten)]
     pub client: Client,
-    /// Its secret. Nobody can show it again.
+    /// Its secret: in this answer, in repeats of this request with the same `Idempotency-Key` for 24 hours, and nowhere
+    /// else.
     pub client_secret: String,
 }
 
@@ -138,7 +139,8 @@ pub struct UpdateClient {
 
 /// Make a client
 ///
-/// The secret is in this answer and never again. Nobody can give roles they do not hold. Needs `clients.write`.
+/// The secret is in this answer, and for 24 hours in repeats with the same `Idempotency-Key`; nobody can show it
+/// otherwise. Nobody can give roles they do not hold. Needs `clients.write`.
 #[utoipa::path(post, path = "/api/v1/clients", tag = "clients", request_body = CreateClient,
     responses((status = 201, description = "It was made.", body = ClientWithSecret)))]
 async fn create(
@@ -210,7 +212,8 @@ async fn delete(State(app): State<App>, by: ById, Params(NoParams): Params<NoPar
 
 /// Give a client a second secret
 ///
-/// The first stays valid until it is retired. The new one is in this answer and never again. Needs `clients.write`.
+/// The first stays valid until it is retired. The new one is in this answer, and for 24 hours in repeats with the same
+/// `Idempotency-Key`; nobody can show it otherwise. Needs `clients.write`.
 #[utoipa::path(post, path = "/api/v1/clients/{id}/rotate-secret", tag = "clients", params(ById),
     responses((status = 200, description = "The client with its new secret.", body = ClientWithSecret)))]
 async fn rotate_secret(

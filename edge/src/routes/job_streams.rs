@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use runwarden_kit::{ErrorReason, ExposeSecret as _, context};
+use runwarden_kit::context;
 use runwarden_proto::executor::v1 as proto;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Streaming;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,12 +23,10 @@ use crate::extract::headers::last_event_id;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
-use crate::sse::{self, Gone, KEEP_ALIVE, Pieces, RETRY};
+use crate::sse::{self, Ending, Gone, KEEP_ALIVE, Pieces, RETRY};
 
 /// How often a quiet stream says that it is still there.
 const QUIET: Duration = Duration::from_secs(15);
-/// How often the caller's token is looked at while a stream is open: a revoked one ends within 5 seconds.
-const TOKEN_CHECK: Duration = Duration::from_secs(2);
 
 /// These routes.
 #[must_use]
@@ -64,9 +61,10 @@ impl FromQuery for Offset {
 async fn output(State(app): State<App>, by: ById, Params(from): Params<Offset>) -> Result<Response> {
     let first = piece(&app, &by.id, from.offset).await?;
     let told = [("x-output-truncated", first.truncated), ("x-output-incomplete", first.incomplete)];
-    let body = sse::body(move |pieces| async move {
+    let trust = app.trust.clone();
+    let body = sse::body(&trust, Ending::BreakOff, async move |pieces| {
         if let Err(Broken::Off) = copy(&app, &by.id, from.offset, first, &pieces).await {
-            pieces.break_off().await;
+            pieces.break_off();
         }
     });
     let mut response = body.into_response();
@@ -134,13 +132,9 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let after_event = last_event_id(&headers)?;
-    let room =
-        app.streams.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(ErrorReason::Unavailable, "As many event streams are open as are served at once.")
-        })?;
     let state = JobState::from(get(&app, &by.id, 0).await?.state());
     let request = proto::WatchJobRequest { id: by.id, after_event };
-    let mut events = app.ports.jobs().watch_job(request).await?.into_inner();
+    let mut events = app.ports.followed_jobs().watch_job(request).await?.into_inner();
     let mut first = None;
     if state.is_over() && after_event > 0 {
         // Everything is there already, so looking does not wait.
@@ -149,9 +143,10 @@ async fn events(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    let body = sse::body(move |pieces| async move {
+    let trust = app.trust.clone();
+    let body = sse::body(&trust, Ending::Event(failure), async move |pieces| {
         // An error here is only that the caller has gone.
-        let _gone = follow(Stream { app, events, first, state, _room: room }, &pieces).await;
+        let _gone = follow(Stream { app, events, first, state }, &pieces).await;
     });
     Ok(streamed(body))
 }
@@ -171,7 +166,6 @@ struct Stream {
     events: Streaming<proto::WatchJobResponse>,
     first: Option<proto::WatchJobResponse>,
     state: JobState,
-    _room: OwnedSemaphorePermit,
 }
 
 async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
@@ -180,19 +174,11 @@ async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
         let event = written(first, &mut stream.state);
         pieces.send(event).await?;
     }
-    let mut token_check = tokio::time::interval(TOKEN_CHECK);
-    token_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + QUIET, QUIET);
     loop {
         tokio::select! {
-            () = pieces.closed() => return Err(Gone),
             // The client comes back by itself, to whoever serves then.
             () = stream.app.shutdown.begun() => return Ok(()),
-            _ = token_check.tick() => {
-                if let Err(problem) = still_welcome(&stream.app).await {
-                    return pieces.send(failure(&problem)).await;
-                }
-            }
             _ = keep_alive.tick() => pieces.send(KEEP_ALIVE).await?,
             event = stream.events.message() => match event {
                 Ok(Some(event)) => {
@@ -209,14 +195,6 @@ async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
             },
         }
     }
-}
-
-/// A token that expired or was revoked ends the stream it opened.
-async fn still_welcome(app: &App) -> Result<()> {
-    if let Some(token) = context::current().token {
-        app.trust.verify(token.expose_secret()).await?;
-    }
-    Ok(())
 }
 
 fn failure(problem: &Problem) -> Bytes {

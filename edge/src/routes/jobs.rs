@@ -299,7 +299,7 @@ async fn read(State(app): State<App>, by: ById, Params(wait): Params<Wait>) -> R
 pub(super) async fn get(app: &App, id: &str, wait_seconds: i32) -> Result<proto::Job> {
     let request = proto::GetJobRequest { id: id.to_owned(), wait_seconds };
     // The executor waits; when the edge stops meanwhile, the caller gets the job as it stands instead of a cut line.
-    let mut jobs = app.ports.jobs();
+    let mut jobs = if wait_seconds > 0 { app.ports.followed_jobs() } else { app.ports.jobs() };
     let answer = tokio::select! {
         answer = jobs.get_job(request) => answer?,
         () = app.shutdown.begun(), if wait_seconds > 0 => {

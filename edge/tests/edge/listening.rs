@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_edge::Config;
@@ -13,9 +14,20 @@ use crate::support::Edge;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn limits(connections: usize, header_time: Duration) -> Limits {
+    Limits {
+        connections,
+        address_connections: connections / 2,
+        proxies: Arc::from([]),
+        headers: 16 * 1024,
+        header_time,
+        drain: Duration::from_secs(5),
+    }
+}
+
 async fn serve(edge: &Edge, header_time: Duration) -> (SocketAddr, JoinHandle<()>) {
     let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let limits = Limits { connections: 16, headers: 16 * 1024, header_time, drain: Duration::from_secs(5) };
+    let limits = limits(16, header_time);
     let address = bound.address;
     let serving = bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone());
     (address, tokio::spawn(serving))
@@ -58,6 +70,75 @@ async fn slow_and_silent_callers_are_cut_off() {
     assert_eq!(talk(address, b"PRI * HT").await, "");
     let slow = talk(address, b"GET /health HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
     assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
+}
+
+/// Connects from an address of this machine's own network.
+#[cfg(target_os = "linux")]
+async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Whether the listener closed a connection; one that it keeps is silent for as long as nothing is asked.
+#[cfg(target_os = "linux")]
+fn is_closed(stream: &TcpStream) -> bool {
+    match stream.try_read(&mut [0; 1]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connections_of_one_address_that_say_nothing_close_the_listener_to_nobody() {
+    const ASK: &[u8] = b"GET /api/v1/health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, PATIENCE).await;
+    // Far more than there is room for, of one byte each.
+    let mut flood = Vec::new();
+    for _ in 0..64 {
+        let mut stream = connect_from("127.0.0.2", address).await;
+        let _closed_already = stream.write_all(b"G").await;
+        flood.push(stream);
+    }
+    for _ in 0..32 {
+        let mut other = connect_from("127.0.0.3", address).await;
+        other.write_all(ASK).await.unwrap();
+        assert!(rest(other).await.starts_with("HTTP/1.1 200"), "another address is served while the flood holds");
+    }
+    // Those of the flood came first, so what was too much of it is closed by now.
+    let kept = flood.iter().filter(|stream| !is_closed(stream)).count();
+    assert_eq!(kept, 8, "what one address may have");
+    // What is given back can be had again.
+    drop(flood);
+    let again = async {
+        loop {
+            let mut stream = connect_from("127.0.0.2", address).await;
+            if stream.write_all(ASK).await.is_ok() && rest(stream).await.starts_with("HTTP/1.1 200") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_proxy_has_room_for_those_it_stands_for_and_never_all_of_it() {
+    let edge = Edge::new();
+    let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    let limits = Limits { proxies: Arc::from(["127.0.0.2/32".parse().unwrap()]), ..limits(16, PATIENCE) };
+    tokio::spawn(bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone()));
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(connect_from("127.0.0.2", address).await);
+    }
+    let mut other = connect_from("127.0.0.3", address).await;
+    other.write_all(b"GET /api/v1/health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(other).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(held.iter().filter(|stream| !is_closed(stream)).count(), 15);
 }
 
 #[tokio::test]
@@ -128,7 +209,6 @@ async fn an_edge_is_built_on_free_ports_serves_and_stops() {
 
 #[tokio::test]
 async fn tls_offers_both_versions_of_http() {
-    use std::sync::Arc;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
@@ -137,8 +217,12 @@ async fn tls_offers_both_versions_of_http() {
     let edge = Edge::new();
     let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, certificates) = (bound.address, Certificates::load(&cert, &key).unwrap());
-    let limits = Limits { connections: 4, headers: 16 * 1024, header_time: PATIENCE, drain: PATIENCE };
-    tokio::spawn(bound.serve(edge.router(Listener::Public), Some(certificates), limits, edge.shutdown.clone()));
+    tokio::spawn(bound.serve(
+        edge.router(Listener::Public),
+        Some(certificates),
+        limits(4, PATIENCE),
+        edge.shutdown.clone(),
+    ));
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();

@@ -14,5 +14,6 @@ mod listening;
 mod recorder;
 #[cfg(test)]
 mod resolving;
+mod room;
 #[cfg(test)]
 mod support;

@@ -53,7 +53,14 @@ impl Signer {
 
     /// A token of a launcher in tenant `acme` that expires in so many seconds.
     pub(crate) fn token(&self, seconds: i64) -> String {
-        let caller = Caller::example(&["jobs.submit", "jobs.read"], Scope::tenant("acme"));
+        let caller = Caller::example(&[], Scope::tenant("acme"));
+        self.token_of("acme", &caller.principal, seconds)
+    }
+
+    /// A token of a launcher in a tenant.
+    pub(crate) fn token_of(&self, tenant: &str, principal: &str, seconds: i64) -> String {
+        let mut caller = Caller::example(&["jobs.submit", "jobs.read"], Scope::tenant(tenant));
+        principal.clone_into(&mut caller.principal);
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let claims = Claims {
             iss: ISSUER.into(),
@@ -83,6 +90,7 @@ pub(crate) struct FakeJobs {
     pub(crate) submitted: Arc<Mutex<Vec<(proto::SubmitJobRequest, RequestContext)>>>,
     pub(crate) resolved: Arc<Mutex<Vec<proto::ResolveJobRequest>>>,
     pub(crate) output: Arc<Mutex<Vec<String>>>,
+    watched: Arc<Mutex<Vec<tokio::sync::mpsc::Sender<Result<proto::WatchJobResponse, Status>>>>>,
 }
 
 pub(crate) fn job(id: &str, state: proto::JobState) -> proto::Job {
@@ -116,17 +124,24 @@ impl JobService for FakeJobs {
             "foreign" => return Err(Status::unknown("connect to 10.0.0.7:5432: password=hunter2")),
             _ => {}
         }
+        let replayed = request.template == "repeated";
+        if replayed {
+            context::mark_replayed();
+        }
         self.submitted.lock().unwrap().push((request, context::current()));
         let job = Some(job("job_1", proto::JobState::New));
-        Ok(tonic::Response::new(proto::SubmitJobResponse { job, replayed: false }))
+        Ok(tonic::Response::new(proto::SubmitJobResponse { job, replayed }))
     }
 
     async fn get_job(
         &self,
         request: tonic::Request<proto::GetJobRequest>,
     ) -> Result<tonic::Response<proto::GetJobResponse>, Status> {
-        match request.into_inner().id.as_str() {
-            "job_1" => {
+        let proto::GetJobRequest { id, wait_seconds: wait } = request.into_inner();
+        match id.as_str() {
+            // It never ends, so that whoever waits for its end waits for ever.
+            "job_hangs" if wait > 0 => std::future::pending().await,
+            "job_1" | "job_hangs" => {
                 let job = Some(job("job_1", proto::JobState::Succeeded));
                 Ok(tonic::Response::new(proto::GetJobResponse { job }))
             }
@@ -214,8 +229,12 @@ impl JobService for FakeJobs {
         request: tonic::Request<proto::WatchJobRequest>,
     ) -> Result<tonic::Response<Self::WatchJobStream>, Status> {
         use proto::watch_job_response::Event;
-        let after = request.into_inner().after_event;
+        let proto::WatchJobRequest { id, after_event: after } = request.into_inner();
         let (sender, receiver) = tokio::sync::mpsc::channel(8);
+        if id == "job_hangs" {
+            self.watched.lock().unwrap().push(sender);
+            return Ok(tonic::Response::new(ReceiverStream::new(receiver)));
+        }
         let events = [
             Event::State(job("job_1", proto::JobState::Running)),
             Event::Output("hello\n".into()),
@@ -259,7 +278,16 @@ impl Edge {
         }));
         let recorder = Recorder::default();
         let project = recorder.port();
-        let ports = Ports { auth: away(), policy: away(), project, secret: away(), audit: away(), executor };
+        let ports = Ports {
+            auth: away(),
+            policy: away(),
+            project,
+            secret: away(),
+            audit: away(),
+            lasting_executor: executor.clone(),
+            executor,
+            lasting_audit: away(),
+        };
         let app = App::new(config, ISSUER.into(), ports, signer.trust(), shutdown.clone());
         Self { app, signer, jobs, project: recorder, shutdown }
     }
@@ -290,6 +318,13 @@ impl Edge {
         Answer::of(self.router(Listener::Public).oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
     }
 
+    /// Sends a request as a launcher of a tenant and answers before the body is there.
+    pub(crate) async fn open(&self, tenant: &str, principal: &str, path: &str) -> Response<Body> {
+        let token = self.signer.token_of(tenant, principal, 60);
+        let request = get(path).header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+        self.router(Listener::Public).oneshot(request).await.unwrap()
+    }
+
     pub(crate) async fn submit(&self, body: &str) -> Answer {
         self.call(post("/api/v1/jobs"), body.to_owned()).await
     }
@@ -311,7 +346,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response<Body>) -> Self {
+    pub(crate) async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }

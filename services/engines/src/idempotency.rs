@@ -125,7 +125,9 @@ impl Idempotency {
                     if !hashes.same_body(record.body) {
                         return Err(IdempotencyError::Reused);
                     }
-                    return Ok(Begin::Replay(record.open(&hashes)?));
+                    let answer = record.open(&hashes)?;
+                    context::mark_replayed();
+                    return Ok(Begin::Replay(answer));
                 }
                 Some(entry.revision)
             }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use runwarden_kit::seats::CallerLimits;
 
 use crate::attempt::Patience;
 use crate::awx::Limits;
@@ -41,6 +42,15 @@ pub struct Config {
     /// How long an executor may show no life before others take over what it holds, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub lease_seconds: u64,
+    /// Event streams and waits at once
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_MAX_STREAMS", default_value_t = 4096)]
+    pub executor_max_streams: usize,
+    /// Event streams and waits of one tenant's principals at once
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_TENANT_STREAMS", default_value_t = 1024)]
+    pub executor_tenant_streams: usize,
+    /// Event streams and waits of one principal at once
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_PRINCIPAL_STREAMS", default_value_t = 256)]
+    pub executor_principal_streams: usize,
     /// The file jobs are kept in, if not in the data folder; executors on one machine may share it
     #[arg(long, env = "RUNWARDEN_EXECUTOR_JOBS_FILE")]
     pub jobs_file: Option<PathBuf>,
@@ -64,6 +74,9 @@ impl Default for Config {
             controller_memory_mib: 256,
             queue_limit: 10_000,
             lease_seconds: 10,
+            executor_max_streams: 4096,
+            executor_tenant_streams: 1024,
+            executor_principal_streams: 256,
             jobs_file: None,
             failpoint: Failpoint::default(),
             executor_allow_plain_http: false,
@@ -81,6 +94,16 @@ impl Config {
             ..Limits::default()
         }
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))
+    }
+
+    /// How many streams and waits callers may have open.
+    #[must_use]
+    pub fn stream_limits(&self) -> CallerLimits {
+        CallerLimits {
+            total: self.executor_max_streams,
+            tenant: self.executor_tenant_streams,
+            principal: self.executor_principal_streams,
+        }
     }
 
     /// How long an executor may show no life.

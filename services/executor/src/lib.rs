@@ -43,7 +43,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use runwarden_kit::ErrorReason;
 use runwarden_kit::mesh::Service;
+use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
@@ -199,6 +201,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         work,
         bell,
         shutdown: kit.shutdown().clone(),
+        streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };
     let access = ControllerAccess::new(credentials, limits);
     Ok(Parts::new().with(jobs.into_server()).with(access.into_server()))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -19,6 +20,8 @@ pub const TENANT: &str = "x-runwarden-tenant";
 pub const SOURCE_ADDRESS: &str = "x-runwarden-source-address";
 /// gRPC metadata with the caller's idempotency key.
 pub const IDEMPOTENCY_KEY: &str = "x-runwarden-idempotency-key";
+/// gRPC metadata of an answer that says that it is an earlier one's again, by the idempotency key.
+pub const REPLAYED: &str = "x-runwarden-replayed";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -41,6 +44,8 @@ pub struct RequestContext {
     pub caller: Option<Arc<Caller>>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// Set once the request turned out to be a repeat (see [`mark_replayed`]).
+    pub replayed: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for RequestContext {
@@ -72,6 +77,11 @@ pub fn with_current<T>(read: impl FnOnce(&RequestContext) -> T) -> Option<T> {
     CURRENT.try_with(read).ok()
 }
 
+/// Notes that the request being served is a repeat and gets the first one's answer.
+pub fn mark_replayed() {
+    with_current(|context| context.replayed.store(true, Ordering::Relaxed));
+}
+
 /// Runs a future within a context.
 pub async fn scope<F: Future>(context: RequestContext, future: F) -> F::Output {
     CURRENT.scope(context, future).await
@@ -90,8 +100,15 @@ impl RequestContext {
             tenant: text(TENANT).filter(|t| !t.is_empty()),
             token: bearer(headers),
             caller: None,
+            replayed: Arc::default(),
             deadline: text("grpc-timeout").and_then(|t| Instant::now().checked_add(parse_timeout(&t)?)),
         }
+    }
+
+    /// Whether the request turned out to be a repeat.
+    #[must_use]
+    pub fn was_replayed(&self) -> bool {
+        self.replayed.load(Ordering::Relaxed)
     }
 
     /// How long the caller still waits; `None` when it named no end.

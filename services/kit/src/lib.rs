@@ -16,6 +16,7 @@ pub mod permission;
 pub mod reason;
 pub mod revoked;
 pub mod rpc;
+pub mod seats;
 pub mod service;
 pub mod slug;
 pub mod telemetry;

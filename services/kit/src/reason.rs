@@ -44,7 +44,7 @@ impl ReasonExt for ErrorReason {
                 Code::FailedPrecondition
             }
             R::PayloadTooLarge => Code::OutOfRange,
-            R::RateLimited | R::QueueFull => Code::ResourceExhausted,
+            R::RateLimited | R::QueueFull | R::TooManyStreams => Code::ResourceExhausted,
             R::Unavailable | R::AuditUnavailable | R::AuditLogUntrusted | R::ControllerUnreachable => Code::Unavailable,
             R::DeadlineExceeded => Code::DeadlineExceeded,
             R::Internal | R::Unspecified => Code::Internal,
@@ -71,7 +71,7 @@ impl ReasonExt for ErrorReason {
             | R::TemplateDrifted
             | R::TemplateUnsuitable
             | R::ControllerRefused => 422,
-            R::RateLimited | R::QueueFull => 429,
+            R::RateLimited | R::QueueFull | R::TooManyStreams => 429,
             R::Internal | R::Unspecified => 500,
             R::Unavailable | R::AuditUnavailable | R::AuditLogUntrusted | R::ControllerUnreachable => 503,
             R::DeadlineExceeded => 504,
@@ -113,6 +113,7 @@ impl ReasonExt for ErrorReason {
             R::NotAcceptable => "Not acceptable",
             R::TenantDisabled => "The tenant is disabled",
             R::QueueFull => "The queue is full",
+            R::TooManyStreams => "Too many streams and waits are open",
         }
     }
 
@@ -121,6 +122,7 @@ impl ReasonExt for ErrorReason {
         match self {
             R::RateLimited | R::IdempotencyInProgress => Some(Duration::from_secs(1)),
             R::Unavailable | R::AuditUnavailable => Some(Duration::from_secs(2)),
+            R::TooManyStreams => Some(Duration::from_secs(5)),
             R::QueueFull => Some(Duration::from_secs(10)),
             R::ControllerUnreachable => Some(Duration::from_secs(30)),
             // An operator has to act first.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Shutdown;
 use crate::mesh::MeshChannel;
 use crate::reason::ErrorReason;
-use crate::token::{Verifier, key_id};
+use crate::token::{LEEWAY_SECONDS, Verifier, key_id};
 use known::Known;
 
 mod known;
@@ -140,10 +140,7 @@ impl Trust {
     /// As [`Verifier::verify`]; `UNAVAILABLE` when the copy is missing or too old.
     pub async fn verify(&self, token: &str) -> Result<Caller> {
         if !self.is_ready() {
-            return Err(Error::unavailable(
-                "Callers cannot be verified right now: the auth service has not been heard from.",
-            )
-            .with_retry_after(COME_BACK));
+            return Err(not_heard_of());
         }
         let mut known = self.known.load_full();
         let key = key_id(token);
@@ -173,6 +170,34 @@ impl Trust {
     #[must_use]
     pub fn has_revoked(&self, caller: &Caller) -> bool {
         self.refusal(caller).is_some()
+    }
+
+    /// Whether a caller that was verified earlier may still go on: what lasts must ask again and again.
+    ///
+    /// # Errors
+    /// `TOKEN_REVOKED`, `TENANT_DISABLED`, `TOKEN_EXPIRED`, or `UNAVAILABLE` when the copy is too old to tell.
+    pub fn standing(&self, caller: &Caller) -> Result<()> {
+        if !self.is_ready() {
+            return Err(not_heard_of());
+        }
+        if let Some(refusal) = self.refusal(caller) {
+            return Err(refusal);
+        }
+        // As when it was verified: clocks may differ by a little.
+        if SystemClock.now() >= caller.expires_at.plus(Duration::from_secs(LEEWAY_SECONDS)) {
+            return Err(Error::new(ErrorReason::TokenExpired, "The access token has expired; go on with a fresh one."));
+        }
+        Ok(())
+    }
+
+    /// Waits until a caller may not go on any more, and answers why. What lasts is raced with this.
+    pub async fn ended(&self, caller: &Caller) -> Error {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(why) = self.standing(caller) {
+                return why;
+            }
+        }
     }
 
     /// Renews the copy once.
@@ -256,4 +281,9 @@ impl Trust {
             }
         }
     }
+}
+
+fn not_heard_of() -> Error {
+    Error::unavailable("Callers cannot be verified right now: the auth service has not been heard from.")
+        .with_retry_after(COME_BACK)
 }

@@ -3,6 +3,7 @@
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::Listing;
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -98,7 +99,9 @@ impl Projects {
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Project>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let visible = caller.visible("projects.read");
-        self.catalog.page(&key::projects(&tenant.name), page, |project: &Project| visible.includes(&project.name)).await
+        let listing = Listing::of("projects", Some(&tenant.name));
+        let seen = |project: &Project| visible.includes(&project.name);
+        self.catalog.page(&listing, &key::projects(&tenant.name), page, seen).await
     }
 
     /// Removes a project that has no templates. Its name stays taken: roles that were given at it, and records that

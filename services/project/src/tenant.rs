@@ -5,6 +5,7 @@ mod limits;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::Listing;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -169,9 +170,8 @@ impl Tenants {
 
     /// Lists the tenants the caller may see.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Tenant>> {
-        self.catalog
-            .page(key::TENANTS, page, |tenant: &Tenant| caller.holds("tenants.read", &Scope::tenant(&tenant.name)))
-            .await
+        let seen = |tenant: &Tenant| caller.holds("tenants.read", &Scope::tenant(&tenant.name));
+        self.catalog.page(&Listing::of("tenants", None), key::TENANTS, page, seen).await
     }
 
     /// Changes a tenant. Only the platform can: a tenant cannot end its own suspension.

@@ -6,7 +6,8 @@ use runwarden_engines::vault::{Listed, Plaintext, Revealed, SecretName, Vault};
 use runwarden_kit::audit::Recorder;
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::mesh::Peer;
-use runwarden_kit::{Error, ErrorReason, Result, page, slug};
+use runwarden_kit::page::{self, Listing};
+use runwarden_kit::{Error, ErrorReason, Result, slug};
 
 use crate::outbox::Outbox;
 use crate::record::{Records, Reveal};
@@ -73,19 +74,15 @@ impl Secrets {
         let tenant = caller.require_tenant()?;
         caller.require("secrets.list", &Scope::tenant(tenant))?;
         let size = page::size(page_size)?;
-        let after = match page::after(page_token)? {
-            None => None,
-            Some(name) => Some(
-                SecretName::parse(&name)
-                    .map_err(|_| Error::invalid("/page_token", "is not a token of an earlier page"))?,
-            ),
-        };
+        let listing = Listing::of("secrets", Some(tenant));
+        let after = listing.after(page_token)?;
+        let after = after.map(|name| SecretName::parse(&name).map_err(|_| page::bad_token())).transpose()?;
         // One more than asked for tells whether there is another page.
         let mut secrets = self.vault.list(tenant, after.as_ref(), size.saturating_add(1)).await?;
         let more = secrets.len() > size;
         secrets.truncate(size);
         let next_page_token = match secrets.last() {
-            Some(last) if more => page::token(last.name.as_str()),
+            Some(last) if more => listing.token(last.name.as_str()),
             _ => String::new(),
         };
         Ok(Page { secrets, next_page_token })

@@ -11,6 +11,7 @@ use runwarden_kit::ErrorReason;
 use runwarden_kit::audit::Outcome;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::mesh::Service;
+use runwarden_kit::page::Listing;
 use runwarden_proto::secret::v1::{
     DeleteSecretRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListSecretsRequest, ListSecretsResponse,
     OpenValueRequest, PutSecretRequest, ReadSecretRequest, RotateMasterKeyRequest, SealValueRequest,
@@ -271,6 +272,10 @@ async fn a_list_tells_names_and_versions_of_the_callers_tenant_only() -> Result<
         (ListSecretsRequest { page_size: -1, page_token: String::new() }, "/page_size"),
         (ListSecretsRequest { page_size: 0, page_token: "Li4".into() }, "/page_token"),
         (ListSecretsRequest { page_size: 0, page_token: "%".into() }, "/page_token"),
+        (
+            ListSecretsRequest { page_size: 0, page_token: Listing::of("secrets", Some("other")).token("b") },
+            "/page_token",
+        ),
     ] {
         let answer = running.acting(&["secrets.list"], Scope::tenant("acme"), edge.list_secrets(request)).await?;
         ensure_refused(answer, ErrorReason::ValidationFailed, pointer)?;

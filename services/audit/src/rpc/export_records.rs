@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use futures::stream::{self, BoxStream, StreamExt as _};
+use runwarden_kit::seats::CallerSeat;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::audit::v1::export_records_response::Piece;
 use runwarden_proto::audit::v1::{ExportRecordsRequest, ExportRecordsResponse};
@@ -22,11 +23,13 @@ struct Export {
     read: VecDeque<String>,
     /// Taken when it has been sent: then the export is over.
     checkpoint: Option<SignedCheckpoint>,
+    _seat: CallerSeat,
 }
 
 pub(super) async fn handle(
     reader: Reader,
     log: String,
+    seat: CallerSeat,
     request: &ExportRecordsRequest,
 ) -> Result<BoxStream<'static, Result<ExportRecordsResponse, Status>>> {
     let from = u64::try_from(request.from_index).map_err(|_| Error::invalid("/from_index", "must not be negative"))?;
@@ -35,7 +38,7 @@ pub(super) async fn handle(
     if from > checkpoint.checkpoint.size {
         return Err(Error::invalid("/from_index", "lies beyond the log"));
     }
-    let export = Export { reader, log, next: from, read: VecDeque::new(), checkpoint: Some(checkpoint) };
+    let export = Export { reader, log, next: from, read: VecDeque::new(), checkpoint: Some(checkpoint), _seat: seat };
     Ok(stream::try_unfold(export, |mut export| async move {
         Ok(export.piece().await.map_err(Status::from)?.map(|piece| (piece, export)))
     })

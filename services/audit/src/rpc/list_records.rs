@@ -1,7 +1,9 @@
 //! `ListRecords`: a page of records, newest first.
 
 use prost::Message as _;
-use runwarden_kit::{Error, Result, page};
+use prost_types::Timestamp;
+use runwarden_kit::Result;
+use runwarden_kit::page::{self, Listing};
 use runwarden_proto::audit::v1::{ListRecordsRequest, ListRecordsResponse};
 
 use super::convert::{record_to_wire, time_from_wire};
@@ -14,7 +16,8 @@ const MOST_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 pub(super) async fn handle(reader: &Reader, log: &str, request: ListRecordsRequest) -> Result<ListRecordsResponse> {
     let size = page::size(request.page_size)?;
-    let below = below(&request.page_token)?;
+    let listing = listing(log, &request);
+    let below = listing.after(&request.page_token)?.map(|last| index(&last)).transpose()?;
     let filter = filter(request)?;
     // One more than asked for tells whether there is another page.
     let mut found = reader.list(log, &filter, below, size + 1).await.map_err(read_failure)?;
@@ -32,17 +35,27 @@ pub(super) async fn handle(reader: &Reader, log: &str, request: ListRecordsReque
         records.push(record);
     }
     let next_page_token = match records.last() {
-        Some(last) if more => page::token(&last.index.to_string()),
+        Some(last) if more => listing.token(&last.index.to_string()),
         _ => String::new(),
     };
     Ok(ListRecordsResponse { records, next_page_token })
 }
 
+/// What a page token is good for: this log, looked through with these filters.
+pub(super) fn listing(log: &str, request: &ListRecordsRequest) -> Listing {
+    let time = |time: &Option<Timestamp>| time.map(|t| format!("{}.{:09}", t.seconds, t.nanos)).unwrap_or_default();
+    Listing::of("records", Some(log))
+        .filter("job", &request.job)
+        .filter("principal", &request.principal)
+        .filter("action", &request.action)
+        .filter("after", &time(&request.after))
+        .filter("before", &time(&request.before))
+}
+
 /// The index that the page before ended with.
-fn below(token: &str) -> Result<Option<u64>> {
-    let Some(last) = page::after(token)? else { return Ok(None) };
+fn index(last: &str) -> Result<u64> {
     let index = last.parse::<u64>().ok().filter(|index| i64::try_from(*index).is_ok());
-    index.map(Some).ok_or_else(|| Error::invalid("/page_token", "is not a token of an earlier page"))
+    index.ok_or_else(page::bad_token)
 }
 
 fn filter(request: ListRecordsRequest) -> Result<Filter> {

@@ -11,7 +11,8 @@ mod prove_consistency;
 mod prove_inclusion;
 
 use futures::stream::BoxStream;
-use runwarden_kit::rpc;
+use runwarden_kit::seats::{CallerLimits, CallerSeats};
+use runwarden_kit::{ErrorReason, rpc};
 use runwarden_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
 use runwarden_proto::audit::v1::{
     AppendEntriesRequest, AppendEntriesResponse, CompareHeadsRequest, CompareHeadsResponse, ExportRecordsRequest,
@@ -33,13 +34,18 @@ const MOST_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct AuditRpc {
     journal: Journal,
     reader: Reader,
+    exports: CallerSeats,
 }
+
+/// Exports at once. Each reads a log from beginning to end.
+const EXPORTS: CallerLimits = CallerLimits { total: 64, tenant: 8, principal: 4 };
 
 impl AuditRpc {
     /// Appends through this journal and reads with this reader.
     #[must_use]
     pub(crate) fn new(journal: Journal, reader: Reader) -> Self {
-        Self { journal, reader }
+        let exports = CallerSeats::new("exports", ErrorReason::TooManyStreams, EXPORTS);
+        Self { journal, reader, exports }
     }
 
     /// The generated server around it.
@@ -113,7 +119,8 @@ impl AuditService for AuditRpc {
         request: Request<ExportRecordsRequest>,
     ) -> Result<Response<Self::ExportRecordsStream>, Status> {
         let log = readable_log(&request)?;
-        let stream = export_records::handle(self.reader.clone(), log, &request.into_inner()).await?;
+        let seat = self.exports.take(&*rpc::caller(&request)?)?;
+        let stream = export_records::handle(self.reader.clone(), log, seat, &request.into_inner()).await?;
         Ok(Response::new(stream))
     }
 }

@@ -256,17 +256,20 @@ async fn what_cannot_be_made_durable_is_answered_with_audit_unavailable() {
 
 #[tokio::test]
 async fn hostile_pages_are_refused() {
+    let token = |log: &str, last: &str| list_records::listing(log, &ListRecordsRequest::default()).token(last);
     let (_log, rpc) = serving().await;
     for request in [
         ListRecordsRequest { page_size: -1, ..ListRecordsRequest::default() },
         ListRecordsRequest { page_token: "%".to_owned(), ..ListRecordsRequest::default() },
-        ListRecordsRequest { page_token: runwarden_kit::page::token("x"), ..ListRecordsRequest::default() },
-        ListRecordsRequest {
-            page_token: runwarden_kit::page::token("18446744073709551615"),
-            ..ListRecordsRequest::default()
-        },
+        ListRecordsRequest { page_token: token("acme", "x"), ..ListRecordsRequest::default() },
+        ListRecordsRequest { page_token: token("acme", "18446744073709551615"), ..ListRecordsRequest::default() },
+        // Another tenant's, and one of a list with other filters.
+        ListRecordsRequest { page_token: token("umbrella", "3"), ..ListRecordsRequest::default() },
+        ListRecordsRequest { page_token: token("acme", "3"), job: "job_1".to_owned(), ..ListRecordsRequest::default() },
     ] {
         let status = rpc.list_records(as_caller(auditor("acme"), request)).await.unwrap_err();
         assert_eq!(reason(&status), ErrorReason::ValidationFailed);
     }
+    let good = ListRecordsRequest { page_token: token("acme", "3"), ..ListRecordsRequest::default() };
+    rpc.list_records(as_caller(auditor("acme"), good)).await.expect("a token of this very list");
 }

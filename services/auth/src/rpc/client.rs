@@ -2,8 +2,9 @@
 
 use prost::Message as _;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::{self, Listing};
 use runwarden_kit::rpc::caller;
-use runwarden_kit::{Error, ExposeSecret as _, id, page};
+use runwarden_kit::{Error, ExposeSecret as _, id};
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::client_service_server::ClientService;
 use tonic::{Request, Response, Status};
@@ -67,14 +68,15 @@ impl ClientService for ClientRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let size = page::size(request.page_size)?;
-        let after = page::after(&request.page_token)?;
+        let listing = Listing::of("clients", caller.tenant());
+        let after = listing.after(&request.page_token)?;
         if after.as_ref().is_some_and(|last| !id::is_valid(ids::CLIENT, last)) {
-            return Err(bad_page().into());
+            return Err(page::bad_token().into());
         }
         let (views, next) = self.clients.list(&caller, after.as_deref(), size).await?;
         Ok(Response::new(wire::ListClientsResponse {
             clients: views.iter().map(client).collect(),
-            next_page_token: next.as_deref().map(page::token).unwrap_or_default(),
+            next_page_token: next.as_deref().map(|last| listing.token(last)).unwrap_or_default(),
         }))
     }
 
@@ -150,10 +152,6 @@ fn moment(pointer: &str, timestamp: Option<&prost_types::Timestamp>) -> runwarde
                 .ok_or_else(|| Error::invalid(pointer, "is no time"))
         })
         .transpose()
-}
-
-pub(super) fn bad_page() -> Error {
-    Error::invalid("/page_token", "is not a token of an earlier page")
 }
 
 fn client(view: &ClientView) -> wire::Client {

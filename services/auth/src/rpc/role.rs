@@ -1,13 +1,13 @@
 //! `RoleService`.
 
 use prost::Message as _;
+use runwarden_kit::page::{self, Listing};
 use runwarden_kit::rpc::caller;
-use runwarden_kit::{page, slug};
+use runwarden_kit::slug;
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::role_service_server::RoleService;
 use tonic::{Request, Response, Status};
 
-use super::client::bad_page;
 use super::once::Judged;
 use super::{OnceBook, optional};
 use crate::binding::BindingView;
@@ -88,8 +88,11 @@ impl RoleService for RoleRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let size = page::size(request.page_size)?;
-        let after =
-            page::after(&request.page_token)?.map(|text| BindingMark::parse(&text).ok_or_else(bad_page)).transpose()?;
+        let listing = Listing::of("bindings", caller.tenant())
+            .filter("principal", &request.principal)
+            .filter("project", &request.project);
+        let after = listing.after(&request.page_token)?;
+        let after = after.map(|text| BindingMark::parse(&text).ok_or_else(page::bad_token)).transpose()?;
         let filter = BindingFilter { principal: optional(request.principal), project: optional(request.project) };
         if let Some(project) = &filter.project {
             slug::check("/project", project)?;
@@ -97,7 +100,7 @@ impl RoleService for RoleRpc {
         let (views, next) = self.bindings.list(&caller, &filter, after.as_ref(), size).await?;
         Ok(Response::new(wire::ListBindingsResponse {
             bindings: views.iter().map(binding).collect(),
-            next_page_token: next.map(|mark| page::token(&mark.text())).unwrap_or_default(),
+            next_page_token: next.map(|mark| listing.token(&mark.text())).unwrap_or_default(),
         }))
     }
 

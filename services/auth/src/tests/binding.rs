@@ -2,6 +2,7 @@
 
 use super::*;
 use runwarden_kit::caller::Scope;
+use runwarden_kit::page::Listing;
 
 async fn list(world: &World, caller: &Caller, request: wire::ListBindingsRequest) -> wire::ListBindingsResponse {
     answer(world.service.roles.list_bindings(from(caller, request)).await).unwrap()
@@ -103,9 +104,20 @@ async fn bindings_are_listed_page_by_page_to_those_who_may_see_them() {
     assert_eq!(reason(world.unbind(&auditor, &elsewhere.binding_id).await), ErrorReason::NotFound);
     let other = acting(&root, "other");
     assert_eq!(reason(world.unbind(&other, &elsewhere.binding_id).await), ErrorReason::NotFound);
-    let bad = wire::ListBindingsRequest { page_token: runwarden_kit::page::token("x/y"), ..Default::default() };
-    let refused = answer(world.service.roles.list_bindings(from(&admin, bad)).await);
-    assert_eq!(reason(refused), ErrorReason::ValidationFailed);
+    // What is no token, a mark that is none, and a good token of a list with another filter.
+    let ask = |page_token: &str, project: &str| wire::ListBindingsRequest {
+        page_token: page_token.to_owned(),
+        project: project.to_owned(),
+        page_size: 2,
+        ..Default::default()
+    };
+    let list = async |request| answer(world.service.roles.list_bindings(from(&admin, request)).await);
+    let made_up = Listing::of("bindings", Some("acme")).filter("principal", "").filter("project", "").token("x/y");
+    let good = list(ask("", "")).await.unwrap().next_page_token;
+    for bad in [ask("x/y", ""), ask(&made_up, ""), ask(&good, "web")] {
+        assert_eq!(reason(list(bad).await), ErrorReason::ValidationFailed);
+    }
+    assert!(list(ask(&good, "")).await.is_ok());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use runwarden_kit::audit::{MAX_DETAILS, MemoryRecorder};
+use runwarden_kit::audit::{MAX_DETAILS, MemoryRecorder, Outbox};
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::token::Verifier;
 use runwarden_kit::{ExposeSecret as _, SecretString, json};
@@ -91,7 +91,7 @@ impl Here {
         let recorder = MemoryRecorder::new();
         let submitter = Submitter {
             store: store.clone(),
-            outbox: store,
+            outbox: Outbox::undrained(store),
             templates: world.clone(),
             policies: world.clone(),
             seals: world.clone(),

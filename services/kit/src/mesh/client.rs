@@ -13,12 +13,15 @@ use tonic::transport::{Endpoint, Uri};
 
 use super::channel::MeshChannel;
 use super::identity::Service;
+use super::server::MAX_STREAMS;
 use super::tls::MeshTls;
 
 /// How long connecting may take, handshake included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// The largest headers taken: an error with all its details stands in them (see [`crate::Error`]).
 pub(super) const MAX_HEADERS: u32 = 64 * 1024;
+/// How many bytes of one lasting answer may be under way.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The channels to all services.
 #[derive(Clone)]
@@ -45,9 +48,27 @@ impl Peers {
     /// # Errors
     /// When the service's address is not configured, or what is configured is no address.
     pub fn channel(&self, to: Service) -> anyhow::Result<MeshChannel> {
+        self.open(to, |endpoint| endpoint)
+    }
+
+    /// A connection of its own for calls that last: streams, and waits. Neither their number nor a reader who stopped
+    /// reading holds up other calls, or each other: each may have [`STREAM_WINDOW`] bytes under way, and the connection
+    /// as much for all of them together.
+    ///
+    /// # Errors
+    /// As [`Peers::channel`].
+    pub fn lasting_channel(&self, to: Service) -> anyhow::Result<MeshChannel> {
+        self.open(to, |endpoint| {
+            endpoint
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(STREAM_WINDOW * MAX_STREAMS)
+        })
+    }
+
+    fn open(&self, to: Service, tune: impl FnOnce(Endpoint) -> Endpoint) -> anyhow::Result<MeshChannel> {
         let address = self.addresses.get(&to).with_context(|| format!("the address of {to} is not configured"))?;
         let endpoint = Endpoint::try_from(format!("http://{address}"))
-            .with_context(|| format!("{address:?} is no host:port"))?
+            .with_context(|| format!("{address:?} is not host:port"))?
             .connect_timeout(CONNECT_LIMIT)
             .http2_max_header_list_size(MAX_HEADERS)
             .http2_keep_alive_interval(Duration::from_secs(20))
@@ -59,7 +80,7 @@ impl Peers {
             let (tls, address) = (tls.clone(), address.clone());
             async move { connect(&tls, to, &address).await.map(TokioIo::new).map_err(std::io::Error::other) }
         });
-        Ok(MeshChannel::new(to, endpoint.connect_with_connector_lazy(connector)))
+        Ok(MeshChannel::new(to, tune(endpoint).connect_with_connector_lazy(connector)))
     }
 }
 

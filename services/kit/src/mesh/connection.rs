@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::identity::Peer;
+use crate::seats::Seat;
 
 /// What the gate learns of a request's connection.
 #[derive(Clone, Debug)]
@@ -24,11 +25,17 @@ pub(super) struct MeshStream {
     inner: TlsStream<TcpStream>,
     connection: Connection,
     cut_off: Pin<Box<WaitForCancellationFutureOwned>>,
+    _seat: Seat<Peer>,
 }
 
 impl MeshStream {
-    pub(super) fn new(inner: TlsStream<TcpStream>, connection: Connection, cut_off: CancellationToken) -> Self {
-        Self { inner, connection, cut_off: Box::pin(cut_off.cancelled_owned()) }
+    pub(super) fn new(
+        inner: TlsStream<TcpStream>,
+        connection: Connection,
+        seat: Seat<Peer>,
+        cut_off: CancellationToken,
+    ) -> Self {
+        Self { inner, connection, cut_off: Box::pin(cut_off.cancelled_owned()), _seat: seat }
     }
 }
 

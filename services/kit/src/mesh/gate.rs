@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use runwarden_proto::Access;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -103,12 +103,20 @@ impl Gate {
                 return Ok(self.refuse(rpc, &context, error).await);
             }
             let limit = context.remaining().map_or(DEFAULT_TIMEOUT, |left| left.min(MAX_TIMEOUT));
-            let call = context::scope(context.clone(), inner.call(request));
-            let Ok(response) = tokio::time::timeout(limit, call).await else {
-                let error = Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.");
-                return Ok(Status::from(error).into_http());
+            let call = tokio::time::timeout(limit, context::scope(context.clone(), inner.call(request)));
+            let mut response = tokio::select! {
+                answered = call => match answered {
+                    Ok(response) => response?,
+                    Err(_) => {
+                        let late = Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.");
+                        return Ok(Status::from(late).into_http());
+                    }
+                },
+                why = self.cut_short(access, &context) => return Ok(Status::from(why).into_http()),
             };
-            let response = response?;
+            if context.was_replayed() {
+                response.headers_mut().insert(context::REPLAYED, HeaderValue::from_static("true"));
+            }
             if let Some(why) = denial_of(&response)
                 && let Err(error) = self.record_refusal(rpc, &context, why).await
             {
@@ -124,6 +132,15 @@ impl Gate {
         let response = work.instrument(span.clone()).await?;
         self.report(rpc, &span, code_of(&response), started.elapsed());
         Ok(response)
+    }
+
+    /// Waits until a caller has no right to its answer any more. Calls that change something are not cut short: they
+    /// were allowed when they began, and half of their answer would say nothing.
+    async fn cut_short(&self, access: &Access, context: &RequestContext) -> Error {
+        match &context.caller {
+            Some(caller) if access.reads => self.trust.ended(caller).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// The span of a call. What services ask each other all the time, on nobody's behalf and within no trace, is too

@@ -100,7 +100,7 @@ impl TrustDomain {
 }
 
 /// Who is at the other end of a mesh connection, from its verified certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// A service.
     Service(Service),

@@ -15,5 +15,5 @@ pub use channel::MeshChannel;
 pub use client::Peers;
 pub use gate::{Gate, GateLayer};
 pub use identity::{Peer, Service, TrustDomain};
-pub use server::{DRAIN_LIMIT, bind, serve};
+pub use server::{DRAIN_LIMIT, MAX_STREAMS, bind, serve};
 pub use tls::{MeshTls, TlsFiles};

@@ -1,5 +1,5 @@
-//! A streamed answer that ends when its caller's token is revoked or its tenant disabled: a stream must not outlive the
-//! right to it.
+//! A streamed answer that ends when its caller's token is revoked or expires, or its tenant is disabled: a stream must
+//! not outlive the right to it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ impl http_body::Body for Revocable {
             return Poll::Ready(None);
         }
         while self.look.poll_tick(cx).is_ready() {
-            if let Some(refusal) = self.trust.refusal(&self.caller) {
+            if let Err(why) = self.trust.standing(&self.caller) {
                 self.ended = true;
-                let status = Status::from(refusal);
+                let status = Status::from(why);
                 // The status of a stream stands in its trailers.
                 let mut trailers = HeaderMap::new();
                 return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));

@@ -18,11 +18,17 @@ use super::gate::{Gate, GateLayer};
 use super::identity::Peer;
 use super::tls::MeshTls;
 use crate::lifecycle::Shutdown;
+use crate::seats::Seats;
 
 /// How long a peer may take to shake hands.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// How many handshakes may be under way at once; what comes on top waits in the kernel's queue.
 const HANDSHAKES: usize = 1024;
+/// How many calls one connection carries at once. Far more than what callers may have open together anywhere (see
+/// [`crate::seats`]), so that nobody's streams keep another's call from being sent.
+pub const MAX_STREAMS: u32 = 16 * 1024;
+/// How many connections one peer may have: replicas of a service share its identity.
+const CONNECTIONS_OF_A_PEER: usize = 256;
 /// A connection this old is ended in an orderly way, so that certificates and authorities that were replaced are
 /// not believed for longer; streams on it go on.
 const CONNECTION_AGE: Duration = Duration::from_secs(3600);
@@ -58,7 +64,7 @@ pub async fn serve(
     let serving = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .max_concurrent_streams(1024)
+        .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
         .max_connection_age(CONNECTION_AGE)
         .layer(GateLayer(gate))
@@ -86,6 +92,7 @@ async fn accept(
     shutdown: Shutdown,
 ) {
     let room = Arc::new(Semaphore::new(HANDSHAKES));
+    let seats = Seats::new(usize::MAX, CONNECTIONS_OF_A_PEER);
     let next = async || {
         let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
         listener.accept().await.map(|(tcp, address)| (permit, tcp, address))
@@ -106,9 +113,9 @@ async fn accept(
             () = shutdown.begun() => return,
             () = cut_off.cancelled() => return,
         };
-        let (tls, accepted, cut_off) = (tls.clone(), accepted.clone(), cut_off.clone());
+        let (tls, accepted, cut_off, seats) = (tls.clone(), accepted.clone(), cut_off.clone(), seats.clone());
         tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(tcp, address, &tls, cut_off)).await {
+            match tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(tcp, address, &tls, &seats, cut_off)).await {
                 Ok(Ok(stream)) => {
                     // The peer is known: it no longer takes the place of one that is not.
                     drop(permit);
@@ -125,6 +132,7 @@ async fn shake_hands(
     tcp: TcpStream,
     address: SocketAddr,
     tls: &MeshTls,
+    seats: &Seats<Peer>,
     cut_off: CancellationToken,
 ) -> anyhow::Result<MeshStream> {
     tcp.set_nodelay(true)?;
@@ -132,5 +140,6 @@ async fn shake_hands(
     let certificate =
         inner.get_ref().1.peer_certificates().and_then(<[_]>::first).context("the peer has no certificate")?.clone();
     let peer = Peer::of_certificate(&certificate, tls.domain())?;
-    Ok(MeshStream::new(inner, Connection { peer, address: address.ip() }, cut_off))
+    let seat = seats.take(peer.clone(), 1).map_err(|_| anyhow::anyhow!("{} has too many connections", peer.name()))?;
+    Ok(MeshStream::new(inner, Connection { peer, address: address.ip() }, seat, cut_off))
 }

@@ -63,6 +63,27 @@ async fn without_a_certificate_of_the_mesh_no_call_gets_through() -> Result<()> 
 }
 
 #[tokio::test]
+async fn one_peer_has_so_many_connections_and_another_is_not_kept_out() -> Result<()> {
+    use tokio::io::AsyncReadExt as _;
+    let house = House::new()?;
+    let running = house.start().await?;
+    let files = house.ca.service(Service::Project)?;
+    let mut held = Vec::new();
+    for _ in 0..256 {
+        held.push(wire::connect(running.address, wire::config(Some(&files), &[&rustls::version::TLS13])?).await?);
+    }
+    // What the server says first on a connection that it serves are its settings.
+    for stream in &mut held {
+        ensure!(stream.read_u8().await.is_ok());
+    }
+    let mut surplus = wire::connect(running.address, wire::config(Some(&files), &[&rustls::version::TLS13])?).await?;
+    ensure!(surplus.read_u8().await.is_err(), "a 257th connection is served");
+    acting(&house.signer.good()?, house.edge(running.address)?.get_job(get("any"))).await?;
+    drop((held, surplus));
+    running.stop().await
+}
+
+#[tokio::test]
 async fn older_tls_is_not_spoken() -> Result<()> {
     let house = House::new()?;
     let running = house.start().await?;

@@ -1,5 +1,7 @@
 //! Tokens that are refused, and what ends those that were good.
 
+use std::sync::atomic::Ordering;
+
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,10 +17,20 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::support::tokens::{ISSUER, KEY, PlayedAuth, Signer, claims, seconds};
-use crate::support::{House, Jobs, acting, reason, within};
+use crate::support::{House, Jobs, acting, reason, until, within};
 
 async fn get(jobs: &Jobs, token: &str) -> Result<(), tonic::Status> {
     acting(token, jobs.clone().get_job(GetJobRequest::default())).await.map(drop)
+}
+
+async fn get_job(jobs: &Jobs, token: &str, id: &str) -> Result<(), tonic::Status> {
+    let request = GetJobRequest { id: id.to_owned(), wait_seconds: 60 };
+    acting(token, jobs.clone().get_job(request)).await.map(drop)
+}
+
+async fn submit(jobs: &Jobs, token: &str, template: &str) -> Result<(), tonic::Status> {
+    let request = SubmitJobRequest { template: template.to_owned(), ..SubmitJobRequest::default() };
+    acting(token, jobs.clone().submit_job(request)).await.map(drop)
 }
 
 fn part(value: &serde_json::Value) -> String {
@@ -116,8 +128,19 @@ async fn a_revoked_token_ends_calls_and_streams() -> Result<()> {
     let token = house.signer.good()?;
     let mut stream = acting(&token, jobs.watch_job(WatchJobRequest::default())).await?.into_inner();
     stream.message().await?.context("the stream ended")?;
+    // One reads and waits, one changes something.
+    let (reading, changing) = (jobs.clone(), jobs.clone());
+    let (one, other) = (token.clone(), token.clone());
+    let reading = tokio::spawn(async move { get_job(&reading, &one, "slow").await });
+    let changing = tokio::spawn(async move { submit(&changing, &other, "slow").await });
+    until("both are under way", || running.played.calls() == 2).await?;
     auth.revoke("tok_1");
     trust.renew().await?;
+    ensure!(reason(reading.await?) == Some(ErrorReason::TokenRevoked), "a wait outlived its token");
+    ensure!(running.played.dropped.load(Ordering::SeqCst) == 1);
+    // What was allowed when it began is not cut in half.
+    running.played.release.0.add_permits(1);
+    changing.await??;
     ensure!(reason(get(&jobs, &token).await) == Some(ErrorReason::TokenRevoked));
     let ended = loop {
         match stream.message().await {
@@ -192,6 +215,27 @@ async fn for_a_tenant_that_is_not_there_every_call_is_not_found_and_none_is_reco
         ensure!(reason(refused) == Some(ErrorReason::NotFound));
     }
     ensure!(running.played.calls() == 0 && running.recorder.entries().is_empty());
+    running.stop().await
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_expires() -> Result<()> {
+    let house = House::new()?;
+    let running = house.start().await?;
+    let mut jobs = house.edge(running.address)?;
+    // Expired, but by no more than clocks may differ: for another second it is good.
+    let mut old = claims(&["jobs.read"], Scope::tenant("acme"));
+    old.exp = seconds() - 4;
+    let token = house.signer.sign(&house.signer.header(), &old)?;
+    let mut stream = acting(&token, jobs.watch_job(WatchJobRequest::default())).await?.into_inner();
+    let ended = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => anyhow::bail!("the stream ended without saying why"),
+            Err(status) => break status,
+        }
+    };
+    ensure!(reason::<()>(Err(ended)) == Some(ErrorReason::TokenExpired));
     running.stop().await
 }
 

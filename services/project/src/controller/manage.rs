@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::page::Listing;
 use runwarden_kit::{Error, Result, id, slug};
 use serde_json::json;
 
@@ -134,7 +135,8 @@ impl Controllers {
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Controller>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         caller.require("controllers.read", &Scope::tenant(&tenant.name))?;
-        self.catalog.page(&key::controllers(&tenant.name), page, |_: &Controller| true).await
+        let listing = Listing::of("controllers", Some(&tenant.name));
+        self.catalog.page(&listing, &key::controllers(&tenant.name), page, |_: &Controller| true).await
     }
 
     /// Changes a controller after trying it as it would be, unless only its limits change.

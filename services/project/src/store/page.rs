@@ -1,6 +1,7 @@
 //! Pages of what a caller may see: rows it may not see take no place and leave no trace.
 
-use runwarden_kit::{Error, Result, page, slug};
+use runwarden_kit::page::{self, Listing};
+use runwarden_kit::{Result, slug};
 use serde::de::DeserializeOwned;
 
 use super::{Catalog, decode};
@@ -27,18 +28,20 @@ pub struct Page<T> {
 }
 
 impl Catalog {
-    /// Reads a page of the values directly under a prefix that `seen` lets through.
+    /// Reads a page of the values directly under a prefix that `seen` lets through. `listing` is what page tokens are
+    /// good for.
     pub(crate) async fn page<T: DeserializeOwned>(
         &self,
+        listing: &Listing,
         prefix: &str,
         request: &PageRequest,
         seen: impl Fn(&T) -> bool + Send,
     ) -> Result<Page<T>> {
         let size = page::size(request.size)?;
-        let mut after = match page::after(&request.token)? {
+        let mut after = match listing.after(&request.token)? {
             None => None,
             Some(name) if slug::is_slug(&name) => Some(format!("{prefix}{name}")),
-            Some(_) => return Err(Error::invalid("/page_token", "is not a token of an earlier page")),
+            Some(_) => return Err(page::bad_token()),
         };
         let mut items = Vec::new();
         let mut last = String::new();
@@ -51,7 +54,7 @@ impl Catalog {
                     if items.len() == size {
                         // There is one more, so there is a next page; it begins after the last item of this one.
                         let name = last.strip_prefix(prefix).unwrap_or_default();
-                        return Ok(Page { items, next: page::token(name) });
+                        return Ok(Page { items, next: listing.token(name) });
                     }
                     items.push(value);
                     last.clone_from(&row.key);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::Listing;
 use runwarden_kit::{Error, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -148,7 +149,8 @@ impl Templates {
         let seen = |template: &Template| {
             visible.includes(&template.project) && (project.is_empty() || template.project == project)
         };
-        self.catalog.page(&key::templates(&tenant.name), page, seen).await
+        let listing = Listing::of("templates", Some(&tenant.name)).filter("project", project);
+        self.catalog.page(&listing, &key::templates(&tenant.name), page, seen).await
     }
 
     /// Removes a template.

@@ -1,4 +1,5 @@
 use runwarden_kit::caller::Scope;
+use runwarden_kit::page::Listing;
 
 use super::*;
 
@@ -121,7 +122,9 @@ async fn pages_are_whole_although_rows_in_between_are_hidden() {
     assert_eq!(seen, want);
     // Exactly one page: no token leads to an empty one.
     assert_eq!(list(&world, &caller, 10, "").await, (want, String::new()));
-    for (size, bad) in [(-1, ""), (0, "!!"), (0, "Li4vLi4")] {
+    let foreign = Listing::of("projects", Some("acme")).token("t007");
+    let no_name = Listing::of("tenants", None).token("../..");
+    for (size, bad) in [(-1, ""), (0, "!!"), (0, "Li4vLi4"), (0, "dDAwNw"), (0, &foreign), (0, &no_name)] {
         let request = wire::ListTenantsRequest { page_size: size, page_token: bad.to_owned() };
         refused(world.services.tenants.list_tenants(by(&caller, request)).await, ErrorReason::ValidationFailed);
     }

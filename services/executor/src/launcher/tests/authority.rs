@@ -9,7 +9,7 @@ use crate::test_doubles::{SHOWN_IN_TESTS, yes};
 
 async fn outbox(world: &World) -> Vec<runwarden_kit::audit::Entry> {
     use runwarden_kit::audit::OutboxStore as _;
-    world.store().await.pending(100).await.unwrap()
+    world.store().await.pending("acme", 100).await.unwrap()
 }
 
 /// Has everything that is due taken one step further.

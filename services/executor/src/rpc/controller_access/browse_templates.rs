@@ -1,4 +1,5 @@
-use runwarden_kit::{Error, Result, page, rpc};
+use runwarden_kit::page::{self, Listing};
+use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
@@ -14,15 +15,16 @@ pub(super) async fn handle(
     let controller = named(controller)?;
     require(&caller, "controllers.read", &controller.tenant)?;
     let size = page::size(page_size)?;
-    let after = page::after(&page_token)?.map(|text| cursor(&text)).transpose()?;
+    // The address belongs to it: after a controller was moved, its templates are others.
+    let listing = Listing::of("controller templates", Some(&controller.tenant))
+        .filter("controller", &controller.name)
+        .filter("url", &controller.url);
+    let after = listing.after(&page_token)?;
+    let after: Option<TemplateCursor> = after.map(|text| text.parse().map_err(|()| page::bad_token())).transpose()?;
     let client = access.stored(&controller, &secret_name, "browse controller").await?;
     let found = client.templates(after, size).await.map_err(Error::from)?;
     Ok(Response::new(proto::BrowseTemplatesResponse {
         templates: found.items.iter().map(convert::summary).collect(),
-        next_page_token: found.next.map(|next| page::token(&next.to_string())).unwrap_or_default(),
+        next_page_token: found.next.map(|next| listing.token(&next.to_string())).unwrap_or_default(),
     }))
-}
-
-fn cursor(text: &str) -> Result<TemplateCursor> {
-    text.parse().map_err(|()| Error::invalid("/page_token", "is not a token of an earlier page"))
 }

@@ -11,7 +11,8 @@ mod tests;
 use std::sync::Arc;
 
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::{Error, Result};
+use runwarden_kit::seats::{CallerLimits, CallerSeats};
+use runwarden_kit::{Error, ErrorReason, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::executor::v1::controller_access_service_server::{
     ControllerAccessService, ControllerAccessServiceServer,
@@ -29,12 +30,17 @@ const LARGEST_ANSWER: usize = 16 << 20;
 pub(crate) struct ControllerAccess {
     credentials: Arc<dyn CredentialSource>,
     limits: Limits,
+    seats: CallerSeats,
 }
+
+/// Callers wait here for as long as a controller takes: one that hangs must not be asked without end.
+const LOOKS: CallerLimits = CallerLimits { total: 128, tenant: 16, principal: 8 };
 
 impl ControllerAccess {
     /// With credentials from a source, within limits.
     pub(crate) fn new(credentials: Arc<dyn CredentialSource>, limits: Limits) -> Self {
-        Self { credentials, limits }
+        let seats = CallerSeats::new("requests to controllers", ErrorReason::RateLimited, LOOKS);
+        Self { credentials, limits, seats }
     }
 
     pub(crate) fn into_server(self) -> ControllerAccessServiceServer<Self> {
@@ -82,6 +88,7 @@ impl ControllerAccessService for ControllerAccess {
         &self,
         request: Request<proto::CheckConnectionRequest>,
     ) -> Result<Response<proto::CheckConnectionResponse>, Status> {
+        let _seat = self.seats.take(&*rpc::caller(&request)?)?;
         check_connection::handle(self, request).await
     }
 
@@ -89,6 +96,7 @@ impl ControllerAccessService for ControllerAccess {
         &self,
         request: Request<proto::BrowseTemplatesRequest>,
     ) -> Result<Response<proto::BrowseTemplatesResponse>, Status> {
+        let _seat = self.seats.take(&*rpc::caller(&request)?)?;
         browse_templates::handle(self, request).await
     }
 
@@ -96,6 +104,7 @@ impl ControllerAccessService for ControllerAccess {
         &self,
         request: Request<proto::DescribeTemplateRequest>,
     ) -> Result<Response<proto::DescribeTemplateResponse>, Status> {
+        let _seat = self.seats.take(&*rpc::caller(&request)?)?;
         describe_template::handle(self, request).await
     }
 }

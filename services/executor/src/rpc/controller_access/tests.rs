@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use runwarden_kit::ErrorReason;
+use runwarden_kit::page::Listing;
 use runwarden_proto::project::v1 as project;
 use serde_json::{Value, json};
 
@@ -156,7 +157,13 @@ async fn templates_are_listed_page_by_page_and_described_in_full() {
     );
     assert_eq!(second.next_page_token, "");
     assert_eq!(first.templates[0].prompts, ["limit"]);
-    for token in ["x", &runwarden_kit::page::token("job:-1")] {
+    let listing = |name: &str, url: String| {
+        Listing::of("controller templates", Some("acme")).filter("controller", name).filter("url", &url)
+    };
+    let url = controller(address).unwrap().url;
+    let made_up = listing("main", url.clone()).token("job:-1");
+    let foreign = listing("other", url).token("job:1");
+    for token in ["x", &made_up, &foreign] {
         let refused = service.browse_templates(browse(token, 1)).await.unwrap_err();
         assert_eq!(reason(refused), (ErrorReason::ValidationFailed, vec!["/page_token".to_owned()]));
     }

@@ -22,6 +22,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
         .filter(|_| body.wait_seconds <= MAX_WAIT)
         .ok_or_else(|| Error::invalid("/wait", format!("must be between 0 and {MAX_WAIT} seconds")))?;
     let until = Instant::now() + Duration::from_secs(wait);
+    let _seat = if wait > 0 { Some(jobs.streams.take(&caller)?) } else { None };
     let mut waiter = (wait > 0).then(|| jobs.live.wait_for(&body.id));
     loop {
         let job = jobs.visible(&caller, &body.id, "jobs.read").await?;

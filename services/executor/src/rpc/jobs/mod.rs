@@ -19,6 +19,7 @@ use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::{Error, Result, id};
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
 use runwarden_proto::executor::v1::{
@@ -52,6 +53,7 @@ pub(crate) struct Jobs {
     pub(crate) work: WorkBell,
     pub(crate) bell: Bell,
     pub(crate) shutdown: Shutdown,
+    pub(crate) streams: CallerSeats,
 }
 
 impl Jobs {

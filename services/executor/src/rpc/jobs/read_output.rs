@@ -6,8 +6,8 @@ use tonic::{Request, Status};
 
 use super::Jobs;
 
-/// The largest piece.
-const PIECE: usize = 1024 * 1024;
+/// The largest piece. Whoever copies output for slow readers holds a few of them for each.
+const PIECE: usize = 256 * 1024;
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> Result<ReadOutputResponse, Status> {
     let caller = rpc::caller(&request)?;

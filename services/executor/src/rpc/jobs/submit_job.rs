@@ -28,6 +28,9 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
     let asked = Asked { template: &body.template, parameters: &parameters, wishes };
     let submitted = jobs.submitter.submit(&caller, &context, asked).await?;
     tracing::Span::current().record("job", submitted.job.id.as_str());
+    if submitted.replayed {
+        context::mark_replayed();
+    }
     Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
 }
 

@@ -1,4 +1,4 @@
-//! WatchJob: state changes and output as they come, until the job is over.
+//! WatchJob: state changes and output as they come, until the job is over. The gate ends it with its caller's token.
 
 use std::pin::Pin;
 
@@ -24,11 +24,13 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Re
     if body.after_event < 0 {
         return Err(Error::invalid("/after_event", "must not be negative").into());
     }
+    let seat = jobs.streams.take(&caller)?;
     let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
     let (sender, receiver) = mpsc::channel(16);
     let jobs = jobs.clone();
     tokio::spawn(async move {
-        let ends = tell(&jobs, &job.id, &job.tenant, body.after_event, caller.expires_at, &sender);
+        let _seat = seat;
+        let ends = tell(&jobs, &job.id, &job.tenant, body.after_event, &sender);
         let told = tokio::select! {
             told = ends => told,
             () = sender.closed() => Ok(()),
@@ -46,7 +48,6 @@ async fn tell(
     id: &str,
     tenant: &str,
     mut after: i64,
-    until: runwarden_kit::clock::Moment,
     sender: &mpsc::Sender<Result<WatchJobResponse, Status>>,
 ) -> Result<(), Error> {
     let mut waiter = jobs.live.wait_for(id);
@@ -68,13 +69,6 @@ async fn tell(
         }
         if over {
             return Ok(());
-        }
-        // A stream outlives no token: whoever goes on watching shows a fresh one.
-        if jobs.clock.now() >= until {
-            return Err(Error::new(
-                runwarden_kit::ErrorReason::TokenExpired,
-                "The access token has expired; resume with a fresh one.",
-            ));
         }
         waiter.changed().await;
     }

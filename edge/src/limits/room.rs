@@ -1,0 +1,211 @@
+//! Room for what goes on at once, so that one caller never takes the others': calls under way, answers that last, and
+//! bytes of bodies on their way in.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use runwarden_kit::caller::Caller;
+use runwarden_kit::seats::{CallerSeat, CallerSeats, Full, Seat, Seats};
+use runwarden_kit::{Error, ErrorReason, Result};
+
+use super::address::bucket;
+use crate::config::Config;
+use crate::surface::{Access, Lasts, Route};
+
+/// The part of the bytes in flight that one address, or one tenant, may have.
+const SHARE: usize = 8;
+
+/// All there is.
+#[derive(Debug)]
+pub struct Room {
+    open_calls: Seats<String>,
+    calls: CallerSeats,
+    streams: CallerSeats,
+    open_bytes: Seats<String>,
+    known_bytes: Seats<String>,
+}
+
+/// What a request takes up while it is answered; free again when dropped.
+#[derive(Debug)]
+pub enum Place {
+    /// Nothing: its answer is at hand.
+    None,
+    /// A call of somebody who is not known.
+    Open(Seat<String>),
+    /// A caller's call or stream.
+    Caller(CallerSeat),
+}
+
+impl Room {
+    /// As much as the settings say.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            open_calls: Seats::new(config.max_calls, config.principal_calls),
+            calls: CallerSeats::new("calls", ErrorReason::RateLimited, config.call_limits()),
+            streams: CallerSeats::new("streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
+            open_bytes: Seats::new(config.open_bytes, config.open_bytes / SHARE),
+            known_bytes: Seats::new(config.body_bytes, config.body_bytes / SHARE),
+        }
+    }
+
+    /// A place for a request. `waits`: whether it asks to wait for something.
+    ///
+    /// # Errors
+    ///
+    /// 429 when the principal, its tenant or the address has its share; 503 when there is no room at all.
+    pub fn enter(&self, route: &Route, waits: bool, address: IpAddr, caller: Option<&Caller>) -> Result<Place> {
+        let lasts = match route.lasts {
+            Lasts::NoTime => return Ok(Place::None),
+            Lasts::Call => false,
+            Lasts::Wait => waits,
+            Lasts::Stream => true,
+        };
+        match (route.access, caller) {
+            (Access::Caller, Some(caller)) if lasts => self.streams.take(caller).map(Place::Caller),
+            (Access::Caller, Some(caller)) => self.calls.take(caller).map(Place::Caller),
+            (Access::Open, _) | (Access::Caller, None) => {
+                let seat = self.open_calls.take(bucket(address).to_string(), 1);
+                seat.map(Place::Open).map_err(|full| refusal(full, "calls", "address"))
+            }
+        }
+    }
+
+    /// What a request's body is paid from.
+    #[must_use]
+    pub fn purse(&self, address: IpAddr, caller: Option<&Caller>) -> Purse {
+        let (seats, key, whose) = match caller {
+            Some(caller) => (&self.known_bytes, caller.home_tenant.clone().unwrap_or_default(), "tenant"),
+            None => (&self.open_bytes, bucket(address).to_string(), "address"),
+        };
+        Purse { seat: seats.empty(key), whose }
+    }
+}
+
+/// Pays for the bytes of one body as they arrive, until it is dropped.
+#[derive(Debug)]
+pub struct Purse {
+    seat: Seat<String>,
+    whose: &'static str,
+}
+
+impl Purse {
+    /// Pays for more.
+    ///
+    /// # Errors
+    ///
+    /// 429 when this address or tenant has its share of all bytes in flight; 503 when all are in flight.
+    pub fn pay(&mut self, bytes: usize) -> Result<()> {
+        self.seat.take_more(bytes).map_err(|full| refusal(full, "bytes of bodies", self.whose))
+    }
+}
+
+fn refusal(full: Full, what: &str, whose: &str) -> Error {
+    let error = match full {
+        Full::Own => Error::new(ErrorReason::RateLimited, format!("Too many {what} of this {whose} are under way.")),
+        Full::All => Error::unavailable(format!("There is no room for more {what} now.")),
+    };
+    error.with_retry_after(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Room};
+    use crate::config::Config;
+    use crate::surface::{Listener, ROUTES, Route};
+    use runwarden_kit::ErrorReason;
+    use runwarden_kit::caller::{Caller, Scope};
+    use std::net::IpAddr;
+
+    fn route(path: &str) -> &'static Route {
+        ROUTES.iter().find(|route| route.path == path).unwrap()
+    }
+
+    fn small() -> Room {
+        let (max_calls, tenant_calls, principal_calls) = (4, 3, 2);
+        let (max_streams, tenant_streams, principal_streams) = (4, 3, 2);
+        Room::new(&Config {
+            max_calls,
+            tenant_calls,
+            principal_calls,
+            max_streams,
+            tenant_streams,
+            principal_streams,
+            open_bytes: 800,
+            ..Config::default()
+        })
+    }
+
+    fn of(tenant: &str, principal: &str) -> Caller {
+        let mut caller = Caller::example(&["jobs.read"], Scope::tenant(tenant));
+        caller.principal = principal.to_owned();
+        caller
+    }
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[test]
+    fn streams_and_waits_are_counted_apart_from_calls() {
+        let room = small();
+        let (one, job, events) = (of("acme", "sa_1"), route("/api/v1/jobs/{id}"), route("/api/v1/jobs/{id}/events"));
+        let enter = |route, waits, caller: &Caller| room.enter(route, waits, ONE, Some(caller)).map_err(|e| e.reason());
+        let mut held = vec![enter(events, false, &one).unwrap(), enter(job, true, &one).unwrap()];
+        assert_eq!(enter(events, false, &one).unwrap_err(), ErrorReason::TooManyStreams);
+        assert_eq!(enter(job, true, &one).unwrap_err(), ErrorReason::TooManyStreams);
+        held.extend([enter(job, false, &one).unwrap(), enter(job, false, &one).unwrap()]);
+        assert_eq!(enter(job, false, &one).unwrap_err(), ErrorReason::RateLimited);
+        // Another principal of the tenant has what is left of the tenant's; another tenant has its own.
+        held.push(enter(events, false, &of("acme", "sa_2")).unwrap());
+        assert_eq!(enter(events, false, &of("acme", "sa_2")).unwrap_err(), ErrorReason::TooManyStreams);
+        held.push(enter(events, false, &of("umbrella", "sa_3")).unwrap());
+        assert_eq!(enter(events, false, &of("other", "sa_4")).unwrap_err(), ErrorReason::Unavailable);
+        held.clear();
+        assert!(enter(events, false, &one).is_ok());
+    }
+
+    #[test]
+    fn an_address_takes_no_more_than_its_share_of_open_calls_and_health_is_always_answered() {
+        let room = small();
+        let (token, health) = (route("/api/v1/auth/token"), route("/api/v1/health/ready"));
+        let enter = |route, address| room.enter(route, false, address, None).map_err(|e| e.reason());
+        let held = [enter(token, ONE).unwrap(), enter(token, ONE).unwrap()];
+        assert_eq!(enter(token, ONE).unwrap_err(), ErrorReason::RateLimited);
+        let others = [enter(token, OTHER).unwrap(), enter(token, OTHER).unwrap()];
+        let third = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+        assert_eq!(enter(token, third).unwrap_err(), ErrorReason::Unavailable);
+        assert!(matches!(enter(health, ONE), Ok(Place::None)));
+        drop((held, others));
+    }
+
+    #[test]
+    fn bytes_of_bodies_have_one_budget_and_each_address_a_share_of_it() {
+        let room = small();
+        let mut purse = room.purse(ONE, None);
+        purse.pay(100).unwrap();
+        let error = purse.pay(1).unwrap_err();
+        assert_eq!(error.reason(), ErrorReason::RateLimited);
+        assert!(error.retry_after().is_some());
+        let purses: Vec<_> = (2..9)
+            .map(|n| {
+                let mut purse = room.purse(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n)), None);
+                purse.pay(100).unwrap();
+                purse
+            })
+            .collect();
+        let mut late = room.purse(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 99)), None);
+        assert_eq!(late.pay(1).unwrap_err().reason(), ErrorReason::Unavailable);
+        // Callers who are known pay from elsewhere.
+        room.purse(ONE, Some(&of("acme", "sa_1"))).pay(1000).unwrap();
+        drop(purses);
+        late.pay(100).unwrap();
+    }
+
+    #[test]
+    fn every_route_has_a_place_to_go() {
+        let room = small();
+        for route in crate::surface::of(Listener::Admin) {
+            assert!(room.enter(route, false, ONE, Some(&of("acme", "sa_1"))).is_ok(), "{}", route.path);
+        }
+    }
+}
