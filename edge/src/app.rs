@@ -87,6 +87,7 @@ impl App {
         let mut router = routes
             .merge(docs::page_routes())
             .layer(docs::served(&document, listener))
+            .layer(axum::extract::Extension(listener))
             .fallback(gate::nothing_here)
             .layer(from_fn_with_state(here.clone(), gate::pass))
             .with_state(self.clone());

@@ -25,6 +25,7 @@ mod pages;
 mod policies;
 mod queues;
 mod restarts;
+mod restored_logs;
 mod revocation;
 mod services;
 mod tenants;

@@ -97,14 +97,13 @@ pub(super) struct Drain {
     recorder: Arc<dyn Recorder>,
     held: HashMap<String, Held>,
     compared: Option<Instant>,
-    told: bool,
     counted: Option<Instant>,
 }
 
 impl Drain {
     pub(super) fn new(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>) -> Self {
         let held = HashMap::new();
-        Self { service, outbox, recorder, held, compared: None, told: false, counted: None }
+        Self { service, outbox, recorder, held, compared: None, counted: None }
     }
 
     /// Reads what was kept.
@@ -180,7 +179,6 @@ impl Drain {
             match self.hand_over(&tenant).await? {
                 None => {
                     self.held.remove(&tenant);
-                    self.told = false;
                     in_a_row = 0;
                 }
                 Some(error) => {
@@ -204,10 +202,8 @@ impl Drain {
     }
 
     fn hold(&mut self, tenant: &str, error: &Error) {
-        let pause = self.held.get(tenant).map_or(PAUSES.0, |held| (held.pause * 2).min(PAUSES.1));
-        self.held.insert(tenant.to_owned(), Held { until: Instant::now() + pause, pause });
-        if !self.told {
-            self.told = true;
+        if self.held.is_empty() {
+            // Once, not for every tenant: mostly it is the same for all.
             let tenant = log_name(tenant);
             tracing::warn!(
                 tenant,
@@ -216,6 +212,8 @@ impl Drain {
                 self.service
             );
         }
+        let pause = self.held.get(tenant).map_or(PAUSES.0, |held| (held.pause * 2).min(PAUSES.1));
+        self.held.insert(tenant.to_owned(), Held { until: Instant::now() + pause, pause });
     }
 
     /// Hands over all that waits of a tenant. The answer is why something still waits.
