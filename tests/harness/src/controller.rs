@@ -175,6 +175,20 @@ impl Controller {
         self.control(Method::DELETE, &format!("runs/{run}"), None).await;
     }
 
+    /// Restores its database from a backup in which this was the latest run: what came after is gone, and those ids come
+    /// again. Only the ledger remembers.
+    pub async fn restore(&self, last_run: u64) {
+        self.control(Method::POST, "restore", Some(json!({"last_run": last_run}))).await;
+    }
+
+    /// Starts another installation at the address of this one, with the same token, once this one is gone.
+    pub async fn reinstall(self) -> Self {
+        let (listen, token) = (self.sandbox.address(), self.sandbox.token());
+        let options = Options { listen, token: Some(token), api_root: self.sandbox.api_root().to_owned(), ..Options::default() };
+        self.stop().await;
+        Self::start_with(options).await
+    }
+
     /// Whether what was launched is started.
     pub async fn dispatch(&self, running: bool) {
         self.control(Method::POST, "dispatcher", Some(json!({"running": running}))).await;

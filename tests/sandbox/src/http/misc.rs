@@ -59,9 +59,10 @@ pub(crate) fn resources(call: &Call) -> Response {
 
 /// `ping/`, for anyone; no capacity while the dispatcher is down.
 pub(crate) fn ping(call: &Call) -> Response {
-    let capacity = if call.app.read().dispatcher_down { 0 } else { 100 };
+    let state = call.app.read();
+    let capacity = if state.dispatcher_down { 0 } else { 100 };
     ok(&json!({
-        "ha": false, "version": VERSION, "active_node": "sandbox", "install_uuid": "00000000-0000-4000-8000-000000000000",
+        "ha": false, "version": VERSION, "active_node": "sandbox", "install_uuid": state.install_uuid,
         "instances": [{"node": "sandbox", "node_type": "hybrid", "uuid": "00000000-0000-4000-8000-000000000001", "heartbeat": stamp(call.arrived), "capacity": capacity, "version": VERSION}],
         "instance_groups": [{"name": "controlplane", "capacity": capacity, "instances": ["sandbox"]}, {"name": "default", "capacity": capacity, "instances": [call.app.engine.node()]}],
     }))

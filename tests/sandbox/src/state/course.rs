@@ -79,6 +79,20 @@ impl State {
         Some(job)
     }
 
+    /// The database is put back to when this was the latest id: what came after is gone, and its ids will come again.
+    /// False while the work of some of it has not come to its end yet: ask again.
+    pub(crate) fn restore(&mut self, last_job: u64) -> bool {
+        let gone: Vec<u64> = self.jobs.after(last_job).map(|job| job.id).collect();
+        for id in gone {
+            self.delete(id);
+        }
+        let done = !self.schedule.works_beyond(last_job);
+        if done {
+            self.last_job = self.last_job.min(last_job);
+        }
+        done
+    }
+
     /// After an unclean stop: whatever was under way is failed, as AWX does at its start.
     pub(crate) fn reap(&mut self) {
         let active: Vec<(u64, Option<u64>)> =

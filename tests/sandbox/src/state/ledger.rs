@@ -82,7 +82,9 @@ impl State {
     /// The entries that are wanted, with what came of each launch.
     pub(crate) fn ledger_of(&self, wanted: impl Fn(&LedgerEntry) -> bool) -> Vec<LedgerEntry> {
         let told = |entry: &LedgerEntry| {
-            let ran = self.jobs.get(&entry.run).map_or_else(|| entry.ran.clone(), Ran::of);
+            // After a restore its id may be another run's.
+            let job = self.jobs.get(&entry.run).filter(|job| job.created == entry.requested_at);
+            let ran = job.map_or_else(|| entry.ran.clone(), Ran::of);
             LedgerEntry { ran, ..entry.clone() }
         };
         self.ledger.iter().filter(|entry| wanted(entry)).map(told).collect()
@@ -90,10 +92,8 @@ impl State {
 
     /// Notes what came of a job that is about to be gone.
     pub(crate) fn remember(&mut self, job: &Job) {
-        // Both come in the order of their commits.
-        if let Ok(at) = self.ledger.binary_search_by_key(&job.id, |entry| entry.run)
-            && let Some(entry) = self.ledger.get_mut(at)
-        {
+        let launch = |entry: &&mut LedgerEntry| entry.run == job.id && entry.requested_at == job.created;
+        if let Some(entry) = self.ledger.iter_mut().rev().find(launch) {
             entry.ran = Ran { status: "deleted".to_owned(), still_at_work: false, ..Ran::of(job) };
         }
     }

@@ -26,9 +26,16 @@ use self::ledger::LedgerEntry;
 use self::schedule::Schedule;
 use self::template::{Template, TemplateKind};
 
+fn new_install_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 /// The controller's database.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// What `ping/` calls this installation. A database that is restored keeps it, one that is set up anew has another.
+    #[serde(default = "new_install_uuid")]
+    pub(crate) install_uuid: String,
     pub(crate) accounts: Vec<Account>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) control_token: String,
@@ -59,6 +66,7 @@ impl State {
     /// A controller nobody used yet, its accounts without a way in.
     pub(crate) fn fresh() -> Self {
         Self {
+            install_uuid: new_install_uuid(),
             accounts: Vec::new(),
             tokens: Vec::new(),
             control_token: String::new(),

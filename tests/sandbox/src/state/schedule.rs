@@ -2,6 +2,7 @@
 //! that only go on, or hang, cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -113,6 +114,11 @@ impl Schedule {
         if let Some(switch) = self.switches.get(&id) {
             switch.cancel();
         }
+    }
+
+    /// Whether any work goes on of those with greater ids than this.
+    pub(crate) fn works_beyond(&self, id: u64) -> bool {
+        self.switches.range((Bound::Excluded(id), Bound::Unbounded)).next().is_some()
     }
 
     /// Its work has ended.

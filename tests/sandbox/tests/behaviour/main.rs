@@ -9,6 +9,8 @@ mod clock;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod launching;
 #[cfg(test)]
 mod many;

@@ -7,6 +7,7 @@ mod clock;
 mod faults;
 mod ledger;
 mod requests;
+mod restore;
 mod runs;
 mod templates;
 
@@ -35,7 +36,12 @@ pub(crate) async fn answer(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Respo
     if !sent.strip_prefix("Bearer ").is_some_and(|value| same(value, &token)) {
         return Refusal::detail(StatusCode::UNAUTHORIZED, "The control token is missing or wrong.").into_response();
     }
-    let done = act(app, parts, body).unwrap_or_else(Refusal::into_response);
+    let done = if parts.method == "POST" && parts.uri.path().trim_end_matches('/') == "/sandbox/restore" {
+        restore::restore(app, body).await
+    } else {
+        act(app, parts, body)
+    };
+    let done = done.unwrap_or_else(Refusal::into_response);
     app.durable().await;
     done
 }
@@ -74,7 +80,7 @@ fn act(app: &App, parts: &Parts, body: &Bytes) -> Outcome {
 fn about(app: &App) -> Response {
     let state = app.read();
     ok(&json!({
-        "engine": app.engine.name(), "speed": app.speed, "room": app.room, "latency_ms": app.latency.as_millis(),
+        "install_uuid": state.install_uuid, "last_run": state.last_job, "engine": app.engine.name(), "speed": app.speed, "room": app.room, "latency_ms": app.latency.as_millis(),
         "clock_offset_ms": state.clock_offset_ms, "dispatcher_running": !state.dispatcher_down,
         "active_runs": state.schedule.active().count(), "launches": state.ledger.len(),
     }))
