@@ -33,6 +33,7 @@ const FIRST_OF_ATTEMPT: &[&str] = &[
     "state",
     "detail",
     "installation",
+    "controller_address",
     "controller_template",
     "account",
     "sent_at",

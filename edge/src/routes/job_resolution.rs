@@ -72,9 +72,12 @@ pub struct Attempt {
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The installation it went to: address and API root.
-    #[schema(example = "https://awx.acme.example/api/v2")]
+    /// The installation it went to: its install uuid, or its address if it gives none.
+    #[schema(example = "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e")]
     pub installation: String,
+    /// The address it was reached at then.
+    #[schema(example = "https://awx.acme.example")]
+    pub controller_address: String,
     /// The id of the controller's template.
     pub controller_template: i64,
     /// The id of Runwarden's account there.
@@ -107,6 +110,7 @@ impl TryFrom<proto::Attempt> for Attempt {
             state: AttemptState::of(attempt.state())?,
             detail: some(attempt.detail),
             installation: attempt.installation,
+            controller_address: attempt.controller_address,
             controller_template: attempt.controller_template_id,
             account: attempt.account_id,
             sent_at: always(attempt.sent_at),
@@ -259,7 +263,8 @@ mod tests {
             number: 2,
             state: proto::AttemptState::Ambiguous.into(),
             detail: "2 runs could be this job's".into(),
-            installation: "https://awx.example/api/v2".into(),
+            installation: "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e".into(),
+            controller_address: "https://awx.example".into(),
             controller_template_id: 10,
             account_id: 4,
             sent_at: Some(prost_types::Timestamp { seconds: 1_769_857_200, nanos: 0 }),
@@ -272,7 +277,8 @@ mod tests {
         let shown = serde_json::to_value(Attempt::try_from(attempt.clone()).unwrap()).unwrap();
         let want = json!({
             "number": 2, "state": "ambiguous", "detail": "2 runs could be this job's",
-            "installation": "https://awx.example/api/v2", "controller_template": 10, "account": 4,
+            "installation": "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e", "controller_address": "https://awx.example",
+            "controller_template": 10, "account": 4,
             "sent_at": "2026-01-31T11:00:00.000000Z", "marker": "rw_1", "marker_placement": "none",
             "candidates": [7, 8],
         });

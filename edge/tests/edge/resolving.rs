@@ -74,7 +74,8 @@ async fn attempts_are_told_with_what_finds_them_on_the_controller() {
     let want = json!({
         "items": [{
             "number": 1, "state": "ambiguous", "detail": "two runs look alike",
-            "installation": "https://awx.example/api/v2", "controller_template": 10, "account": 4,
+            "installation": "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e",
+            "controller_address": "https://awx.example", "controller_template": 10, "account": 4,
             "sent_at": "2026-01-31T11:00:00.000000Z", "controller_time": "2026-01-31T11:00:01.000000Z",
             "marker": "rw_1", "marker_placement": "extra_var", "candidates": [7, 8],
         }],

@@ -9,7 +9,7 @@ use std::time::Duration;
 use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::awx::MarkerPlacement;
+use crate::awx::{Installation, MarkerPlacement};
 use crate::protocol::DELIVERED_WITHIN;
 
 /// What is known of an attempt.
@@ -53,7 +53,7 @@ pub struct Attempt {
     /// Its number, from 1.
     pub number: u32,
     /// The installation it went to.
-    pub installation: String,
+    pub installation: Installation,
     /// The id of the controller's template.
     pub controller_template: i64,
     /// Our account there.
@@ -180,7 +180,7 @@ pub struct Candidate {
     pub marked: Marked,
     /// Whether its inputs are the attempt's.
     pub inputs: Inputs,
-    /// Whether it is bound to another job already.
+    /// Whether another job has it already: the very run, not one that had its id before.
     pub bound: bool,
 }
 
@@ -205,15 +205,15 @@ pub enum Verdict {
 ///
 /// A run that is free and carries nobody's marker is doubtful: it may be this attempt's even if it lacks the marker or
 /// an input, for the template may have been changed between the look at it and the launch. Absence is proven only when
-/// there is none of these either.
+/// there is none of these either, and no run that is surely this attempt's and that another job has.
 #[must_use]
 pub fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
     let ids = |fits: &dyn Fn(&Candidate) -> bool| -> Vec<i64> {
         found.iter().filter(|c| !c.bound && fits(c)).map(|c| c.run_id).collect()
     };
-    // The controller itself said that it became this one.
+    // The controller itself said that it became this one. It may have been restored since, and given the id again.
     if let Some(named) = attempt.named
-        && !ids(&|c| c.run_id == named).is_empty()
+        && !ids(&|c| c.run_id == named && c.marked != Marked::Other).is_empty()
     {
         return Verdict::Adopt(named);
     }
@@ -222,6 +222,13 @@ pub fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candi
     } else {
         ids(&|c| c.marked == Marked::No && c.inputs == Inputs::Match)
     };
+    // It happened, and somebody gave its run to another job: nothing that comes later can change that.
+    let taken = |c: &&Candidate| c.bound && c.marked == Marked::Mine;
+    if mine.is_empty()
+        && let Some(taken) = found.iter().find(taken)
+    {
+        return Verdict::Ambiguous(vec![taken.run_id]);
+    }
     // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still commit:
     // wait until all that can come has come.
     let over = now >= patience.over_at(attempt);
@@ -257,6 +264,16 @@ pub fn in_sight(verdict: Verdict, sight: Sight, attempt: &Attempt, patience: &Pa
                 "The controller's answer was lost, and that no run of it is found proves nothing: {why}."
             )),
         },
+        (verdict, _) => verdict,
+    }
+}
+
+/// What a verdict is worth where the controller itself is in doubt, such as one that lacks what it had before the
+/// attempt: that it has no run of it does not say that nothing happened.
+#[must_use]
+pub fn doubted(verdict: Verdict, doubt: Option<String>) -> Verdict {
+    match (verdict, doubt) {
+        (Verdict::Absent, Some(why)) => Verdict::Untraceable(why),
         (verdict, _) => verdict,
     }
 }

@@ -131,6 +131,12 @@ impl Breaker {
         self.with(|all| all.values().map(|pause| pause.until).filter(|until| *until > now).min())
     }
 
+    /// Forgets about a controller: its name leads elsewhere now, or it has another credential.
+    pub fn forget(&self, key: &Key) {
+        self.with(|all| all.remove(key));
+        self.measure();
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a count of controllers")]
     fn measure(&self) {
         metrics::gauge!("runwarden_controllers_paused").set(self.with(|all| all.len()) as f64);

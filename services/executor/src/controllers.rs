@@ -1,29 +1,38 @@
 //! Clients for controllers, with credentials fetched just in time and kept for minutes, not longer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::{Error, Result};
 
-use crate::awx::{Client, Limits};
+use crate::awx::{Client, Limits, Target};
 use crate::credential::CredentialSource;
 use crate::ports::Controller;
 
 /// How long a client, and the credential in it, is kept.
 const KEEP: Duration = Duration::from_secs(300);
 
+/// All that a client is made of. A controller's name is not in it: one that is deleted and made again under its old
+/// name leads elsewhere, with another credential, and its revisions may begin anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Made {
+    tenant: String,
+    target: Target,
+    /// Names one credential: a replaced one gets another name.
+    secret_name: String,
+}
+
 struct Kept {
-    revision: i64,
     since: Instant,
     client: Arc<Client>,
 }
 
-/// Clients by tenant and controller.
+/// Clients by what they are made of.
 pub struct Controllers {
     credentials: Arc<dyn CredentialSource>,
     limits: Limits,
-    kept: Mutex<HashMap<(String, String), Kept>>,
+    kept: Mutex<HashMap<Made, Kept>>,
 }
 
 impl Controllers {
@@ -36,31 +45,84 @@ impl Controllers {
     /// A client for a controller as it is mapped now.
     ///
     /// # Errors
-    /// When the credential cannot be read or the mapping is no address.
+    /// When the credential cannot be read or the mapping is not an address.
     pub async fn client(&self, controller: &Controller, purpose: &str) -> Result<Arc<Client>> {
-        let key = (controller.tenant.clone(), controller.name.clone());
-        if let Ok(kept) = self.kept.lock()
-            && let Some(found) = kept.get(&key)
-            && found.revision == controller.revision
-            && found.since.elapsed() < KEEP
-        {
-            return Ok(found.client.clone());
+        let made = Made {
+            tenant: controller.tenant.clone(),
+            target: controller.target.clone(),
+            secret_name: controller.secret_name.clone(),
+        };
+        let found = self.with(|kept| kept.get(&made).filter(|k| k.since.elapsed() < KEEP).map(|k| k.client.clone()));
+        if let Some(client) = found {
+            return Ok(client);
         }
-        let credential = self.credentials.read(&controller.tenant, &controller.secret_name, purpose).await?;
-        let client = Client::new(&controller.target, &credential, self.limits.of_tenant(&controller.tenant))
-            .map_err(|problem| Error::internal(anyhow::anyhow!("the stored mapping of {key:?}: {problem}")))?;
+        let credential = self.credentials.read(&made.tenant, &made.secret_name, purpose).await?;
+        let client =
+            Client::new(&made.target, &credential, self.limits.of_tenant(&made.tenant)).map_err(|problem| {
+                let (tenant, name) = (&controller.tenant, &controller.name);
+                Error::internal(anyhow::anyhow!("the stored mapping of {name} of {tenant}: {problem}"))
+            })?;
         let client = Arc::new(client);
-        if let Ok(mut kept) = self.kept.lock() {
+        self.with(|kept| {
             kept.retain(|_, k| k.since.elapsed() < KEEP);
-            kept.insert(key, Kept { revision: controller.revision, since: Instant::now(), client: client.clone() });
-        }
+            kept.insert(made, Kept { since: Instant::now(), client: client.clone() });
+        });
         Ok(client)
     }
 
     /// Forgets a client: its credential may have been replaced.
-    pub fn forget(&self, tenant: &str, name: &str) {
-        if let Ok(mut kept) = self.kept.lock() {
-            kept.remove(&(tenant.to_owned(), name.to_owned()));
+    pub fn forget(&self, client: &Arc<Client>) {
+        self.with(|kept| kept.retain(|_, k| !Arc::ptr_eq(&k.client, client)));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Made, Kept>) -> T) -> T {
+        work(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::awx::Credential;
+    use crate::test_doubles::template;
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialSource for Counting {
+        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Credential::bearer("token".to_owned()))
         }
+    }
+
+    #[tokio::test]
+    async fn a_controller_made_again_under_its_name_gets_a_client_of_its_own() {
+        let source = Arc::new(Counting::default());
+        let controllers = Controllers::new(source.clone(), Limits::default());
+        let first = template().controller;
+        let client = controllers.client(&first, "a test").await.unwrap();
+        assert!(Arc::ptr_eq(&client, &controllers.client(&first, "a test").await.unwrap()));
+        // Another revision of the same is not another controller.
+        let touched = Controller { revision: first.revision + 1, ..first.clone() };
+        assert!(Arc::ptr_eq(&client, &controllers.client(&touched, "a test").await.unwrap()));
+        // Name and revision are what they were.
+        let elsewhere = Target { url: "http://127.0.0.1:2".into(), ..first.target.clone() };
+        let again = [
+            Controller { target: elsewhere, ..first.clone() },
+            Controller { secret_name: "controllers/awx/other".into(), ..first.clone() },
+            Controller { tenant: "other".into(), ..first.clone() },
+        ];
+        for (read, controller) in (2..).zip(again) {
+            assert!(!Arc::ptr_eq(&client, &controllers.client(&controller, "a test").await.unwrap()));
+            assert_eq!(source.0.load(Ordering::SeqCst), read);
+        }
+        controllers.forget(&client);
+        assert!(!Arc::ptr_eq(&client, &controllers.client(&first, "a test").await.unwrap()));
     }
 }

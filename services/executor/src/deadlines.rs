@@ -1,6 +1,7 @@
 //! Ending waiting jobs that will not be begun: their time has passed, or what they were accepted for no longer holds.
 //! Nobody works on them, and however long they would have to wait for their turn, whoever asked learns it soon.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
 
 use crate::attempt::Attempt;
+use crate::awx::Target;
+use crate::breaker::{Breaker, Key};
 use crate::job::Job;
 use crate::limits::Known;
 use crate::live::Live;
@@ -26,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often to look at what waiting jobs were accepted for: one question for each template that has some.
 const GROUNDS: Duration = Duration::from_secs(2);
 
+/// Where the names of controllers led, and with which credential, when that was last looked at.
+type Led = HashMap<Key, (Target, String)>;
+
 /// Watches over jobs that wait.
 pub struct Deadlines {
     /// Where jobs live.
@@ -34,6 +40,8 @@ pub struct Deadlines {
     pub templates: Arc<dyn Templates>,
     /// What limits templates.
     pub known: Arc<Known>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Who waits for jobs.
@@ -48,6 +56,7 @@ impl Deadlines {
     /// Works until shutdown.
     pub async fn run(self, shutdown: Shutdown) {
         let mut looked = Instant::now();
+        let mut led = Led::default();
         while shutdown.sleep(LOOK).await.is_ok() {
             if let Err(error) = self.expire().await {
                 error.log();
@@ -55,7 +64,7 @@ impl Deadlines {
             if looked.elapsed() < GROUNDS {
                 continue;
             }
-            if let Err(error) = self.look_at_grounds().await {
+            if let Err(error) = self.look_at_grounds(&mut led).await {
                 error.log();
             }
             looked = Instant::now();
@@ -77,7 +86,7 @@ impl Deadlines {
 
     /// Looks at every template of which jobs wait. What limits it is learned on the way: who raises a limit does not
     /// have to wait for the next launch.
-    async fn look_at_grounds(&self) -> Result<()> {
+    async fn look_at_grounds(&self, led: &mut Led) -> Result<()> {
         for head in self.store.heads(self.clock.now()).await? {
             let Queue { tenant, template, .. } = &head.queue;
             let found = match self.templates.template(tenant, template).await {
@@ -91,6 +100,14 @@ impl Deadlines {
             };
             let digest = match &found {
                 Some(found) => {
+                    let controller = &found.controller;
+                    let key = (controller.tenant.clone(), controller.name.clone());
+                    let to = (controller.target.clone(), controller.secret_name.clone());
+                    // What is known to be down, or not to accept the credential, is not what the name leads to now.
+                    if led.insert(key.clone(), to.clone()).is_some_and(|before| before != to) {
+                        self.breaker.forget(&key);
+                        self.work.ring_ended();
+                    }
                     if self.known.of(tenant, template) != found.limits {
                         self.known.learn(tenant, template, found.limits);
                         self.work.ring_ended();

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub mod reason;
+mod run;
 mod state;
 
+pub use run::{Bound, Run, moment, time_of};
 pub use state::JobState;
 
 use crate::queue::{BEGUN, OUT, Priority, Queue};
@@ -17,17 +19,6 @@ use crate::queue::{BEGUN, OUT, Priority, Queue};
 /// Due whatever the clock of whoever looks shows: executors' clocks may differ, and what can go on at once must not
 /// wait for the difference.
 pub const AT_ONCE: Moment = Moment::from_micros(0);
-
-/// The run a job became.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// Which installation it is on.
-    pub installation: String,
-    /// `job` or `workflow_job`.
-    pub kind: String,
-    /// Its id there.
-    pub id: i64,
-}
 
 /// A claim on a job by one worker. It lives in columns of its own, not in the job's document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Launching: claims jobs that are due and takes each one step further. Whatever a step learns is durable before the
 //! next; a process that dies anywhere leaves a job that another picks up where it stands.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::audit::Bell;
@@ -19,7 +20,7 @@ use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
 use crate::holding::Holding;
 use crate::instance::Instance;
-use crate::job::{Job, JobState, Run};
+use crate::job::{AT_ONCE, Job, JobState, Run};
 use crate::limits::{Known, Scope};
 use crate::live::Live;
 use crate::ports::{Seals, Templates};
@@ -28,6 +29,7 @@ use crate::queue::BLOCKED;
 use crate::records;
 use crate::scheduler::{Head, Place, Scheduler};
 use crate::store::{Claim, Claimed, Effects, JobStore};
+use crate::stray::Stray;
 use crate::work::WorkBell;
 
 /// How often to look for work that nobody rang for.
@@ -261,34 +263,35 @@ impl Launcher {
     }
 
     /// Writes down what was learned about an attempt, with its audit entry, lets go of the job, and tells who waits.
-    /// `launched` is the run, if that is what was learned: should nothing count on it any more, it goes on record.
+    /// `run` is the run, if that is what was learned: the transition is told whether another job has it, and should
+    /// nothing count on it any more, it goes on record and is kept until it has stopped.
     pub(crate) async fn learn<F>(
         &self,
         job: &str,
         number: u32,
         fence: i64,
-        launched: Option<Run>,
+        run: Option<Run>,
         transition: F,
-    ) -> Result<Written>
+    ) -> Result<()>
     where
-        F: FnOnce(&mut Job, Option<&mut Attempt>, Moment) -> Result<Written> + Send + 'static,
+        F: FnOnce(&mut Job, Option<&mut Attempt>, bool, Moment) -> Result<Written> + Send + 'static,
     {
         let now = self.clock.now();
         let clock = self.clock.clone();
-        let (told, telling) = (Arc::new(Mutex::new(Written::Nothing)), job);
+        let (told, found) = (Arc::new(AtomicBool::new(false)), run.clone());
         let tell = told.clone();
-        let change = move |job: &mut Job, last: Option<Attempt>| {
+        let change = move |job: &mut Job, last: Option<Attempt>, held: bool| {
             let mut attempt = last.filter(|attempt| attempt.number == number);
-            let written = transition(job, attempt.as_mut(), now)?;
-            *tell.lock().unwrap_or_else(PoisonError::into_inner) = written;
+            let written = transition(job, attempt.as_mut(), held, now)?;
+            tell.store(written == Written::Aloud, Ordering::Release);
             let released = job.lease.release(fence);
             let effects = match written {
                 Written::Nothing => return Ok(released.then(Effects::default)),
                 Written::Quietly => Effects::default(),
-                Written::Stray => {
-                    let entry = launched.map(|run| records::stray(&*clock, job, number, &run));
-                    entry.into_iter().fold(Effects::default(), Effects::with_entry)
-                }
+                Written::Stray => match found {
+                    Some(run) => stray(&*clock, job, number, run, now),
+                    None => Effects::default(),
+                },
                 Written::Aloud => {
                     let mut effects = Effects::told();
                     if let Some(attempt) = &attempt {
@@ -303,20 +306,22 @@ impl Launcher {
             Ok(Some(effects))
         };
         self.failpoint.pass(At::LearnBefore);
-        let job_now = self.store.update(job, now, Box::new(change)).await?;
+        let job_now = match &run {
+            Some(run) => self.store.bind(job, now, run, Box::new(change)).await?,
+            None => self.store.update(job, now, Box::new(move |job: &mut Job, last| change(job, last, false))).await?,
+        };
         self.failpoint.pass(At::LearnAfter);
         if let Some(run) = job_now.as_ref().and_then(|job| job.run.as_ref()) {
             tracing::info!(job, run = run.id, "bound");
         }
-        let written = *told.lock().unwrap_or_else(PoisonError::into_inner);
-        self.live.ring(telling);
+        self.live.ring(job);
         self.watch.ring();
         self.bell.ring();
-        if written == Written::Aloud {
+        if told.load(Ordering::Acquire) {
             // It may not count among those under way any more.
             self.work.ring_ended();
         }
-        Ok(written)
+        Ok(())
     }
 
     /// Writes down why a step ended, and the denial that ended it if one did.
@@ -356,6 +361,24 @@ pub(crate) fn waiting_for(error: &Error) -> String {
         }
         _ => "something in Runwarden failed; trying again".to_owned(),
     }
+}
+
+/// A run came to light that should not be. It is on record and kept, whatever becomes of who learned of it.
+fn stray(clock: &dyn Clock, job: &Job, attempt: u32, run: Run, now: Moment) -> Effects {
+    tracing::error!(job = job.id, run = run.id, "a run came to light that nobody counts on any more; stopping it");
+    metrics::counter!("runwarden_stray_runs_total").increment(1);
+    let entry = records::stray(clock, job, attempt, &run);
+    let stray = Stray {
+        tenant: job.tenant.clone(),
+        job: job.id.clone(),
+        attempt,
+        controller: job.controller.clone(),
+        run,
+        found_at: now,
+        due_at: AT_ONCE,
+        looks: 0,
+    };
+    Effects { stray: Some(stray), ..Effects::default() }.with_entry(entry)
 }
 
 /// What the store said is waiting, for a moment: the more there is, the longer asking takes, and the less often it is

@@ -2,29 +2,24 @@
 //! what became of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use runwarden_kit::Result;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, AttemptState};
 use crate::awx::{
-    self, AwxError, CancelAnswer, Client, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
+    self, Ask, AwxError, Client, Installation, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
 };
 use crate::failpoint::At;
-use crate::job::{Job, JobState, Run, reason};
+use crate::job::{Job, JobState, Run, moment, reason};
 use crate::launcher::{Halt, Launcher, waiting_for};
 use crate::limits::Scope;
 use crate::ports::{Controller, Template};
 use crate::prepare::{self, Prepared};
-use crate::protocol::{self, Answer, SEND_WITHIN, Step, Stop, Written};
-use crate::reconcile::moment;
+use crate::protocol::{self, Answer, SEND_WITHIN, Step, Stop};
 use crate::records;
 use crate::store::{Begin, Begun};
-use crate::watcher::run_ref;
-
-/// How often a run that should not be is asked to stop before that is left to a person.
-const STRAY_TRIES: u32 = 5;
 
 impl Launcher {
     /// What is next for a claimed job.
@@ -58,13 +53,18 @@ impl Launcher {
         let number = job.attempts + 1;
         let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
         self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
+        // Without a marker everything hangs on nothing else of this template being out there, whoever mapped it under
+        // whatever name; and where the template is not what it was, perhaps nothing is.
+        let sure = placement != MarkerPlacement::None && view.fingerprint() == template.fingerprint;
+        let installation =
+            self.installation(&template.controller, &client, if sure { Ask::Once } else { Ask::Afresh }).await?;
         // The controller may have taken its time: what begins now begins on what is held now.
         let decision = self.authority.demand(&job).await?.or(first);
         let now = self.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
             number,
-            installation: template.controller.installation(),
+            installation,
             controller_template: template.controller_template,
             account: template.controller.account,
             marker,
@@ -101,7 +101,7 @@ impl Launcher {
             metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
             let answer = send(client.clone(), &template, &body).await;
             self.failpoint.pass(At::SendAfter);
-            self.understand(answer, &attempt, &template)
+            self.understand(answer, &attempt, &template, &client)
         } else {
             held_up(&attempt)
         };
@@ -109,48 +109,47 @@ impl Launcher {
             Answer::Launched { run, .. } => Some(run.clone()),
             Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
         };
-        let fence = job.lease.fence;
-        let written = self
-            .learn(&job.id, attempt.number, fence, launched.clone(), move |job, attempt, now| {
-                protocol::answered(job, attempt, answer, now)
-            })
-            .await?;
-        if let (Written::Stray, Some(run)) = (written, launched) {
-            self.stop_stray(&client, &job, &run).await;
-        }
+        self.learn(&job.id, attempt.number, job.lease.fence, launched, move |job, attempt, held, now| {
+            protocol::answered(job, attempt, answer, held, now)
+        })
+        .await?;
         Ok(())
     }
 
-    /// Asks a run to stop that should not be. It is on record already.
-    async fn stop_stray(&self, client: &Client, job: &Job, run: &Run) {
-        tracing::error!(job = job.id, run = run.id, "a run came to light that nobody counts on any more; stopping it");
-        metrics::counter!("runwarden_stray_runs_total").increment(1);
-        for tried in 0..STRAY_TRIES {
-            match client.cancel(run_ref(run)).await {
-                Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => return,
-                Err(error) => tracing::warn!(job = job.id, run = run.id, %error, "the stray run could not be stopped"),
-            }
-            tokio::time::sleep(Duration::from_secs(1 << tried)).await;
-        }
+    /// Which installation a controller leads to.
+    pub(crate) async fn installation(
+        &self,
+        controller: &Controller,
+        client: &Arc<Client>,
+        ask: Ask,
+    ) -> Result<Installation, Halt> {
+        let here = client.installation(ask).await;
+        self.note(controller, client, &here)?;
+        here.map_err(|failure| Stop::Later(format!("finding out which installation this is: {failure}")).into())
     }
 
     /// The controller's template as it is now.
-    async fn read_template(&self, client: &Client, template: &Template) -> Result<TemplateView, Halt> {
+    async fn read_template(&self, client: &Arc<Client>, template: &Template) -> Result<TemplateView, Halt> {
         let span = tracing::info_span!("awx.read_template", otel.kind = "client");
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
-        self.note(&template.controller, &read)?;
+        self.note(&template.controller, client, &read)?;
         read.map_err(|failure| prepare::unreadable(&failure))
     }
 
     /// Takes note of what a controller's answer says of it as a whole.
-    pub(crate) fn note<T>(&self, controller: &Controller, result: &Result<T, AwxError>) -> Result<(), Halt> {
+    pub(crate) fn note<T>(
+        &self,
+        controller: &Controller,
+        client: &Arc<Client>,
+        result: &Result<T, AwxError>,
+    ) -> Result<(), Halt> {
         let key = (controller.tenant.clone(), controller.name.clone());
         if !self.breaker.note(&key, result) {
             return Ok(());
         }
         let Err(error) = result else { return Ok(()) };
         if error.is_credential() {
-            self.controllers.forget(&key.0, &key.1);
+            self.controllers.forget(client);
         }
         Err(Stop::Yield(format!("waiting for the controller: {error}")).into())
     }
@@ -164,7 +163,13 @@ impl Launcher {
     }
 
     /// What an answer says in the protocol's terms.
-    fn understand(&self, answer: Result<Launched, LaunchError>, attempt: &Attempt, template: &Template) -> Answer {
+    fn understand(
+        &self,
+        answer: Result<Launched, LaunchError>,
+        attempt: &Attempt,
+        template: &Template,
+        client: &Arc<Client>,
+    ) -> Answer {
         let key = (template.controller.tenant.clone(), template.controller.name.clone());
         match answer {
             Ok(launched) => {
@@ -174,7 +179,7 @@ impl Launcher {
             Err(LaunchError::NotLaunched(error)) => {
                 let why = error.to_string();
                 if error.is_credential() {
-                    self.controllers.forget(&key.0, &key.1);
+                    self.controllers.forget(client);
                 }
                 self.breaker.failed(&key, &why, error.retry_after(), Instant::now());
                 // The look at the template before it succeeded, so the breaker alone would let it through at once.
@@ -218,11 +223,7 @@ fn limited(scope: Scope, job: &Job) -> String {
 
 /// The run a launch became, and whether it must be stopped because it is not what was asked for.
 fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
-    let run = Run {
-        installation: attempt.installation.clone(),
-        kind: launched.run.kind.as_str().into(),
-        id: launched.run.id,
-    };
+    let run = Run::of(&launched.row, &attempt.installation);
     let condemned = protocol::dropped(&awx::asked_for(launched.ignored.clone()));
     Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
 }

@@ -31,6 +31,7 @@ pub mod resolve;
 mod rpc;
 pub mod scheduler;
 pub mod store;
+pub mod stray;
 pub mod submit;
 #[cfg(test)]
 mod test_doubles;
@@ -72,6 +73,7 @@ use rpc::standings::MeshStandings;
 use rpc::templates::MeshTemplates;
 use store::JobStore;
 use store::sqlite::SqliteJobs;
+use stray::Strays;
 use submit::Submitter;
 use watcher::Watcher;
 use work::WorkBell;
@@ -149,12 +151,22 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         store: store.clone(),
         templates: templates.clone(),
         known: known.clone(),
+        breaker: breaker.clone(),
         clock: kit.clock.clone(),
         live: live.clone(),
         work: work.clone(),
         bell: bell.clone(),
     };
     kit.tasks.spawn("executor: deadlines", deadlines.run(kit.shutdown().clone()));
+    let strays = Strays {
+        store: store.clone(),
+        templates: templates.clone(),
+        controllers: controllers.clone(),
+        breaker: breaker.clone(),
+        clock: kit.clock.clone(),
+        bell: bell.clone(),
+    };
+    kit.tasks.spawn("executor: stray runs", strays.run(kit.shutdown().clone()));
     let resolver = Arc::new(Resolver {
         store: store.clone(),
         outbox: outbox.clone(),

@@ -29,14 +29,6 @@ pub struct Controller {
     pub secret_name: String,
 }
 
-impl Controller {
-    /// What tells this installation from others, whoever maps it under whatever name.
-    #[must_use]
-    pub fn installation(&self) -> String {
-        format!("{}{}", self.target.url.trim_end_matches('/'), self.target.api_root.trim_end_matches('/'))
-    }
-}
-
 /// A template, as far as validation and launch need it.
 #[derive(Clone, Debug)]
 pub struct Template {

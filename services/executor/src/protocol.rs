@@ -163,14 +163,21 @@ pub enum Written {
 }
 
 /// An attempt's answer came. Facts need no fence: a launch that happened happened, whoever holds the claim by now.
-/// `attempt` is none if a later one was begun meanwhile.
+/// `attempt` is none if a later one was begun meanwhile; `held` if another job has the run the answer names.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn answered(job: &mut Job, attempt: Option<&mut Attempt>, answer: Answer, now: Moment) -> Result<Written> {
+pub fn answered(
+    job: &mut Job,
+    attempt: Option<&mut Attempt>,
+    answer: Answer,
+    held: bool,
+    now: Moment,
+) -> Result<Written> {
     let waits = matches!(job.state, JobState::Launching | JobState::Unknown);
     let current = attempt.filter(|attempt| waits && job.attempts == attempt.number && job.run.is_none());
     match (answer, current) {
+        (Answer::Launched { run, .. }, Some(attempt)) if held => taken(job, attempt, run.id),
         (Answer::Launched { run, condemned, marker_took }, Some(attempt)) => {
             attempt.state = AttemptState::Bound { run_id: run.id };
             attempt.marker_took = Some(marker_took);
@@ -179,7 +186,7 @@ pub fn answered(job: &mut Job, attempt: Option<&mut Attempt>, answer: Answer, no
             Ok(Written::Aloud)
         }
         (Answer::Launched { run, condemned, .. }, None) => {
-            if job.run.as_ref() != Some(&run) {
+            if !job.run.as_ref().is_some_and(|bound| bound.is(&run, job.launched_at)) {
                 return Ok(Written::Stray);
             }
             if job.state == JobState::Running && job.condemned.is_none() && condemned.is_some() {
@@ -211,27 +218,30 @@ pub fn answered(job: &mut Job, attempt: Option<&mut Attempt>, answer: Answer, no
 pub struct Finding {
     /// What it says.
     pub verdict: Verdict,
-    /// The kind of the run, should one be adopted.
-    pub kind: &'static str,
+    /// The run, should one be adopted.
+    pub run: Option<Run>,
     /// What was sent and is not in the run: its launch's own answer, which would have told, was lost.
     pub dropped: Vec<String>,
 }
 
-/// A search was judged.
+/// A search was judged. `held` is whether another job has the run that is to be adopted.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, now: Moment) -> Result<Written> {
+pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, held: bool, now: Moment) -> Result<Written> {
     if job.state != JobState::Launching || job.attempts != attempt.number || !attempt.is_open() {
         return Ok(Written::Nothing);
     }
     match finding.verdict {
-        Verdict::Adopt(id) => {
-            attempt.state = AttemptState::Bound { run_id: id };
-            job.bind(Run { installation: attempt.installation.clone(), kind: finding.kind.to_owned(), id }, now)?;
-            job.condemned = dropped(&finding.dropped);
-            Ok(Written::Aloud)
-        }
+        Verdict::Adopt(id) => match finding.run.filter(|run| run.id == id && !held) {
+            Some(run) => {
+                attempt.state = AttemptState::Bound { run_id: id };
+                job.bind(run, now)?;
+                job.condemned = dropped(&finding.dropped);
+                Ok(Written::Aloud)
+            }
+            None => taken(job, attempt, id),
+        },
         Verdict::Wait(until) => {
             job.due_at = Some(now.plus(LOOK_AGAIN).min(until.plus(Duration::from_millis(10))));
             job.progress = format!(
@@ -262,6 +272,15 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, now: Momen
         }
         Verdict::Untraceable(why) => park(job, attempt, Vec::new(), reason::UNTRACEABLE, &why),
     }
+}
+
+/// Its run is another job's: no run is ever bound twice, and what was launched is not launched again.
+fn taken(job: &mut Job, attempt: &mut Attempt, run: i64) -> Result<Written> {
+    if job.state == JobState::Unknown {
+        return Ok(Written::Nothing);
+    }
+    let detail = format!("It became run {run} on the controller, which is bound to another job.");
+    park(job, attempt, vec![run], reason::AMBIGUOUS, &detail)
 }
 
 /// Leaves a job to a person.

@@ -11,6 +11,7 @@ use crate::authority::Denial;
 use crate::job::{Job, Run};
 use crate::ports::Decision;
 use crate::protocol::Resolution;
+use crate::stray::Stray;
 
 /// A job was accepted, or refused by policy.
 pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {
@@ -74,6 +75,12 @@ pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
 /// A run came to light that should not be: what it was launched for was settled without it. It is stopped.
 pub fn stray(clock: &dyn Clock, job: &Job, attempt: u32, run: &Run) -> Entry {
     by_executor(clock, job, "job.stray_run", Outcome::Failed, &json!({"attempt": attempt, "run": run}))
+}
+
+/// A run that should not be has come to its end, or is not there any more; how.
+pub fn stray_settled(clock: &dyn Clock, job: &Job, stray: &Stray, how: &str) -> Entry {
+    let details = json!({"attempt": stray.attempt, "run": stray.run, "how": how, "looks": stray.looks});
+    by_executor(clock, job, "job.stray_settled", Outcome::Success, &details)
 }
 
 /// A person says what became of a launch.

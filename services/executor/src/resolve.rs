@@ -8,14 +8,14 @@ use runwarden_kit::clock::Clock;
 use runwarden_kit::{Error, ErrorReason, Result};
 
 use crate::attempt::{Attempt, Patience};
+use crate::awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
-use crate::job::{Job, JobState, Run};
+use crate::job::{Job, JobState, Run, moment};
 use crate::live::Live;
 use crate::ports::Templates;
 use crate::protocol::{self, Resolution};
-use crate::reconcile::moment;
 use crate::records;
 use crate::store::{Effects, JobStore};
 use crate::work::WorkBell;
@@ -91,35 +91,22 @@ impl Resolver {
             return Err(wrong("must be the id of a run on the controller".into()));
         }
         let controller = self.templates.controller(&job.tenant, &job.controller).await?;
-        let controller = controller.filter(|controller| controller.installation() == attempt.installation);
-        let Some(controller) = controller else {
-            return Err(Error::new(
-                ErrorReason::Conflict,
-                format!(
-                    "The launch went to {}, which no controller of this name leads to any more.",
-                    attempt.installation
-                ),
-            ));
-        };
+        let Some(controller) = controller else { return Err(nowhere(attempt, None)) };
         let client = self.controllers.client(&controller, &format!("resolve {}", job.id)).await?;
+        let key = (controller.tenant.clone(), controller.name.clone());
+        let here = client.installation(Ask::Afresh).await;
+        self.breaker.note(&key, &here);
+        let here = here.map_err(Error::from)?;
+        if !here.is_same(&attempt.installation) {
+            return Err(nowhere(attempt, Some(&here)));
+        }
         let found = client.find(id).await;
-        self.breaker.note(&(controller.tenant.clone(), controller.name.clone()), &found);
+        self.breaker.note(&key, &found);
         let Some(row) = found.map_err(Error::from)? else {
             return Err(wrong("the controller has no such run, or hides it from Runwarden's account".into()));
         };
-        if row.unified_job_template != Some(attempt.controller_template) {
-            return Err(wrong(format!(
-                "is not a run of template {}, which the launch went to",
-                attempt.controller_template
-            )));
-        }
-        if row.created.is_some_and(|created| moment(created) < self.patience.earliest(attempt)) {
-            return Err(wrong("was there before the launch was sent".into()));
-        }
-        if !self.store.bound(&attempt.installation, &[id]).await?.is_empty() {
-            return Err(wrong("is another job's".into()));
-        }
-        Ok(Run { installation: attempt.installation.clone(), kind: row.run.kind.as_str().into(), id })
+        unfit(attempt, &self.patience, &row).map_or(Ok(()), |why| Err(wrong(why)))?;
+        Ok(Run::of(&row, &attempt.installation))
     }
 
     async fn write(&self, job: &Job, attempt: &Attempt, resolution: Resolution, reason: String) -> Result<Job> {
@@ -127,7 +114,14 @@ impl Resolver {
         let (number, clock) = (attempt.number, self.clock.clone());
         // Built here, where the caller is known; the change runs inside the store.
         let entry = records::resolve(&*self.clock, job, number, &resolution, &reason);
-        let change = move |job: &mut Job, last: Option<Attempt>| {
+        let run = match &resolution {
+            Resolution::Bind(run) => Some(run.clone()),
+            Resolution::Retry | Resolution::GiveUp => None,
+        };
+        let change = move |job: &mut Job, last: Option<Attempt>, held: bool| {
+            if held {
+                return Err(Error::invalid("/run", "is another job's"));
+            }
             let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else {
                 return Err(not_unknown(job));
             };
@@ -141,7 +135,12 @@ impl Resolver {
             Ok(Some(effects.with_attempt(attempt)))
         };
         self.failpoint.pass(At::ResolveBefore);
-        let after = self.store.update(&job.id, now, Box::new(change)).await?;
+        let after = match &run {
+            Some(run) => self.store.bind(&job.id, now, run, Box::new(change)).await?,
+            None => {
+                self.store.update(&job.id, now, Box::new(move |job: &mut Job, last| change(job, last, false))).await?
+            }
+        };
         self.failpoint.pass(At::ResolveAfter);
         self.live.ring(&job.id);
         self.bell.ring();
@@ -149,6 +148,39 @@ impl Resolver {
         self.work.ring_ended();
         after.ok_or_else(|| Error::not_found("job"))
     }
+}
+
+/// Why a run cannot be what an attempt became; none if it can.
+fn unfit(attempt: &Attempt, patience: &Patience, row: &RunRow) -> Option<String> {
+    let (template, account) = (attempt.controller_template, attempt.account);
+    if row.unified_job_template != Some(template) {
+        return Some(format!("is not a run of template {template}, which the launch went to"));
+    }
+    if let Some(by) = row.launched_by.filter(|by| *by != account) {
+        return Some(format!("was launched by account {by}; the launch was made by account {account}"));
+    }
+    if !row.launch_type.is_empty() && row.launch_type != BY_LAUNCH {
+        return Some(format!("was not launched by a request, but by {}", row.launch_type));
+    }
+    if Marker::any_in(row) && !Marker::of(&attempt.marker).is_some_and(|m| m.is_in(row, attempt.placement())) {
+        return Some("carries the marker of another launch".into());
+    }
+    match row.created.map(moment) {
+        None => Some("cannot be told from others: the controller does not say when it was made".into()),
+        Some(made) if made < patience.earliest(attempt) => Some("was there before the launch was sent".into()),
+        Some(made) if made > patience.latest(attempt) => {
+            Some("was made when nothing of the launch could come any more".into())
+        }
+        Some(_) => None,
+    }
+}
+
+/// The run cannot be looked at: it is not where the controller's name leads any more.
+fn nowhere(attempt: &Attempt, here: Option<&Installation>) -> Error {
+    let to = &attempt.installation;
+    let now =
+        here.map_or_else(|| "its controller was removed".to_owned(), |here| format!("its controller is now {here}"));
+    Error::new(ErrorReason::Conflict, format!("The launch went to {to}, and {now}."))
 }
 
 fn checked_reason(reason: &str) -> Result<String> {
@@ -165,4 +197,59 @@ fn not_unknown(job: &Job) -> Error {
         ErrorReason::Conflict,
         format!("Only a job that is `unknown` can be resolved; it {}.", job.state.in_words()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_kit::clock::Moment;
+    use serde_json::json;
+
+    use super::*;
+    use crate::attempt::AttemptState;
+    use crate::awx::example_row;
+    use crate::test_doubles::installation;
+
+    #[test]
+    fn only_a_run_that_the_attempt_can_have_become_is_bound() {
+        let id = format!("{}-1", "a".repeat(32));
+        let attempt = Attempt {
+            job_id: "job_1".into(),
+            number: 1,
+            installation: installation(1),
+            controller_template: 9,
+            account: 4,
+            marker: format!("rw_{id}"),
+            placement: "extra_var".into(),
+            sent_at: Moment::from_micros(1_769_857_200_000_000),
+            controller_time: None,
+            named: None,
+            marker_took: None,
+            state: AttemptState::Ambiguous { candidates: Vec::new() },
+        };
+        let own = json!({
+            "id": 7, "type": "job", "unified_job_template": 9, "launch_type": "manual", "created": "2026-01-31T11:00:01Z",
+            "launched_by": {"type": "user", "id": 4}, "extra_vars": "{}",
+        });
+        let told = |change: serde_json::Value| {
+            let mut row = own.clone();
+            row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            unfit(&attempt, &Patience::default(), &example_row(&row))
+        };
+        let marked = |marker: &str| json!({"extra_vars": json!({"runwarden_attempt": marker}).to_string()});
+        assert_eq!(told(json!({})), None, "it may have lost its marker");
+        assert_eq!(told(marked(&attempt.marker)), None);
+        let other = format!("rw_{}-1", "b".repeat(32));
+        for (change, why) in [
+            (json!({"unified_job_template": 10}), "is not a run of template 9"),
+            (json!({"launched_by": {"type": "user", "id": 5}}), "was launched by account 5"),
+            (json!({"launch_type": "scheduled"}), "but by scheduled"),
+            (marked(&other), "carries the marker of another launch"),
+            (json!({"created": null}), "does not say when it was made"),
+            (json!({"created": "2026-01-31T10:50:00Z"}), "was there before the launch"),
+            (json!({"created": "2026-01-31T11:10:00Z"}), "nothing of the launch could come any more"),
+        ] {
+            let told = told(change.clone()).unwrap_or_default();
+            assert!(told.contains(why), "{change}: {told}");
+        }
+    }
 }

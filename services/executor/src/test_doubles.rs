@@ -6,13 +6,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use serde_json::{Map, json};
+use uuid::Uuid;
 
 use crate::authority::{Authority, Principal, Shown, Standing};
-use crate::awx::{Target, TemplateKind};
+use crate::awx::{Installation, Target, TemplateKind};
 use crate::job::Job;
 use crate::limits::Limits;
 use crate::ports::{Controller, Decision, Policies, Question, Standings, Template, Verdict};
 use crate::store::Room;
+
+/// An installation, told from others by a number.
+pub(crate) fn installation(uuid: u128) -> Installation {
+    Installation::new(Some(Uuid::from_u128(uuid)), &template().controller.target)
+}
 
 /// A template without parameters.
 pub(crate) fn template() -> Template {

@@ -24,9 +24,7 @@ use runwarden_kit::{Result, id};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-pub(crate) use follow::run_ref;
-
-use crate::awx::{AwxError, Client, RunRef, RunSummary};
+use crate::awx::{Ask, AwxError, Client, RunRef, RunSummary};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::Failpoint;
@@ -36,6 +34,7 @@ use crate::live::Live;
 use crate::ports::Templates;
 use crate::store::JobStore;
 use crate::work::WorkBell;
+use follow::REPLACED;
 use followed::{Followed, Following, Key};
 use pace::Pace;
 use silence::Silences;
@@ -52,8 +51,9 @@ const AT_ONCE: usize = 4;
 
 /// Why a run is lost whose controller was removed.
 const REMOVED: &str = "Its controller was removed from Runwarden while it ran. What it did is not known.";
-/// Why a run is lost whose controller is elsewhere now: there, its id would be the id of somebody else's run.
-const MOVED: &str = "The address of its controller was changed while it ran. What it did is not known.";
+/// Why a run is lost whose controller is another installation now: there, its id would be that of somebody else's run.
+const MOVED: &str = "Its controller is another installation now: it was set up anew, or its address was changed, while it \
+                     ran. What it did is not known.";
 
 /// Follows runs to their end.
 pub struct Watcher {
@@ -110,6 +110,16 @@ struct Seen {
     took: Duration,
     /// Whether anything changed; none if it could not be asked, an error if it did not answer.
     changed: std::result::Result<Option<bool>, AwxError>,
+}
+
+/// What is to be done about a run.
+enum ToDo {
+    /// It is not there, or no longer the one under its id; why.
+    Miss(&'static str),
+    /// It is asked to stop, although nothing could be read of it.
+    StopUnseen,
+    /// What is told of it is taken over.
+    Follow { row: Option<RunSummary>, awaited: bool },
 }
 
 /// What the loop knows between two looks.
@@ -268,7 +278,7 @@ impl Watcher {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
         let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = runs.len());
         context::scope(context, async {
-            let (client, installation) = match self.client(key).await {
+            let client = match self.client(key).await {
                 Ok(Some(found)) => found,
                 Ok(None) => return Ok(Some(self.let_go(key, runs, REMOVED).await)),
                 Err(error) => {
@@ -276,9 +286,17 @@ impl Watcher {
                     return Ok(None);
                 }
             };
-            let (here, elsewhere): (Vec<_>, Vec<_>) =
-                runs.into_iter().partition(|(_, followed)| *followed.installation == *installation);
-            let mut changed = self.let_go(key, elsewhere, MOVED).await;
+            // What is known by when it was made is told from strangers by what the controller shows, whichever it is.
+            let (mut here, unsure): (Vec<_>, Vec<_>) =
+                runs.into_iter().partition(|(_, followed)| followed.run.created.is_some());
+            let mut changed = false;
+            if !unsure.is_empty() {
+                let installation = self.note(key, &client, client.installation(Ask::Once).await)?;
+                let (also, elsewhere): (Vec<_>, Vec<_>) =
+                    unsure.into_iter().partition(|(_, followed)| followed.run.installation.is_same(&installation));
+                here.extend(also);
+                changed |= self.let_go(key, elsewhere, MOVED).await;
+            }
             let started = Instant::now();
             for batch in here.chunks(BATCH) {
                 changed |= self.batch(key, &client, batch).await?;
@@ -290,11 +308,23 @@ impl Watcher {
         .await
     }
 
-    /// A client for the controller, and the installation it leads to.
-    async fn client(&self, key: &Key) -> Result<Option<(Arc<Client>, String)>> {
+    /// A client for the controller.
+    async fn client(&self, key: &Key) -> Result<Option<Arc<Client>>> {
         let Some(controller) = self.templates.controller(&key.0, &key.1).await? else { return Ok(None) };
-        let client = self.controllers.client(&controller, "follow runs").await?;
-        Ok(Some((client, controller.installation())))
+        self.controllers.client(&controller, "follow runs").await.map(Some)
+    }
+
+    /// Takes note of what a controller's answer says of it as a whole.
+    fn note<T>(
+        &self,
+        key: &Key,
+        client: &Arc<Client>,
+        answer: std::result::Result<T, AwxError>,
+    ) -> std::result::Result<T, AwxError> {
+        if self.breaker.note(key, &answer) && answer.as_ref().is_err_and(AwxError::is_credential) {
+            self.controllers.forget(client);
+        }
+        answer
     }
 
     /// Gives up, after a while, on runs that nobody can be asked about.
@@ -321,12 +351,8 @@ impl Watcher {
         client: &Arc<Client>,
         runs: &[(String, Followed)],
     ) -> std::result::Result<bool, AwxError> {
-        let asked: Vec<RunRef> = runs.iter().map(|(_, followed)| followed.run).collect();
-        let found = client.runs(&asked).await;
-        if self.breaker.note(key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
-            self.controllers.forget(&key.0, &key.1);
-        }
-        let found = found?;
+        let asked: Vec<RunRef> = runs.iter().map(|(_, followed)| followed.run.to_ref()).collect();
+        let found = self.note(key, client, client.runs(&asked).await)?;
         if let Some(run) = found.unreadable.first() {
             let runs = found.unreadable.len();
             tracing::warn!(tenant = key.0, controller = key.1, run, runs, "the controller cannot tell of some runs");
@@ -334,33 +360,54 @@ impl Watcher {
         let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
         let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
         let now = self.clock.now();
-        let unlisted = |run: i64| !rows.contains_key(&run) && !unreadable.contains(&run);
-        let missing = runs.iter().filter(|(_, followed)| unlisted(followed.run.id)).map(|(job, _)| job.as_str());
-        let to_ask: HashSet<&str> = self.memory.asked.due(missing.collect(), Instant::now()).into_iter().collect();
-        let work = runs.iter().filter_map(|(job, followed)| {
+        // Something disagrees: perhaps the controller is not the one it was.
+        let here = match runs.iter().any(|(_, followed)| followed.is_astray(&rows, &unreadable)) {
+            true => self.note(key, client, client.installation(Ask::Afresh).await).ok(),
+            false => None,
+        };
+        let missing = runs
+            .iter()
+            .filter(|(_, followed)| !rows.contains_key(&followed.run.id) && followed.is_astray(&rows, &unreadable));
+        let missing = missing.map(|(job, _)| job.as_str()).collect();
+        let to_ask: HashSet<&str> = self.memory.asked.due(missing, Instant::now()).into_iter().collect();
+        let mut work = Vec::new();
+        for (job, followed) in runs {
             let row = rows.get(&followed.run.id);
             let awaited = self.live.is_awaited(job);
             // What could not be read of it says nothing about it; it can be asked to stop all the same. The same goes
             // for what is not listed until it is asked for by itself.
             let unseen = row.is_none() && !to_ask.contains(job.as_str());
+            let moved = here.as_ref().is_some_and(|here| !here.is_same(&followed.run.installation));
             let something =
                 if unseen { followed.is_to_stop(now) } else { awaited || followed.calls_for_something(row, now) };
-            something.then(|| (job.clone(), row.cloned(), awaited, unseen))
-        });
-        let work: Vec<_> = work.collect();
+            let to_do = match row {
+                // Nothing of a stranger's is taken for the job's, and nothing is done to it.
+                Some(row) if !followed.is_shown_by(row) => ToDo::Miss(if moved { MOVED } else { REPLACED }),
+                None if moved && followed.is_astray(&rows, &unreadable) => ToDo::Miss(MOVED),
+                _ if !something => continue,
+                _ if unseen => ToDo::StopUnseen,
+                row => ToDo::Follow { row: row.cloned(), awaited },
+            };
+            work.push((job.clone(), to_do));
+        }
         let follower = self.follower();
         let mut changed = false;
         let mut doing = futures::stream::iter(work)
-            .map(|(job, row, awaited, unseen)| {
+            .map(|(job, to_do)| {
                 let (client, follower) = (client.clone(), &follower);
                 async move {
                     let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
-                    if unseen {
-                        return context::scope(context_of(&job), follower.stop_unseen(&client, &job)).await;
+                    let context = context_of(&job);
+                    match to_do {
+                        ToDo::Miss(why) => context::scope(context, follower.missing(&job, why)).await,
+                        ToDo::StopUnseen => context::scope(context, follower.stop_unseen(&client, &job)).await,
+                        ToDo::Follow { row, awaited } => {
+                            // What a run that is over printed is always read; that of one that goes on if somebody
+                            // watches it.
+                            let read_output = awaited || row.as_ref().is_some_and(|row| row.ending().is_some());
+                            context::scope(context, follower.follow(&client, job, row, read_output)).await
+                        }
                     }
-                    // What a run that is over printed is always read; that of one that goes on if somebody watches it.
-                    let read_output = awaited || row.as_ref().is_some_and(|row| row.ending().is_some());
-                    context::scope(context_of(&job), follower.follow(&client, job, row, read_output)).await
                 }
             })
             .buffer_unordered(AT_ONCE);
@@ -433,190 +480,4 @@ fn until_next(round: &Round) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use async_trait::async_trait;
-    use runwarden_kit::clock::{HeldClock, Moment};
-
-    use super::pace::BUSY;
-    use super::*;
-    use crate::awx::{Credential, Limits};
-    use crate::credential::CredentialSource;
-    use crate::job::tests::example;
-    use crate::job::{JobState, Run, reason};
-    use crate::ports::{Controller, Template};
-    use crate::store::Acceptance;
-    use crate::store::sqlite::SqliteJobs;
-    use crate::test_doubles::template;
-
-    /// Knows one controller, or none any more.
-    struct Mapped(Option<Controller>);
-
-    #[async_trait]
-    impl Templates for Mapped {
-        async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
-            Ok(None)
-        }
-
-        async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
-            Ok(self.0.clone())
-        }
-
-        async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    struct AnyCredential;
-
-    #[async_trait]
-    impl CredentialSource for AnyCredential {
-        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
-            Ok(Credential::bearer("t".to_owned()))
-        }
-    }
-
-    /// What becomes of a running job when its controller is this.
-    async fn after_two_looks(mapped: Option<Controller>, apart: Duration) -> Job {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
-        let run = Run { installation: "http://127.0.0.1:1/api/v2".into(), kind: "job".into(), id: 7 };
-        let job = Job { state: JobState::Running, run: Some(run), due_at: None, ..example() };
-        store.accept(Acceptance::of(job.clone())).await.unwrap();
-        let clock = HeldClock::at(Moment::from_micros(1_000_000));
-        let watcher = Watcher {
-            instance: Arc::new(Instance::take(folder.path()).unwrap()),
-            breaker: Breaker::default(),
-            failpoint: Failpoint::default(),
-            store: store.clone(),
-            templates: Arc::new(Mapped(mapped)),
-            controllers: Arc::new(Controllers::new(Arc::new(AnyCredential), Limits::default())),
-            clock: Arc::new(clock.clone()),
-            live: Live::default(),
-            watch: WorkBell::default(),
-            work: WorkBell::default(),
-            bell: Bell::default(),
-            output_limit: 1000,
-            missing_limit: Duration::from_secs(30),
-            memory: Memory::default(),
-        };
-        for _ in 0..2 {
-            let mut round = Round::default();
-            watcher.load(&mut round).await.unwrap();
-            for key in round.following.keys() {
-                watcher.look(&key, round.following.all(&key)).await.unwrap();
-            }
-            clock.advance(apart);
-        }
-        store.get("acme", &job.id).await.unwrap().unwrap()
-    }
-
-    /// Counts how often a credential is asked for, and has none.
-    #[derive(Default)]
-    struct NoCredential(AtomicUsize);
-
-    #[async_trait]
-    impl CredentialSource for NoCredential {
-        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Err(runwarden_kit::Error::unavailable("The secret service cannot be reached now."))
-        }
-    }
-
-    /// Answers every request with an empty list. Counts them.
-    async fn controller_that_lists_nothing(asked: Arc<AtomicUsize>) -> Controller {
-        let answer = move || {
-            asked.fetch_add(1, Ordering::Relaxed);
-            async { axum::Json(serde_json::json!({"count": 0, "next": null, "results": []})) }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
-        Controller { target: crate::awx::Target { url, ..template().controller.target }, ..template().controller }
-    }
-
-    /// Begins looks again and again, as if bells never stopped ringing, until so many have been begun or so many rounds
-    /// are over. Nothing is waited for but the looks.
-    async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn CredentialSource>) -> usize {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
-        let run = Run { installation: controller.installation(), kind: "job".into(), id: 7 };
-        let cancelled =
-            Job { state: JobState::Running, run: Some(run), due_at: None, cancel_requested: true, ..example() };
-        store.accept(Acceptance::of(cancelled)).await.unwrap();
-        let watcher = Arc::new(Watcher {
-            instance: Arc::new(Instance::take(folder.path()).unwrap()),
-            breaker: Breaker::default(),
-            failpoint: Failpoint::default(),
-            store,
-            templates: Arc::new(Mapped(Some(controller))),
-            controllers: Arc::new(Controllers::new(credentials, Limits::default())),
-            clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
-            live: Live::default(),
-            watch: WorkBell::default(),
-            work: WorkBell::default(),
-            bell: Bell::default(),
-            output_limit: 1000,
-            missing_limit: Duration::from_secs(30),
-            memory: Memory::default(),
-        });
-        let mut round = Round::default();
-        watcher.load(&mut round).await.unwrap();
-        let (mut looks, begun) = (0, Instant::now());
-        for _ in 0..rounds {
-            watcher.catch_up(&mut round).await.unwrap();
-            watcher.begin_looks(&mut round).await;
-            while let Some(seen) = round.looks.join_next().await {
-                looks += 1;
-                round.saw(seen.unwrap());
-            }
-        }
-        // Both kinds of looks may have become due again while the rounds took their time.
-        let due_since = usize::try_from(begun.elapsed().as_millis() / BUSY.as_millis()).unwrap();
-        looks - looks.min(2 * due_since)
-    }
-
-    #[tokio::test]
-    async fn a_run_to_stop_that_its_controller_does_not_list_is_no_reason_to_spin() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let controller = controller_that_lists_nothing(asked.clone()).await;
-        let looks = looks_in(300, controller, Arc::new(AnyCredential)).await;
-        assert!((1..=4).contains(&looks), "{looks} looks");
-        assert!(asked.load(Ordering::Relaxed) < 30, "{asked:?} requests");
-    }
-
-    #[tokio::test]
-    async fn a_run_to_stop_whose_credential_cannot_be_read_is_no_reason_to_spin() {
-        let credentials = Arc::new(NoCredential::default());
-        let looks = looks_in(300, template().controller, credentials.clone()).await;
-        assert!((1..=4).contains(&looks), "{looks} looks");
-        assert!(credentials.0.load(Ordering::Relaxed) < 30, "{:?} calls", credentials.0);
-    }
-
-    #[test]
-    fn what_nobody_waits_for_any_more_wakes_nobody() {
-        let mut round = Round::default();
-        assert_eq!(until_next(&round), LOOK);
-        let key = ("acme".to_owned(), "awx".to_owned());
-        round.pace(&key, Look::Some).again_in(Duration::ZERO);
-        assert!(until_next(&round) < LOOK);
-        round.paces.clear();
-        assert_eq!(until_next(&round), LOOK);
-    }
-
-    #[tokio::test]
-    async fn a_run_nobody_can_be_asked_about_any_more_does_not_run_forever() {
-        let moved = Controller {
-            target: crate::awx::Target { url: "http://127.0.0.1:2".into(), ..template().controller.target },
-            ..template().controller
-        };
-        for (mapped, why) in [(None, REMOVED), (Some(moved), MOVED)] {
-            let lost = after_two_looks(mapped.clone(), Duration::from_secs(31)).await;
-            assert_eq!((lost.state, lost.reason.as_deref()), (JobState::Failed, Some(reason::LOST)));
-            assert_eq!(lost.reason_detail.as_deref(), Some(why));
-            // Mapped again soon enough, it is followed again.
-            assert_eq!(after_two_looks(mapped, Duration::from_secs(5)).await.state, JobState::Running);
-        }
-    }
-}
+mod tests;

@@ -184,7 +184,8 @@ impl Controller {
     /// Starts another installation at the address of this one, with the same token, once this one is gone.
     pub async fn reinstall(self) -> Self {
         let (listen, token) = (self.sandbox.address(), self.sandbox.token());
-        let options = Options { listen, token: Some(token), api_root: self.sandbox.api_root().to_owned(), ..Options::default() };
+        let options =
+            Options { listen, token: Some(token), api_root: self.sandbox.api_root().to_owned(), ..Options::default() };
         self.stop().await;
         Self::start_with(options).await
     }

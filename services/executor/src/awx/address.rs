@@ -6,7 +6,7 @@ use super::Limits;
 use super::resolve::is_forbidden;
 
 /// Where a controller is, as it was configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Scheme, host and port, such as `https://awx.example`.
     pub url: String,

@@ -1,13 +1,17 @@
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::Value;
 
 use super::address::Path;
 use super::http::{Http, Query};
-use super::{AwxError, Credential, Limits, Target, TargetProblem};
+use super::{AwxError, Credential, Installation, Limits, Target, TargetProblem};
 use super::{own, read};
 
 /// A client for one controller with one credential. Cheap to keep, cheap enough to make per use.
 pub struct Client {
     pub(super) http: Http,
+    pub(super) target: Target,
+    installation: Mutex<Option<Installation>>,
 }
 
 /// Who we are at a controller, and what it is.
@@ -26,7 +30,17 @@ pub struct Account {
 impl Client {
     /// Prepares a client; connects only when used.
     pub fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
-        Ok(Self { http: Http::new(target, credential, limits)? })
+        let http = Http::new(target, credential, limits)?;
+        Ok(Self { http, target: target.clone(), installation: Mutex::default() })
+    }
+
+    /// Which installation it last said it is.
+    pub(super) fn known_installation(&self) -> Option<Installation> {
+        self.installation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn know_installation(&self, found: &Installation) {
+        *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
     }
 
     /// Proves that AWX is at the address and that it accepts the credential, and says who we are.

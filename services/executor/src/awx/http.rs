@@ -1,5 +1,6 @@
 //! One request at a time, bounded in time and size, never redirected, never repeated.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(super) struct Http {
     address: Address,
     authorization: HeaderValue,
     limits: Limits,
+    /// Whether a request came to nothing since somebody asked: what answers next may be something else.
+    disturbed: AtomicBool,
 }
 
 /// What a reading request brought.
@@ -88,11 +91,16 @@ impl Http {
         };
         let reads = build(4, limits.connect)?;
         let writes = build(0, limits.connect.min(limits.connect_to_launch))?;
-        Ok(Self { reads, writes, address, authorization, limits })
+        Ok(Self { reads, writes, address, authorization, limits, disturbed: AtomicBool::new(false) })
     }
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Whether every request was answered by the controller since this was asked last.
+    pub(super) fn was_undisturbed(&self) -> bool {
+        !self.disturbed.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -182,6 +190,9 @@ impl Http {
         );
         // Boxed, for it would make every future that talks to a controller large.
         let result = Box::pin(request.send().instrument(span.clone())).await.map_err(reqwest::Error::without_url);
+        if !result.as_ref().is_ok_and(|response| response.status().as_u16() < 500) {
+            self.disturbed.store(true, Ordering::Release);
+        }
         match &result {
             Ok(response) => {
                 span.record("http.response.status_code", response.status().as_u16());

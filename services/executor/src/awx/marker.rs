@@ -40,6 +40,11 @@ impl Marker {
         fine.then(|| Self { text: format!("{PREFIX}{attempt}") })
     }
 
+    /// A marker as it travels.
+    pub fn of(text: &str) -> Option<Self> {
+        text.strip_prefix(PREFIX).and_then(Self::new)
+    }
+
     /// As it travels.
     pub fn as_str(&self) -> &str {
         &self.text

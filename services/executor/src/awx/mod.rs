@@ -8,11 +8,14 @@
 //! Client::new(&Target { url, api_root, ca_pem }, &Credential, Limits) -> Result<Client, TargetProblem>
 //!
 //! client.who_am_i()                          -> Account { product, version, id, username }
+//! client.installation(Ask::{Once | Afresh})  -> Installation                which controller it is, however it is spelled
 //! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
 //! client.template(TemplateKind, id)          -> TemplateView (summary, needs, project, steps, controller's time)
 //! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotLaunched | Refused | Unresolved }>
 //! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }  200 a request
 //! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
+//! client.is_there(RunRef, created)           -> bool                        also if it cannot be read
+//! client.goes_beyond(id, by)                 -> bool                        whether it had given greater ids by then
 //! client.find(id)                            -> Option<RunRow>              of whatever kind
 //! client.search(&Search, note)               -> Found { All | Part }        for the reconciler
 //! client.sight(account, template)            -> TemplateSight { Clear | Gone | Hidden }
@@ -75,6 +78,7 @@ mod drift;
 mod error;
 mod fingerprint;
 mod http;
+mod installation;
 mod launch;
 mod launch_body;
 mod limits;
@@ -111,6 +115,7 @@ pub use client::{Account, Client};
 pub use credential::Credential;
 pub use drift::drift;
 pub use error::AwxError;
+pub use installation::{Ask, Installation};
 pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
@@ -123,12 +128,14 @@ pub use refusal::Refusal;
 pub use row::RunRow;
 pub use run::{Ending, RunKind, RunRef, RunStatus};
 pub use runs::Runs;
-pub use search::{Found, Search, Sighting};
+pub use search::{BY_LAUNCH, Found, Search, Sighting};
 pub use sight::{TemplateSight, Whereabouts};
 pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
 
+#[cfg(test)]
+pub(crate) use row::example as example_row;
 #[cfg(test)]
 pub(crate) use summary::example as example_summary;
 

@@ -1,6 +1,8 @@
 //! Lenient reading of foreign JSON: what is missing or of another type is absent, never an error and never a panic.
 
 use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::{AwxError, tree};
 
@@ -31,6 +33,11 @@ pub(super) fn texts(value: &Value, key: &str) -> Vec<String> {
         .and_then(Value::as_array)
         .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
         .unwrap_or_default()
+}
+
+/// A time as a controller takes it.
+pub(super) fn rfc3339(time: OffsetDateTime) -> Result<String, AwxError> {
+    time.to_offset(UtcOffset::UTC).format(&Rfc3339).map_err(|_| AwxError::bad("a time that cannot be written"))
 }
 
 /// The most memory that the variables of one run take, bytes.

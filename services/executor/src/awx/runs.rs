@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use time::OffsetDateTime;
+
 use super::address::Path;
 use super::http::{Fetched, Query};
 use super::list::List;
@@ -10,7 +12,7 @@ use super::row::{OfRun, RunRow};
 use super::run::RunRef;
 use super::summary::{RunSummary, Told, ToldKind};
 use super::tree::Picked;
-use super::{AwxError, Client, Limits};
+use super::{AwxError, Client, Limits, read};
 
 /// How many runs one request asks for: AWX answers at most 200 rows a page. What cannot be had in one piece is asked
 /// for in smaller ones.
@@ -75,6 +77,36 @@ impl Client {
             return Err(AwxError::bad("another run than was asked for"));
         }
         Ok(RunRow::read(&row))
+    }
+
+    /// Whether a run is there that was made at this moment, also if it cannot be read.
+    ///
+    /// # Errors
+    /// When the controller tells nothing about it.
+    pub async fn is_there(&self, run: RunRef, created: OffsetDateTime) -> Result<bool, AwxError> {
+        let at = read::rfc3339(created)?;
+        let mut query = query(&[run]);
+        query.extend([("created__gte", at.clone()), ("created__lte", at)]);
+        match self.http.reading().look(&Path::to("unified_jobs"), &query, List::<Told>::read).await {
+            Ok(list) => Ok(list.rows().iter().any(|row| row.id == Some(run.id))),
+            // There is something to show, and it cannot be: nothing at all is shown as an empty list.
+            Err(AwxError::TooLarge { .. } | AwxError::ServerError { status: 500 }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether there is a run with a greater id than this that was made by this moment, of those our account may see.
+    ///
+    /// # Errors
+    /// When the controller does not tell.
+    pub async fn goes_beyond(&self, id: i64, by: OffsetDateTime) -> Result<bool, AwxError> {
+        let mut query: Query = vec![("id__gt", id.to_string()), ("created__lte", read::rfc3339(by)?)];
+        query.extend([("order_by", "id".into()), ("page_size", "1".into())]);
+        match self.http.reading().look(&Path::to("unified_jobs"), &query, List::<Told>::read).await {
+            Ok(list) => Ok(!list.rows().is_empty()),
+            Err(AwxError::TooLarge { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether all a run printed has arrived. After a crash of the controller that may never come true.

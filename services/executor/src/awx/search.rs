@@ -1,7 +1,6 @@
 //! Looking for the runs that a launch without an answer may have become.
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::address::Path;
 use super::http::{Fetched, Query};
@@ -9,7 +8,7 @@ use super::list::List;
 use super::row::{OfRun, RunRow};
 use super::summary::{RunSummary, Told, ToldKind};
 use super::tree::Picked;
-use super::{AwxError, Client};
+use super::{AwxError, Client, read};
 
 /// How many rows a page has, going down when it is too large to be read.
 const PAGES: [usize; 4] = [200, 50, 10, 1];
@@ -18,7 +17,7 @@ const MOST_REQUESTS: usize = 400;
 /// More than this since the attempt was sent is no window one can judge.
 const MOST_RUNS: usize = 10_000;
 /// The launch type of what was launched by a call of the API.
-const BY_LAUNCH: &str = "manual";
+pub const BY_LAUNCH: &str = "manual";
 
 /// What an unresolved attempt may have become.
 #[derive(Clone, Debug)]
@@ -149,11 +148,7 @@ impl Client {
 
 impl Search {
     fn query(&self, after: i64, size: usize) -> Result<Query, AwxError> {
-        let from = self
-            .created_from
-            .to_offset(time::UtcOffset::UTC)
-            .format(&Rfc3339)
-            .map_err(|_| AwxError::bad("a time that cannot be written"))?;
+        let from = read::rfc3339(self.created_from)?;
         Ok(vec![
             ("unified_job_template", self.template.to_string()),
             ("created_by", self.account.to_string()),

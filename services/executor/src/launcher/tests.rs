@@ -16,11 +16,13 @@ use crate::job::tests::example;
 use crate::job::{AT_ONCE, reason};
 use crate::limits::Limits;
 use crate::ports::{Controller, Sealed, Template};
-use crate::store::Acceptance;
 use crate::store::sqlite::SqliteJobs;
+use crate::store::{Acceptance, StrayRuns as _};
+use crate::stray::Strays;
 use crate::test_doubles::{Said, template};
 
 mod authority;
+mod identity;
 
 /// A clock that is off by seconds.
 struct Off(i64);
@@ -152,12 +154,21 @@ impl World {
         job
     }
 
+    /// Puts the controller back to where it had no runs.
+    async fn restore(&self) {
+        self.lever(reqwest::Method::POST, "restore", json!({"last_run": 0})).await;
+    }
+
     async fn job(&self, id: &str) -> Job {
         self.store().await.get("acme", id).await.unwrap().unwrap()
     }
 
     async fn fault(&self, fault: serde_json::Value) {
-        let order = json!({"method": "POST", "path": "/launch/", "fault": fault});
+        self.fault_at("/launch/", fault).await;
+    }
+
+    async fn fault_at(&self, path: &str, fault: serde_json::Value) {
+        let order = json!({"method": "POST", "path": path, "fault": fault});
         self.lever(reqwest::Method::POST, "faults", order).await;
     }
 
@@ -321,6 +332,28 @@ async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
     let actions: Vec<String> =
         world.store().await.pending("acme", 100).await.unwrap().into_iter().map(|entry| entry.action).collect();
     assert!(actions.contains(&"job.stray_run".to_owned()), "{actions:?}");
+    // Who learned of it is gone. Whoever is there now takes it up; the first wish to stop it comes to nothing.
+    drop(launcher);
+    world.fault_at("/cancel/", json!({"kind": "status", "status": 503})).await;
+    let other = world.executor("b", 0).await;
+    let strays = Strays {
+        store: other.store.clone(),
+        templates: other.templates.clone(),
+        controllers: other.controllers.clone(),
+        breaker: Breaker::default(),
+        clock: other.clock.clone(),
+        bell: Bell::default(),
+    };
+    let settled = async || {
+        strays.look_at_all().await.unwrap();
+        world.store().await.count_strays().await.unwrap() == 0
+    };
+    while !settled().await {
+        tokio::task::yield_now().await;
+    }
+    let actions: Vec<String> =
+        world.store().await.pending("acme", 100).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert!(actions.contains(&"job.stray_settled".to_owned()), "{actions:?}");
     let run = world.sandbox.ledger()[0].run;
     let status = async || {
         let told = reqwest::Client::new()

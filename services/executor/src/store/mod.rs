@@ -6,10 +6,12 @@ mod outbox;
 mod queues;
 mod rows;
 pub mod sqlite;
+mod strays;
 mod watches;
 
 pub use executors::{Beat, Executors};
 pub use queues::{Begin, Begun, Claim, Claimed, Queues};
+pub use strays::StrayRuns;
 pub use watches::{Changed, Silence, Watches};
 
 use std::time::Duration;
@@ -21,7 +23,9 @@ use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::Attempt;
-use crate::job::{Job, JobState};
+use crate::awx::Installation;
+use crate::job::{Bound, Job, JobState, Run};
+use crate::stray::Stray;
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]
@@ -91,6 +95,8 @@ pub struct Effects {
     pub output: Option<String>,
     /// Whether the job's state should be told to watchers.
     pub tell: bool,
+    /// A run that came to light and should not be.
+    pub stray: Option<Stray>,
     /// Audit entries.
     pub entries: Vec<Entry>,
 }
@@ -120,6 +126,9 @@ impl Effects {
 /// A change to one job, applied to it and its last attempt as they stand inside the transaction. `None` leaves
 /// everything as it is.
 pub type Change = Box<dyn FnOnce(&mut Job, Option<Attempt>) -> Result<Option<Effects>> + Send>;
+
+/// A [`Change`] that may bind the job to a run. It is told whether another job has that very run.
+pub type Binding = Box<dyn FnOnce(&mut Job, Option<Attempt>, bool) -> Result<Option<Effects>> + Send>;
 
 /// Which jobs to list.
 #[derive(Clone, Debug)]
@@ -164,7 +173,7 @@ pub enum Happening {
 
 /// Keeps jobs.
 #[async_trait]
-pub trait JobStore: Queues + Executors + Watches + Send + Sync + 'static {
+pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'static {
     /// Makes a job durable, or finds the one an earlier request made.
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted>;
 
@@ -186,8 +195,15 @@ pub trait JobStore: Queues + Executors + Watches + Send + Sync + 'static {
     /// Every attempt at a job, oldest first.
     async fn attempts(&self, job: &str) -> Result<Vec<Attempt>>;
 
-    /// Which of these runs are bound to jobs.
-    async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>>;
+    /// As [`JobStore::update`], for a change that may bind the job to this run. Whether another job has it is read in
+    /// the same transaction.
+    async fn bind(&self, id: &str, now: Moment, run: &Run, change: Binding) -> Result<Option<Job>>;
+
+    /// The runs with these ids that are bound to jobs, on whatever installation.
+    async fn bound(&self, ids: &[i64]) -> Result<Vec<Bound>>;
+
+    /// The latest run of an installation that is bound to a job and was made by this moment.
+    async fn latest_run(&self, installation: &Installation, by: Moment) -> Result<Option<Run>>;
 
     /// The events of a job after a number.
     async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>>;

@@ -10,13 +10,15 @@ use runwarden_kit::{Error, Result};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::rows::{failed, job_of, read, write};
-use super::{Acceptance, Accepted, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
+use super::{Acceptance, Accepted, Binding, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
 use crate::attempt::Attempt;
-use crate::job::Job;
+use crate::awx::Installation;
+use crate::job::{Bound, Job, Run};
 use crate::queue::{self, RECENT};
 
 mod executors;
 mod queues;
+mod strays;
 mod watches;
 
 const MIGRATIONS: &[Migration] = &[
@@ -25,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "queues", sql: include_str!("../../migrations/sqlite/0003_queues.sql") },
     Migration { version: 4, name: "silences", sql: include_str!("../../migrations/sqlite/0004_silences.sql") },
     Migration { version: 5, name: "outbox", sql: include_str!("../../migrations/sqlite/0005_outbox.sql") },
+    Migration { version: 6, name: "identity", sql: include_str!("../../migrations/sqlite/0006_identity.sql") },
 ];
 
 /// Jobs in one SQLite file.
@@ -63,19 +66,20 @@ async fn next_version(connection: &mut SqliteConnection) -> Result<i64> {
 async fn save(connection: &mut SqliteConnection, job: &Job, insert: bool) -> Result<()> {
     let version = next_version(connection).await?;
     let sql = if insert {
-        "INSERT INTO jobs (state, due_at, installation, run_id, document, holder, fence, rank, begun_at, start_by,
-                           version, id, tenant, project, template, controller, principal, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO jobs (state, due_at, installation, run_id, run_created, document, holder, fence, rank, begun_at,
+                           start_by, version, id, tenant, project, template, controller, principal, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     } else {
-        "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, document = ?, holder = ?, fence = ?,
-                         rank = ?, begun_at = ?, start_by = ?, version = ?
+        "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, run_created = ?, document = ?, holder = ?,
+                         fence = ?, rank = ?, begun_at = ?, start_by = ?, version = ?
          WHERE id = ?"
     };
     let mut query = sqlx::query(sql)
         .bind(job.state.name())
         .bind(job.due_at.map(Moment::micros))
-        .bind(job.run.as_ref().map(|r| r.installation.clone()))
+        .bind(job.run.as_ref().map(|r| r.installation.key()))
         .bind(job.run.as_ref().map(|r| r.id))
+        .bind(job.run.as_ref().and_then(|r| r.created).map_or(0, Moment::micros))
         .bind(write(job)?)
         .bind(&job.lease.holder)
         .bind(job.lease.fence)
@@ -161,7 +165,7 @@ async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, ef
         )
         .bind(&attempt.job_id)
         .bind(attempt.number)
-        .bind(&attempt.installation)
+        .bind(attempt.installation.key())
         .bind(attempt.controller_template)
         .bind(attempt.is_marked())
         .bind(attempt.is_open())
@@ -169,6 +173,9 @@ async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, ef
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
+    }
+    if let Some(stray) = effects.stray {
+        strays::put(connection, &stray).await?;
     }
     outbox::put(connection, &effects.entries).await
 }
@@ -192,6 +199,48 @@ async fn event(
         .await
         .map_err(failed)?;
     Ok(())
+}
+
+impl SqliteJobs {
+    /// Changes a job in one transaction. The change is told whether another job has the run.
+    async fn changed_by(&self, id: &str, now: Moment, run: Option<&Run>, change: Binding) -> Result<Option<Job>> {
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
+        let mut job = before.clone();
+        let last = last_attempt(&mut transaction, id).await?;
+        let held = match run {
+            Some(run) => bound(&mut transaction, &[run.id], id).await?.iter().any(|bound| bound.is(run)),
+            None => false,
+        };
+        let Some(effects) = change(&mut job, last, held)? else { return Ok(Some(before)) };
+        bring(&mut transaction, &mut job, now, effects).await?;
+        save(&mut transaction, &job, false).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(job))
+    }
+}
+
+/// The runs with these ids that are bound to jobs other than this one.
+async fn bound(connection: &mut SqliteConnection, ids: &[i64], other_than: &str) -> Result<Vec<Bound>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT json_extract(document, '$.run') AS run, json_extract(document, '$.launched_at') AS at FROM jobs
+         WHERE id <> ",
+    );
+    query.push_bind(other_than.to_owned()).push(" AND run_id IN (");
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
+    query.push(")");
+    let rows = query.build().fetch_all(connection).await.map_err(failed)?;
+    let bound = |row: &sqlx::sqlite::SqliteRow| {
+        let at = row.get::<Option<i64>, _>("at").map(Moment::from_micros);
+        Ok(Bound { run: read(row.get("run"))?, at })
+    };
+    rows.iter().map(bound).collect()
 }
 
 #[async_trait]
@@ -279,15 +328,11 @@ impl JobStore for SqliteJobs {
     }
 
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>> {
-        let mut transaction = self.database.begin_write().await.map_err(failed)?;
-        let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
-        let mut job = before.clone();
-        let last = last_attempt(&mut transaction, id).await?;
-        let Some(effects) = change(&mut job, last)? else { return Ok(Some(before)) };
-        bring(&mut transaction, &mut job, now, effects).await?;
-        save(&mut transaction, &job, false).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Some(job))
+        self.changed_by(id, now, None, Box::new(|job, last, _| change(job, last))).await
+    }
+
+    async fn bind(&self, id: &str, now: Moment, run: &Run, change: Binding) -> Result<Option<Job>> {
+        self.changed_by(id, now, Some(run), change).await
     }
 
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
@@ -304,19 +349,23 @@ impl JobStore for SqliteJobs {
         rows.iter().map(|row| read(row.get("document"))).collect()
     }
 
-    async fn bound(&self, installation: &str, runs: &[i64]) -> Result<Vec<i64>> {
-        if runs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT run_id FROM jobs WHERE installation = ");
-        query.push_bind(installation.to_owned()).push(" AND run_id IN (");
-        let mut list = query.separated(", ");
-        for run in runs {
-            list.push_bind(*run);
-        }
-        query.push(")");
-        let rows = query.build().fetch_all(&self.database.read).await.map_err(failed)?;
-        Ok(rows.iter().map(|row| row.get("run_id")).collect())
+    async fn bound(&self, ids: &[i64]) -> Result<Vec<Bound>> {
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        bound(&mut connection, ids, "").await
+    }
+
+    async fn latest_run(&self, installation: &Installation, by: Moment) -> Result<Option<Run>> {
+        sqlx::query(
+            "SELECT json_extract(document, '$.run') AS run FROM jobs
+             WHERE installation = ? AND run_created > 0 AND run_created <= ? ORDER BY run_created DESC LIMIT 1",
+        )
+        .bind(installation.key())
+        .bind(by.micros())
+        .fetch_optional(&self.database.read)
+        .await
+        .map_err(failed)?
+        .map(|row| read(row.get("run")))
+        .transpose()
     }
 
     async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>> {

@@ -10,14 +10,17 @@ use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
 use super::unlisted::Found;
-use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunRef, RunSummary};
+use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunSummary};
 use crate::failpoint::{At, Failpoint};
-use crate::job::{Condemned, Job, JobState, Run, reason};
+use crate::job::{Condemned, Job, JobState, Run, moment, reason, time_of};
 use crate::live::Live;
 use crate::records;
 use crate::store::{Effects, JobStore};
 use crate::work::WorkBell;
 
+/// Why a run is lost whose id is another's by now.
+pub(super) const REPLACED: &str = "Under the run's id the controller has another run: it was restored from a backup or set \
+                        up anew. What this run did is not known.";
 /// How long to wait for the last of a run's output; after a controller's crash it never comes.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
 /// How often to repeat the wish that a run stops.
@@ -33,11 +36,6 @@ pub(super) struct Follower {
     pub(super) output_limit: u64,
     pub(super) missing_limit: Duration,
     pub(super) failpoint: Failpoint,
-}
-
-/// The run of a job, as the client names it.
-pub(crate) fn run_ref(run: &Run) -> RunRef {
-    RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id }
 }
 
 impl Follower {
@@ -57,6 +55,10 @@ impl Follower {
                 Found::Noted(changed) => return Ok(changed),
             },
         };
+        // Nothing of a stranger's is taken for the job's, and nothing is done to it.
+        if !run.is_shown_by(&row, job.launched_at) {
+            return self.missing(&job, REPLACED).await;
+        }
         let mut changed = self.note(&job, &row).await?;
         if row.ending().is_none() {
             changed |= self.stop_if_due(client, &job, &run).await?;
@@ -93,19 +95,25 @@ impl Follower {
             return Ok(true);
         }
         // If that cannot be told now, the time limit decides.
-        Ok(client.events_finished(run_ref(run)).await.unwrap_or(false))
+        Ok(client.events_finished(run.to_ref()).await.unwrap_or(false))
     }
 
     /// Notes what the controller says of a run that goes on.
     async fn note(&self, job: &Job, row: &RunSummary) -> Result<bool> {
         let progress = progress(row).into_owned();
-        if job.progress == progress && job.missing_since.is_none() && job.hidden_since.is_none() {
+        // Runs that an earlier version bound are known by when they were made from their first sight on.
+        let made = row.created.map(moment).filter(|_| job.run.as_ref().is_some_and(|run| run.created.is_none()));
+        let seen = job.missing_since.is_none() && job.hidden_since.is_none();
+        if job.progress == progress && seen && made.is_none() {
             return Ok(false);
         }
         let now = self.clock.now();
         let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
+            }
+            if let Some(run) = job.run.as_mut().filter(|_| made.is_some()) {
+                run.created = made;
             }
             job.missing_since = None;
             job.hidden_since = None;
@@ -117,11 +125,19 @@ impl Follower {
         Ok(true)
     }
 
-    /// Asks the controller to stop a run of which it cannot tell.
+    /// Asks the controller to stop a run of which it cannot tell, if it can at least tell that it is this one: under
+    /// its id may be a stranger's run.
     pub(super) async fn stop_unseen(&self, client: &Client, job: &Job) -> Result<bool> {
-        match job.run.clone() {
-            Some(run) => self.stop_if_due(client, job, &run).await,
-            None => Ok(false),
+        let Some(run) = job.run.clone() else { return Ok(false) };
+        let Some(made) = run.created else { return self.stop_if_due(client, job, &run).await };
+        match client.is_there(run.to_ref(), time_of(made)).await {
+            Ok(true) => self.stop_if_due(client, job, &run).await,
+            // It is not listed. What that means is found out by asking for it by itself.
+            Ok(false) => Ok(false),
+            Err(error) => {
+                tracing::warn!(job = job.id, %error, "the run cannot be told from another, so it is not stopped");
+                Ok(false)
+            }
         }
     }
 
@@ -154,7 +170,7 @@ impl Follower {
             Ok(Some(Effects::told()))
         };
         self.store.update(&job.id, now, Box::new(change)).await?;
-        let answer = client.cancel(run_ref(run)).await;
+        let answer = client.cancel(run.to_ref()).await;
         self.failpoint.pass(At::CancelAfter);
         match answer {
             // Over or gone: the next look tells how.

@@ -1,14 +1,14 @@
 //! What is kept in memory of a run that is followed: enough to see in a sweep whether anything is to be done about it.
 //! The job itself is read only then, so that ten thousand runs cost a few megabytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::clock::Moment;
 
 use super::follow::CANCEL_AGAIN;
-use crate::awx::{RunKind, RunRef, RunSummary};
-use crate::job::Job;
+use crate::awx::RunSummary;
+use crate::job::{Job, Run};
 use crate::store::Changed;
 
 /// How soon to try again to have a run stopped; each further try doubles it, up to how often the wish is repeated.
@@ -20,8 +20,9 @@ pub(super) type Key = (String, String);
 /// A run that is followed.
 #[derive(Clone, Debug)]
 pub(super) struct Followed {
-    pub(super) run: RunRef,
-    pub(super) installation: Box<str>,
+    pub(super) run: Run,
+    /// When it was bound.
+    bound_at: Option<Moment>,
     /// What was last noted of it.
     progress: Box<str>,
     /// Whether it was missing or hidden, or over with output still to come.
@@ -39,14 +40,27 @@ impl Followed {
         let run = job.run.as_ref()?;
         let limit = u64::try_from(job.max_duration_seconds).ok().filter(|seconds| *seconds > 0);
         Some(Self {
-            run: RunRef { kind: RunKind::parse(&run.kind).unwrap_or(RunKind::Job), id: run.id },
-            installation: run.installation.as_str().into(),
+            run: run.clone(),
+            bound_at: job.launched_at,
             progress: job.progress.as_str().into(),
             unsettled: job.missing_since.is_some() || job.hidden_since.is_some() || job.ended_since.is_some(),
             stop: job.cancel_requested || job.condemned.is_some(),
             asked: job.cancel_sent_at,
             over_at: limit.zip(job.launched_at).map(|(limit, at)| at.plus(Duration::from_secs(limit))),
         })
+    }
+
+    /// Whether a row under its id tells of it, and not of a stranger.
+    pub(super) fn is_shown_by(&self, row: &RunSummary) -> bool {
+        self.run.is_shown_by(row, self.bound_at)
+    }
+
+    /// Whether it is not where it should be, among the rows that were told and the ids of those that could not be.
+    pub(super) fn is_astray(&self, rows: &HashMap<i64, RunSummary>, unreadable: &HashSet<i64>) -> bool {
+        match rows.get(&self.run.id) {
+            Some(row) => !self.is_shown_by(row),
+            None => !unreadable.contains(&self.run.id),
+        }
     }
 
     /// Whether its controller should be asked to stop it now.
@@ -59,6 +73,8 @@ impl Followed {
     pub(super) fn calls_for_something(&self, row: Option<&RunSummary>, now: Moment) -> bool {
         let Some(row) = row else { return true };
         self.unsettled
+            || !self.is_shown_by(row)
+            || (self.run.created.is_none() && row.created.is_some())
             || row.ending().is_some()
             || self.is_to_stop(now)
             || super::follow::progress(row) != *self.progress
@@ -180,11 +196,12 @@ impl Following {
 mod tests {
     use super::*;
     use crate::awx::example_summary;
+    use crate::job::JobState;
     use crate::job::tests::example;
-    use crate::job::{JobState, Run};
+    use crate::test_doubles::installation;
 
     fn running(id: i64) -> Job {
-        let run = Run { installation: "http://awx".into(), kind: "job".into(), id };
+        let run = Run { installation: installation(1), kind: "job".into(), id, template: None, created: None };
         Job { state: JobState::Running, run: Some(run), ..example() }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runwarden_kit::{Error, Result};
 
-use super::follow::{Follower, run_ref};
+use super::follow::Follower;
 use crate::awx::{AwxError, Client, OutputCursor};
 use crate::job::{Job, Run};
 use crate::store::Effects;
@@ -27,7 +27,7 @@ impl Follower {
             if kept >= self.output_limit {
                 break;
             }
-            let read = match client.output(run_ref(run), &cursor, complete, PIECE).await {
+            let read = match client.output(run.to_ref(), &cursor, complete, PIECE).await {
                 Ok(read) => read,
                 // That there is no room for it now is no reason to lose what a run printed.
                 Err(AwxError::Busy) if !self.waited_for_room(job) => return Err(AwxError::Busy.into()),

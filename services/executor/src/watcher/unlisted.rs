@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use runwarden_kit::Result;
 
-use super::follow::{Follower, run_ref};
+use super::follow::Follower;
 use crate::awx::{AwxError, Client, RunSummary, TemplateSight, Whereabouts};
 use crate::job::{Job, JobState, Run, reason};
 use crate::records;
@@ -53,7 +53,7 @@ pub(super) enum Found {
 impl Follower {
     /// Asks for a run that the list left out.
     pub(super) async fn unlisted(&self, client: &Client, job: &Job, run: &Run) -> Result<Found> {
-        let noted = match client.whereabouts(run_ref(run)).await {
+        let noted = match client.whereabouts(run.to_ref()).await {
             Ok(Whereabouts::There(row)) => return Ok(Found::There(row)),
             Ok(Whereabouts::Hidden) => self.hidden(job, HIDDEN).await?,
             Ok(Whereabouts::Gone) if self.is_doubtful(job) => match self.sight(client, job).await {

@@ -217,3 +217,35 @@ fn callers_learn_whether_to_wait_or_to_mend() {
     let problem = TargetProblem::new("/url", "is wrong");
     assert_eq!(runwarden_kit::Error::from(problem).fields()[0].pointer, "/url");
 }
+
+#[tokio::test]
+async fn which_installation_it_is_is_asked_once_and_again_when_something_went_wrong() {
+    let uuid = Arc::new(Mutex::new(Some("7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e")));
+    let told = uuid.clone();
+    let stub = Stub::start(move |seen| match (seen.path.as_str(), *told.lock().unwrap()) {
+        ("/api/v2/ping/", Some(uuid)) => json_answer(200, &json!({"install_uuid": uuid})),
+        ("/api/v2/ping/", None) => json_answer(404, &json!({"detail": "Not found."})),
+        ("/api/v2/me/", _) => html(502),
+        _ => page(Vec::new()),
+    })
+    .await;
+    let client = stub.client();
+    let asked = || stub.seen().iter().filter(|seen| seen.path == "/api/v2/ping/").count();
+    let first = client.installation(Ask::Once).await.unwrap();
+    assert_eq!(first.key(), "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e");
+    *uuid.lock().unwrap() = Some("00000000-0000-4000-8000-000000000002");
+    let _none = client.find(7).await.unwrap();
+    assert!(client.installation(Ask::Once).await.unwrap().is_same(&first) && asked() == 1, "it said so before");
+    assert!(!client.installation(Ask::Afresh).await.unwrap().is_same(&first));
+    // It was away for a moment: what answers now may be another.
+    *uuid.lock().unwrap() = Some("00000000-0000-4000-8000-000000000003");
+    assert!(client.who_am_i().await.is_err());
+    assert_eq!(client.installation(Ask::Once).await.unwrap().key(), "00000000-0000-4000-8000-000000000003");
+    // One that gives none is known by its address, and one that does not answer is not known.
+    for nothing in [None, Some("00000000-0000-0000-0000-000000000000"), Some("x")] {
+        *uuid.lock().unwrap() = nothing;
+        assert_eq!(client.installation(Ask::Afresh).await.unwrap().key(), format!("http://{}", stub.address));
+    }
+    let gone = client_for("127.0.0.1:1".parse().unwrap());
+    assert!(gone.installation(Ask::Once).await.is_err());
+}

@@ -5,23 +5,28 @@
 //! a person who decides. After each step the promises are checked, and at the end that every job can come to its end
 //! from wherever it stands.
 //!
+//! In some worlds the controller itself does not stay the same: it is restored from a backup or set up anew, ids come
+//! again, other people's runs take them, and what was launched is gone or was never there. In some it is mapped twice.
+//!
 //! The worlds are small on purpose: two launches and two crashes already show every kind of interleaving, and the
 //! whole of each is visited. Time moves in ticks of 25 seconds.
 
 mod explore;
 mod mutants;
+mod outside;
 mod promises;
 mod steps;
 mod world;
 
-use crate::attempt::{Attempt, Candidate, Patience, Sight, Verdict, in_sight, judge};
-use crate::awx::{Proof, proof};
-use crate::job::Job;
+use crate::attempt::{Attempt, Candidate, Patience, Sight, Verdict, doubted, in_sight, judge};
+use crate::awx::{Installation, Proof, proof};
+use crate::job::{Bound, Job, Run};
+use crate::stray::{self, Stray};
 use runwarden_kit::clock::Moment;
 
 use super::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
 use explore::explore;
-use world::Setting;
+use world::{Again, Setting};
 
 /// The parts of the protocol, each of which a mutant can replace.
 #[derive(Clone, Copy)]
@@ -34,11 +39,19 @@ struct Rules {
     judge: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict,
     in_sight: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict,
     proof: fn(u16, bool) -> Proof,
-    answered: fn(&mut Job, Option<&mut Attempt>, Answer, Moment) -> Written,
-    judged: fn(&mut Job, &mut Attempt, Finding, Moment) -> Written,
+    doubted: fn(Verdict, Option<String>) -> Verdict,
+    answered: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written,
+    judged: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written,
     stopped: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written,
     expired: fn(&mut Job, Option<&Attempt>, Moment) -> bool,
     resolved: fn(&mut Job, &mut Attempt, Resolution, Moment) -> bool,
+    /// Whether two installations are one.
+    same: fn(&Installation, &Installation) -> bool,
+    /// Whether a bound run is this one.
+    is: fn(&Bound, &Run) -> bool,
+    /// Whether a stray run outlives the memory of who learned of it.
+    keeps_strays: bool,
+    stray: fn(&mut Stray, &stray::Sight, Moment) -> stray::Next,
 }
 
 const LEGAL: &str = "a legal transition";
@@ -51,11 +64,16 @@ const REAL: Rules = Rules {
     judge,
     in_sight,
     proof,
-    answered: |job, attempt, answer, now| super::answered(job, attempt, answer, now).expect(LEGAL),
-    judged: |job, attempt, finding, now| super::judged(job, attempt, finding, now).expect(LEGAL),
+    doubted,
+    answered: |job, attempt, answer, held, now| super::answered(job, attempt, answer, held, now).expect(LEGAL),
+    judged: |job, attempt, finding, held, now| super::judged(job, attempt, finding, held, now).expect(LEGAL),
     stopped: |job, last, fence, stop, now| super::stopped(job, last, fence, stop, now).expect(LEGAL),
     expired: |job, last, now| super::expired(job, last, now).expect(LEGAL),
     resolved: |job, attempt, resolution, now| super::resolved(job, attempt, resolution, "", now).expect(LEGAL),
+    same: Installation::is_same,
+    is: Bound::is,
+    keeps_strays: true,
+    stray: Stray::seen,
 };
 
 fn holds(settings: &[(&str, Setting)], at_least: usize) {
@@ -113,4 +131,27 @@ fn whoever_answers_in_front_of_the_controller_ends_nothing_and_launches_nothing_
 fn no_attempt_begins_on_an_authority_that_was_taken_away_and_what_is_out_is_found_all_the_same() {
     let revoked = |setting| Setting { revokes: true, crashes: 1, losses: 0, cancels: false, ..setting };
     holds(&[("marked", revoked(Setting::marked())), ("unmarked", revoked(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn ids_that_come_again_are_neither_taken_for_a_jobs_own_nor_launched_over() {
+    for again in [Again::Restored, Again::SetUpAnew] {
+        let settings = [
+            ("marked", Setting { again: Some(again), ..Setting::marked() }),
+            ("unmarked", Setting { again: Some(again), ..Setting::unmarked() }),
+        ];
+        holds(&settings.map(|(name, setting)| (name, Setting { crashes: 0, losses: 0, others: 2, ..setting })), 2_000);
+    }
+}
+
+#[test]
+fn two_jobs_on_a_controller_that_is_restored_keep_apart() {
+    let two = Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..Setting::marked() };
+    holds(&[("marked", Setting { again: Some(Again::Restored), ..two })], 1_000);
+}
+
+#[test]
+fn one_installation_that_is_mapped_twice_is_one() {
+    let two = Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..Setting::unmarked() };
+    holds(&[("unmarked", Setting { mapped_twice: true, ..two })], 1_000);
 }

@@ -1,7 +1,7 @@
 //! Seeded bugs, each of which the exploration must find.
 
 use super::super::{DELIVERED_WITHIN, SEND_WITHIN};
-use super::world::{Setting, at, patience};
+use super::world::{Again, Setting, at, installation, patience};
 use super::*;
 use crate::attempt::{AttemptState, Marked};
 use crate::awx::MarkerPlacement;
@@ -43,6 +43,7 @@ const UNMARKED: &str = "a launch began while one without a marker";
 const STUCK: &str = "a job can never end";
 const LOST: &str = "a job is lost";
 const NOT_REFUSED: &str = "a job ended over something that the controller never said";
+const FORGOTTEN: &str = "a run that should not be goes on";
 
 #[test]
 fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
@@ -97,13 +98,14 @@ fn a_mutant_that_ignores_the_fence_and_open_attempts_is_caught() {
 
 #[test]
 fn a_mutant_that_takes_a_lost_answer_for_a_no_is_caught() {
-    let hasty: fn(&mut Job, Option<&mut Attempt>, Answer, Moment) -> Written = |job, attempt, answer, now| {
-        let answer = match answer {
-            Answer::Unresolved { why, .. } => Answer::NotLaunched { why, then: Stop::Soon(String::new()) },
-            answer => answer,
+    let hasty: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written =
+        |job, attempt, answer, held, now| {
+            let answer = match answer {
+                Answer::Unresolved { why, .. } => Answer::NotLaunched { why, then: Stop::Soon(String::new()) },
+                answer => answer,
+            };
+            super::super::answered(job, attempt, answer, held, now).expect(LEGAL)
         };
-        super::super::answered(job, attempt, answer, now).expect(LEGAL)
-    };
     is_caught(&Rules { answered: hasty, ..REAL }, calm(Setting::marked()), &[TWICE, NEVER, STRAY]);
 }
 
@@ -175,8 +177,8 @@ fn a_mutant_that_asks_a_person_at_once_is_caught() {
 
 #[test]
 fn a_mutant_that_forgets_to_look_again_is_caught() {
-    let forgetful: fn(&mut Job, &mut Attempt, Finding, Moment) -> Written = |job, attempt, finding, now| {
-        let written = super::super::judged(job, attempt, finding, now).expect(LEGAL);
+    let forgetful: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written = |job, attempt, finding, held, now| {
+        let written = super::super::judged(job, attempt, finding, held, now).expect(LEGAL);
         if job.state == JobState::Launching {
             job.due_at = None;
         }
@@ -199,6 +201,93 @@ fn a_mutant_that_waits_for_ever_is_caught() {
 fn a_mutant_that_does_as_if_a_person_had_said_nothing_is_caught() {
     let deaf: fn(&mut Job, &mut Attempt, Resolution, Moment) -> bool = |_, _, _, _| false;
     is_caught(&Rules { resolved: deaf, ..REAL }, odd(Setting::marked()), &[STUCK]);
+}
+
+/// The controller is restored or set up anew once.
+fn again(again: Again, setting: Setting) -> Setting {
+    Setting { again: Some(again), others: 2, losses: 0, ..calm(setting) }
+}
+
+/// A run is known by its id alone.
+fn by_id(bound: &Bound, run: &Run) -> bool {
+    bound.run.id == run.id
+}
+
+#[test]
+fn a_mutant_that_takes_its_own_run_for_absent_because_its_id_was_anothers_is_caught() {
+    // As it was before runs were known by more than their ids.
+    let blind: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
+        let free: Vec<Candidate> = found.iter().filter(|c| !c.bound).cloned().collect();
+        judge(&Attempt { named: None, ..attempt.clone() }, patience, now, &free)
+    };
+    // And a bind that the store refused was simply not written.
+    let lost_answer: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written =
+        |job, attempt, answer, held, now| match held {
+            true => Written::Nothing,
+            false => super::super::answered(job, attempt, answer, held, now).expect(LEGAL),
+        };
+    let lost_finding: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written =
+        |job, attempt, finding, held, now| match held {
+            true => Written::Nothing,
+            false => super::super::judged(job, attempt, finding, held, now).expect(LEGAL),
+        };
+    for kind in [Again::Restored, Again::SetUpAnew] {
+        let trusting: fn(Verdict, Option<String>) -> Verdict = |verdict, _| verdict;
+        let mutant = Rules { is: by_id, judge: blind, doubted: trusting, ..REAL };
+        let mutant = Rules { answered: lost_answer, judged: lost_finding, ..mutant };
+        is_caught(&mutant, Setting { others: 0, ..again(kind, Setting::marked()) }, &[TWICE, NEVER, STRAY]);
+    }
+}
+
+#[test]
+fn a_mutant_that_knows_runs_by_their_ids_alone_is_caught() {
+    let promises = [NEEDLESS, "somebody else's run", "a run is told as lost"];
+    for kind in [Again::Restored, Again::SetUpAnew] {
+        is_caught(&Rules { is: by_id, ..REAL }, again(kind, Setting::marked()), &promises);
+    }
+}
+
+#[test]
+fn a_mutant_that_believes_a_controller_that_forgot_is_caught() {
+    let trusting = Rules { doubted: |verdict, _| verdict, ..REAL };
+    is_caught(&trusting, again(Again::Restored, Setting::marked()), &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
+fn a_mutant_that_takes_an_address_for_an_installation_is_caught() {
+    let by_address: fn(&Installation, &Installation) -> bool = |one, two| one.address() == two.address();
+    let mutant = Rules { same: by_address, doubted: |verdict, _| verdict, ..REAL };
+    is_caught(&mutant, again(Again::SetUpAnew, Setting::marked()), &[TWICE, NEVER, STRAY]);
+    let two = Setting { jobs: 2, crashes: 0, sends: 1, cancels: false, mapped_twice: true, ..Setting::unmarked() };
+    is_caught(&Rules { same: by_address, ..REAL }, two, &[UNMARKED]);
+}
+
+#[test]
+fn a_mutant_that_binds_what_another_job_has_is_caught() {
+    // What somebody launched by hand is adopted by both of two jobs that are alike.
+    let careless: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
+        let free: Vec<Candidate> = found.iter().map(|c| Candidate { bound: false, ..c.clone() }).collect();
+        judge(attempt, patience, now, &free)
+    };
+    let unheld: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written =
+        |job, attempt, finding, _, now| super::super::judged(job, attempt, finding, false, now).expect(LEGAL);
+    let two = Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..Setting::unmarked() };
+    let promises = ["one run is bound to two jobs", "a job is bound to another job's run"];
+    is_caught(&Rules { judge: careless, judged: unheld, ..REAL }, Setting { by_hand: true, ..two }, &promises);
+}
+
+#[test]
+fn a_mutant_that_remembers_a_stray_run_only_while_it_lives_is_caught() {
+    is_caught(&Rules { keeps_strays: false, ..REAL }, odd(Setting::unmarked()), &[FORGOTTEN]);
+}
+
+#[test]
+fn a_mutant_that_gives_up_on_a_stray_run_is_caught() {
+    let weary: fn(&mut Stray, &stray::Sight, Moment) -> stray::Next = |stray, sight, now| match stray.seen(sight, now) {
+        stray::Next::Stop | stray::Next::Look if stray.looks > 5 => stray::Next::Settled("given up"),
+        next => next,
+    };
+    is_caught(&Rules { stray: weary, ..REAL }, odd(Setting::unmarked()), &[FORGOTTEN]);
 }
 
 #[test]
@@ -272,7 +361,7 @@ fn sending_is_bounded_by_what_patience_counts_on() {
     let attempt = Attempt {
         job_id: "job_1".into(),
         number: 1,
-        installation: "awx".into(),
+        installation: installation(0, 0),
         controller_template: 9,
         account: 1,
         marker: "rw_1".into(),

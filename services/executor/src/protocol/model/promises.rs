@@ -3,9 +3,19 @@
 use crate::attempt::Attempt;
 use crate::job::{Job, JobState, Lease, reason};
 
-use super::world::{Setting, World};
+use super::world::{Launch, Setting, World, installation};
 
 pub(super) fn broken(before: &World, world: &World, setting: &Setting) -> Option<&'static str> {
+    if world.trespassed {
+        return Some("somebody else's run was touched, or taken for a job's");
+    }
+    let forgotten = |launch: &Launch| {
+        let kept = || world.kept.iter().any(|stray| launch.is_run(&stray.run));
+        launch.stray && !launch.over && !launch.gone && !kept()
+    };
+    if world.launches.iter().any(forgotten) {
+        return Some("a run that should not be goes on, and nobody will stop it");
+    }
     (0..world.jobs.len()).find_map(|which| broken_for(before, world, setting, which))
 }
 
@@ -15,11 +25,12 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     if launched > 1 {
         return Some("it was launched twice");
     }
+    let odd = |launch: &&Launch| setting.marked && !launch.marked && !launch.others;
     // What was hidden when all that could come had come is a person's, too.
     let undecidable =
-        world.by_hand || world.hidings > 0 || world.launches.iter().any(|launch| setting.marked && !launch.marked);
+        world.by_hand || world.hidings > 0 || world.launches.iter().any(|launch| odd(&launch)) || forgot(world, which);
     // Where a person decided, a late answer may tell of a run they did not know of.
-    if world.strays > 0 && !undecidable {
+    if world.strays > 0 && !undecidable && !world.again {
         return Some("a run came to light that nobody counts on");
     }
     if was.state != job.state && !was.state.may_become(job.state) {
@@ -38,7 +49,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
         return Some("a job ended over something that the controller never said");
     }
     if let Some(run) = &job.run {
-        let Some(launch) = world.launches.iter().find(|launch| launch.run == run.id) else {
+        let Some(launch) = world.launches.iter().find(|launch| launch.is_run(run)) else {
             return Some("a job is bound to a run that does not exist");
         };
         if launch.job.is_some_and(|owner| owner != which) {
@@ -47,6 +58,16 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
         // What somebody launched by hand with our account, alike in all, cannot be told from a launch without a marker.
         if launch.job.is_none() && setting.marked {
             return Some("a job is bound to a run that is not its own");
+        }
+    }
+    let bound = |other: usize| world.jobs[other].run.as_ref().zip(job.run.as_ref());
+    if (0..which).filter_map(bound).any(|(one, two)| one.is(two, None)) {
+        return Some("one run is bound to two jobs");
+    }
+    if job.state == JobState::Failed && job.reason.as_deref() == Some(reason::LOST) {
+        let own = |launch: &&Launch| job.run.as_ref().is_some_and(|run| launch.is_run(run));
+        if world.launches.iter().find(own).is_some_and(|launch| !launch.gone) {
+            return Some("a run is told as lost that is there");
         }
     }
     let waits = matches!(job.state, JobState::New | JobState::Launching);
@@ -69,7 +90,17 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     None
 }
 
+/// Whether the controller cannot tell any more what became of a job's launch: it was not there when that happened, or
+/// has forgotten it.
+fn forgot(world: &World, which: usize) -> bool {
+    let here = installation(world.uuid, 0);
+    let elsewhere = world.last(which).is_some_and(|attempt| !attempt.installation.is_same(&here));
+    let there = |launch: &&Launch| launch.job == Some(which) && !launch.gone && launch.visible <= world.tick;
+    world.again && (elsewhere || !world.launches.iter().any(|launch| there(&launch)))
+}
+
 /// Whether a job has come to where it need not be brought on by us.
 pub(super) fn is_settled(world: &World) -> bool {
-    world.jobs.iter().all(|job| job.state.is_end() || job.state == JobState::Running)
+    let settled = |job: &Job| job.state.is_end() || job.state == JobState::Running;
+    world.jobs.iter().all(settled) && world.kept.is_empty()
 }

@@ -1,12 +1,14 @@
 //! Everything that can happen next in a world.
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight};
+use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict};
 use crate::awx::Proof;
-use crate::job::{Job, JobState, Run, reason};
-use crate::protocol::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
+use crate::job::{AT_ONCE, Job, JobState, Run, reason};
+use crate::protocol::{Answer, Around, Beginning, Finding, Step, Stop, Written};
+use crate::stray::Stray;
 
 use super::Rules;
-use super::world::{Fate, Launch, REQUEST_TICKS, Setting, Worker, World, patience};
+use super::outside::outside;
+use super::world::{Fate, Launch, REQUEST_TICKS, Setting, Worker, World, installation, patience};
 
 /// What happened, and what the world is then.
 pub(super) type Next = (&'static str, World);
@@ -17,23 +19,7 @@ pub(super) fn successors(world: &World, setting: &Setting, rules: &Rules) -> Vec
     if world.tick < 240 {
         next.push(("time passes", World { tick: world.tick + 1, ..world.clone() }));
     }
-    for which in 0..world.jobs.len() {
-        outside(world, which, setting, rules, &mut next);
-    }
-    if setting.by_hand && !world.by_hand {
-        let mut after = world.clone();
-        after.by_hand = true;
-        let launch = Launch { run: 100, job: None, attempt: 0, marked: false, visible: world.tick };
-        after.launches.push(launch);
-        next.push(("somebody launches the same by hand", after));
-    }
-    if world.hidings < setting.hides {
-        let what = if world.is_hidden() { "a right is given back" } else { "a right is taken away" };
-        next.push((what, World { hidings: world.hidings + 1, ..world.clone() }));
-    }
-    if setting.revokes && !world.revoked {
-        next.push(("what allowed the jobs is taken away", World { revoked: true, ..world.clone() }));
-    }
+    outside(world, setting, rules, &mut next);
     for worker in 0..2 {
         work(world, worker, setting, rules, &mut next);
         if world.workers[worker] != Worker::Idle && world.crashes < setting.crashes {
@@ -46,67 +32,8 @@ pub(super) fn successors(world: &World, setting: &Setting, rules: &Rules) -> Vec
     next
 }
 
-fn name(worker: usize) -> String {
+pub(super) fn name(worker: usize) -> String {
     format!("exe_{worker}")
-}
-
-/// What others than workers do about a job.
-fn outside(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &mut Vec<Next>) {
-    let (now, job) = (world.now(), &world.jobs[which]);
-    if setting.cancels && !job.cancel_requested && !job.state.is_end() {
-        let mut after = world.clone();
-        if after.jobs[which].request_cancel(now).is_ok() {
-            if after.jobs[which].due_at.is_some() {
-                after.jobs[which].look_now();
-            }
-            next.push(("the caller cancels", after));
-        }
-    }
-    if let Some(holder) = &job.lease.holder {
-        // Who holds it is dead, or only held up: nobody can tell.
-        let worker = usize::from(*holder == name(1));
-        let lives = !matches!(world.workers[worker], Worker::Idle);
-        if !lives || world.losses < setting.losses {
-            let mut after = world.clone();
-            after.losses += u8::from(lives);
-            let job = &mut after.jobs[which];
-            job.lease.holder = None;
-            job.lease.fence += 1;
-            if job.due_at.is_some() {
-                job.look_now();
-            }
-            next.push(("a worker is taken for gone", after));
-        }
-    }
-    let mut after = world.clone();
-    if (rules.expired)(&mut after.jobs[which], world.last(which).as_ref(), now) {
-        next.push(("the deadline passes", after));
-    }
-    if job.state == JobState::Unknown {
-        decide(world, which, rules, next);
-    }
-}
-
-/// A person looks, and says what is true.
-fn decide(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
-    let mine = world.launches.iter().find(|launch| launch.job == Some(which) && launch.visible <= world.tick);
-    let mut said = vec![Resolution::GiveUp];
-    match mine {
-        Some(launch) => said.push(Resolution::Bind(run(launch.run))),
-        None if world.launched(which) == 0 => said.push(Resolution::Retry),
-        None => {}
-    }
-    for resolution in said {
-        let mut after = world.clone();
-        let Some(attempt) = after.attempts[which].last_mut() else { continue };
-        if (rules.resolved)(&mut after.jobs[which], attempt, resolution, world.now()) {
-            next.push(("a person decides", after));
-        }
-    }
-}
-
-fn run(id: i64) -> Run {
-    Run { installation: "awx".into(), kind: "job".into(), id }
 }
 
 fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &mut Vec<Next>) {
@@ -143,7 +70,7 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
                 next.push(("a launch leaves", sent(world, worker, which, &attempt, fence, fate)));
             }
         }
-        Worker::Sent { which, attempt, fence, fate, run: id } => {
+        Worker::Sent { which, attempt, fence, fate, launch } => {
             let mut after = world.clone();
             let unresolved = |named| Answer::Unresolved { why: String::new(), named };
             let answer = match (fate, fate.answer()) {
@@ -155,10 +82,12 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
                     Proof::NotLaunched => Answer::NotLaunched { why: String::new(), then: Stop::Later(String::new()) },
                     Proof::None => unresolved(None),
                 },
-                (Fate::Answered, None) => {
-                    Answer::Launched { run: run(id), condemned: None, marker_took: setting.marked }
-                }
-                (Fate::Named, None) => unresolved(Some(id)),
+                (Fate::Answered, None) => Answer::Launched {
+                    run: launch.expect("what is answered was launched").as_run(&attempt.installation),
+                    condemned: None,
+                    marker_took: setting.marked,
+                },
+                (Fate::Named, None) => unresolved(launch.map(|launch| launch.run)),
                 (_, None) => unresolved(None),
             };
             settle(&mut after, which, attempt.number, fence, answer, rules);
@@ -185,7 +114,6 @@ fn fates(setting: &Setting) -> Vec<Fate> {
 
 fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i64, fate: Fate) -> World {
     let mut after = world.clone();
-    let id = i64::try_from(which * 10 + world.launched(which) + 1).unwrap();
     let visible = match fate {
         Fate::Answered | Fate::LostAfterCommit | Fate::Named | Fate::MarkerDropped | Fate::CoveredUp => {
             Some(world.tick)
@@ -194,12 +122,10 @@ fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i6
         Fate::Refused | Fate::LostBeforeCommit | Fate::TurnedAway | Fate::TooLarge => None,
     };
     after.refused |= fate == Fate::Refused;
-    if let Some(visible) = visible {
-        let marked = attempt.is_marked() && fate != Fate::MarkerDropped;
-        let launch = Launch { run: id, job: Some(which), attempt: attempt.number, marked, visible };
-        after.launches.push(launch);
-    }
-    after.workers[worker] = Worker::Sent { which, attempt: attempt.clone(), fence, fate, run: id };
+    let marked = attempt.is_marked() && fate != Fate::MarkerDropped;
+    let launch = visible.map(|visible| after.launch(Some(which), attempt.number, marked, visible));
+    after.launches.extend(launch);
+    after.workers[worker] = Worker::Sent { which, attempt: attempt.clone(), fence, fate, launch };
     after
 }
 
@@ -245,8 +171,8 @@ fn step(
                 // More attempts show nothing that two do not: each begins where the one before was settled.
                 return;
             }
-            let attempt = intent(job, setting, now);
-            let around = Around { blocked: is_blocked(world, which, &attempt), full: None };
+            let attempt = intent(world, which, job, setting, now);
+            let around = Around { blocked: is_blocked(world, which, &attempt, rules), full: None };
             let last = world.last(which);
             match (rules.begin)(&mut after.jobs[which], last.as_ref(), &attempt, fence, &around, now) {
                 Beginning::Begun => {
@@ -263,11 +189,11 @@ fn step(
     next.push(("a worker takes its step", after));
 }
 
-fn intent(job: &Job, setting: &Setting, now: runwarden_kit::clock::Moment) -> Attempt {
+fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: runwarden_kit::clock::Moment) -> Attempt {
     Attempt {
         job_id: job.id.clone(),
         number: job.attempts + 1,
-        installation: "awx".into(),
+        installation: installation(world.uuid, if setting.mapped_twice { which } else { 0 }),
         controller_template: 9,
         account: 1,
         marker: format!("rw_{}-{}", job.id, job.attempts + 1),
@@ -281,9 +207,11 @@ fn intent(job: &Job, setting: &Setting, now: runwarden_kit::clock::Moment) -> At
 }
 
 /// As the store has it: with a marker only those without stand in the way, without a marker any does.
-fn is_blocked(world: &World, which: usize, attempt: &Attempt) -> bool {
+fn is_blocked(world: &World, which: usize, attempt: &Attempt, rules: &Rules) -> bool {
     let others = world.attempts.iter().enumerate().filter(|(other, _)| *other != which);
-    others.flat_map(|(_, attempts)| attempts).any(|a| a.is_open() && !(a.is_marked() && attempt.is_marked()))
+    let here =
+        others.flat_map(|(_, attempts)| attempts).filter(|a| (rules.same)(&a.installation, &attempt.installation));
+    here.into_iter().any(|a| a.is_open() && !(a.is_marked() && attempt.is_marked()))
 }
 
 fn stop(world: &mut World, which: usize, fence: i64, stop: Stop, now: runwarden_kit::clock::Moment, rules: &Rules) {
@@ -297,9 +225,14 @@ fn settle(world: &mut World, which: usize, number: u32, fence: i64, answer: Answ
     let now = world.now();
     let mut attempt = world.last(which).filter(|last| last.number == number);
     let mut job = world.jobs[which].clone();
-    match (rules.answered)(&mut job, attempt.as_mut(), answer, now) {
+    let run = match &answer {
+        Answer::Launched { run, .. } => Some(run.clone()),
+        Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
+    };
+    let held = run.as_ref().is_some_and(|run| world.bound(which).iter().any(|bound| (rules.is)(bound, run)));
+    match (rules.answered)(&mut job, attempt.as_mut(), answer, held, now) {
         Written::Nothing => {}
-        Written::Stray => world.strays += 1,
+        Written::Stray => come_to_light(world, which, number, run, rules),
         Written::Quietly => world.jobs[which] = job,
         Written::Aloud => {
             world.jobs[which] = job;
@@ -322,11 +255,29 @@ fn reconcile(
 ) {
     let Some(seen) = seen else { return };
     let now = world.now_of(setting, worker);
-    let bound = |run: i64| world.jobs.iter().any(|job| job.run.as_ref().is_some_and(|bound| bound.id == run));
-    let found: Vec<Candidate> = world
-        .launches
+    let here = installation(world.uuid, 0);
+    if !(rules.same)(&seen.installation, &here) {
+        if now < patience().over_at(seen) {
+            stop(world, which, fence, Stop::Later(String::new()), now, rules);
+            return;
+        }
+        conclude(
+            world,
+            which,
+            fence,
+            seen,
+            Finding { verdict: UNTRACEABLE, run: None, dropped: Vec::new() },
+            now,
+            rules,
+        );
+        return;
+    }
+    let bound = world.bound(which);
+    let in_time =
+        |launch: &&Launch| launch.visible <= world.tick && !world.is_hidden() && !launch.gone && !launch.others;
+    let shown: Vec<Launch> = world.launches.iter().filter(in_time).copied().collect();
+    let found: Vec<Candidate> = shown
         .iter()
-        .filter(|launch| launch.visible <= world.tick && !world.is_hidden())
         .map(|launch| Candidate {
             run_id: launch.run,
             marked: match (launch.marked, launch.job == Some(which) && launch.attempt == seen.number) {
@@ -335,16 +286,37 @@ fn reconcile(
                 (false, _) => Marked::No,
             },
             inputs: Inputs::Match,
-            bound: bound(launch.run),
+            bound: bound.iter().any(|bound| (rules.is)(bound, &launch.as_run(&seen.installation))),
         })
         .collect();
     let verdict = (rules.judge)(seen, &patience(), now, &found);
     let sight = if world.is_hidden() { Sight::Blind(String::new()) } else { Sight::Clear };
     let verdict = (rules.in_sight)(verdict, sight, seen, &patience(), now);
+    // The run of long ago is what that installation must still know.
+    let forgot = world.again && seen.installation.is_same(&world.of_long_ago().installation);
+    let verdict = (rules.doubted)(verdict, forgot.then(String::new));
+    let run = match verdict {
+        Verdict::Adopt(id) => shown.iter().find(|launch| launch.run == id).map(|l| l.as_run(&seen.installation)),
+        _ => None,
+    };
+    conclude(world, which, fence, seen, Finding { verdict, run, dropped: Vec::new() }, now, rules);
+}
+
+const UNTRACEABLE: Verdict = Verdict::Untraceable(String::new());
+
+fn conclude(
+    world: &mut World,
+    which: usize,
+    fence: i64,
+    seen: &Attempt,
+    finding: Finding,
+    now: runwarden_kit::clock::Moment,
+    rules: &Rules,
+) {
     let mut job = world.jobs[which].clone();
+    let held = finding.run.as_ref().is_some_and(|run| world.bound(which).iter().any(|bound| (rules.is)(bound, run)));
     if let Some(mut attempt) = world.last(which).filter(|last| last.number == seen.number) {
-        let finding = Finding { verdict, kind: "job", dropped: Vec::new() };
-        match (rules.judged)(&mut job, &mut attempt, finding, now) {
+        match (rules.judged)(&mut job, &mut attempt, finding, held, now) {
             Written::Nothing | Written::Stray => {}
             Written::Quietly => world.jobs[which] = job,
             Written::Aloud => {
@@ -356,4 +328,25 @@ fn reconcile(
         }
     }
     world.jobs[which].lease.release(fence);
+}
+
+/// A run came to light that should not be.
+fn come_to_light(world: &mut World, which: usize, attempt: u32, run: Option<Run>, rules: &Rules) {
+    world.strays += 1;
+    let Some(run) = run else { return };
+    if let Some(launch) = world.launches.iter_mut().find(|launch| launch.is_run(&run)) {
+        launch.stray = true;
+    }
+    if rules.keeps_strays {
+        world.kept.push(Stray {
+            tenant: "acme".into(),
+            job: world.jobs[which].id.clone(),
+            attempt,
+            controller: "awx".into(),
+            run,
+            found_at: world.now(),
+            due_at: AT_ONCE,
+            looks: 0,
+        });
+    }
 }

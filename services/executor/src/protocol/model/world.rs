@@ -6,15 +6,27 @@ use std::time::Duration;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Patience};
-use crate::awx::MarkerPlacement;
+use uuid::Uuid;
+
+use crate::awx::{Installation, MarkerPlacement, Target};
 use crate::job::tests::example;
-use crate::job::{AT_ONCE, Job};
+use crate::job::{AT_ONCE, Bound, Job, Run};
+use crate::stray::Stray;
 
 pub(super) const TICK: u64 = 25;
 /// The controller's longest request, in ticks.
 pub(super) const REQUEST_TICKS: u8 = 5;
 /// When patience is over, in ticks, and clocks that differ, and one more.
 const LONG_AGO: u64 = 14;
+
+/// How a controller stops being the one it was, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Its database is put back to an old backup: it forgets all runs, and their ids come again.
+    Restored,
+    /// It is set up anew at the same address: besides, it is another installation.
+    SetUpAnew,
+}
 
 /// What may happen in a world.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +59,12 @@ pub(super) struct Setting {
     pub(super) in_front: bool,
     /// Whether what allowed the jobs may be taken away, once.
     pub(super) revokes: bool,
+    /// What becomes of the controller.
+    pub(super) again: Option<Again>,
+    /// How many runs of other people take ids after that.
+    pub(super) others: u8,
+    /// Whether each job reaches the controller by another address.
+    pub(super) mapped_twice: bool,
 }
 
 impl Setting {
@@ -66,6 +84,9 @@ impl Setting {
             hides: 0,
             in_front: false,
             revokes: false,
+            again: None,
+            others: 0,
+            mapped_twice: false,
         }
     }
 
@@ -138,7 +159,8 @@ pub(super) enum Worker {
         attempt: Attempt,
         fence: i64,
         fate: Fate,
-        run: i64,
+        /// What it becomes, if it becomes anything.
+        launch: Option<Launch>,
     },
 }
 
@@ -146,13 +168,42 @@ pub(super) enum Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Launch {
     pub(super) run: i64,
+    /// A number that no other launch has, as the moment at which it was made: ids come again.
+    pub(super) made: u8,
     /// Whose it is; none for one by hand.
     pub(super) job: Option<usize>,
+    /// Whether it is other people's, with an account of their own.
+    pub(super) others: bool,
     pub(super) attempt: u32,
     /// Whether it carries its marker.
     pub(super) marked: bool,
     /// From which tick on it can be seen.
     pub(super) visible: u8,
+    /// Whether the controller has forgotten it.
+    pub(super) gone: bool,
+    /// Whether it came to light as one that should not be.
+    pub(super) stray: bool,
+    /// Whether it has come to its end.
+    pub(super) over: bool,
+}
+
+/// The installation, by how often it was set up, as a job reaches it.
+pub(super) fn installation(uuid: u8, address: usize) -> Installation {
+    let target = Target { url: format!("https://awx{address}"), api_root: String::new(), ca_pem: String::new() };
+    Installation::new(Some(Uuid::from_u128(u128::from(uuid) + 1)), &target)
+}
+
+impl Launch {
+    /// As a search shows it.
+    pub(super) fn as_run(&self, installation: &Installation) -> Run {
+        let created = Some(Moment::from_micros(i64::from(self.made)));
+        Run { installation: installation.clone(), kind: "job".into(), id: self.run, template: Some(9), created }
+    }
+
+    /// Whether it is the run of this identity.
+    pub(super) fn is_run(&self, run: &Run) -> bool {
+        run.created == Some(Moment::from_micros(i64::from(self.made)))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +223,20 @@ pub(super) struct World {
     pub(super) refused: bool,
     /// Whether what allowed the jobs was taken away.
     pub(super) revoked: bool,
+    /// What came to light and is kept until it has stopped.
+    pub(super) kept: Vec<Stray>,
+    /// The last id that the controller gave.
+    pub(super) last_id: i64,
+    /// How many runs there ever were.
+    pub(super) made: u8,
+    /// How often it was set up.
+    pub(super) uuid: u8,
+    /// Whether it became another, or forgot.
+    pub(super) again: bool,
+    /// How many runs of other people there are.
+    pub(super) others: u8,
+    /// Whether something was done to somebody else's run, or taken from it.
+    pub(super) trespassed: bool,
 }
 
 pub(super) fn at(tick: u8) -> Moment {
@@ -207,12 +272,48 @@ impl World {
             hidings: 0,
             refused: false,
             revoked: false,
+            kept: Vec::new(),
+            // Long ago there was a job, whose run had the first id.
+            last_id: 1,
+            made: 1,
+            uuid: 0,
+            again: false,
+            others: 0,
+            trespassed: false,
         }
     }
 
     /// Whether our account may not see any run.
     pub(super) fn is_hidden(&self) -> bool {
         self.hidings % 2 == 1
+    }
+
+    /// What the store has of runs that are bound: those of other jobs than this one, and that of the job of long ago.
+    pub(super) fn bound(&self, other_than: usize) -> Vec<Bound> {
+        let others = self.jobs.iter().enumerate().filter(|(which, _)| *which != other_than);
+        let mut bound: Vec<Bound> =
+            others.filter_map(|(_, job)| Some(Bound { run: job.run.clone()?, at: job.launched_at })).collect();
+        bound.push(Bound { run: self.of_long_ago(), at: Some(at(0)) });
+        bound
+    }
+
+    /// The run of the job of long ago.
+    pub(super) fn of_long_ago(&self) -> Run {
+        let created = Some(Moment::from_micros(1));
+        Run { installation: installation(0, 0), kind: "job".into(), id: 1, template: Some(9), created }
+    }
+
+    /// The run that the controller has under an id now.
+    pub(super) fn shown(&self, id: i64) -> Option<&Launch> {
+        self.launches.iter().find(|launch| launch.run == id && !launch.gone && launch.visible <= self.tick)
+    }
+
+    /// Puts a new run on the controller's books; answers it as an answer would name it.
+    pub(super) fn launch(&mut self, job: Option<usize>, attempt: u32, marked: bool, visible: u8) -> Launch {
+        self.last_id += 1;
+        self.made += 1;
+        let (run, made) = (self.last_id, self.made);
+        Launch { run, made, job, others: false, attempt, marked, visible, gone: false, stray: false, over: false }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -254,12 +355,15 @@ impl World {
                 AttemptState::GivenUp { .. } => 5,
             };
             // When a settled one was sent concerns nobody any more.
-            (a.number, a.is_open().then(|| ago(a.sent_at)), state, a.named)
+            (a.number, a.is_open().then(|| (ago(a.sent_at), a.installation.key())), state, a.named)
         };
         let launches: Vec<_> = self
             .launches
             .iter()
-            .map(|l| (l.run, l.job, l.attempt, l.marked, l.visible.saturating_sub(self.tick)))
+            .map(|l| {
+                let seen = (l.run, l.made, l.job, l.others, l.attempt, l.marked, l.visible.saturating_sub(self.tick));
+                (seen, l.gone, l.stray, l.over)
+            })
             .collect();
         let worker = |worker: &Worker| match worker {
             Worker::Idle => (0, 0, 0, false, 0, None, false, None),
@@ -276,12 +380,12 @@ impl World {
             Worker::Begun { which, attempt: a, fence } => {
                 (2, *which, a.number, *fence == self.jobs[*which].lease.fence, 0, Some(attempt(a)), false, None)
             }
-            Worker::Sent { which, attempt: a, fence, fate, run } => (
+            Worker::Sent { which, attempt: a, fence, fate, launch } => (
                 3 + *fate as u8,
                 *which,
                 a.number,
                 *fence == self.jobs[*which].lease.fence,
-                *run,
+                launch.map_or(0, |launch| i64::from(launch.made)),
                 Some(attempt(a)),
                 false,
                 None,
@@ -290,11 +394,13 @@ impl World {
         let mut hasher = DefaultHasher::new();
         for (job, attempts) in self.jobs.iter().zip(&self.attempts) {
             (job.state, due(job.due_at), job.cancel_requested, job.attempts, &job.lease.holder).hash(&mut hasher);
-            (job.run.as_ref().map(|run| run.id), due(job.start_by)).hash(&mut hasher);
+            (job.run.as_ref().map(|run| (run.id, run.created)), due(job.start_by)).hash(&mut hasher);
             attempts.iter().map(attempt).collect::<Vec<_>>().hash(&mut hasher);
         }
         (self.crashes, self.losses, self.by_hand, self.strays, launches).hash(&mut hasher);
         (self.hidings, self.refused, self.revoked).hash(&mut hasher);
+        let kept: Vec<_> = self.kept.iter().map(|stray| (stray.run.created, stray.looks.min(6))).collect();
+        (kept, self.last_id, self.made, self.uuid, self.again, self.others, self.trespassed).hash(&mut hasher);
         (worker(&self.workers[0]), worker(&self.workers[1])).hash(&mut hasher);
         hasher.finish()
     }

@@ -4,7 +4,7 @@ use runwarden_proto::project::v1 as project;
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, named, require};
-use crate::awx::{AwxError, Credential};
+use crate::awx::{Ask, AwxError, Credential};
 
 pub(super) async fn handle(
     access: &ControllerAccess,
@@ -19,6 +19,8 @@ pub(super) async fn handle(
         None => access.stored(&controller, &secret_name, "check controller").await?,
     };
     let account = client.who_am_i().await.map_err(told)?;
+    // Runs are known by it: whoever maps a controller that does not tell should learn so now.
+    client.installation(Ask::Afresh).await.map_err(told)?;
     Ok(Response::new(proto::CheckConnectionResponse {
         product: account.product,
         version: account.version,

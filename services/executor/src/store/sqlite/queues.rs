@@ -7,12 +7,13 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteJobs, begun_lately, bring, last_attempt, load, save};
 use crate::attempt::Attempt;
+use crate::awx::Installation;
 use crate::job::{Job, JobState};
 use crate::limits::{Limits, Scope, Usage};
 use crate::protocol::{self, Around, Beginning};
 use crate::queue::{self, BEGUN, COUNTED, Place, Queue};
 use crate::scheduler::Head;
-use crate::store::rows::failed;
+use crate::store::rows::{failed, read, write};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 
 /// How many jobs are told of at once that are to end unbegun.
@@ -314,18 +315,26 @@ async fn nth_last_begun(
 /// Whether an open attempt of another job at the same controller's template could not be told from this one: with a
 /// marker only those without stand in the way, without a marker any does.
 async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Result<bool> {
-    let row = sqlx::query(
-        "SELECT count(*) AS n FROM attempts
-         WHERE open = 1 AND installation = ? AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
+    let rows = sqlx::query(
+        "SELECT DISTINCT json_extract(document, '$.installation') AS installation,
+                json_type(document, '$.installation') AS kind FROM attempts
+         WHERE open = 1 AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
     )
-    .bind(&attempt.installation)
     .bind(attempt.controller_template)
     .bind(&attempt.job_id)
     .bind(attempt.is_marked())
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
     .map_err(failed)?;
-    Ok(row.get::<i64, _>("n") > 0)
+    for row in &rows {
+        let text: String = row.get("installation");
+        // Text of an earlier version stands for itself.
+        let text = if row.get::<&str, _>("kind") == "text" { write(&text)? } else { text };
+        if read::<Installation>(&text)?.is_same(&attempt.installation) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

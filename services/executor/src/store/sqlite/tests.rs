@@ -5,12 +5,19 @@ use runwarden_kit::audit::{Entry, OutboxStore as _};
 use super::*;
 use crate::job::JobState;
 use crate::job::tests::example;
-use crate::store::{Executors as _, IdempotencyClaim, Watches as _};
+use crate::store::{Executors as _, IdempotencyClaim, StrayRuns as _, Watches as _};
+use crate::stray::Stray;
+use crate::test_doubles::installation;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap();
     (folder, store)
+}
+
+fn run(id: i64, created: i64) -> Run {
+    let created = Some(Moment::from_micros(created));
+    Run { installation: installation(1), kind: "job".into(), id, template: Some(9), created }
 }
 
 fn accepting(job: &Job) -> Acceptance {
@@ -88,17 +95,72 @@ async fn no_run_is_bound_to_two_jobs() {
     let (_folder, store) = store().await;
     let bind = |job: &mut Job, _| {
         job.state = JobState::Running;
-        job.run = Some(crate::job::Run { installation: "https://awx".into(), kind: "job".into(), id: 7 });
+        job.run = Some(run(7, 100));
         Ok(Some(Effects::told()))
     };
-    let (a, b) = (example(), example());
-    for job in [&a, &b] {
+    let (a, b, c) = (example(), example(), example());
+    for job in [&a, &b, &c] {
         store.accept(accepting(job)).await.unwrap();
     }
     store.update(&a.id, Moment::from_micros(2), Box::new(bind)).await.unwrap();
     assert!(store.update(&b.id, Moment::from_micros(2), Box::new(bind)).await.is_err());
-    assert_eq!(store.bound("https://awx", &[6, 7]).await.unwrap(), [7]);
+    let bound: Vec<Run> = store.bound(&[6, 7]).await.unwrap().into_iter().map(|bound| bound.run).collect();
+    assert_eq!(bound, [run(7, 100)]);
     assert_eq!(store.get("acme", &b.id).await.unwrap().unwrap().state, JobState::New);
+    // Whoever is about to bind it is told so; another run that got its id is another run, and can be bound.
+    for (found, taken) in [(run(7, 100), true), (run(7, 200), false)] {
+        let again = found.clone();
+        let change = move |job: &mut Job, _: Option<Attempt>, held: bool| {
+            assert_eq!(held, taken);
+            if held {
+                return Ok(None);
+            }
+            job.state = JobState::Running;
+            job.run = Some(again);
+            Ok(Some(Effects::told()))
+        };
+        store.bind(&c.id, Moment::from_micros(2), &found, Box::new(change)).await.unwrap();
+    }
+    assert_eq!(store.get("acme", &c.id).await.unwrap().unwrap().run, Some(run(7, 200)));
+    let by = async |micros| store.latest_run(&installation(1), Moment::from_micros(micros)).await;
+    assert_eq!(by(99).await.unwrap(), None);
+    assert_eq!(by(150).await.unwrap(), Some(run(7, 100)));
+    assert_eq!(by(300).await.unwrap(), Some(run(7, 200)));
+}
+
+#[tokio::test]
+async fn runs_that_should_not_be_are_kept_until_they_are_settled() {
+    let (_folder, store) = store().await;
+    let job = example();
+    store.accept(accepting(&job)).await.unwrap();
+    let stray = Stray {
+        tenant: "acme".into(),
+        job: job.id.clone(),
+        attempt: 1,
+        controller: "awx".into(),
+        run: run(7, 100),
+        found_at: Moment::from_micros(5),
+        due_at: crate::job::AT_ONCE,
+        looks: 0,
+    };
+    let effects = Effects { stray: Some(stray.clone()), ..Effects::default() };
+    let change = move |_: &mut Job, _: Option<Attempt>| Ok(Some(effects));
+    store.update(&job.id, Moment::from_micros(5), Box::new(change)).await.unwrap();
+    let now = Moment::from_micros(10);
+    assert_eq!(store.strays(now, 10).await.unwrap(), std::slice::from_ref(&stray));
+    assert!(store.take_stray(&stray, now.plus(std::time::Duration::from_secs(60))).await.unwrap());
+    assert!(!store.take_stray(&stray, now).await.unwrap(), "somebody else has it");
+    assert!(store.strays(now, 10).await.unwrap().is_empty());
+    let looked = Stray { due_at: now, looks: 1, ..stray };
+    store.keep_stray(&looked).await.unwrap();
+    assert_eq!(store.strays(now, 10).await.unwrap(), std::slice::from_ref(&looked));
+    for entries in [1, 1] {
+        store
+            .settle_stray(&looked, Entry { entry_id: "settled".into(), tenant: "acme".into(), ..Entry::default() })
+            .await
+            .unwrap();
+        assert_eq!((store.count_strays().await.unwrap(), store.count("acme").await.unwrap()), (0, entries));
+    }
 }
 
 #[tokio::test]
@@ -155,10 +217,9 @@ async fn who_follows_jobs_reads_on_from_where_they_were() {
         store.accept(accepting(job)).await.unwrap();
     }
     let before = store.version().await.unwrap();
-    let run = |id| crate::job::Run { installation: "https://awx".into(), kind: "job".into(), id };
     let bind = move |job: &mut Job, _| {
         job.state = JobState::Running;
-        job.run = Some(run(7));
+        job.run = Some(run(7, 100));
         Ok(Some(Effects::told()))
     };
     store.update(&a.id, Moment::from_micros(2), Box::new(bind)).await.unwrap();
@@ -191,4 +252,41 @@ async fn one_executor_follows_a_controller_until_it_is_gone() {
     assert!(store.watch("acme", "awx", "exe_2").await.unwrap());
     store.unwatch("exe_2").await.unwrap();
     assert!(store.watch("acme", "other", "exe_1").await.unwrap());
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_kept_is_known_by_what_is_known_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let earlier = runwarden_engines::sqlite::open(&path, &MIGRATIONS[..3]).await.unwrap();
+    let job = Job { state: JobState::Running, launched_at: Some(Moment::from_micros(50)), ..example() };
+    let mut document = serde_json::to_value(&job).unwrap();
+    document["run"] = serde_json::json!({"installation": "https://AWX.example/api/v2", "kind": "job", "id": 7});
+    sqlx::query(
+        "INSERT INTO jobs (id, tenant, project, template, state, created_at, installation, run_id, document)
+         VALUES (?, 'acme', 'web', 'deploy', 'running', 1, 'https://AWX.example/api/v2', 7, ?)",
+    )
+    .bind(&job.id)
+    .bind(document.to_string())
+    .execute(&earlier.write)
+    .await
+    .unwrap();
+    sqlx::query("INSERT INTO attempts VALUES (?, 1, 'https://AWX.example/api/v2', 9, 1, 0, '{}')")
+        .bind(&job.id)
+        .execute(&earlier.write)
+        .await
+        .unwrap();
+    earlier.write.close().await;
+    earlier.read.close().await;
+    let store = SqliteJobs::open(&path).await.unwrap();
+    let kept = store.running("", 10).await.unwrap().remove(0).run.unwrap();
+    assert_eq!((kept.template, kept.created, kept.installation.address()), (Some(9), None, "https://awx.example"));
+    // Its id is taken for runs of its time, and free for one that got it long after.
+    let known = |created: u64| Run {
+        installation: kept.installation.clone(),
+        created: Some(Moment::from_micros(50).plus(std::time::Duration::from_secs(created))),
+        ..run(7, 0)
+    };
+    let bound = store.bound(&[7]).await.unwrap();
+    assert!(bound[0].is(&known(1)) && !bound[0].is(&known(7200)));
 }

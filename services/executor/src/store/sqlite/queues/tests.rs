@@ -1,13 +1,17 @@
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::attempt::AttemptState;
+use crate::awx::Target;
 use crate::job::AT_ONCE;
 use crate::job::tests::example;
 use crate::limits::{Limit, Rate};
 use crate::queue::Priority;
 use crate::scheduler::Turn;
 use crate::store::{Acceptance, Executors as _, JobStore as _};
+use crate::test_doubles::{installation, template};
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +54,7 @@ fn intent(job: &Job, placement: &str) -> Attempt {
     Attempt {
         job_id: job.id.clone(),
         number: 1,
-        installation: "https://awx".into(),
+        installation: installation(1),
         controller_template: 9,
         account: 1,
         marker: "rw_1".into(),
@@ -290,6 +294,15 @@ async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_templ
     let first = intent(&a, "none");
     assert!(matches!(store.begin_attempt(beginning(first.clone())).await.unwrap(), Begun::Yes(_)));
     let marked = beginning(intent(&b, "extra_var"));
+    assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
+    // Also by another address of the same installation, and when an earlier version wrote down the address alone.
+    let target = Target { url: "http://awx".into(), ..template().controller.target };
+    let spelled = Installation::new(Some(Uuid::from_u128(1)), &target);
+    let spelled = Attempt { installation: spelled, ..intent(&b, "extra_var") };
+    assert!(matches!(store.begin_attempt(beginning(spelled)).await.unwrap(), Begun::Blocked));
+    let address_alone =
+        "UPDATE attempts SET document = json_set(document, '$.installation', 'http://127.0.0.1:1/api/v2')";
+    sqlx::query(address_alone).execute(&store.database.write).await.unwrap();
     assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
     let elsewhere = Attempt { controller_template: 10, ..intent(&b, "none") };
     assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(_)));

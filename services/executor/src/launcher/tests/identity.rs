@@ -1,0 +1,50 @@
+//! A controller that is restored: ids come again, and what it has forgotten is not absent.
+
+use super::*;
+
+/// Launches a job and binds it.
+async fn launched(world: &World, launcher: &Launcher) -> Job {
+    let job = world.accept().await;
+    let job = world.look(launcher, &job.id).await;
+    assert_eq!(job.state, JobState::Running, "{job:?}");
+    job
+}
+
+#[tokio::test]
+async fn a_run_whose_id_an_ended_job_holds_is_bound_and_not_launched_again() {
+    for lost in [false, true] {
+        let world = World::new(22).await;
+        let launcher = world.executor("a", 0).await;
+        let first = launched(&world, &launcher).await;
+        let end = |job: &mut Job, _: Option<Attempt>| {
+            job.end(JobState::Succeeded, Moment::from_micros(9), None)?;
+            Ok(Some(Effects::told()))
+        };
+        world.store().await.update(&first.id, Moment::from_micros(9), Box::new(end)).await.unwrap();
+        world.restore().await;
+        let second = if lost {
+            let lost = world.lost(json!({"kind": "lose_after"})).await;
+            world.look(&world.executor("b", 0).await, &lost.id).await
+        } else {
+            launched(&world, &launcher).await
+        };
+        assert_eq!((second.state, second.attempts), (JobState::Running, 1), "{second:?}");
+        let (one, two) = (first.run.unwrap(), second.run.unwrap());
+        assert_eq!(one.id, two.id, "the id came again");
+        assert_ne!(one.created, two.created);
+        assert_eq!(world.sandbox.launched(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_controller_that_has_forgotten_what_it_knew_proves_no_absence() {
+    let world = World::new(22).await;
+    launched(&world, &world.executor("a", 0).await).await;
+    // It happens, its answer is lost, and the controller is put back to before both.
+    let job = world.lost(json!({"kind": "lose_after"})).await;
+    world.restore().await;
+    let job = world.look(&world.executor("b", OVER).await, &job.id).await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Unknown, Some(reason::UNTRACEABLE)), "{job:?}");
+    assert!(job.reason_detail.as_ref().unwrap().contains("restored from an older backup"), "{job:?}");
+    assert_eq!(world.sandbox.launched(), 2, "and nothing is launched again");
+}

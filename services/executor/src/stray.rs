@@ -1,0 +1,204 @@
+//! Runs that should not be: what they were launched for was settled without them. Each is kept until it has stopped,
+//! whoever dies meanwhile, and how it ended goes on record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runwarden_kit::Result;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::lifecycle::Shutdown;
+use serde::{Deserialize, Serialize};
+
+use crate::awx::{Ask, AwxError, Client};
+use crate::breaker::Breaker;
+use crate::controllers::Controllers;
+use crate::job::Run;
+use crate::ports::Templates;
+use crate::records;
+use crate::store::JobStore;
+
+/// How often to see whether one is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// The longest pause between two looks at one.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long nobody else looks at one that somebody looks at.
+const LOOKING: Duration = Duration::from_secs(60);
+/// How long to go on asking about one that nobody can be asked about.
+const HOPELESS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How many are looked at in one go.
+const SOME: usize = 20;
+
+/// A run that should not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// The tenant of the job.
+    pub tenant: String,
+    /// The job it was launched for.
+    pub job: String,
+    /// The attempt that launched it.
+    pub attempt: u32,
+    /// The controller, by Runwarden's name.
+    pub controller: String,
+    /// The run.
+    pub run: Run,
+    /// When it came to light.
+    pub found_at: Moment,
+    /// When to look at it next. A column of its own.
+    #[serde(skip, default = "at_once")]
+    pub due_at: Moment,
+    /// How often it was looked at.
+    #[serde(default)]
+    pub looks: u32,
+}
+
+fn at_once() -> Moment {
+    crate::job::AT_ONCE
+}
+
+/// What a look at it showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It goes on.
+    Goes,
+    /// It is over; how, in the controller's word.
+    Over(&'static str),
+    /// Its controller does not have it any more.
+    Gone,
+    /// Under its id is another run: the controller was restored, or set up anew.
+    Another,
+    /// Nothing can be told of it now.
+    Untold,
+}
+
+/// What to do after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask it to stop, and look again.
+    Stop,
+    /// Look again.
+    Look,
+    /// Nothing: how it came to its end goes on record.
+    Settled(&'static str),
+}
+
+impl Stray {
+    /// Takes note of a look. Nothing but its end lets go of it.
+    #[must_use]
+    pub fn seen(&mut self, sight: &Sight, now: Moment) -> Next {
+        let pause = Duration::from_secs(1 << self.looks.min(6)).min(LONGEST);
+        self.looks = self.looks.saturating_add(1);
+        self.due_at = now.plus(pause);
+        match sight {
+            Sight::Goes => Next::Stop,
+            Sight::Over(status) => Next::Settled(status),
+            Sight::Gone => Next::Settled("deleted"),
+            Sight::Another => Next::Settled("replaced"),
+            Sight::Untold if now.since(self.found_at) > HOPELESS => Next::Settled("unknown"),
+            Sight::Untold => Next::Look,
+        }
+    }
+}
+
+/// Stops runs that should not be.
+pub struct Strays {
+    /// Where they are kept.
+    pub store: Arc<dyn JobStore>,
+    /// Where controllers are.
+    pub templates: Arc<dyn Templates>,
+    /// Clients for them.
+    pub controllers: Arc<Controllers>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Rings when audit entries wait.
+    pub bell: Bell,
+}
+
+impl Strays {
+    /// Works until shutdown. Any executor takes up what another left.
+    pub async fn run(self, shutdown: Shutdown) {
+        while shutdown.sleep(LOOK).await.is_ok() {
+            if let Err(error) = self.look_at_all().await {
+                error.log();
+            }
+        }
+    }
+
+    pub(crate) async fn look_at_all(&self) -> Result<()> {
+        let count = u32::try_from(self.store.count_strays().await?).unwrap_or(u32::MAX);
+        metrics::gauge!("runwarden_stray_runs").set(count);
+        for stray in self.store.strays(self.clock.now(), SOME).await? {
+            // One that cannot be dealt with now holds up no other.
+            if let Err(error) = self.look_at(stray).await {
+                error.log();
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(&self, mut stray: Stray) -> Result<()> {
+        let now = self.clock.now();
+        if !self.store.take_stray(&stray, now.plus(LOOKING)).await? {
+            return Ok(());
+        }
+        let (sight, client) = self.look(&stray).await?;
+        match stray.seen(&sight, self.clock.now()) {
+            Next::Stop => {
+                if let Some(client) = client
+                    && let Err(error) = client.cancel(stray.run.to_ref()).await
+                {
+                    let (job, run) = (&stray.job, stray.run.id);
+                    tracing::warn!(job, run, %error, "the stray run could not be stopped; trying again");
+                }
+                self.store.keep_stray(&stray).await
+            }
+            Next::Look => self.store.keep_stray(&stray).await,
+            Next::Settled(how) => {
+                tracing::info!(
+                    job = stray.job,
+                    run = stray.run.id,
+                    how,
+                    "a run that should not be has come to its end"
+                );
+                let Some(job) = self.store.get(&stray.tenant, &stray.job).await? else { return Ok(()) };
+                self.store.settle_stray(&stray, records::stray_settled(&*self.clock, &job, &stray, how)).await?;
+                self.bell.ring();
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at it. A client comes along if it goes on: only what was just seen to be it is ever asked to stop.
+    async fn look(&self, stray: &Stray) -> Result<(Sight, Option<Arc<Client>>)> {
+        let Some(controller) = self.templates.controller(&stray.tenant, &stray.controller).await? else {
+            return Ok((Sight::Untold, None));
+        };
+        let key = (controller.tenant.clone(), controller.name.clone());
+        if !self.breaker.admits(&key, Instant::now()) {
+            return Ok((Sight::Untold, None));
+        }
+        let client = self.controllers.client(&controller, &format!("stop {}", stray.job)).await?;
+        let run = stray.run.to_ref();
+        let found = client.run(run).await;
+        if self.breaker.note(&key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
+            self.controllers.forget(&client);
+        }
+        match found {
+            Ok(row) if !stray.run.is_shown_by(&row, None) => Ok((Sight::Another, None)),
+            Ok(row) if row.status.is_end() => Ok((Sight::Over(row.status.as_str()), None)),
+            Ok(_) => Ok((Sight::Goes, Some(client))),
+            // Where another installation is now, nothing can be told of what the first one does.
+            Err(AwxError::NotFound { .. }) => {
+                let here = client.installation(Ask::Afresh).await;
+                let still = here.is_ok_and(|here| here.is_same(&stray.run.installation));
+                Ok((if still { Sight::Gone } else { Sight::Untold }, None))
+            }
+            Err(error) => {
+                tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be looked at");
+                Ok((Sight::Untold, None))
+            }
+        }
+    }
+}
