@@ -15,6 +15,7 @@ mod health;
 mod hidden;
 mod hostile_controller;
 mod idempotency;
+mod identity;
 mod isolation;
 mod keys;
 mod lost_answers;
