@@ -14,6 +14,7 @@ mod listening;
 mod recorder;
 #[cfg(test)]
 mod resolving;
+#[cfg(test)]
 mod room;
 #[cfg(test)]
 mod support;

@@ -84,13 +84,16 @@ impl Signer {
     }
 }
 
+/// The other end of a stream of events.
+type Watcher = tokio::sync::mpsc::Sender<Result<proto::WatchJobResponse, Status>>;
+
 /// The executor: remembers what it was asked and in which context.
 #[derive(Clone, Default)]
 pub(crate) struct FakeJobs {
     pub(crate) submitted: Arc<Mutex<Vec<(proto::SubmitJobRequest, RequestContext)>>>,
     pub(crate) resolved: Arc<Mutex<Vec<proto::ResolveJobRequest>>>,
     pub(crate) output: Arc<Mutex<Vec<String>>>,
-    watched: Arc<Mutex<Vec<tokio::sync::mpsc::Sender<Result<proto::WatchJobResponse, Status>>>>>,
+    watched: Arc<Mutex<Vec<Watcher>>>,
 }
 
 pub(crate) fn job(id: &str, state: proto::JobState) -> proto::Job {
