@@ -2,22 +2,87 @@
 
 mod audit;
 mod jobs;
+mod profiles;
+mod reach;
+mod run;
+mod templates;
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::Shell;
 use runwarden_kit::mesh::TrustDomain;
 use runwarden_kit::telemetry::TelemetryArgs;
 
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
-pub(crate) use jobs::{Jobs, List, Reach, Resolution};
+pub(crate) use jobs::{Jobs, List, Output, Resolution, ShowJob, Watch};
+pub(crate) use profiles::{Login, Logout, Profiles, ProfilesCommand};
+pub(crate) use reach::{Place, Reach, Show};
+pub(crate) use run::Run;
+pub(crate) use templates::{ListTemplates, ShowTemplate, Templates};
+
+/// The table of exit codes, for `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  it went well; a job that was waited for has succeeded
+    1  the job failed: the playbook said no
+    2  the command makes no sense, or the parameters do not fit the template
+    3  not logged in, not recognised, or not permitted
+    4  refused: not found, not valid, against a policy
+    5  the job was cancelled
+    6  the job is unknown: a person must decide
+    7  not now: not reached, busy, or not finished in time; trying again makes sense
+    8  the job ended as error: it could not be run
+    9  something broke, here or there
+  130  Ctrl-C; a job goes on";
+
+/// Examples for `run`.
+const RUN_HELP: &str = "\
+Examples:
+  runwarden run deploy environment=dev version=1.4.2 --follow
+  runwarden run deploy environment=dev version=1.4.2 deploy_password=@password.txt --wait --output json
+  JOB=$(runwarden run deploy environment=dev version=1.4.2)";
 
 /// The only door between the outside world and a company's Ansible automation
 #[derive(Parser)]
-#[command(name = "runwarden", version)]
+#[command(name = "runwarden", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads the command line of this process; ends it if that makes no sense.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command_line().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command_line()).exit())
+    }
+
+    /// The whole command line. For `up` the edge's addresses may be names: a process that listens by itself in a
+    /// cluster is told addresses, a person says `localhost:9000`.
+    pub(crate) fn command_line() -> clap::Command {
+        Self::command().mut_subcommand("up", |up| {
+            ["listen", "admin_listen"]
+                .into_iter()
+                .fold(up, |up, id| up.mut_arg(id, |argument| argument.value_parser(an_address)))
+        })
+    }
+}
+
+/// An address to listen on: `127.0.0.1:8080`, or a name such as `localhost:8080`.
+fn an_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !has_port {
+        return Err("must be an address with a port, such as 127.0.0.1:8080 or localhost:8080".to_owned());
+    }
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| format!("has no address: {error}"))?.collect();
+    // One listener has one address; what says `localhost` to a client tries this one as well.
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "has no address".to_owned())
 }
 
 /// What to do.
@@ -28,13 +93,43 @@ pub(crate) enum Command {
     /// See the whole way of a job: starts everything with a sandbox controller and runs one
     #[cfg(feature = "demo")]
     Demo(Box<Demo>),
-    /// See to jobs: list, show and cancel them, and decide about those that are `unknown`
+    /// Log in: check a client's credentials and keep them in a profile
     #[command(after_help = "\
-Example:
-  # beside a `runwarden up --data-dir runwarden-data`:
-  runwarden jobs list --data-dir runwarden-data --tenant acme")]
+Examples:
+  # asks for the secret; or give it as --client-secret-file FILE or in RUNWARDEN_CLIENT_SECRET
+  runwarden login --url https://runwarden.example --client-id client_01990f9a0c6f7c52b8f54ee30bd5d1a1
+  # with the answer of POST /api/v1/clients, or what the demo left
+  runwarden login --url http://127.0.0.1:8080 --credentials runwarden-data/demo-client
+  # as the first administrator of a `runwarden up` on this machine
+  runwarden login --data-dir runwarden-data --profile admin --tenant acme
+
+Profiles are in ~/.config/runwarden/profiles.json, readable by its owner only; RUNWARDEN_PROFILES names another file.
+Without a profile: RUNWARDEN_URL, RUNWARDEN_CLIENT_ID, RUNWARDEN_CLIENT_SECRET.")]
+    Login(Box<Login>),
+    /// Log out: remove a profile with its secret
+    Logout(Logout),
+    /// List the profiles, or choose another one
+    Profiles(Profiles),
+    /// See what may be run
+    #[command(subcommand)]
+    Templates(Box<Templates>),
+    /// Run a template
+    #[command(after_help = format!("{RUN_HELP}\n\n{EXIT_CODES}"))]
+    Run(Box<Run>),
+    /// See to jobs: list, show, watch and cancel them, and decide about those that are `unknown`
+    #[command(after_help = EXIT_CODES)]
     #[command(subcommand)]
     Jobs(Box<Jobs>),
+    /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  runwarden completions bash > ~/.local/share/bash-completion/completions/runwarden
+  runwarden completions zsh > ~/.zfunc/_runwarden     # a folder of your fpath
+  runwarden completions fish > ~/.config/fish/completions/runwarden.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Prove the audit log, and look after it
     #[command(subcommand)]
     Audit(Audit),
@@ -43,9 +138,10 @@ Example:
 /// The settings of `up`.
 #[derive(Args, Clone)]
 pub(crate) struct Up {
-    /// Where all state lives; made at the first start
+    /// Where all state lives; made at the first start. If not given: runwarden in XDG_DATA_HOME, which is
+    /// ~/.local/share unless set. It does not depend on where you are, so that no second start begins with nothing
     #[arg(long, env = "RUNWARDEN_DATA_DIR")]
-    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir: Option<PathBuf>,
     /// The trust domain of the services' SPIFFE ids
     #[arg(long, env = "RUNWARDEN_TRUST_DOMAIN", default_value = "runwarden.internal")]
     pub(crate) trust_domain: TrustDomain,
@@ -78,11 +174,11 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) once: bool,
     /// Address of the public listener; the next free one if it is taken
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub(crate) listen: std::net::SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = an_address)]
+    pub(crate) listen: SocketAddr,
     /// Address of the admin listener; the next free one if it is taken
-    #[arg(long, default_value = "127.0.0.1:8081")]
-    pub(crate) admin_listen: std::net::SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:8081", value_parser = an_address)]
+    pub(crate) admin_listen: SocketAddr,
     /// Which log lines to write to standard error
     #[arg(long, env = "RUNWARDEN_LOG", default_value = "warn")]
     pub(crate) log: String,
@@ -94,11 +190,22 @@ pub(crate) struct Demo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_settings_of_all_services_fit_one_command_line() {
-        Arguments::command().debug_assert();
+        Arguments::command_line().debug_assert();
+    }
+
+    #[test]
+    fn listeners_may_be_named() {
+        let line = ["runwarden", "up", "--listen", "localhost:9000", "--admin-listen", "[::1]:0"];
+        let matches = Arguments::command_line().try_get_matches_from(line).unwrap();
+        let Command::Up(up) = Arguments::from_arg_matches(&matches).unwrap().command else { panic!("another command") };
+        assert!(up.edge.listen.ip().is_loopback() && up.edge.listen.port() == 9000);
+        assert_eq!((up.edge.admin_listen.to_string().as_str(), up.data_dir), ("[::1]:0", None));
+        for bad in ["localhost", ":9000", "localhost:port", "8080", "nowhere.invalid:80"] {
+            assert!(an_address(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,27 +1,34 @@
-//! `runwarden`: all services in one process on embedded stores, the guided demo, and the operator's commands.
+//! `runwarden`: all services in one process on embedded stores, the guided demo, and the commands
+//! of callers and operators.
 
 mod api;
 mod audit;
 mod cli;
+mod client;
 #[cfg(feature = "demo")]
 mod demo;
-mod jobs;
 mod terminal;
 mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // Policies run in processes of their own, which are this program started once more: before anything else.
     runwarden_policy::worker::run_if_requested();
-    let arguments = cli::Arguments::parse();
-    match arguments.command {
+    match cli::Arguments::read().command {
         cli::Command::Up(settings) => up::main(*settings),
         #[cfg(feature = "demo")]
         cli::Command::Demo(settings) => demo::main(*settings),
-        cli::Command::Jobs(command) => jobs::main(&command),
+        cli::Command::Login(login) => client::login(&login),
+        cli::Command::Logout(logout) => client::logout(&logout),
+        cli::Command::Profiles(profiles) => client::profiles(&profiles),
+        cli::Command::Templates(command) => client::templates(&command),
+        cli::Command::Run(run) => client::run(&run),
+        cli::Command::Jobs(command) => client::jobs(&command),
+        cli::Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut cli::Arguments::command_line(), "runwarden", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
         cli::Command::Audit(command) => audit::main(command),
     }
 }

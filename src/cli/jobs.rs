@@ -1,10 +1,11 @@
 //! The command line of `runwarden jobs`.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
-use reqwest::Url;
-use runwarden_kit::slug;
+use clap::{Args, Subcommand};
+
+use super::reach::{Reach, Show, a_slug, an_id};
+use super::run::a_time;
 
 /// The longest reason, in characters.
 const LONGEST_REASON: usize = 1000;
@@ -17,44 +18,49 @@ const STATES: [&str; 9] =
 pub(crate) enum Jobs {
     /// List jobs, newest first
     #[command(after_help = "\
-Example:
+Examples:
+  runwarden jobs list --state running,failed
   # the launches that a person must decide about:
-  runwarden jobs list --state unknown --data-dir runwarden-data --tenant acme")]
+  runwarden jobs list --state unknown")]
     List(List),
-    /// Show a job
+    /// Show a job, or wait for its end
+    #[command(after_help = "\
+Examples:
+  runwarden jobs show job_01990f9a0c6f7c52b8f54ee30bd5d1a1
+  runwarden jobs show job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --wait --output json")]
+    Show(ShowJob),
+    /// Follow a job: what it prints and how it changes, until it ends; Ctrl-C leaves it running
+    Watch(Watch),
+    /// Print what a job has printed so far
+    Output(Output),
+    /// Ask for a job to be stopped
+    Cancel(One),
+    /// Operators: show each attempt to launch a job, with what finds its run on the controller
     #[command(after_help = "\
 Example:
-  runwarden jobs show job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --data-dir runwarden-data --tenant acme")]
-    Show(One),
-    /// Show each try at launching a job, with what finds its run on the controller
-    #[command(after_help = "\
-Example:
+  # beside a `runwarden up --data-dir runwarden-data`:
   runwarden jobs attempts job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --data-dir runwarden-data --tenant acme")]
     Attempts(One),
-    /// Say what became of the launch of a job that is `unknown`; it is taken for true and put on record
+    /// Operators: say what became of the launch of a job that is `unknown`; it is believed and put on record
     #[command(after_help = "\
 Example:
   # the controller shows that it became run 123:
   runwarden jobs resolve job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --bind 123 --reason 'the only run of that minute' \\
     --data-dir runwarden-data --tenant acme")]
     Resolve(Resolve),
-    /// Ask for a job to be stopped
-    #[command(after_help = "\
-Example:
-  runwarden jobs cancel job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --url https://runwarden.internal:8081 --ca-file ca.pem \\
-    --client-id client_01990f9a0c6f7c52b8f54ee30bd5d1a1 --client-secret-file secret")]
-    Cancel(One),
 }
 
 impl Jobs {
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::List(_) => "list",
-            Self::Show(_) => "show",
-            Self::Attempts(_) => "attempts",
-            Self::Resolve(_) => "resolve",
-            Self::Cancel(_) => "cancel",
+            Self::List(_) => "jobs list",
+            Self::Show(_) => "jobs show",
+            Self::Watch(_) => "jobs watch",
+            Self::Output(_) => "jobs output",
+            Self::Attempts(_) => "jobs attempts",
+            Self::Resolve(_) => "jobs resolve",
+            Self::Cancel(_) => "jobs cancel",
         }
     }
 
@@ -62,8 +68,23 @@ impl Jobs {
     pub(crate) fn reach(&self) -> &Reach {
         match self {
             Self::List(list) => &list.reach,
-            Self::Show(one) | Self::Attempts(one) | Self::Cancel(one) => &one.reach,
+            Self::Show(show) => &show.reach,
+            Self::Watch(watch) => &watch.reach,
+            Self::Output(output) => &output.reach,
+            Self::Attempts(one) | Self::Cancel(one) => &one.reach,
             Self::Resolve(resolve) => &resolve.reach,
+        }
+    }
+
+    /// Whether the answer is for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::List(list) => list.show.is_json(),
+            Self::Show(show) => show.show.is_json(),
+            Self::Watch(watch) => watch.show.is_json(),
+            Self::Output(_) => false,
+            Self::Attempts(one) | Self::Cancel(one) => one.show.is_json(),
+            Self::Resolve(resolve) => resolve.show.is_json(),
         }
     }
 }
@@ -77,9 +98,17 @@ pub(crate) struct List {
     /// Only jobs of this template
     #[arg(long, value_parser = a_slug)]
     pub(crate) template: Option<String>,
+    /// Only jobs of this project
+    #[arg(long, value_parser = a_slug)]
+    pub(crate) project: Option<String>,
+    /// Only jobs accepted after this, such as 2027-01-31T22:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
+    pub(crate) created_after: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) show: Show,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -90,6 +119,54 @@ pub(crate) struct One {
     /// The job's id
     #[arg(value_parser = an_id)]
     pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) show: Show,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// One job, now or when it has ended.
+#[derive(Args)]
+pub(crate) struct ShowJob {
+    /// The job's id
+    #[arg(value_parser = an_id)]
+    pub(crate) job: String,
+    /// Wait until it ends; the exit code then says how. Ctrl-C leaves it running
+    #[arg(short, long)]
+    pub(crate) wait: bool,
+    /// How long to wait at most, such as 10m; the job goes on
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// One job until it ends.
+#[derive(Args)]
+pub(crate) struct Watch {
+    /// The job's id
+    #[arg(value_parser = an_id)]
+    pub(crate) job: String,
+    /// How long to follow it at most, such as 10m; the job goes on
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) show: Show,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+/// What one job printed.
+#[derive(Args)]
+pub(crate) struct Output {
+    /// The job's id
+    #[arg(value_parser = an_id)]
+    pub(crate) job: String,
+    /// Leave out this many bytes at the beginning
+    #[arg(long, default_value_t = 0, value_name = "BYTES")]
+    pub(crate) offset: u64,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -105,6 +182,8 @@ pub(crate) struct Resolve {
     /// Why, for the record
     #[arg(long, value_name = "TEXT", value_parser = a_reason)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) show: Show,
     #[command(flatten)]
     pub(crate) reach: Reach,
 }
@@ -124,47 +203,6 @@ pub(crate) struct Resolution {
     pub(crate) give_up: bool,
 }
 
-/// Where to go, and as whom.
-#[derive(Args)]
-#[command(next_help_heading = "Where and who")]
-#[command(group = ArgGroup::new("where").args(["data_dir", "url"]).required(true).multiple(true))]
-pub(crate) struct Reach {
-    /// The data folder of a `runwarden up` on this machine: tells the address of its admin listener and, while
-    /// bootstrap.json is there, the credentials of its first administrator
-    #[arg(long, env = "RUNWARDEN_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The address of the admin listener, such as https://runwarden.internal:8081
-    #[arg(long, env = "RUNWARDEN_URL", value_parser = an_address)]
-    pub(crate) url: Option<Url>,
-    /// The OAuth client to act as; --data-dir has one at first
-    #[arg(long, env = "RUNWARDEN_CLIENT_ID")]
-    pub(crate) client_id: Option<String>,
-    /// The file with its secret; or put the secret into the variable RUNWARDEN_CLIENT_SECRET
-    #[arg(long, env = "RUNWARDEN_CLIENT_SECRET_FILE", requires = "client_id")]
-    pub(crate) client_secret_file: Option<PathBuf>,
-    /// The tenant to act for (X-Tenant); needed by whoever belongs to the platform
-    #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
-    pub(crate) tenant: Option<String>,
-    /// The certificate authorities to trust for the address, PEM; the system's if not given
-    #[arg(long, env = "RUNWARDEN_CA_FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Allow an http:// address that is not on this machine; the secret then travels in clear
-    #[arg(long, env = "RUNWARDEN_ALLOW_PLAIN_HTTP")]
-    pub(crate) allow_plain_http: bool,
-    /// Print the API's answer as it is, JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn a_slug(text: &str) -> Result<String, &'static str> {
-    if slug::is_slug(text) { Ok(text.to_owned()) } else { Err("must be lower-case letters, digits and hyphens") }
-}
-
-/// An id becomes a part of a path as it is.
-fn an_id(text: &str) -> Result<String, &'static str> {
-    if runwarden_edge::extract::path::is_id(text) { Ok(text.to_owned()) } else { Err("is no job's id: job_…") }
-}
-
 fn a_reason(text: &str) -> Result<String, String> {
     let reason = text.trim();
     if (1..=LONGEST_REASON).contains(&reason.chars().count()) {
@@ -173,19 +211,11 @@ fn a_reason(text: &str) -> Result<String, String> {
     Err(format!("must have 1 to {LONGEST_REASON} characters"))
 }
 
-fn an_address(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).map_err(|_| "is no address such as https://runwarden.internal:8081")?;
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare && url.fragment().is_none() {
-        return Ok(url);
-    }
-    Err("must be http:// or https:// with a host, and nothing after its path")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Jobs, Reach};
+    use super::{Jobs, ShowJob};
     use crate::cli::{Arguments, Command};
+    use crate::cli::{Place, Reach, Show};
     use clap::Parser as _;
     use clap::error::ErrorKind;
 
@@ -247,19 +277,23 @@ mod tests {
     }
 
     #[test]
-    fn it_must_be_said_where_to_go() {
-        assert_eq!(refused(&format!("show {JOB}")), ErrorKind::MissingRequiredArgument);
+    fn an_address_is_one() {
         for bad in ["runwarden.internal:8081", "ftp://a", "https://u:p@a", "https://a/?b", "https://a/#c", "/data"] {
             assert_eq!(refused(&format!("show {JOB} --url {bad}")), ErrorKind::ValueValidation, "{bad}");
         }
         let Jobs::Show(show) = parse(&format!("show {JOB} --url https://a:8081/ --client-id c")).unwrap() else {
             panic!("one")
         };
-        let Reach { url, client_id, data_dir, json, .. } = show.reach;
-        assert_eq!(
-            (url.unwrap().as_str(), client_id.as_deref(), data_dir, json),
-            ("https://a:8081/", Some("c"), None, false)
-        );
+        let Reach { place: Place { url, client_id, data_dir, .. }, .. } = show.reach;
+        assert_eq!((url.unwrap().as_str(), client_id.as_deref(), data_dir), ("https://a:8081/", Some("c"), None));
+        assert!(!show.show.is_json());
+        for json in ["--json", "--output json", "-o json"] {
+            let Jobs::Show(ShowJob { show: Show { output, json }, .. }) = parse(&format!("show {JOB} {json}")).unwrap()
+            else {
+                panic!("one")
+            };
+            assert!(Show { output, json }.is_json());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What only the demo asks of the REST API.
 
 use anyhow::bail;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::api::{Api, read};
@@ -30,10 +30,5 @@ impl Api {
     pub(super) async fn get_text(&self, path: &str) -> anyhow::Result<String> {
         let answer = self.send(Method::GET, path, None).await?.error_for_status()?;
         Ok(answer.text().await?)
-    }
-
-    /// Opens a stream.
-    pub(super) async fn open(&self, path: &str) -> anyhow::Result<Response> {
-        Ok(self.send(Method::GET, path, None).await?.error_for_status()?)
     }
 }

@@ -1,7 +1,6 @@
 //! `runwarden demo`: the whole way of a job, told while it happens. It uses the REST API like any caller.
 
 mod api;
-mod events;
 mod next;
 mod story;
 mod tell;
@@ -29,6 +28,9 @@ pub(crate) fn main(settings: Demo) -> ExitCode {
         ..TelemetryArgs::default()
     };
     run_process("runwarden", &telemetry, move |tasks| async move {
+        if !settings.once {
+            up::say_when_stopping(&tasks);
+        }
         let teller = Teller::new();
         let went_well = Box::pin(run(&settings, &tasks, &teller)).await?;
         if settings.once {
@@ -44,7 +46,10 @@ async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<
     make_private_folder(&settings.data_dir)?;
     let sandbox = start_sandbox(&settings.data_dir).await?;
     teller.part("   sandbox controller");
-    let running = Box::pin(up::start(up_settings(settings)?, tasks, |part| teller.part(&format!(" · {part}")))).await?;
+    let running = Box::pin(up::start(up_settings(settings)?, &settings.data_dir, tasks, |part| {
+        teller.part(&format!(" · {part}"))
+    }))
+    .await?;
     println!();
     teller.good(&format!(
         "ready on {} in {:.1} s, state in {}",
@@ -72,8 +77,7 @@ async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<
 
 /// The settings of `up` for the demo: its defaults, read from a command line so that there is one source of them.
 fn up_settings(settings: &Demo) -> anyhow::Result<Up> {
-    let line = ["runwarden", "up", "--data-dir"].map(std::ffi::OsString::from);
-    let arguments = Arguments::try_parse_from(line.into_iter().chain([settings.data_dir.clone().into_os_string()]))?;
+    let arguments = Arguments::try_parse_from(["runwarden", "up"])?;
     let Command::Up(mut up) = arguments.command else { bail!("`up` is a command") };
     up.edge.listen = up::prefer(settings.listen);
     up.edge.admin_listen = up::prefer(settings.admin_listen);

@@ -9,9 +9,8 @@ use runwarden_kit::mesh::pki::write_private;
 use runwarden_sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use super::events::Events;
 use super::tell::Teller;
-use crate::api::Api;
+use crate::api::{Api, Events};
 use crate::up::Running;
 
 const TENANT: &str = "acme";
@@ -194,7 +193,7 @@ async fn run_job(caller: &Api, teller: &Teller) -> anyhow::Result<(String, bool)
 }
 
 async fn follow(caller: &Api, id: &str, teller: &Teller) -> anyhow::Result<()> {
-    let mut events = Events::of(caller.open(&format!("/api/v1/jobs/{id}/events")).await?);
+    let mut events = Events::of(caller.open(&format!("/api/v1/jobs/{id}/events"), None).await?);
     let mut last = String::new();
     while let Some(event) = events.next().await? {
         let text = |key: &str| event.data.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -1,23 +1,24 @@
 //! Telling the story on a terminal: steps, what was called, what came back. Colours only where somebody sees them.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::time::Instant;
+
+use crate::terminal::Colours;
 
 /// Who tells the story.
 pub(super) struct Teller {
-    colour: bool,
+    colours: Colours,
     started: Instant,
     step: std::cell::Cell<u32>,
 }
 
 impl Teller {
     pub(super) fn new() -> Self {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colour, started: Instant::now(), step: std::cell::Cell::new(0) }
+        Self { colours: Colours::on(&std::io::stdout()), started: Instant::now(), step: std::cell::Cell::new(0) }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        self.colours.paint(code, text)
     }
 
     /// Begins a step.

@@ -5,7 +5,9 @@ mod certificates;
 pub(crate) mod layout;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,8 +28,9 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) fn main(settings: Up) -> ExitCode {
     let telemetry = settings.telemetry.clone();
     run_process("runwarden", &telemetry, move |tasks| async move {
-        let data_dir = settings.data_dir.clone();
-        let running = Box::pin(start(settings, &tasks, |_| {})).await?;
+        say_when_stopping(&tasks);
+        let data_dir = data_folder(settings.data_dir.clone(), |name| std::env::var_os(name))?;
+        let running = Box::pin(start(settings, &data_dir, &tasks, |_| {})).await?;
         println!(
             "runwarden is ready on {}, admin on {}, data in {}",
             running.base_url,
@@ -36,6 +39,30 @@ pub(crate) fn main(settings: Up) -> ExitCode {
         );
         Ok(())
     })
+}
+
+/// Says that the wish to stop was heard, and what else one can do: stopping in order takes a moment.
+pub(crate) fn say_when_stopping(tasks: &Tasks) {
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("word of the stop", async move {
+        shutdown.begun().await;
+        if shutdown.failure().is_none() {
+            let _nobody_reads = writeln!(std::io::stdout(), "stopping; Ctrl-C again stops at once");
+        }
+    });
+}
+
+/// Where the state lives. Unless it is said, at a place that does not depend on where one is: a second start from
+/// another folder must not begin with nothing.
+fn data_folder(
+    given: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> anyhow::Result<PathBuf> {
+    let set = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let shared = || set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")));
+    given
+        .or_else(|| Some(shared()?.join("runwarden")))
+        .context("say where all state lives with --data-dir: there is no default, because HOME is not set")
 }
 
 /// Where a started system is reached.
@@ -51,8 +78,13 @@ pub(crate) struct Running {
 }
 
 /// Starts everything. `progress` hears the name of each part as it is up.
-pub(crate) async fn start(mut settings: Up, tasks: &Tasks, progress: impl Fn(&str)) -> anyhow::Result<Running> {
-    let layout = Layout::open(&settings.data_dir)?;
+pub(crate) async fn start(
+    mut settings: Up,
+    data_dir: &Path,
+    tasks: &Tasks,
+    progress: impl Fn(&str),
+) -> anyhow::Result<Running> {
+    let layout = Layout::open(data_dir)?;
     layout.withdraw_runwarden_json()?;
     let certificates = certificates::Certificates::open(&layout, settings.trust_domain.clone())?;
     let mut listeners = BTreeMap::new();
@@ -136,4 +168,27 @@ async fn wait_until_ready(kits: &[ServiceKit]) -> anyhow::Result<()> {
         }
     };
     tokio::time::timeout(START_LIMIT, ready).await.context("the services did not find each other in time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data_folder;
+    use std::path::Path;
+
+    #[test]
+    fn the_data_folder_does_not_depend_on_where_one_is() {
+        let with = |given: Option<&str>, set: &'static [(&str, &str)]| {
+            data_folder(given.map(Into::into), move |name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
+            })
+        };
+        assert_eq!(with(Some("here"), &[("HOME", "/h")]).unwrap(), Path::new("here"));
+        assert_eq!(with(None, &[("HOME", "/h")]).unwrap(), Path::new("/h/.local/share/runwarden"));
+        assert_eq!(with(None, &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d/runwarden"));
+        assert_eq!(
+            with(None, &[("HOME", "/h"), ("XDG_DATA_HOME", "d")]).unwrap(),
+            Path::new("/h/.local/share/runwarden")
+        );
+        assert!(with(None, &[]).unwrap_err().to_string().contains("--data-dir"));
+    }
 }

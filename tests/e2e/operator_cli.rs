@@ -84,7 +84,7 @@ async fn jobs_are_listed_shown_and_cancelled_with_what_the_data_folder_tells() {
     assert!(cancelled.well().starts_with("id:") && cancelled.out.contains(hangs), "{}", cancelled.out);
     assert_eq!(text(&acme.launcher.over(hangs).await, "state"), "canceled");
     let again = jobs(&format!("cancel {hangs}"), &here, None).await;
-    let why = again.failed(1);
+    let why = again.failed(4);
     assert!(why.starts_with("runwarden jobs cancel: ") && why.contains("(409 JOB_FINISHED)"), "{why}");
 }
 
@@ -115,33 +115,33 @@ async fn what_is_refused_is_told_with_a_code_and_what_to_quote() {
     let (_controller, system, acme) = acme(&settings()).await;
     let (who, secret) = (as_client(&acme.admin, &acme.admin_credentials), Some(acme.admin_credentials.secret.as_str()));
     let said = jobs("show job_none", &who, secret).await;
-    let why = said.failed(1);
+    let why = said.failed(4);
     assert!(why.contains("(404 NOT_FOUND)") && why.contains("request: req_"), "{why}");
     let said = jobs("show job_none --json", &who, secret).await;
-    let problem: Value = serde_json::from_str(said.failed(1)).unwrap();
+    let problem: Value = serde_json::from_str(said.failed(4)).unwrap();
     assert_eq!((&problem["code"], &problem["status"]), (&json!("NOT_FOUND"), &json!(404)));
     // Whoever belongs to the platform must say for which tenant.
     let data = system.data().display().to_string();
     let said = jobs("list", &["--data-dir", &data], None).await;
-    assert!(said.failed(1).contains("X-Tenant"), "{}", said.err);
+    assert!(said.failed(4).contains("--tenant") && !said.err.contains("X-Tenant"), "{}", said.err);
 
     let said = jobs("list", &who, Some("wr0ng-s3cret")).await;
-    let why = said.failed(1);
+    let why = said.failed(3);
     assert!(why.contains("no token") && why.contains("401") && !why.contains("wr0ng-s3cret"), "{why}");
     // A launcher has nothing to resolve, and from outside nobody has.
     let who = as_client(&acme.admin, &acme.launcher_credentials);
     let secret = Some(acme.launcher_credentials.secret.as_str());
     for line in ["attempts job_1", "resolve job_1 --retry --reason why"] {
         let said = jobs(line, &who, secret).await;
-        assert!(said.failed(1).contains("(403 PERMISSION_DENIED)"), "{}", said.err);
+        assert!(said.failed(3).contains("(403 PERMISSION_DENIED)"), "{}", said.err);
         let outside = ["--url", acme.launcher.base(), "--client-id", &acme.launcher_credentials.id];
         let said = jobs(line, &outside, secret).await;
-        assert!(said.failed(1).contains("(404 NOT_FOUND)"), "{}", said.err);
+        assert!(said.failed(4).contains("(404 NOT_FOUND)"), "{}", said.err);
     }
     // The port was somebody's until just now.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let said = jobs("list --client-id c", &["--url", &format!("http://{port}")], secret).await;
-    assert!(said.failed(1).contains("cannot be reached"), "{}", said.err);
+    assert!(said.failed(7).contains("cannot be reached"), "{}", said.err);
 }
 
 #[tokio::test]
@@ -149,17 +149,22 @@ async fn a_command_that_makes_no_sense_ends_with_2() {
     let empty = tempfile::tempdir().unwrap();
     let empty = empty.path().display().to_string();
     for line in [
-        "list",
         "show",
         "resolve job_1 --retry --give-up --reason why --url http://127.0.0.1:1",
         "resolve job_1 --reason why --url http://127.0.0.1:1",
         "list --url http://127.0.0.1:1",
         "list --url http://127.0.0.1:1 --client-id c",
         "list --url http://runwarden.example --client-id c --client-secret-file f",
+        "list --url http://127.0.0.1:1 --profile prod",
     ] {
         assert!(!jobs(line, &[], None).await.failed(2).is_empty(), "{line}");
     }
     // A folder without a running system is no nonsense, and still no success.
     let said = jobs("list --client-id c", &["--data-dir", &empty], Some("s")).await;
-    assert!(said.failed(1).contains("runwarden.json"), "{}", said.err);
+    assert!(said.failed(9).contains("runwarden.json"), "{}", said.err);
+    // Nothing was said, and nothing is kept anywhere.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runwarden"));
+    let output = command.args(["jobs", "list"]).env_clear().env("HOME", &empty).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("runwarden login"));
 }

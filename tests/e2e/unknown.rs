@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::{acme, settings};
 
 /// A job that is `unknown`, with its true run and one that somebody launched by hand.
-struct Undecided {
+pub(super) struct Undecided {
     controller: Controller,
     _system: System,
-    acme: Tenant,
-    id: String,
+    pub(super) acme: Tenant,
+    pub(super) id: String,
     by_hand: u64,
 }
 
-async fn undecided() -> Undecided {
+pub(super) async fn undecided() -> Undecided {
     let (controller, system, acme) = acme(&settings().impatient()).await;
     acme.map_bare("plain", "plain").await;
     controller.at_next_launch(json!({"kind": "delay_commit", "commit_after_ms": 100, "hang_ms": 1500})).await;

@@ -1,0 +1,96 @@
+//! Where to go, as whom, and how to show what came of it: what all commands that call the API have in common.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use reqwest::Url;
+use runwarden_kit::slug;
+
+/// Where to go, and as whom.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where and who")]
+pub(crate) struct Reach {
+    /// The profile to use, as `runwarden login` stored it; the current one if nothing else says where to go
+    #[arg(long, env = "RUNWARDEN_PROFILE", value_name = "NAME", value_parser = a_slug)]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The tenant to act for; needed by platform administrators
+    #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
+    pub(crate) tenant: Option<String>,
+}
+
+/// Where to go and as whom, without a profile.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where and who")]
+pub(crate) struct Place {
+    /// The address, such as https://runwarden.example; operators' commands need the admin listener's
+    #[arg(long, env = "RUNWARDEN_URL", value_parser = an_address)]
+    pub(crate) url: Option<Url>,
+    /// The data folder of a `runwarden up` on this machine: has the address of its admin listener and, while
+    /// bootstrap.json is there, the credentials of its first administrator
+    #[arg(long, env = "RUNWARDEN_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The OAuth client to act as
+    #[arg(long, env = "RUNWARDEN_CLIENT_ID")]
+    pub(crate) client_id: Option<String>,
+    /// The file with its secret, or - for standard input; or put the secret into the variable RUNWARDEN_CLIENT_SECRET
+    #[arg(long, env = "RUNWARDEN_CLIENT_SECRET_FILE", value_name = "FILE", requires = "client_id")]
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// The certificate authorities to trust for the address, PEM; the system's if not given
+    #[arg(long, env = "RUNWARDEN_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Allow an http:// address that is not on this machine; the secret then travels in clear
+    #[arg(long, env = "RUNWARDEN_ALLOW_PLAIN_HTTP")]
+    pub(crate) allow_plain_http: bool,
+}
+
+/// How to show what came of it.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Show {
+    /// How to print the answer: for people, or as one JSON document for programs
+    #[arg(short, long, value_enum, env = "RUNWARDEN_OUTPUT", default_value_t, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// The same as --output json
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Show {
+    /// Whether for programs.
+    pub(crate) fn is_json(self) -> bool {
+        self.json || self.output == Format::Json
+    }
+}
+
+/// A form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Text with a name that the API takes.
+pub(crate) fn a_slug(text: &str) -> Result<String, &'static str> {
+    if slug::is_slug(text) {
+        return Ok(text.to_owned());
+    }
+    Err("must be 1 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit")
+}
+
+/// An id becomes a part of a path as it is.
+pub(crate) fn an_id(text: &str) -> Result<String, &'static str> {
+    if runwarden_edge::extract::path::is_id(text) { Ok(text.to_owned()) } else { Err("must be a job's id: job_…") }
+}
+
+fn an_address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "must be an address such as https://runwarden.example")?;
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare && url.fragment().is_none() {
+        return Ok(url);
+    }
+    Err("must be http:// or https:// with a host, and nothing after its path")
+}
