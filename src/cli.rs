@@ -18,7 +18,7 @@ use runwarden_kit::telemetry::TelemetryArgs;
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
 pub(crate) use jobs::{Jobs, List, Output, Resolution, ShowJob, Watch};
 pub(crate) use profiles::{Login, Logout, Profiles, ProfilesCommand};
-pub(crate) use reach::{Place, Reach, Show};
+pub(crate) use reach::{Place, Reach};
 pub(crate) use run::Run;
 pub(crate) use templates::{ListTemplates, ShowTemplate, Templates};
 

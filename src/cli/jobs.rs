@@ -214,8 +214,8 @@ fn a_reason(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::{Jobs, ShowJob};
+    use crate::cli::reach::{Place, Reach, Show};
     use crate::cli::{Arguments, Command};
-    use crate::cli::{Place, Reach, Show};
     use clap::Parser as _;
     use clap::error::ErrorKind;
 

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use runwarden_kit::lifecycle::Tasks;
-use runwarden_kit::mesh::pki::make_private_folder;
 use runwarden_kit::service::run_process;
 use runwarden_kit::telemetry::TelemetryArgs;
 use runwarden_sandbox::{Options, Sandbox};
@@ -43,13 +42,12 @@ pub(crate) fn main(settings: Demo) -> ExitCode {
 
 async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<bool> {
     teller.step("Starting every service in this process, each behind its own certificate");
-    make_private_folder(&settings.data_dir)?;
+    // Before anything is touched in it: where another one runs its sandbox must stay as it is.
+    let layout = up::Layout::open(&settings.data_dir)?;
     let sandbox = start_sandbox(&settings.data_dir).await?;
     teller.part("   sandbox controller");
-    let running = Box::pin(up::start(up_settings(settings)?, &settings.data_dir, tasks, |part| {
-        teller.part(&format!(" · {part}"))
-    }))
-    .await?;
+    let running =
+        Box::pin(up::start(up_settings(settings)?, layout, tasks, |part| teller.part(&format!(" · {part}")))).await?;
     println!();
     teller.good(&format!(
         "ready on {} in {:.1} s, state in {}",

@@ -16,7 +16,7 @@ use crate::up::Running;
 const TENANT: &str = "acme";
 const PROJECT: &str = "web";
 const CONTROLLER: &str = "sandbox";
-const TEMPLATE: &str = "deploy";
+pub(super) const TEMPLATE: &str = "deploy";
 const CLIENT: &str = "ci";
 
 /// What the story leaves behind for the reader.
@@ -92,13 +92,9 @@ async fn make(api: &Api, teller: &Teller, path: &str, body: &Value) -> anyhow::R
     }
 }
 
-/// The sandbox may have another address than the last time.
+/// The sandbox may have another address than the last time, and, if its folder was removed, another token.
 async fn move_controller(admin: &Api, sandbox: &Sandbox) -> anyhow::Result<()> {
     let path = format!("/api/v1/controllers/{CONTROLLER}");
-    let known = admin.get(&path).await?;
-    if known.get("url").and_then(Value::as_str) == Some(sandbox.url().trim_end_matches('/')) {
-        return Ok(());
-    }
     let change = json!({"url": sandbox.url(), "credential": {"token": sandbox.token()}});
     let (status, answer) = admin.call(Method::PATCH, &path, Some(&change)).await?;
     if !status.is_success() {

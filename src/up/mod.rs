@@ -7,7 +7,7 @@ pub(crate) mod layout;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) fn main(settings: Up) -> ExitCode {
     run_process("runwarden", &telemetry, move |tasks| async move {
         say_when_stopping(&tasks);
         let data_dir = data_folder(settings.data_dir.clone(), |name| std::env::var_os(name))?;
-        let running = Box::pin(start(settings, &data_dir, &tasks, |_| {})).await?;
+        let running = Box::pin(start(settings, Layout::open(&data_dir)?, &tasks, |_| {})).await?;
         println!(
             "runwarden is ready on {}, admin on {}, data in {}",
             running.base_url,
@@ -77,14 +77,13 @@ pub(crate) struct Running {
     pub(crate) layout: Layout,
 }
 
-/// Starts everything. `progress` hears the name of each part as it is up.
+/// Starts everything on a data folder. `progress` hears the name of each part as it is up.
 pub(crate) async fn start(
     mut settings: Up,
-    data_dir: &Path,
+    layout: Layout,
     tasks: &Tasks,
     progress: impl Fn(&str),
 ) -> anyhow::Result<Running> {
-    let layout = Layout::open(data_dir)?;
     layout.withdraw_runwarden_json()?;
     let certificates = certificates::Certificates::open(&layout, settings.trust_domain.clone())?;
     let mut listeners = BTreeMap::new();

@@ -112,7 +112,8 @@ fn read(output: std::process::Output) -> Said {
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn interrupt(child: &Child) {
+/// Ctrl-C.
+pub(super) fn interrupt(child: &Child) {
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::INT).unwrap();
 }
@@ -305,17 +306,18 @@ async fn following_goes_on_where_a_connection_broke() {
 }
 
 /// Passes connections on, and swallows the first answer to a submitted job: the client cannot know what became of it.
-async fn lossy(behind: String) -> String {
+async fn lossy(behind: String) -> (String, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let lost = Arc::new(AtomicBool::new(false));
+    let whether = lost.clone();
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
             tokio::spawn(pass_on(client, behind.clone(), lost.clone()));
         }
     });
-    base
+    (base, whether)
 }
 
 async fn pass_on(mut client: TcpStream, behind: String, lost: Arc<AtomicBool>) {
@@ -347,9 +349,11 @@ async fn a_lost_answer_is_no_second_job_and_a_key_repeats_safely() {
     let (controller, _system, acme) = acme(&settings()).await;
     acme.map("deploy", "deploy").await;
     let behind = acme.launcher.base().trim_start_matches("http://").to_owned();
-    let person = Person::at(&lossy(behind).await, &acme.launcher_credentials).await;
+    let (base, was_lost) = lossy(behind).await;
+    let person = Person::at(&base, &acme.launcher_credentials).await;
     let line = ["run", "deploy", "environment=dev", "version=1.4.2", "--wait", "-o", "json"];
     let job = person.say(&line).await.ends(0).json();
+    assert!(was_lost.load(SeqCst));
     assert_eq!(acme.launcher.all("/api/v1/jobs").await.len(), 1);
 
     let keyed = [&line[..], &["--idempotency-key", "mine-1"]].concat();

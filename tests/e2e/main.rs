@@ -30,6 +30,7 @@ mod restarts;
 mod restored_logs;
 mod revocation;
 mod services;
+mod starting;
 mod tenants;
 mod unknown;
 mod write_only;
