@@ -26,8 +26,9 @@ fn main() -> ExitCode {
         cli::Command::Run(run) => client::run(&run),
         cli::Command::Jobs(command) => client::jobs(&command),
         cli::Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut cli::Arguments::command_line(), "runwarden", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::Arguments::command_line(), "runwarden", &mut script);
+            if terminal::print(&script).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         cli::Command::Audit(command) => audit::main(command),
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::reach::{Reach, Show, a_slug};
 
@@ -12,6 +12,7 @@ const LONGEST_KEY: usize = 255;
 
 /// What to run.
 #[derive(Args)]
+#[command(group = ArgGroup::new("stays").args(["follow", "wait"]))]
 pub(crate) struct Run {
     /// The template to run; `runwarden templates list` has them
     #[arg(value_parser = a_slug)]
@@ -31,10 +32,10 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Wait until it ends, and say how; Ctrl-C leaves it running
-    #[arg(short, long, conflicts_with = "follow")]
+    #[arg(short, long)]
     pub(crate) wait: bool,
     /// How long to follow or wait at most, such as 10m; the job goes on
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", requires = "stays", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// What makes a repetition the same request: sent again within a day with the same parameters it is the same job.
     /// A new one is made up for each run, and shown if it is needed
@@ -127,6 +128,7 @@ mod tests {
         }
         assert_eq!(refused("deploy --idempotency-key é"), ErrorKind::ValueValidation);
         assert_eq!(refused("deploy --follow --wait"), ErrorKind::ArgumentConflict);
+        assert_eq!(refused("deploy --timeout 10m"), ErrorKind::MissingRequiredArgument);
         assert_eq!(refused("deploy --priority urgent"), ErrorKind::InvalidValue);
     }
 }

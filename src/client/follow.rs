@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub(super) async fn follow(api: &Api, id: &str, view: &mut View) -> Result<Value, Failure> {
     let mut following = Following { api, id, last: None, heard: Instant::now(), pause: FIRST_PAUSE };
     loop {
-        let broken = match following.to_the_end(view).await {
+        let broken = match following.until_it_ends(view).await {
             Ok(Some(job)) => return Ok(job),
             Ok(None) => None,
             Err(Broken::ForGood(failure)) => return Err(failure),
@@ -73,7 +73,7 @@ struct Following<'a> {
 
 impl Following<'_> {
     /// Shows what comes, until the stream ends. The job, if that is the end of it.
-    async fn to_the_end(&mut self, view: &mut View) -> Result<Option<Value>, Broken> {
+    async fn until_it_ends(&mut self, view: &mut View) -> Result<Option<Value>, Broken> {
         let answer = match self.api.open(&self.path("/events"), self.last.as_deref()).await {
             Err(error) if error.wants_token() => {
                 self.api.renew().await?;

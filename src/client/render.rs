@@ -161,10 +161,20 @@ pub(super) fn template(template: &Value) -> String {
         if rows.len() > 1 { table(&rows, Colours::on(&std::io::stdout())) } else { "no parameters\n".to_owned() };
     let mut about = template.as_object().cloned().unwrap_or_default();
     about.remove("parameters");
-    about.retain(|_, value| {
-        !matches!(value, Value::Null) && *value != 0 && !value.as_array().is_some_and(Vec::is_empty)
-    });
+    about.retain(|_, value| !says_nothing(value));
     format!("{}\n{parameters}\n{}\n", lines(&Value::Object(about), FIRST_OF_TEMPLATE), example(template, schema))
+}
+
+/// Whether a field of a template is as it is where nothing was said of it.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) => false,
+    }
 }
 
 /// A command line that runs a template.
@@ -322,7 +332,8 @@ candidates: 7, 8
     #[test]
     fn a_template_is_shown_with_its_parameters_and_how_to_run_it() {
         let shown = template(&json!({
-            "name": "deploy", "project": "web", "max_concurrent": 0, "drift": [], "fixed": {"limit": "web-*"},
+            "name": "deploy", "project": "web", "max_concurrent": 0, "drift": [], "description": "",
+            "fixed": {"limit": "web-*"},
             "parameters": {
                 "properties": {
                     "environment": {"enum": ["dev", "prod"], "title": "Environment"},
