@@ -33,7 +33,7 @@ impl Said {
 
     #[track_caller]
     fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("one document, not {}", self.out))
+        serde_json::from_str(&self.out).unwrap()
     }
 }
 
@@ -55,12 +55,8 @@ impl Person {
     /// Whoever has logged in there as this client.
     async fn at(base: &str, credentials: &Credentials) -> Self {
         let person = Self::new();
-        let file = person.file(
-            "credentials.json",
-            &json!({
-                "client_id": credentials.id, "client_secret": credentials.secret,
-            }),
-        );
+        let pair = json!({"client_id": credentials.id, "client_secret": credentials.secret});
+        let file = person.file("credentials.json", pair);
         person.say(&["login", "--url", base, "--credentials", &file]).await.ends(0);
         person
     }

@@ -21,11 +21,10 @@ fn begin(words: &[&str], home: &Path) -> (Child, Lines<BufReader<ChildStdout>>) 
     (child, lines)
 }
 
-/// The first line with this in it.
+/// The first line with this in it; it panics if the program ends before.
 async fn line_with(lines: &mut Lines<BufReader<ChildStdout>>, part: &str) -> String {
     loop {
-        let line = lines.next_line().await.unwrap();
-        let line = line.unwrap_or_else(|| panic!("it ended without {part:?}"));
+        let line = lines.next_line().await.unwrap().unwrap();
         if line.contains(part) {
             return line;
         }
