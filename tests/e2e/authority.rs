@@ -1,6 +1,6 @@
 //! A job that waits outlives neither its client nor the policies that allowed it; a repeat outlives nearly everything.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use runwarden_harness::jobs::text;
@@ -17,12 +17,18 @@ async fn records(admin: &Api, job: &str) -> (Value, Value) {
     (of("job.authorize").unwrap_or_else(|| panic!("{trail:?}")), of("job.submit").unwrap())
 }
 
+/// Waits until what was shown at a submit no longer counts at the launch.
+async fn no_longer_shown(submitted: Instant) {
+    until("a second to pass", async || (submitted.elapsed() > Duration::from_millis(1100)).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_waits_is_not_launched_for_a_client_that_was_disabled_or_lost_its_role() {
     let (controller, _system, acme, first) = held_up().await;
     let disabled = acme.caller("leaver", Some("web"), &["launcher"]).await;
     let demoted = acme.caller("demoted", Some("web"), &["launcher"]).await;
     let waiting = [id(&disabled.submit("one", json!({})).await), id(&demoted.submit("one", json!({})).await)];
+    let submitted = Instant::now();
     let clients = acme.admin.all("/api/v1/clients").await;
     let client = |name: &str| clients.iter().find(|client| client["name"] == name).unwrap().clone();
     let path = format!("/api/v1/clients/{}", text(&client("leaver"), "client_id"));
@@ -32,6 +38,7 @@ async fn a_job_that_waits_is_not_launched_for_a_client_that_was_disabled_or_lost
     let taken = acme.admin.delete(&format!("/api/v1/bindings/{}", text(binding, "id"))).await;
     assert_eq!(taken.status, 204, "{}", taken.text);
 
+    no_longer_shown(submitted).await;
     controller.finish_run(controller.launches("hangs")[0], "successful").await;
     assert_eq!(text(&acme.admin.over(&first).await, "state"), "succeeded");
     for job in &waiting {
@@ -68,9 +75,7 @@ async fn a_job_that_waits_is_judged_by_the_policies_of_its_launch() {
 async fn a_job_that_waited_for_nothing_but_its_turn_is_launched_on_a_decision_of_its_own() {
     let (controller, _system, acme, _first) = held_up().await;
     let waiting = id(&acme.launcher.submit("one", json!({})).await);
-    // For longer than what was shown at the submit counts.
-    let since = std::time::Instant::now();
-    until("a second to pass", async || (since.elapsed() > Duration::from_millis(1100)).then_some(())).await;
+    no_longer_shown(Instant::now()).await;
     controller.finish_run(controller.launches("hangs")[0], "successful").await;
     acme.launcher.becomes(&waiting, "running").await;
     controller.finish_run(controller.launches("hangs")[1], "successful").await;
