@@ -93,10 +93,13 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
 /// Whether the controller cannot tell any more what became of a job's launch: it was not there when that happened, or
 /// has forgotten it.
 fn forgot(world: &World, which: usize) -> bool {
+    if !world.again {
+        return false;
+    }
     let here = installation(world.uuid, 0);
     let elsewhere = world.last(which).is_some_and(|attempt| !attempt.installation.is_same(&here));
     let there = |launch: &&Launch| launch.job == Some(which) && !launch.gone && launch.visible <= world.tick;
-    world.again && (elsewhere || !world.launches.iter().any(|launch| there(&launch)))
+    elsewhere || !world.launches.iter().any(|launch| there(&launch))
 }
 
 /// Whether a job has come to where it need not be brought on by us.
