@@ -338,7 +338,8 @@ async fn a_log_that_continues_what_was_seen_takes_more_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_log_that_does_not_continue_what_was_seen_takes_nothing_from_anybody() {
-    let wrong: [(&str, fn(&mut SeenHead)); 5] = [
+    type Change = fn(&mut SeenHead);
+    let wrong: [(&str, Change); 5] = [
         ("saw 51 records, and it has 50", |seen| seen.size += 1),
         ("its first 50 records are not those", |seen| seen.root = crate::merkle::empty_root()),
         ("its first 30 records are not those", |seen| seen.size = 30),
