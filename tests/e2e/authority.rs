@@ -13,8 +13,8 @@ use super::{acme, settings};
 /// The record of what was asked again, and the one of its acceptance.
 async fn records(admin: &Api, job: &str) -> (Value, Value) {
     let trail = admin.trail(job).await;
-    let of = |action: &str| trail.iter().find(|record| text(record, "action") == action).cloned();
-    (of("job.authorize").unwrap_or_else(|| panic!("{trail:?}")), of("job.submit").unwrap())
+    let of = |action: &str| trail.iter().find(|record| text(record, "action") == action).cloned().unwrap_or_default();
+    (of("job.authorize"), of("job.submit"))
 }
 
 /// Waits until what was shown at a submit no longer counts at the launch.
