@@ -1,6 +1,8 @@
 //! Judging by the tenant: one that is not there is not found, and one that is disabled is refused.
 
-use super::{Asked, COME_BACK, Trust};
+use std::time::Instant;
+
+use super::{COME_BACK, Trust};
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
@@ -65,8 +67,10 @@ impl Trust {
         let _place = self.waiting_for_tenant.try_acquire().map_err(|_| cannot_tell())?;
         let arrived = (self.ticks)();
         let mut asked = self.asking.lock().await;
-        let is_answered = |asked: &Asked| asked.for_tenant.is_some_and(|last| last >= arrived);
-        if is_answered(&asked) {
+        // An answer to another's question counts only if it tells how things were since: auth asks no further about a
+        // tenant that it knows.
+        let since = |at: Option<Instant>| at.is_some_and(|at| at >= arrived);
+        if since(asked.for_tenant) && since(self.confirmed().tenants) {
             return Ok(());
         }
         self.rest(asked.for_tenant).await;

@@ -261,6 +261,20 @@ async fn a_tenant_that_was_made_a_moment_ago_is_found_and_one_that_was_not_is_as
 }
 
 #[tokio::test]
+async fn an_answer_about_one_tenant_does_not_make_another_missing() {
+    let (trust, held) = trust();
+    // Auth knew the first and asked nobody, so its answer is older than the second.
+    held.tenants_age_ms.store(5_000, Ordering::SeqCst);
+    trust.renew().await.unwrap();
+    assert_eq!(trust.require_tenant("nowhere").await.unwrap_err().reason(), ErrorReason::NotFound);
+    *held.made.lock().unwrap() = Some("second".to_owned());
+    // Both arrive while the one that goes first rests.
+    let (first, second) = tokio::join!(trust.require_tenant("first"), trust.require_tenant("second"));
+    assert_eq!(first.unwrap_err().reason(), ErrorReason::NotFound);
+    assert!(!second.unwrap());
+}
+
+#[tokio::test]
 async fn a_tenant_that_cannot_be_asked_for_is_not_said_to_be_missing() {
     let (trust, held) = trust();
     trust.renew().await.unwrap();
