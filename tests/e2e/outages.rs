@@ -94,18 +94,34 @@ async fn without_projects_or_policies_jobs_are_refused_for_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_auth_whoever_has_a_token_goes_on() {
+async fn without_auth_whoever_has_a_token_is_served_and_launches_wait_for_proof() {
     let (controller, mut system, acme) = apart().await;
+    // Every service has heard of the tenant after this.
+    assert_eq!(text(&acme.launcher.run("deploy", deployment()).await, "state"), "succeeded");
     system.end(Service::Auth, Signal::Kill).await;
     is_missing(system.reach(), Service::Auth).await;
     let refused = Api::ask_token(&system.reach().base_url, &acme.launcher_credentials).await;
     assert_eq!(refused.status, 503, "{}", refused.text);
-    assert_eq!(text(&acme.launcher.run("deploy", deployment()).await, "state"), "succeeded");
+    // What is accepted a second and a half after the last news of auth is not launched until auth vouches for its caller.
+    let waiting = until("a launch to wait for auth", async || {
+        let job = submit(&acme.launcher, deployment()).await.expect(202);
+        let id = text(&job, "id").to_owned();
+        let job = until("the launch or a reason", async || {
+            let job = acme.launcher.job(&id).await;
+            let begun = text(&job, "state") != "new";
+            (begun || text(&job, "progress").contains("client may still run it")).then_some(job)
+        })
+        .await;
+        (text(&job, "state") == "new").then_some(id)
+    })
+    .await;
+    let launched = controller.launched();
     system.bring_back(Service::Auth).await;
     system.whole().await;
+    assert_eq!(text(&acme.launcher.over(&waiting).await, "state"), "succeeded");
+    assert_eq!(controller.launched(), launched + 1);
     let again = system.reach().caller(&acme.launcher_credentials).await;
     assert_eq!(text(&again.run("deploy", deployment()).await, "state"), "succeeded");
-    assert_eq!(controller.launched(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
