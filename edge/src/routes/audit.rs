@@ -198,6 +198,8 @@ impl FromQuery for ListRecords {
 /// Look records up
 ///
 /// In the log of the caller's tenant; a platform admin without `X-Tenant` reads the platform's. Needs `audit.read`.
+/// A search looks at a bounded number of records: in a very long log a page can be short, or empty, before the last one.
+/// Go on while there is a `next_page_token`.
 #[utoipa::path(get, path = "/api/v1/audit/records", tag = "audit", params(ListRecords),
     responses((status = 200, description = "A page, newest first.", body = Page<AuditRecord>)))]
 async fn records(State(app): State<App>, Params(filter): Params<ListRecords>) -> Result<Json<Page<AuditRecord>>> {

@@ -51,7 +51,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let logs_exist = !sqlite.tenants().await?.is_empty();
     let key = Arc::new(signing_key::read_or_make(&kit.data_dir, logs_exist)?);
     let store = Arc::new(sqlite.clone());
-    let (journal, writer) = Writer::start(store.clone(), key.clone(), kit.clock.clone(), (&config).into()).await?;
+    let (journal, writer) =
+        Writer::start(Arc::new(sqlite.for_writer()), key.clone(), kit.clock.clone(), (&config).into()).await?;
     let doubts = writer.doubts();
     // One log that cannot be trusted is its tenant's trouble: the service goes on for all others.
     kit.notes.add("audit logs", move || doubts.note());

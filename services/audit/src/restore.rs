@@ -68,7 +68,7 @@ async fn accept_all(
 ) -> anyhow::Result<Vec<Accepted>> {
     let key =
         Arc::new(signing_key::read_or_make(data_dir, !crate::store::LogStore::tenants(sqlite).await?.is_empty())?);
-    let store = Arc::new(sqlite.clone());
+    let store = Arc::new(sqlite.for_writer());
     let (journal, writer) = Writer::start(store, key, Arc::new(SystemClock), JournalLimits::default()).await?;
     let doubts = writer.doubts();
     let writer = tokio::spawn(writer.run());

@@ -33,7 +33,7 @@ impl Running {
         let key = Arc::new(signing_key::read_or_make(dir.path(), logs_exist).unwrap());
         let clock = Arc::new(HeldClock::at(Moment::from_micros(1_795_327_200_000_000)));
         let (journal, writer) =
-            Writer::start(Arc::new(store.clone()), key.clone(), clock, JournalLimits::default()).await.unwrap();
+            Writer::start(Arc::new(store.for_writer()), key.clone(), clock, JournalLimits::default()).await.unwrap();
         let doubts = writer.doubts();
         let writer = tokio::spawn(writer.run());
         Self { dir, store, key, journal, doubts, writer }

@@ -7,7 +7,7 @@ use runwarden_engines::StoreError;
 use crate::merkle::{Frontier, Hash, TILE_WIDTH, TileId};
 use crate::note::{Checkpoint, SigningKey};
 use crate::record::{ACCEPT_RESTORE, Record, line_hash};
-use crate::store::{ActionFilter, Filter, LogStore, Tail};
+use crate::store::{ActionFilter, Filter, LogStore, Page, Tail};
 
 use super::{LogError, origin};
 
@@ -101,7 +101,8 @@ pub async fn load(store: &dyn LogStore, tenant: &str, key: &SigningKey) -> Resul
 /// How many of its records accept a restore. Each says so itself; the column only finds it.
 async fn restores(store: &dyn LogStore, tenant: &str) -> Result<u64, LogError> {
     let filter = Filter { action: Some(ActionFilter::Is(ACCEPT_RESTORE.to_owned())), ..Filter::default() };
-    let lines = store.list(tenant, &filter, None, MOST_RESTORES).await?;
+    let page = Page { below: None, limit: MOST_RESTORES, look: MOST_RESTORES };
+    let lines = store.list(tenant, &filter, page).await?.lines;
     let accepted =
         lines.iter().filter(|line| Record::from_line(line).is_ok_and(|record| record.entry.accepts_restore()));
     Ok(accepted.count() as u64)

@@ -12,7 +12,7 @@ use std::fmt;
 pub use doubts::{Doubt, Doubts};
 pub use head::{Head, load};
 pub use journal::{Answer, Journal, JournalError, JournalLimits};
-pub use reader::{ConsistencyProof, InclusionProof, Reader, SignedCheckpoint};
+pub use reader::{ConsistencyProof, InclusionProof, Reader, RecordPage, SearchLimits, SignedCheckpoint};
 pub use writer::Writer;
 
 use runwarden_engines::StoreError;

@@ -8,7 +8,7 @@ use crate::merkle::proof::{ProofError, consistency_ranges, inclusion_ranges, ver
 use crate::merkle::{Hash, Tiles, empty_root};
 use crate::note::{Checkpoint, SigningKey, VerifierKey};
 use crate::record::{Record, line_hash};
-use crate::store::{Filter, LogStore};
+use crate::store::{Filter, Found, LogStore, Page};
 
 /// A checkpoint as it was signed, and what it says.
 #[derive(Debug, Clone)]
@@ -43,33 +43,84 @@ pub struct ConsistencyProof {
     pub against: SignedCheckpoint,
 }
 
+/// How many records one search looks at, whether they fit or not.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchLimits {
+    /// With one statement: nobody waits longer than that for a connection.
+    pub at_once: usize,
+    /// In all, in so many statements.
+    pub statements: usize,
+}
+
+impl Default for SearchLimits {
+    fn default() -> Self {
+        Self { at_once: 4096, statements: 25 }
+    }
+}
+
+/// A page of records, and where the search for more of them goes on.
+#[derive(Debug)]
+pub struct RecordPage {
+    /// The records with their leaf hashes, newest first.
+    pub records: Vec<(Record, Hash)>,
+    /// Below which index there may be more that fit; `None` when there are none. What was found ends there, or the
+    /// search has looked at all it may.
+    pub next_below: Option<u64>,
+}
+
 /// Reads logs.
 #[derive(Debug, Clone)]
 pub struct Reader {
     store: Arc<dyn LogStore>,
     key: Arc<SigningKey>,
+    limits: SearchLimits,
 }
 
 impl Reader {
     /// Reads from this store the logs signed by this key.
     #[must_use]
     pub fn new(store: Arc<dyn LogStore>, key: Arc<SigningKey>) -> Self {
-        Self { store, key }
+        Self { store, key, limits: SearchLimits::default() }
     }
 
-    /// Records that fit, newest first, from below an index on.
+    /// The same with other limits on searches.
+    #[must_use]
+    pub fn within(mut self, limits: SearchLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// At most `limit` records that fit, newest first, from below an index on. A search that looked at
+    /// [`SearchLimits`] records ends with what it found by then.
     ///
     /// # Errors
-    /// When the store fails, or holds what is no record.
+    /// When the store fails, or holds what is not a record.
     pub async fn list(
         &self,
         tenant: &str,
         filter: &Filter,
-        below: Option<u64>,
+        mut below: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<(Record, Hash)>, LogError> {
-        let lines = self.store.list(tenant, filter, below, limit).await?;
-        lines.into_iter().map(|line| Ok((read(tenant, &line)?, line_hash(line.as_bytes())))).collect()
+    ) -> Result<RecordPage, LogError> {
+        let mut records = Vec::new();
+        for _ in 0..self.limits.statements {
+            // One more than asked for tells whether there are more.
+            let page = Page { below, limit: limit + 1 - records.len(), look: self.limits.at_once };
+            let Found { lines, stopped_at } = self.store.list(tenant, filter, page).await?;
+            for line in lines {
+                records.push((read(tenant, &line)?, line_hash(line.as_bytes())));
+            }
+            if records.len() > limit {
+                records.truncate(limit);
+                let next_below = records.last().map(|(record, _)| record.index);
+                return Ok(RecordPage { records, next_below });
+            }
+            below = stopped_at;
+            if below.is_none() {
+                break;
+            }
+        }
+        Ok(RecordPage { records, next_below: below })
     }
 
     /// The lines of a range of records, as they were hashed.

@@ -19,7 +19,7 @@ use crate::merkle::{TileId, Tiles};
 use crate::note::SigningKey;
 use crate::record::{Record, examples as records, line_hash};
 use crate::seen::SeenHead;
-use crate::store::{Batch, Filter, LogStore, SqliteLogStore, Tail};
+use crate::store::{Batch, Filter, Found, LogStore, Page, SqliteLogStore, Tail};
 
 async fn verified(path: &std::path::Path) -> Verdict {
     crate::cli::verify_database(path, Against::default()).await.unwrap()
@@ -31,7 +31,7 @@ async fn what_was_appended_is_there_in_order_and_provable() {
     log.append("acme", 0..3).await;
     let earlier = log.reader().checkpoint("acme").await.unwrap();
     log.append("acme", 3..700).await;
-    let listed = log.reader().list("acme", &Filter::default(), None, 1000).await.unwrap();
+    let listed = log.reader().list("acme", &Filter::default(), None, 1000).await.unwrap().records;
     let indexes: Vec<u64> = listed.iter().map(|(record, _)| record.index).collect();
     assert_eq!(indexes, (0..700).rev().collect::<Vec<_>>());
     for id in ["rec_0", "rec_255", "rec_256", "rec_699"] {
@@ -91,7 +91,7 @@ async fn tenants_have_logs_of_their_own() {
         let checkpoint = log.reader().checkpoint(tenant).await.unwrap();
         assert_eq!(checkpoint.checkpoint.size, 3);
         assert_eq!(checkpoint.checkpoint.origin, origin(tenant));
-        let listed = log.reader().list(tenant, &Filter::default(), None, 10).await.unwrap();
+        let listed = log.reader().list(tenant, &Filter::default(), None, 10).await.unwrap().records;
         assert!(listed.iter().all(|(record, _)| record.tenant == tenant));
     }
     assert_eq!(log.reader().checkpoint("nobody").await.unwrap().checkpoint.size, 0);
@@ -183,8 +183,8 @@ impl LogStore for Failing {
     async fn find(&self, tenant: &str, ids: &[&str]) -> StoreResult<HashMap<String, String>> {
         self.inner.find(tenant, ids).await
     }
-    async fn list(&self, tenant: &str, filter: &Filter, below: Option<u64>, limit: usize) -> StoreResult<Vec<String>> {
-        self.inner.list(tenant, filter, below, limit).await
+    async fn list(&self, tenant: &str, filter: &Filter, page: Page) -> StoreResult<Found> {
+        self.inner.list(tenant, filter, page).await
     }
     async fn append(&self, batches: &[Batch]) -> StoreResult<()> {
         match self.calls.fetch_add(1, Ordering::SeqCst) % 3 {

@@ -27,7 +27,7 @@ async fn it_becomes_a_record_of_each_log_also_of_one_that_is_gone() {
     );
     let log = Running::within(dir).await;
     for (name, size) in [("acme", 4), ("umbrella", 1), ("_platform", 1)] {
-        let listed = log.reader().list(name, &crate::store::Filter::default(), None, 10).await.unwrap();
+        let listed = log.reader().list(name, &crate::store::Filter::default(), None, 10).await.unwrap().records;
         assert_eq!(listed.len(), size);
         let entry = &listed[0].0.entry;
         assert!(entry.accepts_restore());

@@ -4,7 +4,7 @@ use prost::Message as _;
 use prost_types::Timestamp;
 use runwarden_kit::Result;
 use runwarden_kit::page::{self, Listing};
-use runwarden_proto::audit::v1::{ListRecordsRequest, ListRecordsResponse};
+use runwarden_proto::audit::v1::{self as proto, ListRecordsRequest, ListRecordsResponse};
 
 use super::convert::{record_to_wire, time_from_wire};
 use super::error::read_failure;
@@ -19,25 +19,21 @@ pub(super) async fn handle(reader: &Reader, log: &str, request: ListRecordsReque
     let listing = listing(log, &request);
     let below = listing.after(&request.page_token)?.map(|last| index(&last)).transpose()?;
     let filter = filter(request)?;
-    // One more than asked for tells whether there is another page.
-    let mut found = reader.list(log, &filter, below, size + 1).await.map_err(read_failure)?;
-    let mut more = found.len() > size;
-    found.truncate(size);
-    let mut records = Vec::with_capacity(found.len());
+    let found = reader.list(log, &filter, below, size).await.map_err(read_failure)?;
+    let mut next_below = found.next_below;
+    let mut records: Vec<proto::Record> = Vec::with_capacity(found.records.len());
     let mut bytes = 0;
-    for (record, leaf) in found {
+    for (record, leaf) in found.records {
+        let index = record.index;
         let record = record_to_wire(record, &leaf)?;
         bytes += record.encoded_len();
         if bytes > MOST_PAGE_BYTES && !records.is_empty() {
-            more = true;
+            next_below = Some(index + 1);
             break;
         }
         records.push(record);
     }
-    let next_page_token = match records.last() {
-        Some(last) if more => listing.token(&last.index.to_string()),
-        _ => String::new(),
-    };
+    let next_page_token = next_below.map(|below| listing.token(&below.to_string())).unwrap_or_default();
     Ok(ListRecordsResponse { records, next_page_token })
 }
 
@@ -52,7 +48,7 @@ pub(super) fn listing(log: &str, request: &ListRecordsRequest) -> Listing {
         .filter("before", &time(&request.before))
 }
 
-/// The index that the page before ended with.
+/// Below which index the page before said to go on.
 fn index(last: &str) -> Result<u64> {
     let index = last.parse::<u64>().ok().filter(|index| i64::try_from(*index).is_ok());
     index.ok_or_else(page::bad_token)

@@ -35,17 +35,21 @@ pub(crate) struct AuditRpc {
     journal: Journal,
     reader: Reader,
     exports: CallerSeats,
+    searches: CallerSeats,
 }
 
 /// Exports at once. Each reads a log from beginning to end.
 const EXPORTS: CallerLimits = CallerLimits { total: 64, tenant: 8, principal: 4 };
+/// Searches at once. Each may look at many records.
+const SEARCHES: CallerLimits = CallerLimits { total: 128, tenant: 16, principal: 8 };
 
 impl AuditRpc {
     /// Appends through this journal and reads with this reader.
     #[must_use]
     pub(crate) fn new(journal: Journal, reader: Reader) -> Self {
         let exports = CallerSeats::new("exports", ErrorReason::TooManyStreams, EXPORTS);
-        Self { journal, reader, exports }
+        let searches = CallerSeats::new("searches", ErrorReason::RateLimited, SEARCHES);
+        Self { journal, reader, exports, searches }
     }
 
     /// The generated server around it.
@@ -87,6 +91,7 @@ impl AuditService for AuditRpc {
         request: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
         let log = readable_log(&request)?;
+        let _seat = self.searches.take(&*rpc::caller(&request)?)?;
         Ok(Response::new(list_records::handle(&self.reader, &log, request.into_inner()).await?))
     }
 

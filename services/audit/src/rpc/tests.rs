@@ -11,6 +11,7 @@ use runwarden_proto::audit::v1::export_records_response::Piece;
 use runwarden_proto::audit::v1::{Actor, Entry, Outcome};
 
 use super::*;
+use crate::log::SearchLimits;
 use crate::log::examples::Running;
 use crate::merkle::Hash;
 use crate::merkle::proof::{verify_consistency, verify_inclusion};
@@ -89,6 +90,44 @@ async fn pages_are_followed_to_the_end() {
         }
     }
     assert_eq!(seen, [6, 5, 4, 3, 2, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_search_that_finds_nothing_ends_in_time_and_goes_on_with_the_next_page() {
+    let (log, rpc) = serving().await;
+    let reader = log.reader().within(SearchLimits { at_once: 1, statements: 2 });
+    let rpc = AuditRpc { reader, ..rpc };
+    let (mut pages, mut seen) = (0, Vec::new());
+    for action in ["nothing.*", "job.*"] {
+        let mut request = ListRecordsRequest { action: action.to_owned(), ..ListRecordsRequest::default() };
+        loop {
+            let page = rpc.list_records(as_caller(auditor("acme"), request.clone())).await.unwrap().into_inner();
+            assert!(page.records.len() <= 2);
+            seen.extend(page.records.iter().map(|record| record.index));
+            pages += 1;
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                break;
+            }
+        }
+    }
+    assert_eq!((pages, seen), (8, vec![6, 5, 4, 3, 2, 1, 0]));
+}
+
+#[tokio::test]
+async fn one_principal_searches_so_much_at_once_and_no_more() {
+    let (_log, rpc) = serving().await;
+    let seats: Vec<_> = (0..SEARCHES.principal).map(|_| rpc.searches.take(&auditor("acme")).unwrap()).collect();
+    let list = async |tenant| {
+        let answer = rpc.list_records(as_caller(auditor(tenant), ListRecordsRequest::default())).await;
+        answer.map(drop).map_err(|status| reason(&status))
+    };
+    assert_eq!(list("acme").await, Err(ErrorReason::RateLimited));
+    let mut other = auditor("umbrella");
+    other.principal = "sa_other".to_owned();
+    rpc.list_records(as_caller(other, ListRecordsRequest::default())).await.unwrap();
+    drop(seats);
+    assert_eq!(list("acme").await, Ok(()));
 }
 
 #[tokio::test]

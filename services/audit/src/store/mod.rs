@@ -75,6 +75,26 @@ pub enum ActionFilter {
     Noun(String),
 }
 
+/// A page of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only records below this index; `None` for all.
+    pub below: Option<u64>,
+    /// At most so many records.
+    pub limit: usize,
+    /// After looking at so many records the search stops, whether they fit or not.
+    pub look: usize,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The lines of the records that fit, newest first.
+    pub lines: Vec<String>,
+    /// Down to which index it looked, when it stopped there rather than at the end of the log.
+    pub stopped_at: Option<u64>,
+}
+
 /// Keeps the logs of all tenants. There is no way to ask without naming a tenant, except for who has a log.
 #[async_trait]
 pub trait LogStore: fmt::Debug + Send + Sync + 'static {
@@ -96,8 +116,8 @@ pub trait LogStore: fmt::Debug + Send + Sync + 'static {
     /// The lines of the entries that are in the log already, by entry id.
     async fn find(&self, tenant: &str, entry_ids: &[&str]) -> Result<HashMap<String, String>>;
 
-    /// The lines of records that fit, newest first, from below an index on.
-    async fn list(&self, tenant: &str, filter: &Filter, below: Option<u64>, limit: usize) -> Result<Vec<String>>;
+    /// Looks for records that fit, newest first. What it costs is bounded by the page, however long the log is.
+    async fn list(&self, tenant: &str, filter: &Filter, page: Page) -> Result<Found>;
 
     /// Adds to several logs, all or nothing, durable when it returns.
     async fn append(&self, batches: &[Batch]) -> Result<()>;

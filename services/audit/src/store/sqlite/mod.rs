@@ -12,8 +12,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use runwarden_engines::sqlite::{Database, Migration, open};
 use runwarden_engines::{Result, StoreError};
+use sqlx::SqlitePool;
 
-use super::{Batch, Filter, LogStore, Tail};
+use super::{Batch, Filter, Found, LogStore, Page, Tail};
 use crate::merkle::{TileId, Tiles};
 
 const MIGRATIONS: &[Migration] =
@@ -23,6 +24,8 @@ const MIGRATIONS: &[Migration] =
 #[derive(Debug, Clone)]
 pub struct SqliteLogStore {
     database: Database,
+    /// What reads go through.
+    reads: SqlitePool,
 }
 
 impl SqliteLogStore {
@@ -31,7 +34,15 @@ impl SqliteLogStore {
     /// # Errors
     /// When it cannot be opened, or is of a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
-        Ok(Self { database: open(path, MIGRATIONS).await? })
+        let database = open(path, MIGRATIONS).await?;
+        Ok(Self { reads: database.read.clone(), database })
+    }
+
+    /// The same logs for the one who writes them: its reads go through the connection that it writes with, which nobody
+    /// else uses. However many searches keep the others busy, an append waits for none of them.
+    #[must_use]
+    pub fn for_writer(&self) -> Self {
+        Self { reads: self.database.write.clone(), database: self.database.clone() }
     }
 
     /// Closes the file.
@@ -52,31 +63,31 @@ fn from_sql(number: i64) -> Result<u64> {
 #[async_trait]
 impl LogStore for SqliteLogStore {
     async fn tenants(&self) -> Result<BTreeSet<String>> {
-        query::tenants(&self.database.read).await
+        query::tenants(&self.reads).await
     }
 
     async fn tail(&self, tenant: &str) -> Result<Tail> {
-        query::tail(&self.database.read, tenant).await
+        query::tail(&self.reads, tenant).await
     }
 
     async fn has_tiles(&self, tenant: &str) -> Result<bool> {
-        query::has_tiles(&self.database.read, tenant).await
+        query::has_tiles(&self.reads, tenant).await
     }
 
     async fn tiles(&self, tenant: &str, ids: &[TileId]) -> Result<Tiles> {
-        query::tiles(&self.database.read, tenant, ids).await
+        query::tiles(&self.reads, tenant, ids).await
     }
 
     async fn lines(&self, tenant: &str, range: Range<u64>) -> Result<Vec<String>> {
-        query::lines(&self.database.read, tenant, range).await
+        query::lines(&self.reads, tenant, range).await
     }
 
     async fn find(&self, tenant: &str, entry_ids: &[&str]) -> Result<HashMap<String, String>> {
-        query::find(&self.database.read, tenant, entry_ids).await
+        query::find(&self.reads, tenant, entry_ids).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter, below: Option<u64>, limit: usize) -> Result<Vec<String>> {
-        query::list(&self.database.read, tenant, filter, below, limit).await
+    async fn list(&self, tenant: &str, filter: &Filter, page: Page) -> Result<Found> {
+        query::list(&self.reads, tenant, filter, page).await
     }
 
     async fn append(&self, batches: &[Batch]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Reading logs.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::{from_sql, to_sql};
 use crate::merkle::{Tile, TileId, Tiles};
-use crate::store::{ActionFilter, Filter, Tail};
+use crate::store::{ActionFilter, Filter, Found, Page, Tail};
 
 /// Far below SQLite's limit of bound values.
 const AT_ONCE: usize = 500;
@@ -108,18 +109,50 @@ pub(super) async fn find(pool: &SqlitePool, tenant: &str, entry_ids: &[&str]) ->
     Ok(found)
 }
 
-pub(super) async fn list(
-    pool: &SqlitePool,
-    tenant: &str,
-    filter: &Filter,
-    below: Option<u64>,
-    limit: usize,
-) -> Result<Vec<String>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT line FROM records WHERE tenant = ");
-    query.push_bind(tenant);
-    if let Some(below) = below {
-        query.push(" AND idx < ").push_bind(to_sql(below)?);
+/// Looks at records along the narrowest index that the filter has, reads those and no others, and says where it stopped
+/// unless it was the end of the log.
+pub(super) async fn list(pool: &SqlitePool, tenant: &str, filter: &Filter, page: Page) -> Result<Found> {
+    let whole = |count: usize| i64::try_from(count).map_err(|_| StoreError::Invalid("a page beyond all measure"));
+    let (top, look) = (page.below.map_or(Ok(i64::MAX), to_sql)?, whole(page.look)?);
+    let ways: &[(&str, &str)] = match filter {
+        Filter { job: Some(job), .. } => &[(" AND job = ", job)],
+        Filter { principal: Some(principal), .. } => {
+            &[(" AND principal = ", principal), (" AND client_id = ", principal)]
+        }
+        Filter { action: Some(ActionFilter::Is(action)), .. } => &[(" AND action = ", action)],
+        _ => &[("", "")],
+    };
+    let mut query = QueryBuilder::<Sqlite>::new("WITH looked (idx) AS MATERIALIZED (");
+    for (at, (column, value)) in ways.iter().enumerate() {
+        query.push(if at == 0 { "" } else { " UNION " });
+        query.push("SELECT idx FROM (SELECT idx FROM records WHERE tenant = ").push_bind(tenant);
+        query.push(" AND idx < ").push_bind(top);
+        if !column.is_empty() {
+            query.push(*column).push_bind(*value);
+        }
+        query.push(" ORDER BY idx DESC LIMIT ").push_bind(look).push(")");
     }
+    query.push(" ORDER BY idx DESC LIMIT ").push_bind(look).push(")");
+    // CROSS JOIN: SQLite keeps to this order.
+    query
+        .push(" SELECT idx, line FROM (SELECT looked.idx, line FROM looked CROSS JOIN records WHERE records.tenant = ");
+    query.push_bind(tenant).push(" AND records.idx = looked.idx");
+    push_conditions(&mut query, filter);
+    query.push(" ORDER BY looked.idx DESC LIMIT ").push_bind(whole(page.limit)?);
+    query.push(") UNION ALL SELECT min(idx), NULL FROM looked HAVING count(*) = ").push_bind(look);
+    let mut rows: Vec<(i64, Option<String>)> = query.build_query_as().fetch_all(pool).await?;
+    rows.sort_by_key(|(index, _)| Reverse(*index));
+    let mut found = Found::default();
+    for (index, line) in rows {
+        match line {
+            Some(line) => found.lines.push(line),
+            None => found.stopped_at = Some(from_sql(index)?),
+        }
+    }
+    Ok(found)
+}
+
+fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     if let Some(job) = &filter.job {
         query.push(" AND job = ").push_bind(job);
     }
@@ -144,7 +177,4 @@ pub(super) async fn list(
     if let Some(before) = filter.before {
         query.push(" AND occurred_at < ").push_bind(before.micros());
     }
-    let limit = i64::try_from(limit).map_err(|_| StoreError::Invalid("a page beyond all measure"))?;
-    query.push(" ORDER BY idx DESC LIMIT ").push_bind(limit);
-    Ok(query.build_query_scalar().fetch_all(pool).await?)
 }

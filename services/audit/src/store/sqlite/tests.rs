@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
+
 use super::*;
 use crate::log::examples::Running;
 use crate::record::{Details, Entry, Record, Timestamp, examples};
@@ -32,7 +35,9 @@ async fn filled() -> Running {
 }
 
 async fn found(log: &Running, filter: &Filter) -> Vec<Entry> {
-    let lines = log.store.list("acme", filter, None, 1000).await.unwrap();
+    let found = log.store.list("acme", filter, Page { below: None, limit: 1000, look: 1000 }).await.unwrap();
+    assert_eq!(found.stopped_at, None);
+    let lines = found.lines;
     let records: Vec<Record> = lines.iter().map(|line| Record::from_line(line).unwrap()).collect();
     assert!(records.iter().all(|record| record.tenant == "acme"));
     assert!(records.is_sorted_by(|newer, older| newer.index > older.index));
@@ -79,7 +84,7 @@ async fn pages_follow_one_another_without_gap_or_overlap() {
     let filter = Filter { principal: Some("sa_1".to_owned()), ..Filter::default() };
     let (mut below, mut indexes) = (None, Vec::new());
     loop {
-        let lines = log.store.list("acme", &filter, below, 7).await.unwrap();
+        let lines = log.store.list("acme", &filter, Page { below, limit: 7, look: 1000 }).await.unwrap().lines;
         let Some(last) = lines.last() else { break };
         below = Some(Record::from_line(last).unwrap().index);
         indexes.extend(lines.iter().map(|line| Record::from_line(line).unwrap().index));
@@ -87,20 +92,93 @@ async fn pages_follow_one_another_without_gap_or_overlap() {
     assert_eq!(indexes, (0..60).rev().filter(|index| index % 2 == 1).collect::<Vec<u64>>());
 }
 
+#[tokio::test]
+async fn a_search_that_stops_early_says_where_and_goes_on_from_there() {
+    let log = filled().await;
+    let filters = [
+        Filter::default(),
+        Filter { job: Some("job_1".to_owned()), ..Filter::default() },
+        Filter { principal: Some("sa_1".to_owned()), ..Filter::default() },
+        Filter { principal: Some("client_4".to_owned()), ..Filter::default() },
+        Filter { action: Some(ActionFilter::Is("job.launch".to_owned())), ..Filter::default() },
+        Filter { action: Some(ActionFilter::Noun("job".to_owned())), ..Filter::default() },
+        Filter { before: Some(Timestamp::from_micros(20_000_000).unwrap()), ..Filter::default() },
+    ];
+    for filter in filters {
+        let all = found(&log, &filter).await.len();
+        for look in [1, 7, 30] {
+            let (mut below, mut indexes) = (None, Vec::new());
+            loop {
+                let page = Page { below, limit: 60, look };
+                let found = log.store.list("acme", &filter, page).await.unwrap();
+                indexes.extend(found.lines.iter().map(|line| Record::from_line(line).unwrap().index));
+                if found.stopped_at.is_none() {
+                    break;
+                }
+                assert!(below.is_none_or(|below| found.stopped_at < Some(below)));
+                below = found.stopped_at;
+            }
+            assert_eq!(indexes.len(), all, "{filter:?} {look}");
+            assert!(indexes.is_sorted_by(|newer, older| newer > older));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_costs_no_more_in_a_long_log() {
+    let log = Running::new().await;
+    let never = Some(Timestamp::from_micros(0).unwrap());
+    let of_one = crate::log::examples::entries("acme", 0..1).remove(0).1;
+    let filters = [
+        Filter { before: never, ..Filter::default() },
+        Filter { action: Some(ActionFilter::Noun("nothing".to_owned())), ..Filter::default() },
+        Filter { action: Some(ActionFilter::Is(of_one.action.clone())), before: never, ..Filter::default() },
+        Filter { principal: Some(of_one.actor.principal.clone()), before: never, ..Filter::default() },
+        Filter { job: of_one.job().map(str::to_owned), before: never, ..Filter::default() },
+    ];
+    assert!(filters[4].job.is_some());
+    let mut costs = Vec::new();
+    for size in [200_u64, 4000] {
+        let have = log.store.tail("acme").await.unwrap().records;
+        log.append("acme", have..size).await;
+        for filter in &filters {
+            costs.push(steps(&log, log.store.list("acme", filter, Page { below: None, limit: 50, look: 100 })).await);
+        }
+    }
+    let (short, long) = costs.split_at(filters.len());
+    assert!(short.iter().zip(long).all(|(short, long)| *short > 0 && *long < short + short / 2), "{costs:?}");
+}
+
+#[tokio::test]
+async fn an_append_waits_for_no_reader() {
+    let log = filled().await;
+    let _busy = all_connections(&log.store.database.read).await;
+    log.append("umbrella", 60..61).await;
+    // Not known to the writer yet: it reads the end of the log, too.
+    log.append("new", 0..1).await;
+}
+
+async fn all_connections(pool: &SqlitePool) -> Vec<PoolConnection<Sqlite>> {
+    let mut all = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        all.push(pool.acquire().await.unwrap());
+    }
+    all
+}
+
 /// How many steps SQLite's machine takes for something, on whichever connection.
 async fn steps<T>(log: &Running, what: impl Future<Output = T>) -> usize {
     let taken = Arc::new(AtomicUsize::new(0));
-    let mut readers = Vec::new();
-    for _ in 0..log.store.database.read.options().get_max_connections() {
-        let mut connection = log.store.database.read.acquire().await.unwrap();
+    let mut connections = all_connections(&log.store.database.read).await;
+    connections.extend(all_connections(&log.store.database.write).await);
+    for connection in &mut connections {
         let counted = Arc::clone(&taken);
         connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
             counted.fetch_add(1, Ordering::SeqCst);
             true
         });
-        readers.push(connection);
     }
-    drop(readers);
+    drop(connections);
     what.await;
     taken.load(Ordering::SeqCst)
 }
