@@ -1,20 +1,16 @@
 //! Profiles: who one is where, in a file that only its owner may read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use runwarden_kit::mesh::pki::{make_private_folder, write_private};
-use runwarden_kit::{ExposeSecret as _, SecretString};
+use anyhow::Context as _;
+use runwarden_kit::{ExposeSecret as _, SecretString, private_file};
 use serde_json::{Map, Value, json};
 
 /// The form of the file.
 const VERSION: u64 = 1;
 /// The largest file that is read, in bytes.
-const LARGEST_FILE: u64 = 1 << 20;
+const LARGEST_FILE: usize = 1 << 20;
 
 /// All profiles.
 pub(super) struct Profiles {
@@ -44,17 +40,10 @@ impl Profiles {
     }
 
     fn open_at(path: PathBuf) -> anyhow::Result<Self> {
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { path, current: None, profiles: BTreeMap::new() });
-            }
-            Err(error) => return Err(error).context(path.display().to_string()),
+        let Some(text) = private_file::read(&path, LARGEST_FILE)? else {
+            return Ok(Self { path, current: None, profiles: BTreeMap::new() });
         };
-        check_private(&file, &path)?;
-        let mut text = String::new();
-        (&mut file).take(LARGEST_FILE).read_to_string(&mut text).with_context(|| path.display().to_string())?;
-        let stored = serde_json::from_str(&text).ok();
+        let stored = serde_json::from_slice(&text).ok();
         let (current, profiles) = stored.as_ref().and_then(read).with_context(|| {
             format!("{} is not a file of profiles of this version: remove it, and log in again", path.display())
         })?;
@@ -66,13 +55,10 @@ impl Profiles {
     /// # Errors
     /// When they cannot be written.
     pub(super) fn save(&self) -> anyhow::Result<()> {
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_private_folder(folder)?;
-        }
         let profiles: Map<String, Value> =
             self.profiles.iter().map(|(name, profile)| (name.clone(), profile.stored())).collect();
         let content = json!({"version": VERSION, "current": self.current, "profiles": profiles});
-        write_private(&self.path, format!("{content:#}\n").as_bytes())
+        Ok(private_file::write(&self.path, format!("{content:#}\n").as_bytes())?)
     }
 
     /// Where they are.
@@ -166,24 +152,10 @@ fn path(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<PathBuf> {
     Ok(folder.join("runwarden").join("profiles.json"))
 }
 
-/// A file with secrets belongs to whoever runs this, and nobody else may read or write it.
-fn check_private(file: &File, path: &Path) -> anyhow::Result<()> {
-    let about = file.metadata().with_context(|| path.display().to_string())?;
-    let (mode, shown) = (about.permissions().mode() & 0o777, path.display());
-    if about.uid() != rustix::process::geteuid().as_raw() {
-        bail!("{shown} belongs to another user: it is not used. Log in as yourself, or set RUNWARDEN_PROFILES");
-    }
-    if mode & 0o077 != 0 {
-        bail!(
-            "{shown} can be reached by other users (mode {mode:o}), so the secrets in it may be known: it is not used. \
-             Have them rotated if others use this machine, then `chmod 600 {shown}`"
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn profile(url: &str) -> Profile {

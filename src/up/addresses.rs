@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use runwarden_kit::mesh::pki::write_private;
+use runwarden_kit::private_file;
 use serde_json::{Value, json};
 
 use super::layout::Layout;
@@ -30,7 +30,7 @@ pub(super) fn keep(layout: &Layout, public: SocketAddr, admin: SocketAddr) -> (S
 /// Remembers the addresses for the next start.
 pub(super) fn remember(layout: &Layout, public: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
     let content = json!({ PUBLIC: public, ADMIN: admin });
-    write_private(&layout.addresses_json(), format!("{content:#}\n").as_bytes())
+    Ok(private_file::write(&layout.addresses_json(), format!("{content:#}\n").as_bytes())?)
 }
 
 /// An address, or port 0 of it if it is taken.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use runwarden_kit::clock::{Clock as _, SystemClock};
 use runwarden_kit::id;
 use runwarden_kit::mesh::Service;
-use runwarden_kit::mesh::pki::{make_private_folder, write_private};
+use runwarden_kit::private_file;
 use serde_json::json;
 
 use super::Running;
@@ -30,7 +30,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// Opens the folder, making it if it is not there.
     pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
-        make_private_folder(folder)?;
+        private_file::make_folder(folder)?;
         let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
         let path = folder.join("lock");
         let lock = File::create(&path).with_context(|| path.display().to_string())?;
@@ -94,6 +94,6 @@ impl Layout {
             "start_id": id::new("start"),
             "started_at": SystemClock.now().rfc3339(),
         });
-        write_private(&self.runwarden_json(), format!("{content:#}\n").as_bytes())
+        Ok(private_file::write(&self.runwarden_json(), format!("{content:#}\n").as_bytes())?)
     }
 }

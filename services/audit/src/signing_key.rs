@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use runwarden_kit::mesh::pki::write_private;
+use runwarden_kit::private_file;
 use zeroize::Zeroizing;
 
 use crate::note::SigningKey;
 
 /// Its name in the data folder: Ed25519 in PKCS #8, DER.
 const FILE_NAME: &str = "audit-signing.key";
+/// It is not longer, in bytes.
+const LARGEST_FILE: usize = 1024;
 
 /// Where the key is, in this folder.
 #[must_use]
@@ -24,7 +26,8 @@ pub fn path(data_dir: &Path) -> PathBuf {
 /// When there is none, or it is not one.
 pub fn read(data_dir: &Path) -> anyhow::Result<SigningKey> {
     let path = path(data_dir);
-    let pkcs8 = Zeroizing::new(std::fs::read(&path).with_context(|| path.display().to_string())?);
+    let pkcs8 =
+        private_file::read(&path, LARGEST_FILE)?.with_context(|| format!("{} does not exist", path.display()))?;
     SigningKey::from_pkcs8(&pkcs8).with_context(|| path.display().to_string())
 }
 
@@ -44,7 +47,7 @@ pub fn read_or_make(data_dir: &Path, logs_exist: bool) -> anyhow::Result<Signing
         path.display()
     );
     let (key, pkcs8) = SigningKey::generate()?;
-    write_private(&path, &Zeroizing::new(pkcs8))?;
+    private_file::write(&path, &Zeroizing::new(pkcs8))?;
     Ok(key)
 }
 
@@ -75,7 +78,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_key_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(path(dir.path()), b"no key").unwrap();
+        private_file::write(&path(dir.path()), b"no key").unwrap();
         assert!(read_or_make(dir.path(), false).is_err());
     }
 }

@@ -6,13 +6,12 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use runwarden_engines::config::Change;
-use runwarden_kit::{ExposeSecret as _, SecretString, id};
+use runwarden_kit::{ExposeSecret as _, SecretString, id, private_file};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::administrators::PlatformHead;
 use crate::clients::{Draft, NewClient};
-use crate::files::{self, Existing};
 use crate::ids;
 use crate::role::{PLATFORM_ADMIN, Roles};
 use crate::secret;
@@ -21,6 +20,8 @@ use crate::store::{self, TRIES, keys};
 
 /// The name of the first administrator.
 const NAME: &str = "bootstrap-admin";
+/// No file of credentials is longer, in bytes.
+const LARGEST_FILE: usize = 16 * 1024;
 
 /// What the file holds.
 struct Credentials {
@@ -35,7 +36,7 @@ impl Credentials {
 
     /// Reads a file of ours; `None` when there is none or it is something else.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(content) = files::read_private(path)?.map(Zeroizing::new) else {
+        let Some(content) = private_file::read(path, LARGEST_FILE)? else {
             return Ok(None);
         };
         Ok(Self::parse(&content))
@@ -50,13 +51,12 @@ impl Credentials {
         whole.then(|| Self { client_id: client_id.to_owned(), client_secret: SecretString::from(secret) })
     }
 
-    fn write(&self, path: &Path, existing: Existing) -> anyhow::Result<bool> {
+    fn content(&self) -> Zeroizing<String> {
         let content = json!({
             "client_id": self.client_id,
             "client_secret": self.client_secret.expose_secret(),
         });
-        let content = Zeroizing::new(format!("{content:#}\n"));
-        Ok(files::write_private(path, content.as_bytes(), existing)?)
+        Zeroizing::new(format!("{content:#}\n"))
     }
 }
 
@@ -95,14 +95,14 @@ fn take_or_make(path: &Path) -> anyhow::Result<Credentials> {
         return Ok(found);
     }
     let made = Credentials::generate()?;
-    if made.write(path, Existing::Keep)? {
+    if private_file::write_new(path, made.content().as_bytes())? {
         return Ok(made);
     }
     // There is a file: either another replica's, written a moment ago, or nothing of ours.
     if let Some(found) = Credentials::read(path)? {
         return Ok(found);
     }
-    made.write(path, Existing::Replace)?;
+    private_file::write(path, made.content().as_bytes())?;
     Ok(made)
 }
 
@@ -136,7 +136,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bootstrap.json");
         let made = Credentials::generate().unwrap();
-        assert!(made.write(&path, Existing::Keep).unwrap());
+        private_file::write(&path, made.content().as_bytes()).unwrap();
         let read = Credentials::read(&path).unwrap().unwrap();
         assert_eq!(read.client_id, made.client_id);
         for broken in ["", "{}", "[1]", r#"{"client_id":"client_1","client_secret":"x"}"#] {
@@ -148,7 +148,7 @@ mod tests {
     fn a_file_that_is_none_of_ours_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bootstrap.json");
-        files::write_private(&path, b"half", Existing::Replace).unwrap();
+        private_file::write(&path, b"half").unwrap();
         let made = take_or_make(&path).unwrap();
         let read = Credentials::read(&path).unwrap().unwrap();
         assert_eq!(read.client_id, made.client_id);

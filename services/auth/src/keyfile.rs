@@ -6,7 +6,10 @@ use anyhow::Context;
 use aws_lc_rs::{hmac, rand};
 use zeroize::Zeroizing;
 
-use crate::files::{self, Existing};
+use runwarden_kit::private_file;
+
+/// No key file is longer, in bytes.
+const LARGEST_FILE: usize = 1024;
 
 /// The content of a key file. Has no `Debug`: it must never be printed.
 pub(crate) struct KeyFile {
@@ -59,7 +62,7 @@ impl KeyFile {
     }
 
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(content) = files::read_private(path)?.map(Zeroizing::new) else {
+        let Some(content) = private_file::read(path, LARGEST_FILE)? else {
             return Ok(None);
         };
         let mut bytes = Zeroizing::new([0_u8; 32]);
@@ -72,7 +75,7 @@ impl KeyFile {
         let mut bytes = Zeroizing::new([0_u8; 32]);
         rand::fill(bytes.as_mut_slice()).context("no randomness")?;
         let text = Zeroizing::new(format!("{}\n", hex::encode(bytes.as_slice())));
-        if files::write_private(path, text.as_bytes(), Existing::Keep)? {
+        if private_file::write_new(path, text.as_bytes())? {
             return Ok(Self { bytes });
         }
         // Another process was first: its key counts.
@@ -111,7 +114,7 @@ mod tests {
     fn a_key_file_with_anything_else_in_it_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pepper");
-        files::write_private(&path, b"secret", Existing::Replace).unwrap();
+        private_file::write(&path, b"secret").unwrap();
         assert!(KeyFile::open(&path, "pepper", None).is_err());
     }
 }

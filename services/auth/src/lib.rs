@@ -11,7 +11,6 @@ mod client;
 mod client_change;
 mod clients;
 mod config;
-mod files;
 mod grants;
 mod ids;
 mod keyfile;

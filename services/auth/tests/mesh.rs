@@ -148,7 +148,7 @@ impl House {
 
     fn kit(&self, own: Service, trust: Arc<Trust>) -> Result<ServiceKit> {
         let data_dir = self.temp.path().join(own.name());
-        mesh::pki::make_private_folder(&data_dir)?;
+        runwarden_kit::private_file::make_folder(&data_dir)?;
         Ok(ServiceKit {
             service: own,
             peers: self.peers(own)?,

@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod mesh;
 pub mod page;
 pub mod permission;
+pub mod private_file;
 pub mod reason;
 pub mod revoked;
 pub mod rpc;

@@ -2,7 +2,6 @@
 //! process share.
 
 mod health;
-mod key_file;
 mod notes;
 mod parts;
 mod process;
@@ -12,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use key_file::key_file;
 pub use notes::{NOTES, Notes};
 pub use parts::{Parts, serve};
 pub use process::run_process;
@@ -21,7 +19,7 @@ pub use standalone::{StandaloneArgs, standalone};
 use crate::audit::{MeshRecorder, Recorder};
 use crate::clock::{Clock, SystemClock};
 use crate::lifecycle::{Shutdown, Tasks};
-use crate::mesh::{self, Peers, Service};
+use crate::mesh::{Peers, Service};
 use crate::trust::Trust;
 
 /// How long a stopping process waits for its tasks.
@@ -54,7 +52,7 @@ impl ServiceKit {
     /// # Errors
     /// When the data folder cannot be made, or `auth` or `audit` have no address.
     pub fn new(service: Service, peers: Peers, tasks: Tasks, data_dir: &Path) -> anyhow::Result<Self> {
-        mesh::pki::make_private_folder(data_dir)?;
+        crate::private_file::make_folder(data_dir)?;
         let trust = Trust::from_auth(peers.channel(Service::Auth)?);
         tasks.spawn(format!("{service}: trust"), trust.clone().keep_renewed(tasks.shutdown().clone()));
         Ok(Self {

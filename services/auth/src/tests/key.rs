@@ -120,9 +120,9 @@ async fn a_lost_or_foreign_key_file_stops_the_start() {
         let error = place.try_start().await.err().unwrap();
         assert!(error.to_string().contains(file), "{error:#}");
         assert!(!path.exists(), "no new key file may take the place of a lost one");
-        crate::files::write_private(&path, "ab".repeat(32).as_bytes(), crate::files::Existing::Replace).unwrap();
+        runwarden_kit::private_file::write(&path, "ab".repeat(32).as_bytes()).unwrap();
         assert!(place.try_start().await.is_err());
-        crate::files::write_private(&path, &kept, crate::files::Existing::Replace).unwrap();
+        runwarden_kit::private_file::write(&path, &kept).unwrap();
         place.start().await;
     }
 }

@@ -1,8 +1,9 @@
 //! A service's pepper: 32 random bytes beside its store, never in it.
 
-use std::io::{Read, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 
+use runwarden_kit::private_file;
 use zeroize::Zeroizing;
 
 use crate::{Result, StoreError};
@@ -34,10 +35,15 @@ impl Pepper {
 
     /// Reads the file (which must be for the owner's eyes only), or makes it on first start.
     pub fn load_or_create(path: &Path) -> Result<Self> {
-        if !path.try_exists()? {
-            create(path, &Self::generate()?)?;
+        if let Some(pepper) = read(path)? {
+            return Ok(pepper);
         }
-        read(path)
+        let made = Self::generate()?;
+        // Where another process was faster, its pepper counts.
+        if private_file::write_new(path, made.bytes())? {
+            return Ok(made);
+        }
+        read(path)?.ok_or_else(|| StoreError::failed("the pepper appeared and went away again"))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -45,39 +51,18 @@ impl Pepper {
     }
 }
 
-/// Writes the file so that it is either whole or not there, and never replaces one.
-fn create(path: &Path, pepper: &Pepper) -> Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let draft = Path::new(&draft);
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(draft)?;
-    file.write_all(pepper.bytes())?;
-    file.sync_all()?;
-    let linked = std::fs::hard_link(draft, path);
-    std::fs::remove_file(draft)?;
-    match linked {
-        // Another process was faster: its pepper counts.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-fn read(path: &Path) -> Result<Pepper> {
-    let mut file = std::fs::File::open(path)?;
-    #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&file.metadata()?.permissions()) & 0o077 != 0 {
-        return Err(StoreError::Corrupt(format!("{}: others may read it; it must have mode 0600", path.display())));
-    }
+fn read(path: &Path) -> Result<Option<Pepper>> {
+    let found = private_file::read(path, LENGTH).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::InvalidData => StoreError::Corrupt(error.to_string()),
+        _ => error.into(),
+    })?;
+    let Some(found) = found else { return Ok(None) };
     let mut bytes = Zeroizing::new([0; LENGTH]);
-    let whole = file.read_exact(bytes.as_mut_slice()).is_ok() && file.read(&mut [0])? == 0;
-    if !whole {
+    if found.len() != LENGTH {
         return Err(StoreError::Corrupt(format!("{}: it must have {LENGTH} bytes", path.display())));
     }
-    Ok(Pepper(bytes))
+    bytes.copy_from_slice(&found);
+    Ok(Some(Pepper(bytes)))
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use rcgen::{
     SanType,
 };
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use super::identity::{Peer, Service, TrustDomain};
 use super::tls::TlsFiles;
+use crate::private_file;
 
 /// How long a leaf certificate lives.
 const LEAF_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -19,12 +21,14 @@ const LEAF_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const LEAF_RENEWAL: Duration = Duration::from_secs(10 * 24 * 3600);
 /// How long the authority lives.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// No key file is longer, in bytes.
+const LARGEST_KEY: usize = 16 * 1024;
 
 /// A certificate authority in a folder: `ca.pem`, `ca.key`, and a pair for each service and operator.
 pub struct DevCa {
     folder: PathBuf,
     domain: TrustDomain,
-    key_pem: String,
+    key_pem: Zeroizing<String>,
 }
 
 impl DevCa {
@@ -33,14 +37,14 @@ impl DevCa {
     /// # Errors
     /// When the folder cannot be read or written, or holds half an authority.
     pub fn open(folder: &Path, domain: TrustDomain) -> anyhow::Result<Self> {
-        make_private_folder(folder)?;
+        private_file::make_folder(folder)?;
         let (ca_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key"));
         if !key_path.exists() {
             let key = KeyPair::generate()?;
             let certificate = ca_params(&domain)?.self_signed(&key)?;
-            write_private(&ca_path, certificate.pem().as_bytes())?;
+            private_file::write(&ca_path, certificate.pem().as_bytes())?;
             // The key last: a folder with a key has its certificate.
-            write_private(&key_path, key.serialize_pem().as_bytes())?;
+            private_file::write(&key_path, key.serialize_pem().as_bytes())?;
         }
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let (_, pem) = x509_parser::pem::parse_x509_pem(read(&ca_path)?.as_bytes())
@@ -52,7 +56,9 @@ impl DevCa {
             "{} was made for another trust domain than {domain}",
             ca_path.display()
         );
-        Ok(Self { key_pem: read(&key_path)?, folder: folder.to_owned(), domain })
+        let key =
+            private_file::read(&key_path, LARGEST_KEY)?.with_context(|| format!("{} is gone", key_path.display()))?;
+        Ok(Self { key_pem: Zeroizing::new(String::from_utf8(key.to_vec())?), folder: folder.to_owned(), domain })
     }
 
     /// The path of the authority's certificate.
@@ -103,8 +109,8 @@ impl DevCa {
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = validity(LEAF_LIFETIME);
         let certificate = params.signed_by(&key, &issuer)?;
-        write_private(&files.key, key.serialize_pem().as_bytes())?;
-        write_private(&files.certificate, certificate.pem().as_bytes())?;
+        private_file::write(&files.key, key.serialize_pem().as_bytes())?;
+        private_file::write(&files.certificate, certificate.pem().as_bytes())?;
         Ok(files)
     }
 
@@ -139,91 +145,9 @@ fn validity(lifetime: Duration) -> (OffsetDateTime, OffsetDateTime) {
     (now - time::Duration::minutes(5), now + lifetime)
 }
 
-/// Makes a folder that only its owner can enter. One that is there already is left as it is.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| folder.display().to_string())
-}
-
-/// Writes a file that only its owner can read, all of it or nothing, durably; what was there before is replaced.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    through_draft(path, content, |draft| std::fs::rename(draft, path))
-}
-
-/// As [`write_private`], but leaves alone what is there already. False if something was.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_private_new(path: &Path, content: &[u8]) -> anyhow::Result<bool> {
-    let mut made = true;
-    through_draft(path, content, |draft| {
-        // Unlike a rename, a link never takes the place of another file.
-        match std::fs::hard_link(draft, path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => made = false,
-            other => other?,
-        }
-        std::fs::remove_file(draft)
-    })?;
-    Ok(made)
-}
-
-fn through_draft(
-    path: &Path,
-    content: &[u8],
-    publish: impl FnOnce(&Path) -> std::io::Result<()>,
-) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut name = path.file_name().with_context(|| format!("{} names no file", path.display()))?.to_owned();
-    name.push(format!(".{}", crate::id::new("draft")));
-    let draft = path.with_file_name(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        publish(&draft)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write()
-        .inspect_err(|_| {
-            let _nothing_left_behind = std::fs::remove_file(&draft);
-        })
-        .with_context(|| path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_private_file_is_whole_private_and_leaves_no_draft() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        write_private(&path, b"one").unwrap();
-        write_private(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!write_private_new(&path, b"three").unwrap());
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert!(write_private(&folder.path().join("no/such"), b"x").is_err());
-        assert_eq!(names(folder.path()), ["key"]);
-    }
 
     #[test]
     fn a_pair_is_kept_while_it_holds_and_made_again_for_another_identity() {

@@ -78,7 +78,7 @@ impl House {
         let tls = self.tls(self.ca.service(Service::Secret)?, Peer::Service(Service::Secret))?;
         let tasks = Tasks::new(Shutdown::new());
         let data_dir = self.data_dir();
-        mesh::pki::make_private_folder(&data_dir)?;
+        runwarden_kit::private_file::make_folder(&data_dir)?;
         let kit = ServiceKit {
             service: Service::Secret,
             peers: Peers::new(tls, BTreeMap::new()),

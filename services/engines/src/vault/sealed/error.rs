@@ -40,18 +40,9 @@ pub enum OpenError {
         /// The master key it names.
         master: String,
     },
-    /// Others than the owner could read, or change, a key file or its folder.
-    #[error(
-        "{path} has mode {mode:04o}: others than its owner may use it. Make it {wanted:04o} (and think about whether the key has leaked)"
-    )]
-    Permissions {
-        /// The file or folder.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// What they must be at most.
-        wanted: u32,
-    },
+    /// A key file or its folder that cannot be read or written, or that others than the owner could read or change.
+    #[error(transparent)]
+    File(io::Error),
     /// A key file that cannot be read as one.
     #[error("{path} is not a master key file: {why}")]
     Malformed {

@@ -3,18 +3,17 @@
 //! A key is durable (file and folder synced) before anything is wrapped by it. Whoever backs up the store must back up
 //! this folder too, and keep the two apart: either alone is worthless.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
+use runwarden_kit::private_file;
 
 use super::error::OpenError;
 use super::master::MasterKey;
 
 /// No key file is longer; what is longer is not read.
-const MAX_LEN: u64 = 1024;
+const MAX_LEN: usize = 1024;
 
 /// Where master keys are kept.
 #[derive(Clone, Debug)]
@@ -25,10 +24,10 @@ pub(super) struct KeyFiles {
 impl KeyFiles {
     /// Opens the folder, makes it if need be, and removes what an interrupted write left behind.
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
-        check_mode(dir, 0o700)?;
+        private_file::make_folder(dir).map_err(OpenError::File)?;
+        private_file::check_folder(dir).map_err(OpenError::File)?;
         let files = Self { dir: dir.to_owned() };
-        for path in files.paths("tmp")? {
+        for path in files.paths(private_file::is_draft)? {
             // It was never renamed, so nothing was ever wrapped by it.
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         }
@@ -46,7 +45,7 @@ impl KeyFiles {
     /// All keys, the newest last.
     pub(super) fn load(&self) -> Result<Vec<MasterKey>, OpenError> {
         let mut keys = Vec::new();
-        for path in self.paths("key")? {
+        for path in self.paths(|path| path.extension().is_some_and(|extension| extension == "key"))? {
             let Some(key) = read(&path)? else { continue };
             if path != self.path(&key.id) {
                 return Err(OpenError::Malformed { path, why: "its name is not the id inside" });
@@ -60,13 +59,7 @@ impl KeyFiles {
     /// Writes a new key's file. When this returns, the key survives a power cut.
     pub(super) fn write(&self, key: &MasterKey) -> Result<(), OpenError> {
         let path = self.path(&key.id);
-        let tmp = self.dir.join(format!("{}.tmp", key.id));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp).map_err(io_error("create", &tmp))?;
-        file.write_all(key.encode().as_bytes()).map_err(io_error("write", &tmp))?;
-        file.sync_all().map_err(io_error("sync", &tmp))?;
-        fs::rename(&tmp, &path).map_err(io_error("rename to", &path))?;
-        self.sync()
+        private_file::write(&path, key.encode().as_bytes()).map_err(OpenError::File)
     }
 
     /// Removes a key that wraps nothing any more.
@@ -82,11 +75,11 @@ impl KeyFiles {
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &self.dir))
     }
 
-    fn paths(&self, extension: &str) -> Result<Vec<PathBuf>, OpenError> {
+    fn paths(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, OpenError> {
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(io_error("list", &self.dir))? {
             let path = entry.map_err(io_error("list", &self.dir))?.path();
-            if path.extension().is_some_and(|e| e == extension) {
+            if wanted(&path) {
                 paths.push(path);
             }
         }
@@ -96,23 +89,10 @@ impl KeyFiles {
 
 /// Reads one key; `None` when a rotation removed it since the folder was listed.
 fn read(path: &Path) -> Result<Option<MasterKey>, OpenError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", path)(error)),
-    };
-    check_mode(path, 0o600)?;
-    let mut content = Zeroizing::new(String::with_capacity(MAX_LEN as usize + 1));
-    file.take(MAX_LEN + 1).read_to_string(&mut content).map_err(io_error("read", path))?;
-    MasterKey::parse(&content).map(Some).map_err(|why| OpenError::Malformed { path: path.to_owned(), why })
-}
-
-fn check_mode(path: &Path, wanted: u32) -> Result<(), OpenError> {
-    let mode = fs::metadata(path).map_err(io_error("look at", path))?.permissions().mode() & 0o7777;
-    if mode & !wanted & 0o777 == 0 {
-        return Ok(());
-    }
-    Err(OpenError::Permissions { path: path.to_owned(), mode, wanted })
+    let Some(content) = private_file::read(path, MAX_LEN).map_err(OpenError::File)? else { return Ok(None) };
+    let malformed = |why| OpenError::Malformed { path: path.to_owned(), why };
+    let content = std::str::from_utf8(&content).map_err(|_| malformed("it is not text"))?;
+    MasterKey::parse(content).map(Some).map_err(malformed)
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
@@ -150,10 +130,10 @@ mod tests {
         files.write(&key).unwrap();
         fs::set_permissions(files.path(&key.id), Permissions::from_mode(0o640)).unwrap();
         let error = files.load().err().unwrap();
-        assert!(matches!(error, OpenError::Permissions { mode: 0o640, .. }), "{error}");
+        assert!(matches!(error, OpenError::File(_)) && error.to_string().contains("mode 0640"), "{error}");
         fs::set_permissions(files.dir(), Permissions::from_mode(0o755)).unwrap();
         let error = KeyFiles::open(files.dir()).err().unwrap();
-        assert!(matches!(error, OpenError::Permissions { mode: 0o755, .. }), "{error}");
+        assert!(matches!(error, OpenError::File(_)) && error.to_string().contains("mode 0755"), "{error}");
     }
 
     #[test]
@@ -176,7 +156,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("keys");
         KeyFiles::open(&dir).unwrap();
-        let half = dir.join("mkey_1.tmp");
+        let half = dir.join("mkey_1.key.draft_01a21f8bfa8274e9a510631fcf686df7");
         fs::write(&half, "runwarden-master-key-1 mkey_1").unwrap();
         assert!(KeyFiles::open(&dir).unwrap().load().unwrap().is_empty());
         assert!(!half.exists());
