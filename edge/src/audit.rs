@@ -45,7 +45,9 @@ pub async fn hand_over(refusals: &Refusals, recorder: &dyn Recorder, clock: &dyn
 fn entry(counted: &Counted, clock: &dyn Clock) -> Entry {
     let address = counted.address.map(|address| address.to_string()).unwrap_or_default();
     let nobody = Actor { authenticated_by: "none".into(), ..Actor::default() };
-    let mut entry = EntryBuilder::new(clock, Service::Edge, "auth.refuse", "address", &address)
+    // Of IPv6 it is a network that was counted.
+    let whose = if address.contains(':') { format!("{address}/64") } else { address.clone() };
+    let mut entry = EntryBuilder::new(clock, Service::Edge, "auth.refuse", "address", &whose)
         .tenant("")
         .actor(nobody)
         .outcome(Outcome::Denied)

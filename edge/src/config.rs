@@ -66,6 +66,10 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
+    /// How long a reader may take nothing of its answer. The answer is then broken off and its place is free again.
+    #[arg(long, env = "RUNWARDEN_EDGE_ANSWER_TIMEOUT", default_value = "60s", value_parser = duration)]
+    pub answer_timeout: Duration,
+
     /// Connections at once, on each listener.
     #[arg(long, env = "RUNWARDEN_EDGE_MAX_CONNECTIONS", default_value_t = 4096)]
     pub max_connections: usize,
@@ -148,6 +152,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(60),
             max_connections: 4096,
             address_connections: 256,
             max_streams: 2048,
@@ -209,7 +214,9 @@ impl Config {
             "--body-bytes must be at least eight times --body-limit: a tenant has an eighth of it"
         );
         anyhow::ensure!(
-            !self.header_timeout.is_zero() && !self.body_timeout.is_zero() && !self.request_timeout.is_zero(),
+            [self.header_timeout, self.body_timeout, self.request_timeout, self.answer_timeout]
+                .iter()
+                .all(|time| !time.is_zero()),
             "timeouts must be longer than nothing"
         );
         Ok(())

@@ -22,7 +22,7 @@ use crate::limits::rate::Standing;
 use crate::limits::room::Place;
 use crate::manners::{self, Served};
 use crate::problem::{Problem, Result};
-use crate::sse;
+use crate::readers::Readers;
 use crate::surface::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
 
 /// Where the caller stands (draft-ietf-httpapi-ratelimit-headers).
@@ -47,6 +47,7 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
     let route = manners::route_of(&request).map(str::to_owned);
     let mut standings = Vec::new();
     let (parts, body) = request.into_parts();
+    let readers = parts.extensions.get::<Readers>().cloned().unwrap_or_default();
     let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
         Ok((context, place)) => {
             let request = Request::from_parts(parts, body);
@@ -61,8 +62,7 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
             if context.was_replayed() {
                 response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             }
-            // An answer that lasts takes its place until its last piece was taken or its reader has gone.
-            response.map(|body| sse::holding(body, place))
+            response.map(|body| readers.taking(body, place))
         }
         Err(problem) => problem.into_response(),
     };

@@ -15,6 +15,7 @@ pub mod listener;
 pub mod manners;
 pub mod ports;
 pub mod problem;
+pub mod readers;
 pub mod routes;
 pub mod sse;
 pub mod surface;
@@ -102,6 +103,7 @@ impl Edge {
             proxies: config.trusted_proxies.clone().into(),
             headers: config.header_limit,
             header_time: config.header_timeout,
+            answer_time: config.answer_timeout,
             drain: config.drain_timeout,
         };
         if let Some(certificates) = &tls {

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::limits::address::{Network, bucket};
+use crate::readers::Readers;
 use crate::surface::Listener;
 use crate::tls::Certificates;
 
@@ -46,6 +47,8 @@ pub struct Limits {
     pub headers: usize,
     /// Time for a request's headers, and for the first request of a connection.
     pub header_time: Duration,
+    /// How long a reader may take nothing of its answer.
+    pub answer_time: Duration,
     /// Time for requests under way to finish at the end.
     pub drain: Duration,
 }
@@ -174,16 +177,25 @@ impl Connection {
     {
         let begun = Arc::new(AtomicBool::new(false));
         let seen = begun.clone();
-        let (router, peer) = (self.router, self.peer);
+        let readers = Readers::default();
+        let (router, peer, under_way) = (self.router, self.peer, readers.clone());
         let service = service_fn(move |request: http::Request<Incoming>| {
             seen.store(true, Ordering::Relaxed);
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
+            request.extensions_mut().insert(under_way.clone());
+            let counted = under_way.request();
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(counted);
+                answer
+            }
         });
         let builder = builder(&self.limits);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut first_request = std::pin::pin!(tokio::time::sleep(self.limits.header_time));
+        let mut looks = tokio::time::interval(self.limits.header_time.min(self.limits.answer_time) / 4);
         let (mut draining, mut waiting) = (false, true);
         loop {
             tokio::select! {
@@ -203,6 +215,17 @@ impl Connection {
                         return;
                     }
                     waiting = false;
+                }
+                _ = looks.tick(), if !waiting => {
+                    // HTTP/2 has no time limit of its own: a connection may answer pings for ever and ask nothing.
+                    let idle = readers.give_up(self.limits.answer_time);
+                    if idle > self.limits.header_time && !draining {
+                        connection.as_mut().graceful_shutdown();
+                        draining = true;
+                    }
+                    if idle > self.limits.header_time + self.limits.answer_time {
+                        return;
+                    }
                 }
                 () = self.cut_off.cancelled() => return,
             }

@@ -2,16 +2,13 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use http_body::{Frame, SizeHint};
 use runwarden_kit::context;
 use runwarden_kit::trust::Trust;
 use serde::Serialize;
@@ -118,33 +115,6 @@ where
     Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(stream::once(end).filter_map(std::future::ready)))
 }
 
-/// A body that keeps something until it has been read to its end, or nobody reads it any more.
-pub fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
-    Body::new(Holding { body, _held: held })
-}
-
-struct Holding<T> {
-    body: Body,
-    _held: T,
-}
-
-impl<T: Unpin> http_body::Body for Holding<T> {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Ending, Gone, body, event};
@@ -237,15 +207,6 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert!(stuck.collect().await.is_err(), "and what is left is not taken for the whole");
-    }
-
-    #[tokio::test]
-    async fn what_is_held_is_given_back_with_the_last_piece() {
-        let held = Arc::new(());
-        let body = super::holding(axum::body::Body::from("a"), held.clone());
-        assert_eq!(Arc::strong_count(&held), 2);
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
-        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     proptest! {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -74,9 +75,11 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr 
     if !is_trusted(believed) {
         return believed;
     }
-    let lines: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Some(address) = entry_address(entry.trim()) else { break };
+    let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    // A proxy may have added its entry to a line that is not text: each is read by itself.
+    for entry in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+        let entry = std::str::from_utf8(entry).ok().map(str::trim);
+        let Some(address) = entry.and_then(entry_address) else { break };
         believed = address;
         if !is_trusted(believed) {
             break;
@@ -146,6 +149,9 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         assert_eq!(client(ip("10.0.0.1"), &forwarded(&["1.2.3.4, what"]), &trusted), ip("10.0.0.1"));
         assert_eq!(client(ip("10.0.0.1"), &HeaderMap::new(), &trusted), ip("10.0.0.1"));
+        let mut appended = HeaderMap::new();
+        appended.insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff, 198.51.100.7").unwrap());
+        assert_eq!(client(ip("10.0.0.1"), &appended, &trusted), ip("198.51.100.7"), "what a proxy added still counts");
     }
 
     #[test]

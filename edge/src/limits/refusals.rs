@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
+use super::address::bucket;
+
 /// How many addresses are told apart in one minute; the rest are counted together.
 const MOST_ADDRESSES: usize = 500;
 
@@ -23,15 +25,16 @@ struct Counts {
 /// What is to be recorded for one address, or for all that were too many to tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// The address; `None` for the rest.
+    /// The address, of IPv6 the /64 network; `None` for the rest.
     pub address: Option<IpAddr>,
     /// How many refusals.
     pub count: u64,
 }
 
 impl Refusals {
-    /// Counts one refusal.
+    /// Counts one refusal. Whoever has an IPv6 address has the whole /64 it is in, so that is what counts.
     pub fn note(&self, address: IpAddr) {
+        let address = bucket(address);
         let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(count) = counts.by_address.get_mut(&address) {
             *count += 1;
@@ -86,6 +89,15 @@ mod tests {
             [Counted { address: Some(address(7)), count: 1000 }, Counted { address: Some(address(8)), count: 1 }];
         assert_eq!(refusals.take(), expected);
         assert_eq!(refusals.take(), []);
+    }
+
+    #[test]
+    fn all_addresses_of_an_ipv6_network_count_as_one() {
+        let refusals = Refusals::default();
+        for n in 0..1000_u128 {
+            refusals.note(IpAddr::V6((0x2001_0db8 << 96 | n).into()));
+        }
+        assert_eq!(refusals.take(), [Counted { address: "2001:db8::".parse().ok(), count: 1000 }]);
     }
 
     #[test]

@@ -15,21 +15,21 @@ pub(super) fn listing(collection: &str) -> Listing {
     Listing::of(collection, context.tenant.as_deref().or(own))
 }
 
-/// The page that was asked for. `name` is what an item is told from the others by.
+/// The page that was asked for. `key` orders the items and tells them apart, so that a page begins where the one before it
+/// ended, even if the item there was removed since.
 pub(super) fn cut<P, T: From<P>>(
     listing: &Listing,
-    items: Vec<P>,
+    mut items: Vec<P>,
     params: &PageParams,
-    name: fn(&P) -> &str,
+    key: fn(&P) -> String,
 ) -> Result<Json<Page<T>>> {
     let size = page::size(params.page_size)?;
-    let first = match listing.after(&params.page_token)? {
-        None => 0,
-        Some(last) => items.iter().position(|item| name(item) == last).ok_or_else(page::bad_token)? + 1,
-    };
+    items.sort_by_cached_key(key);
+    let last = listing.after(&params.page_token)?;
+    let first = last.map_or(0, |last| items.partition_point(|item| key(item) <= last));
     let more = items.len() > first + size;
     let kept: Vec<P> = items.into_iter().skip(first).take(size).collect();
-    let next_page_token = kept.last().filter(|_| more).map(|item| listing.token(name(item))).unwrap_or_default();
+    let next_page_token = kept.last().filter(|_| more).map(|item| listing.token(&key(item))).unwrap_or_default();
     Ok(Json(Page { items: kept.into_iter().map(T::from).collect(), next_page_token }))
 }
 
@@ -37,28 +37,39 @@ pub(super) fn cut<P, T: From<P>>(
 mod tests {
     use super::{Listing, PageParams, cut};
 
-    fn ask(page_size: i32, page_token: &str) -> (Vec<String>, String) {
+    fn ask_of(items: &[&str], page_size: i32, page_token: &str) -> (Vec<String>, String) {
         let params = PageParams { page_size, page_token: page_token.into() };
-        let items = ["b", "a", "c"].map(String::from).into();
-        let page = cut::<String, String>(&Listing::of("roles", None), items, &params, |name| name).unwrap().0;
+        let items = items.iter().map(|item| (*item).to_owned()).collect();
+        let page = cut::<String, String>(&Listing::of("roles", None), items, &params, String::clone).unwrap().0;
         (page.items, page.next_page_token)
+    }
+
+    fn ask(page_size: i32, page_token: &str) -> (Vec<String>, String) {
+        ask_of(&["b", "a", "c"], page_size, page_token)
+    }
+
+    #[test]
+    fn a_page_goes_on_where_an_item_was_removed() {
+        let (_, token) = ask(2, "");
+        assert_eq!(ask_of(&["a", "c"], 2, &token).0, ["c"]);
+        assert_eq!(ask_of(&["a", "b"], 2, &token).0, [""; 0]);
     }
 
     #[test]
     fn pages_hold_every_item_once_and_the_last_has_no_token() {
         let (first, token) = ask(2, "");
         let (second, end) = ask(2, &token);
-        assert_eq!([first, second].concat(), ["b", "a", "c"]);
+        assert_eq!([first, second].concat(), ["a", "b", "c"]);
         assert_eq!(end, "");
-        assert_eq!(ask(3, ""), (vec!["b".into(), "a".into(), "c".into()], String::new()));
+        assert_eq!(ask(3, ""), (vec!["a".into(), "b".into(), "c".into()], String::new()));
     }
 
     #[test]
-    fn a_token_of_nothing_is_refused() {
+    fn a_token_of_another_list_is_refused() {
         let roles = Listing::of("roles", Some("acme"));
-        for token in [roles.token("gone"), Listing::of("policies", Some("acme")).token("a"), "YQ".into()] {
+        for token in [Listing::of("policies", Some("acme")).token("a"), "YQ".into()] {
             let params = PageParams { page_size: 2, page_token: token };
-            let refused = cut::<String, String>(&roles, vec!["a".into()], &params, |name| name).unwrap_err();
+            let refused = cut::<String, String>(&roles, vec!["a".into()], &params, String::clone).unwrap_err();
             assert_eq!(refused.error().fields()[0].pointer, "/page_token");
         }
     }

@@ -149,7 +149,7 @@ async fn put(
     responses((status = 200, description = "A page, by name.", body = Page<Policy>)))]
 async fn list(State(app): State<App>, Params(params): Params<PageParams>) -> Result<Json<Page<Policy>>> {
     let answer = app.ports.policies().list_modules(proto::ListModulesRequest {}).await?.into_inner();
-    paging::cut(&paging::listing("policies"), answer.modules, &params, |module| &module.name)
+    paging::cut(&paging::listing("policies"), answer.modules, &params, |module| module.name.clone())
 }
 
 /// Read a policy

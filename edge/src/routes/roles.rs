@@ -89,7 +89,9 @@ async fn create(
 #[utoipa::path(get, path = "/api/v1/roles", tag = "access", params(PageParams),
     responses((status = 200, description = "A page, built-in ones first.", body = Page<Role>)))]
 async fn list(State(app): State<App>, Params(params): Params<PageParams>) -> Result<Json<Page<Role>>> {
-    paging::cut(&paging::listing("roles"), all(&app).await?, &params, |role| &role.name)
+    paging::cut(&paging::listing("roles"), all(&app).await?, &params, |role| {
+        format!("{}{}", u8::from(!role.built_in), role.name)
+    })
 }
 
 /// Read a role

@@ -21,6 +21,7 @@ fn limits(connections: usize, header_time: Duration) -> Limits {
         proxies: Arc::from([]),
         headers: 16 * 1024,
         header_time,
+        answer_time: PATIENCE,
         drain: Duration::from_secs(5),
     }
 }
@@ -239,4 +240,61 @@ async fn tls_offers_both_versions_of_http() {
         let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
     }
+}
+
+/// A connection that speaks HTTP/2 and lets nothing be sent to it beyond what it takes.
+async fn one_that_takes_nothing(address: SocketAddr) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new().initial_window_size(0).handshake(stream).await.unwrap();
+    let driven = tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    (client.ready().await.unwrap(), driven)
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_gives_its_place_to_others_and_then_its_connection() {
+    const EVENTS: &str = "/api/v1/jobs/job_hangs/events";
+    let edge = Edge::with(Config { tenant_streams: 2, ..Config::default() });
+    let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    let short = Duration::from_millis(200);
+    let limits = Limits { answer_time: short, ..limits(16, short) };
+    tokio::spawn(bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone()));
+    let (mut client, driven) = one_that_takes_nothing(address).await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let token = edge.signer.token_of("acme", "sa_1", 60);
+        let request = http::Request::get(format!("http://{address}{EVENTS}"))
+            .header("authorization", format!("Bearer {token}"))
+            .body(())
+            .unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        answers.push(answer.await.unwrap());
+    }
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    let other = async {
+        while edge.open("acme", "sa_2", EVENTS).await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(edge.open("acme", "sa_2", EVENTS).await.status(), 429, "both places of the tenant are taken");
+    tokio::time::timeout(PATIENCE, other).await.expect("a place of the one that takes nothing");
+    // It answers pings, and still does not keep its connection.
+    tokio::time::timeout(PATIENCE, driven).await.expect("the connection ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_more_is_closed_whatever_http_it_speaks() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, Duration::from_millis(100)).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let driven = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let request = http::Request::get(format!("http://{address}/api/v1/health/live")).body(()).unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    tokio::time::timeout(PATIENCE, driven).await.expect("the connection ends").unwrap().unwrap();
+    drop(client);
 }
