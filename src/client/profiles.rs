@@ -209,7 +209,7 @@ mod tests {
         for content in
             ["", "{}", "hello", r#"{"version": 2, "profiles": {}}"#, r#"{"version": 1, "profiles": {"a": {}}}"#]
         {
-            write_private(&path, content.as_bytes()).unwrap();
+            private_file::write(&path, content.as_bytes()).unwrap();
             assert!(Profiles::open_at(path.clone()).err().unwrap().to_string().contains("log in again"), "{content}");
         }
     }

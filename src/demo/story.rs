@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use reqwest::{Method, StatusCode};
 use runwarden_audit::cli::{Records, verify_export};
-use runwarden_kit::mesh::pki::write_private;
+use runwarden_kit::private_file;
 use runwarden_sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ async fn create_launcher(admin: &Api, teller: &Teller, file: &Path) -> anyhow::R
             StatusCode::CREATED => {
                 let text = |key: &str| answer.get(key).and_then(Value::as_str).context("the answer holds it");
                 let line = format!("{}:{}\n", text("client_id")?, text("client_secret")?);
-                write_private(file, line.as_bytes())?;
+                private_file::write(file, line.as_bytes())?;
                 teller.call(&format!("POST /api/v1/clients {name}"), "201 Created; the secret is shown this once");
                 break;
             }
