@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use jsonschema::{PatternOptions, Validator};
-use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
+use jsonschema::Validator;
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, json, schema};
 use serde_json::{Map, Value, json};
 
 use crate::awx;
@@ -75,14 +75,10 @@ impl Schemas {
         if let Some(validator) = self.compiled.lock().ok().and_then(|kept| kept.get(&key).cloned()) {
             return Ok(validator);
         }
-        let validator = jsonschema::draft202012::options()
-            // Linear-time regular expressions only: a caller's text must not stall a worker.
-            .with_pattern_options(PatternOptions::regex())
-            .build(&template.schema)
-            .map_err(|e| {
-                let (tenant, name) = (&template.tenant, &template.name);
-                Error::internal(anyhow::anyhow!("the stored schema of {name} of {tenant} does not compile: {e}"))
-            })?;
+        let validator = schema::compile(&template.schema).map_err(|e| {
+            let (tenant, name) = (&template.tenant, &template.name);
+            Error::internal(anyhow::anyhow!("the stored schema of {name} of {tenant} does not compile: {e}"))
+        })?;
         let validator = Arc::new(validator);
         if let Ok(mut kept) = self.compiled.lock() {
             if kept.len() >= MOST_SCHEMAS {
@@ -188,6 +184,17 @@ mod tests {
             ["/parameters/count", "/parameters/environment", "/parameters/extra", "/parameters/token"]
         );
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn formats_are_asserted_and_their_values_are_not_quoted() {
+        let schema = json!({"type": "object", "properties": {"host": {"type": "string", "format": "ipv4"}}});
+        let template = Template { schema, ..template() };
+        let sent = |host: &str| json!({ "host": host }).as_object().unwrap().clone();
+        Schemas::default().validate(&template, sent("192.0.2.1")).expect("an address");
+        let error = Schemas::default().validate(&template, sent("hunter2")).expect_err("not an address");
+        assert_eq!(error.fields()[0].pointer, "/parameters/host");
+        assert!(error.fields()[0].detail.contains("ipv4") && !format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use jsonschema::PatternOptions;
 use serde_json::{Map, Value, json};
 
 /// Keywords whose schemas say nothing about the value that the schema itself is about: they describe something in it,
@@ -76,9 +75,7 @@ fn described<'a>(part: &'a Map<String, Value>, name: &str) -> Vec<&'a Value> {
 
 /// Whether a name matches a pattern, as validation sees it; if that cannot be told, it does.
 fn matches(pattern: &str, name: &str) -> bool {
-    jsonschema::draft202012::options()
-        .with_pattern_options(PatternOptions::regex())
-        .build(&json!({"pattern": pattern}))
+    runwarden_kit::schema::compile(&json!({"pattern": pattern}))
         .map_or(true, |validator| validator.is_valid(&Value::String(name.to_owned())))
 }
 

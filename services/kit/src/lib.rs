@@ -17,6 +17,7 @@ pub mod private_file;
 pub mod reason;
 pub mod revoked;
 pub mod rpc;
+pub mod schema;
 pub mod seats;
 pub mod service;
 pub mod slug;

@@ -1,6 +1,6 @@
 //! Between the wire and the domain.
 
-use runwarden_kit::{Error, Result};
+use runwarden_kit::{Error, FieldError, Result};
 use runwarden_proto::project::v1 as wire;
 
 use crate::controller::{Controller, Credential};
@@ -83,8 +83,16 @@ impl From<Template> for wire::Template {
             rate: template.limits.rate.map(Into::into),
             max_queued: template.limits.max_queued,
             max_wait_seconds: template.limits.max_wait_seconds,
+            problems: Vec::new(),
         }
     }
+}
+
+/// A template as people read it, with what is wrong with it; a launch needs no such list.
+pub(super) fn shown(template: Template) -> wire::Template {
+    let problems = template.problems().into_iter();
+    let problems = problems.map(|FieldError { pointer, detail }| wire::TemplateProblem { pointer, detail }).collect();
+    wire::Template { problems, ..template.into() }
 }
 
 impl From<Rate> for wire::StartRate {

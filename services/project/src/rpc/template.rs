@@ -58,7 +58,7 @@ impl TemplateService for TemplateRpc {
             on_drift: convert::on_drift(request.on_drift)?.unwrap_or_default(),
         };
         let template = self.0.create(&caller, new, &repeat).await?;
-        Ok(Response::new(CreateTemplateResponse { template: Some(template.into()) }))
+        Ok(Response::new(CreateTemplateResponse { template: Some(convert::shown(template)) }))
     }
 
     async fn get_template(
@@ -66,7 +66,7 @@ impl TemplateService for TemplateRpc {
         request: Request<GetTemplateRequest>,
     ) -> Result<Response<GetTemplateResponse>, Status> {
         let template = self.0.get(&*caller(&request)?, &request.get_ref().name).await?;
-        Ok(Response::new(GetTemplateResponse { template: Some(template.into()) }))
+        Ok(Response::new(GetTemplateResponse { template: Some(convert::shown(template)) }))
     }
 
     async fn list_templates(
@@ -77,7 +77,7 @@ impl TemplateService for TemplateRpc {
         let request = request.into_inner();
         let wanted = page(request.page_size, request.page_token);
         let found = self.0.list(&caller, &request.project, &wanted).await?;
-        let templates = found.items.into_iter().map(Into::into).collect();
+        let templates = found.items.into_iter().map(convert::shown).collect();
         Ok(Response::new(ListTemplatesResponse { templates, next_page_token: found.next }))
     }
 
@@ -102,7 +102,7 @@ impl TemplateService for TemplateRpc {
             accept_drift: request.accept_drift,
         };
         let template = self.0.update(&caller, &request.name, update).await?;
-        Ok(Response::new(UpdateTemplateResponse { template: Some(template.into()) }))
+        Ok(Response::new(UpdateTemplateResponse { template: Some(convert::shown(template)) }))
     }
 
     async fn delete_template(

@@ -16,7 +16,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::Listing;
-use runwarden_kit::{Error, Result, slug};
+use runwarden_kit::{Error, FieldError, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -103,6 +103,14 @@ pub struct Template {
     pub launch_digest: String,
 }
 
+impl Template {
+    /// What its schema says that is not checked: it was stored before that was refused, and works as it did.
+    pub(crate) fn problems(&self) -> Vec<FieldError> {
+        // What does not parse was never stored.
+        schema::Schema::stored(&self.parameters_schema).map(|schema| schema.problems()).unwrap_or_default()
+    }
+}
+
 /// A template with everything a launch needs.
 #[derive(Clone, Debug)]
 pub struct Resolved {
@@ -140,6 +148,7 @@ impl Templates {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let visible = caller.visible("templates.read");
         if !project.is_empty() {
+            slug::check("/project", project)?;
             let known = visible.includes(project)
                 && crate::project::find(&self.catalog, &tenant.name, project).await?.is_some();
             if !known {
@@ -181,9 +190,8 @@ impl Templates {
     }
 
     async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Template>> {
-        if !slug::is_slug(tenant) || !slug::is_slug(name) {
-            return Err(Error::not_found("template"));
-        }
+        slug::check("/tenant", tenant)?;
+        slug::check("/name", name)?;
         self.catalog.get(&key::template(tenant, name)).await?.ok_or_else(|| Error::not_found("template"))
     }
 

@@ -1,3 +1,4 @@
+use runwarden_engines::config::Change;
 use serde_json::{Value, json};
 
 use super::*;
@@ -245,4 +246,35 @@ async fn a_disabled_tenant_is_told_when_a_template_is_resolved() {
     world.services.tenants.update_tenant(by(&platform_for(None), request)).await.unwrap();
     assert!(world.resolve_template("acme", "deploy").await.unwrap().tenant_disabled);
     refused(world.resolve_template("other", "deploy").await, ErrorReason::NotFound);
+}
+
+#[tokio::test]
+async fn a_schema_stored_before_it_would_be_refused_is_shown_with_its_problems_and_goes_on_working() {
+    let world = mapped().await;
+    let made = world.create_template(&admin("acme"), new_template("deploy")).await.unwrap();
+    assert_eq!(made.problems, []);
+    let key = "templates/acme/deploy";
+    let stored = world.store.get(key).await.unwrap().unwrap();
+    let mut value: Value = serde_json::from_slice(&stored.value).unwrap();
+    let schema: Value = serde_json::from_str(value["parameters_schema"].as_str().unwrap()).unwrap();
+    let mut old = schema.clone();
+    old["properties"]["environment"]["maximun"] = json!(3);
+    value["parameters_schema"] = old.to_string().into();
+    let mut change = Change::new();
+    change.put(key, value.to_string().into_bytes());
+    world.store.commit(change).await.unwrap();
+
+    let shown = get(&world, &admin("acme"), "deploy").await.unwrap();
+    assert_eq!(shown.problems.len(), 1, "{shown:?}");
+    assert_eq!(shown.problems[0].pointer, "/parameters/properties/environment/maximun");
+    assert!(shown.problems[0].detail.contains("did you mean `maximum`?"), "{shown:?}");
+    world.resolve_template("acme", "deploy").await.unwrap();
+    // What has nothing to do with the schema can be changed, and the problem stays to be seen.
+    let changed = update(&world, |request| request.max_concurrent = Some(3)).await.unwrap();
+    assert_eq!((changed.max_concurrent, changed.problems.len()), (3, 1));
+    // The schema itself can only be changed into one that would be taken.
+    let again = update(&world, |request| request.parameters_schema_json = Some(old.to_string())).await;
+    refused(again, ErrorReason::ValidationFailed);
+    let corrected = update(&world, |request| request.parameters_schema_json = Some(schema.to_string())).await.unwrap();
+    assert_eq!(corrected.problems, []);
 }

@@ -16,7 +16,7 @@ const WORK: u64 = 20_000;
 const LONGEST_PATTERN: usize = 1000;
 
 /// Keywords whose value is a schema.
-const ONE: &[&str] = &[
+pub(super) const ONE: &[&str] = &[
     "additionalProperties",
     "contains",
     "contentSchema",
@@ -30,11 +30,11 @@ const ONE: &[&str] = &[
     "unevaluatedProperties",
 ];
 /// Keywords whose value is an array of schemas.
-const LIST: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
+pub(super) const LIST: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is an object of schemas.
-const MAP: &[&str] = &["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"];
+pub(super) const MAP: &[&str] = &["$defs", "definitions", "dependentSchemas", "patternProperties", "properties"];
 /// Keywords that move references to where they cannot be followed here.
-const REFUSED: &[&str] =
+pub(super) const REFUSED: &[&str] =
     &["$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef", "$vocabulary"];
 
 /// Refuses what cannot be checked within bounds.

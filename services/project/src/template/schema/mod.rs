@@ -6,19 +6,27 @@
 mod graph;
 pub(super) mod names;
 mod property;
+mod strict;
 
 use runwarden_kit::json::{canonical, find_nul, pointer_step};
 use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD, target_of};
-use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
+use runwarden_kit::schema::DIALECT;
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, json, schema as compiling};
 use serde_json::{Map, Value, json};
 
 use super::fixed::Fixed;
 
 const LONGEST: usize = 64 * 1024;
-/// Compiled size of one regular expression, in bytes.
-const REGEX_SIZE: usize = 1 << 20;
 const MOST_PROPERTIES: usize = 200;
-const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Earlier dialects that are read as 2020-12; where they mean something else, the schema is refused. With each is
+/// whether it ignores what stands beside a `$ref`.
+const EARLIER: &[(&str, bool)] = &[
+    ("http://json-schema.org/draft-06/schema", true),
+    ("http://json-schema.org/draft-07/schema", true),
+    ("https://json-schema.org/draft-06/schema", true),
+    ("https://json-schema.org/draft-07/schema", true),
+    ("https://json-schema.org/draft/2019-09/schema", false),
+];
 /// Keywords that would let properties through which no `properties` names: nothing could say where they go.
 const OPENING: &[&str] = &["patternProperties", "unevaluatedProperties", "propertyNames"];
 
@@ -54,8 +62,18 @@ impl Schema {
         Ok(Self(json::parse(text.as_bytes()).map_err(Error::internal)?))
     }
 
+    /// What the schema says that does nothing, for one that was stored before that was refused.
+    pub(super) fn problems(&self) -> Vec<FieldError> {
+        strict::check(&self.0, false)
+    }
+
     fn check(mut value: Value) -> Result<Self> {
-        close(&mut value)?;
+        let ref_hides = close(&mut value)?;
+        let idle = strict::check(&value, ref_hides);
+        if !idle.is_empty() {
+            let detail = "The schema says something that would not be checked; `errors` says what to write instead.";
+            return Err(Error::new(ErrorReason::ValidationFailed, detail).with_fields(idle));
+        }
         graph::check(&value)?;
         compile(&value)?;
         let schema = Self(value);
@@ -124,15 +142,22 @@ fn answer_goes_into_extra_vars(name: &str, property: &mut Value) {
     }
 }
 
-/// Makes the outermost schema an object with named properties only, or says why it cannot be one.
-fn close(value: &mut Value) -> Result<()> {
+/// Makes the outermost schema an object with named properties only, or says why it cannot be one. Answers whether the
+/// dialect it was written for ignores what stands beside a `$ref`.
+fn close(value: &mut Value) -> Result<bool> {
     let wrong = |place: &str, detail: &str| Err(Error::invalid(format!("/parameters{place}"), detail));
     let Value::Object(schema) = value else { return wrong("", "must be a JSON Schema object") };
-    match schema.get("$schema") {
-        None => {}
-        Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
-        Some(_) => return wrong("/$schema", "must be the dialect of 2020-12"),
-    }
+    let dialect = schema.get("$schema").map(|dialect| dialect.as_str().unwrap_or_default().trim_end_matches('#'));
+    let ref_hides = match dialect {
+        None | Some(DIALECT) => false,
+        Some(dialect) => match EARLIER.iter().find(|(earlier, _)| *earlier == dialect) {
+            Some((_, ref_hides)) => *ref_hides,
+            None => {
+                let detail = format!("must be `{DIALECT}`; draft-06, draft-07 and 2019-09 are read as that, too");
+                return wrong("/$schema", &detail);
+            }
+        },
+    };
     schema.insert("$schema".to_owned(), DIALECT.into());
     match schema.entry("type").or_insert_with(|| "object".into()) {
         Value::String(kind) if kind == "object" => {}
@@ -152,26 +177,33 @@ fn close(value: &mut Value) -> Result<()> {
     if properties.len() > MOST_PROPERTIES {
         return wrong("/properties", "has more than 200 parameters");
     }
-    Ok(())
+    Ok(ref_hides)
 }
 
-/// Compiles the schema as the executor will: offline, and with regular expressions that take linear time.
+/// Compiles the schema as the executor will.
 fn compile(value: &Value) -> Result<jsonschema::Validator> {
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(REGEX_SIZE))
-        .build(value)
-        .map_err(|error| {
-            // The error is about the schema, whose parts its text may quote: they came from this caller.
-            let mut detail = error.to_string();
-            if detail.chars().count() > 300 {
-                detail = detail.chars().take(300).chain(['…']).collect();
-            }
-            let pointer = format!("/parameters{}", error.instance_path());
-            let detail =
-                format!("is no valid JSON Schema 2020-12 with regular expressions that run in linear time: {detail}");
-            Error::invalid(pointer, detail)
-        })
+    compiling::compile(value).map_err(|error| {
+        let place = error.instance_path().to_string();
+        let pointer = format!("/parameters{place}");
+        if value.pointer(&place).and_then(Value::as_str).is_some_and(needs_backtracking) {
+            let detail = "must be a regular expression without look-around and back-references, so that it runs in \
+                          linear time; to exclude something, write `\"not\": {\"pattern\": \"^prod\"}` beside it";
+            return Error::invalid(pointer, detail);
+        }
+        // The error is about the schema, whose parts its text may quote: they came from this caller.
+        let mut detail = error.to_string();
+        if detail.chars().count() > 300 {
+            detail = detail.chars().take(300).chain(['…']).collect();
+        }
+        Error::invalid(pointer, format!("is not valid in JSON Schema 2020-12: {detail}"))
+    })
+}
+
+/// Whether a pattern that did not compile uses what only a backtracking engine can do.
+fn needs_backtracking(pattern: &str) -> bool {
+    ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|part| pattern.contains(part))
+        || pattern.as_bytes().windows(2).any(|pair| matches!(pair, [b'\\', b'1'..=b'9']))
+        || pattern.contains("\\k<")
 }
 
 /// What is wrong with a value by a schema that came from a survey; nothing if the schema itself is unusable.

@@ -113,7 +113,7 @@ fn what_is_no_closed_object_schema_is_refused_with_its_place() {
         ("[]", "/parameters"),
         ("true", "/parameters"),
         (r#"{"type":"object","type":"object"}"#, "/parameters"),
-        (r#"{"$schema":"http://json-schema.org/draft-07/schema#"}"#, "/parameters/$schema"),
+        (r#"{"$schema":"http://json-schema.org/draft-04/schema#"}"#, "/parameters/$schema"),
         (r#"{"type":"array"}"#, "/parameters/type"),
         (r#"{"type":["object","null"]}"#, "/parameters/type"),
         (r#"{"additionalProperties":true}"#, "/parameters/additionalProperties"),
@@ -170,6 +170,164 @@ fn an_imported_survey_loses_what_is_fixed_and_answers_stay_variables() {
     assert_eq!(properties, [("limit".to_owned(), LaunchField::ExtraVars), ("who".to_owned(), LaunchField::ExtraVars)]);
     assert_eq!(schema.required().collect::<Vec<_>>(), ["who"]);
     assert_eq!(Schema::import("", &fixed).unwrap().properties().count(), 0);
+}
+
+fn refusals(given: &Value) -> Vec<(String, String)> {
+    let error = Schema::parse(&given.to_string()).expect_err(&given.to_string());
+    error.fields().iter().map(|field| (field.pointer.clone(), field.detail.clone())).collect()
+}
+
+#[test]
+fn a_word_that_checks_nothing_is_refused_with_what_to_write_instead() {
+    for (property, place, says) in [
+        (json!({ "type": "integer", "maximun": 3 }), "/maximun", "did you mean `maximum`?"),
+        (json!({ "type": "string", "maxlength": 3 }), "/maxlength", "did you mean `maxLength`?"),
+        (json!({ "type": "string", "min_length": 3 }), "/min_length", "did you mean `minLength`?"),
+        (json!({ "type": "string", "regex": "a" }), "/regex", "begin its name with `x-`"),
+        (json!({ "type": "string", "nullable": true }), "/nullable", "[\"string\", \"null\"]"),
+        (json!({ "type": "string", "example": "a" }), "/example", "`examples`"),
+        (json!({ "x-runwarden-targt": "limit" }), "/x-runwarden-targt", "did you mean `x-runwarden-target`?"),
+        (json!({ "items": { "x-runwarden-target": "limit" } }), "/items/x-runwarden-target", "no effect here"),
+        (json!({ "type": "integer", "exclusiveMinimum": true }), "/exclusiveMinimum", "must be a number"),
+        (json!({ "type": "string", "required": true }), "/required", "array of names"),
+        (json!({ "type": "array", "items": [{ "type": "string" }] }), "/items", "prefixItems"),
+        (json!({ "dependencies": { "a": ["b"] } }), "/dependencies", "dependentRequired"),
+        (json!({ "type": "str" }), "/type", "write `string`"),
+        (json!({ "type": ["strng", "null"] }), "/type", "did you mean `string`?"),
+        (json!({ "type": "string", "maximum": 3 }), "/maximum", "about the type `number`"),
+        (json!({ "type": ["integer", "null"], "minLength": 3 }), "/minLength", "`integer`, `null`"),
+        (json!({ "then": { "minLength": 3 } }), "/then", "without `if`"),
+        (json!({ "type": "array", "minContains": 1 }), "/minContains", "without `contains`"),
+        (json!({ "type": "string", "format": "datetime" }), "/format", "did you mean `date-time`?"),
+        (json!({ "type": "string", "format": "uuid4" }), "/format", "write `uuid`"),
+        (json!({ "type": "string", "format": "password" }), "/format", "writeOnly"),
+        (json!({ "type": "integer", "format": "int64" }), "/format", "`minimum` and `maximum`"),
+        (json!({ "type": "string", "format": "semver" }), "/format", "the formats are date, "),
+        (json!({ "type": "integer", "format": "date" }), "/format", "about the type `string`"),
+        (
+            json!({ "anyOf": [{ "type": "string" }, { "allOf": [{ "nulable": 1 }] }] }),
+            "/anyOf/1/allOf/0/nulable",
+            "not a keyword",
+        ),
+    ] {
+        let found = refusals(&json!({ "properties": { "a": property } }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, format!("/parameters/properties/a{place}"), "{found:?}");
+        assert!(found[0].1.contains(says), "{found:?}");
+    }
+    let at_the_top = refusals(&json!({ "additionalproperties": false, "$defs": { "a": { "tpye": "string" } } }));
+    assert_eq!(
+        at_the_top.iter().map(|(place, _)| &**place).collect::<Vec<_>>(),
+        ["/parameters/$defs/a/tpye", "/parameters/additionalproperties"]
+    );
+    let many: Map<String, Value> = (0..100).map(|n| (format!("p{n}"), json!({ "zzz": n }))).collect();
+    assert_eq!(refusals(&json!({ "properties": many })).len(), 20);
+}
+
+#[test]
+fn what_is_checked_or_is_plainly_a_note_is_taken() {
+    for property in [
+        json!({ "type": "string", "x-form-order": 3, "title": "A", "$comment": "b", "examples": ["c"], "deprecated": true }),
+        json!({ "type": "string", "contentEncoding": "base64", "contentMediaType": "text/plain" }),
+        json!({ "type": ["number", "null"], "minimum": 1, "multipleOf": 0.5, "default": null }),
+        json!({ "minimum": 1, "minLength": 1, "format": "idn-email" }),
+        json!({ "type": "array", "contains": { "const": 1 }, "minContains": 1, "maxContains": 2, "uniqueItems": true }),
+        json!({ "type": "object", "properties": { "maximun": { "const": { "nullable": 1 } } }, "required": ["maximun"] }),
+    ] {
+        Schema::parse(&json!({ "properties": { "a": property } }).to_string()).unwrap();
+    }
+    for format in runwarden_kit::schema::FORMATS {
+        Schema::parse(&json!({ "properties": { "a": { "type": "string", "format": format } } }).to_string()).unwrap();
+    }
+}
+
+#[test]
+fn earlier_dialects_are_read_where_they_mean_the_same() {
+    for dialect in [
+        "http://json-schema.org/draft-06/schema#",
+        "http://json-schema.org/draft-07/schema#",
+        "https://json-schema.org/draft/2019-09/schema",
+    ] {
+        let given = |properties: Value| json!({ "$schema": dialect, "definitions": { "a": { "type": "string" } }, "properties": properties });
+        let noted = json!({ "a": { "$ref": "#/definitions/a", "description": "a note" } });
+        let taken = Schema::parse(&given(noted).to_string()).unwrap();
+        assert_eq!(taken.value()["$schema"], DIALECT);
+        let narrowed = given(json!({ "a": { "$ref": "#/definitions/a", "minLength": 3 } }));
+        if dialect.contains("2019") {
+            Schema::parse(&narrowed.to_string()).unwrap();
+        } else {
+            assert_eq!(refusals(&narrowed)[0].0, "/parameters/properties/a/minLength");
+        }
+        assert_eq!(
+            refusals(&given(json!({ "a": { "additionalItems": false } })))[0].0,
+            "/parameters/properties/a/additionalItems"
+        );
+    }
+}
+
+#[test]
+fn schemas_that_other_tools_write_are_taken_or_told_what_to_change() {
+    let pydantic = json!({
+        "$defs": {
+            "Ring": { "enum": ["a", "b"], "title": "Ring", "type": "string" },
+            "Window": { "properties": { "begin": { "format": "date-time", "title": "Begin", "type": "string" } },
+                        "required": ["begin"], "title": "Window", "type": "object" },
+        },
+        "properties": {
+            "who": { "title": "Who", "type": "string" },
+            "ring": { "$ref": "#/$defs/Ring" },
+            "comment": { "anyOf": [{ "type": "string" }, { "type": "null" }], "default": null, "title": "Comment" },
+            "window": { "anyOf": [{ "$ref": "#/$defs/Window" }, { "type": "null" }], "default": null },
+            "tags": { "items": { "type": "string" }, "title": "Tags", "type": "array" },
+        },
+        "required": ["who"], "title": "Rollout", "type": "object",
+    });
+    let zod = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "additionalProperties": false,
+        "properties": { "who": { "type": "string", "minLength": 1 }, "size": { "type": "integer", "exclusiveMinimum": 0 } },
+        "required": ["who"],
+    });
+    let conditional = json!({
+        "type": "object",
+        "properties": { "environment": { "enum": ["dev", "prod"] }, "ticket": { "type": "string", "pattern": "^CHG[0-9]{7}$" } },
+        "if": { "properties": { "environment": { "const": "prod" } }, "required": ["environment"] },
+        "then": { "required": ["ticket"] },
+    });
+    for taken in [&pydantic, &zod, &conditional] {
+        Schema::parse(&taken.to_string()).unwrap();
+    }
+    let window = compile(Schema::parse(&pydantic.to_string()).unwrap().value()).unwrap();
+    assert!(window.is_valid(&json!({ "who": "a", "window": { "begin": "2026-11-28T01:00:00Z" } })));
+    assert!(!window.is_valid(&json!({ "who": "a", "window": { "begin": "tomorrow" } })));
+
+    let look_ahead = json!({ "properties": { "host": { "type": "string", "pattern": "^(?!prod)[a-z0-9-]+$" } } });
+    let found = refusals(&look_ahead);
+    assert_eq!(found[0].0, "/parameters/properties/host/pattern");
+    assert!(found[0].1.contains("look-around") && found[0].1.contains("\"not\""), "{found:?}");
+
+    let openapi = json!({ "type": "object", "properties": {
+        "comment": { "type": "string", "nullable": true },
+        "size": { "type": "integer", "minimum": 0, "exclusiveMinimum": true } } });
+    let places: Vec<String> = refusals(&openapi).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(places, ["/parameters/properties/comment/nullable", "/parameters/properties/size/exclusiveMinimum"]);
+
+    let limit = json!({ "properties": { "limit": { "type": ["string", "null"] }, "verbosity": { "type": "integer", "minimum": 0, "maximum": 5 } } });
+    assert_eq!(refusals(&limit)[0].0, "/parameters/properties/limit");
+}
+
+#[test]
+fn a_schema_stored_earlier_is_shown_with_its_problems_and_is_not_refused() {
+    let stored = Schema::stored(r#"{"properties":{"size":{"maximun":3,"format":"int32"}}}"#).unwrap();
+    let places: Vec<String> = stored.problems().into_iter().map(|problem| problem.pointer).collect();
+    assert_eq!(
+        places,
+        ["/parameters/properties/size/maximun", "/parameters/properties/size/format"]
+            .map(str::to_owned)
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(Schema::parse("{}").unwrap().problems(), []);
 }
 
 fn any_schema() -> impl Strategy<Value = Value> {
