@@ -91,9 +91,7 @@ impl RoleBook {
     pub(crate) async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         let tenant = caller.require_tenant()?;
         let missing = || Error::not_found("role");
-        if !slug::is_slug(name) {
-            return Err(missing());
-        }
+        slug::check("/name", name)?;
         caller.require("roles.write", &Scope::tenant(tenant))?;
         if permission::built_in_role(name).is_some() {
             return Err(Error::conflict("This role comes with Runwarden and stays."));

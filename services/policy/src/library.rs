@@ -49,6 +49,7 @@ impl Library {
 
     /// One module of whom the caller acts for.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<Module> {
+        slug::check("/name", name)?;
         let mut shelf = self.read(caller).await?;
         let place = shelf
             .modules
@@ -126,6 +127,7 @@ impl Library {
 
     /// Removes a module, if the others do without it.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        slug::check("/name", name)?;
         caller.require("policies.write", &caller.acting_scope())?;
         self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
         let owner = Owner::of(caller.tenant());

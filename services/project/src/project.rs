@@ -90,6 +90,7 @@ impl Projects {
 
     /// Reads a project the caller may see.
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<Project> {
+        slug::check("/name", name)?;
         let tenant = tenant::acting(&self.catalog, caller).await?;
         require_or_hide(caller, "projects.read", &[], &Scope::project(&tenant.name, name), "project")?;
         Ok(find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?.value)
@@ -107,6 +108,7 @@ impl Projects {
     /// Removes a project that has no templates. Its name stays taken: roles that were given at it, and records that
     /// name it, must never come to mean another project.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
+        slug::check("/name", name)?;
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let scope = Scope::project(&tenant.name, name);
         require_or_hide(caller, "projects.write", &["projects.read"], &scope, "project")?;

@@ -162,6 +162,7 @@ impl Tenants {
     }
 
     async fn visible(&self, caller: &Caller, name: &str) -> Result<Stored<Tenant>> {
+        slug::check("/name", name)?;
         if !caller.holds("tenants.read", &Scope::tenant(name)) {
             return Err(Error::not_found("tenant"));
         }

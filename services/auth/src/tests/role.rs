@@ -65,7 +65,7 @@ async fn a_role_in_use_stays_and_a_built_in_one_always() {
     assert_eq!(reason(delete(&admin, "mine").await), ErrorReason::Conflict);
     assert_eq!(reason(delete(&acting(&root, "other"), "mine").await), ErrorReason::NotFound);
     assert_eq!(reason(delete(&admin, "launcher").await), ErrorReason::Conflict);
-    assert_eq!(reason(delete(&admin, "../x").await), ErrorReason::NotFound);
+    assert_eq!(reason(delete(&admin, "../x").await), ErrorReason::ValidationFailed);
     world.delete(&admin, &client.client_id).await.unwrap();
     delete(&admin, "mine").await.unwrap();
     assert_eq!(reason(world.create(&admin, "ci", "web", &["mine"]).await), ErrorReason::ValidationFailed);

@@ -155,6 +155,13 @@ mod tests {
         handlers.delete_module(delete("m")).await.unwrap();
         let status = handlers.delete_module(delete("m")).await.unwrap_err();
         assert_eq!(Error::from_status(&status).reason(), ErrorReason::NotFound);
+        let misspelt = GetModuleRequest { name: "My_Module".to_owned() };
+        for status in [
+            handlers.delete_module(delete("My_Module")).await.unwrap_err(),
+            handlers.get_module(from_admin(misspelt)).await.unwrap_err(),
+        ] {
+            assert_eq!(Error::from_status(&status).reason(), ErrorReason::ValidationFailed);
+        }
     }
 
     #[tokio::test]

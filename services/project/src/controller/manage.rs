@@ -240,6 +240,7 @@ impl Controllers {
     }
 
     async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Controller>> {
+        slug::check("/name", name)?;
         find(&self.catalog, tenant, name).await?.ok_or_else(|| Error::not_found("controller"))
     }
 

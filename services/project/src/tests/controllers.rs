@@ -195,7 +195,7 @@ async fn other_tenants_and_members_without_the_permission_see_no_controllers() {
     let listed = world.services.controllers.list_controllers(by(&admin("other"), Default::default())).await;
     assert!(body(listed).unwrap().controllers.is_empty());
     refused(world.resolve_controller("none", "awx").await, ErrorReason::NotFound);
-    refused(world.resolve_controller("acme/awx", "..").await, ErrorReason::NotFound);
+    refused(world.resolve_controller("acme/awx", "..").await, ErrorReason::ValidationFailed);
 }
 
 #[tokio::test]

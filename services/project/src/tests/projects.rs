@@ -94,3 +94,30 @@ async fn when_too_many_entries_wait_for_the_audit_log_changes_are_refused() {
     assert_eq!(list(&world, &admin("acme")).await.unwrap(), ["web"]);
     world.create_project(&admin("other"), "db").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_name_that_is_not_a_slug_is_refused_with_the_rule_by_every_call() {
+    let world = world().await;
+    let caller = admin("acme");
+    let name = || "My_Thing".to_owned();
+    let services = &world.services;
+    let refusals = [
+        body(services.tenants.get_tenant(by(&caller, wire::GetTenantRequest { name: name() })).await).map(drop),
+        body(services.projects.get_project(by(&caller, wire::GetProjectRequest { name: name() })).await).map(drop),
+        world.delete_project(&caller, "My_Thing").await.map(drop),
+        body(services.controllers.get_controller(by(&caller, wire::GetControllerRequest { name: name() })).await)
+            .map(drop),
+        world.delete_controller(&caller, "My_Thing").await.map(drop),
+        body(services.templates.get_template(by(&caller, wire::GetTemplateRequest { name: name() })).await).map(drop),
+        body(services.templates.delete_template(by(&caller, wire::DeleteTemplateRequest { name: name() })).await)
+            .map(drop),
+    ];
+    for (at, refusal) in refusals.into_iter().enumerate() {
+        let status = refused(refusal, ErrorReason::ValidationFailed);
+        assert_eq!(pointers(&status), ["/name"], "{at}");
+        assert!(Error::from_status(&status).detail().contains("lower-case letters"), "{status:?}");
+    }
+    let filter = wire::ListTemplatesRequest { project: name(), ..Default::default() };
+    let listed = body(services.templates.list_templates(by(&caller, filter)).await).map(drop);
+    assert_eq!(pointers(&refused(listed, ErrorReason::ValidationFailed)), ["/project"]);
+}

@@ -58,7 +58,7 @@ async fn a_tenant_sees_itself_and_no_other() {
     let world = world().await;
     let caller = admin("acme");
     get(&world, &caller, "acme").await.unwrap();
-    for hidden in ["other", "none", "../acme"] {
+    for hidden in ["other", "none"] {
         refused(get(&world, &caller, hidden).await, ErrorReason::NotFound);
     }
     assert_eq!(list(&world, &caller, 0, "").await, (vec!["acme".to_owned()], String::new()));
