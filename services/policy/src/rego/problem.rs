@@ -46,7 +46,7 @@ impl Problem {
         });
         let detail = message.split_once("error: ").map_or(message, |(_, detail)| detail);
         let detail = detail.lines().next().unwrap_or_default();
-        let detail = if detail.trim().is_empty() { "the engine refuses it" } else { detail };
+        let detail = &in_plain_words(detail);
         match located {
             Some((module, line, column)) => {
                 let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -73,6 +73,18 @@ impl Problem {
             format!("{elsewhere}line {}, column {}: {}", self.line, self.column, self.detail)
         }
     }
+}
+
+/// The engine's words, without what it says about its own insides.
+fn in_plain_words(detail: &str) -> String {
+    // `var x is unsafe (path ["runwarden", …], scopes […])`
+    if let Some((name, _)) = detail.strip_prefix("var ").and_then(|rest| rest.split_once(" is unsafe")) {
+        return format!(
+            "`{name}` is not defined: no rule, import, parameter or assignment before this gives it a value"
+        );
+    }
+    let detail = detail.trim().trim_start_matches("internal error: ");
+    if detail.is_empty() { "the engine refuses it".to_owned() } else { detail.to_owned() }
 }
 
 /// The engine counts bytes, and a tab as four; people count characters.
@@ -116,6 +128,15 @@ mod tests {
         assert_eq!(problem, Problem::new("env", 4, 6, "expecting `if`"));
         assert_eq!(problem.sentence("env"), "line 4, column 6: expecting `if`");
         assert_eq!(problem.sentence("other"), "module `env`, line 4, column 6: expecting `if`");
+    }
+
+    #[test]
+    fn what_the_engine_says_about_its_insides_is_left_out() {
+        let message = "\n--> m:3:5\n  |\nerror: var usr is unsafe (path [\"runwarden\", \"authz\"], scopes [Scope { locals: {} }])";
+        let problem = Problem::from_engine(message, |_| None);
+        assert!(problem.detail.starts_with("`usr` is not defined"), "{}", problem.detail);
+        assert!(!problem.detail.contains("path") && !problem.detail.contains("scopes"), "{}", problem.detail);
+        assert_eq!(Problem::from_engine("internal error: no", |_| None).detail, "no");
     }
 
     #[test]
