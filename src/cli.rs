@@ -7,12 +7,15 @@ mod reach;
 mod run;
 mod templates;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+#[cfg(feature = "demo")]
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use runwarden_kit::mesh::TrustDomain;
+#[cfg(feature = "demo")]
+use runwarden_kit::service::listen_address;
 use runwarden_kit::telemetry::TelemetryArgs;
 
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
@@ -50,39 +53,6 @@ Examples:
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-impl Arguments {
-    /// Reads the command line of this process; ends it if that makes no sense.
-    pub(crate) fn read() -> Self {
-        let matches = Self::command_line().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command_line()).exit())
-    }
-
-    /// The whole command line. For `up` the edge's addresses may be names: a process that listens by itself in a
-    /// cluster is told addresses, a person says `localhost:9000`.
-    pub(crate) fn command_line() -> clap::Command {
-        Self::command().mut_subcommand("up", |up| {
-            ["listen", "admin_listen"]
-                .into_iter()
-                .fold(up, |up, id| up.mut_arg(id, |argument| argument.value_parser(an_address)))
-        })
-    }
-}
-
-/// An address to listen on: `127.0.0.1:8080`, or a name such as `localhost:8080`.
-fn an_address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    let has_port = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !has_port {
-        return Err("must be an address with a port, such as 127.0.0.1:8080 or localhost:8080".to_owned());
-    }
-    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| format!("has no address: {error}"))?.collect();
-    // One listener has one address; what says `localhost` to a client tries this one as well.
-    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    first.copied().ok_or_else(|| "has no address".to_owned())
 }
 
 /// What to do.
@@ -174,10 +144,10 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) once: bool,
     /// Address of the public listener; the next free one if it is taken
-    #[arg(long, default_value = "127.0.0.1:8080", value_parser = an_address)]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Address of the admin listener; the next free one if it is taken
-    #[arg(long, default_value = "127.0.0.1:8081", value_parser = an_address)]
+    #[arg(long, default_value = "127.0.0.1:8081", value_parser = listen_address)]
     pub(crate) admin_listen: SocketAddr,
     /// Which log lines to write to standard error
     #[arg(long, env = "RUNWARDEN_LOG", default_value = "warn")]
@@ -189,23 +159,21 @@ pub(crate) struct Demo {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
     fn the_settings_of_all_services_fit_one_command_line() {
-        Arguments::command_line().debug_assert();
+        Arguments::command().debug_assert();
     }
 
     #[test]
     fn listeners_may_be_named() {
         let line = ["runwarden", "up", "--listen", "localhost:9000", "--admin-listen", "[::1]:0"];
-        let matches = Arguments::command_line().try_get_matches_from(line).unwrap();
-        let Command::Up(up) = Arguments::from_arg_matches(&matches).unwrap().command else { panic!("another command") };
+        let Command::Up(up) = Arguments::try_parse_from(line).unwrap().command else { panic!("another command") };
         assert!(up.edge.listen.ip().is_loopback() && up.edge.listen.port() == 9000);
         assert_eq!((up.edge.admin_listen.to_string().as_str(), up.data_dir), ("[::1]:0", None));
-        for bad in ["localhost", ":9000", "localhost:port", "8080", "nowhere.invalid:80"] {
-            assert!(an_address(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

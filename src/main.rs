@@ -12,10 +12,12 @@ mod up;
 
 use std::process::ExitCode;
 
+use clap::{CommandFactory as _, Parser as _};
+
 fn main() -> ExitCode {
     // Policies run in processes of their own, which are this program started once more: before anything else.
     runwarden_policy::worker::run_if_requested();
-    match cli::Arguments::read().command {
+    match cli::Arguments::parse().command {
         cli::Command::Up(settings) => up::main(*settings),
         #[cfg(feature = "demo")]
         cli::Command::Demo(settings) => demo::main(*settings),
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         cli::Command::Jobs(command) => client::jobs(&command),
         cli::Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut cli::Arguments::command_line(), "runwarden", &mut script);
+            clap_complete::generate(shell, &mut cli::Arguments::command(), "runwarden", &mut script);
             if terminal::print(&script).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         cli::Command::Audit(command) => audit::main(command),

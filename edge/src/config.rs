@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use runwarden_kit::mesh;
 use runwarden_kit::seats::CallerLimits;
+use runwarden_kit::service::listen_address;
 
 use crate::limits::address::Network;
 use crate::surface::LITTLE;
@@ -15,11 +16,11 @@ use crate::surface::LITTLE;
 #[group(id = "edge_settings")]
 pub struct Config {
     /// Address of the public listener: tokens, jobs, own templates, health, documentation.
-    #[arg(long, env = "RUNWARDEN_EDGE_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "RUNWARDEN_EDGE_LISTEN", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     pub listen: SocketAddr,
 
     /// Address of the admin listener, which serves everything. Keep it on an internal network.
-    #[arg(long, env = "RUNWARDEN_EDGE_ADMIN_LISTEN", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = "RUNWARDEN_EDGE_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_parser = listen_address)]
     pub admin_listen: SocketAddr,
 
     /// How outside callers reach the public listener, such as https://runwarden.example. Empty: derived from the listener.

@@ -39,10 +39,31 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::Line;
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn the_settings_of_the_edge_and_of_every_service_fit_together() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn every_listener_may_be_named() {
+        let line = Line::try_parse_from([
+            "runwarden-edge",
+            "--listen=localhost:9000",
+            "--admin-listen=localhost:9001",
+            "--grpc-listen=localhost:9002",
+            "--metrics-listen=localhost:9003",
+        ])
+        .unwrap();
+        let metrics = line.standalone.telemetry.metrics_listen.unwrap();
+        for (address, port) in [
+            (line.edge.listen, 9000),
+            (line.edge.admin_listen, 9001),
+            (line.standalone.grpc_listen, 9002),
+            (metrics, 9003),
+        ] {
+            assert!(address.ip().is_loopback() && address.port() == port, "{address}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! process share.
 
 mod health;
+mod listen;
 mod notes;
 mod parts;
 mod process;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use listen::listen_address;
 pub use notes::{NOTES, Notes};
 pub use parts::{Parts, serve};
 pub use process::run_process;

@@ -53,7 +53,7 @@ pub struct TelemetryArgs {
     #[arg(long, env = "RUNWARDEN_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,
     /// Where to serve Prometheus metrics, such as 127.0.0.1:9464; nowhere if not set
-    #[arg(long, env = "RUNWARDEN_METRICS_LISTEN", global = true)]
+    #[arg(long, env = "RUNWARDEN_METRICS_LISTEN", global = true, value_parser = crate::service::listen_address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Parts, ServiceKit, run_process, serve};
+use super::{Parts, ServiceKit, listen_address, run_process, serve};
 use crate::mesh::{self, MeshTls, Peer, Peers, Service, TlsFiles, TrustDomain};
 use crate::telemetry::TelemetryArgs;
 
@@ -16,7 +16,7 @@ use crate::telemetry::TelemetryArgs;
 #[derive(Args, Clone, Debug)]
 pub struct StandaloneArgs {
     /// Where to serve gRPC
-    #[arg(long, env = "RUNWARDEN_GRPC_LISTEN", default_value = "127.0.0.1:0")]
+    #[arg(long, env = "RUNWARDEN_GRPC_LISTEN", default_value = "127.0.0.1:0", value_parser = listen_address)]
     pub grpc_listen: SocketAddr,
     /// Where this service keeps its state
     #[arg(long, env = "RUNWARDEN_DATA_DIR", default_value = "runwarden-data")]
