@@ -19,7 +19,7 @@ pub(super) async fn run(verify: Verify) -> anyhow::Result<bool> {
             let against = Against { key: verify.key.as_deref(), since: &verify.since, known };
             verify_database(&path, against).await?
         }
-        (Some(_), Some(_)) | (None, None) => anyhow::bail!("give either --records or --data-dir"),
+        (Some(_), Some(_)) | (None, None) => anyhow::bail!("say what to verify: --records with --key, or --data-dir"),
     };
     println!("{verdict}");
     Ok(verdict.is_whole())

@@ -4,13 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+/// The three ways to call `verify`, each with what it needs.
+const VERIFY_USAGE: &str = "\
+runwarden audit verify --records <EXPORT> --key <KEY> [OPTIONS]
+       runwarden audit verify --records <RECORDS> --checkpoint <CHECKPOINT> --key <KEY> [OPTIONS]
+       runwarden audit verify --data-dir <DATA_DIR> [OPTIONS]";
+
 /// What to do about the audit log.
 #[derive(Subcommand)]
 pub(crate) enum Audit {
     /// Prove that nothing was changed, removed or reordered; exit 0 only if all is whole
-    #[command(after_help = "\
+    #[command(override_usage = VERIFY_USAGE, after_help = "\
 Examples:
-  # what GET /api/v1/audit/export and /api/v1/audit/checkpoint answered, on any machine:
+  # what GET /api/v1/audit/export answered, on any machine; it ends with the checkpoint that covers it:
+  runwarden audit verify --records export.ndjson --key 'runwarden-audit/acme+…'
+  # records with a checkpoint that came another way, such as from GET /api/v1/audit/checkpoint:
   runwarden audit verify --records records.ndjson --checkpoint checkpoint.txt --key 'runwarden-audit/acme+…'
   # every log of a data folder, while it runs or not:
   runwarden audit verify --data-dir runwarden-data --since kept-elsewhere.txt")]
@@ -108,4 +116,25 @@ pub(crate) struct SendAgain {
     /// All of them
     #[arg(long, conflicts_with = "entry")]
     pub(crate) all: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Arguments;
+
+    #[test]
+    fn verify_names_the_three_ways_to_call_it_whatever_is_missing() {
+        for line in
+            [&[][..], &["--records", "r"], &["--data-dir", "d", "--records", "r", "--key", "k"], &["--key", "k"]]
+        {
+            let line = [&["runwarden", "audit", "verify"], line].concat();
+            let Err(error) = Arguments::try_parse_from(&line) else { panic!("{line:?} makes sense") };
+            let text = error.to_string();
+            for way in ["--records <EXPORT> --key", "--records <RECORDS> --checkpoint", "--data-dir <DATA_DIR> ["] {
+                assert!(text.contains(&format!("runwarden audit verify {way}")), "{line:?}: {text}");
+            }
+        }
+    }
 }
