@@ -105,6 +105,7 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
             },
             trust,
             keyring: Arc::clone(&keyring),
+            once: once.clone(),
         },
         clients: ClientRpc { clients: Clients { shared: Arc::clone(&shared) }, once: once.clone() },
         roles: RoleRpc {

@@ -12,11 +12,12 @@ use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::once::Once;
 use crate::record;
 use crate::revocation::OUTLIVED;
 use crate::sealing::Sealer;
 use crate::signing_key::{self, KeyRecord, KeyState, SigningKey};
-use crate::store::{self, Store, TRIES, keys};
+use crate::store::{self, Outcome, Store, TRIES, keys};
 
 /// At most this many keys are published at a time; each is looked through by every verifier.
 const MAX_KEYS: usize = 12;
@@ -67,7 +68,7 @@ impl Keyring {
             Self { store, sealer: Arc::new(sealer), clock, policy, ring: ArcSwap::from_pointee(Ring::default()) };
         keyring.refresh().await?;
         if keyring.ring.load().keys.is_empty() {
-            keyring.make("signing_key.create").await?;
+            keyring.make("signing_key.create", None).await?;
         }
         Ok(keyring)
     }
@@ -131,8 +132,8 @@ impl Keyring {
     }
 
     /// Makes the next key, as somebody asked. Answers its id; it signs once everybody has had time to learn it.
-    pub(crate) async fn rotate(&self) -> Result<String> {
-        self.make("signing_key.rotate").await
+    pub(crate) async fn rotate(&self, once: &Once<'_, String>) -> Result<String> {
+        self.make("signing_key.rotate", Some(once)).await
     }
 
     /// Rotates when it is time, and forgets keys whose tokens have all expired.
@@ -151,12 +152,12 @@ impl Keyring {
         }
         let newest = ring.keys.last().map(|key| key.record.signs_from);
         if newest.is_none_or(|from| from.plus(self.policy.rotate_every) <= now) {
-            self.make("signing_key.rotate").await?;
+            self.make("signing_key.rotate", None).await?;
         }
         self.refresh().await
     }
 
-    async fn make(&self, action: &str) -> Result<String> {
+    async fn make(&self, action: &str, once: Option<&Once<'_, String>>) -> Result<String> {
         for _ in 0..TRIES {
             let head = self.store.get::<SigningHead>(keys::SIGNING_HEAD).await?;
             self.refresh().await?;
@@ -180,15 +181,21 @@ impl Keyring {
             };
             store::put(&mut change, keys::SIGNING_HEAD, &SigningHead { newest: kid.clone() })?;
             store::put(&mut change, keys::signing_key(&kid), &record)?;
+            if let Some(once) = once {
+                once.keep(&mut change, &kid)?;
+            }
             // Keys are the platform's, whichever tenant its administrator acts for.
             let entry = record::entry(&*self.clock, action, "signing_key", &kid)
                 .tenant("")
                 .details(&json!({ "signs_from": signs_from.rfc3339() }));
             let first = newest.is_none();
-            if self.store.commit(change, entry).await?.is_done() {
-                self.refresh().await?;
-                tracing::info!(kid, signs_from = signs_from.rfc3339(), "made a signing key");
-                return Ok(kid);
+            match self.store.commit(change, entry).await? {
+                Outcome::Done => {
+                    self.refresh().await?;
+                    tracing::info!(kid, signs_from = signs_from.rfc3339(), "made a signing key");
+                    return Ok(kid);
+                }
+                Outcome::Refused(refused) => once.map_or(Ok(()), |once| once.check_lost(&refused))?,
             }
             self.refresh().await?;
             if first && let Some(key) = self.ring.load().keys.first() {

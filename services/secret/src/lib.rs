@@ -4,6 +4,7 @@
 //! - `sealing`: values that are sealed for somebody else to keep, such as a job's password parameters.
 //! - `keys`: the master key, its state and its rotation.
 //! - `record`: what the audit log is told. Never a value.
+//! - `repeats`: rotations that are asked for again with the idempotency key of the first.
 //! - `rpc`: the only place that knows gRPC.
 //!
 //! The cryptography and the storage are behind [`Vault`](runwarden_engines::vault::Vault).
@@ -12,6 +13,7 @@ mod config;
 mod keys;
 mod outbox;
 mod record;
+mod repeats;
 mod rpc;
 mod sealing;
 mod secrets;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::idempotency::{Idempotency, Pepper};
 use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_engines::vault::{SealedVault, SealedVaultOptions, Vault};
 use runwarden_kit::service::{Parts, ServiceKit};
@@ -29,6 +32,7 @@ pub use config::Config;
 use keys::Keys;
 use outbox::Outbox;
 use record::Records;
+use repeats::Repeats;
 use sealing::Sealing;
 use secrets::Secrets;
 
@@ -57,12 +61,19 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
             "finished a rotation that was interrupted"
         );
     }
+    let idempotency =
+        Idempotency::new(Arc::clone(&store), Pepper::load_or_create(&kit.data_dir.join("secret.pepper"))?);
+    kit.tasks.spawn(
+        "secret: idempotency keys",
+        idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),
+    );
+    let repeats = Repeats::new(idempotency, Arc::clone(&store), Arc::clone(&kit.clock));
     let outbox = Outbox(kit.outbox(Arc::new(ConfigOutbox::new(store))));
     let vault: Arc<dyn Vault> = Arc::new(vault);
     let service = rpc::SecretRpc {
         secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),
         sealing: Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()),
-        keys: Keys::new(vault, outbox, records),
+        keys: Keys::new(vault, outbox, records, repeats),
         trust: Arc::clone(&kit.trust),
     };
     Ok(Parts::new().with(service.into_server()))

@@ -332,6 +332,26 @@ async fn the_master_key_rotates_while_the_service_runs() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_rotation_that_is_asked_for_again_with_its_key_makes_no_second_master_key() -> Result<()> {
+    let house = House::new()?;
+    let mut rotated = Vec::new();
+    for key in ["key-1", "key-1", "key-2"] {
+        // A new start each time: what was answered outlives the process.
+        let running = house.start().await?;
+        let mut operator = running.operator()?;
+        for _ in 0..2 {
+            let call = operator.rotate_master_key(RotateMasterKeyRequest {});
+            let answer = running.acting_with_key(key, &["keys.rotate"], Scope::platform(), call).await?;
+            rotated.push(answer?.into_inner());
+        }
+        running.stop().await?;
+    }
+    ensure!(rotated.iter().take(4).all(|answer| Some(answer) == rotated.first()), "{rotated:?}");
+    ensure!(rotated[4].key_id != rotated[0].key_id && rotated[5] == rotated[4], "{rotated:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn keys_are_the_platforms_and_not_a_tenants() -> Result<()> {
     let house = House::new()?;
     let running = house.start().await?;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use prost::Message as _;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::context;
@@ -12,7 +13,9 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
+use super::once::{Judged, OnceBook};
 use crate::keyring::Keyring;
+use crate::once::Once;
 use crate::prove::Proof;
 use crate::revocation::{Ended, Revocation};
 use crate::tokens::Tokens;
@@ -23,6 +26,7 @@ pub(crate) struct TokenRpc {
     pub(crate) tokens: Tokens,
     pub(crate) trust: Arc<Trust>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) once: OnceBook,
 }
 
 #[tonic::async_trait]
@@ -115,9 +119,16 @@ impl TokenService for TokenRpc {
     ) -> Result<Response<wire::RotateSigningKeyResponse>, Status> {
         let caller = caller(&request)?;
         caller.require("keys.rotate", &Scope::platform())?;
-        let key_id = self.keyring.rotate().await?;
+        let now = self.tokens.shared.clock.now();
+        let ticket = match self.once.judge(&caller, "signing_key.rotate", request.get_ref(), now).await? {
+            Judged::Repeat(answer) => return Ok(Response::new(answer)),
+            Judged::First(ticket) => ticket,
+        };
+        let answer = |key_id: &String| wire::RotateSigningKeyResponse { key_id: key_id.clone() };
+        let encode = |key_id: &String| answer(key_id).encode_to_vec();
+        let key_id = self.keyring.rotate(&Once::new(ticket, &encode)).await?;
         self.trust.changed();
-        Ok(Response::new(wire::RotateSigningKeyResponse { key_id }))
+        Ok(Response::new(answer(&key_id)))
     }
 }
 

@@ -50,6 +50,25 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_until_its_tokens
 }
 
 #[tokio::test]
+async fn a_rotation_that_is_asked_for_again_with_its_key_makes_no_second_signing_key() {
+    let place = Place::new();
+    let (world, root) = place.with_admin().await;
+    let rotate = async |world: &World, key: &str| {
+        let context = RequestContext { idempotency_key: Some(key.into()), ..by(&root) };
+        let request = from(&root, wire::RotateSigningKeyRequest {});
+        answer(context::scope(context, world.service.tokens.rotate_signing_key(request)).await).unwrap().key_id
+    };
+    let first = rotate(&world, "key-1").await;
+    assert_eq!(rotate(&world, "key-1").await, first);
+    assert_eq!(published(&world).await.len(), 2);
+    drop(world);
+    let world = place.start().await;
+    assert_eq!(rotate(&world, "key-1").await, first, "after a restart too");
+    assert_ne!(rotate(&world, "key-2").await, first);
+    assert_eq!(published(&world).await.len(), 3);
+}
+
+#[tokio::test]
 async fn keys_rotate_by_themselves_when_their_time_is_over() {
     let place = Place::new();
     let (world, _) = place.with_admin().await;

@@ -163,13 +163,25 @@ impl Running<'_> {
         at: Scope,
         call: impl Future<Output = T>,
     ) -> Result<T> {
-        let context = RequestContext {
-            request_id: "req_1".to_owned(),
-            token: Some(self.house.token(permissions, at)?),
-            tenant: tenant.map(str::to_owned),
-            ..RequestContext::default()
-        };
+        let context = RequestContext { tenant: tenant.map(str::to_owned), ..self.context(permissions, at)? };
         Ok(context::scope(context, call).await)
+    }
+
+    /// The same, with an idempotency key instead.
+    pub(crate) async fn acting_with_key<T>(
+        &self,
+        key: &str,
+        permissions: &[&str],
+        at: Scope,
+        call: impl Future<Output = T>,
+    ) -> Result<T> {
+        let context = RequestContext { idempotency_key: Some(key.to_owned()), ..self.context(permissions, at)? };
+        Ok(context::scope(context, call).await)
+    }
+
+    fn context(&self, permissions: &[&str], at: Scope) -> Result<RequestContext> {
+        let token = Some(self.house.token(permissions, at)?);
+        Ok(RequestContext { request_id: "req_1".to_owned(), token, ..RequestContext::default() })
     }
 
     /// Waits until this many entries of an action were handed over, and answers them.
