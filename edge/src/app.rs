@@ -8,6 +8,7 @@ use axum::middleware::from_fn_with_state;
 use http::{HeaderName, HeaderValue, Method, header};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::trust::Trust;
+use tower::ServiceExt as _;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Config;
@@ -18,7 +19,7 @@ use crate::limits::room::Room;
 use crate::ports::Ports;
 use crate::routes::health::Readiness;
 use crate::surface::Listener;
-use crate::{docs, gate, manners, routes};
+use crate::{docs, gate, manners, path, routes};
 
 /// What every request is served with.
 #[derive(Clone)]
@@ -94,7 +95,9 @@ impl App {
         if !self.config.cors_origins.is_empty() {
             router = router.layer(cors(&self.config.cors_origins));
         }
-        router.layer(from_fn_with_state(here, manners::mind))
+        let router = router.layer(from_fn_with_state(here, manners::mind));
+        // Before routes are looked for, so it cannot be a layer of theirs.
+        Router::new().fallback_service(router.map_request(path::without_slash_at_end))
     }
 }
 

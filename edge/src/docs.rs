@@ -1,7 +1,5 @@
 //! The OpenAPI document and the page to read and try it, both served without the internet.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -95,6 +93,7 @@ async fn document(Params(NoParams): Params<NoParams>, Extension(Served(document)
 /// The routes of the page, and the document of a listener for [`document`].
 pub fn page_routes() -> Router<App> {
     Router::new()
+        .route("/", get(async || Redirect::temporary("/docs/")))
         .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(async || page("index.html")))
         .route("/docs/{*file}", get(async |State(_): State<App>, Path(file): Path<String>| page(&file)))
@@ -107,26 +106,41 @@ pub fn served(document: &Value, listener: Listener) -> Extension<Served> {
     Extension(Served(Bytes::from(text)))
 }
 
+/// Our own files of the page: name, media type, content.
+const OWN: &[(&str, &str, &str)] = &[
+    ("index.html", "text/html; charset=utf-8", include_str!("docs/page/index.html")),
+    ("logo.svg", "image/svg+xml", include_str!("docs/page/logo.svg")),
+    ("runwarden.css", "text/css; charset=utf-8", include_str!("docs/page/runwarden.css")),
+    ("runwarden.js", "text/javascript; charset=utf-8", include_str!("docs/page/runwarden.js")),
+];
+/// The files of the library that the page is made with; its own start page and settings are not served.
+const LIBRARY: &[&str] = &["swagger-ui.css", "swagger-ui-bundle.js"];
+
 fn page(file: &str) -> Result<Response> {
-    let settings = utoipa_swagger_ui::Config::from(PATH)
-        .validator_url("none")
-        .display_request_duration(true)
-        .deep_linking(true)
-        .default_models_expand_depth(0);
-    let found = utoipa_swagger_ui::serve(file, Arc::new(settings))
-        .map_err(|error| Problem::from(Error::internal(anyhow::anyhow!("the page: {error}"))))?
-        .ok_or_else(Problem::no_such_path)?;
-    let mut response = found.bytes.into_owned().into_response();
+    let (mut response, kind) = match OWN.iter().find(|(name, ..)| *name == file) {
+        Some((_, kind, content)) => (content.into_response(), HeaderValue::from_static(kind)),
+        None => library(file)?,
+    };
     let headers: &mut HeaderMap = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&found.content_type) {
-        headers.insert(CONTENT_TYPE, kind);
-    }
-    if found.gzpipped {
-        headers.insert(http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
+    headers.insert(CONTENT_TYPE, kind);
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
+}
+
+fn library(file: &str) -> Result<(Response, HeaderValue)> {
+    if !LIBRARY.contains(&file) {
+        return Err(Problem::no_such_path());
+    }
+    let found = utoipa_swagger_ui::serve(file, utoipa_swagger_ui::Config::from(PATH).into())
+        .map_err(|error| Problem::from(Error::internal(anyhow::anyhow!("the page: {error}"))))?
+        .ok_or_else(Problem::no_such_path)?;
+    let kind = HeaderValue::from_str(&found.content_type).map_err(Error::internal)?;
+    let mut response = found.bytes.into_owned().into_response();
+    if found.gzpipped {
+        response.headers_mut().insert(http::header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok((response, kind))
 }
 
 #[cfg(test)]
@@ -137,21 +151,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_loads_nothing_from_elsewhere() {
-        for file in ["index.html", "swagger-initializer.js", "swagger-ui.css", "swagger-ui-bundle.js"] {
+        let files = super::OWN.iter().map(|(name, ..)| *name).chain(super::LIBRARY.iter().copied());
+        for file in files {
             let answer = page(file).unwrap();
             assert!(!answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().contains("unsafe"), "{file}");
             assert!(answer.headers().contains_key(CONTENT_TYPE), "{file}");
             let text = answer.into_body().collect().await.unwrap().to_bytes();
             let text = String::from_utf8_lossy(&text);
             if file == "index.html" {
-                assert!(!text.contains("//") || !text.contains("src=\"http"), "{text}");
+                assert!(!text.contains("//"), "{text}");
                 assert!(!text.contains("<style") && !text.contains("<script>"), "an inline block would be blocked");
+                assert!(text.contains("<title>Runwarden API</title>") && !text.contains("wagger UI"), "{text}");
+                for (name, ..) in super::OWN.iter().filter(|(name, ..)| *name != "index.html") {
+                    assert!(text.contains(&format!("=\"{name}\"")), "{name} is used");
+                }
             }
-            if file == "swagger-initializer.js" {
-                assert!(text.contains("/api/v1/openapi.json") && !text.contains("petstore"), "{text}");
+            if file == "runwarden.js" {
+                assert!(text.contains(super::PATH), "{text}");
             }
         }
         assert!(page("../Cargo.toml").is_err());
-        assert!(page("nothing").is_err());
+        for absent in ["nothing", "swagger-initializer.js", "oauth2-redirect.html", ""] {
+            assert!(page(absent).is_err(), "{absent}");
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! Who gets in: the table of routes, limits, the caller token, what the caller accepts, and how long it may take.
+//! Who gets in: the table of routes, limits, the caller token, and how long it may take.
+//!
+//! `Accept` turns nobody away: each call has one answer, and whoever asks for another kind is better served by it than by
+//! a refusal (RFC 9110 section 12.5.1 leaves the choice).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,18 +12,19 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, context};
 use serde_json::json;
 
 use crate::app::App;
 use crate::extract::body::{BodyLimits, BodySlot};
-use crate::extract::{accept, bearer, headers, query};
+use crate::extract::{bearer, headers, query};
 use crate::limits::address::bucket;
 use crate::limits::rate::Standing;
 use crate::limits::room::Place;
 use crate::manners::{self, Served};
+use crate::path::without_empty_parts;
 use crate::problem::{Problem, Result};
 use crate::readers::Readers;
 use crate::surface::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
@@ -48,6 +52,7 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
     let mut standings = Vec::new();
     let (parts, body) = request.into_parts();
     let readers = parts.extensions.get::<Readers>().cloned().unwrap_or_default();
+    let is_options = parts.method == Method::OPTIONS;
     let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
         Ok((context, place)) => {
             let request = Request::from_parts(parts, body);
@@ -64,6 +69,7 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
             }
             response.map(|body| readers.taking(body, place))
         }
+        Err(problem) if is_options && problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.as_options(),
         Err(problem) => problem.into_response(),
     };
     tell(response.headers_mut(), &standings);
@@ -89,17 +95,9 @@ async fn admit(
     if let Some(limit) = &here.app.by_address {
         within(limit.count(&bucket(address)), standings)?;
     }
-    let route = looked_up(here.listener, &asked.method, path)?;
+    let route = looked_up(here.listener, asked, path)?;
     if route.access == Access::Caller {
         identify(here, &asked.headers, address, &mut context, standings).await?;
-    }
-    if let Some(media_type) = route.produces.media_type()
-        && !accept::allows(&asked.headers, media_type)
-    {
-        return Err(Problem::new(
-            ErrorReason::NotAcceptable,
-            format!("This call answers with {media_type} only; Accept must allow it."),
-        ));
     }
     let wait = match route.lasts {
         Lasts::Wait => query::wait_of(asked.uri.query()),
@@ -119,8 +117,12 @@ async fn admit(
     Ok((context, place))
 }
 
-fn looked_up(listener: Listener, method: &Method, path: Option<&str>) -> Result<&'static Route> {
-    match surface::find(listener, method, path.unwrap_or_default()) {
+fn looked_up(listener: Listener, asked: &Parts, path: Option<&str>) -> Result<&'static Route> {
+    // First of all: the router takes an empty part for an id.
+    if let Some(plain) = without_empty_parts(asked.uri.path()) {
+        return Err(Problem::empty_part_in_path(&plain));
+    }
+    match surface::find(listener, &asked.method, path.unwrap_or_default()) {
         Found::Route(route) => Ok(route),
         Found::OtherMethods(allowed) => Err(Problem::method_not_allowed(&allowed)),
         Found::Nothing => Err(Problem::no_such_path()),
@@ -142,7 +144,7 @@ async fn identify(
         Ok((token, caller))
     };
     let (token, caller) = known.await.inspect_err(|problem: &Problem| {
-        if problem.status() == http::StatusCode::UNAUTHORIZED {
+        if problem.status() == StatusCode::UNAUTHORIZED {
             app.refusals.note(address);
         }
     })?;

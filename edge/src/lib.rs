@@ -13,6 +13,7 @@ pub mod gate;
 pub mod limits;
 pub mod listener;
 pub mod manners;
+pub mod path;
 pub mod ports;
 pub mod problem;
 pub mod readers;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
@@ -14,7 +14,7 @@ use runwarden_kit::{Error, context, id, telemetry};
 use tracing::Instrument as _;
 
 use crate::extract::body::BodySlot;
-use crate::extract::headers;
+use crate::extract::{authority, headers};
 use crate::gate::Here;
 use crate::limits::address;
 use crate::listener::Peer;
@@ -63,7 +63,14 @@ pub async fn mind(State(here): State<Here>, mut request: Request, next: Next) ->
         source_address: source.map(|address| address.to_string()).unwrap_or_default(),
         ..RequestContext::default()
     };
-    let inside = AssertUnwindSafe(context::scope(context, next.run(request))).catch_unwind();
+    let addressed = authority::check(&request);
+    let answer = async move {
+        match addressed {
+            Ok(()) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        }
+    };
+    let inside = AssertUnwindSafe(context::scope(context, answer)).catch_unwind();
     let answered = inside.instrument(span.clone()).await;
     let mut response = {
         let _entered = span.enter();

@@ -111,11 +111,29 @@ impl Problem {
         Self::new(ErrorReason::NotFound, "There is nothing at this path. GET /api/v1/openapi.json lists what there is.")
     }
 
+    /// Nothing is served at this path, in which a part between two slashes is empty; `plain` is the path without it.
+    #[must_use]
+    pub fn empty_part_in_path(plain: &str) -> Self {
+        let detail = format!(
+            "There is an empty part between two slashes in this path. Write {plain} if the base URL ends with a slash; \
+             otherwise a name or an id is missing."
+        );
+        Self::new(ErrorReason::NotFound, detail)
+    }
+
     /// The path is served with other methods.
     #[must_use]
     pub fn method_not_allowed(allowed: &[Method]) -> Self {
         let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         Self::new(ErrorReason::MethodNotAllowed, format!("This path takes {list}.")).with_header(ALLOW, &list)
+    }
+
+    /// Instead of the refusal of a method, the answer to `OPTIONS`: the methods that there are.
+    #[must_use]
+    pub fn as_options(&self) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.headers_mut().extend(self.more.headers.clone());
+        response
     }
 
     /// Another status than the reason's usual one.

@@ -1,4 +1,4 @@
-//! The one table of what is reachable: every route, the listener it is on, who may call it and what it answers with.
+//! The one table of what is reachable: every route, the listener it is on, and who may call it.
 //!
 //! The gate ([`crate::gate`]) asks this table before anything else happens to a request, so a route that is missing here
 //! does not exist outside, and one that is marked [`On::Admin`] does not exist on the public listener.
@@ -43,35 +43,6 @@ pub enum Access {
     Caller,
 }
 
-/// What a successful answer is made of; decides what `Accept` must allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Produces {
-    /// `application/json`.
-    Json,
-    /// `text/plain`.
-    Text,
-    /// `text/event-stream`.
-    Events,
-    /// `application/x-ndjson`.
-    Lines,
-    /// Nothing, or whatever a file is.
-    Any,
-}
-
-impl Produces {
-    /// The media type, where there is exactly one.
-    #[must_use]
-    pub fn media_type(self) -> Option<&'static str> {
-        match self {
-            Self::Json => Some("application/json"),
-            Self::Text => Some("text/plain"),
-            Self::Events => Some("text/event-stream"),
-            Self::Lines => Some("application/x-ndjson"),
-            Self::Any => None,
-        }
-    }
-}
-
 /// How large a request's body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
@@ -108,8 +79,6 @@ pub struct Route {
     pub on: On,
     /// Who may call it.
     pub access: Access,
-    /// What it answers with.
-    pub produces: Produces,
     /// How large its body may be.
     pub takes: Takes,
     /// How long its answer takes.
@@ -123,12 +92,12 @@ impl Route {
     }
 }
 
-const fn row(method: Method, path: &'static str, on: On, access: Access, produces: Produces) -> Route {
+const fn row(method: Method, path: &'static str, on: On, access: Access) -> Route {
     let takes = match access {
         Access::Open => Takes::Little,
         Access::Caller => Takes::Settings,
     };
-    Route { method, path, on, access, produces, takes, lasts: Lasts::Call }
+    Route { method, path, on, access, takes, lasts: Lasts::Call }
 }
 
 const GET: Method = Method::GET;
@@ -140,88 +109,88 @@ const DELETE: Method = Method::DELETE;
 use Access::{Caller, Open};
 use Lasts::{NoTime, Stream, Wait};
 use On::{Admin, Both};
-use Produces::{Any, Events, Json, Lines, Text};
 
 /// Everything that is reachable.
 pub static ROUTES: &[Route] = &[
     // --- who you are
-    row(POST, "/api/v1/auth/token", Both, Open, Json),
-    row(POST, "/api/v1/auth/introspect", Both, Open, Json),
-    row(POST, "/api/v1/auth/revoke", Both, Open, Any),
-    row(GET, "/api/v1/auth/jwks.json", Both, Open, Json),
-    row(GET, "/.well-known/oauth-authorization-server", Both, Open, Json),
+    row(POST, "/api/v1/auth/token", Both, Open),
+    row(POST, "/api/v1/auth/introspect", Both, Open),
+    row(POST, "/api/v1/auth/revoke", Both, Open),
+    row(GET, "/api/v1/auth/jwks.json", Both, Open),
+    row(GET, "/.well-known/oauth-authorization-server", Both, Open),
     // --- what to run
-    row(POST, "/api/v1/jobs", Both, Caller, Json),
-    row(GET, "/api/v1/jobs", Both, Caller, Json),
-    row(GET, "/api/v1/jobs/{id}", Both, Caller, Json).lasting(Wait),
-    row(GET, "/api/v1/jobs/{id}/output", Both, Caller, Text).lasting(Stream),
-    row(GET, "/api/v1/jobs/{id}/events", Both, Caller, Events).lasting(Stream),
-    row(POST, "/api/v1/jobs/{id}/cancel", Both, Caller, Json),
-    row(GET, "/api/v1/templates", Both, Caller, Json),
-    row(GET, "/api/v1/templates/{name}", Both, Caller, Json),
+    row(POST, "/api/v1/jobs", Both, Caller),
+    row(GET, "/api/v1/jobs", Both, Caller),
+    row(GET, "/api/v1/jobs/{id}", Both, Caller).lasting(Wait),
+    row(GET, "/api/v1/jobs/{id}/output", Both, Caller).lasting(Stream),
+    row(GET, "/api/v1/jobs/{id}/events", Both, Caller).lasting(Stream),
+    row(POST, "/api/v1/jobs/{id}/cancel", Both, Caller),
+    row(GET, "/api/v1/templates", Both, Caller),
+    row(GET, "/api/v1/templates/{name}", Both, Caller),
     // --- how it is doing, and how to use it
-    row(GET, "/api/v1/health/live", Both, Open, Json).lasting(NoTime),
-    row(GET, "/api/v1/health/ready", Both, Open, Json).lasting(NoTime),
-    row(GET, "/health", Both, Open, Json).lasting(NoTime),
-    row(GET, "/api/v1/openapi.json", Both, Open, Json).lasting(NoTime),
-    row(GET, "/docs", Both, Open, Any).lasting(NoTime),
-    row(GET, "/docs/", Both, Open, Any).lasting(NoTime),
-    row(GET, "/docs/{*file}", Both, Open, Any).lasting(NoTime),
+    row(GET, "/", Both, Open).lasting(NoTime),
+    row(GET, "/api/v1/health/live", Both, Open).lasting(NoTime),
+    row(GET, "/api/v1/health/ready", Both, Open).lasting(NoTime),
+    row(GET, "/health", Both, Open).lasting(NoTime),
+    row(GET, "/api/v1/openapi.json", Both, Open).lasting(NoTime),
+    row(GET, "/docs", Both, Open).lasting(NoTime),
+    row(GET, "/docs/", Both, Open).lasting(NoTime),
+    row(GET, "/docs/{*file}", Both, Open).lasting(NoTime),
     // --- launches that no machine can know about
-    row(GET, "/api/v1/jobs/{id}/attempts", Admin, Caller, Json),
-    row(POST, "/api/v1/jobs/{id}/resolve", Admin, Caller, Json),
+    row(GET, "/api/v1/jobs/{id}/attempts", Admin, Caller),
+    row(POST, "/api/v1/jobs/{id}/resolve", Admin, Caller),
     // --- what exists
-    row(POST, "/api/v1/templates", Admin, Caller, Json),
-    row(PATCH, "/api/v1/templates/{name}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/templates/{name}", Admin, Caller, Any),
-    row(POST, "/api/v1/tenants", Admin, Caller, Json),
-    row(GET, "/api/v1/tenants", Admin, Caller, Json),
-    row(GET, "/api/v1/tenants/{name}", Admin, Caller, Json),
-    row(PATCH, "/api/v1/tenants/{name}", Admin, Caller, Json),
-    row(POST, "/api/v1/projects", Admin, Caller, Json),
-    row(GET, "/api/v1/projects", Admin, Caller, Json),
-    row(GET, "/api/v1/projects/{name}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/projects/{name}", Admin, Caller, Any),
-    row(GET, "/api/v1/projects/{name}/members", Admin, Caller, Json),
-    row(POST, "/api/v1/projects/{name}/members", Admin, Caller, Json),
-    row(DELETE, "/api/v1/projects/{name}/members/{id}", Admin, Caller, Any),
-    row(POST, "/api/v1/controllers", Admin, Caller, Json),
-    row(GET, "/api/v1/controllers", Admin, Caller, Json),
-    row(GET, "/api/v1/controllers/{name}", Admin, Caller, Json),
-    row(PATCH, "/api/v1/controllers/{name}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/controllers/{name}", Admin, Caller, Any),
-    row(GET, "/api/v1/controllers/{name}/templates", Admin, Caller, Json),
+    row(POST, "/api/v1/templates", Admin, Caller),
+    row(PATCH, "/api/v1/templates/{name}", Admin, Caller),
+    row(DELETE, "/api/v1/templates/{name}", Admin, Caller),
+    row(POST, "/api/v1/tenants", Admin, Caller),
+    row(GET, "/api/v1/tenants", Admin, Caller),
+    row(GET, "/api/v1/tenants/{name}", Admin, Caller),
+    row(PATCH, "/api/v1/tenants/{name}", Admin, Caller),
+    row(POST, "/api/v1/projects", Admin, Caller),
+    row(GET, "/api/v1/projects", Admin, Caller),
+    row(GET, "/api/v1/projects/{name}", Admin, Caller),
+    row(DELETE, "/api/v1/projects/{name}", Admin, Caller),
+    row(GET, "/api/v1/projects/{name}/members", Admin, Caller),
+    row(POST, "/api/v1/projects/{name}/members", Admin, Caller),
+    row(DELETE, "/api/v1/projects/{name}/members/{id}", Admin, Caller),
+    row(POST, "/api/v1/controllers", Admin, Caller),
+    row(GET, "/api/v1/controllers", Admin, Caller),
+    row(GET, "/api/v1/controllers/{name}", Admin, Caller),
+    row(PATCH, "/api/v1/controllers/{name}", Admin, Caller),
+    row(DELETE, "/api/v1/controllers/{name}", Admin, Caller),
+    row(GET, "/api/v1/controllers/{name}/templates", Admin, Caller),
     // --- who may do what
-    row(POST, "/api/v1/clients", Admin, Caller, Json),
-    row(GET, "/api/v1/clients", Admin, Caller, Json),
-    row(GET, "/api/v1/clients/{id}", Admin, Caller, Json),
-    row(PATCH, "/api/v1/clients/{id}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/clients/{id}", Admin, Caller, Any),
-    row(POST, "/api/v1/clients/{id}/rotate-secret", Admin, Caller, Json),
-    row(DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", Admin, Caller, Json),
-    row(GET, "/api/v1/roles", Admin, Caller, Json),
-    row(POST, "/api/v1/roles", Admin, Caller, Json),
-    row(GET, "/api/v1/roles/{name}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/roles/{name}", Admin, Caller, Any),
-    row(GET, "/api/v1/bindings", Admin, Caller, Json),
-    row(POST, "/api/v1/bindings", Admin, Caller, Json),
-    row(DELETE, "/api/v1/bindings/{id}", Admin, Caller, Any),
-    row(GET, "/api/v1/policies", Admin, Caller, Json),
-    row(PUT, "/api/v1/policies/{name}", Admin, Caller, Json),
-    row(GET, "/api/v1/policies/{name}", Admin, Caller, Json),
-    row(DELETE, "/api/v1/policies/{name}", Admin, Caller, Any),
+    row(POST, "/api/v1/clients", Admin, Caller),
+    row(GET, "/api/v1/clients", Admin, Caller),
+    row(GET, "/api/v1/clients/{id}", Admin, Caller),
+    row(PATCH, "/api/v1/clients/{id}", Admin, Caller),
+    row(DELETE, "/api/v1/clients/{id}", Admin, Caller),
+    row(POST, "/api/v1/clients/{id}/rotate-secret", Admin, Caller),
+    row(DELETE, "/api/v1/clients/{id}/secrets/{secret_id}", Admin, Caller),
+    row(GET, "/api/v1/roles", Admin, Caller),
+    row(POST, "/api/v1/roles", Admin, Caller),
+    row(GET, "/api/v1/roles/{name}", Admin, Caller),
+    row(DELETE, "/api/v1/roles/{name}", Admin, Caller),
+    row(GET, "/api/v1/bindings", Admin, Caller),
+    row(POST, "/api/v1/bindings", Admin, Caller),
+    row(DELETE, "/api/v1/bindings/{id}", Admin, Caller),
+    row(GET, "/api/v1/policies", Admin, Caller),
+    row(PUT, "/api/v1/policies/{name}", Admin, Caller),
+    row(GET, "/api/v1/policies/{name}", Admin, Caller),
+    row(DELETE, "/api/v1/policies/{name}", Admin, Caller),
     // --- what happened
-    row(GET, "/api/v1/audit/records", Admin, Caller, Json),
-    row(GET, "/api/v1/audit/records/{id}/proof", Admin, Caller, Json),
-    row(GET, "/api/v1/audit/checkpoint", Admin, Caller, Json),
-    row(GET, "/api/v1/audit/consistency", Admin, Caller, Json),
-    row(GET, "/api/v1/audit/export", Admin, Caller, Lines).lasting(Stream),
+    row(GET, "/api/v1/audit/records", Admin, Caller),
+    row(GET, "/api/v1/audit/records/{id}/proof", Admin, Caller),
+    row(GET, "/api/v1/audit/checkpoint", Admin, Caller),
+    row(GET, "/api/v1/audit/consistency", Admin, Caller),
+    row(GET, "/api/v1/audit/export", Admin, Caller).lasting(Stream),
     // --- keys and secrets, never their values
-    row(GET, "/api/v1/keys/master", Admin, Caller, Json),
-    row(POST, "/api/v1/keys/master/rotate", Admin, Caller, Json),
-    row(GET, "/api/v1/keys/signing", Admin, Caller, Json),
-    row(POST, "/api/v1/keys/signing/rotate", Admin, Caller, Json),
-    row(GET, "/api/v1/secrets", Admin, Caller, Json),
+    row(GET, "/api/v1/keys/master", Admin, Caller),
+    row(POST, "/api/v1/keys/master/rotate", Admin, Caller),
+    row(GET, "/api/v1/keys/signing", Admin, Caller),
+    row(POST, "/api/v1/keys/signing/rotate", Admin, Caller),
+    row(GET, "/api/v1/secrets", Admin, Caller),
 ];
 
 /// What the table says about a request.
@@ -318,6 +287,7 @@ mod tests {
                 "/api/v1/auth/revoke",
                 "/api/v1/auth/jwks.json",
                 "/.well-known/oauth-authorization-server",
+                "/",
                 "/api/v1/health/live",
                 "/api/v1/health/ready",
                 "/health",

@@ -1,30 +1,86 @@
 //! What every operation of the document has in common is said here once: who may call it, the headers it takes, the
 //! errors it may answer with. It follows from the table of routes, so it cannot differ from what happens.
 
-use http::Method;
+use std::collections::BTreeSet;
+
+use http::{Method, StatusCode};
+use runwarden_kit::{Error, ErrorReason};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use crate::problem::MEDIA_TYPE;
+use crate::problem::{MEDIA_TYPE, Problem};
 use crate::surface::{self, Access, Found, Listener, Route};
 
-/// The errors with what they mean; each becomes a response of the components.
-const ERRORS: &[(u16, &str)] = &[
-    (400, "The request could not be read: malformed JSON, a key given twice, a broken escape."),
-    (401, "Nobody proved who is asking: no token, or one that is not valid here."),
-    (403, "The caller may not do this, or a policy said no."),
-    (404, "It does not exist, or not for this caller."),
-    (406, "What this call answers with is not among what `Accept` allows."),
-    (408, "The body did not arrive in time."),
-    (409, "It conflicts with what is there: a name that is taken, a thing in use, a request still in progress."),
-    (413, "The body is larger than is taken."),
-    (415, "The body has another media type than this call takes."),
-    (422, "The request was read and is wrong; `errors` names the fields."),
-    (429, "Too many requests, too many streams and waits open at once, or a full queue; `code` says which."),
-    (500, "Runwarden failed; `error_id` finds the cause in its logs."),
-    (503, "A part that is needed cannot be reached now."),
-    (504, "There was not enough time to answer."),
+/// The errors with what they mean and an example: its code and its words. Each becomes a response of the components.
+const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
+    (
+        400,
+        "The request could not be read: malformed JSON, a key given twice, a broken escape.",
+        ErrorReason::MalformedRequest,
+        "The body is not JSON: expected `:` at line 1 column 12.",
+    ),
+    (
+        401,
+        "Nobody proved who is asking: no token, or one that is not valid here.",
+        ErrorReason::TokenExpired,
+        "The access token has expired.",
+    ),
+    (
+        403,
+        "The caller may not do this, or a policy said no.",
+        ErrorReason::PermissionDenied,
+        "This needs the permission `jobs.submit` in project `web`.",
+    ),
+    (404, "It does not exist, or not for this caller.", ErrorReason::NotFound, "There is no such template."),
+    (408, "The body did not arrive in time.", ErrorReason::DeadlineExceeded, "The body did not arrive in time."),
+    (
+        409,
+        "It conflicts with what is there: a name that is taken, a thing in use, a request still in progress.",
+        ErrorReason::AlreadyExists,
+        "A project of this name exists already.",
+    ),
+    (
+        413,
+        "The body is larger than is taken.",
+        ErrorReason::PayloadTooLarge,
+        "The body is larger than the 1048576 bytes that are taken.",
+    ),
+    (
+        415,
+        "The body has another media type than this call takes.",
+        ErrorReason::UnsupportedMediaType,
+        "The body must be application/json, in UTF-8; say so with one Content-Type.",
+    ),
+    (
+        422,
+        "The request was read and is wrong; `errors` names the fields.",
+        ErrorReason::ValidationFailed,
+        "must be a whole number from 0 to 60",
+    ),
+    (
+        429,
+        "Too many requests, too many streams and waits open at once, or a full queue; `code` says which.",
+        ErrorReason::RateLimited,
+        "Too many requests for this principal: 100 in 2 s are allowed.",
+    ),
+    (500, "Runwarden failed; `error_id` finds the cause in its logs.", ErrorReason::Internal, ""),
+    (
+        503,
+        "A part that is needed cannot be reached now.",
+        ErrorReason::Unavailable,
+        "The service behind this call cannot be reached now.",
+    ),
+    (
+        504,
+        "There was not enough time to answer.",
+        ErrorReason::DeadlineExceeded,
+        "There was not enough time to answer.",
+    ),
 ];
+/// Where tokens are obtained.
+const TOKEN: &str = "/api/v1/auth/token";
+/// The id of the request in the examples.
+const REQUEST: &str = "req_01990f9a0c6f7c52b8f54ee30bd5d1a1";
 
 /// Completes the document.
 #[must_use]
@@ -67,7 +123,22 @@ pub fn of_listener(document: &Value, listener: Listener) -> Value {
         }
         paths.retain(|_, item| item.as_object().is_some_and(|item| !item.is_empty()));
     }
+    without_empty_sections(&mut document);
     document
+}
+
+/// Takes away the tags under which nothing is left.
+fn without_empty_sections(document: &mut Value) {
+    let operations = document.get("paths").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let operations = operations.filter_map(Value::as_object).flat_map(Map::values);
+    let used: BTreeSet<String> = operations
+        .filter_map(|operation| operation.get("tags")?.as_array())
+        .flatten()
+        .filter_map(|tag| tag.as_str().map(str::to_owned))
+        .collect();
+    if let Some(tags) = document.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.retain(|tag| tag.get("name").and_then(Value::as_str).is_some_and(|name| used.contains(name)));
+    }
 }
 
 fn complete(route: &Route, operation: &mut Map<String, Value>) {
@@ -87,7 +158,7 @@ fn complete(route: &Route, operation: &mut Map<String, Value>) {
     for answer in answers.values_mut() {
         common_headers(route, answer);
     }
-    for (status, _) in ERRORS {
+    for (status, ..) in ERRORS {
         if may_answer(route, *status, reads_body) {
             answers
                 .entry(status.to_string())
@@ -95,8 +166,11 @@ fn complete(route: &Route, operation: &mut Map<String, Value>) {
         }
     }
     if is_oauth(route) {
-        for status in ["400", "401"] {
-            answers.insert(status.into(), oauth_refusal());
+        for (status, error, description) in [
+            ("400", "unsupported_grant_type", "The grant type must be client_credentials."),
+            ("401", "invalid_client", "The client id and secret do not match an enabled client."),
+        ] {
+            answers.insert(status.into(), oauth_refusal(error, description));
         }
     }
 }
@@ -107,7 +181,6 @@ fn may_answer(route: &Route, status: u16, reads_body: bool) -> bool {
     match status {
         401 | 403 => is_caller,
         404 => is_caller || route.path.contains('{'),
-        406 => route.produces.media_type().is_some(),
         408 | 413 => reads_body,
         415 => reads_body && !takes_nothing(route),
         409 => is_caller && route.method != Method::GET,
@@ -135,7 +208,8 @@ fn operation_id(route: &Route) -> String {
 
 fn security(route: &Route) -> Value {
     match route.access {
-        Access::Caller => json!([{"token": []}]),
+        // With the page's own way to a token first, or with one that was obtained before.
+        Access::Caller => json!([{"oauth": []}, {"token": []}]),
         // With the credentials in the form there is no header: `{}` says so.
         Access::Open if is_oauth(route) => json!([{"client": []}, {}]),
         Access::Open => json!([]),
@@ -156,16 +230,35 @@ fn common_headers(route: &Route, answer: &mut Value) {
     }
 }
 
-fn problem_content() -> Value {
-    json!({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}})
+fn problem_content(status: u16, reason: ErrorReason, detail: &str) -> Value {
+    json!({MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example(status, reason, detail)}})
 }
 
-fn oauth_refusal() -> Value {
+/// A problem as it would be answered.
+fn example(status: u16, reason: ErrorReason, detail: &str) -> Value {
+    let problem = match reason {
+        ErrorReason::Internal => Problem::from(Error::internal(std::io::Error::other("an example"))),
+        ErrorReason::ValidationFailed => Problem::invalid("/wait", detail),
+        _ => Problem::new(reason, detail),
+    };
+    let problem = problem.with_status(StatusCode::from_u16(status).unwrap_or_default());
+    let mut example = serde_json::to_value(problem.body(REQUEST)).unwrap_or_default();
+    if let Some(id) = example.get_mut("error_id") {
+        // Made anew for every failure, and the document is to be the same each time.
+        *id = "err_01990f9a0c6f7c52b8f54ee30bd5d1a1".into();
+    }
+    example
+}
+
+fn oauth_refusal(error: &str, description: &str) -> Value {
     json!({
         "description": "The request was refused, in the words of RFC 6749 section 5.2; what could not be read at all is a problem.",
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/OAuthError"}},
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/OAuthError"},
+                "example": {"error": error, "error_description": description},
+            },
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
         },
     })
@@ -173,7 +266,7 @@ fn oauth_refusal() -> Value {
 
 fn responses() -> Value {
     let mut all = Map::new();
-    for (status, meaning) in ERRORS {
+    for (status, meaning, reason, detail) in ERRORS {
         let mut headers = Map::new();
         let mut carries = |name: &str, header: &str| {
             headers.insert(name.into(), json!({"$ref": format!("#/components/headers/{header}")}));
@@ -185,7 +278,8 @@ fn responses() -> Value {
         if *status == 401 {
             carries("WWW-Authenticate", "Challenge");
         }
-        let response = json!({"description": meaning, "headers": headers, "content": problem_content()});
+        let response =
+            json!({"description": meaning, "headers": headers, "content": problem_content(*status, *reason, detail)});
         all.insert(format!("Problem{status}"), response);
     }
     Value::Object(all)
@@ -224,9 +318,14 @@ fn parameters() -> Value {
 
 fn security_schemes() -> Value {
     json!({
+        "oauth": {
+            "type": "oauth2",
+            "description": "The id and secret of a client; the token is obtained with them and kept by this page only.",
+            "flows": {"clientCredentials": {"tokenUrl": TOKEN, "scopes": {}}},
+        },
         "token": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "An access token from POST /api/v1/auth/token.",
+            "description": "An access token that was obtained before.",
         },
         "client": {
             "type": "http", "scheme": "basic",

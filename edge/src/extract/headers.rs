@@ -122,18 +122,15 @@ pub fn etag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The event a stream resumes after; 0 without the header.
+/// The event a stream resumes after, if the header says so.
 ///
 /// # Errors
 ///
 /// When it is no number a stream ever sent.
-pub fn last_event_id(headers: &HeaderMap) -> Result<i64> {
-    let Some(text) = single(headers, &LAST_EVENT_ID)? else { return Ok(0) };
-    if text.is_empty() {
-        return Ok(0);
-    }
+pub fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
+    let Some(text) = single(headers, &LAST_EVENT_ID)?.filter(|text| !text.is_empty()) else { return Ok(None) };
     let digits = Some(text).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
         Problem::new(
             ErrorReason::ValidationFailed,
             "The header Last-Event-ID must be the id of an event of this stream.",
@@ -215,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_stream_resumes_at_a_number() {
-        assert_eq!(last_event_id(&one("last-event-id", "42")).unwrap(), 42);
-        assert_eq!(last_event_id(&HeaderMap::new()).unwrap(), 0);
+        assert_eq!(last_event_id(&one("last-event-id", "42")).unwrap(), Some(42));
+        assert_eq!(last_event_id(&HeaderMap::new()).unwrap(), None);
         for bad in ["-1", "abc", "99999999999999999999"] {
             assert!(last_event_id(&one("last-event-id", bad)).is_err(), "{bad}");
         }

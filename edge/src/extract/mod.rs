@@ -1,6 +1,6 @@
 //! What a request may contain, read strictly: one reader for each part of it.
 
-pub mod accept;
+pub mod authority;
 pub mod bearer;
 pub mod body;
 pub mod form;

@@ -1,4 +1,5 @@
-//! The parameters in a path. What can be no name or id names nothing: 404, whatever it is.
+//! The parameters in a path. What cannot be an id names nothing: 404, whatever it is. What cannot be a name is a name
+//! that somebody misspelt: 422, with the rule.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
@@ -7,12 +8,24 @@ use utoipa::IntoParams;
 
 use crate::problem::{Problem, Result};
 
-async fn param<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str, is: fn(&str) -> bool) -> Result<String> {
-    let absent = || Problem::from(Error::not_found("thing"));
-    // A percent-escape that is no UTF-8 is rejected here: it names nothing either.
-    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| absent())?;
-    let found = params.iter().find(|(given, _)| *given == name).map(|(_, value)| value.to_owned());
-    found.filter(|value| is(value)).ok_or_else(absent)
+/// A parameter's value; empty if its percent-escapes are not UTF-8, which is neither a name nor an id.
+async fn param<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> String {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    let found = params
+        .ok()
+        .and_then(|params| params.iter().find(|(given, _)| *given == name).map(|(_, value)| value.to_owned()));
+    found.unwrap_or_default()
+}
+
+async fn name<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String> {
+    let given = param(parts, state, "name").await;
+    slug::check("/name", &given)?;
+    Ok(given)
+}
+
+async fn id<S: Send + Sync>(parts: &mut Parts, state: &S, called: &str) -> Result<String> {
+    let given = param(parts, state, called).await;
+    if is_id(&given) { Ok(given) } else { Err(Problem::from(Error::not_found("thing"))) }
 }
 
 /// Whether a text can be an id: letters, digits, underscores and hyphens.
@@ -67,7 +80,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ByName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        Ok(Self { name: param(parts, state, "name", slug::is_slug).await? })
+        Ok(Self { name: name(parts, state).await? })
     }
 }
 
@@ -75,7 +88,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ById {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        Ok(Self { id: param(parts, state, "id", is_id).await? })
+        Ok(Self { id: id(parts, state, "id").await? })
     }
 }
 
@@ -83,8 +96,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ByNameAndId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let name = param(parts, state, "name", slug::is_slug).await?;
-        Ok(Self { name, id: param(parts, state, "id", is_id).await? })
+        Ok(Self { name: name(parts, state).await?, id: id(parts, state, "id").await? })
     }
 }
 
@@ -92,8 +104,7 @@ impl<S: Send + Sync> FromRequestParts<S> for BySecret {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let id = param(parts, state, "id", is_id).await?;
-        Ok(Self { id, secret_id: param(parts, state, "secret_id", is_id).await? })
+        Ok(Self { id: id(parts, state, "id").await?, secret_id: id(parts, state, "secret_id").await? })
     }
 }
 

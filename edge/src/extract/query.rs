@@ -96,10 +96,14 @@ impl Query {
 
     /// Takes a name; empty if it is not given.
     pub fn slug(&mut self, name: &str) -> String {
-        self.parsed(name, "must be a name: lower-case letters, digits and hyphens", |text| {
-            slug::is_slug(text).then(|| text.to_owned())
-        })
-        .unwrap_or_default()
+        let Some(text) = self.text(name) else { return String::new() };
+        match slug::check("", &text) {
+            Ok(()) => text,
+            Err(error) => {
+                self.wrong(name, error.detail());
+                String::new()
+            }
+        }
     }
 
     /// Takes a short token such as an id or an action; empty if it is not given.
@@ -118,6 +122,12 @@ impl Query {
             digits.then(|| text.parse::<i64>().ok()).flatten().filter(|number| (from..=to).contains(number))
         })
         .unwrap_or(default)
+    }
+
+    /// Takes a whole number within bounds; the default if it is not given, or is empty.
+    pub fn number_or_empty(&mut self, name: &str, from: i64, to: i64, default: i64) -> i64 {
+        self.pairs.retain(|(given, value)| given != name || !value.is_empty());
+        self.number(name, from, to, default)
     }
 
     /// Takes a moment; `None` if it is not given.

@@ -21,7 +21,7 @@ use super::jobs::{Job, JobState, get};
 use crate::app::App;
 use crate::extract::headers::last_event_id;
 use crate::extract::path::ById;
-use crate::extract::query::{FromQuery, NoParams, Params, Query};
+use crate::extract::query::{FromQuery, Params, Query};
 use crate::problem::{Problem, Result};
 use crate::sse::{self, Ending, Gone, KEEP_ALIVE, Pieces, RETRY};
 
@@ -116,22 +116,38 @@ async fn copy(
     }
 }
 
+/// Where a stream of events goes on, for clients that cannot send headers of their own.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Resumed {
+    /// The last event the caller has; the header `Last-Event-ID` goes before it.
+    #[param(required = false, rename = "lastEventId", minimum = 0)]
+    last_event_id: i64,
+}
+
+impl FromQuery for Resumed {
+    fn from_query(query: &mut Query) -> Self {
+        // What stands for "none" in a browser is an empty text.
+        Self { last_event_id: query.number_or_empty("lastEventId", 0, i64::MAX, 0) }
+    }
+}
+
 /// Follow a job
 ///
 /// Server-Sent Events: `state` carries the job after each change, `output` what the run printed
-/// (`{"at": …, "text": …}`), `end` comes last (`{"state": …}`). A client that comes back with `Last-Event-ID` goes on
-/// where it was; 204 says that there is nothing more to come. Needs `jobs.read`.
-#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs", params(ById,
+/// (`{"at": …, "text": …}`), `end` comes last (`{"state": …}`). A client that comes back with `Last-Event-ID`, or with
+/// `?lastEventId=`, goes on where it was; 204 says that there is nothing more to come. Needs `jobs.read`.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs", params(ById, Resumed,
         ("Last-Event-ID" = Option<i64>, Header, description = "The last event the caller has.", minimum = 0)),
     responses((status = 200, description = "The events as they come.", body = String, content_type = "text/event-stream"),
         (status = 204, description = "The job is over and the caller has everything.")))]
 async fn events(
     State(app): State<App>,
     by: ById,
-    Params(NoParams): Params<NoParams>,
+    Params(resumed): Params<Resumed>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after_event = last_event_id(&headers)?;
+    let after_event = last_event_id(&headers)?.unwrap_or(resumed.last_event_id);
     let state = JobState::from(get(&app, &by.id, 0).await?.state());
     let request = proto::WatchJobRequest { id: by.id, after_event };
     let mut events = app.ports.followed_jobs().watch_job(request).await?.into_inner();

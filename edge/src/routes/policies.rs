@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use super::{Page, always, paging, present, some};
 use crate::app::App;
-use crate::extract::body::{bytes, from_json};
+use crate::extract::body::{bytes, from_json, without_mark};
 use crate::extract::headers::{Precondition, etag, precondition};
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -86,7 +86,7 @@ impl<S: Sync> FromRequest<S> for Source {
         if kind == "application/json" {
             return from_json::<PutPolicy>(&body).map(|body| Self(body.rego));
         }
-        let text = String::from_utf8(body.into())
+        let text = String::from_utf8(without_mark(&body).to_vec())
             .map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body is not UTF-8."))?;
         if text.contains('\0') {
             return Err(Problem::invalid("", "The body must not hold a NUL character."));

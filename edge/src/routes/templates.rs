@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
-use crate::problem::{Problem, Result};
+use crate::problem::{FieldProblem, Problem, Result};
 
 /// This noun's routes.
 #[must_use]
@@ -133,6 +133,9 @@ pub struct Template {
     pub fingerprint: String,
     /// What has changed on the controller since, in words.
     pub drift: Vec<String>,
+    /// What should be corrected in it and does not keep it from working, such as a keyword in its schema that checks
+    /// nothing.
+    pub problems: Vec<FieldProblem>,
     /// When it was mapped.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -167,9 +170,16 @@ impl TryFrom<proto::Template> for Template {
             on_drift,
             fingerprint: template.fingerprint,
             drift: template.drift,
+            problems: template.problems.into_iter().map(FieldProblem::from).collect(),
             created_at: always(template.created_at),
             revision: template.revision,
         })
+    }
+}
+
+impl From<proto::TemplateProblem> for FieldProblem {
+    fn from(problem: proto::TemplateProblem) -> Self {
+        Self { pointer: problem.pointer, detail: problem.detail }
     }
 }
 

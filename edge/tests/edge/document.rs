@@ -42,7 +42,7 @@ fn the_table_and_the_document_name_the_same_routes() {
         operations(&full()).into_iter().map(|(method, path, _)| (method, path)).collect();
     let table: BTreeSet<(String, String)> = ROUTES
         .iter()
-        .filter(|route| !route.path.starts_with("/docs"))
+        .filter(|route| route.path != "/" && !route.path.starts_with("/docs"))
         .map(|route| (route.method.to_string(), route.path.to_owned()))
         .collect();
     assert_eq!(documented, table);
@@ -111,7 +111,8 @@ async fn the_public_listener_describes_only_itself() {
     let edge = Edge::new();
     let answer = edge.send(get("/api/v1/openapi.json"), "").await;
     let document = answer.json();
-    let served = surface::of(Listener::Public).filter(|route| !route.path.starts_with("/docs")).count();
+    let served =
+        surface::of(Listener::Public).filter(|route| route.path != "/" && !route.path.starts_with("/docs")).count();
     assert_eq!(operations(&document).len(), served);
     assert!(document["paths"].get("/api/v1/tenants").is_none());
     assert!(document["paths"]["/api/v1/templates"].get("post").is_none());
@@ -128,4 +129,43 @@ async fn the_page_is_served_with_its_files() {
     assert!(page.header("content-security-policy").contains("script-src 'self'"));
     assert_eq!(edge.send(get("/docs/swagger-ui-bundle.js"), "").await.status, 200);
     edge.send(get("/docs/nothing.js"), "").await.problem(404, "NOT_FOUND");
+}
+
+#[test]
+fn each_error_has_an_example_that_is_that_error() {
+    let document = full();
+    for (name, response) in document["components"]["responses"].as_object().unwrap() {
+        let example = &response["content"]["application/problem+json"]["example"];
+        assert_eq!(format!("Problem{}", example["status"]), *name, "{example}");
+        assert!(["type", "title", "code", "request_id"].iter().all(|field| example[field].is_string()), "{example}");
+        assert_eq!(example["errors"].is_array(), name == "Problem422", "{example}");
+        assert_eq!(example["error_id"].is_string(), name == "Problem500", "{example}");
+    }
+    let token = &document["paths"]["/api/v1/auth/token"]["post"]["responses"];
+    assert_eq!(token["401"]["content"]["application/json"]["example"]["error"], "invalid_client");
+    assert_eq!(token["400"]["content"]["application/json"]["example"]["error"], "unsupported_grant_type");
+}
+
+#[test]
+fn each_listener_names_the_sections_that_it_has() {
+    for listener in [Listener::Public, Listener::Admin] {
+        let document = of_listener(&full(), listener);
+        let used: BTreeSet<String> = operations(&document)
+            .into_iter()
+            .flat_map(|(_, _, operation)| operation["tags"].as_array().unwrap().clone())
+            .map(|tag| tag.as_str().unwrap().to_owned())
+            .collect();
+        let named: BTreeSet<String> =
+            document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(named, used, "{listener:?}");
+    }
+}
+
+#[test]
+fn the_page_can_obtain_a_token_by_itself() {
+    let document = full();
+    let flow = &document["components"]["securitySchemes"]["oauth"]["flows"]["clientCredentials"];
+    let token = flow["tokenUrl"].as_str().unwrap();
+    assert!(document["paths"][token]["post"].is_object(), "{flow}");
+    assert_eq!(document["paths"]["/api/v1/jobs"]["post"]["security"][0], serde_json::json!({"oauth": []}));
 }

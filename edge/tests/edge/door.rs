@@ -49,7 +49,6 @@ async fn what_is_not_on_this_listener_does_not_exist_on_it() {
     let edge = Edge::new();
     edge.call(get("/api/v1/tenants"), "").await.problem(404, "NOT_FOUND");
     edge.call(get("/api/v1/nothing"), "").await.problem(404, "NOT_FOUND");
-    edge.call(get("/api/v1/jobs/"), "").await.problem(404, "NOT_FOUND");
     let answer = edge.call(Request::delete("/api/v1/templates/x"), "").await;
     answer.problem(405, "METHOD_NOT_ALLOWED");
     assert_eq!(answer.header("allow"), "GET, HEAD");
@@ -62,7 +61,9 @@ async fn paths_with_tricks_in_them_name_nothing() {
     let edge = Edge::new();
     for path in ["a%2Fb", "..%2f..", "a.b", "%00", "%ff", "A%20B", "job_1%0d%0aX:%201"] {
         edge.call(get(&format!("/api/v1/jobs/{path}")), "").await.problem(404, "NOT_FOUND");
-        edge.call(get(&format!("/api/v1/templates/{path}")), "").await.problem(404, "NOT_FOUND");
+        let named = edge.call(get(&format!("/api/v1/templates/{path}")), "").await.problem(422, "VALIDATION_FAILED");
+        assert_eq!(named["errors"][0]["pointer"], "/name", "{path}");
+        assert!(named["errors"][0]["detail"].as_str().unwrap().contains("lower-case letters"), "{named}");
     }
 }
 
@@ -111,7 +112,6 @@ async fn query_and_headers_are_read_strictly() {
     }
     edge.call(get("/api/v1/jobs?template=%zz"), "").await.problem(400, "MALFORMED_REQUEST");
     edge.call(get("/api/v1/jobs?page_size=201"), "").await.problem(422, "VALIDATION_FAILED");
-    edge.call(get("/api/v1/jobs").header("accept", "image/png"), "").await.problem(406, "NOT_ACCEPTABLE");
     edge.call(get("/api/v1/jobs").header("x-tenant", "a/b"), "").await.problem(422, "VALIDATION_FAILED");
     let keyed = post("/api/v1/jobs").header("idempotency-key", "with space");
     edge.call(keyed, r#"{"template":"a"}"#).await.problem(422, "VALIDATION_FAILED");
@@ -186,7 +186,7 @@ async fn cors_is_off_unless_configured() {
             .header("access-control-request-method", "POST")
     };
     let off = Edge::new().send(preflight(), "").await;
-    off.problem(405, "METHOD_NOT_ALLOWED");
+    assert_eq!((off.status.as_u16(), off.header("allow")), (204, "POST, GET, HEAD"));
     assert!(off.headers.get("access-control-allow-origin").is_none());
     let origins = vec!["https://portal.example".to_owned()];
     let on = Edge::with(Config { cors_origins: origins, ..Config::default() }).send(preflight(), "").await;
@@ -232,7 +232,7 @@ async fn the_admin_listener_serves_what_the_public_one_hides() {
     use tower::ServiceExt as _;
     let edge = Edge::new();
     let token = edge.signer.token(60);
-    let request = get("/api/v1/tenants").header("authorization", format!("Bearer {token}"));
+    let request = get("/api/v1/tenants").header("authorization", format!("Bearer {token}")).header("host", "a");
     let router = edge.router(Listener::Admin);
     let answer = router.oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 503, "it is there; the service behind it is not");

@@ -64,6 +64,43 @@ async fn a_large_body_is_refused_and_the_caller_gets_to_read_it() {
 }
 
 #[tokio::test]
+async fn a_request_says_once_and_readably_whom_it_is_for() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, PATIENCE).await;
+    for hosts in ["", "host: a\r\nhost: a\r\n", "host: a b\r\n", "host: a, b\r\n", "host: me@a\r\n", "host:\r\n"] {
+        // The connection is closed with the answer, so what follows is not read as a request of its own.
+        let two = format!("GET /health HTTP/1.1\r\n{hosts}\r\nGET /health HTTP/1.1\r\nhost: a\r\n\r\n");
+        let answer = talk(address, two.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("MALFORMED_REQUEST"), "{hosts}: {answer}");
+        assert_eq!(answer.matches("application/problem+json").count(), 1, "{hosts}: {answer}");
+    }
+    let old = talk(address, b"GET /api/v1/health/live HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+    let absolute = "GET http://a.example/api/v1/health/live HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n";
+    assert!(talk(address, absolute.as_bytes()).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_is_asked_for_its_body() {
+    let edge = Edge::new();
+    let (address, _) = serve(&edge, PATIENCE).await;
+    let token = edge.signer.token(60);
+    let body = r#"{"template":"deploy-web"}"#;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut asked = [0; 25];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut asked)).await.unwrap().unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(body.as_bytes()).await.unwrap();
+    assert!(rest(stream).await.starts_with("HTTP/1.1 202"));
+}
+
+#[tokio::test]
 async fn slow_and_silent_callers_are_cut_off() {
     let edge = Edge::new();
     let (address, _) = serve(&edge, Duration::from_millis(100)).await;

@@ -1,6 +1,8 @@
 //! The edge as its callers see it, over the real routers, with services in memory behind it.
 
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod door;
@@ -18,3 +20,5 @@ mod resolving;
 mod room;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod templates;

@@ -68,6 +68,7 @@ async fn calls_of_one_caller_that_hang_hold_up_nobody_else() {
     let token = edge.signer.token_of("acme", "sa_1", 60);
     let hang = || {
         let request = Request::post("/api/v1/jobs")
+            .header("host", "edge.example")
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/json")
             .body(Body::from(r#"{"template":"hangs"}"#))
@@ -89,6 +90,7 @@ async fn calls_of_one_caller_that_hang_hold_up_nobody_else() {
 /// A request to the token endpoint from an address.
 fn token_request(from: [u8; 4], body: Body) -> Request<Body> {
     let mut request = Request::post("/api/v1/auth/token")
+        .header("host", "edge.example")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body)
         .unwrap();

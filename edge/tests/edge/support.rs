@@ -313,19 +313,24 @@ impl Edge {
         body: impl Into<Body>,
     ) -> Answer {
         let token = self.signer.token(60);
-        let request = request.header("authorization", format!("Bearer {token}")).body(body.into()).unwrap();
-        Answer::of(self.router(listener).oneshot(request).await.unwrap()).await
+        self.send_on(listener, request.header("authorization", format!("Bearer {token}")), body).await
     }
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: http::request::Builder, body: impl Into<Body>) -> Answer {
-        Answer::of(self.router(Listener::Public).oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
+        self.send_on(Listener::Public, request, body).await
+    }
+
+    async fn send_on(&self, listener: Listener, request: http::request::Builder, body: impl Into<Body>) -> Answer {
+        let request = request.header("host", "edge.example").body(body.into()).unwrap();
+        Answer::of(self.router(listener).oneshot(request).await.unwrap()).await
     }
 
     /// Sends a request as a launcher of a tenant and answers before the body is there.
     pub(crate) async fn open(&self, tenant: &str, principal: &str, path: &str) -> Response<Body> {
         let token = self.signer.token_of(tenant, principal, 60);
-        let request = get(path).header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+        let request = get(path).header("authorization", format!("Bearer {token}")).header("host", "edge.example");
+        let request = request.body(Body::empty()).unwrap();
         self.router(Listener::Public).oneshot(request).await.unwrap()
     }
 
