@@ -19,9 +19,9 @@ use runwarden_kit::service::listen_address;
 use runwarden_kit::telemetry::TelemetryArgs;
 
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
-pub(crate) use jobs::{Jobs, List, Output, Resolution, ShowJob, Watch};
+pub(crate) use jobs::{Jobs, List, Output, Resolution};
 pub(crate) use profiles::{Login, Logout, Profiles, ProfilesCommand};
-pub(crate) use reach::{Place, Reach};
+pub(crate) use reach::{Place, Reach, a_slug, a_url, an_id};
 pub(crate) use run::Run;
 pub(crate) use templates::{ListTemplates, ShowTemplate, Templates};
 
@@ -38,6 +38,7 @@ Exit codes:
     7  not now: not reached, busy, or not finished in time; trying again makes sense
     8  the job ended as error: it could not be run
     9  something broke, here or there
+   10  run: the job was accepted, and its end was not seen; do not run it again
   130  Ctrl-C; a job goes on";
 
 /// Examples for `run`.

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         cli::Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::Arguments::command(), "runwarden", &mut script);
-            if terminal::print(&script).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            client::completions(&script)
         }
         cli::Command::Audit(command) => audit::main(command),
     }

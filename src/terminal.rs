@@ -1,6 +1,9 @@
 //! Text on a terminal: colours where somebody sees them, and nothing from elsewhere that steers it.
 
-use std::io::{ErrorKind, IsTerminal, Write as _};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write as _};
+
+use serde_json::Value;
 
 /// Colours, where somebody sees them and did not ask for none (no-color.org).
 #[derive(Clone, Copy)]
@@ -36,26 +39,46 @@ fn is_odd(c: char) -> bool {
     turns_direction || (c.is_control() && !c.is_whitespace())
 }
 
+/// A document for programs, with a line end. It says the same as the value, and a terminal may show it: what would steer
+/// one is escaped. It can only be in texts, where JSON takes an escape for every character.
+pub(crate) fn document(value: &Value) -> String {
+    let mut text = String::new();
+    for c in format!("{value:#}\n").chars() {
+        if is_odd(c) || (c.is_control() && c != '\n') {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// Something for the person at the terminal; scripts and files are spared it.
 pub(crate) fn note(text: &str) {
-    let mut err = std::io::stderr();
+    let err = std::io::stderr();
     if err.is_terminal() {
-        let text = Colours::on(&err).paint("2", text);
-        let _outcome = writeln!(err, "{text}");
+        say(Colours::on(&err).paint("2", text));
     }
 }
 
-/// Prints to standard output; false if its reader has seen enough and gone.
+/// A line on standard error. If its reader has gone nobody is left to be told.
+pub(crate) fn say(text: impl Display) {
+    aside(format_args!("{text}\n"));
+}
+
+/// Text on standard error as it comes, without a line end.
+pub(crate) fn aside(text: impl Display) {
+    let _gone = write!(std::io::stderr(), "{text}");
+}
+
+/// Prints to standard output.
 ///
 /// # Errors
-/// When it cannot be written.
-pub(crate) fn print(bytes: &[u8]) -> std::io::Result<bool> {
+/// When it cannot be written: `BrokenPipe` if its reader has seen enough and gone.
+pub(crate) fn print(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error),
-    }
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// What a playbook printed, piece by piece, as a terminal may show it: line ends, tabs and colours stay, every other
@@ -131,7 +154,8 @@ impl Screen {
 
 #[cfg(test)]
 mod tests {
-    use super::{Colours, Screen, plain};
+    use super::{Colours, Screen, document, plain};
+    use serde_json::{Value, json};
 
     #[test]
     fn nothing_that_is_shown_steers_the_terminal() {
@@ -139,6 +163,15 @@ mod tests {
         assert_eq!(plain("one\ntwo\r\tthree\u{85}"), "one two  three ");
         assert_eq!(plain("a\u{202e}b\u{9b}c"), "a\u{fffd}b\u{fffd}c");
         assert_eq!(plain("Grüße, 東京"), "Grüße, 東京");
+    }
+
+    #[test]
+    fn a_document_is_the_same_value_and_steers_nothing() {
+        let value = json!({"a\u{9b}2J": ["\x1b[31m", "\u{7f}\u{202e}\u{85}", "Grüße\n"]});
+        let text = document(&value);
+        assert!(!text.chars().any(|c| super::is_odd(c) || c == '\u{85}'), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert!(text.contains("Grüße") && text.ends_with("}\n"), "{text}");
     }
 
     fn shown(colours: bool, pieces: &[&str]) -> String {

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Api, CallError, read, refusal};
+use super::{Api, CallError, Refusal, Why, read, refusal};
 use crate::terminal::note;
 
 /// For how long a call is made again and again.
@@ -48,6 +48,52 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What the tries of a call so far say about the next one.
+struct Tries {
+    /// When it is given up.
+    until: Instant,
+    /// The pause before the next try, where the server does not name one.
+    pause: Duration,
+    /// Whether a new token was obtained for it.
+    renewed: bool,
+    /// Whether one of them may have taken effect.
+    perhaps_done: bool,
+}
+
+impl Tries {
+    /// The error of a try, with what was known before it.
+    fn failed(&mut self, mut error: CallError) -> CallError {
+        self.perhaps_done |= error.perhaps_done;
+        error.perhaps_done = self.perhaps_done;
+        error
+    }
+
+    /// How long to wait before the next try; none if there is none.
+    fn wait_for(&self, call: &Call<'_>, error: &CallError) -> Option<Duration> {
+        let wait = match &error.why {
+            Why::Refused(refusal) => match (refusal.status, refusal.code()) {
+                // Nothing was done, and the server says when to come back.
+                (StatusCode::TOO_MANY_REQUESTS, _) => self.named(refusal),
+                // A part of it may have been reached before another was not.
+                (StatusCode::SERVICE_UNAVAILABLE, _) if call.repeatable => self.named(refusal),
+                // The request before this one is still being worked on.
+                (_, "IDEMPOTENCY_IN_PROGRESS") => Duration::from_secs(1),
+                _ => return None,
+            },
+            // Where nobody ever listened, waiting is up to the person.
+            Why::Unreached { .. } if self.perhaps_done && call.repeatable => self.pause,
+            Why::Unreached { .. } | Why::Other(_) => return None,
+        };
+        let left = self.until.saturating_duration_since(Instant::now());
+        (wait <= left).then_some(wait)
+    }
+
+    /// The pause that the server asks for, of any length, or ours.
+    fn named(&self, refusal: &Refusal) -> Duration {
+        refusal.retry_after.map_or(self.pause, |after| Duration::from_secs(after).max(FIRST_PAUSE))
+    }
+}
+
 impl Api {
     /// Sends a request until it is answered for good, for [`PERSISTENCE`] at most.
     pub(super) async fn persist(
@@ -56,44 +102,23 @@ impl Api {
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Value, CallError> {
         let until = Instant::now() + PERSISTENCE;
-        let (mut pause, mut renewed, mut perhaps_arrived) = (FIRST_PAUSE, false, false);
+        let mut tries = Tries { until, pause: FIRST_PAUSE, renewed: false, perhaps_done: false };
         loop {
-            let mut error = match self.attempt(request()).await {
+            let error = match self.attempt(request()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
+                Err(error) => tries.failed(error),
             };
-            if error.wants_token() && !renewed && !call.path.ends_with("/auth/token") {
-                renewed = true;
-                Box::pin(self.renew()).await?;
+            if error.wants_token() && !tries.renewed && !call.path.ends_with("/auth/token") {
+                tries.renewed = true;
+                // Whatever becomes of the token, it says nothing about the call.
+                let perhaps_done = tries.perhaps_done;
+                Box::pin(self.renew()).await.map_err(|error| CallError { perhaps_done, ..error })?;
                 continue;
             }
-            let wait = match &mut error {
-                CallError::Refused(refusal) => match (refusal.status, refusal.code()) {
-                    // Nothing was done, and the server says when to come back.
-                    (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => {
-                        refusal.retry_after.map_or(pause, |after| Duration::from_secs(after).max(FIRST_PAUSE))
-                    }
-                    // The request before this one is still being worked on.
-                    (_, "IDEMPOTENCY_IN_PROGRESS") => Duration::from_secs(1),
-                    _ => return Err(error),
-                },
-                CallError::Unreached { perhaps_arrived: this, .. } => {
-                    perhaps_arrived |= *this;
-                    *this = perhaps_arrived;
-                    // Where nobody ever listened, waiting is up to the person.
-                    if !perhaps_arrived || !call.repeatable {
-                        return Err(error);
-                    }
-                    pause
-                }
-                CallError::Other(_) => return Err(error),
-            };
-            if Instant::now() + wait > until {
-                return Err(error);
-            }
+            let Some(wait) = tries.wait_for(call, &error) else { return Err(error) };
             note(&format!("{error}\ntrying again in {}", humantime::format_duration(wait)));
             tokio::time::sleep(wait).await;
-            pause *= 2;
+            tries.pause *= 2;
         }
     }
 
@@ -106,7 +131,7 @@ impl Api {
             Ok((_, body)) => Ok(body),
             Err(error) => match error.downcast::<reqwest::Error>() {
                 Ok(broken) => Err(CallError::unreached(&self.base, broken)),
-                Err(other) => Err(other.into()),
+                Err(other) => Err(CallError::unreadable(other)),
             },
         }
     }
@@ -125,7 +150,15 @@ mod tests {
 
     const TOKEN: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"access_token\":\"t\",\"scope\":\"jobs.read\"}";
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nretry-after: 0\r\nconnection: close\r\n\r\n{\"code\":\"UNAVAILABLE\"}";
-    const LATER: &str = "HTTP/1.1 429 Later\r\nretry-after: 3600\r\nconnection: close\r\n\r\n{\"code\":\"QUEUE_FULL\"}";
+    const LATER: &str = "HTTP/1.1 429 Later\r\nretry-after: 3600\r\nconnection: close\r\n\
+                         content-type: application/problem+json\r\n\r\n{\"code\":\"QUEUE_FULL\"}";
+    const SOON: &str = "HTTP/1.1 429 Soon\r\nretry-after: 0\r\nconnection: close\r\n\r\n{\"code\":\"RATE_LIMITED\"}";
+    const NEVER: &str = "HTTP/1.1 429 Later\r\nretry-after: 18446744073709551615\r\nconnection: close\r\n\r\n{}";
+    const DENIED: &str = "HTTP/1.1 403 No\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n\
+                          {\"code\":\"PERMISSION_DENIED\"}";
+    const PAGE: &str = "HTTP/1.1 404 No\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>Not Found</h1>";
+    const BROKEN: &str = "HTTP/1.1 500 Oh\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{}";
+    const GARBLED: &str = "HTTP/1.1 202 Accepted\r\nconnection: close\r\n\r\n<h1>Hello</h1>";
     const FINE: &str = "HTTP/1.1 202 Accepted\r\nconnection: close\r\n\r\n{\"id\":\"job_1\"}";
     const EXPIRED: &str = "HTTP/1.1 401 No\r\nconnection: close\r\n\r\n{\"code\":\"TOKEN_EXPIRED\"}";
     /// The connection ends without an answer.
@@ -201,14 +234,49 @@ mod tests {
         let (base, asked) = server(&[TOKEN, LOST, FINE]).await;
         let api = Api::log_in(&base, Vec::new(), "c", &SecretString::from("s")).await.unwrap();
         let outcome = api.fetch(Method::POST, "/api/v1/jobs/job_1/resolve", None).await;
-        assert!(matches!(outcome, Err(CallError::Unreached { perhaps_arrived: true, .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(CallError { why: Why::Unreached { sent: true, .. }, .. })), "{outcome:?}");
         assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_without_a_key_is_repeated_only_where_nothing_was_done() {
+        for (answer, times) in [(BUSY, 1), (SOON, 2)] {
+            let (base, asked) = server(&[TOKEN, answer, FINE]).await;
+            let api = Api::log_in(&base, Vec::new(), "c", &SecretString::from("s")).await.unwrap();
+            let outcome = api.fetch(Method::POST, "/api/v1/jobs/job_1/resolve", None).await;
+            assert_eq!((outcome.is_ok(), asked.lock().unwrap().len() - 1), (times == 2, times), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_stays_unknown_whatever_a_later_try_says() {
+        for (answers, perhaps_done) in [
+            (&[DENIED][..], false),
+            (&[LATER], false),
+            (&[LOST, DENIED], true),
+            (&[LOST, EXPIRED, DENIED], true),
+            (&[BUSY, DENIED], true),
+            (&[PAGE], true),
+            (&[BROKEN], true),
+            (&[GARBLED], true),
+        ] {
+            let (outcome, asked) = submit(answers).await;
+            assert_eq!(outcome.unwrap_err().perhaps_done, perhaps_done, "{answers:?}");
+            assert_eq!(asked.len(), answers.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_of_any_length_can_be_asked_for() {
+        let (outcome, asked) = submit(&[NEVER]).await;
+        assert_eq!((outcome.unwrap_err().refusal().unwrap().retry_after, asked.len()), (Some(u64::MAX), 1));
     }
 
     #[tokio::test]
     async fn where_nobody_listens_nothing_is_tried_again() {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let outcome = Api::log_in(&format!("http://{gone}"), Vec::new(), "c", &SecretString::from("s")).await;
-        assert!(matches!(outcome.err(), Some(CallError::Unreached { perhaps_arrived: false, .. })));
+        let error = outcome.err().unwrap();
+        assert!(matches!(error.why, Why::Unreached { sent: false, .. }) && !error.perhaps_done, "{error:?}");
     }
 }

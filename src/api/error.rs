@@ -3,10 +3,20 @@
 use std::fmt;
 
 use super::Refusal;
+use crate::terminal::plain;
 
-/// Why a call did not do what it was made for.
+/// Why a call did not do what it was made for, and whether it may have done it all the same.
 #[derive(Debug)]
-pub(crate) enum CallError {
+pub(crate) struct CallError {
+    /// How the last try ended.
+    pub(crate) why: Why,
+    /// Whether some try of the call may have taken effect: its answer was lost, or did not settle the question.
+    pub(crate) perhaps_done: bool,
+}
+
+/// How one try of a call ended.
+#[derive(Debug)]
+pub(crate) enum Why {
     /// It was answered with no.
     Refused(Box<Refusal>),
     /// There was no answer.
@@ -16,7 +26,7 @@ pub(crate) enum CallError {
         /// Why there was none.
         why: String,
         /// Whether the request may have arrived all the same.
-        perhaps_arrived: bool,
+        sent: bool,
     },
     /// Anything else: an answer that cannot be read, for example.
     Other(anyhow::Error),
@@ -24,21 +34,27 @@ pub(crate) enum CallError {
 
 impl CallError {
     pub(super) fn unreached(base: &str, error: reqwest::Error) -> Self {
-        let perhaps_arrived = !error.is_connect() && !error.is_builder();
+        let sent = !error.is_connect() && !error.is_builder();
         // The address is said already.
         let why = format!("{:#}", anyhow::Error::from(error.without_url()));
-        Self::Unreached { base: base.to_owned(), why, perhaps_arrived }
+        Self { why: Why::Unreached { base: base.to_owned(), why, sent }, perhaps_done: sent }
     }
 
     pub(super) fn silent(base: &str) -> Self {
-        Self::Unreached { base: base.to_owned(), why: "no answer came in time".to_owned(), perhaps_arrived: true }
+        let why = "no answer came in time".to_owned();
+        Self { why: Why::Unreached { base: base.to_owned(), why, sent: true }, perhaps_done: true }
+    }
+
+    /// An answer that cannot be read: nobody knows what it said.
+    pub(super) fn unreadable(error: anyhow::Error) -> Self {
+        Self { why: Why::Other(error), perhaps_done: true }
     }
 
     /// The refusal, if it is one.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::Unreached { .. } | Self::Other(_) => None,
+        match &self.why {
+            Why::Refused(refusal) => Some(refusal),
+            Why::Unreached { .. } | Why::Other(_) => None,
         }
     }
 
@@ -50,11 +66,11 @@ impl CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Unreached { base, why, perhaps_arrived: false } => write!(f, "{base} cannot be reached: {why}"),
-            Self::Unreached { base, why, perhaps_arrived: true } => write!(f, "{base} did not answer: {why}"),
-            Self::Other(error) => write!(f, "{error:#}"),
+        match &self.why {
+            Why::Refused(refusal) => refusal.fmt(f),
+            Why::Unreached { base, why, sent: false } => write!(f, "{base} cannot be reached: {}", plain(why)),
+            Why::Unreached { base, why, sent: true } => write!(f, "{base} did not answer: {}", plain(why)),
+            Why::Other(error) => write!(f, "{}", plain(&format!("{error:#}"))),
         }
     }
 }
@@ -63,12 +79,13 @@ impl std::error::Error for CallError {}
 
 impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
+        Self { perhaps_done: !refusal.is_final(), why: Why::Refused(Box::new(refusal)) }
     }
 }
 
+/// Something went wrong before anything was sent.
 impl From<anyhow::Error> for CallError {
     fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
+        Self { why: Why::Other(error), perhaps_done: false }
     }
 }

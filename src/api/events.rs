@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::Response;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// The largest event that is taken, in bytes: whole jobs with their parameters, and long pieces of output.
 const LARGEST_EVENT: usize = 64 << 20;
@@ -15,6 +16,7 @@ const SILENCE: Duration = Duration::from_secs(50);
 pub(crate) struct Events {
     response: Response,
     blocks: Blocks,
+    last_word: Option<Instant>,
 }
 
 /// One event.
@@ -29,7 +31,13 @@ pub(crate) struct Event {
 
 impl Events {
     pub(crate) fn of(response: Response) -> Self {
-        Self { response, blocks: Blocks::default() }
+        Self { response, blocks: Blocks::default(), last_word: None }
+    }
+
+    /// When there was word of what is followed for the last time: an event, or that the server is still there. None if
+    /// the stream was only opened, or ended with an error.
+    pub(crate) fn last_word(&self) -> Option<Instant> {
+        self.last_word
     }
 
     /// The next event; none when the stream has ended.
@@ -38,8 +46,12 @@ impl Events {
     /// When the stream breaks off, goes silent, or is none.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
-            if let Some(event) = self.blocks.next() {
-                return Ok(Some(event));
+            let event = self.blocks.next();
+            if std::mem::take(&mut self.blocks.has_word) {
+                self.last_word = Some(Instant::now());
+            }
+            if event.is_some() {
+                return Ok(event);
             }
             let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await.context("nothing came any more")?;
             match chunk.context("the stream broke off")? {
@@ -56,6 +68,8 @@ struct Blocks {
     bytes: Vec<u8>,
     /// How many of the bytes are known to hold no end of a block.
     searched: usize,
+    /// Whether an event or a comment has come, rather than what only opens a stream or breaks it.
+    has_word: bool,
 }
 
 impl Blocks {
@@ -78,8 +92,10 @@ impl Blocks {
             };
             let block: Vec<u8> = self.bytes.drain(..self.searched + at + 2).collect();
             self.searched = 0;
-            if let Some(event) = parse(&String::from_utf8_lossy(&block)) {
-                return Some(event);
+            let event = parse(&String::from_utf8_lossy(&block));
+            self.has_word |= event.as_ref().map_or(block.starts_with(b":"), |event| event.name != "error");
+            if event.is_some() {
+                return event;
             }
         }
     }
@@ -119,6 +135,21 @@ mod tests {
             parse("data: a\ndata: b\n\n").and_then(|e| e.data.as_str().map(str::to_owned)).as_deref(),
             Some("a\nb")
         );
+    }
+
+    #[test]
+    fn a_stream_that_only_opens_says_nothing() {
+        for (stream, has_word) in [
+            ("retry: 2000\n\n", false),
+            (": keep-alive\n\n", true),
+            ("data: 1\n\n", true),
+            ("event: error\ndata: 1\n\n", false),
+        ] {
+            let mut blocks = Blocks::default();
+            blocks.add(stream.as_bytes()).unwrap();
+            while blocks.next().is_some() {}
+            assert_eq!(blocks.has_word, has_word, "{stream}");
+        }
     }
 
     #[test]

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use runwarden_kit::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 pub(crate) use again::Call;
-pub(crate) use error::CallError;
+pub(crate) use error::{CallError, Why};
 pub(crate) use events::{Event, Events};
 pub(crate) use refusal::Refusal;
 
@@ -201,8 +201,10 @@ pub(crate) async fn read(mut answer: Response) -> anyhow::Result<(StatusCode, Va
 
 /// What an answer that is not a success says.
 async fn refusal(answer: Response) -> Refusal {
-    let retry_after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = header(RETRY_AFTER).and_then(|after| after.parse().ok());
+    let is_problem = header(CONTENT_TYPE).is_some_and(|media_type| media_type.starts_with("application/problem+json"));
     let status = answer.status();
     let body = read(answer).await.map(|(_, body)| body).unwrap_or_default();
-    Refusal { status, body, retry_after }
+    Refusal { status, body, is_problem, retry_after }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// The problem (RFC 9457), or OAuth's error; null for neither.
     pub(crate) body: Value,
+    /// Whether it is a problem by its media type: then Runwarden said it, not a proxy on the way.
+    pub(crate) is_problem: bool,
     /// After how many seconds it makes sense to try again.
     pub(crate) retry_after: Option<u64>,
 }
@@ -33,6 +35,13 @@ impl Refusal {
     pub(crate) fn code(&self) -> &str {
         let text = |key: &str| self.body.get(key).and_then(Value::as_str);
         text("code").or_else(|| text("error")).unwrap_or_default()
+    }
+
+    /// Whether it is certain that nothing was done: Runwarden itself said no. A proxy's page does not tell what became
+    /// of the request behind it, and neither does a failure on the server's side.
+    pub(crate) fn is_final(&self) -> bool {
+        let is_settled = self.status != StatusCode::REQUEST_TIMEOUT && self.code() != "IDEMPOTENCY_IN_PROGRESS";
+        self.is_problem && self.status.is_client_error() && is_settled
     }
 
     fn text(&self, key: &str) -> Option<String> {
@@ -92,7 +101,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn told(status: u16, body: Value, retry_after: Option<u64>) -> String {
-        Refusal { status: StatusCode::from_u16(status).unwrap(), body, retry_after }.to_string()
+        Refusal { status: StatusCode::from_u16(status).unwrap(), body, is_problem: true, retry_after }.to_string()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::reach::{Reach, Show, a_slug, an_id};
+use super::reach::{Common, Reach, Show, a_slug, an_id};
 use super::run::a_time;
 
 /// The longest reason, in characters.
@@ -64,28 +64,17 @@ impl Jobs {
         }
     }
 
-    /// Where to go, and as whom.
-    pub(crate) fn reach(&self) -> &Reach {
-        match self {
-            Self::List(list) => &list.reach,
-            Self::Show(show) => &show.reach,
-            Self::Watch(watch) => &watch.reach,
-            Self::Output(output) => &output.reach,
-            Self::Attempts(one) | Self::Cancel(one) => &one.reach,
-            Self::Resolve(resolve) => &resolve.reach,
-        }
-    }
-
-    /// Whether the answer is for programs.
-    pub(crate) fn is_json(&self) -> bool {
-        match self {
-            Self::List(list) => list.show.is_json(),
-            Self::Show(show) => show.show.is_json(),
-            Self::Watch(watch) => watch.show.is_json(),
-            Self::Output(_) => false,
-            Self::Attempts(one) | Self::Cancel(one) => one.show.is_json(),
-            Self::Resolve(resolve) => resolve.show.is_json(),
-        }
+    /// Where to go and as whom, and how to show what came of it: what a job printed has one form only.
+    pub(crate) fn common(&self) -> (&Reach, Show) {
+        let Common { show, reach } = match self {
+            Self::List(list) => &list.common,
+            Self::Show(show) => &show.one.common,
+            Self::Watch(watch) => &watch.one.common,
+            Self::Output(output) => return (&output.reach, Show::default()),
+            Self::Attempts(one) | Self::Cancel(one) => &one.common,
+            Self::Resolve(resolve) => &resolve.one.common,
+        };
+        (reach, *show)
     }
 }
 
@@ -108,9 +97,7 @@ pub(crate) struct List {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) limit: u32,
     #[command(flatten)]
-    pub(crate) show: Show,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) common: Common,
 }
 
 /// One job.
@@ -120,17 +107,12 @@ pub(crate) struct One {
     #[arg(value_parser = an_id)]
     pub(crate) job: String,
     #[command(flatten)]
-    pub(crate) show: Show,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) common: Common,
 }
 
 /// One job, now or when it has ended.
 #[derive(Args)]
 pub(crate) struct ShowJob {
-    /// The job's id
-    #[arg(value_parser = an_id)]
-    pub(crate) job: String,
     /// Wait until it ends; the exit code then says how. Ctrl-C leaves it running
     #[arg(short, long)]
     pub(crate) wait: bool,
@@ -138,24 +120,17 @@ pub(crate) struct ShowJob {
     #[arg(long, value_name = "DURATION", requires = "wait", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
-    pub(crate) show: Show,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) one: One,
 }
 
 /// One job until it ends.
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// The job's id
-    #[arg(value_parser = an_id)]
-    pub(crate) job: String,
     /// How long to follow it at most, such as 10m; the job goes on
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
-    pub(crate) show: Show,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) one: One,
 }
 
 /// What one job printed.
@@ -174,18 +149,13 @@ pub(crate) struct Output {
 /// What became of a launch.
 #[derive(Args)]
 pub(crate) struct Resolve {
-    /// The job's id
-    #[arg(value_parser = an_id)]
-    pub(crate) job: String,
     #[command(flatten)]
     pub(crate) resolution: Resolution,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", value_parser = a_reason)]
     pub(crate) reason: String,
     #[command(flatten)]
-    pub(crate) show: Show,
-    #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) one: One,
 }
 
 /// What a person found out.
@@ -213,8 +183,8 @@ fn a_reason(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Jobs, ShowJob};
-    use crate::cli::reach::{Place, Reach, Show};
+    use super::Jobs;
+    use crate::cli::reach::Place;
     use crate::cli::{Arguments, Command};
     use clap::Parser as _;
     use clap::error::ErrorKind;
@@ -257,7 +227,7 @@ mod tests {
             let line = format!("resolve {JOB} {line} --reason why --data-dir d");
             let Jobs::Resolve(resolve) = parse(&line).unwrap() else { panic!("a resolution") };
             assert_eq!((resolve.resolution.bind, resolve.resolution.retry, resolve.resolution.give_up), want);
-            assert_eq!((resolve.job.as_str(), resolve.reason.as_str()), (JOB, "why"));
+            assert_eq!((resolve.one.job.as_str(), resolve.reason.as_str()), (JOB, "why"));
         }
         let resolve = |rest: &str| refused(&format!("resolve {JOB} --data-dir d {rest}"));
         assert_eq!(resolve("--reason why"), ErrorKind::MissingRequiredArgument);
@@ -284,15 +254,11 @@ mod tests {
         let Jobs::Show(show) = parse(&format!("show {JOB} --url https://a:8081/ --client-id c")).unwrap() else {
             panic!("one")
         };
-        let Reach { place: Place { url, client_id, data_dir, .. }, .. } = show.reach;
+        let Place { url, client_id, data_dir, .. } = show.one.common.reach.place;
         assert_eq!((url.unwrap().as_str(), client_id.as_deref(), data_dir), ("https://a:8081/", Some("c"), None));
-        assert!(!show.show.is_json());
+        assert!(!show.one.common.show.is_json());
         for json in ["--json", "--output json", "-o json"] {
-            let Jobs::Show(ShowJob { show: Show { output, json }, .. }) = parse(&format!("show {JOB} {json}")).unwrap()
-            else {
-                panic!("one")
-            };
-            assert!(Show { output, json }.is_json());
+            assert!(parse(&format!("show {JOB} {json}")).unwrap().common().1.is_json());
         }
     }
 
@@ -302,7 +268,5 @@ mod tests {
             refused(&format!("show {JOB} --url https://a --client-id c --client-secret s")),
             ErrorKind::UnknownArgument
         );
-        let lone = format!("show {JOB} --url https://a --client-secret-file f");
-        assert_eq!(refused(&lone), ErrorKind::MissingRequiredArgument);
     }
 }

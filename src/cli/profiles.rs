@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 
 use super::reach::{Place, Show, a_slug};
 
 /// Whom to be from now on.
 #[derive(Args)]
-#[command(group = ArgGroup::new("where").args(["url", "data_dir"]).required(true).multiple(false))]
 pub(crate) struct Login {
     /// What to call the profile
     #[arg(long, env = "RUNWARDEN_PROFILE", value_name = "NAME", default_value = "default", value_parser = a_slug)]
@@ -28,8 +27,8 @@ pub(crate) struct Login {
 /// Whom to forget.
 #[derive(Args)]
 pub(crate) struct Logout {
-    /// The profile to remove; the current one if not given
-    #[arg(long, env = "RUNWARDEN_PROFILE", value_name = "NAME", value_parser = a_slug)]
+    /// The profile to remove; the current one if not given [env: RUNWARDEN_PROFILE]
+    #[arg(long, value_name = "NAME", value_parser = a_slug)]
     pub(crate) profile: Option<String>,
     /// Remove all of them
     #[arg(long, conflicts_with = "profile")]

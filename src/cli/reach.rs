@@ -6,12 +6,14 @@ use clap::{Args, ValueEnum};
 use reqwest::Url;
 use runwarden_kit::slug;
 
-/// Where to go, and as whom.
+/// Where to go, and as whom, as flags say it. The variables with the same meaning are not read here: to clap a variable
+/// is as good as a flag, and one in the environment would be in conflict with a flag that is there to replace it.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where and who")]
 pub(crate) struct Reach {
     /// The profile to use, as `runwarden login` stored it; the current one if nothing else says where to go
-    #[arg(long, env = "RUNWARDEN_PROFILE", value_name = "NAME", value_parser = a_slug)]
+    /// [env: RUNWARDEN_PROFILE]
+    #[arg(long, value_name = "NAME", value_parser = a_slug)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
@@ -25,17 +27,19 @@ pub(crate) struct Reach {
 #[command(next_help_heading = "Where and who")]
 pub(crate) struct Place {
     /// The address, such as https://runwarden.example; operators' commands need the admin listener's
-    #[arg(long, env = "RUNWARDEN_URL", value_parser = an_address)]
+    /// [env: RUNWARDEN_URL]
+    #[arg(long, value_parser = a_url)]
     pub(crate) url: Option<Url>,
     /// The data folder of a `runwarden up` on this machine: has the address of its admin listener and, while
-    /// bootstrap.json is there, the credentials of its first administrator
-    #[arg(long, env = "RUNWARDEN_DATA_DIR")]
+    /// bootstrap.json is there, the credentials of its first administrator [env: RUNWARDEN_DATA_DIR]
+    #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The OAuth client to act as
-    #[arg(long, env = "RUNWARDEN_CLIENT_ID")]
+    /// The OAuth client to act as [env: RUNWARDEN_CLIENT_ID]
+    #[arg(long)]
     pub(crate) client_id: Option<String>,
     /// The file with its secret, or - for standard input; or put the secret into the variable RUNWARDEN_CLIENT_SECRET
-    #[arg(long, env = "RUNWARDEN_CLIENT_SECRET_FILE", value_name = "FILE", requires = "client_id")]
+    /// [env: RUNWARDEN_CLIENT_SECRET_FILE]
+    #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: Option<PathBuf>,
     /// The certificate authorities to trust for the address, PEM; the system's if not given
     #[arg(long, env = "RUNWARDEN_CA_FILE", value_name = "FILE")]
@@ -43,6 +47,15 @@ pub(crate) struct Place {
     /// Allow an http:// address that is not on this machine; the secret then travels in clear
     #[arg(long, env = "RUNWARDEN_ALLOW_PLAIN_HTTP")]
     pub(crate) allow_plain_http: bool,
+}
+
+/// How to show what came of it, where to go, and as whom.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) show: Show,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
 }
 
 /// How to show what came of it.
@@ -86,7 +99,8 @@ pub(crate) fn an_id(text: &str) -> Result<String, &'static str> {
     if runwarden_edge::extract::path::is_id(text) { Ok(text.to_owned()) } else { Err("must be a job's id: job_…") }
 }
 
-fn an_address(text: &str) -> Result<Url, &'static str> {
+/// An address of the API.
+pub(crate) fn a_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "must be an address such as https://runwarden.example")?;
     let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
     if matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare && url.fragment().is_none() {

@@ -1,11 +1,13 @@
 //! How a command ends: the exit codes that scripts rely on, and what people read.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::api::CallError;
+use crate::api::{CallError, Why};
+use crate::terminal::{aside, document, say};
 
 /// How a command ended, as its exit code says it. The table is in `--help` and in docs/cli.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(crate) enum Exit {
     JobError = 8,
     /// Something broke, here or there.
     Broken = 9,
+    /// A job was accepted, and its end was not seen: it must not be run again.
+    Accepted = 10,
     /// Ctrl-C.
     Interrupted = 130,
     /// The reader of the output has gone, as a pipe's end does.
@@ -65,12 +69,14 @@ pub(super) struct Failure {
     /// What people read.
     text: String,
     /// What the API said, if it did.
-    problem: Option<Value>,
+    problem: Option<Map<String, Value>>,
+    /// What a program needs to go on from here: `job`, `idempotency_key`.
+    extras: Map<String, Value>,
 }
 
 impl Failure {
     pub(super) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, text: text.into(), problem: None }
+        Self { exit, text: text.into(), problem: None, extras: Map::new() }
     }
 
     pub(super) fn usage(text: impl Into<String>) -> Self {
@@ -83,14 +89,51 @@ impl Failure {
         self
     }
 
+    /// With something to add for programs, which do not read hints.
+    pub(super) fn with(mut self, key: &str, value: &str) -> Self {
+        self.extras.insert(key.to_owned(), json!(value));
+        self
+    }
+
+    /// What people read.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What there is for programs under a name.
+    #[cfg(test)]
+    pub(super) fn extra(&self, key: &str) -> Option<&str> {
+        self.extras.get(key).and_then(Value::as_str)
+    }
+
+    /// Ending with another code.
+    pub(super) fn ending(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
     /// Says it on standard error: in words, or as one JSON document.
     pub(super) fn tell(&self, command: &str, as_json: bool) {
-        if as_json {
-            let own = || json!({"code": format!("CLI_{}", self.name()), "detail": self.text, "exit": self.exit as u8});
-            eprintln!("{:#}", self.problem.clone().unwrap_or_else(own));
+        if self.exit == Exit::NobodyReads && self.extras.is_empty() {
+            // As with `… | head`: nothing was lost that anybody wanted.
+        } else if as_json {
+            aside(document(&self.document()));
         } else {
-            eprintln!("runwarden {command}: {}", self.text);
+            say(format_args!("runwarden {command}: {}", self.text));
         }
+    }
+
+    /// What a program reads.
+    fn document(&self) -> Value {
+        let mut document = self.problem.clone().unwrap_or_else(|| {
+            let code = format!("CLI_{}", self.name());
+            [("code", json!(code)), ("detail", json!(self.text)), ("exit", json!(self.exit as u8))]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into_iter()
+                .collect()
+        });
+        document.extend(self.extras.clone());
+        Value::Object(document)
     }
 
     fn name(&self) -> &'static str {
@@ -98,6 +141,7 @@ impl Failure {
             Exit::Usage => "USAGE",
             Exit::NotAllowed => "NOT_LOGGED_IN",
             Exit::NotNow => "NOT_NOW",
+            Exit::Accepted => "ACCEPTED",
             Exit::Interrupted => "INTERRUPTED",
             Exit::NobodyReads => "NOBODY_READS",
             _ => "FAILED",
@@ -107,8 +151,8 @@ impl Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let exit = match &error {
-            CallError::Refused(refusal) => match (refusal.status, refusal.code()) {
+        let exit = match &error.why {
+            Why::Refused(refusal) => match (refusal.status, refusal.code()) {
                 // What is asked for decides, not who asks.
                 (_, "POLICY_DENIED") => Exit::Refused,
                 (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "invalid_client") => Exit::NotAllowed,
@@ -120,11 +164,11 @@ impl From<CallError> for Failure {
                 (status, _) if status.is_client_error() => Exit::Refused,
                 _ => Exit::Broken,
             },
-            CallError::Unreached { .. } => Exit::NotNow,
-            CallError::Other(_) => Exit::Broken,
+            Why::Unreached { .. } => Exit::NotNow,
+            Why::Other(_) => Exit::Broken,
         };
-        let problem = error.refusal().map(|refusal| refusal.body.clone()).filter(Value::is_object);
-        Self { exit, text: error.to_string(), problem }
+        let problem = error.refusal().and_then(|refusal| refusal.body.as_object().cloned());
+        Self { problem, ..Self::new(exit, error.to_string()) }
     }
 }
 
@@ -136,7 +180,10 @@ impl From<anyhow::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Exit::Broken, error.to_string())
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self::new(Exit::NobodyReads, "nobody reads its output any more"),
+            _ => Self::new(Exit::Broken, error.to_string()),
+        }
     }
 }
 
@@ -145,10 +192,22 @@ mod tests {
     use super::*;
     use crate::api::Refusal;
 
+    fn refused(status: u16, code: &str) -> Failure {
+        let (status, body) = (StatusCode::from_u16(status).unwrap(), json!({"code": code}));
+        Failure::from(CallError::from(Refusal { status, body, is_problem: true, retry_after: None }))
+    }
+
     fn exit(status: u16, code: &str) -> Exit {
-        let refusal =
-            Refusal { status: StatusCode::from_u16(status).unwrap(), body: json!({"code": code}), retry_after: None };
-        Failure::from(CallError::from(refusal)).exit
+        refused(status, code).exit
+    }
+
+    #[test]
+    fn what_a_program_needs_to_go_on_is_in_the_document_whoever_said_no() {
+        let theirs = refused(503, "UNAVAILABLE").hinting("use k").with("idempotency_key", "k");
+        assert_eq!(theirs.document(), json!({"code": "UNAVAILABLE", "idempotency_key": "k"}));
+        let ours = Failure::new(Exit::Accepted, "gone").hinting("watch it").with("job", "job_1");
+        let want = json!({"code": "CLI_ACCEPTED", "detail": "gone\nwatch it", "exit": 10, "job": "job_1"});
+        assert_eq!(ours.document(), want);
     }
 
     #[test]

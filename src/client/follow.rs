@@ -21,43 +21,64 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Follows a job until it has ended, or waits for a person, and answers it as it is then.
 ///
 /// # Errors
-/// When it cannot be read, or is out of reach for [`GIVE_UP`].
+/// When it cannot be read, or there is no word of it for [`GIVE_UP`].
 pub(super) async fn follow(api: &Api, id: &str, view: &mut View) -> Result<Value, Failure> {
-    let mut following = Following { api, id, last: None, heard: Instant::now(), pause: FIRST_PAUSE };
+    let mut following = Following { api, id, last: None, patience: Patience::new(Instant::now()) };
     loop {
-        let broken = match following.until_it_ends(view).await {
-            Ok(Some(job)) => return Ok(job),
-            Ok(None) => None,
-            Err(Broken::ForGood(failure)) => return Err(failure),
-            Err(Broken::ForNow(failure)) => Some(failure),
+        let ended = match following.until_it_ends(view).await {
+            Err(failure) if failure.exit == Exit::NotNow => Ended::Broken(failure),
+            other => other?,
         };
-        let pause = following.pause;
-        match broken {
-            Some(failure) if following.heard.elapsed() + pause > GIVE_UP => return Err(failure),
-            Some(_) => note(&format!("the connection broke; trying again in {}", humantime::format_duration(pause))),
+        let now = Instant::now();
+        let pause = match ended {
+            Ended::Over(job) => return Ok(job),
             // The server ends streams when it stops: it is back in a moment.
-            None => {}
-        }
+            Ended::Stopped => following.patience.next(now).unwrap_or(FIRST_PAUSE),
+            Ended::Broken(failure) => {
+                let Some(pause) = following.patience.next(now) else { return Err(failure) };
+                note(&format!("the connection broke; trying again in {}", humantime::format_duration(pause)));
+                pause
+            }
+        };
         tokio::time::sleep(pause).await;
-        following.pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// The end of an attempt to follow.
-enum Broken {
-    ForGood(Failure),
-    ForNow(Failure),
+/// How an attempt to follow ended.
+enum Ended {
+    /// With the job's end: this is the job.
+    Over(Value),
+    /// The server ended it, and can be asked for what comes next.
+    Stopped,
+    /// Something on the way broke it.
+    Broken(Failure),
 }
 
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        if failure.exit == Exit::NotNow { Self::ForNow(failure) } else { Self::ForGood(failure) }
+/// How long to go on without any word of a job.
+struct Patience {
+    /// When there was word of it for the last time.
+    heard: Instant,
+    /// The next pause.
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Self {
+        Self { heard: now, pause: FIRST_PAUSE }
     }
-}
 
-impl From<CallError> for Broken {
-    fn from(error: CallError) -> Self {
-        Failure::from(error).into()
+    /// There was word of the job.
+    fn heard(&mut self, at: Instant) {
+        if at > self.heard {
+            *self = Self::new(at);
+        }
+    }
+
+    /// How long to wait before the next attempt; none when it is time to give up.
+    fn next(&mut self, now: Instant) -> Option<Duration> {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        (now.saturating_duration_since(self.heard) + pause <= GIVE_UP).then_some(pause)
     }
 }
 
@@ -66,14 +87,12 @@ struct Following<'a> {
     id: &'a str,
     /// The last event that was shown.
     last: Option<String>,
-    /// When there was word of it for the last time.
-    heard: Instant,
-    pause: Duration,
+    patience: Patience,
 }
 
 impl Following<'_> {
-    /// Shows what comes, until the stream ends. The job, if that is the end of it.
-    async fn until_it_ends(&mut self, view: &mut View) -> Result<Option<Value>, Broken> {
+    /// Shows what comes, until the stream ends.
+    async fn until_it_ends(&mut self, view: &mut View) -> Result<Ended, Failure> {
         let answer = match self.api.open(&self.path("/events"), self.last.as_deref()).await {
             Err(error) if error.wants_token() => {
                 self.api.renew().await?;
@@ -82,23 +101,39 @@ impl Following<'_> {
             other => other?,
         };
         if answer.status() == StatusCode::NO_CONTENT {
-            return self.job().await.map(Some);
+            return self.job().await.map(Ended::Over);
         }
         let mut events = Events::of(answer);
+        let ended = self.shown(&mut events, view).await;
+        // A stream that only opens is no word of the job: one that ends at once, again and again, leads nowhere.
+        match (events.last_word(), ended?) {
+            (None, Ended::Stopped) => {
+                let why = format!("the events of {} end before anything is said", self.id);
+                Ok(Ended::Broken(Failure::new(Exit::NotNow, why)))
+            }
+            (_, ended) => Ok(ended),
+        }
+    }
+
+    async fn shown(&mut self, events: &mut Events, view: &mut View) -> Result<Ended, Failure> {
         loop {
-            let event = match events.next().await {
-                Ok(Some(event)) => event,
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(Broken::ForNow(Failure::new(Exit::NotNow, format!("{error:#}")))),
+            let event = events.next().await;
+            if let Some(at) = events.last_word() {
+                self.patience.heard(at);
+            }
+            let ended = match event {
+                Ok(Some(event)) => self.take(event, view).await?,
+                Ok(None) => Some(Ended::Stopped),
+                Err(error) => Some(Ended::Broken(Failure::new(Exit::NotNow, format!("{error:#}")))),
             };
-            if let Some(job) = self.take(event, view).await? {
-                return Ok(Some(job));
+            if let Some(ended) = ended {
+                return Ok(ended);
             }
         }
     }
 
-    /// Shows one event. The job, if it is over or waits for a person.
-    async fn take(&mut self, event: Event, view: &mut View) -> Result<Option<Value>, Broken> {
+    /// Shows one event, and says whether it is the last.
+    async fn take(&mut self, event: Event, view: &mut View) -> Result<Option<Ended>, Failure> {
         let Event { id, name, data } = event;
         match name.as_str() {
             "output" => view.output(data.get("text").and_then(Value::as_str).unwrap_or_default())?,
@@ -108,35 +143,36 @@ impl Following<'_> {
                     // It may have been, and be past.
                     let now = self.job().await?;
                     if is_unknown(&now) {
-                        return Ok(Some(now));
+                        return Ok(Some(Ended::Over(now)));
                     }
                 }
             }
-            "end" => return self.job().await.map(Some),
-            "error" => return self.interrupted(data).await.map(|()| None),
+            "end" => return self.job().await.map(|job| Some(Ended::Over(job))),
+            "error" => return self.interrupted(data).await.map(Some),
             _ => {}
         }
         // Only once it has been shown: it is asked for again otherwise.
         if id.is_some() {
-            (self.last, self.heard, self.pause) = (id, Instant::now(), FIRST_PAUSE);
+            self.last = id;
         }
         Ok(None)
     }
 
     /// The server ends the stream with a problem.
-    async fn interrupted(&mut self, problem: Value) -> Result<(), Broken> {
+    async fn interrupted(&mut self, problem: Value) -> Result<Ended, Failure> {
         let status = problem.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let error = CallError::from(Refusal { status, body: problem, retry_after: None });
+        let error = CallError::from(Refusal { status, body: problem, is_problem: true, retry_after: None });
         if error.wants_token() {
             // Tokens live for minutes, jobs for hours.
-            return Ok(self.api.renew().await?);
+            self.api.renew().await?;
+            return Ok(Ended::Stopped);
         }
         Err(error.into())
     }
 
-    async fn job(&self) -> Result<Value, Broken> {
+    async fn job(&self) -> Result<Value, Failure> {
         Ok(self.api.fetch(Method::GET, &self.path(""), None).await?)
     }
 
@@ -147,4 +183,33 @@ impl Following<'_> {
 
 fn is_unknown(job: &Value) -> bool {
     job.get("state").and_then(Value::as_str) == Some("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_lasts_from_the_last_word_and_comes_back_with_the_next() {
+        let begin = Instant::now();
+        let mut patience = Patience::new(begin);
+        // An hour in which the server says that it is there, and nothing else: the first break is no reason to leave.
+        let mut now = begin + Duration::from_secs(3600);
+        patience.heard(now);
+        assert_eq!(patience.next(now), Some(FIRST_PAUSE));
+        let mut pauses = vec![FIRST_PAUSE];
+        while let Some(pause) = patience.next(now) {
+            now += pause;
+            pauses.push(pause);
+        }
+        assert_eq!(pauses[..3], [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4]);
+        assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+        let waited = now - begin - Duration::from_secs(3600);
+        assert!(waited <= GIVE_UP && waited + LONGEST_PAUSE > GIVE_UP, "{waited:?}");
+        // Word that is older than the last changes nothing; new word begins anew.
+        patience.heard(begin);
+        assert_eq!(patience.next(now), None);
+        patience.heard(now);
+        assert_eq!(patience.next(now), Some(FIRST_PAUSE));
+    }
 }

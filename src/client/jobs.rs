@@ -1,90 +1,78 @@
 //! `runwarden jobs`: what callers and operators do about jobs.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::accepted::Accepted;
 use super::failure::{Exit, Failure};
-use super::follow::follow;
-use super::interrupt::unless_interrupted;
 use super::view::View;
 use super::{output, pages, render};
-use crate::api::Api;
-use crate::cli::{Jobs, List, Reach, Resolution, ShowJob, Watch};
-use crate::terminal::{Colours, plain, print};
+use crate::api::{Api, CallError};
+use crate::cli::{Jobs, List, Resolution};
+use crate::terminal::{Colours, document, plain, print, say};
 
 /// `runwarden jobs …`.
 pub(super) async fn run(command: &Jobs) -> Result<Exit, Failure> {
-    let api = command.reach().log_in().await?;
-    match command {
-        Jobs::Watch(one) => return watch(&api, one).await,
-        Jobs::Output(one) => return output::print_all(&api, one).await,
-        _ => {}
-    }
-    let answer = call(&api, command).await?;
-    let text = if command.is_json() { format!("{answer:#}\n") } else { shown(command, &answer) };
-    print(text.as_bytes())?;
-    Ok(if matches!(command, Jobs::Show(ShowJob { wait: true, .. })) { Exit::of(&answer) } else { Exit::Well })
-}
-
-/// Does what the command says and answers what the API said.
-async fn call(api: &Api, command: &Jobs) -> Result<Value, Failure> {
+    let (reach, show) = command.common();
+    let api = reach.log_in().await?;
     let path = |job: &str, rest: &str| format!("/api/v1/jobs/{job}{rest}");
-    Ok(match command {
-        Jobs::List(list) => all(api, list).await?,
-        Jobs::Show(one) if one.wait => until_over(api, &one.job, View::quiet(), one.timeout, &one.reach).await?,
-        Jobs::Show(ShowJob { job, .. }) | Jobs::Watch(Watch { job, .. }) => {
-            api.fetch(Method::GET, &path(job, ""), None).await?
-        }
-        Jobs::Output(one) => api.fetch(Method::GET, &path(&one.job, ""), None).await?,
-        Jobs::Attempts(one) => api.fetch(Method::GET, &path(&one.job, "/attempts"), None).await?,
-        Jobs::Resolve(resolve) => {
-            let body = resolution(&resolve.resolution, &resolve.reason);
-            api.fetch(Method::POST, &path(&resolve.job, "/resolve"), Some(&body)).await?
-        }
-        Jobs::Cancel(one) => api.fetch(Method::POST, &path(&one.job, "/cancel"), None).await?,
-    })
-}
-
-/// Shows a job until its end.
-async fn watch(api: &Api, watch: &Watch) -> Result<Exit, Failure> {
-    let as_json = watch.show.is_json();
-    let job = until_over(api, &watch.job, View::all(as_json), watch.timeout, &watch.reach).await?;
-    if as_json {
-        print(format!("{job:#}\n").as_bytes())?;
-    } else {
-        tell_end(&job);
-    }
-    Ok(Exit::of(&job))
-}
-
-/// Follows a job until it is over. Ctrl-C and the end of patience leave it running, and say how to come back.
-pub(super) async fn until_over(
-    api: &Api,
-    id: &str,
-    mut view: View,
-    timeout: Option<Duration>,
-    reach: &Reach,
-) -> Result<Value, Failure> {
-    let back = format!(
-        "  the job goes on\n  follow it:  runwarden jobs watch {id}{0}\n  stop it:    runwarden jobs cancel {id}{0}",
-        reach.repeated()
-    );
-    let following = async {
-        let outcome = match timeout {
-            Some(limit) => tokio::time::timeout(limit, follow(api, id, &mut view)).await.unwrap_or_else(|_| {
-                let limit = humantime::format_duration(limit);
-                Err(Failure::new(Exit::NotNow, format!("{id} was not over after {limit}")))
-            }),
-            None => follow(api, id, &mut view).await,
-        };
-        outcome.map_err(|failure| match failure.exit {
-            Exit::NotNow | Exit::NobodyReads => failure.hinting(&back),
-            _ => failure,
-        })
+    let read = async |path: String| api.fetch(Method::GET, &path, None).await;
+    let over = async |job: &str, view, timeout| {
+        let accepted = Accepted::new(&api, job, reach);
+        accepted.until_over(view, timeout).await.map_err(|failure| accepted.unseen(failure))
     };
-    unless_interrupted(following, || format!("interrupted\n{back}")).await
+    let (answer, text, exit) = match command {
+        Jobs::Output(one) => return output::print_all(&api, one).await,
+        Jobs::List(list) => well(all(&api, list).await?, listed),
+        Jobs::Show(show) if show.wait => {
+            let job = over(&show.one.job, View::quiet(), show.timeout).await?;
+            let (text, exit) = (shown(&job), Exit::of(&job));
+            (job, text, exit)
+        }
+        Jobs::Show(show) => well(read(path(&show.one.job, "")).await?, shown),
+        Jobs::Watch(watch) => {
+            let job = over(&watch.one.job, View::all(show.is_json()), watch.timeout).await?;
+            let exit = Exit::of(&job);
+            if !show.is_json() {
+                tell_end(&job);
+                return Ok(exit);
+            }
+            (job, String::new(), exit)
+        }
+        Jobs::Attempts(one) => {
+            well(read(path(&one.job, "/attempts")).await?, |answer| render::attempts(pages::items(answer)))
+        }
+        Jobs::Cancel(one) => {
+            let done = api.fetch(Method::POST, &path(&one.job, "/cancel"), None).await;
+            well(done.map_err(|error| perhaps_done(error, &one.job))?, shown)
+        }
+        Jobs::Resolve(resolve) => {
+            let job = &resolve.one.job;
+            let body = resolution(&resolve.resolution, &resolve.reason);
+            let done = api.fetch(Method::POST, &path(job, "/resolve"), Some(&body)).await;
+            well(done.map_err(|error| perhaps_done(error, job))?, shown)
+        }
+    };
+    let text = if show.is_json() { document(&answer) } else { text };
+    print(text.as_bytes())?;
+    Ok(exit)
+}
+
+/// An answer, as it is shown, of a command that went well.
+fn well(answer: Value, shown: impl Fn(&Value) -> String) -> (Value, String, Exit) {
+    let text = shown(&answer);
+    (answer, text, Exit::Well)
+}
+
+/// Why something was not done to a job, or perhaps was: it is not sent twice, since the second answer would say no.
+fn perhaps_done(error: CallError, job: &str) -> Failure {
+    let perhaps = error.perhaps_done;
+    let failure = Failure::from(error).with("job", job);
+    if perhaps {
+        failure.hinting(&format!("  it may have been done all the same: see `runwarden jobs show {job}`"))
+    } else {
+        failure
+    }
 }
 
 /// How a job that was followed ended, for people.
@@ -92,12 +80,12 @@ pub(super) fn tell_end(job: &Value) {
     let text = |key: &str| job.get(key).and_then(Value::as_str).map(plain).unwrap_or_default();
     let state = render::state(Colours::on(&std::io::stderr()), &text("state"));
     match (text("reason"), text("reason_detail")) {
-        (reason, _) if reason.is_empty() => eprintln!("{} {state}", text("id")),
-        (reason, detail) if detail.is_empty() => eprintln!("{} {state}: {reason}", text("id")),
-        (reason, detail) => eprintln!("{} {state}: {detail} ({reason})", text("id")),
+        (reason, _) if reason.is_empty() => say(format_args!("{} {state}", text("id"))),
+        (reason, detail) if detail.is_empty() => say(format_args!("{} {state}: {reason}", text("id"))),
+        (reason, detail) => say(format_args!("{} {state}: {detail} ({reason})", text("id"))),
     }
     if Exit::of(job) == Exit::JobUnknown {
-        eprintln!("{}", HINT_ON_UNKNOWN.trim());
+        say(HINT_ON_UNKNOWN.trim());
     }
 }
 
@@ -139,21 +127,17 @@ fn filter(list: &List) -> String {
     filter
 }
 
-/// An answer for people.
-fn shown(command: &Jobs, answer: &Value) -> String {
-    let items = pages::items(answer);
-    match command {
-        Jobs::List(_) => {
-            let more = answer.get("next_page_token").and_then(Value::as_str).is_some_and(|token| !token.is_empty());
-            let hint = if more { "there are more: raise --limit, or ask for a --state or a --template\n" } else { "" };
-            format!("{}{hint}", render::jobs(items))
-        }
-        Jobs::Attempts(_) => render::attempts(items),
-        Jobs::Show(_) | Jobs::Watch(_) | Jobs::Output(_) | Jobs::Resolve(_) | Jobs::Cancel(_) => {
-            let unknown = Exit::of(answer) == Exit::JobUnknown;
-            format!("{}{}", render::job(answer), if unknown { HINT_ON_UNKNOWN } else { "" })
-        }
-    }
+/// Jobs for people.
+fn listed(answer: &Value) -> String {
+    let more = answer.get("next_page_token").and_then(Value::as_str).is_some_and(|token| !token.is_empty());
+    let hint = if more { "there are more: raise --limit, or ask for a --state or a --template\n" } else { "" };
+    format!("{}{hint}", render::jobs(pages::items(answer)))
+}
+
+/// A job for people.
+fn shown(job: &Value) -> String {
+    let unknown = Exit::of(job) == Exit::JobUnknown;
+    format!("{}{}", render::job(job), if unknown { HINT_ON_UNKNOWN } else { "" })
 }
 
 #[cfg(test)]

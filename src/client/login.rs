@@ -6,37 +6,28 @@ use super::failure::{Exit, Failure};
 use super::profiles::{Profile, Profiles};
 use super::reach::Entry;
 use super::render;
+use super::target::variable;
 use crate::cli::{Login, Logout, Profiles as Arguments, ProfilesCommand};
-use crate::terminal::print;
+use crate::terminal::{document, plain, print};
 
 /// Checks credentials and keeps them.
 pub(super) async fn login(login: &Login) -> Result<Exit, Failure> {
     // Before anything is sent: where it cannot be kept nobody need be asked for a secret.
     let mut profiles = Profiles::open()?;
-    let entry = match &login.credentials {
-        Some(file) => login.place.entry_with(file)?,
-        None => login.place.entry().await?,
-    };
+    let entry = login.place.entry(login.credentials.as_deref()).await?;
     let ca_file = login.place.ca_file.as_ref().map(std::fs::canonicalize).transpose()?;
     let api = entry.log_in(ca_file.as_deref()).await?;
-    let Entry { base, client_id, client_secret } = entry;
-    let profile = Profile {
-        url: base,
-        client_id,
-        client_secret,
-        tenant: login.tenant.clone(),
-        ca_file,
-        // An address from a data folder is on this machine.
-        allow_plain_http: login.place.allow_plain_http || login.place.data_dir.is_some(),
-    };
+    let Entry { base, client_id, client_secret, allow_plain_http } = entry;
+    let profile =
+        Profile { url: base, client_id, client_secret, tenant: login.tenant.clone(), ca_file, allow_plain_http };
     let said = about(&login.profile, &profile, true);
     let text = format!(
         "logged in to {} as {} (profile {} in {})\nit may: {}\n",
-        profile.url,
-        profile.client_id,
+        plain(&profile.url),
+        plain(&profile.client_id),
         login.profile,
         profiles.path().display(),
-        api.scope(),
+        plain(&api.scope()),
     );
     profiles.put(&login.profile, profile);
     profiles.save()?;
@@ -47,14 +38,16 @@ pub(super) async fn login(login: &Login) -> Result<Exit, Failure> {
 pub(super) fn logout(logout: &Logout) -> Result<Exit, Failure> {
     let mut profiles = Profiles::open()?;
     if logout.all {
+        // The variable is in force for every command: it chooses nothing here.
         profiles.clear();
         profiles.save()?;
         return answer(false, &Value::Null, "removed all profiles\n");
     }
-    let name = logout.profile.as_deref().or(profiles.current()).map(str::to_owned);
+    let named = logout.profile.clone().or_else(|| variable("RUNWARDEN_PROFILE"));
+    let name = named.or_else(|| profiles.current().map(str::to_owned));
     let name = name.ok_or_else(|| Failure::new(Exit::NotAllowed, "not logged in: there is no current profile"))?;
     if !profiles.remove(&name) {
-        return Err(Failure::new(Exit::NotAllowed, format!("there is no profile {name}")));
+        return Err(Failure::new(Exit::NotAllowed, format!("there is no profile {}", plain(&name))));
     }
     profiles.save()?;
     let now = profiles.current().map_or(String::new(), |current| format!("; now in use: {current}"));
@@ -93,7 +86,7 @@ fn about(name: &str, profile: &Profile, is_current: bool) -> Value {
 }
 
 fn answer(as_json: bool, answer: &Value, text: &str) -> Result<Exit, Failure> {
-    let text = if as_json { format!("{answer:#}\n") } else { text.to_owned() };
+    let text = if as_json { document(answer) } else { text.to_owned() };
     print(text.as_bytes())?;
     Ok(Exit::Well)
 }

@@ -1,7 +1,12 @@
 //! The commands of whoever uses Runwarden: they call the REST API like any other program.
 
+// They panic where nobody reads any more; `terminal` has what does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod accepted;
 mod failure;
 mod follow;
+mod input;
 mod interrupt;
 mod jobs;
 mod login;
@@ -13,14 +18,17 @@ mod prompt;
 mod reach;
 mod render;
 mod run;
+mod target;
 mod templates;
 mod view;
 
 use std::process::ExitCode;
 
 use failure::{Exit, Failure};
+use interrupt::{insist, unless_interrupted};
 
 use crate::cli::{Jobs, Login, Logout, Profiles, Run, Templates};
+use crate::terminal::{print, say};
 
 /// `runwarden login`.
 pub(crate) fn login(login: &Login) -> ExitCode {
@@ -53,19 +61,28 @@ pub(crate) fn run(run: &Run) -> ExitCode {
 
 /// `runwarden jobs …`.
 pub(crate) fn jobs(command: &Jobs) -> ExitCode {
-    finish(command.name(), command.is_json(), self::jobs::run(command))
+    let (_, show) = command.common();
+    finish(command.name(), show.is_json(), self::jobs::run(command))
+}
+
+/// `runwarden completions`: prints the script.
+pub(crate) fn completions(script: &[u8]) -> ExitCode {
+    finish("completions", false, async { Ok(print(script).map(|()| Exit::Well)?) })
 }
 
 /// Does it, says what went wrong, and ends as the table of exit codes says.
 fn finish(name: &str, as_json: bool, work: impl Future<Output = Result<Exit, Failure>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("runwarden {name}: {error}");
+            say(format_args!("runwarden {name}: {error}"));
             return Exit::Broken.into();
         }
     };
-    let outcome = runtime.block_on(Box::pin(work));
+    // The work has this thread and may block it; the other one sees to it that the process can be ended all the same.
+    runtime.spawn(insist());
+    let interrupted = || Failure::new(Exit::Interrupted, "interrupted");
+    let outcome = runtime.block_on(unless_interrupted(Box::pin(work), interrupted));
     // A thread that waits for a person who will not answer is not waited for.
     runtime.shutdown_background();
     match outcome {

@@ -7,26 +7,28 @@ use anyhow::Context as _;
 use super::failure::{Exit, Failure};
 use crate::api::Api;
 use crate::cli::Output;
-use crate::terminal::{Colours, Screen, print};
+use crate::terminal::{Colours, Screen, print, say};
 
 /// Prints it: as it is to a file or a program, harmless to a terminal.
 pub(super) async fn print_all(api: &Api, one: &Output) -> Result<Exit, Failure> {
     let path = format!("/api/v1/jobs/{}/output?offset={}", one.job, one.offset);
     let mut answer = api.open(&path, None).await?;
-    let is_cut = answer.headers().get("x-output-truncated").is_some_and(|value| value == "true");
+    let says = |name| answer.headers().get(name).is_some_and(|value| value == "true");
+    let is_cut = says("x-output-truncated");
+    let is_incomplete = says("x-output-incomplete");
     let stdout = std::io::stdout();
     let mut person = stdout.is_terminal().then(|| (Screen::new(Colours::on(&stdout)), Letters::default()));
     while let Some(chunk) = answer.chunk().await.context("the output broke off: this is not all of it")? {
-        let goes_on = match &mut person {
+        match &mut person {
             Some((screen, letters)) => print(screen.shown(&letters.read(&chunk)).as_bytes())?,
             None => print(&chunk)?,
-        };
-        if !goes_on {
-            return Ok(Exit::Well);
         }
     }
     if is_cut {
-        eprintln!("runwarden jobs output: the run printed more than is kept");
+        say("runwarden jobs output: the run printed more than is kept");
+    }
+    if is_incomplete {
+        say("runwarden jobs output: the run may have printed more than could be read");
     }
     Ok(Exit::Well)
 }

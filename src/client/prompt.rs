@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use super::failure::{Exit, Failure};
 use super::interrupt::interrupted;
+use crate::terminal::say;
 
 /// The longest answer, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -57,7 +58,7 @@ pub(super) async fn secret(question: &str) -> Result<Option<SecretString>, Failu
         answer = tokio::task::spawn_blocking(move || line(reading)) => answer.context("reading from the terminal")??,
         () = interrupted() => {
             drop(silence);
-            eprintln!();
+            say("");
             return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was sent"));
         }
     };

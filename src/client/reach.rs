@@ -1,17 +1,16 @@
 //! Where the API is, and as whom to call it: as the command line says, the environment, or a profile.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use reqwest::{Certificate, Url};
-use runwarden_kit::SecretString;
+use runwarden_kit::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::failure::{Exit, Failure};
 use super::profiles::{Profile, Profiles};
-use super::prompt;
+use super::target::{Address, Client, Target, address, variable};
+use super::{input, prompt};
 use crate::api::Api;
 use crate::cli::{Place, Reach};
 use crate::terminal::plain;
@@ -19,8 +18,6 @@ use crate::up::layout;
 
 /// The variable with the client's secret.
 const SECRET: &str = "RUNWARDEN_CLIENT_SECRET";
-/// The largest file that is read, in bytes.
-const LARGEST_FILE: u64 = 1 << 20;
 
 /// A client that proves itself.
 struct Credentials {
@@ -30,80 +27,73 @@ struct Credentials {
 
 /// How the API is reached, and as whom: what a profile keeps.
 pub(super) struct Entry {
+    /// The address, without a slash at its end.
     pub(super) base: String,
     pub(super) client_id: String,
     pub(super) client_secret: SecretString,
+    /// Whether the address may be an http:// one that looks as if it were on another machine.
+    pub(super) allow_plain_http: bool,
 }
 
 impl Reach {
     /// Obtains a token.
     pub(super) async fn log_in(&self) -> Result<Api, Failure> {
-        if self.place.says_where() {
-            if let Some(profile) = &self.profile {
-                return Err(Failure::usage(format!(
-                    "the profile {profile} has an address and a client of its own: leave out --url, --data-dir and \
-                     --client-id (or the variables RUNWARDEN_URL, RUNWARDEN_DATA_DIR and RUNWARDEN_CLIENT_ID), or --profile"
-                )));
+        let place = &self.place;
+        let (entry, ca_file, tenant) = match self.target()? {
+            Target::Profile(name) => {
+                let profiles = Profiles::open()?;
+                let profile = chosen(name.as_deref(), &profiles)?.clone();
+                let allow_plain_http = profile.allow_plain_http || place.allow_plain_http;
+                check_address(&profile.url, allow_plain_http)?;
+                let Profile { url: base, client_id, client_secret, tenant, ca_file, .. } = profile;
+                (Entry { base, client_id, client_secret, allow_plain_http }, ca_file, tenant)
             }
-            let api = self.place.entry().await?.log_in(self.place.ca_file.as_deref()).await?;
-            return Ok(acting_for(api, self.tenant.as_deref()));
-        }
-        let profiles = Profiles::open()?;
-        let profile = self.chosen(&profiles)?;
-        check_address(&profile.url, profile.allow_plain_http || self.place.allow_plain_http)?;
-        let entry = Entry {
-            base: profile.url.clone(),
-            client_id: profile.client_id.clone(),
-            client_secret: profile.client_secret.clone(),
+            Target::Url(url, client) => (Entry::at(Address::Url(url), Some(&client), place).await?, None, None),
+            Target::Folder(folder, client) => {
+                (Entry::at(Address::Folder(folder), client.as_ref(), place).await?, None, None)
+            }
         };
-        let api = entry.log_in(self.place.ca_file.as_deref().or(profile.ca_file.as_deref())).await?;
-        Ok(acting_for(api, self.tenant.as_deref().or(profile.tenant.as_deref())))
+        let api = entry.log_in(place.ca_file.as_deref().or(ca_file.as_deref())).await?;
+        Ok(match self.tenant.as_deref().or(tenant.as_deref()) {
+            Some(tenant) => api.acting_for(tenant),
+            None => api,
+        })
     }
 
-    fn chosen<'a>(&self, profiles: &'a Profiles) -> Result<&'a Profile, Failure> {
-        let Some(name) = self.profile.as_deref().or(profiles.current()) else {
-            return Err(Failure::new(
-                Exit::NotAllowed,
-                "not logged in: `runwarden login --url URL --client-id ID`, or say where to go and as whom with --url \
-                 and --client-id, or with --data-dir",
-            ));
-        };
-        profiles.get(name).ok_or_else(|| {
-            let known: Vec<&str> = profiles.iter().map(|(name, _)| name).collect();
-            let known =
-                if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
-            Failure::new(Exit::NotAllowed, format!("there is no profile {name}: {known}"))
-        })
+    fn target(&self) -> Result<Target, Failure> {
+        Target::of(self.profile.as_deref(), &self.place, variable)
     }
 
     /// What to add to another command so that it goes where this one went.
     pub(super) fn repeated(&self) -> String {
-        let place = &self.place;
-        let mut line = String::new();
-        let mut add = |flag: &str, value: Option<String>| {
-            if let Some(value) = value {
-                line.push_str(&format!(" --{flag} {}", quoted(&value)));
-            }
-        };
-        add("profile", self.profile.clone());
-        add("data-dir", place.data_dir.as_ref().map(|path| path.display().to_string()));
-        add("url", place.url.as_ref().map(Url::to_string));
-        add("client-id", place.client_id.clone());
-        add("client-secret-file", place.client_secret_file.as_ref().map(|path| path.display().to_string()));
-        add("tenant", self.tenant.clone());
-        add("ca-file", place.ca_file.as_ref().map(|path| path.display().to_string()));
-        if place.allow_plain_http {
+        let mut line = self.target().map(|target| target.repeated()).unwrap_or_default();
+        if let Some(tenant) = &self.tenant {
+            line.push_str(&format!(" --tenant {}", quoted(tenant)));
+        }
+        if let Some(file) = &self.place.ca_file {
+            line.push_str(&format!(" --ca-file {}", quoted(&file.display().to_string())));
+        }
+        if self.place.allow_plain_http {
             line.push_str(" --allow-plain-http");
         }
         line
     }
 }
 
-fn acting_for(api: Api, tenant: Option<&str>) -> Api {
-    match tenant {
-        Some(tenant) => api.acting_for(tenant),
-        None => api,
-    }
+fn chosen<'a>(name: Option<&str>, profiles: &'a Profiles) -> Result<&'a Profile, Failure> {
+    let Some(name) = name.or(profiles.current()) else {
+        return Err(Failure::new(
+            Exit::NotAllowed,
+            "not logged in: `runwarden login --url URL --client-id ID`, or say where to go and as whom with --url \
+             and --client-id, or with --data-dir",
+        ));
+    };
+    profiles.get(name).ok_or_else(|| {
+        let known: Vec<&str> = profiles.iter().map(|(name, _)| name).collect();
+        let known =
+            if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+        Failure::new(Exit::NotAllowed, format!("there is no profile {name}: {known}"))
+    })
 }
 
 /// A word as a shell takes it.
@@ -117,9 +107,27 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 impl Entry {
+    /// How to reach an address as a client, or, on a data folder without one, as its first administrator.
+    async fn at(address: Address, client: Option<&Client>, place: &Place) -> Result<Self, Failure> {
+        let base = base(&address, place.allow_plain_http).await?;
+        let credentials = match (client, &address) {
+            (Some(client), _) => secret_of(client, variable(SECRET)).await?,
+            (None, Address::Folder(folder)) => administrator(folder).await?,
+            // A client for an address is asked for where flags and variables are put together.
+            (None, Address::Url(_)) => return Err(Failure::usage("say who you are: --client-id")),
+        };
+        // What a folder says is on this machine, whatever its address looks like.
+        let allow_plain_http = place.allow_plain_http || matches!(address, Address::Folder(_));
+        let Credentials { client_id, client_secret } = credentials;
+        Ok(Self { base, client_id, client_secret, allow_plain_http })
+    }
+
     /// Obtains a token.
     pub(super) async fn log_in(&self, ca_file: Option<&Path>) -> Result<Api, Failure> {
-        let authorities = ca_file.map(authorities).transpose()?.unwrap_or_default();
+        let authorities = match ca_file {
+            Some(file) => authorities(file).await?,
+            None => Vec::new(),
+        };
         let api = Api::log_in(&self.base, authorities, &self.client_id, &self.client_secret).await;
         api.map_err(|error| {
             let is_refused = error.refusal().is_some();
@@ -134,84 +142,82 @@ impl Entry {
 }
 
 impl Place {
-    /// Whether it says where to go, or as whom: then no profile is used.
-    fn says_where(&self) -> bool {
-        self.url.is_some() || self.data_dir.is_some() || self.client_id.is_some()
-    }
-
-    /// Where and who, all of it.
-    pub(super) async fn entry(&self) -> Result<Entry, Failure> {
-        let base = self.address()?;
-        let given = std::env::var(SECRET).ok().filter(|secret| !secret.is_empty());
-        let Credentials { client_id, client_secret } = match self.credentials(given)? {
-            Some(credentials) => credentials,
-            None => {
-                let client_id = self.client_id.clone().unwrap_or_default();
-                let asked = prompt::secret(&format!("Secret of {}", plain(&client_id))).await?;
-                let client_secret = asked.ok_or_else(|| {
-                    let how = "--client-secret-file FILE (- for standard input), or the variable";
-                    Failure::usage(format!("the secret of {client_id} is needed: {how} {SECRET}"))
-                })?;
-                Credentials { client_id, client_secret }
-            }
-        };
-        Ok(Entry { base, client_id, client_secret })
-    }
-
-    /// Where to go, without a slash at the end.
-    pub(super) fn address(&self) -> Result<String, Failure> {
-        let base = match (&self.url, &self.data_dir) {
-            (Some(url), _) => {
-                check_address(url.as_str(), self.allow_plain_http)?;
-                url.to_string()
-            }
-            // It is on this machine, whatever its address looks like.
-            (None, Some(folder)) => {
-                let path = folder.join(layout::RUNWARDEN_JSON);
-                let about = read_json(&path).context("is `runwarden up` running on this data folder?")?;
-                let address = about.get("admin_base_url").and_then(Value::as_str);
-                address.with_context(|| format!("{} has no admin_base_url", path.display()))?.to_owned()
-            }
-            (None, None) => return Err(Failure::usage("say where to go: --url, --data-dir or --profile")),
-        };
-        Ok(base.trim_end_matches('/').to_owned())
-    }
-
-    /// As whom: the client that is named, or the first administrator as the data folder has it. None if the secret of
-    /// the client that is named is nowhere.
-    fn credentials(&self, secret: Option<String>) -> Result<Option<Credentials>, Failure> {
-        match (&self.client_id, &self.data_dir) {
-            (Some(client_id), _) => {
-                let secret = match (&self.client_secret_file, secret) {
-                    (Some(path), _) => read(path)?.trim_end_matches(['\n', '\r']).to_owned(),
-                    (None, Some(secret)) => secret,
-                    (None, None) => return Ok(None),
-                };
-                Ok(Some(Credentials { client_id: client_id.clone(), client_secret: secret.into() }))
-            }
-            (None, Some(folder)) => {
-                let path = folder.join(layout::BOOTSTRAP_JSON);
-                if !path.exists() {
-                    let gone = format!("{} is not there (any more): say who you are with --client-id", path.display());
-                    return Err(Failure::usage(gone));
-                }
-                stored(&path).map(Some)
-            }
-            (None, None) => Err(Failure::usage("say who you are: --client-id, or --profile")),
+    /// Where to go and as whom, for a login: with the credentials in a file, or as flags and variables say.
+    pub(super) async fn entry(&self, credentials: Option<&Path>) -> Result<Entry, Failure> {
+        // What a login makes is a profile: the variable with its name says nothing about where to go.
+        let variable = |name: &str| if name == "RUNWARDEN_PROFILE" { None } else { variable(name) };
+        let nowhere = || Failure::usage("say where to log in: --url, or --data-dir");
+        if let Some(file) = credentials {
+            let address = address(self, self.url.is_some(), &variable)?.ok_or_else(nowhere)?;
+            let Credentials { client_id, client_secret } = stored(file).await?;
+            let base = base(&address, self.allow_plain_http).await?;
+            let allow_plain_http = self.allow_plain_http || matches!(address, Address::Folder(_));
+            return Ok(Entry { base, client_id, client_secret, allow_plain_http });
         }
-    }
-
-    /// Where to go, and the client whose credentials are in a file.
-    pub(super) fn entry_with(&self, credentials: &Path) -> Result<Entry, Failure> {
-        let Credentials { client_id, client_secret } = stored(credentials)?;
-        Ok(Entry { base: self.address()?, client_id, client_secret })
+        match Target::of(None, self, variable)? {
+            Target::Profile(_) => Err(nowhere()),
+            Target::Url(url, client) => Entry::at(Address::Url(url), Some(&client), self).await,
+            Target::Folder(folder, client) => Entry::at(Address::Folder(folder), client.as_ref(), self).await,
+        }
     }
 }
 
+/// Where an address is, without a slash at the end.
+async fn base(address: &Address, allow_plain_http: bool) -> Result<String, Failure> {
+    let base = match address {
+        Address::Url(url) => {
+            check_address(url.as_str(), allow_plain_http)?;
+            url.to_string()
+        }
+        Address::Folder(folder) => {
+            let path = folder.join(layout::RUNWARDEN_JSON);
+            let about = read_json(&path).await.context("is `runwarden up` running on this data folder?")?;
+            let address = about.get("admin_base_url").and_then(Value::as_str);
+            address.with_context(|| format!("{} has no admin_base_url", path.display()))?.to_owned()
+        }
+    };
+    Ok(base.trim_end_matches('/').to_owned())
+}
+
+/// A client and its secret: from its file, from the variable, or from the person.
+async fn secret_of(client: &Client, given: Option<String>) -> Result<Credentials, Failure> {
+    let client_id = client.id.clone();
+    let client_secret = match (&client.secret_file, given) {
+        (Some(path), _) => {
+            let text = input::read(path).await?;
+            let secret = text.expose_secret().trim_end_matches(['\n', '\r']);
+            if secret.is_empty() {
+                return Err(Failure::usage(format!("the secret of {client_id} is empty in {}", path.display())));
+            }
+            secret.to_owned().into()
+        }
+        (None, Some(secret)) => secret.into(),
+        (None, None) => {
+            let asked = prompt::secret(&format!("Secret of {}", plain(&client_id))).await?;
+            asked.ok_or_else(|| {
+                let how = "--client-secret-file FILE (- for standard input), or the variable";
+                Failure::usage(format!("the secret of {client_id} is needed: {how} {SECRET}"))
+            })?
+        }
+    };
+    Ok(Credentials { client_id, client_secret })
+}
+
+/// The first administrator of the system on a data folder.
+async fn administrator(folder: &Path) -> Result<Credentials, Failure> {
+    let path = folder.join(layout::BOOTSTRAP_JSON);
+    if !path.exists() {
+        let gone = format!("{} is not there (any more): say who you are with --client-id", path.display());
+        return Err(Failure::usage(gone));
+    }
+    stored(&path).await
+}
+
 /// Credentials in a file: JSON with `client_id` and `client_secret`, or `ID:SECRET`.
-fn stored(path: &Path) -> Result<Credentials, Failure> {
-    let content = read(path)?;
-    let pair = match serde_json::from_str::<Value>(&content) {
+async fn stored(path: &Path) -> Result<Credentials, Failure> {
+    let text = input::read(path).await?;
+    let content = text.expose_secret();
+    let pair = match serde_json::from_str::<Value>(content) {
         Ok(json) => {
             let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_owned);
             text("client_id").zip(text("client_secret"))
@@ -243,46 +249,29 @@ fn is_here(url: &Url) -> bool {
     }
 }
 
-fn authorities(path: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let pem = read(path)?;
-    let all = Certificate::from_pem_bundle(pem.as_bytes()).with_context(|| path.display().to_string())?;
+async fn authorities(path: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let pem = input::read(path).await?;
+    let all =
+        Certificate::from_pem_bundle(pem.expose_secret().as_bytes()).with_context(|| path.display().to_string())?;
     anyhow::ensure!(!all.is_empty(), "{} holds no certificate", path.display());
     Ok(all)
 }
 
-fn read_json(path: &Path) -> anyhow::Result<Value> {
-    serde_json::from_str(&read(path)?).with_context(|| format!("{} is not JSON", path.display()))
-}
-
-/// A file's text; `-` is standard input.
-fn read(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().lock().take(LARGEST_FILE).read_to_string(&mut text).context("standard input")?;
-        return Ok(text);
-    }
-    let read = File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text));
-    read.with_context(|| path.display().to_string())?;
-    Ok(text)
+async fn read_json(path: &Path) -> anyhow::Result<Value> {
+    let text = input::read(path).await?;
+    serde_json::from_str(text.expose_secret()).with_context(|| format!("{} is not JSON", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runwarden_kit::ExposeSecret as _;
 
-    fn reach(folder: &Path) -> Place {
-        Place { data_dir: Some(folder.to_owned()), ..Place::default() }
+    fn url(url: &str) -> Address {
+        Address::Url(url.parse().unwrap())
     }
 
-    fn at(url: &str) -> Place {
-        Place { url: Some(url.parse().unwrap()), ..Place::default() }
-    }
-
-    fn who(place: &Place, secret: Option<&str>) -> (String, String) {
-        let found = place.credentials(secret.map(str::to_owned)).unwrap_or_else(|failure| panic!("{failure:?}"));
-        let found = found.unwrap();
-        (found.client_id, found.client_secret.expose_secret().to_owned())
+    fn client(secret_file: Option<&Path>) -> Client {
+        Client { id: "mine".to_owned(), secret_file: secret_file.map(Path::to_owned) }
     }
 
     #[track_caller]
@@ -290,65 +279,60 @@ mod tests {
         assert_eq!(outcome.err().map(|failure| failure.exit), Some(exit));
     }
 
-    #[track_caller]
-    fn is_usage<T>(outcome: Result<T, Failure>) {
-        ends(outcome, Exit::Usage);
-    }
-
-    #[test]
-    fn the_data_folder_tells_the_address_and_at_first_who_to_be() {
+    #[tokio::test]
+    async fn the_data_folder_tells_the_address_and_at_first_who_to_be() {
         let folder = tempfile::tempdir().unwrap();
-        let reach = reach(folder.path());
-        ends(reach.address(), Exit::Broken);
-        std::fs::write(folder.path().join("runwarden.json"), r#"{"admin_base_url":"http://10.0.0.7:8081"}"#).unwrap();
-        assert_eq!(reach.address().unwrap(), "http://10.0.0.7:8081");
-        is_usage(reach.credentials(None));
+        let address = Address::Folder(folder.path().to_owned());
+        ends(base(&address, false).await, Exit::Broken);
+        std::fs::write(folder.path().join("runwarden.json"), r#"{"admin_base_url":"http://10.0.0.7:8081/"}"#).unwrap();
+        assert_eq!(base(&address, false).await.unwrap(), "http://10.0.0.7:8081");
+        ends(administrator(folder.path()).await, Exit::Usage);
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
-        assert_eq!(who(&reach, None), ("c".to_owned(), "s".to_owned()));
+        let entry = Entry::at(address, None, &Place::default()).await.unwrap();
+        assert_eq!((entry.client_id.as_str(), entry.client_secret.expose_secret()), ("c", "s"));
+        assert!(entry.allow_plain_http, "it is on this machine");
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c"}"#).unwrap();
-        ends(reach.credentials(None), Exit::Broken);
+        ends(administrator(folder.path()).await, Exit::Broken);
     }
 
-    #[test]
-    fn an_address_that_is_given_wins_and_a_client_that_is_named_too() {
+    #[tokio::test]
+    async fn a_secret_comes_from_its_file_or_the_variable_and_is_never_empty() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
-        let mut reach = Place { url: Some("https://a.example/".parse().unwrap()), ..reach(folder.path()) };
-        assert_eq!(reach.address().unwrap(), "https://a.example");
-        reach.client_id = Some("mine".to_owned());
-        assert!(reach.credentials(None).unwrap().is_none(), "to be asked for");
-        assert_eq!(who(&reach, Some("from the variable")), ("mine".to_owned(), "from the variable".to_owned()));
         let file = folder.path().join("secret");
+        let given = || Some("from the variable".to_owned());
         std::fs::write(&file, "from the file\n").unwrap();
-        reach.client_secret_file = Some(file);
-        assert_eq!(who(&reach, Some("from the variable")).1, "from the file");
-        is_usage(at("https://a.example").credentials(None));
+        for (client, want) in [(client(Some(&file)), "from the file"), (client(None), "from the variable")] {
+            let found = secret_of(&client, given()).await.unwrap();
+            assert_eq!((found.client_id.as_str(), found.client_secret.expose_secret()), ("mine", want));
+        }
+        std::fs::write(&file, "\n").unwrap();
+        ends(secret_of(&client(Some(&file)), given()).await, Exit::Usage);
     }
 
-    #[test]
-    fn a_secret_leaves_this_machine_in_clear_only_with_consent() {
+    #[tokio::test]
+    async fn a_secret_leaves_this_machine_in_clear_only_with_consent() {
         for here in ["http://127.0.0.1:8081", "http://[::1]:8081/", "http://localhost:8081", "https://a.example"] {
-            assert_eq!(at(here).address().unwrap(), here.trim_end_matches('/'));
+            assert_eq!(base(&url(here), false).await.unwrap(), here.trim_end_matches('/'));
         }
         for away in ["http://a.example", "http://10.0.0.7:8081", "http://localhost.example", "http://0.0.0.0"] {
-            is_usage(at(away).address());
-            let consented = Place { allow_plain_http: true, ..at(away) };
-            assert_eq!(consented.address().unwrap(), away);
+            ends(base(&url(away), false).await, Exit::Usage);
+            assert_eq!(base(&url(away), true).await.unwrap(), away);
         }
     }
 
-    #[test]
-    fn a_file_with_credentials_is_what_the_api_answered_or_a_pair() {
+    #[tokio::test]
+    async fn a_file_with_credentials_is_what_the_api_answered_or_a_pair() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("credentials");
+        let place = Place { url: Some("https://a.example".parse().unwrap()), ..Place::default() };
         for good in [r#"{"client_id": "c", "client_secret": "s:1", "name": "ci"}"#, "c:s:1\n"] {
             std::fs::write(&file, good).unwrap();
-            let entry = at("https://a.example").entry_with(&file).unwrap();
+            let entry = place.entry(Some(&file)).await.unwrap();
             assert_eq!((entry.client_id.as_str(), entry.client_secret.expose_secret()), ("c", "s:1"));
         }
         for bad in ["", "{}", "c", ":s", "c:", "two words:s"] {
             std::fs::write(&file, bad).unwrap();
-            ends(at("https://a.example").entry_with(&file), Exit::Broken);
+            ends(place.entry(Some(&file)).await, Exit::Broken);
         }
     }
 
@@ -362,12 +346,12 @@ mod tests {
         assert_eq!(reach.repeated(), " --data-dir 'my data'\\''s'");
     }
 
-    #[test]
-    fn a_file_without_certificates_is_no_authority() {
+    #[tokio::test]
+    async fn a_file_without_certificates_is_no_authority() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        assert!(authorities(&file).is_err());
+        assert!(authorities(&file).await.is_err());
         std::fs::write(&file, "hello").unwrap();
-        assert!(authorities(&file).is_err());
+        assert!(authorities(&file).await.is_err());
     }
 }

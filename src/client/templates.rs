@@ -7,7 +7,7 @@ use super::failure::{Exit, Failure};
 use super::{pages, render};
 use crate::api::Api;
 use crate::cli::{ListTemplates, ShowTemplate, Templates};
-use crate::terminal::print;
+use crate::terminal::{document, print};
 
 /// `runwarden templates …`.
 pub(super) async fn run(command: &Templates) -> Result<Exit, Failure> {
@@ -25,7 +25,7 @@ pub(super) async fn run(command: &Templates) -> Result<Exit, Failure> {
             (answer, text)
         }
     };
-    print(text.unwrap_or_else(|| format!("{answer:#}\n")).as_bytes())?;
+    print(text.unwrap_or_else(|| document(&answer)).as_bytes())?;
     Ok(Exit::Well)
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::failure::{Exit, Failure};
 use super::render;
-use crate::terminal::{Colours, Screen, plain, print};
+use crate::terminal::{Colours, Screen, aside, plain, print, say};
 
 /// Where output and changes of state go.
 pub(super) struct View {
@@ -55,20 +55,13 @@ impl View {
     /// When nobody reads any more, or it cannot be written.
     pub(super) fn output(&mut self, text: &str) -> Result<(), Failure> {
         self.within_line = !text.is_empty() && !text.ends_with('\n') && !matches!(self.output, Output::Hidden);
-        let goes_on = match &mut self.output {
-            Output::Hidden => true,
+        match &mut self.output {
+            Output::Hidden => {}
             Output::Raw => print(text.as_bytes())?,
             Output::Shown(screen) => print(screen.shown(text).as_bytes())?,
-            Output::Beside(screen) => {
-                eprint!("{}", screen.shown(text));
-                true
-            }
-        };
-        if goes_on {
-            Ok(())
-        } else {
-            Err(Failure::new(Exit::NobodyReads, "nobody reads its output any more; the job goes on"))
+            Output::Beside(screen) => aside(screen.shown(text)),
         }
+        Ok(())
     }
 
     /// A change of the job.
@@ -83,9 +76,9 @@ impl View {
         let is_end = Exit::of(job) != Exit::NotNow;
         if self.tells_states && !is_end && told != self.state {
             if std::mem::take(&mut self.within_line) && std::io::stdout().is_terminal() {
-                eprintln!();
+                say("");
             }
-            eprintln!("{} {told}", text("id"));
+            say(format_args!("{} {told}", text("id")));
             self.state = told;
         }
     }

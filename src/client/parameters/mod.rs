@@ -6,23 +6,20 @@ mod schema;
 mod typed;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use runwarden_kit::{ExposeSecret as _, SecretString, json};
+use runwarden_kit::{ExposeSecret as _, json};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
-use super::prompt;
+use super::{input, prompt};
+use crate::terminal::plain;
 use assignment::{Assignment, Source};
 use schema::{Expected, Schema};
 
 pub(in crate::client) use schema::{Schema as ParameterSchema, word};
 
-/// The largest file that is read, in bytes: more than a request may hold.
-const LARGEST_FILE: u64 = 1 << 20;
 /// How alike two names must be for one to be proposed for the other, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
@@ -40,98 +37,86 @@ pub(super) struct Given<'a> {
 pub(super) async fn collect(schema: &Value, given: &Given<'_>) -> Result<Map<String, Value>, Failure> {
     let schema = Schema(schema);
     let mut wrong = Vec::new();
-    let mut input = Input::default();
-    let mut values = match given.file {
-        Some(path) => object(path, &mut input)?,
-        None => Map::new(),
-    };
-    for name in values.keys().filter(|name| schema.parameter(name).is_none()) {
-        wrong.push(unknown(name, schema));
-    }
-    for (name, assignments) in grouped(given.words, &mut wrong) {
-        match schema.parameter(&name).ok_or_else(|| unknown(&name, schema)) {
-            Ok(expected) => match value(&name, &assignments, expected, &mut input) {
-                Ok(value) => drop(values.insert(name, value)),
-                Err(why) => wrong.push(why),
-            },
-            Err(why) => wrong.push(why),
-        }
-    }
-    for name in given.ask {
-        match schema.parameter(name) {
-            None => wrong.push(unknown(name, schema)),
-            Some(_) if values.contains_key(name) => wrong.push(format!("{name}: is given, and asked for with --ask")),
-            Some(_) => {}
-        }
-    }
-    let missing = schema.required().into_iter().filter(|name| !values.contains_key(*name));
-    let (secret, open): (Vec<&str>, Vec<&str>) =
-        missing.partition(|name| schema.parameter(name).is_some_and(Expected::is_secret));
-    for name in open.into_iter().filter(|name| !given.ask.iter().any(|asked| asked == name)) {
-        let expected = schema.parameter(name).map(Expected::described);
-        wrong.push(format!("{name}: is required: {}", expected.unwrap_or_else(|| "any value".to_owned())));
-    }
-    let ask: Vec<&str> = given.ask.iter().map(String::as_str).chain(secret).collect();
-    if !ask.is_empty() && !prompt::can_ask() {
-        wrong.extend(ask.iter().map(|name| {
-            format!(
-                "{name}: is a secret, and there is no terminal to ask on: {name}=@FILE, or {name}=@- for standard input"
-            )
-        }));
-    }
+    let mut values = valued(schema, given, &mut wrong).await?;
+    let secrets = missing(schema, given, &values, &mut wrong);
     if !wrong.is_empty() {
+        // Names and choices are the server's: each is shown on a line, and steers nothing.
+        let wrong: Vec<String> = wrong.iter().map(|why| plain(why)).collect();
         return Err(Failure::usage(format!("the parameters do not fit the template:\n  {}", wrong.join("\n  "))));
     }
-    for name in ask {
-        if !values.contains_key(name) {
-            values.insert(name.to_owned(), answer(name, schema).await?);
+    for name in secrets {
+        values.insert(name.to_owned(), ask(name, schema).await?);
+    }
+    Ok(values)
+}
+
+/// What was given, as values: words go before the file.
+async fn valued(schema: Schema<'_>, given: &Given<'_>, wrong: &mut Vec<String>) -> Result<Map<String, Value>, Failure> {
+    let mut values = match given.file {
+        Some(path) => object(path).await?,
+        None => Map::new(),
+    };
+    wrong.extend(values.keys().filter(|name| schema.parameter(name).is_none()).map(|name| unknown(name, schema)));
+    for (name, assignments) in grouped(given.words, wrong) {
+        let value = match schema.parameter(&name) {
+            Some(expected) => value(&name, &assignments, expected).await,
+            None => Err(unknown(&name, schema)),
+        };
+        match value {
+            Ok(value) => drop(values.insert(name, value)),
+            Err(why) => wrong.push(why),
         }
     }
     Ok(values)
 }
 
-/// Asks the person for one.
-async fn answer(name: &str, schema: Schema<'_>) -> Result<Value, Failure> {
-    let expected = schema.parameter(name).with_context(|| format!("{name} is not a parameter"))?;
-    let question = expected.text("title").map_or_else(|| name.to_owned(), |title| format!("{title} ({name})"));
-    let given = prompt::secret(&crate::terminal::plain(&question)).await?.context("the terminal has gone")?;
-    typed::typed(given.expose_secret(), expected).map_err(|why| Failure::usage(format!("{name}: {why}")))
-}
-
-/// Standard input can be read once.
-#[derive(Default)]
-struct Input {
-    used: bool,
-}
-
-impl Input {
-    fn read(&mut self) -> Result<SecretString, String> {
-        if std::mem::replace(&mut self.used, true) {
-            return Err("standard input can be read for one thing only".to_owned());
+/// The secrets to ask for: those that the person wants to be asked for, and those that are required and were not given.
+fn missing<'a>(
+    schema: Schema<'a>,
+    given: &Given<'a>,
+    values: &Map<String, Value>,
+    wrong: &mut Vec<String>,
+) -> Vec<&'a str> {
+    let mut secrets: Vec<&str> = given.ask.iter().map(String::as_str).collect();
+    for name in &secrets {
+        if schema.parameter(name).is_none() {
+            wrong.push(unknown(name, schema));
+        } else if values.contains_key(*name) {
+            wrong.push(format!("{name}: is given, and asked for with --ask"));
         }
-        text(std::io::stdin().lock()).map_err(|error| format!("standard input: {error}"))
     }
+    for name in schema.required().into_iter().filter(|name| !values.contains_key(*name)) {
+        let expected = schema.parameter(name);
+        if expected.is_some_and(Expected::is_secret) {
+            secrets.push(name);
+        } else if !secrets.contains(&name) {
+            let described = expected.map_or_else(|| "any value".to_owned(), Expected::described);
+            wrong.push(format!("{name}: is required: {described}"));
+        }
+    }
+    secrets.sort_unstable();
+    secrets.dedup();
+    if !secrets.is_empty() && !prompt::can_ask() {
+        wrong.extend(secrets.iter().map(|name| {
+            format!(
+                "{name}: is a secret, and there is no terminal to ask on: {name}=@FILE, or {name}=@- for standard input"
+            )
+        }));
+    }
+    secrets
 }
 
-fn text(from: impl std::io::Read) -> Result<SecretString, String> {
-    let mut text = String::new();
-    from.take(LARGEST_FILE + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > LARGEST_FILE) {
-        return Err(format!("is larger than {LARGEST_FILE} bytes"));
-    }
-    Ok(text.into())
-}
-
-fn file(path: &Path) -> Result<SecretString, String> {
-    File::open(path)
-        .map_err(|error| error.to_string())
-        .and_then(text)
-        .map_err(|why| format!("{}: {why}", path.display()))
+/// Asks the person for a secret.
+async fn ask(name: &str, schema: Schema<'_>) -> Result<Value, Failure> {
+    let expected = schema.parameter(name).with_context(|| format!("{} is not a parameter", plain(name)))?;
+    let question = expected.text("title").map_or_else(|| name.to_owned(), |title| format!("{title} ({name})"));
+    let given = prompt::secret(&plain(&question)).await?.context("the terminal has gone")?;
+    typed::typed(given.expose_secret(), expected).map_err(|why| Failure::usage(plain(&format!("{name}: {why}"))))
 }
 
 /// The parameters in a file.
-fn object(path: &Path, input: &mut Input) -> Result<Map<String, Value>, Failure> {
-    let text = if path == Path::new("-") { input.read() } else { file(path) }.map_err(Failure::usage)?;
+async fn object(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let text = input::read(path).await.map_err(|error| Failure::usage(format!("{error:#}")))?;
     match json::parse(text.expose_secret().as_bytes()) {
         Ok(Value::Object(values)) => Ok(values),
         Ok(_) => Err(Failure::usage(format!("{}: must hold a JSON object", path.display()))),
@@ -152,7 +137,7 @@ fn grouped(words: &[String], wrong: &mut Vec<String>) -> BTreeMap<String, Vec<As
 }
 
 /// The value of one parameter.
-fn value(name: &str, assignments: &[Assignment], expected: Expected<'_>, input: &mut Input) -> Result<Value, String> {
+async fn value(name: &str, assignments: &[Assignment], expected: Expected<'_>) -> Result<Value, String> {
     if expected.is_secret() && assignments.iter().any(|assignment| matches!(assignment.value, Source::Here(_))) {
         return Err(format!(
             "{name}: is a secret, and a command line is no place for one: others can read it, and the shell keeps it. \
@@ -162,18 +147,7 @@ fn value(name: &str, assignments: &[Assignment], expected: Expected<'_>, input: 
     }
     let mut texts = Vec::new();
     for assignment in assignments {
-        texts.push(match &assignment.value {
-            Source::Here(text) => text.clone(),
-            Source::Input => without_line_end(input.read().map_err(|why| format!("{name}: {why}"))?),
-            Source::File(path) => without_line_end(file(Path::new(path)).map_err(|why| {
-                let quoted = if expected.is_secret() {
-                    ""
-                } else {
-                    "; a value that begins with @ is given as JSON, KEY:='\"@…\"'"
-                };
-                format!("{name}: {why}{quoted}")
-            })?),
-        });
+        texts.push(text(assignment, expected).await.map_err(|why| format!("{name}: {why}"))?);
     }
     let value = match (texts.as_slice(), assignments) {
         ([text], [Assignment { is_json: true, .. }]) => typed::from_json(text),
@@ -187,11 +161,24 @@ fn value(name: &str, assignments: &[Assignment], expected: Expected<'_>, input: 
     value.map_err(|why| format!("{name}: {why}"))
 }
 
-/// A file's last line end is the editor's.
-fn without_line_end(text: SecretString) -> String {
+/// What an assignment assigns.
+async fn text(assignment: &Assignment, expected: Expected<'_>) -> Result<String, String> {
+    let (path, hint) = match &assignment.value {
+        Source::Here(text) => return Ok(text.clone()),
+        Source::Input => ("-", ""),
+        Source::File(path) if expected.is_secret() => (path.as_str(), ""),
+        Source::File(path) => (path.as_str(), "; a value that begins with @ is given as JSON, KEY:='\"@…\"'"),
+    };
+    let text = input::read(Path::new(path)).await.map_err(|error| format!("{error:#}{hint}"))?;
+    // A file's last line end is the editor's.
     let text = text.expose_secret();
     let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text).to_owned()
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if expected.is_secret() && text.is_empty() {
+        // What was to write it has failed, more likely than not.
+        return Err("is a secret, and nothing came from where it was to come from".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// What to say about a name that the template does not know.
@@ -203,7 +190,7 @@ fn unknown(name: &str, schema: Schema<'_>) -> String {
         Some(_) => format!("; it has {}", names.join(", ")),
         None => "; it has none".to_owned(),
     };
-    format!("{}: is not a parameter of this template{hint}", crate::terminal::plain(name))
+    format!("{name}: is not a parameter of this template{hint}")
 }
 
 #[cfg(test)]
@@ -250,6 +237,26 @@ mod tests {
             let why = of(&["environment=dev", word], None).await.unwrap_err();
             assert!(why.contains("password=@FILE") && !why.contains("hunter2"), "{why}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_did_not_come_is_not_sent_as_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        for nothing in ["", "\n", "\r\n"] {
+            std::fs::write(&secret, nothing).unwrap();
+            let why = of(&["environment=dev", &format!("password=@{}", secret.display())], None).await.unwrap_err();
+            assert!(why.contains("password: is a secret, and nothing came"), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_and_choices_of_a_server_steer_no_terminal() {
+        let schema = json!({"properties": {"a\u{9b}2J": {"enum": ["\u{1b}[2J"]}}, "required": ["a\u{9b}2J"]});
+        let words = ["b=1".to_owned(), "c\u{9b}=1".to_owned()];
+        let failure = collect(&schema, &Given { words: &words, file: None, ask: &[] }).await.err().unwrap();
+        let said = failure.text();
+        assert!(said.contains("is required") && !said.contains(['\u{9b}', '\u{1b}']), "{said:?}");
     }
 
     #[tokio::test]
