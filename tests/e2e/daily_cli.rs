@@ -18,32 +18,32 @@ use super::{acme, settings};
 const SECRET: &str = "correct-horse-battery";
 
 /// What a command answered.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(super) struct Said {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn ends(&self, code: i32) -> &Self {
+    pub(super) fn ends(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "out: {}\nerr: {}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap()
     }
 }
 
 /// A person with a home of their own.
-struct Person {
+pub(super) struct Person {
     home: tempfile::TempDir,
 }
 
 impl Person {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
@@ -61,12 +61,12 @@ impl Person {
         person
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
     /// Writes a file of theirs and answers where it is.
-    fn file(&self, name: &str, content: impl std::fmt::Display) -> String {
+    pub(super) fn file(&self, name: &str, content: impl std::fmt::Display) -> String {
         std::fs::write(self.path(name), content.to_string()).unwrap();
         self.path(name).display().to_string()
     }
@@ -75,18 +75,18 @@ impl Person {
         self.path(".config/runwarden/profiles.json")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runwarden"));
         command.args(words).env_clear().env("HOME", self.home.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
-    async fn say(&self, words: &[&str]) -> Said {
+    pub(super) async fn say(&self, words: &[&str]) -> Said {
         said(self.command(words)).await
     }
 
     /// With this on standard input.
-    async fn say_with(&self, words: &[&str], input: &str) -> Said {
+    pub(super) async fn say_with(&self, words: &[&str], input: &str) -> Said {
         let mut command = self.command(words);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
@@ -99,11 +99,11 @@ impl Person {
     }
 }
 
-async fn said(mut command: Command) -> Said {
+pub(super) async fn said(mut command: Command) -> Said {
     read(command.output().await.unwrap())
 }
 
-fn read(output: std::process::Output) -> Said {
+pub(super) fn read(output: std::process::Output) -> Said {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -390,37 +390,53 @@ async fn what_no_machine_can_know_has_an_exit_code_of_its_own() {
     person.say(&["jobs", "show", id, "--wait"]).await.ends(6);
 }
 
-#[tokio::test]
-async fn a_person_is_asked_for_a_secret_without_an_echo() {
+/// What a command was typed into.
+pub(super) struct Typed {
+    keyboard: tokio::fs::File,
+    terminal: std::fs::File,
+    /// What its screen has shown.
+    screen: Vec<u8>,
+}
+
+impl Typed {
+    fn echoes(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.terminal).unwrap().local_modes;
+        modes.contains(rustix::termios::LocalModes::ECHO)
+    }
+}
+
+/// Begins a command on a terminal, and types a secret when it is asked for.
+pub(super) async fn type_secret(mut command: Command, question: &str, secret: &str) -> (Child, Typed) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let (_controller, _system, acme) = acme(&settings()).await;
-    let person = Person::new();
     let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&keyboard).unwrap();
     unlockpt(&keyboard).unwrap();
     let name = ptsname(&keyboard, Vec::new()).unwrap().into_string().unwrap();
     let open = || std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-    let terminal = open();
-    let login = ["login", "--url", acme.launcher.base(), "--client-id", &acme.launcher_credentials.id];
-    let mut command = person.command(&login);
+    let keyboard = tokio::fs::File::from_std(keyboard.into());
+    let mut typed = Typed { keyboard, terminal: open(), screen: Vec::new() };
     let child = command.stdin(open()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut keyboard = tokio::fs::File::from_std(keyboard.into());
-    let mut screen = Vec::new();
-    while !String::from_utf8_lossy(&screen).contains("Secret of client_") {
-        keyboard.read_buf(&mut screen).await.unwrap();
+    while !String::from_utf8_lossy(&typed.screen).contains(question) {
+        typed.keyboard.read_buf(&mut typed.screen).await.unwrap();
     }
-    until("the terminal to be silent", async || {
-        let modes = rustix::termios::tcgetattr(&terminal).unwrap().local_modes;
-        (!modes.contains(rustix::termios::LocalModes::ECHO)).then_some(())
-    })
-    .await;
-    keyboard.write_all(format!("{}\n", acme.launcher_credentials.secret).as_bytes()).await.unwrap();
-    keyboard.flush().await.unwrap();
+    until("the terminal to be silent", async || (!typed.echoes()).then_some(())).await;
+    typed.keyboard.write_all(format!("{secret}\n").as_bytes()).await.unwrap();
+    typed.keyboard.flush().await.unwrap();
+    (child, typed)
+}
+
+#[tokio::test]
+async fn a_person_is_asked_for_a_secret_without_an_echo() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    let person = Person::new();
+    let command =
+        person.command(&["login", "--url", acme.launcher.base(), "--client-id", &acme.launcher_credentials.id]);
+    let secret = &acme.launcher_credentials.secret;
+    let (child, mut typed) = type_secret(command, "Secret of client_", secret).await;
     read(child.wait_with_output().await.unwrap()).ends(0);
-    let modes = rustix::termios::tcgetattr(&terminal).unwrap().local_modes;
-    assert!(modes.contains(rustix::termios::LocalModes::ECHO), "as before");
-    keyboard.read_buf(&mut screen).await.unwrap();
-    assert!(!String::from_utf8_lossy(&screen).contains(&acme.launcher_credentials.secret));
+    assert!(typed.echoes(), "as before");
+    typed.keyboard.read_buf(&mut typed.screen).await.unwrap();
+    assert!(!String::from_utf8_lossy(&typed.screen).contains(secret));
 }
 
 #[tokio::test]

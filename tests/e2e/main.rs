@@ -5,6 +5,7 @@ mod apart;
 mod at_worst;
 mod authority;
 mod cancelling;
+mod cli_in_doubt;
 mod daily_cli;
 mod data_folder;
 mod dependencies;
