@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::awx::{Installation, MarkerPlacement};
 use crate::protocol::DELIVERED_WITHIN;
 
+mod judging;
+
+pub use judging::{Candidate, Facts, Inputs, Marked, Verdict, conclude};
+
 /// What is known of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
@@ -147,134 +151,12 @@ impl Patience {
         let sent = attempt.controller_time.map_or(attempt.sent_at, |time| time.max(attempt.sent_at));
         sent.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
     }
-}
 
-/// Whose marker a run carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marked {
-    /// The attempt's.
-    Mine,
-    /// That of another attempt: it is certainly not this one's.
-    Other,
-    /// None.
-    No,
-}
-
-/// How a run's inputs compare with what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inputs {
-    /// Nothing that can be compared differs.
-    Match,
-    /// Something differs.
-    Differ,
-    /// What was sent is not known any more.
-    Unknown,
-}
-
-/// A run that may be an attempt's, as far as judging needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its id.
-    pub run_id: i64,
-    /// Whose marker it carries.
-    pub marked: Marked,
-    /// Whether its inputs are the attempt's.
-    pub inputs: Inputs,
-    /// Whether another job has it already: the very run, not one that had its id before.
-    pub bound: bool,
-}
-
-/// What a search says about an open attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It became this run.
-    Adopt(i64),
-    /// Nothing can be said before this moment.
-    Wait(Moment),
-    /// Nothing can be said while our account may not see what there is. It is looked at again until this moment.
-    Blind(Moment, String),
-    /// It did not happen.
-    Absent,
-    /// It may be any of these, or none.
-    Ambiguous(Vec<i64>),
-    /// Nobody can be asked about it any more.
-    Untraceable(String),
-}
-
-/// Judges an open attempt by what a search found. Pure: the same facts always give the same verdict.
-///
-/// A run that is free and carries nobody's marker is doubtful: it may be this attempt's even if it lacks the marker or
-/// an input, for the template may have been changed between the look at it and the launch. Absence is proven only when
-/// there is none of these either, and no run that is surely this attempt's and that another job has.
-#[must_use]
-pub fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
-    let ids = |fits: &dyn Fn(&Candidate) -> bool| -> Vec<i64> {
-        found.iter().filter(|c| !c.bound && fits(c)).map(|c| c.run_id).collect()
-    };
-    // The controller itself said that it became this one. It may have been restored since, and given the id again.
-    if let Some(named) = attempt.named
-        && !ids(&|c| c.run_id == named && c.marked != Marked::Other).is_empty()
-    {
-        return Verdict::Adopt(named);
-    }
-    let mine = if attempt.is_marked() {
-        ids(&|c| c.marked == Marked::Mine)
-    } else {
-        ids(&|c| c.marked == Marked::No && c.inputs == Inputs::Match)
-    };
-    // It happened, and somebody gave its run to another job: nothing that comes later can change that.
-    let taken = |c: &&Candidate| c.bound && c.marked == Marked::Mine;
-    if mine.is_empty()
-        && let Some(taken) = found.iter().find(taken)
-    {
-        return Verdict::Ambiguous(vec![taken.run_id]);
-    }
-    // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still commit:
-    // wait until all that can come has come.
-    let over = now >= patience.over_at(attempt);
-    match mine.as_slice() {
-        [run] if attempt.is_marked() || over => Verdict::Adopt(*run),
-        _ if !over => Verdict::Wait(patience.over_at(attempt)),
-        [] => {
-            let mut doubtful = ids(&|c| c.marked == Marked::No);
-            doubtful.extend(attempt.named);
-            if doubtful.is_empty() { Verdict::Absent } else { Verdict::Ambiguous(doubtful) }
-        }
-        _ => Verdict::Ambiguous(mine),
-    }
-}
-
-/// Whether our account can be counted on to see the runs of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// It is the account that launched, and may read the template now.
-    Clear,
-    /// It may not see all there is: lists leave out what their reader may not see, and answer as if it were not there.
-    Blind(String),
-}
-
-/// What a verdict is worth in this sight. That nothing was found is no proof where something may be hidden: it is
-/// waited for, and then a person must tell.
-#[must_use]
-pub fn in_sight(verdict: Verdict, sight: Sight, attempt: &Attempt, patience: &Patience, now: Moment) -> Verdict {
-    match (verdict, sight) {
-        (Verdict::Absent, Sight::Blind(why)) => match patience.given_up_at(attempt) {
-            until if now < until => Verdict::Blind(until, why),
-            _ => Verdict::Untraceable(format!(
-                "The controller's answer was lost, and that no run of it is found proves nothing: {why}."
-            )),
-        },
-        (verdict, _) => verdict,
-    }
-}
-
-/// What a verdict is worth where the controller itself is in doubt, such as one that lacks what it had before the
-/// attempt: that it has no run of it does not say that nothing happened.
-#[must_use]
-pub fn doubted(verdict: Verdict, doubt: Option<String>) -> Verdict {
-    match (verdict, doubt) {
-        (Verdict::Absent, Some(why)) => Verdict::Untraceable(why),
-        (verdict, _) => verdict,
+    /// Whether a run that carries this time can be an attempt's. The attempt's own marker says more than any clock.
+    #[must_use]
+    pub fn may_be(&self, attempt: &Attempt, marked: Marked, created: Option<Moment>) -> bool {
+        marked == Marked::Mine
+            || created.is_none_or(|created| self.earliest(attempt) <= created && created <= self.latest(attempt))
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict, doubted, in_sight, judge};
+use crate::attempt::{Attempt, AttemptState, Candidate, Facts, Inputs, Marked, Verdict, conclude};
 use crate::awx::{
     Ask, AwxError, Client, Found, Installation, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting,
-    TemplateSight, asked_for,
+    TemplateSight, Whereabouts, asked_for,
 };
 use crate::failpoint::At;
 use crate::job::{Job, Run, moment, time_of};
@@ -21,6 +21,8 @@ use crate::protocol::{self, Finding, Stop};
 
 /// How many runs a person is told of among which a lost launch may be.
 const MOST_CANDIDATES: usize = 200;
+/// How much earlier than clocks allow a run is looked for that can be told by its marker.
+const CLOCKS_WRONG: Duration = Duration::from_secs(3600);
 
 impl Launcher {
     /// One look at what an open attempt may have become.
@@ -29,8 +31,10 @@ impl Launcher {
             return Err(Halt::Lost);
         }
         self.failpoint.pass(At::ReconcileBefore);
+        // One moment for all of it, from before anything is asked: what a search showed is judged by nothing later.
+        let now = self.clock.now();
         let Some(controller) = self.templates.controller(&job.tenant, &job.controller).await? else {
-            return self.nobody_to_ask(&job, &attempt, None).await;
+            return self.nobody_to_ask(&job, &attempt, None, now).await;
         };
         let purpose = format!("find {}", job.id);
         let client = self.controllers.client(&controller, &purpose).await?;
@@ -39,48 +43,23 @@ impl Launcher {
             here = self.installation(&controller, &client, Ask::Afresh).await?;
         }
         if !here.is_same(&attempt.installation) {
-            return self.nobody_to_ask(&job, &attempt, Some(&here)).await;
+            return self.nobody_to_ask(&job, &attempt, Some(&here), now).await;
         }
         let sent = self.sent_body(&job, &attempt).await?;
-        // Looked at before the search and after it: a right that was away only meanwhile must not make a run look
-        // absent.
-        let over = self.clock.now() >= self.patience.over_at(&attempt);
-        let before = if over { self.sight(&client, &controller, &attempt).await? } else { Sight::Clear };
-        let (found, before) = match self.search(&client, &attempt, sent.as_ref()).await {
-            // AWX itself does not let our account look.
-            Err(error) if error.is_refusal() => (Found::All(Vec::new()), Sight::Blind(error.to_string())),
-            found => (self.told(&controller, &client, found)?, before),
-        };
-        // What was created when nothing of this attempt could be any more is somebody else's.
-        let latest = self.patience.latest(&attempt);
-        let rows = found.rows().iter().filter(|row| row.created.is_none_or(|created| moment(created) <= latest));
-        let rows: Vec<&Sighting<Likeness>> = rows.collect();
-        let candidates = self.candidates(&attempt, &rows).await?;
-        let verdict = judge(&attempt, &self.patience, self.clock.now(), &candidates);
-        let verdict = match found.gap() {
-            Some(gap) => seen_in_part(&attempt, verdict, &candidates, &found, &gap),
-            None => verdict,
-        };
-        let sight = match (&verdict, before) {
-            (Verdict::Absent, Sight::Clear) => self.sight(&client, &controller, &attempt).await?,
-            (_, before) => before,
-        };
-        let verdict = in_sight(verdict, sight, &attempt, &self.patience, self.clock.now());
-        let doubt = match &verdict {
-            Verdict::Absent => self.doubt(&controller, &client, &attempt).await?,
-            Verdict::Adopt(_)
-            | Verdict::Wait(_)
-            | Verdict::Blind(..)
-            | Verdict::Ambiguous(_)
-            | Verdict::Untraceable(_) => None,
-        };
-        let verdict = match doubted(verdict, doubt) {
+        let (mut facts, rows) = self.look(&controller, &client, &attempt, sent.as_ref(), now).await?;
+        if conclude(&attempt, &self.patience, now, &facts) == Verdict::Absent {
+            // Looked at before the search and after it: a right that was away only meanwhile must not make a run look
+            // absent.
+            facts.blind = self.blindness(&client, &controller, &attempt).await?;
+            facts.doubt = self.doubt(&controller, &client, &attempt).await?;
+        }
+        let verdict = match conclude(&attempt, &self.patience, now, &facts) {
             // All of them would be no help to whoever decides.
             Verdict::Ambiguous(runs) => Verdict::Ambiguous(runs.into_iter().take(MOST_CANDIDATES).collect()),
             verdict => verdict,
         };
         let adopted = match &verdict {
-            Verdict::Adopt(id) => rows.iter().find(|row| row.run.id == *id).copied(),
+            Verdict::Adopt(id) => rows.iter().find(|row| row.run.id == *id),
             Verdict::Wait(_)
             | Verdict::Blind(..)
             | Verdict::Absent
@@ -92,7 +71,46 @@ impl Launcher {
             dropped: adopted.map(|row| asked_for(row.note.dropped.clone())).unwrap_or_default(),
             verdict,
         };
-        self.conclude(&job, &attempt, finding).await
+        self.settle(&job, &attempt, finding).await
+    }
+
+    /// What there is to see of an attempt, and the runs that may be it.
+    async fn look(
+        &self,
+        controller: &Controller,
+        client: &Arc<Client>,
+        attempt: &Attempt,
+        sent: Option<&LaunchBody>,
+        now: Moment,
+    ) -> Result<(Facts, Vec<Sighting<Likeness>>), Halt> {
+        let mut facts = Facts::default();
+        let over = now >= self.patience.over_at(attempt);
+        if over {
+            facts.blind = self.blindness(client, controller, attempt).await?;
+        }
+        let found = match self.search(client, attempt, sent, over).await {
+            // AWX itself does not let our account look.
+            Err(error) if error.is_refusal() => {
+                facts.blind = Some(error.to_string());
+                Found::All(Vec::new())
+            }
+            found => self.told(controller, client, found)?,
+        };
+        if let Some(gap) = found.gap() {
+            tracing::warn!(job = attempt.job_id, gap, "not all runs could be seen among which a lost launch may be");
+        }
+        let rows = match found {
+            Found::All(rows) => rows,
+            Found::Part { rows, unreadable, .. } => {
+                facts.unread = Some(unreadable);
+                rows
+            }
+        };
+        // What was made when nothing of this attempt could be is somebody else's.
+        let may_be = |row: &Sighting<Likeness>| self.patience.may_be(attempt, row.note.marked, row.created.map(moment));
+        let rows: Vec<_> = rows.into_iter().filter(may_be).collect();
+        facts.found = self.candidates(attempt, &rows).await?;
+        Ok((facts, rows))
     }
 
     /// What a look at a controller came to; what is no answer is waited out.
@@ -101,21 +119,24 @@ impl Launcher {
         look.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")).into())
     }
 
-    /// Whether what a search does not find now can be counted as not there.
-    async fn sight(&self, client: &Arc<Client>, controller: &Controller, attempt: &Attempt) -> Result<Sight, Halt> {
+    /// Why what a search does not find now cannot be counted as not there; none if it can.
+    async fn blindness(
+        &self,
+        client: &Arc<Client>,
+        controller: &Controller,
+        attempt: &Attempt,
+    ) -> Result<Option<String>, Halt> {
         let seen = match client.sight(attempt.account, attempt.controller_template).await {
             // No account of its own, or one that may not even ask who it is.
             Err(error) if error.is_refusal() => Ok(TemplateSight::Hidden(error.to_string())),
             seen => seen,
         };
         Ok(match self.told(controller, client, seen)? {
-            TemplateSight::Clear => Sight::Clear,
-            TemplateSight::Hidden(why) => Sight::Blind(why),
+            TemplateSight::Clear => None,
+            TemplateSight::Hidden(why) => Some(why),
             TemplateSight::Gone => {
                 let template = attempt.controller_template;
-                Sight::Blind(format!(
-                    "template {template} is not there any more, and what it ran cannot be found by it"
-                ))
+                Some(format!("template {template} is not there any more, and what it ran cannot be found by it"))
             }
         })
     }
@@ -137,28 +158,35 @@ impl Launcher {
         // It tells whole seconds.
         let sent = attempt.controller_time.map_or(attempt.sent_at, |time| time.plus(Duration::from_secs(1)));
         let Some(known) = self.store.latest_run(&attempt.installation, sent).await? else { return Ok(None) };
-        let remembers = self.told(controller, client, remembers(client, &known, sent).await)?;
-        Ok((!remembers).then(|| {
-            format!(
-                "{here} does not know run {} any more, which was there before the launch: it may have been restored from \
-                 an older backup, and have forgotten the launch, too.",
-                known.id
-            )
-        }))
+        if self.told(controller, client, remembers(client, &known, sent).await)? {
+            return Ok(None);
+        }
+        // It may be another tenant's, so it is named to the operator only.
+        tracing::warn!(job = attempt.job_id, run = known.id, "the controller has forgotten a run that it had");
+        Ok(Some(format!(
+            "{here} does not know a run any more which was there before the launch: it may have been restored from an \
+             older backup, and have forgotten the launch, too."
+        )))
     }
 
     /// That nothing is found elsewhere proves nothing: only where the launch was sent can anybody tell. Nobody can be
     /// asked there any more. That may be mended, so it is left to a person only when nothing can come any more.
-    async fn nobody_to_ask(&self, job: &Job, attempt: &Attempt, here: Option<&Installation>) -> Result<(), Halt> {
+    async fn nobody_to_ask(
+        &self,
+        job: &Job,
+        attempt: &Attempt,
+        here: Option<&Installation>,
+        now: Moment,
+    ) -> Result<(), Halt> {
         let why = gone_elsewhere(attempt, here);
-        if self.clock.now() < self.patience.over_at(attempt) {
+        if now < self.patience.over_at(attempt) {
             return Err(Stop::Later(why).into());
         }
         let verdict = Verdict::Untraceable(why);
-        self.conclude(job, attempt, Finding { verdict, run: None, dropped: Vec::new() }).await
+        self.settle(job, attempt, Finding { verdict, run: None, dropped: Vec::new() }).await
     }
 
-    async fn conclude(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {
+    async fn settle(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {
         self.failpoint.pass(At::ReconcileAfter);
         let run = finding.run.clone();
         let written = self.learn(&job.id, attempt.number, job.lease.fence, run, move |job, attempt, held, now| {
@@ -173,17 +201,25 @@ impl Launcher {
         client: &Arc<Client>,
         attempt: &Attempt,
         sent: Option<&LaunchBody>,
+        over: bool,
     ) -> Result<Found<Likeness>, AwxError> {
-        let created_from = time_of(self.patience.earliest(attempt));
-        let search = Search { template: attempt.controller_template, account: attempt.account, created_from };
+        let created_from = self.patience.earliest(attempt);
+        // A marker tells a run even where clocks are wrong. Looked for that far only when it decides.
+        let looked_from = if over && attempt.is_marked() { created_from.minus(CLOCKS_WRONG) } else { created_from };
+        let search = Search {
+            template: attempt.controller_template,
+            account: attempt.account,
+            created_from: time_of(created_from),
+            looked_from: time_of(looked_from),
+        };
         let marker = Marker::of(&attempt.marker);
         client.search(&search, |row| Likeness::of(row, attempt, marker.as_ref(), sent)).await
     }
 
-    async fn candidates(&self, attempt: &Attempt, found: &[&Sighting<Likeness>]) -> Result<Vec<Candidate>> {
+    async fn candidates(&self, attempt: &Attempt, found: &[Sighting<Likeness>]) -> Result<Vec<Candidate>> {
         let ids: Vec<i64> = found.iter().map(|row| row.run.id).collect();
         let bound = self.store.bound(&ids).await?;
-        let candidate = |row: &&Sighting<Likeness>| Candidate {
+        let candidate = |row: &Sighting<Likeness>| Candidate {
             run_id: row.run.id,
             marked: row.note.marked,
             inputs: row.note.inputs,
@@ -242,24 +278,6 @@ impl Likeness {
     }
 }
 
-/// What a search says that did not see all there is: what was not seen may be the attempt's, too. Only a marker and the
-/// controller's own word are proof enough. When nothing can come any more, it is a person's to look.
-fn seen_in_part<N>(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], found: &Found<N>, gap: &str) -> Verdict {
-    match verdict {
-        Verdict::Adopt(run) if attempt.is_marked() || attempt.named == Some(run) => verdict,
-        Verdict::Wait(_) | Verdict::Blind(..) | Verdict::Untraceable(_) => verdict,
-        Verdict::Adopt(_) | Verdict::Absent | Verdict::Ambiguous(_) => {
-            let doubtful = seen.iter().filter(|c| !c.bound && c.marked != Marked::Other).map(|c| c.run_id);
-            let mut runs: Vec<i64> = doubtful.collect();
-            if let Found::Part { unreadable, .. } = found {
-                runs.extend(unreadable);
-            }
-            tracing::warn!(job = attempt.job_id, gap, "not all runs could be seen among which a lost launch may be");
-            Verdict::Ambiguous(runs)
-        }
-    }
-}
-
 /// Whether a template is still what an attempt was sent under.
 fn is_unchanged(template: &Template, job: &Job, attempt: &Attempt) -> bool {
     template.launch_digest == job.launch_digest
@@ -283,7 +301,12 @@ async fn remembers(client: &Client, known: &Run, before: Moment) -> Result<bool,
     match found.rows.first() {
         Some(row) => Ok(known.is_shown_by(row, None)),
         None if found.missing.is_empty() => Ok(true),
-        None => client.goes_beyond(known.id, time_of(before)).await,
+        // Lists leave out what our account may not see, such as what other tenants run with accounts of their own.
+        None => match client.whereabouts(known.to_ref()).await? {
+            Whereabouts::There(row) => Ok(known.is_shown_by(&row, None)),
+            Whereabouts::Hidden => Ok(true),
+            Whereabouts::Gone => client.goes_beyond(known.id, time_of(before)).await,
+        },
     }
 }
 

@@ -162,10 +162,13 @@ fn unfit(attempt: &Attempt, patience: &Patience, row: &RunRow) -> Option<String>
     if !row.launch_type.is_empty() && row.launch_type != BY_LAUNCH {
         return Some(format!("was not launched by a request, but by {}", row.launch_type));
     }
-    if Marker::any_in(row) && !Marker::of(&attempt.marker).is_some_and(|m| m.is_in(row, attempt.placement())) {
+    let is_mine = Marker::of(&attempt.marker).is_some_and(|marker| marker.is_in(row, attempt.placement()));
+    if Marker::any_in(row) && !is_mine {
         return Some("carries the marker of another launch".into());
     }
     match row.created.map(moment) {
+        // Its own marker says more than any clock.
+        Some(_) if is_mine => None,
         None => Some("cannot be told from others: the controller does not say when it was made".into()),
         Some(made) if made < patience.earliest(attempt) => Some("was there before the launch was sent".into()),
         Some(made) if made > patience.latest(attempt) => {
@@ -238,6 +241,9 @@ mod tests {
         let marked = |marker: &str| json!({"extra_vars": json!({"runwarden_attempt": marker}).to_string()});
         assert_eq!(told(json!({})), None, "it may have lost its marker");
         assert_eq!(told(marked(&attempt.marker)), None);
+        let mut by_a_wrong_clock = marked(&attempt.marker);
+        by_a_wrong_clock["created"] = json!("2026-01-31T11:10:00Z");
+        assert_eq!(told(by_a_wrong_clock), None, "its marker says more than a clock");
         let other = format!("rw_{}-1", "b".repeat(32));
         for (change, why) in [
             (json!({"unified_job_template": 10}), "is not a run of template 9"),

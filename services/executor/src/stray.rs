@@ -185,20 +185,22 @@ impl Strays {
         if self.breaker.note(&key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
             self.controllers.forget(&client);
         }
-        match found {
-            Ok(row) if !stray.run.is_shown_by(&row, None) => Ok((Sight::Another, None)),
-            Ok(row) if row.status.is_end() => Ok((Sight::Over(row.status.as_str()), None)),
-            Ok(_) => Ok((Sight::Goes, Some(client))),
-            // Where another installation is now, nothing can be told of what the first one does.
-            Err(AwxError::NotFound { .. }) => {
-                let here = client.installation(Ask::Afresh).await;
-                let still = here.is_ok_and(|here| here.is_same(&stray.run.installation));
-                Ok((if still { Sight::Gone } else { Sight::Untold }, None))
+        let in_its_place = match found {
+            Ok(row) if stray.run.is_shown_by(&row, None) => {
+                let over = row.status.is_end();
+                return Ok(if over { (Sight::Over(row.status.as_str()), None) } else { (Sight::Goes, Some(client)) });
             }
+            Ok(_) => Sight::Another,
+            Err(AwxError::NotFound { .. }) => Sight::Gone,
             Err(error) => {
                 tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be looked at");
-                Ok((Sight::Untold, None))
+                return Ok((Sight::Untold, None));
             }
-        }
+        };
+        // Its controller's name may lead to another installation by now. What that one has under the id, or has not,
+        // says nothing of the run: it may go on where it is.
+        let here = client.installation(Ask::Afresh).await;
+        let still = here.is_ok_and(|here| here.is_same(&stray.run.installation));
+        Ok((if still { in_its_place } else { Sight::Untold }, None))
     }
 }

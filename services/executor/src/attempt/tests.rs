@@ -20,6 +20,11 @@ fn attempt(marked: bool) -> Attempt {
     }
 }
 
+/// What a complete search says.
+fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
+    conclude(attempt, patience, now, &Facts { found: found.to_vec(), ..Facts::default() })
+}
+
 /// When patience is over, seconds after the intent.
 const OVER: u64 = 220;
 

@@ -29,6 +29,9 @@ pub struct Search {
     /// When it was sent, less the clocks' difference: by our clock or the controller's, whichever is behind. A launch
     /// that committed late carries an early time.
     pub created_from: OffsetDateTime,
+    /// From when on to look: earlier than that for what is told by more than its time. What cannot be read and is
+    /// earlier than `created_from` is left out, so that it does not make a search incomplete.
+    pub looked_from: OffsetDateTime,
 }
 
 /// A run that a search found. What it was launched with may be long and is not kept; what was noted of it is.
@@ -137,7 +140,7 @@ impl Client {
             let too_large: Option<Told> = too_large;
             let Some((told, id)) = too_large.and_then(|told| told.id.map(|id| (told, id))) else { break };
             finding.pass(id)?;
-            if search.may_be(&told) {
+            if search.may_be(&told) && search.is_in_time(&told) {
                 finding.unreadable.push(id);
             }
             page = 0;
@@ -148,7 +151,7 @@ impl Client {
 
 impl Search {
     fn query(&self, after: i64, size: usize) -> Result<Query, AwxError> {
-        let from = read::rfc3339(self.created_from)?;
+        let from = read::rfc3339(self.looked_from)?;
         Ok(vec![
             ("unified_job_template", self.template.to_string()),
             ("created_by", self.account.to_string()),
@@ -165,7 +168,12 @@ impl Search {
     fn may_be(&self, told: &Told) -> bool {
         told.kind != ToldKind::Another
             && told.template.is_none_or(|template| template == self.template)
-            && told.created.is_none_or(|created| created >= self.created_from)
+            && told.created.is_none_or(|created| created >= self.looked_from)
+    }
+
+    /// Whether what cannot be read may be what is searched for.
+    fn is_in_time(&self, told: &Told) -> bool {
+        told.created.is_none_or(|created| created >= self.created_from)
     }
 
     fn may_be_run(&self, row: &RunRow) -> bool {
@@ -206,8 +214,8 @@ impl<N> Finding<N> {
                     let note = note(&row);
                     self.rows.push(Sighting { summary: row.summary.without_words(), note });
                 }
-                Some(_) => {}
-                None => self.unreadable.push(id),
+                None if search.is_in_time(&told) => self.unreadable.push(id),
+                Some(_) | None => {}
             }
         }
         Ok(last)

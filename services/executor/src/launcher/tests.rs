@@ -23,6 +23,8 @@ use crate::test_doubles::{Said, template};
 
 mod authority;
 mod identity;
+mod looks;
+mod strays;
 
 /// A clock that is off by seconds.
 struct Off(i64);
@@ -30,6 +32,15 @@ struct Off(i64);
 impl Clock for Off {
     fn now(&self) -> Moment {
         Moment::from_micros(SystemClock.now().micros() + self.0 * 1_000_000)
+    }
+}
+
+/// A clock that shows the first moment once, and the second from then on.
+struct Rushing(std::sync::Mutex<Option<Moment>>, Moment);
+
+impl Clock for Rushing {
+    fn now(&self) -> Moment {
+        self.0.lock().unwrap().take().unwrap_or(self.1)
     }
 }
 
@@ -168,7 +179,11 @@ impl World {
     }
 
     async fn fault_at(&self, path: &str, fault: serde_json::Value) {
-        let order = json!({"method": "POST", "path": path, "fault": fault});
+        self.order(json!({"method": "POST", "path": path, "fault": fault})).await;
+    }
+
+    /// Has the next request of this shape go wrong.
+    async fn order(&self, order: serde_json::Value) {
         self.lever(reqwest::Method::POST, "faults", order).await;
     }
 
@@ -210,6 +225,18 @@ impl World {
         self.fault(fault).await;
         assert!(launcher.step(claimed).await.is_ok());
         job
+    }
+}
+
+/// Who stops what should not be, at an executor.
+fn strays_of(launcher: &Launcher) -> Strays {
+    Strays {
+        store: launcher.store.clone(),
+        templates: launcher.templates.clone(),
+        controllers: launcher.controllers.clone(),
+        breaker: Breaker::default(),
+        clock: launcher.clock.clone(),
+        bell: Bell::default(),
     }
 }
 
@@ -336,14 +363,7 @@ async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
     drop(launcher);
     world.fault_at("/cancel/", json!({"kind": "status", "status": 503})).await;
     let other = world.executor("b", 0).await;
-    let strays = Strays {
-        store: other.store.clone(),
-        templates: other.templates.clone(),
-        controllers: other.controllers.clone(),
-        breaker: Breaker::default(),
-        clock: other.clock.clone(),
-        bell: Bell::default(),
-    };
+    let strays = strays_of(&other);
     let settled = async || {
         strays.look_at_all().await.unwrap();
         world.store().await.count_strays().await.unwrap() == 0

@@ -27,7 +27,8 @@ fn client_within(stub: &Stub, limits: Limits) -> Client {
 }
 
 fn search() -> Search {
-    Search { template: 9, account: 7, created_from: datetime!(2026-11-22 06:00:00 UTC) }
+    let from = datetime!(2026-11-22 06:00:00 UTC);
+    Search { template: 9, account: 7, created_from: from, looked_from: from }
 }
 
 /// A row of nearly `bytes` that could be anything: a run, a template, a step, an event.

@@ -12,7 +12,8 @@ const WORKFLOW: RunRef = RunRef { kind: RunKind::Workflow, id: 4 };
 type Call = (&'static str, fn(&Client) -> BoxFuture<'_, Result<(), AwxError>>);
 
 fn search() -> Search {
-    Search { template: 9, account: 7, created_from: datetime!(2026-11-22 06:00:00 UTC) }
+    let from = datetime!(2026-11-22 06:00:00 UTC);
+    Search { template: 9, account: 7, created_from: from, looked_from: from }
 }
 
 /// Every reading call.

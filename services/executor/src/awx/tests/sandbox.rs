@@ -207,7 +207,7 @@ async fn a_lost_answer_is_found_again_by_its_marker_and_its_inputs() {
         fault(&sandbox, lost.clone()).await;
         let result = client.launch(TemplateKind::Job, template, &body).await;
         assert!(matches!(result, Err(LaunchError::Unresolved { .. })), "{lost}: {result:?}");
-        let search = Search { template, account, created_from: from };
+        let search = Search { template, account, created_from: from, looked_from: from };
         let mine = || async {
             let is_mine = |row: &RunRow| marker.is_in(row, placement) && body.dropped_in(row).is_empty();
             let Found::All(rows) = client.search(&search, is_mine).await.unwrap() else {
@@ -245,7 +245,7 @@ async fn a_run_tells_the_same_of_its_launch_wherever_it_is_read() {
         let from = view.controller_time.expect("the sandbox tells the time");
         let launched = client.launch(TemplateKind::Job, template, &sent).await.unwrap();
         let run = launched.run;
-        let search = Search { template, account, created_from: from };
+        let search = Search { template, account, created_from: from, looked_from: from };
         let Found::All(found) = client.search(&search, RunRow::clone).await.unwrap() else {
             panic!("a sandbox tells everything")
         };

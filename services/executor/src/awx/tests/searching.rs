@@ -11,7 +11,8 @@ fn run(id: i64) -> Value {
 }
 
 fn search() -> Search {
-    Search { template: 9, account: 7, created_from: datetime!(2026-11-22 06:00:00 +2) }
+    let from = datetime!(2026-11-22 06:00:00 +2);
+    Search { template: 9, account: 7, created_from: from, looked_from: from }
 }
 
 /// What rows there are, shown page by page as AWX does.

@@ -18,7 +18,7 @@ mod promises;
 mod steps;
 mod world;
 
-use crate::attempt::{Attempt, Candidate, Patience, Sight, Verdict, doubted, in_sight, judge};
+use crate::attempt::{Attempt, Facts, Patience, Verdict, conclude};
 use crate::awx::{Installation, Proof, proof};
 use crate::job::{Bound, Job, Run};
 use crate::stray::{self, Stray};
@@ -36,10 +36,10 @@ struct Rules {
     asks: fn(&Job) -> bool,
     begin: fn(&mut Job, Option<&Attempt>, &Attempt, i64, &Around, Moment) -> Beginning,
     may_send: fn(&Attempt, Moment) -> bool,
-    judge: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict,
-    in_sight: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict,
+    conclude: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict,
+    /// By which moment a look is judged that began and ended then.
+    judged_at: fn(Moment, Moment) -> Moment,
     proof: fn(u16, bool) -> Proof,
-    doubted: fn(Verdict, Option<String>) -> Verdict,
     answered: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written,
     judged: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written,
     stopped: fn(&mut Job, Option<&Attempt>, i64, Stop, Moment) -> Written,
@@ -61,10 +61,9 @@ const REAL: Rules = Rules {
     asks: |_| true,
     begin: |job, last, attempt, fence, around, now| super::begin(job, last, attempt, fence, around, now).expect(LEGAL),
     may_send: super::may_send,
-    judge,
-    in_sight,
+    conclude,
+    judged_at: |began, _| began,
     proof,
-    doubted,
     answered: |job, attempt, answer, held, now| super::answered(job, attempt, answer, held, now).expect(LEGAL),
     judged: |job, attempt, finding, held, now| super::judged(job, attempt, finding, held, now).expect(LEGAL),
     stopped: |job, last, fence, stop, now| super::stopped(job, last, fence, stop, now).expect(LEGAL),
@@ -119,6 +118,12 @@ fn two_jobs_of_one_template_are_never_taken_for_each_other() {
 fn what_our_account_may_not_see_is_never_taken_for_absent() {
     let hidden = |setting| Setting { hides: 2, crashes: 1, losses: 0, cancels: false, ..setting };
     holds(&[("marked", hidden(Setting::marked())), ("unmarked", hidden(Setting::unmarked()))], 2_000);
+}
+
+#[test]
+fn a_search_that_takes_its_time_is_judged_by_when_it_began() {
+    let slow = |setting| Setting { slow_looks: true, crashes: 0, losses: 0, cancels: false, ..setting };
+    holds(&[("marked", slow(Setting::marked())), ("unmarked", slow(Setting::unmarked()))], 500);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::{DELIVERED_WITHIN, SEND_WITHIN};
 use super::world::{Again, Setting, at, installation, patience};
 use super::*;
-use crate::attempt::{AttemptState, Marked};
+use crate::attempt::{AttemptState, Candidate, Marked};
 use crate::awx::MarkerPlacement;
 use crate::job::JobState;
 
@@ -47,25 +47,33 @@ const FORGOTTEN: &str = "a run that should not be goes on";
 
 #[test]
 fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
-    let impatient: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
-        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
-            Verdict::Wait(_) if found.is_empty() => Verdict::Absent,
+    let impatient: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| match conclude(attempt, patience, now, facts) {
+            Verdict::Wait(_) if facts.found.is_empty() => Verdict::Absent,
             verdict => verdict,
         };
-    is_caught(&Rules { judge: impatient, ..REAL }, calm(Setting::unmarked()), &[TWICE, NEVER, STRAY]);
+    is_caught(&Rules { conclude: impatient, ..REAL }, calm(Setting::unmarked()), &[TWICE, NEVER, STRAY]);
 }
 
 #[test]
 fn a_mutant_that_waits_for_the_request_but_not_for_clocks_is_caught() {
-    let hasty: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
+    let hasty: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
         let trusting = Patience { clock_skew: std::time::Duration::ZERO, ..*patience };
-        judge(attempt, &trusting, now, found)
+        conclude(attempt, &trusting, now, facts)
     };
     is_caught(
-        &Rules { judge: hasty, ..REAL },
+        &Rules { conclude: hasty, ..REAL },
         Setting { clocks: [0, 3], ..calm(Setting::unmarked()) },
         &[TWICE, NEVER, STRAY],
     );
+}
+
+#[test]
+fn a_mutant_that_judges_a_search_by_when_it_ended_is_caught() {
+    let slow = |setting| Setting { slow_looks: true, crashes: 0, losses: 0, cancels: false, ..setting };
+    for setting in [Setting::marked(), Setting::unmarked()] {
+        is_caught(&Rules { judged_at: |_, ended| ended, ..REAL }, slow(setting), &[TWICE, NEVER, STRAY]);
+    }
 }
 
 #[test]
@@ -144,22 +152,23 @@ fn a_mutant_that_launches_beside_an_unresolved_launch_without_a_marker_is_caught
 
 #[test]
 fn a_mutant_that_trusts_the_marker_to_have_been_let_through_is_caught() {
-    let trusting: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
-        let marked: Vec<Candidate> = found.iter().filter(|c| c.marked != Marked::No).cloned().collect();
-        judge(attempt, patience, now, if attempt.is_marked() { &marked } else { found })
+    let trusting: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
+        let counts = |c: &&Candidate| !attempt.is_marked() || c.marked != Marked::No;
+        let found = facts.found.iter().filter(counts).cloned().collect();
+        conclude(attempt, patience, now, &Facts { found, ..facts.clone() })
     };
-    is_caught(&Rules { judge: trusting, ..REAL }, odd(Setting::marked()), &[TWICE, NEVER, STRAY]);
+    is_caught(&Rules { conclude: trusting, ..REAL }, odd(Setting::marked()), &[TWICE, NEVER, STRAY]);
 }
 
 #[test]
 fn a_mutant_that_takes_the_first_of_several_runs_is_caught() {
-    let guessing: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
-        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+    let guessing: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| match conclude(attempt, patience, now, facts) {
             Verdict::Ambiguous(runs) => runs.iter().max().map_or(Verdict::Absent, |run| Verdict::Adopt(*run)),
             verdict => verdict,
         };
     is_caught(
-        &Rules { judge: guessing, ..REAL },
+        &Rules { conclude: guessing, ..REAL },
         odd(Setting::marked()),
         &["a job is bound to a run that is not its own", TWICE, NEVER],
     );
@@ -167,12 +176,12 @@ fn a_mutant_that_takes_the_first_of_several_runs_is_caught() {
 
 #[test]
 fn a_mutant_that_asks_a_person_at_once_is_caught() {
-    let lazy: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
-        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+    let lazy: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| match conclude(attempt, patience, now, facts) {
             Verdict::Wait(_) => Verdict::Ambiguous(Vec::new()),
             verdict => verdict,
         };
-    is_caught(&Rules { judge: lazy, ..REAL }, calm(Setting::unmarked()), &[NEEDLESS]);
+    is_caught(&Rules { conclude: lazy, ..REAL }, calm(Setting::unmarked()), &[NEEDLESS]);
 }
 
 #[test]
@@ -189,12 +198,12 @@ fn a_mutant_that_forgets_to_look_again_is_caught() {
 
 #[test]
 fn a_mutant_that_waits_for_ever_is_caught() {
-    let waiting: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict =
-        |attempt, patience, now, found| match judge(attempt, patience, now, found) {
+    let waiting: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| match conclude(attempt, patience, now, facts) {
             Verdict::Absent => Verdict::Wait(now.plus(std::time::Duration::from_secs(1))),
             verdict => verdict,
         };
-    is_caught(&Rules { judge: waiting, ..REAL }, Setting { cancels: false, ..calm(Setting::marked()) }, &[STUCK]);
+    is_caught(&Rules { conclude: waiting, ..REAL }, Setting { cancels: false, ..calm(Setting::marked()) }, &[STUCK]);
 }
 
 #[test]
@@ -208,6 +217,11 @@ fn again(again: Again, setting: Setting) -> Setting {
     Setting { again: Some(again), others: 2, losses: 0, ..calm(setting) }
 }
 
+/// A controller is believed that lacks what it had.
+fn without_doubt(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Facts) -> Verdict {
+    conclude(attempt, patience, now, &Facts { doubt: None, ..facts.clone() })
+}
+
 /// A run is known by its id alone.
 fn by_id(bound: &Bound, run: &Run) -> bool {
     bound.run.id == run.id
@@ -216,9 +230,10 @@ fn by_id(bound: &Bound, run: &Run) -> bool {
 #[test]
 fn a_mutant_that_takes_its_own_run_for_absent_because_its_id_was_anothers_is_caught() {
     // As it was before runs were known by more than their ids.
-    let blind: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
-        let free: Vec<Candidate> = found.iter().filter(|c| !c.bound).cloned().collect();
-        judge(&Attempt { named: None, ..attempt.clone() }, patience, now, &free)
+    let blind: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
+        let found = facts.found.iter().filter(|c| !c.bound).cloned().collect();
+        let facts = Facts { found, doubt: None, ..facts.clone() };
+        conclude(&Attempt { named: None, ..attempt.clone() }, patience, now, &facts)
     };
     // And a bind that the store refused was simply not written.
     let lost_answer: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written =
@@ -232,8 +247,7 @@ fn a_mutant_that_takes_its_own_run_for_absent_because_its_id_was_anothers_is_cau
             false => super::super::judged(job, attempt, finding, held, now).expect(LEGAL),
         };
     for kind in [Again::Restored, Again::SetUpAnew] {
-        let trusting: fn(Verdict, Option<String>) -> Verdict = |verdict, _| verdict;
-        let mutant = Rules { is: by_id, judge: blind, doubted: trusting, ..REAL };
+        let mutant = Rules { is: by_id, conclude: blind, ..REAL };
         let mutant = Rules { answered: lost_answer, judged: lost_finding, ..mutant };
         is_caught(&mutant, Setting { others: 0, ..again(kind, Setting::marked()) }, &[TWICE, NEVER, STRAY]);
     }
@@ -249,14 +263,17 @@ fn a_mutant_that_knows_runs_by_their_ids_alone_is_caught() {
 
 #[test]
 fn a_mutant_that_believes_a_controller_that_forgot_is_caught() {
-    let trusting = Rules { doubted: |verdict, _| verdict, ..REAL };
-    is_caught(&trusting, again(Again::Restored, Setting::marked()), &[TWICE, NEVER, STRAY]);
+    is_caught(
+        &Rules { conclude: without_doubt, ..REAL },
+        again(Again::Restored, Setting::marked()),
+        &[TWICE, NEVER, STRAY],
+    );
 }
 
 #[test]
 fn a_mutant_that_takes_an_address_for_an_installation_is_caught() {
     let by_address: fn(&Installation, &Installation) -> bool = |one, two| one.address() == two.address();
-    let mutant = Rules { same: by_address, doubted: |verdict, _| verdict, ..REAL };
+    let mutant = Rules { same: by_address, conclude: without_doubt, ..REAL };
     is_caught(&mutant, again(Again::SetUpAnew, Setting::marked()), &[TWICE, NEVER, STRAY]);
     let two = Setting { jobs: 2, crashes: 0, sends: 1, cancels: false, mapped_twice: true, ..Setting::unmarked() };
     is_caught(&Rules { same: by_address, ..REAL }, two, &[UNMARKED]);
@@ -265,15 +282,15 @@ fn a_mutant_that_takes_an_address_for_an_installation_is_caught() {
 #[test]
 fn a_mutant_that_binds_what_another_job_has_is_caught() {
     // What somebody launched by hand is adopted by both of two jobs that are alike.
-    let careless: fn(&Attempt, &Patience, Moment, &[Candidate]) -> Verdict = |attempt, patience, now, found| {
-        let free: Vec<Candidate> = found.iter().map(|c| Candidate { bound: false, ..c.clone() }).collect();
-        judge(attempt, patience, now, &free)
+    let careless: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
+        let found = facts.found.iter().map(|c| Candidate { bound: false, ..c.clone() }).collect();
+        conclude(attempt, patience, now, &Facts { found, ..facts.clone() })
     };
     let unheld: fn(&mut Job, &mut Attempt, Finding, bool, Moment) -> Written =
         |job, attempt, finding, _, now| super::super::judged(job, attempt, finding, false, now).expect(LEGAL);
     let two = Setting { jobs: 2, crashes: 0, losses: 0, sends: 1, attempts: 1, cancels: false, ..Setting::unmarked() };
     let promises = ["one run is bound to two jobs", "a job is bound to another job's run"];
-    is_caught(&Rules { judge: careless, judged: unheld, ..REAL }, Setting { by_hand: true, ..two }, &promises);
+    is_caught(&Rules { conclude: careless, judged: unheld, ..REAL }, Setting { by_hand: true, ..two }, &promises);
 }
 
 #[test]
@@ -292,9 +309,10 @@ fn a_mutant_that_gives_up_on_a_stray_run_is_caught() {
 
 #[test]
 fn a_mutant_that_takes_what_is_hidden_for_absent_is_caught() {
-    let trusting: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict = |verdict, _, _, _, _| verdict;
+    let trusting: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| conclude(attempt, patience, now, &Facts { blind: None, ..facts.clone() });
     is_caught(
-        &Rules { in_sight: trusting, ..REAL },
+        &Rules { conclude: trusting, ..REAL },
         Setting { hides: 2, crashes: 0, cancels: false, ..Setting::marked() },
         &[TWICE, NEVER, STRAY],
     );
@@ -302,13 +320,13 @@ fn a_mutant_that_takes_what_is_hidden_for_absent_is_caught() {
 
 #[test]
 fn a_mutant_that_waits_for_a_right_for_ever_is_caught() {
-    let waiting: fn(Verdict, Sight, &Attempt, &Patience, Moment) -> Verdict =
-        |verdict, sight, attempt, patience, now| match in_sight(verdict, sight, attempt, patience, now) {
+    let waiting: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict =
+        |attempt, patience, now, facts| match conclude(attempt, patience, now, facts) {
             Verdict::Untraceable(why) => Verdict::Blind(now.plus(std::time::Duration::from_secs(1)), why),
             verdict => verdict,
         };
     is_caught(
-        &Rules { in_sight: waiting, ..REAL },
+        &Rules { conclude: waiting, ..REAL },
         Setting { hides: 1, crashes: 0, cancels: false, ..Setting::marked() },
         &[STUCK],
     );

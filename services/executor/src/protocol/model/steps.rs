@@ -1,6 +1,8 @@
 //! Everything that can happen next in a world.
 
-use crate::attempt::{Attempt, AttemptState, Candidate, Inputs, Marked, Sight, Verdict};
+use runwarden_kit::clock::Moment;
+
+use crate::attempt::{Attempt, AttemptState, Candidate, Facts, Inputs, Marked, Verdict};
 use crate::awx::Proof;
 use crate::job::{AT_ONCE, Job, JobState, Run, reason};
 use crate::protocol::{Answer, Around, Beginning, Finding, Step, Stop, Written};
@@ -8,7 +10,7 @@ use crate::stray::Stray;
 
 use super::Rules;
 use super::outside::outside;
-use super::world::{Fate, Launch, REQUEST_TICKS, Setting, Worker, World, installation, patience};
+use super::world::{Fate, Launch, Look, REQUEST_TICKS, Setting, Worker, World, installation, patience};
 
 /// What happened, and what the world is then.
 pub(super) type Next = (&'static str, World);
@@ -54,6 +56,12 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
             }
         }
         Worker::Claimed { which, job, last } => step(world, worker, which, &job, last.as_ref(), setting, rules, next),
+        Worker::Looked { which, fence, look } => {
+            let mut after = world.clone();
+            after.workers[worker] = Worker::Idle;
+            conclude(&mut after, which, fence, &look, now, rules);
+            next.push(("a look is concluded", after));
+        }
         Worker::Begun { which, attempt, fence } => {
             if !(rules.may_send)(&attempt, now) {
                 let mut after = world.clone();
@@ -189,7 +197,7 @@ fn step(
     next.push(("a worker takes its step", after));
 }
 
-fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: runwarden_kit::clock::Moment) -> Attempt {
+fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: Moment) -> Attempt {
     Attempt {
         job_id: job.id.clone(),
         number: job.attempts + 1,
@@ -214,7 +222,7 @@ fn is_blocked(world: &World, which: usize, attempt: &Attempt, rules: &Rules) -> 
     here.into_iter().any(|a| a.is_open() && !(a.is_marked() && attempt.is_marked()))
 }
 
-fn stop(world: &mut World, which: usize, fence: i64, stop: Stop, now: runwarden_kit::clock::Moment, rules: &Rules) {
+fn stop(world: &mut World, which: usize, fence: i64, stop: Stop, now: Moment, rules: &Rules) {
     let last = world.last(which);
     (rules.stopped)(&mut world.jobs[which], last.as_ref(), fence, stop, now);
     world.jobs[which].lease.release(fence);
@@ -261,15 +269,8 @@ fn reconcile(
             stop(world, which, fence, Stop::Later(String::new()), now, rules);
             return;
         }
-        conclude(
-            world,
-            which,
-            fence,
-            seen,
-            Finding { verdict: UNTRACEABLE, run: None, dropped: Vec::new() },
-            now,
-            rules,
-        );
+        let finding = Finding { verdict: UNTRACEABLE, run: None, dropped: Vec::new() };
+        learn(world, which, fence, seen, finding, now, rules);
         return;
     }
     let bound = world.bound(which);
@@ -289,30 +290,36 @@ fn reconcile(
             bound: bound.iter().any(|bound| (rules.is)(bound, &launch.as_run(&seen.installation))),
         })
         .collect();
-    let verdict = (rules.judge)(seen, &patience(), now, &found);
-    let sight = if world.is_hidden() { Sight::Blind(String::new()) } else { Sight::Clear };
-    let verdict = (rules.in_sight)(verdict, sight, seen, &patience(), now);
+    let facts = Facts { found, blind: world.is_hidden().then(String::new), ..Facts::default() };
+    let look = Look { attempt: seen.clone(), began: now, shown, facts };
+    if setting.slow_looks {
+        world.workers[worker] = Worker::Looked { which, fence, look: Box::new(look) };
+    } else {
+        conclude(world, which, fence, &look, now, rules);
+    }
+}
+
+/// Asks what only matters where nothing was found, and concludes.
+fn conclude(world: &mut World, which: usize, fence: i64, look: &Look, now: Moment, rules: &Rules) {
+    let seen = &look.attempt;
+    let mut facts = look.facts.clone();
+    if world.is_hidden() {
+        facts.blind.get_or_insert_default();
+    }
     // The run of long ago is what that installation must still know.
     let forgot = world.again && seen.installation.is_same(&world.of_long_ago().installation);
-    let verdict = (rules.doubted)(verdict, forgot.then(String::new));
+    facts.doubt = forgot.then(String::new);
+    let verdict = (rules.conclude)(seen, &patience(), (rules.judged_at)(look.began, now), &facts);
     let run = match verdict {
-        Verdict::Adopt(id) => shown.iter().find(|launch| launch.run == id).map(|l| l.as_run(&seen.installation)),
+        Verdict::Adopt(id) => look.shown.iter().find(|launch| launch.run == id).map(|l| l.as_run(&seen.installation)),
         _ => None,
     };
-    conclude(world, which, fence, seen, Finding { verdict, run, dropped: Vec::new() }, now, rules);
+    learn(world, which, fence, seen, Finding { verdict, run, dropped: Vec::new() }, now, rules);
 }
 
 const UNTRACEABLE: Verdict = Verdict::Untraceable(String::new());
 
-fn conclude(
-    world: &mut World,
-    which: usize,
-    fence: i64,
-    seen: &Attempt,
-    finding: Finding,
-    now: runwarden_kit::clock::Moment,
-    rules: &Rules,
-) {
+fn learn(world: &mut World, which: usize, fence: i64, seen: &Attempt, finding: Finding, now: Moment, rules: &Rules) {
     let mut job = world.jobs[which].clone();
     let held = finding.run.as_ref().is_some_and(|run| world.bound(which).iter().any(|bound| (rules.is)(bound, run)));
     if let Some(mut attempt) = world.last(which).filter(|last| last.number == seen.number) {

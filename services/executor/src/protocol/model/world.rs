@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runwarden_kit::clock::Moment;
 
-use crate::attempt::{Attempt, AttemptState, Patience};
+use crate::attempt::{Attempt, AttemptState, Facts, Patience};
 use uuid::Uuid;
 
 use crate::awx::{Installation, MarkerPlacement, Target};
@@ -66,6 +66,8 @@ pub(super) struct Setting {
     pub(super) others: u8,
     /// Whether each job reaches the controller by another address.
     pub(super) mapped_twice: bool,
+    /// Whether time may pass between what a search shows and what is concluded from it.
+    pub(super) slow_looks: bool,
 }
 
 impl Setting {
@@ -88,6 +90,7 @@ impl Setting {
             again: None,
             others: 0,
             mapped_twice: false,
+            slow_looks: false,
         }
     }
 
@@ -148,6 +151,12 @@ pub(super) enum Worker {
         job: Box<Job>,
         last: Option<Attempt>,
     },
+    /// Has searched for a lost launch, and has not concluded anything yet.
+    Looked {
+        which: usize,
+        fence: i64,
+        look: Box<Look>,
+    },
     /// The intent is durable; the launch has not left yet.
     Begun {
         which: usize,
@@ -163,6 +172,17 @@ pub(super) enum Worker {
         /// What it becomes, if it becomes anything.
         launch: Option<Launch>,
     },
+}
+
+/// A look for a lost launch.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Look {
+    pub(super) attempt: Attempt,
+    /// By the worker's clock.
+    pub(super) began: Moment,
+    /// What the search showed.
+    pub(super) shown: Vec<Launch>,
+    pub(super) facts: Facts,
 }
 
 /// A run on the controller.
@@ -383,11 +403,21 @@ impl World {
                 job.cancel_requested,
                 Some(job.state),
             ),
+            Worker::Looked { which, fence, look } => (
+                2,
+                *which,
+                look.attempt.number,
+                *fence == self.jobs[*which].lease.fence,
+                look.shown.iter().fold(1, |all, launch| all * 31 + i64::from(launch.made)),
+                Some(attempt(&look.attempt)),
+                look.facts.blind.is_some(),
+                None,
+            ),
             Worker::Begun { which, attempt: a, fence } => {
-                (2, *which, a.number, *fence == self.jobs[*which].lease.fence, 0, Some(attempt(a)), false, None)
+                (3, *which, a.number, *fence == self.jobs[*which].lease.fence, 0, Some(attempt(a)), false, None)
             }
             Worker::Sent { which, attempt: a, fence, fate, launch } => (
-                3 + *fate as u8,
+                4 + *fate as u8,
                 *which,
                 a.number,
                 *fence == self.jobs[*which].lease.fence,
@@ -408,6 +438,12 @@ impl World {
         let kept: Vec<_> = self.kept.iter().map(|stray| (stray.run.created, stray.looks.min(6))).collect();
         (kept, self.last_id, self.made, self.uuid, self.again, self.others, self.trespassed).hash(&mut hasher);
         (worker(&self.workers[0]), worker(&self.workers[1])).hash(&mut hasher);
+        // How long a look has taken so far; no longer than everything that could come meanwhile.
+        let began = |worker: &Worker| match worker {
+            Worker::Looked { look, .. } => Some(ago(look.began)),
+            Worker::Idle | Worker::Claimed { .. } | Worker::Begun { .. } | Worker::Sent { .. } => None,
+        };
+        (began(&self.workers[0]), began(&self.workers[1])).hash(&mut hasher);
         hasher.finish()
     }
 }
