@@ -132,6 +132,13 @@ impl Patience {
         attempt.sent_at.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
     }
 
+    /// How much time must have passed since a launch left by a clock that nobody sets, beside what the wall clocks say:
+    /// the time in which it can still commit.
+    #[must_use]
+    pub fn at_least(&self) -> Duration {
+        DELIVERED_WITHIN + self.controller_request
+    }
+
     /// Until when to wait for a right that our account lacks, before a person is asked.
     #[must_use]
     pub fn given_up_at(&self, attempt: &Attempt) -> Moment {

@@ -67,8 +67,18 @@ impl Deadlines {
             if let Err(error) = self.look_at_grounds(&mut led).await {
                 error.log();
             }
+            if let Err(error) = self.measure().await {
+                error.log();
+            }
             looked = Instant::now();
         }
+    }
+
+    /// Shows for how long a launch has been looked for, so that one which nobody can look for is noticed.
+    async fn measure(&self) -> Result<()> {
+        let age = self.store.oldest_unresolved().await?.map_or(Duration::ZERO, |sent| self.clock.now().since(sent));
+        metrics::gauge!("runwarden_oldest_unresolved_launch_seconds").set(age.as_secs_f64());
+        Ok(())
     }
 
     async fn expire(&self) -> Result<()> {

@@ -18,6 +18,7 @@ use crate::authority::{Authority, Denial};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
+use crate::first_seen::FirstSeen;
 use crate::holding::Holding;
 use crate::instance::Instance;
 use crate::job::{AT_ONCE, Job, JobState, Run};
@@ -27,7 +28,7 @@ use crate::ports::{Seals, Templates};
 use crate::protocol::{self, Stop, Written};
 use crate::queue::BLOCKED;
 use crate::records;
-use crate::scheduler::{Head, Place, Scheduler};
+use crate::scheduler::{Goal, Head, Place, Scheduler};
 use crate::store::{Claim, Claimed, Effects, JobStore};
 use crate::stray::Stray;
 use crate::work::WorkBell;
@@ -59,6 +60,8 @@ pub struct Launcher {
     pub failpoint: Failpoint,
     /// How long absence proves nothing.
     pub patience: Patience,
+    /// Since when this process knows of attempts.
+    pub seen: FirstSeen,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Who waits for jobs.
@@ -87,7 +90,7 @@ pub enum Halt {
         free_in: Option<Duration>,
     },
     /// Nothing more may be launched of its template before what is out is settled.
-    Blocked,
+    Blocked(Goal),
     /// Somebody else has the job now.
     Lost,
     /// Something in Runwarden broke.
@@ -152,6 +155,13 @@ impl Launcher {
         let now = self.clock.now();
         heads.refresh(&*self.store, now).await?;
         for turn in scheduler.turns(heads.found.clone(), Instant::now()) {
+            if let Some(goal) = scheduler.goal(&turn) {
+                if self.store.is_in_the_way(&goal).await? {
+                    scheduler.blocked(&turn.queue, Instant::now());
+                    continue;
+                }
+                scheduler.goes_on(&turn.queue);
+            }
             let limits = self.known.of(&turn.queue.tenant, &turn.queue.template);
             let claim = Claim { turn: &turn, holder: self.instance.id(), limits, now };
             match self.store.claim(claim).await? {
@@ -232,8 +242,8 @@ impl Launcher {
                     scheduler.full(scope, &queue.tenant, &name, free_in, Instant::now());
                     Stop::Yield(scope.waits_for().into())
                 }
-                Err(Halt::Blocked) => {
-                    scheduler.blocked(&queue, Instant::now());
+                Err(Halt::Blocked(goal)) => {
+                    scheduler.blocked_at(&queue, goal, Instant::now());
                     Stop::Yield(BLOCKED.into())
                 }
                 Err(Halt::Stopped(stop)) => stop,
@@ -329,7 +339,8 @@ impl Launcher {
         let now = self.clock.now();
         let clock = self.clock.clone();
         let change = move |job: &mut Job, last: Option<Attempt>| {
-            let quiet = matches!(stop, Stop::Yield(_)) && job.progress == stop.why();
+            // That it still waits for the same is no news, however often it is found out.
+            let quiet = !matches!(stop, Stop::End(..)) && job.progress == stop.why();
             let written = protocol::stopped(job, last.as_ref(), fence, stop, now)?;
             let released = job.lease.release(fence);
             if written == Written::Nothing || quiet {

@@ -19,6 +19,7 @@ use crate::ports::{Controller, Template};
 use crate::prepare::{self, Prepared};
 use crate::protocol::{self, Answer, SEND_WITHIN, Step, Stop};
 use crate::records;
+use crate::scheduler::Goal;
 use crate::store::{Begin, Begun};
 
 impl Launcher {
@@ -60,6 +61,10 @@ impl Launcher {
             self.installation(&template.controller, &client, if sure { Ask::Once } else { Ask::Afresh }).await?;
         // The controller may have taken its time: what begins now begins on what is held now.
         let decision = self.authority.demand(&job).await?.or(first);
+        let again = prepare::current_template(&*self.templates, &job).await?;
+        if !again.controller.leads_where(&template.controller) {
+            return Err(Stop::Later("its controller was changed just now; preparing the launch again".into()).into());
+        }
         let now = self.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
@@ -87,7 +92,11 @@ impl Launcher {
         let begun = Instant::now();
         let job = match self.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
-            Begun::Blocked => return Err(Halt::Blocked),
+            Begun::Blocked => {
+                let Attempt { installation, controller_template, .. } = attempt;
+                let marked = placement != MarkerPlacement::None;
+                return Err(Halt::Blocked(Goal { installation, controller_template, marked }));
+            }
             Begun::Full(scope, until) => {
                 let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
                 return Err(Halt::Held { scope, name: limited(scope, &job), free_in });
@@ -95,6 +104,7 @@ impl Launcher {
             Begun::Lost => return Err(Halt::Lost),
         };
         self.failpoint.pass(At::BeginAfter);
+        self.seen.since(&attempt);
         self.live.ring(&job.id);
         self.bell.ring();
         let answer = if protocol::may_send(&attempt, self.clock.now()) && begun.elapsed() <= SEND_WITHIN {

@@ -12,6 +12,7 @@ pub mod controllers;
 pub mod credential;
 pub mod deadlines;
 pub mod failpoint;
+mod first_seen;
 mod holding;
 pub mod instance;
 pub mod job;
@@ -56,6 +57,7 @@ use breaker::Breaker;
 use controllers::Controllers;
 use credential::CredentialSource;
 use deadlines::Deadlines;
+use first_seen::FirstSeen;
 use instance::Instance;
 use launcher::Launcher;
 use limits::Known;
@@ -120,6 +122,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         breaker: breaker.clone(),
         failpoint: config.failpoint.clone(),
         patience: config.patience(),
+        seen: FirstSeen::default(),
         clock: kit.clock.clone(),
         live: live.clone(),
         work: work.clone(),

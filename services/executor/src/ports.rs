@@ -29,6 +29,15 @@ pub struct Controller {
     pub secret_name: String,
 }
 
+impl Controller {
+    /// Whether another leads to the same place, as the same account.
+    #[must_use]
+    pub fn leads_where(&self, other: &Self) -> bool {
+        let told = |it: &Self| (it.name.clone(), it.target.clone(), it.account, it.secret_name.clone());
+        told(self) == told(other)
+    }
+}
+
 /// A template, as far as validation and launch need it.
 #[derive(Clone, Debug)]
 pub struct Template {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
-use crate::attempt::{Attempt, AttemptState, Verdict};
+use crate::attempt::{Attempt, AttemptState, Patience, Verdict};
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::limits::Scope;
 
@@ -317,12 +317,28 @@ pub enum Resolution {
     GiveUp,
 }
 
+/// Whether a person may say what became of an attempt: no machine can know, or none could find out although nothing can
+/// come of it any more, such as when its controller's credential was deleted.
+#[must_use]
+pub fn may_be_resolved(job: &Job, attempt: &Attempt, patience: &Patience, now: Moment) -> bool {
+    let open = job.attempts == attempt.number && attempt.is_open();
+    let overdue = job.state == JobState::Launching && now >= patience.over_at(attempt);
+    open && (job.state == JobState::Unknown || overdue)
+}
+
 /// A person decided. False if the job does not wait for that (any more).
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
-pub fn resolved(job: &mut Job, attempt: &mut Attempt, resolution: Resolution, why: &str, now: Moment) -> Result<bool> {
-    if job.state != JobState::Unknown || job.attempts != attempt.number || !attempt.is_open() {
+pub fn resolved(
+    job: &mut Job,
+    attempt: &mut Attempt,
+    resolution: Resolution,
+    why: &str,
+    patience: &Patience,
+    now: Moment,
+) -> Result<bool> {
+    if !may_be_resolved(job, attempt, patience, now) {
         return Ok(false);
     }
     match resolution {
@@ -333,7 +349,9 @@ pub fn resolved(job: &mut Job, attempt: &mut Attempt, resolution: Resolution, wh
         Resolution::Retry => {
             attempt.state = AttemptState::NotLaunched { why: format!("a person said so: {why}") };
             job.attempt_open = false;
-            job.become_state(JobState::Launching)?;
+            if job.state == JobState::Unknown {
+                job.become_state(JobState::Launching)?;
+            }
             (job.reason, job.reason_detail) = (None, None);
             job.setbacks = 0;
             job.look_now();

@@ -12,7 +12,7 @@ use crate::awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
-use crate::job::{Job, JobState, Run, moment};
+use crate::job::{Job, Run, moment};
 use crate::live::Live;
 use crate::ports::Templates;
 use crate::protocol::{self, Resolution};
@@ -72,7 +72,7 @@ impl Resolver {
         let reason = checked_reason(reason)?;
         let attempt = self.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
         let attempt = match attempt {
-            Some(attempt) if job.state == JobState::Unknown => attempt,
+            Some(attempt) if protocol::may_be_resolved(job, &attempt, &self.patience, self.clock.now()) => attempt,
             Some(_) | None => return Err(not_unknown(job)),
         };
         self.outbox.check_room(&job.tenant).await?;
@@ -111,7 +111,7 @@ impl Resolver {
 
     async fn write(&self, job: &Job, attempt: &Attempt, resolution: Resolution, reason: String) -> Result<Job> {
         let now = self.clock.now();
-        let (number, clock) = (attempt.number, self.clock.clone());
+        let (number, clock, patience) = (attempt.number, self.clock.clone(), self.patience);
         // Built here, where the caller is known; the change runs inside the store.
         let entry = records::resolve(&*self.clock, job, number, &resolution, &reason);
         let run = match &resolution {
@@ -125,7 +125,7 @@ impl Resolver {
             let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else {
                 return Err(not_unknown(job));
             };
-            if !protocol::resolved(job, &mut attempt, resolution, &reason, now)? {
+            if !protocol::resolved(job, &mut attempt, resolution, &reason, &patience, now)? {
                 return Err(not_unknown(job));
             }
             let mut effects = Effects::told().with_entry(entry).with_entry(records::attempt(&*clock, job, &attempt));
@@ -198,7 +198,11 @@ fn checked_reason(reason: &str) -> Result<String> {
 fn not_unknown(job: &Job) -> Error {
     Error::new(
         ErrorReason::Conflict,
-        format!("Only a job that is `unknown` can be resolved; it {}.", job.state.in_words()),
+        format!(
+            "Only a job that is `unknown`, or whose launch can no longer come to anything and could not be looked for, \
+             can be resolved; it {}.",
+            job.state.in_words()
+        ),
     )
 }
 

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::awx::Installation;
 use crate::breaker::Breaker;
 use crate::limits::{Known, Scope};
 use crate::queue::{BEGUN, OUT, Queue};
@@ -17,6 +18,20 @@ use crate::work::WorkBell;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What one turn costs a tenant with a share of 1.
 const TURN: u64 = 1 << 20;
+
+/// For how long it is known what stood in the way of a queue. Its template may be mapped to something else meanwhile.
+const GOAL_KEPT: Duration = Duration::from_secs(30);
+
+/// What a queue's launches go to, as far as launches of other queues, or of other tenants, can stand in their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goal {
+    /// The installation.
+    pub installation: Installation,
+    /// The id of the controller's template.
+    pub controller_template: i64,
+    /// Whether launches can be told from others by a marker.
+    pub marked: bool,
+}
 
 /// A tenant and something of it.
 type Key = (String, String);
@@ -54,6 +69,8 @@ struct State {
     full: HashMap<(Scope, Key), Full>,
     /// Queues of which nothing may be launched before what is out of their template is settled.
     blocked: HashMap<Queue, Instant>,
+    /// What they go to, and until when that is taken for true.
+    goals: HashMap<Queue, (Goal, Instant)>,
 }
 
 /// Until when a scope is full, and whether a job's end may make room before that.
@@ -97,6 +114,7 @@ impl Scheduler {
         let mut state = self.state();
         state.full.retain(|_, full| full.until > now);
         state.blocked.retain(|_, until| *until > now);
+        state.goals.retain(|_, (_, until)| *until > now);
         let mut of_tenant: HashMap<&str, usize> = HashMap::new();
         for ((tenant, _), places) in &state.places {
             *of_tenant.entry(tenant).or_default() += places;
@@ -176,6 +194,25 @@ impl Scheduler {
     /// Nothing of a queue may be launched before what is out of its template is settled.
     pub fn blocked(&self, queue: &Queue, now: Instant) {
         self.state().blocked.insert(queue.clone(), now + LOOK_AGAIN);
+    }
+
+    /// The same, found out when a launch was ready to leave: until it is out of the way, that is worth a look before
+    /// another is made ready.
+    pub fn blocked_at(&self, queue: &Queue, goal: Goal, now: Instant) {
+        self.blocked(queue, now);
+        self.state().goals.insert(queue.clone(), (goal, now + GOAL_KEPT));
+    }
+
+    /// What something stood in the way of lately, for launches of a turn.
+    #[must_use]
+    pub fn goal(&self, turn: &Turn) -> Option<Goal> {
+        let state = self.state();
+        state.goals.get(&turn.queue).filter(|_| turn.from_rank < OUT).map(|(goal, _)| goal.clone())
+    }
+
+    /// Nothing stands in the way of a queue any more.
+    pub fn goes_on(&self, queue: &Queue) {
+        self.state().goals.remove(queue);
     }
 
     /// Whether anything of a queue's controller waits for what is out.

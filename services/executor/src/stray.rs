@@ -71,6 +71,34 @@ pub enum Sight {
     Untold,
 }
 
+/// What is under a stray run's id where its controller's name leads now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderId {
+    /// The run, which goes on.
+    Itself,
+    /// The run, which is over; how, in the controller's word.
+    Ended(&'static str),
+    /// Another run.
+    Another,
+    /// Nothing.
+    Nothing,
+}
+
+impl Sight {
+    /// What it says of the run. The name may lead to another installation than the run's by now: what that one has under
+    /// the id, or has not, says nothing, for the run may go on where it is.
+    #[must_use]
+    pub fn of(under: UnderId, is_there: bool) -> Self {
+        match under {
+            UnderId::Itself => Self::Goes,
+            UnderId::Ended(status) => Self::Over(status),
+            UnderId::Another if is_there => Self::Another,
+            UnderId::Nothing if is_there => Self::Gone,
+            UnderId::Another | UnderId::Nothing => Self::Untold,
+        }
+    }
+}
+
 /// What to do after a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -185,22 +213,25 @@ impl Strays {
         if self.breaker.note(&key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
             self.controllers.forget(&client);
         }
-        let in_its_place = match found {
-            Ok(row) if stray.run.is_shown_by(&row, None) => {
-                let over = row.status.is_end();
-                return Ok(if over { (Sight::Over(row.status.as_str()), None) } else { (Sight::Goes, Some(client)) });
-            }
-            Ok(_) => Sight::Another,
-            Err(AwxError::NotFound { .. }) => Sight::Gone,
+        let under = match found {
+            Ok(row) if stray.run.is_shown_by(&row, None) => match row.status.is_end() {
+                true => UnderId::Ended(row.status.as_str()),
+                false => UnderId::Itself,
+            },
+            Ok(_) => UnderId::Another,
+            Err(AwxError::NotFound { .. }) => UnderId::Nothing,
             Err(error) => {
                 tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be looked at");
                 return Ok((Sight::Untold, None));
             }
         };
-        // Its controller's name may lead to another installation by now. What that one has under the id, or has not,
-        // says nothing of the run: it may go on where it is.
-        let here = client.installation(Ask::Afresh).await;
-        let still = here.is_ok_and(|here| here.is_same(&stray.run.installation));
-        Ok((if still { in_its_place } else { Sight::Untold }, None))
+        let is_there = match under {
+            UnderId::Itself | UnderId::Ended(_) => true,
+            UnderId::Another | UnderId::Nothing => {
+                let here = client.installation(Ask::Afresh).await;
+                here.is_ok_and(|here| here.is_same(&stray.run.installation))
+            }
+        };
+        Ok((Sight::of(under, is_there), (under == UnderId::Itself).then_some(client)))
     }
 }

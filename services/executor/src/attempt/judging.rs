@@ -1,5 +1,7 @@
 //! What may be concluded about an open attempt from what a look at its controller showed.
 
+use std::time::Duration;
+
 use runwarden_kit::clock::Moment;
 
 use super::{Attempt, Patience};
@@ -59,6 +61,9 @@ pub enum Verdict {
 /// What a look at a controller brought to light about an open attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// How much time has passed since the launch left: by the controller's own clock, or since this process first knew
+    /// of it. The wall clocks of executors may be wrong by any amount, and be set.
+    pub passed: Duration,
     /// The runs that may be it.
     pub found: Vec<Candidate>,
     /// The runs that may be it as well and could not be read, if the search did not see all there is.
@@ -75,7 +80,7 @@ pub struct Facts {
 /// later moment, a launch that committed after the search could be taken for one that never happened.
 #[must_use]
 pub fn conclude(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Facts) -> Verdict {
-    let verdict = match (judge(attempt, patience, now, &facts.found), &facts.unread) {
+    let verdict = match (judge(attempt, patience, now, facts), &facts.unread) {
         (verdict, None) => verdict,
         (verdict, Some(unread)) => seen_in_part(attempt, verdict, &facts.found, unread),
     };
@@ -110,7 +115,8 @@ fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], unread:
 /// A run that is free and carries nobody's marker is doubtful: it may be this attempt's even if it lacks the marker or
 /// an input, for the template may have been changed between the look at it and the launch. Absence is proven only when
 /// there is none of these either, and no run that is surely this attempt's and that another job has.
-fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
+fn judge(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Facts) -> Verdict {
+    let found = &facts.found;
     let ids = |fits: &dyn Fn(&Candidate) -> bool| -> Vec<i64> {
         found.iter().filter(|c| !c.bound && fits(c)).map(|c| c.run_id).collect()
     };
@@ -134,10 +140,11 @@ fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate
     }
     // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still commit:
     // wait until all that can come has come.
-    let over = now >= patience.over_at(attempt);
+    let missing = patience.at_least().saturating_sub(facts.passed);
+    let over = now >= patience.over_at(attempt) && missing.is_zero();
     match mine.as_slice() {
         [run] if attempt.is_marked() || over => Verdict::Adopt(*run),
-        _ if !over => Verdict::Wait(patience.over_at(attempt)),
+        _ if !over => Verdict::Wait(patience.over_at(attempt).max(now.plus(missing))),
         [] => {
             let mut doubtful = ids(&|c| c.marked == Marked::No);
             doubtful.extend(attempt.named);

@@ -22,7 +22,8 @@ fn attempt(marked: bool) -> Attempt {
 
 /// What a complete search says.
 fn judge(attempt: &Attempt, patience: &Patience, now: Moment, found: &[Candidate]) -> Verdict {
-    conclude(attempt, patience, now, &Facts { found: found.to_vec(), ..Facts::default() })
+    let passed = now.since(attempt.sent_at);
+    conclude(attempt, patience, now, &Facts { found: found.to_vec(), passed, ..Facts::default() })
 }
 
 /// When patience is over, seconds after the intent.
@@ -105,6 +106,16 @@ proptest! {
         let patience = Patience::default();
         prop_assert!(patience.earliest(&attempt) <= created && created <= patience.latest(&attempt));
     }
+}
+
+#[test]
+fn a_wall_clock_alone_proves_no_absence() {
+    let (attempt, patience) = (attempt(true), Patience::default());
+    let now = patience.over_at(&attempt).plus(Duration::from_secs(3600));
+    let passed = |seconds| Facts { passed: Duration::from_secs(seconds), ..Facts::default() };
+    assert_eq!(conclude(&attempt, &patience, now, &passed(0)), Verdict::Wait(now.plus(patience.at_least())));
+    assert_eq!(conclude(&attempt, &patience, now, &passed(129)), Verdict::Wait(now.plus(Duration::from_secs(1))));
+    assert_eq!(conclude(&attempt, &patience, now, &passed(130)), Verdict::Absent);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::address::Path;
 use super::http::{Http, Query};
@@ -34,13 +35,19 @@ impl Client {
         Ok(Self { http, target: target.clone(), installation: Mutex::default() })
     }
 
+    /// What the controller's clock showed when it last answered, to the second.
+    #[must_use]
+    pub fn controller_time(&self) -> Option<OffsetDateTime> {
+        self.http.controller_time()
+    }
+
     /// Which installation it last said it is.
     pub(super) fn known_installation(&self) -> Option<Installation> {
         self.installation.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn know_installation(&self, found: &Installation) {
-        *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+    pub(super) fn know_installation(&self, found: Option<&Installation>) {
+        *self.installation.lock().unwrap_or_else(PoisonError::into_inner) = found.cloned();
     }
 
     /// Proves that AWX is at the address and that it accepts the credential, and says who we are.

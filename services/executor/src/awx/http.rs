@@ -1,6 +1,7 @@
 //! One request at a time, bounded in time and size, never redirected, never repeated.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,15 +9,16 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response};
+use time::OffsetDateTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::address::{Address, Path};
 use super::answer::Answer;
 use super::memory::Held;
-use super::own;
 use super::unreached::{cause, failed_read};
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
+use super::{clock, own};
 
 pub(super) type Query = Vec<(&'static str, String)>;
 
@@ -29,8 +31,10 @@ pub(super) struct Http {
     address: Address,
     authorization: HeaderValue,
     limits: Limits,
-    /// Whether a request came to nothing since somebody asked: what answers next may be something else.
+    /// Whether a request came to nothing since it was found out what answers: what answers next may be something else.
     disturbed: AtomicBool,
+    /// What its clock showed in the last answer of its own.
+    controller_time: Mutex<Option<OffsetDateTime>>,
 }
 
 /// What a reading request brought.
@@ -91,16 +95,33 @@ impl Http {
         };
         let reads = build(4, limits.connect)?;
         let writes = build(0, limits.connect.min(limits.connect_to_launch))?;
-        Ok(Self { reads, writes, address, authorization, limits, disturbed: AtomicBool::new(false) })
+        Ok(Self {
+            reads,
+            writes,
+            address,
+            authorization,
+            limits,
+            disturbed: AtomicBool::new(false),
+            controller_time: Mutex::default(),
+        })
     }
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether every request was answered by the controller since this was asked last.
-    pub(super) fn was_undisturbed(&self) -> bool {
-        !self.disturbed.swap(false, Ordering::AcqRel)
+    /// Whether every request was answered by the controller since [`Http::count_anew`].
+    pub(super) fn is_undisturbed(&self) -> bool {
+        !self.disturbed.load(Ordering::Acquire)
+    }
+
+    /// What came to nothing so far does not count any more: it is found out anew what answers.
+    pub(super) fn count_anew(&self) {
+        self.disturbed.store(false, Ordering::Release);
+    }
+
+    pub(super) fn controller_time(&self) -> Option<OffsetDateTime> {
+        *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -196,6 +217,11 @@ impl Http {
         match &result {
             Ok(response) => {
                 span.record("http.response.status_code", response.status().as_u16());
+                if own::is_marked(response.headers())
+                    && let Some(time) = clock::told(response.headers())
+                {
+                    *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+                }
                 tracing::debug!(parent: &span, "the controller answered");
             }
             Err(error) => tracing::debug!(parent: &span, error = cause(error), "the controller did not answer"),

@@ -73,6 +73,12 @@ impl Installation {
         self.uuid.map_or_else(|| self.address.clone(), |uuid| uuid.hyphenated().to_string())
     }
 
+    /// The uuid it gives itself.
+    #[must_use]
+    pub fn uuid(&self) -> Option<Uuid> {
+        self.uuid
+    }
+
     /// The address it was last reached at, normalised.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -121,25 +127,33 @@ impl Client {
     /// # Errors
     /// When it does not answer. Then nothing is known: that it gives no uuid is a word of its own.
     pub async fn installation(&self, ask: Ask) -> Result<Installation, AwxError> {
-        let undisturbed = self.http.was_undisturbed();
+        let known = self.known_installation();
         if ask == Ask::Once
-            && undisturbed
-            && let Some(known) = self.known_installation()
+            && self.http.is_undisturbed()
+            && let Some(known) = known
         {
             return Ok(known);
         }
+        self.http.count_anew();
+        let found = self.find_installation(known.is_some_and(|known| known.uuid.is_some())).await;
+        // What was known does not outlive a question that it could not answer.
+        self.know_installation(found.as_ref().ok());
+        found
+    }
+
+    /// Asks. One that gave its uuid before does not lack it now because somebody lets nobody ask.
+    async fn find_installation(&self, gave_uuid: bool) -> Result<Installation, AwxError> {
         let uuid = match self.http.reading().get_with_headers(&Path::to("ping"), &Query::new()).await {
             Ok((ping, head)) if own::is_marked(&head) => Uuid::parse_str(&read::text(&ping, "install_uuid")).ok(),
             Ok(_) => {
                 return Err(AwxError::bad("it lacks the header X-API-Product-Name, which AWX puts on every answer"));
             }
             // It has no such answer, or a proxy lets nobody ask.
-            Err(error) if error.is_refusal() || error == (AwxError::InFront { status: 403 }) => None,
+            Err(error) if error.is_refusal() => None,
+            Err(AwxError::InFront { status: 403 }) if !gave_uuid => None,
             Err(error) => return Err(error),
         };
-        let found = Installation::new(uuid, &self.target);
-        self.know_installation(&found);
-        Ok(found)
+        Ok(Installation::new(uuid, &self.target))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Looking up runs by their ids: many at once, one in full, and one of which nothing is known but its id.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -84,13 +85,24 @@ impl Client {
     /// # Errors
     /// When the controller tells nothing about it.
     pub async fn is_there(&self, run: RunRef, created: OffsetDateTime) -> Result<bool, AwxError> {
-        let at = read::rfc3339(created)?;
+        match self.made_within(run, created, created).await {
+            Err(error @ AwxError::ServerError { status: 500 }) => {
+                // There may be something to show that cannot be shown; or the controller fails over everything. Of a
+                // time that no run can have it has nothing to show.
+                let (never, before) = (created, created - Duration::from_secs(1));
+                if self.made_within(run, never, before).await? { Err(error) } else { Ok(true) }
+            }
+            told => told,
+        }
+    }
+
+    /// Whether a run is there that was made from one moment to another.
+    async fn made_within(&self, run: RunRef, from: OffsetDateTime, to: OffsetDateTime) -> Result<bool, AwxError> {
         let mut query = query(&[run]);
-        query.extend([("created__gte", at.clone()), ("created__lte", at)]);
+        query.extend([("created__gte", read::rfc3339(from)?), ("created__lte", read::rfc3339(to)?)]);
         match self.http.reading().look(&Path::to("unified_jobs"), &query, List::<Told>::read).await {
             Ok(list) => Ok(list.rows().iter().any(|row| row.id == Some(run.id))),
-            // There is something to show, and it cannot be: nothing at all is shown as an empty list.
-            Err(AwxError::TooLarge { .. } | AwxError::ServerError { status: 500 }) => Ok(true),
+            Err(AwxError::TooLarge { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }

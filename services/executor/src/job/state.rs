@@ -71,7 +71,8 @@ impl JobState {
             }
             Self::AwaitingApproval => matches!(next, Self::New | Self::Canceled | Self::Error),
             Self::Launching => {
-                matches!(next, Self::Running | Self::Canceled | Self::Error | Self::Unknown)
+                // `failed` only when a person gave up on finding out what became of its launch.
+                matches!(next, Self::Running | Self::Failed | Self::Canceled | Self::Error | Self::Unknown)
             }
             Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Canceled | Self::Error),
             Self::Unknown => {

@@ -151,6 +151,7 @@ impl World {
                 clock_skew: Duration::from_secs(90),
                 hidden: Duration::from_secs(30),
             },
+            seen: FirstSeen::ahead(Duration::from_secs(clock_off.try_into().unwrap_or(0))),
             clock: Arc::new(Off(clock_off)),
             live: Live::default(),
             work: WorkBell::default(),

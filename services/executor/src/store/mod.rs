@@ -192,6 +192,9 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     /// The last attempt at a job.
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>>;
 
+    /// When the oldest launch was sent of which a machine still tries to find out what it came to.
+    async fn oldest_unresolved(&self) -> Result<Option<Moment>>;
+
     /// Every attempt at a job, oldest first.
     async fn attempts(&self, job: &str) -> Result<Vec<Attempt>>;
 

@@ -9,7 +9,7 @@ use crate::attempt::Attempt;
 use crate::job::Job;
 use crate::limits::{Limits, Scope};
 use crate::queue::{Place, Queue};
-use crate::scheduler::{Head, Turn};
+use crate::scheduler::{Goal, Head, Turn};
 
 /// A wish to take a job.
 #[derive(Clone, Debug)]
@@ -91,6 +91,9 @@ pub trait Queues {
     /// Makes an attempt's intent durable, if the job is still the claimant's and nothing stands in the way: all of
     /// it judged and written in one transaction.
     async fn begin_attempt(&self, begin: Begin) -> Result<Begun>;
+
+    /// Whether a launch is out that could not be told from one to this goal.
+    async fn is_in_the_way(&self, goal: &Goal) -> Result<bool>;
 
     /// Where a job stands among the new ones of its template, and what of these limits holds it back.
     async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place>;

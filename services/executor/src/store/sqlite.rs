@@ -154,8 +154,11 @@ async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, ef
     }
     if effects.tell {
         job.last_event += 1;
-        let document = write(job)?;
-        event(connection, job, now, "state", &document, None).await?;
+        // What was asked never changes: it is kept once, with the job, and not again with all that happens to it.
+        let asked = (std::mem::take(&mut job.parameters), job.sealed_parameters.take());
+        let document = write(job);
+        (job.parameters, job.sealed_parameters) = asked;
+        event(connection, job, now, "state", &document?, None).await?;
     }
     if let Some(attempt) = effects.attempt {
         sqlx::query(
@@ -340,6 +343,18 @@ impl JobStore for SqliteJobs {
         last_attempt(&mut connection, job).await
     }
 
+    async fn oldest_unresolved(&self) -> Result<Option<Moment>> {
+        let row = sqlx::query(
+            "SELECT min(json_extract(a.document, '$.sent_at')) AS at
+             FROM attempts a INDEXED BY attempts_open CROSS JOIN jobs j ON j.id = a.job_id
+             WHERE a.open = 1 AND j.state = 'launching'",
+        )
+        .fetch_one(&self.database.read)
+        .await
+        .map_err(failed)?;
+        Ok(row.get::<Option<i64>, _>("at").map(Moment::from_micros))
+    }
+
     async fn attempts(&self, job: &str) -> Result<Vec<Attempt>> {
         let rows = sqlx::query("SELECT document FROM attempts WHERE job_id = ? ORDER BY number")
             .bind(job)
@@ -357,9 +372,11 @@ impl JobStore for SqliteJobs {
     async fn latest_run(&self, installation: &Installation, by: Moment) -> Result<Option<Run>> {
         sqlx::query(
             "SELECT json_extract(document, '$.run') AS run FROM jobs
-             WHERE installation = ? AND run_created > 0 AND run_created <= ? ORDER BY run_created DESC LIMIT 1",
+             WHERE installation IN (?, ?) AND run_created > 0 AND run_created <= ? ORDER BY run_created DESC LIMIT 1",
         )
+        // Under its address is what was bound while it gave no uuid.
         .bind(installation.key())
+        .bind(installation.address())
         .bind(by.micros())
         .fetch_optional(&self.database.read)
         .await
@@ -378,11 +395,14 @@ impl JobStore for SqliteJobs {
         .fetch_all(&self.database.read)
         .await
         .map_err(failed)?;
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        let Some(now) = load(&mut connection, job).await? else { return Ok(Vec::new()) };
         rows.iter()
             .map(|row| {
                 let payload: String = row.get("payload");
                 let what = if row.get::<&str, _>("kind") == "state" {
-                    Happening::State(Box::new(read(&payload)?))
+                    let (parameters, sealed_parameters) = (now.parameters.clone(), now.sealed_parameters.clone());
+                    Happening::State(Box::new(Job { parameters, sealed_parameters, ..read(&payload)? }))
                 } else {
                     Happening::Output(payload)
                 };

@@ -209,6 +209,9 @@ async fn a_run_that_cannot_be_read_is_stopped_only_if_it_is_the_jobs_own() {
     awx.lever("faults", json!({"method": "GET", "path": "/unified_jobs", "fault": {"kind": "status", "status": 500}}))
         .await;
     assert!(client.is_there(run.to_ref(), made).await.unwrap(), "it is there, and cannot be read");
+    let broken = json!({"kind": "status", "status": 500});
+    awx.lever("faults", json!({"method": "GET", "path": "/unified_jobs", "times": 2, "fault": broken})).await;
+    assert!(client.is_there(run.to_ref(), made).await.is_err(), "a controller that fails over all says nothing of one");
     awx.lever("restore", json!({"last_run": 0})).await;
     let stranger = awx.hanging().await;
     assert_eq!(stranger.id, run.id);

@@ -249,3 +249,29 @@ async fn which_installation_it_is_is_asked_once_and_again_when_something_went_wr
     let gone = client_for("127.0.0.1:1".parse().unwrap());
     assert!(gone.installation(Ask::Once).await.is_err());
 }
+
+#[tokio::test]
+async fn what_is_known_of_an_installation_does_not_outlive_a_question_it_could_not_answer() {
+    let told = Arc::new(Mutex::new(200));
+    let says = told.clone();
+    let stub = Stub::start(move |_| match *says.lock().unwrap() {
+        200 => json_answer(200, &json!({"install_uuid": "7a8e2c4f-51d0-4b8e-9a63-0d1f2b3c4d5e"})),
+        status => gateway(status),
+    })
+    .await;
+    let client = stub.client();
+    // Where nothing is known, somebody in front who lets nobody ask leaves the address.
+    *told.lock().unwrap() = 403;
+    assert!(client.installation(Ask::Once).await.unwrap().uuid().is_none());
+    *told.lock().unwrap() = 200;
+    let known = client.installation(Ask::Afresh).await.unwrap();
+    assert!(known.uuid().is_some());
+    // One that gave its uuid does not lack it now.
+    *told.lock().unwrap() = 403;
+    assert_eq!(client.installation(Ask::Afresh).await, Err(AwxError::InFront { status: 403 }));
+    *told.lock().unwrap() = 200;
+    assert_eq!(client.installation(Ask::Once).await.unwrap(), known);
+    let asked = stub.seen().len();
+    assert_eq!(client.installation(Ask::Once).await.unwrap(), known);
+    assert_eq!(stub.seen().len(), asked, "it said so before");
+}

@@ -107,7 +107,7 @@ async fn what_is_out_is_looked_for_without_asking_and_another_attempt_is_not_mad
     assert_eq!(world.said.asked(), 1);
     *world.said.standing.lock().unwrap() = Some(Ok(Standing::Lapsed(Lapse::Disabled)));
     // Long after: everything it could have become is over.
-    let later = Launcher { clock: Arc::new(Off(3600)), ..world.executor("b", 0).await };
+    let later = world.executor("b", 3600).await;
     let mut now = world.job(&job.id).await;
     while !now.state.is_end() {
         hurry(&world, &job).await;

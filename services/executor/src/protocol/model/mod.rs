@@ -21,7 +21,7 @@ mod world;
 use crate::attempt::{Attempt, Facts, Patience, Verdict, conclude};
 use crate::awx::{Installation, Proof, proof};
 use crate::job::{Bound, Job, Run};
-use crate::stray::{self, Stray};
+use crate::stray::{self, Stray, UnderId};
 use runwarden_kit::clock::Moment;
 
 use super::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
@@ -51,6 +51,8 @@ struct Rules {
     is: fn(&Bound, &Run) -> bool,
     /// Whether a stray run outlives the memory of who learned of it.
     keeps_strays: bool,
+    /// What a look at a stray run's id says, and whether it was at the run's installation.
+    tells: fn(UnderId, bool) -> stray::Sight,
     stray: fn(&mut Stray, &stray::Sight, Moment) -> stray::Next,
 }
 
@@ -68,10 +70,13 @@ const REAL: Rules = Rules {
     judged: |job, attempt, finding, held, now| super::judged(job, attempt, finding, held, now).expect(LEGAL),
     stopped: |job, last, fence, stop, now| super::stopped(job, last, fence, stop, now).expect(LEGAL),
     expired: |job, last, now| super::expired(job, last, now).expect(LEGAL),
-    resolved: |job, attempt, resolution, now| super::resolved(job, attempt, resolution, "", now).expect(LEGAL),
+    resolved: |job, attempt, resolution, now| {
+        super::resolved(job, attempt, resolution, "", &world::patience(), now).expect(LEGAL)
+    },
     same: Installation::is_same,
     is: Bound::is,
     keeps_strays: true,
+    tells: stray::Sight::of,
     stray: Stray::seen,
 };
 
@@ -93,6 +98,12 @@ fn no_interleaving_launches_twice_loses_a_job_or_contradicts_an_end() {
 fn clocks_that_differ_break_no_promise() {
     let apart = |setting| Setting { clocks: [0, 3], crashes: 1, ..setting };
     holds(&[("marked", apart(Setting::marked())), ("unmarked", apart(Setting::unmarked()))], 5_000);
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_minutes_proves_nothing() {
+    let wrong = |setting| Setting { clocks: [0, 12], crashes: 0, losses: 0, cancels: false, ..setting };
+    holds(&[("marked", wrong(Setting::marked())), ("unmarked", wrong(Setting::unmarked()))], 500);
 }
 
 #[test]
@@ -147,6 +158,18 @@ fn ids_that_come_again_are_neither_taken_for_a_jobs_own_nor_launched_over() {
         ];
         holds(&settings.map(|(name, setting)| (name, Setting { crashes: 0, losses: 0, others: 2, ..setting })), 2_000);
     }
+}
+
+#[test]
+fn what_goes_on_where_a_controllers_name_does_not_lead_any_more_is_not_forgotten() {
+    let moved = Setting { again: Some(Again::Moved), overdue: true, ..Setting::marked() };
+    holds(&[("marked", Setting { crashes: 0, losses: 0, attempts: 1, others: 2, cancels: false, ..moved })], 500);
+}
+
+#[test]
+fn a_person_may_decide_what_nobody_could_look_for() {
+    let overdue = |setting| Setting { overdue: true, crashes: 0, losses: 0, cancels: false, ..setting };
+    holds(&[("marked", overdue(Setting::marked())), ("unmarked", overdue(Setting::unmarked()))], 500);
 }
 
 #[test]

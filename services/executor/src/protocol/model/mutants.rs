@@ -69,6 +69,15 @@ fn a_mutant_that_waits_for_the_request_but_not_for_clocks_is_caught() {
 }
 
 #[test]
+fn a_mutant_that_believes_wall_clocks_is_caught() {
+    let believing: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
+        conclude(attempt, patience, now, &Facts { passed: std::time::Duration::MAX, ..facts.clone() })
+    };
+    let wrong = Setting { clocks: [0, 12], crashes: 0, losses: 0, cancels: false, ..Setting::marked() };
+    is_caught(&Rules { conclude: believing, ..REAL }, wrong, &[TWICE, NEVER, STRAY]);
+}
+
+#[test]
 fn a_mutant_that_judges_a_search_by_when_it_ended_is_caught() {
     let slow = |setting| Setting { slow_looks: true, crashes: 0, losses: 0, cancels: false, ..setting };
     for setting in [Setting::marked(), Setting::unmarked()] {
@@ -296,6 +305,13 @@ fn a_mutant_that_binds_what_another_job_has_is_caught() {
 #[test]
 fn a_mutant_that_remembers_a_stray_run_only_while_it_lives_is_caught() {
     is_caught(&Rules { keeps_strays: false, ..REAL }, odd(Setting::unmarked()), &[FORGOTTEN]);
+}
+
+#[test]
+fn a_mutant_that_takes_another_installations_word_for_a_stray_run_is_caught() {
+    let moved = Setting { again: Some(Again::Moved), overdue: true, others: 2, attempts: 1, ..Setting::marked() };
+    let credulous = Rules { tells: |under, _| stray::Sight::of(under, true), ..REAL };
+    is_caught(&credulous, Setting { crashes: 0, losses: 0, cancels: false, ..moved }, &[FORGOTTEN]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What others than workers do: callers, people, other people, the controller, and who follows and stops runs.
 
+use crate::attempt::Attempt;
 use crate::job::{Bound, JobState, reason};
 use crate::protocol::Resolution;
-use crate::stray::{Next as AfterLook, Sight};
+use crate::stray::{Next as AfterLook, Sight, UnderId};
 
 use super::Rules;
 use super::steps::{Next, name};
-use super::world::{Again, Launch, Setting, Worker, World, installation};
+use super::world::{Again, Launch, Setting, Worker, World, installation, patience};
 
 pub(super) fn outside(world: &World, setting: &Setting, rules: &Rules, next: &mut Vec<Next>) {
     for which in 0..world.jobs.len() {
@@ -49,7 +50,10 @@ fn become_again(world: &World, again: Again) -> World {
     let mut after = world.clone();
     after.again = true;
     after.last_id = 0;
-    after.uuid += u8::from(again == Again::SetUpAnew);
+    after.uuid += u8::from(again != Again::Restored);
+    if again == Again::Moved {
+        return after;
+    }
     after.launches.retain(|launch| launch.visible <= world.tick);
     for launch in &mut after.launches {
         launch.gone = true;
@@ -83,13 +87,13 @@ fn look_at_stray(world: &World, at: usize, rules: &Rules, next: &mut Vec<Next>) 
     let bound = Bound { run: run.clone(), at: None };
     let shown = world.shown(run.id);
     let own = shown.filter(|launch| (rules.is)(&bound, &launch.as_run(&run.installation)));
-    let told = match (shown, own) {
-        (_, Some(launch)) if launch.over => Sight::Over("canceled"),
-        (_, Some(_)) => Sight::Goes,
-        (Some(_), None) => Sight::Another,
-        (None, None) if run.installation.is_same(&installation(world.uuid, 0)) => Sight::Gone,
-        (None, None) => Sight::Untold,
+    let under = match (shown, own) {
+        (_, Some(launch)) if launch.over => UnderId::Ended("canceled"),
+        (_, Some(_)) => UnderId::Itself,
+        (Some(_), None) => UnderId::Another,
+        (None, None) => UnderId::Nothing,
     };
+    let told = (rules.tells)(under, run.installation.is_same(&installation(world.uuid, 0)));
     for sight in [told, Sight::Untold] {
         let mut after = world.clone();
         match (rules.stray)(&mut after.kept[at], &sight, world.now()) {
@@ -142,14 +146,16 @@ fn about(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &m
     if (rules.expired)(&mut after.jobs[which], world.last(which).as_ref(), now) {
         next.push(("the deadline passes", after));
     }
-    if job.state == JobState::Unknown {
+    let overdue = |attempt: &Attempt| attempt.is_open() && now >= patience().over_at(attempt);
+    if job.state == JobState::Unknown || (setting.overdue && world.last(which).as_ref().is_some_and(overdue)) {
         decide(world, which, rules, next);
     }
 }
 
 /// A person looks, and says what is true.
 fn decide(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
-    let mine = |launch: &&Launch| launch.job == Some(which) && launch.visible <= world.tick && !launch.gone;
+    let is_here = |launch: &Launch| launch.on == world.uuid && !launch.gone && launch.visible <= world.tick;
+    let mine = |launch: &&Launch| launch.job == Some(which) && is_here(launch);
     let mine = world.launches.iter().find(mine);
     let mut said = vec![Resolution::GiveUp];
     match mine {

@@ -1,7 +1,8 @@
 //! What must hold in every world, and between a world and what came before it.
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, AttemptState};
 use crate::job::{Job, JobState, Lease, reason};
+use crate::stray::Stray;
 
 use super::world::{Launch, Setting, World, installation};
 
@@ -27,8 +28,12 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     }
     let odd = |launch: &&Launch| setting.marked && !launch.marked && !launch.others;
     // What was hidden when all that could come had come is a person's, too.
-    let undecidable =
-        world.by_hand || world.hidings > 0 || world.launches.iter().any(|launch| odd(&launch)) || forgot(world, which);
+    let given_up = |attempt: &Attempt| matches!(attempt.state, AttemptState::GivenUp { .. });
+    let undecidable = world.by_hand
+        || world.hidings > 0
+        || world.launches.iter().any(|launch| odd(&launch))
+        || forgot(world, which)
+        || world.attempts.iter().flatten().any(given_up);
     // Where a person decided, a late answer may tell of a run they did not know of.
     if world.strays > 0 && !undecidable && !world.again {
         return Some("a run came to light that nobody counts on");
@@ -66,7 +71,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     }
     if job.state == JobState::Failed && job.reason.as_deref() == Some(reason::LOST) {
         let own = |launch: &&Launch| job.run.as_ref().is_some_and(|run| launch.is_run(run));
-        if world.launches.iter().find(own).is_some_and(|launch| !launch.gone) {
+        if world.launches.iter().find(own).is_some_and(|launch| !launch.gone && launch.on == world.uuid) {
             return Some("a run is told as lost that is there");
         }
     }
@@ -98,12 +103,16 @@ fn forgot(world: &World, which: usize) -> bool {
     }
     let here = installation(world.uuid, 0);
     let elsewhere = world.last(which).is_some_and(|attempt| !attempt.installation.is_same(&here));
-    let there = |launch: &&Launch| launch.job == Some(which) && !launch.gone && launch.visible <= world.tick;
+    let is_here = |launch: &Launch| launch.on == world.uuid && !launch.gone && launch.visible <= world.tick;
+    let there = |launch: &&Launch| launch.job == Some(which) && is_here(launch);
     elsewhere || !world.launches.iter().any(|launch| there(&launch))
 }
 
 /// Whether a job has come to where it need not be brought on by us.
 pub(super) fn is_settled(world: &World) -> bool {
     let settled = |job: &Job| job.state.is_end() || job.state == JobState::Running;
-    world.jobs.iter().all(settled) && world.kept.is_empty()
+    // Of what is where nobody can be asked nothing is ever known.
+    let here = installation(world.uuid, 0);
+    let out_of_reach = |stray: &Stray| !stray.run.installation.is_same(&here);
+    world.jobs.iter().all(settled) && world.kept.iter().all(out_of_reach)
 }

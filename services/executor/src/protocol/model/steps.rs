@@ -1,5 +1,7 @@
 //! Everything that can happen next in a world.
 
+use std::time::Duration;
+
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Facts, Inputs, Marked, Verdict};
@@ -10,7 +12,7 @@ use crate::stray::Stray;
 
 use super::Rules;
 use super::outside::outside;
-use super::world::{Fate, Launch, Look, REQUEST_TICKS, Setting, Worker, World, installation, patience};
+use super::world::{Again, Fate, Launch, Look, REQUEST_TICKS, Setting, Worker, World, installation, patience};
 
 /// What happened, and what the world is then.
 pub(super) type Next = (&'static str, World);
@@ -75,7 +77,7 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
                 return;
             }
             for fate in fates(setting) {
-                next.push(("a launch leaves", sent(world, worker, which, &attempt, fence, fate)));
+                next.push(("a launch leaves", sent(world, worker, which, &attempt, fence, fate, setting)));
             }
         }
         Worker::Sent { which, attempt, fence, fate, launch } => {
@@ -120,7 +122,15 @@ fn fates(setting: &Setting) -> Vec<Fate> {
     fates
 }
 
-fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i64, fate: Fate) -> World {
+fn sent(
+    world: &World,
+    worker: usize,
+    which: usize,
+    attempt: &Attempt,
+    fence: i64,
+    fate: Fate,
+    setting: &Setting,
+) -> World {
     let mut after = world.clone();
     let visible = match fate {
         Fate::Answered | Fate::LostAfterCommit | Fate::Named | Fate::MarkerDropped | Fate::CoveredUp => {
@@ -131,7 +141,12 @@ fn sent(world: &World, worker: usize, which: usize, attempt: &Attempt, fence: i6
     };
     after.refused |= fate == Fate::Refused;
     let marked = attempt.is_marked() && fate != Fate::MarkerDropped;
-    let launch = visible.map(|visible| after.launch(Some(which), attempt.number, marked, visible));
+    let mut launch = visible.map(|visible| after.launch(Some(which), attempt.number, marked, visible));
+    // A launch goes where it was made ready for, though the name leads elsewhere by now.
+    let went = (0..=world.uuid).find(|uuid| attempt.installation.is_same(&installation(*uuid, 0)));
+    if let (Some(launch), Some(went)) = (&mut launch, went.filter(|_| setting.again == Some(Again::Moved))) {
+        launch.on = went;
+    }
     after.launches.extend(launch);
     after.workers[worker] = Worker::Sent { which, attempt: attempt.clone(), fence, fate, launch };
     after
@@ -207,7 +222,8 @@ fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: Moment
         marker: format!("rw_{}-{}", job.id, job.attempts + 1),
         placement: setting.placement().as_str().into(),
         sent_at: now,
-        controller_time: None,
+        // The controller's clock is right.
+        controller_time: Some(world.now()),
         named: None,
         marker_took: None,
         state: AttemptState::Intent,
@@ -274,8 +290,8 @@ fn reconcile(
         return;
     }
     let bound = world.bound(which);
-    let in_time =
-        |launch: &&Launch| launch.visible <= world.tick && !world.is_hidden() && !launch.gone && !launch.others;
+    let is_here = |launch: &Launch| launch.on == world.uuid && !launch.gone && !launch.others;
+    let in_time = |launch: &&Launch| launch.visible <= world.tick && !world.is_hidden() && is_here(launch);
     let shown: Vec<Launch> = world.launches.iter().filter(in_time).copied().collect();
     let found: Vec<Candidate> = shown
         .iter()
@@ -291,7 +307,7 @@ fn reconcile(
         })
         .collect();
     let facts = Facts { found, blind: world.is_hidden().then(String::new), ..Facts::default() };
-    let look = Look { attempt: seen.clone(), began: now, shown, facts };
+    let look = Look { attempt: seen.clone(), began: [now, world.now()], shown, facts };
     if setting.slow_looks {
         world.workers[worker] = Worker::Looked { which, fence, look: Box::new(look) };
     } else {
@@ -309,7 +325,9 @@ fn conclude(world: &mut World, which: usize, fence: i64, look: &Look, now: Momen
     // The run of long ago is what that installation must still know.
     let forgot = world.again && seen.installation.is_same(&world.of_long_ago().installation);
     facts.doubt = forgot.then(String::new);
-    let verdict = (rules.conclude)(seen, &patience(), (rules.judged_at)(look.began, now), &facts);
+    let judged_at = (rules.judged_at)(look.began[1], world.now());
+    facts.passed = seen.controller_time.map_or(Duration::ZERO, |then| judged_at.since(then));
+    let verdict = (rules.conclude)(seen, &patience(), (rules.judged_at)(look.began[0], now), &facts);
     let run = match verdict {
         Verdict::Adopt(id) => look.shown.iter().find(|launch| launch.run == id).map(|l| l.as_run(&seen.installation)),
         _ => None,

@@ -27,6 +27,8 @@ pub(super) enum Again {
     Restored,
     /// It is set up anew at the same address: besides, it is another installation.
     SetUpAnew,
+    /// Its name is pointed to another installation, and the first goes on.
+    Moved,
 }
 
 /// What may happen in a world.
@@ -68,6 +70,8 @@ pub(super) struct Setting {
     pub(super) mapped_twice: bool,
     /// Whether time may pass between what a search shows and what is concluded from it.
     pub(super) slow_looks: bool,
+    /// Whether a person may decide over a launch that was not found out about in time.
+    pub(super) overdue: bool,
 }
 
 impl Setting {
@@ -91,6 +95,7 @@ impl Setting {
             others: 0,
             mapped_twice: false,
             slow_looks: false,
+            overdue: false,
         }
     }
 
@@ -178,8 +183,8 @@ pub(super) enum Worker {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Look {
     pub(super) attempt: Attempt,
-    /// By the worker's clock.
-    pub(super) began: Moment,
+    /// When it began, by the worker's clock and by the controller's.
+    pub(super) began: [Moment; 2],
     /// What the search showed.
     pub(super) shown: Vec<Launch>,
     pub(super) facts: Facts,
@@ -191,6 +196,8 @@ pub(super) struct Launch {
     pub(super) run: i64,
     /// A number that no other launch has, as the moment at which it was made: ids come again.
     pub(super) made: u8,
+    /// On which installation it is.
+    pub(super) on: u8,
     /// Whose it is; none for one by hand.
     pub(super) job: Option<usize>,
     /// Whether it is other people's, with an account of their own.
@@ -331,7 +338,8 @@ impl World {
 
     /// The run that the controller has under an id now.
     pub(super) fn shown(&self, id: i64) -> Option<&Launch> {
-        self.launches.iter().find(|launch| launch.run == id && !launch.gone && launch.visible <= self.tick)
+        let is_shown = |launch: &&Launch| launch.run == id && launch.on == self.uuid && !launch.gone;
+        self.launches.iter().find(|launch| is_shown(launch) && launch.visible <= self.tick)
     }
 
     /// Puts a new run on the controller's books; answers it as an answer would name it.
@@ -339,7 +347,8 @@ impl World {
         self.last_id += 1;
         self.made += 1;
         let (run, made) = (self.last_id, self.made);
-        Launch { run, made, job, others: false, attempt, marked, visible, gone: false, stray: false, over: false }
+        let (on, gone) = (self.uuid, false);
+        Launch { run, made, on, job, others: false, attempt, marked, visible, gone, stray: false, over: false }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -381,14 +390,15 @@ impl World {
                 AttemptState::GivenUp { .. } => 5,
             };
             // When a settled one was sent concerns nobody any more.
-            (a.number, a.is_open().then(|| (ago(a.sent_at), a.installation.key())), state, a.named)
+            let sent = || (ago(a.sent_at), a.controller_time.map(ago), a.installation.key());
+            (a.number, a.is_open().then(sent), state, a.named)
         };
         let launches: Vec<_> = self
             .launches
             .iter()
             .map(|l| {
                 let seen = (l.run, l.made, l.job, l.others, l.attempt, l.marked, l.visible.saturating_sub(self.tick));
-                (seen, l.gone, l.stray, l.over)
+                (seen, l.on, l.gone, l.stray, l.over)
             })
             .collect();
         let worker = |worker: &Worker| match worker {
@@ -440,7 +450,7 @@ impl World {
         (worker(&self.workers[0]), worker(&self.workers[1])).hash(&mut hasher);
         // How long a look has taken so far; no longer than everything that could come meanwhile.
         let began = |worker: &Worker| match worker {
-            Worker::Looked { look, .. } => Some(ago(look.began)),
+            Worker::Looked { look, .. } => Some(ago(look.began[1])),
             Worker::Idle | Worker::Claimed { .. } | Worker::Begun { .. } | Worker::Sent { .. } => None,
         };
         (began(&self.workers[0]), began(&self.workers[1])).hash(&mut hasher);

@@ -6,13 +6,12 @@ use runwarden_kit::clock::Moment;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteJobs, begun_lately, bring, last_attempt, load, save};
-use crate::attempt::Attempt;
 use crate::awx::Installation;
 use crate::job::{Job, JobState};
 use crate::limits::{Limits, Scope, Usage};
 use crate::protocol::{self, Around, Beginning};
 use crate::queue::{self, BEGUN, COUNTED, Place, Queue};
-use crate::scheduler::Head;
+use crate::scheduler::{Goal, Head};
 use crate::store::rows::{failed, read, write};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 
@@ -95,7 +94,11 @@ impl Queues for SqliteJobs {
         let Some(mut job) = load(&mut transaction, &attempt.job_id).await? else { return Ok(Begun::Lost) };
         let last = last_attempt(&mut transaction, &job.id).await?;
         let around = Around {
-            blocked: is_blocked(&mut transaction, &attempt).await?,
+            blocked: {
+                let installation = attempt.installation.clone();
+                let (controller_template, marked) = (attempt.controller_template, attempt.is_marked());
+                is_blocked(&mut transaction, &Goal { installation, controller_template, marked }, &job.id).await?
+            },
             full: full(&mut transaction, &job, &limits, now, Counting::Begun).await?,
         };
         match protocol::begin(&mut job, last.as_ref(), &attempt, fence, &around, now)? {
@@ -109,6 +112,11 @@ impl Queues for SqliteJobs {
         save(&mut transaction, &job, false).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(Begun::Yes(Box::new(job)))
+    }
+
+    async fn is_in_the_way(&self, goal: &Goal) -> Result<bool> {
+        let mut connection = self.database.read.acquire().await.map_err(failed)?;
+        is_blocked(&mut connection, goal, "").await
     }
 
     async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
@@ -155,6 +163,8 @@ impl Queues for SqliteJobs {
         let rows = sqlx::query(
             "SELECT id FROM jobs
              WHERE start_by IS NOT NULL AND due_at IS NOT NULL AND start_by < ? AND holder IS NULL
+                -- What is cancelled ends as that, and must not stand before what is to be told that it is too late.
+                AND NOT coalesce(json_extract(document, '$.cancel_requested'), 0)
                 AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.job_id = jobs.id AND attempts.open = 1)
              ORDER BY start_by LIMIT ?",
         )
@@ -312,17 +322,17 @@ async fn nth_last_begun(
     Ok(row.map(|row| Moment::from_micros(row.get("begun_at"))))
 }
 
-/// Whether an open attempt of another job at the same controller's template could not be told from this one: with a
+/// Whether an open attempt of another job at the same controller's template could not be told from one that goes there: with a
 /// marker only those without stand in the way, without a marker any does.
-async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Result<bool> {
+async fn is_blocked(connection: &mut SqliteConnection, goal: &Goal, other_than: &str) -> Result<bool> {
     let rows = sqlx::query(
         "SELECT DISTINCT json_extract(document, '$.installation') AS installation,
                 json_type(document, '$.installation') AS kind FROM attempts
          WHERE open = 1 AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
     )
-    .bind(attempt.controller_template)
-    .bind(&attempt.job_id)
-    .bind(attempt.is_marked())
+    .bind(goal.controller_template)
+    .bind(other_than)
+    .bind(goal.marked)
     .fetch_all(connection)
     .await
     .map_err(failed)?;
@@ -330,7 +340,7 @@ async fn is_blocked(connection: &mut SqliteConnection, attempt: &Attempt) -> Res
         let text: String = row.get("installation");
         // Text of an earlier version stands for itself.
         let text = if row.get::<&str, _>("kind") == "text" { write(&text)? } else { text };
-        if read::<Installation>(&text)?.is_same(&attempt.installation) {
+        if read::<Installation>(&text)?.is_same(&goal.installation) {
             return Ok(true);
         }
     }

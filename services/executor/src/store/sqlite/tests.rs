@@ -44,6 +44,29 @@ async fn a_job_and_its_audit_entry_become_durable_together_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_kept_once_and_shown_with_everything_that_happens() {
+    let (_folder, store) = store().await;
+    let parameters = serde_json::json!({"version": "a long text ".repeat(1000)});
+    let parameters = parameters.as_object().unwrap().clone();
+    let job = Job { parameters, sealed_parameters: Some("c2VhbGVk".into()), ..example() };
+    store.accept(accepting(&job)).await.unwrap();
+    for _ in 0..3 {
+        let told = |_: &mut Job, _: Option<Attempt>| Ok(Some(Effects::told()));
+        store.update(&job.id, Moment::from_micros(2), Box::new(told)).await.unwrap();
+    }
+    let events = store.events(&job.id, 0, 10).await.unwrap();
+    assert_eq!(events.len(), 4);
+    for event in events {
+        let Happening::State(told) = event.what else { panic!("{event:?}") };
+        assert_eq!((&told.parameters, &told.sealed_parameters), (&job.parameters, &job.sealed_parameters));
+    }
+    let sql = "SELECT max(length(payload)) AS longest FROM job_events";
+    let row = sqlx::query(sql).fetch_one(&store.database.read).await.unwrap();
+    assert!(row.get::<i64, _>("longest") < 4000, "{}", row.get::<i64, _>("longest"));
+    assert_eq!(store.get("acme", &job.id).await.unwrap().unwrap().parameters, job.parameters);
+}
+
+#[tokio::test]
 async fn the_same_key_finds_the_same_job_and_another_body_is_refused() {
     let (_folder, store) = store().await;
     let job = example();
