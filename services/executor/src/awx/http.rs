@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::address::{Address, Path};
 use super::answer::Answer;
+use super::delivery::Delivery;
 use super::memory::Held;
 use super::unreached::{cause, failed_read};
 use super::{AwxError, Credential, Limits, Target, TargetProblem};
@@ -162,20 +163,30 @@ impl Http {
         Err(AwxError::bad("neither success nor failure"))
     }
 
-    /// Writes, once.
+    /// Writes, once. What has not left in time never does.
     pub(super) async fn post(&self, path: &Path, body: Bytes) -> Result<Answer, Unanswered> {
-        let response = self
-            .send(&self.writes, Method::POST, path, &Query::new(), JSON, Some(body), self.limits.launch)
-            .await
-            .map_err(|error| {
-                if error.is_connect() || error.is_builder() {
-                    Unanswered::NotSent(failed_read(&error))
-                } else if error.is_timeout() {
-                    Unanswered::Unknown("the controller did not answer the request in time".into())
-                } else {
-                    Unanswered::Unknown("the connection broke before the controller answered".into())
-                }
-            })?;
+        let (body, has_left) = Delivery::of(body);
+        let (query, body) = (Query::new(), Some(reqwest::Body::wrap(body)));
+        let sending = self.send(&self.writes, Method::POST, path, &query, JSON, body, self.limits.launch);
+        tokio::pin!(sending);
+        let in_time = self.limits.connect_to_launch + self.limits.acknowledge;
+        let response = match tokio::time::timeout(in_time, &mut sending).await {
+            Ok(response) => response,
+            Err(_) if has_left.load(Ordering::Acquire) => sending.await,
+            Err(_) => {
+                self.disturbed.store(true, Ordering::Release);
+                return Err(Unanswered::Unknown("the request could not be delivered in time".into()));
+            }
+        };
+        let response = response.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                Unanswered::NotSent(failed_read(&error))
+            } else if error.is_timeout() {
+                Unanswered::Unknown("the controller did not answer the request in time".into())
+            } else {
+                Unanswered::Unknown("the connection broke before the controller answered".into())
+            }
+        })?;
         Ok(self.whole(response).await)
     }
 
@@ -187,7 +198,7 @@ impl Http {
         path: &Path,
         query: &Query,
         accept: HeaderValue,
-        body: Option<Bytes>,
+        body: Option<reqwest::Body>,
         within: Duration,
     ) -> Result<Response, reqwest::Error> {
         // AWX takes a UUID of ours over into its logs. It is no proof of anything: it sticks to other jobs, too.

@@ -74,6 +74,7 @@ mod client;
 mod clock;
 mod compare;
 mod credential;
+mod delivery;
 mod drift;
 mod error;
 mod fingerprint;

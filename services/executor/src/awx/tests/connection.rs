@@ -275,3 +275,32 @@ async fn what_is_known_of_an_installation_does_not_outlive_a_question_it_could_n
     assert_eq!(client.installation(Ask::Once).await.unwrap(), known);
     assert_eq!(stub.seen().len(), asked, "it said so before");
 }
+
+#[tokio::test]
+async fn what_is_taken_a_little_at_a_time_does_not_arrive_late() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, mut given_up) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut taken, mut some) = (0, vec![0; 1024]);
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
+        // A little at a time while somebody waits for it; then all that still comes.
+        while given_up.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+            pace.tick().await;
+            taken += stream.read(&mut some).await.unwrap();
+        }
+        while let Ok(more @ 1..) = stream.read(&mut some).await {
+            taken += more;
+        }
+        taken
+    });
+    let limits = Limits { launch: Duration::from_secs(60), ..quick() };
+    let client = Client::new(&target_for(address), &Credential::bearer("t0ken"), limits).unwrap();
+    let (begun, length) = (std::time::Instant::now(), 32 * 1024 * 1024);
+    let answer = client.http.post(&super::super::address::Path::to("jobs"), vec![b' '; length].into()).await;
+    assert!(matches!(answer, Err(super::super::http::Unanswered::Unknown(_))));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    tell.send(()).unwrap();
+    assert!(server.await.unwrap() < length, "it never has all of it");
+}
