@@ -49,16 +49,20 @@ impl Launcher {
         self.known.learn(&job.tenant, &job.template, template.limits);
         let first = self.authority.demand(&job).await?;
         let client = self.client(&template, &job).await?;
+        let here = self.installation(&template.controller, &client, Ask::Once).await?;
+        prepare::check_installation(&template, &here)?;
         let view = self.read_template(&client, &template).await?;
-        prepare::check_drift(&*self.templates, &template, &view).await?;
+        let drift = drift_of(&template, &view, &here);
+        prepare::check_drift(&*self.templates, &template, &drift).await?;
         let number = job.attempts + 1;
         let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
         self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
         // Without a marker everything hangs on nothing else of this template being out there, whoever mapped it under
         // whatever name; and where the template is not what it was, perhaps nothing is.
-        let sure = placement != MarkerPlacement::None && view.fingerprint() == template.fingerprint;
+        let sure = placement != MarkerPlacement::None && drift.is_empty();
         let installation =
-            self.installation(&template.controller, &client, if sure { Ask::Once } else { Ask::Afresh }).await?;
+            if sure { here } else { self.installation(&template.controller, &client, Ask::Afresh).await? };
+        prepare::check_installation(&template, &installation)?;
         // The controller may have taken its time: what begins now begins on what is held now.
         let decision = self.authority.demand(&job).await?.or(first);
         let again = prepare::current_template(&*self.templates, &job).await?;
@@ -248,11 +252,16 @@ async fn send(client: Arc<Client>, template: &Template, body: &LaunchBody) -> Re
     })
 }
 
-/// The view of a template, for those who only compare.
-pub(crate) fn is_drifted(template: &Template, view: &TemplateView) -> Vec<String> {
-    if view.fingerprint() == template.fingerprint {
+/// What of a template is not as it was pinned.
+pub(crate) fn drift_of(template: &Template, view: &TemplateView, here: &Installation) -> Vec<String> {
+    // An earlier version pinned templates without their installation.
+    let parts = match awx::pinned_installation(&template.fingerprint_parts) {
+        Some(_) => view.parts_at(here),
+        None => view.parts(),
+    };
+    if awx::fingerprint(&parts) == template.fingerprint {
         return Vec::new();
     }
-    let told = awx::drift(&template.fingerprint_parts, &view.parts());
+    let told = awx::drift(&template.fingerprint_parts, &parts);
     if told.is_empty() { vec!["something about the controller's template changed".into()] } else { told }
 }

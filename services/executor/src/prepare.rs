@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::awx::{AwxError, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView, preflight};
+use crate::awx::{
+    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView,
+    pinned_installation, preflight,
+};
 use crate::job::{Job, JobState, reason};
 use crate::launcher::Halt;
-use crate::launching::is_drifted;
 use crate::ports::{Seals, Template, Templates, opened_object};
 use crate::protocol::Stop;
 
@@ -58,11 +60,30 @@ pub fn unreadable(failure: &AwxError) -> Halt {
     if failure.is_refusal() { error(reason::CONTROLLER_REFUSED, detail) } else { Stop::Later(detail).into() }
 }
 
+/// Whether the controller leads to the installation that the template was mapped on. On another, its number stands for
+/// something that nobody chose, whatever the template says about drift.
+pub fn check_installation(template: &Template, here: &Installation) -> Result<(), Halt> {
+    let Some(pinned) = pinned_installation(&template.fingerprint_parts) else { return Ok(()) };
+    match here.uuid() {
+        Some(uuid) if uuid == pinned => Ok(()),
+        Some(_) => Err(error(
+            reason::TEMPLATE_CHANGED,
+            format!(
+                "The template was mapped on installation {pinned}, and its controller is now {here}. Look at what it stands \
+                 for there, then set accept_drift with a change of the template."
+            ),
+        )),
+        None => Err(Stop::Later(format!(
+            "the template was mapped on installation {pinned}, and {here} does not say which one it is"
+        ))
+        .into()),
+    }
+}
+
 /// Tells of drift, and refuses it where the template says so.
-pub async fn check_drift(templates: &dyn Templates, template: &Template, view: &TemplateView) -> Result<(), Halt> {
-    let drift = is_drifted(template, view);
+pub async fn check_drift(templates: &dyn Templates, template: &Template, drift: &[String]) -> Result<(), Halt> {
     if drift != template.drift {
-        templates.report_drift(template, &drift).await?;
+        templates.report_drift(template, drift).await?;
     }
     if drift.is_empty() || !template.refuse_drift {
         return Ok(());

@@ -77,6 +77,7 @@ fn show(value: &Value) -> String {
 fn label(key: &str) -> String {
     match key {
         "kind" => "its kind",
+        "installation" => "the installation that its controller leads to",
         "playbook" => "the playbook",
         "job_type" => "the job type",
         "inventory" => "the inventory",

@@ -5,7 +5,9 @@
 
 use runwarden_kit::json::digest;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
+use super::Installation;
 use super::read;
 use super::survey::{QuestionKind, Survey};
 use super::template::{Named, ProjectView, TemplateKind, TemplateView, named};
@@ -45,10 +47,36 @@ impl TemplateView {
         parts.into()
     }
 
-    /// SHA-256 over the parts, hex.
-    pub fn fingerprint(&self) -> String {
-        digest(&what_counts(&self.parts()))
+    /// The parts of what is pinned: besides, the installation it is on, should that give itself a uuid. The same number
+    /// on another installation stands for something else, however much alike the two are.
+    pub fn parts_at(&self, here: &Installation) -> Value {
+        let mut parts = self.parts();
+        if let (Some(parts), Some(uuid)) = (parts.as_object_mut(), here.uuid()) {
+            parts.insert(INSTALLATION.into(), uuid.hyphenated().to_string().into());
+        }
+        parts
     }
+
+    /// SHA-256 over the parts, hex.
+    #[cfg(test)]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.parts())
+    }
+}
+
+/// The part that names the installation.
+const INSTALLATION: &str = "installation";
+
+/// SHA-256 over the parts of a template, hex.
+#[must_use]
+pub fn fingerprint(parts: &Value) -> String {
+    digest(&what_counts(parts))
+}
+
+/// The installation that a template was pinned on; none if an earlier version pinned it, or it gave no uuid.
+#[must_use]
+pub fn pinned_installation(parts: &Value) -> Option<Uuid> {
+    Uuid::parse_str(parts.get(INSTALLATION)?.as_str()?).ok()
 }
 
 /// A part without the names in it.

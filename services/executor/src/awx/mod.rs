@@ -29,7 +29,7 @@
 //!
 //! ```text
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
-//! TemplateView::parts() / fingerprint()      what makes the template what it is; drift(old, new) tells changes
+//! TemplateView::parts_at(..), fingerprint(..) what makes the template what it is; drift(old, new) tells changes
 //! MarkerPlacement::choose(&view)             where a launch can carry its marker
 //! marker.is_in(&row, placement)              whether a run carries it; Marker::any_in(&row): any marker at all
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
@@ -116,6 +116,7 @@ pub use client::{Account, Client};
 pub use credential::Credential;
 pub use drift::drift;
 pub use error::AwxError;
+pub use fingerprint::{fingerprint, pinned_installation};
 pub use installation::{Ask, Installation};
 pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput};

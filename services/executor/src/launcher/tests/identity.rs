@@ -48,3 +48,36 @@ async fn a_controller_that_has_forgotten_what_it_knew_proves_no_absence() {
     assert!(job.reason_detail.as_ref().unwrap().contains("restored from an older backup"), "{job:?}");
     assert_eq!(world.sandbox.launched(), 2, "and nothing is launched again");
 }
+
+#[tokio::test]
+async fn what_was_mapped_on_one_installation_is_not_launched_on_another() {
+    let (world, elsewhere) = (World::new(22).await, World::new(22).await);
+    let pinned = |world: &World| {
+        let client = Client::new(
+            &world.template.controller.target,
+            &Credential::bearer(world.sandbox.token()),
+            AwxLimits::default(),
+        );
+        let (client, id) = (client.unwrap(), world.template.controller_template);
+        async move {
+            let view = client.template(TemplateKind::Job, id).await.unwrap();
+            let parts = view.parts_at(&client.installation(crate::awx::Ask::Once).await.unwrap());
+            (crate::awx::fingerprint(&parts), parts)
+        }
+    };
+    let (fingerprint, fingerprint_parts) = pinned(&world).await;
+    let template = Template { fingerprint, fingerprint_parts, ..world.template.clone() };
+    let world = World { template, ..world };
+    launched(&world, &world.executor("a", 0).await).await;
+    // Its controller is pointed to another, which has the same template under the same number.
+    let controller = elsewhere.template.controller.clone();
+    let moved = Template { controller, ..world.template.clone() };
+    let launcher =
+        Launcher { templates: Arc::new(One(moved)), ..world.executor_as(elsewhere.sandbox.token(), "b", 0).await };
+    world.accept().await;
+    let claimed = launcher.take().await.unwrap();
+    let halted = launcher.step(claimed).await;
+    let Err(Halt::Stopped(Stop::End(JobState::Error, reason::TEMPLATE_CHANGED, why))) = halted else { panic!() };
+    assert!(why.contains("accept_drift"), "{why}");
+    assert_eq!((world.sandbox.launched(), elsewhere.sandbox.launched()), (1, 0));
+}

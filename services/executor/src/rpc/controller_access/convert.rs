@@ -2,7 +2,7 @@
 
 use runwarden_proto::project::v1 as project;
 
-use crate::awx::{TemplateKind, TemplateSummary, TemplateView};
+use crate::awx::{Installation, TemplateKind, TemplateSummary, TemplateView, fingerprint};
 
 pub(super) fn kind(kind: project::TemplateKind) -> Option<TemplateKind> {
     match kind {
@@ -35,11 +35,12 @@ pub(super) fn summary(template: &TemplateSummary) -> project::ControllerTemplate
     }
 }
 
-/// A template in full.
-pub(super) fn view(template: &TemplateView) -> project::ControllerTemplate {
+/// A template in full, as it is on an installation.
+pub(super) fn view(template: &TemplateView, here: &Installation) -> project::ControllerTemplate {
+    let parts = template.parts_at(here);
     project::ControllerTemplate {
-        fingerprint: template.fingerprint(),
-        fingerprint_parts_json: template.parts().to_string(),
+        fingerprint: fingerprint(&parts),
+        fingerprint_parts_json: parts.to_string(),
         ..summary(&template.summary)
     }
 }

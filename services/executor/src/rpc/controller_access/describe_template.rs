@@ -3,7 +3,7 @@ use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, convert, named, require};
-use crate::awx::{AwxError, TemplateKind};
+use crate::awx::{Ask, AwxError, TemplateKind};
 
 pub(super) async fn handle(
     access: &ControllerAccess,
@@ -20,7 +20,8 @@ pub(super) async fn handle(
     }
     let client = access.stored(&controller, &secret_name, "describe a template of controller").await?;
     let view = client.template(kind, id).await.map_err(|error| told(kind, id, error))?;
-    Ok(Response::new(proto::DescribeTemplateResponse { template: Some(convert::view(&view)) }))
+    let here = client.installation(Ask::Afresh).await.map_err(Error::from)?;
+    Ok(Response::new(proto::DescribeTemplateResponse { template: Some(convert::view(&view, &here)) }))
 }
 
 /// AWX tells what it hides (403) from what it lacks (404); we do not.
