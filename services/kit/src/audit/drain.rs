@@ -27,6 +27,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const MOST_IN_A_ROW: u32 = 3;
 /// How many entries of a tenant that failed by themselves, for no fault of theirs, are passed over in one round.
 const MOST_STUCK: usize = 8;
+/// How many batches of a tenant are handed over in one round; then it is the next one's turn.
+const MOST_BATCHES: usize = 5;
 /// How many heads one request or commit carries.
 const MOST_HEADS: usize = 50;
 /// How often logs are compared with what was seen of them, and how often while one is not trusted.
@@ -54,7 +56,8 @@ pub async fn drain(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>
         }
     }
     drain.held.clear();
-    let _last_try = tokio::time::timeout(Duration::from_secs(1), drain.round()).await;
+    let last_try = async { while drain.round().await.is_ok_and(|more| more) {} };
+    let _as_much_as_it_takes = tokio::time::timeout(Duration::from_secs(1), last_try).await;
 }
 
 /// A tenant that is left alone for a while.
@@ -91,6 +94,16 @@ impl Refusal {
     }
 }
 
+/// What is left of a tenant's entries.
+enum Left {
+    /// None.
+    Nothing,
+    /// Some, for which it was not the time.
+    More,
+    /// Some, because of this.
+    Refused(Error),
+}
+
 pub(super) struct Drain {
     service: Service,
     outbox: Outbox,
@@ -98,12 +111,14 @@ pub(super) struct Drain {
     held: HashMap<String, Held>,
     compared: Option<Instant>,
     counted: Option<Instant>,
+    /// Whether the last round left something that could be handed over at once.
+    more: bool,
 }
 
 impl Drain {
     pub(super) fn new(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>) -> Self {
         let held = HashMap::new();
-        Self { service, outbox, recorder, held, compared: None, counted: None }
+        Self { service, outbox, recorder, held, compared: None, counted: None, more: false }
     }
 
     /// Reads what was kept.
@@ -117,9 +132,10 @@ impl Drain {
 
     async fn turn(&mut self) {
         self.compare().await;
-        if let Err(error) = self.round().await {
+        self.more = self.round().await.unwrap_or_else(|error| {
             tracing::warn!(cause = ?error.cause(), "the outbox of {} cannot be read or written: {error}", self.service);
-        }
+            false
+        });
         if self.counted.is_none_or(|at| at.elapsed() >= LOOK) {
             self.counted = Some(Instant::now());
             self.measure().await;
@@ -128,6 +144,9 @@ impl Drain {
 
     /// How long to sleep when nobody rings.
     fn pause(&self) -> Duration {
+        if self.more {
+            return Duration::ZERO;
+        }
         let now = Instant::now();
         self.held.values().map(|held| held.until.saturating_duration_since(now)).fold(LOOK, Duration::min)
     }
@@ -166,22 +185,24 @@ impl Drain {
         Ok(refused)
     }
 
-    /// Hands over what waits, tenant by tenant: a log that takes nothing holds up its own tenant's entries only.
+    /// Hands over what waits, some of each tenant in turn: a log that takes nothing, or one that much goes into, holds
+    /// up its own tenant's entries only. Answers whether more waits that could be handed over at once.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) async fn round(&mut self) -> Result<()> {
-        let mut in_a_row = 0;
+    pub(super) async fn round(&mut self) -> Result<bool> {
+        let (mut in_a_row, mut more) = (0, false);
         for tenant in self.outbox.store.waiting().await? {
             if self.held.get(&tenant).is_some_and(|held| held.until > Instant::now()) {
                 continue;
             }
             match self.hand_over(&tenant).await? {
-                None => {
+                left @ (Left::Nothing | Left::More) => {
                     self.held.remove(&tenant);
                     in_a_row = 0;
+                    more |= matches!(left, Left::More);
                 }
-                Some(error) => {
+                Left::Refused(error) => {
                     self.hold(&tenant, &error);
                     in_a_row += 1;
                     if in_a_row >= MOST_IN_A_ROW {
@@ -190,11 +211,11 @@ impl Drain {
                 }
             }
         }
-        let Some(seen) = self.recorder.seen() else { return Ok(()) };
+        let Some(seen) = self.recorder.seen() else { return Ok(more) };
         loop {
             let heads = seen.unsaved(MOST_HEADS);
             if heads.is_empty() {
-                return Ok(());
+                return Ok(more);
             }
             self.outbox.store.settle("", &[], &heads).await?;
             seen.saved(&heads);
@@ -216,16 +237,16 @@ impl Drain {
         self.held.insert(tenant.to_owned(), Held { until: Instant::now() + pause, pause });
     }
 
-    /// Hands over all that waits of a tenant. The answer is why something still waits.
-    async fn hand_over(&mut self, tenant: &str) -> Result<Option<Error>> {
+    /// Hands over what waits of a tenant, at most [`MOST_BATCHES`].
+    async fn hand_over(&mut self, tenant: &str) -> Result<Left> {
         let mut stuck: BTreeSet<String> = BTreeSet::new();
         let mut refused = None;
-        loop {
+        for _ in 0..MOST_BATCHES {
             // What is stuck stays at the head of the queue; look past it.
             let mut entries = self.outbox.store.pending(tenant, BATCH + stuck.len()).await?;
             entries.retain(|entry| !stuck.contains(&entry.entry_id));
             if entries.is_empty() {
-                return Ok(refused);
+                return Ok(refused.map_or(Left::Nothing, Left::Refused));
             }
             // From the end, so that the oldest comes first.
             let mut parts = portions(entries);
@@ -238,14 +259,14 @@ impl Drain {
                 match (Refusal::of(&error), part.len()) {
                     (Refusal::Log, _) => {
                         self.outbox.distrust(tenant, error.detail());
-                        return Ok(Some(error));
+                        return Ok(Left::Refused(error));
                     }
-                    (Refusal::Away, _) => return Ok(Some(error)),
+                    (Refusal::Away, _) => return Ok(Left::Refused(error)),
                     (Refusal::Entry, 0 | 1) => self.set_aside(part, &error).await?,
                     (Refusal::Unclear, 0 | 1) => {
                         stuck.extend(part.into_iter().map(|entry| entry.entry_id));
                         if stuck.len() > MOST_STUCK {
-                            return Ok(Some(error));
+                            return Ok(Left::Refused(error));
                         }
                         refused = Some(error);
                     }
@@ -258,6 +279,7 @@ impl Drain {
                 }
             }
         }
+        Ok(Left::More)
     }
 
     /// Entries are in the log: they are forgotten in the same commit that keeps how far the log was.

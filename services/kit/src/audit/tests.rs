@@ -104,6 +104,44 @@ async fn a_log_that_takes_nothing_does_not_hold_up_another_however_much_waits_fo
     assert!(outbox.note().unwrap().contains("acme"), "{:?}", outbox.note());
 }
 
+/// A log into whose first tenant as much goes as is taken out of its queue.
+struct Busy {
+    log: Log,
+    store: Arc<MemoryOutbox>,
+    requests: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Recorder for Busy {
+    async fn record_all(&self, entries: Vec<Entry>) -> Result<()> {
+        let count = self.requests.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert!(count < 100, "it goes on with one tenant");
+        if entries.iter().any(|entry| entry.tenant == "acme") {
+            self.store.put(entry("acme", 1000 + count, "job.submit"));
+        }
+        self.log.append(entries).await
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_whose_queue_never_is_empty_does_not_hold_up_another() {
+    let store = MemoryOutbox::holding(vec![entry("acme", 1, "job.submit"), entry("umbrella", 2, "job.submit")]);
+    let busy = Arc::new(Busy { log: Log::default(), store: store.clone(), requests: 0.into() });
+    let mut drain = Drain::new(Service::Executor, Outbox::new(store.clone()), busy.clone());
+    assert!(drain.round().await.unwrap(), "there is more to do");
+    assert_eq!(busy.log.taken("umbrella").len(), 1);
+    assert_eq!(store.count("acme").await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn all_that_waits_is_handed_over_in_some_rounds() {
+    let store = MemoryOutbox::holding((0..5000).map(|n| entry("acme", n, "job.submit")).collect());
+    let log = Arc::new(Log::default());
+    let (mut drain, _) = drain_of(&store, &log);
+    while drain.round().await.unwrap() {}
+    assert_eq!(log.taken("acme").len(), 5000);
+}
+
 #[tokio::test]
 async fn a_refused_entry_is_set_aside_alone_and_all_others_are_recorded() {
     let action = |n| if n == 77 || n == 140 { "bad" } else { "job.submit" };
