@@ -1,6 +1,6 @@
 //! Serving the mesh: accept, shake hands with certificates, know the peer, serve gRPC, and end in time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ use crate::seats::Seats;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// How many handshakes may be under way at once; what comes on top waits in the kernel's queue.
 const HANDSHAKES: usize = 1024;
+/// How many of them may come from one address, or one IPv6 /64: whoever opens connections and is silent on them takes
+/// the room of those beside it, not everybody's. What comes on top is closed.
+const HANDSHAKES_OF_AN_ADDRESS: usize = 256;
 /// How many calls one connection carries at once. Far more than what callers may have open together anywhere (see
 /// [`crate::seats`]), so that nobody's streams keep another's call from being sent.
 pub const MAX_STREAMS: u32 = 16 * 1024;
@@ -93,6 +96,7 @@ async fn accept(
 ) {
     let room = Arc::new(Semaphore::new(HANDSHAKES));
     let seats = Seats::new(usize::MAX, CONNECTIONS_OF_A_PEER);
+    let by_address = Seats::new(HANDSHAKES, HANDSHAKES_OF_AN_ADDRESS);
     let next = async || {
         let permit = room.clone().acquire_owned().await.map_err(std::io::Error::other)?;
         listener.accept().await.map(|(tcp, address)| (permit, tcp, address))
@@ -113,18 +117,30 @@ async fn accept(
             () = shutdown.begun() => return,
             () = cut_off.cancelled() => return,
         };
+        let Ok(place) = by_address.take(neighbourhood(address.ip()), 1) else {
+            tracing::debug!(%address, "too many handshakes are under way with this address");
+            continue;
+        };
         let (tls, accepted, cut_off, seats) = (tls.clone(), accepted.clone(), cut_off.clone(), seats.clone());
         tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE_LIMIT, shake_hands(tcp, address, &tls, &seats, cut_off)).await {
                 Ok(Ok(stream)) => {
                     // The peer is known: it no longer takes the place of one that is not.
-                    drop(permit);
+                    drop((permit, place));
                     let _gone = accepted.send(Ok(stream)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%address, error = format!("{error:#}"), "a handshake failed"),
                 Err(_) => tracing::debug!(%address, "a handshake took too long"),
             }
         });
+    }
+}
+
+/// What handshakes are counted by: an IPv4 address, or the /64 that an IPv6 address is in.
+fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -231,12 +231,29 @@ async fn peers_that_never_finish_a_handshake_hold_up_nobody() -> Result<()> {
     let house = House::new()?;
     let running = house.start().await?;
     let mut idle = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..200 {
         idle.push(tokio::net::TcpStream::connect(running.address).await?);
     }
     let started = Instant::now();
     acting(&house.signer.good()?, house.edge(running.address)?.get_job(get("any"))).await?;
     ensure!(started.elapsed() < Duration::from_secs(4), "it waited for the idle ones to be given up");
     drop(idle);
+    running.stop().await
+}
+
+#[tokio::test]
+async fn an_address_full_of_silent_connections_keeps_nobody_else_out() -> Result<()> {
+    let house = House::new()?;
+    let running = house.start().await?;
+    let mut silent = Vec::new();
+    for _ in 0..1100 {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind("127.0.0.2:0".parse()?)?;
+        silent.push(socket.connect(running.address).await?);
+    }
+    let started = Instant::now();
+    acting(&house.signer.good()?, house.edge(running.address)?.get_job(get("any"))).await?;
+    ensure!(started.elapsed() < Duration::from_secs(4), "it waited for the silent ones to be given up");
+    drop(silent);
     running.stop().await
 }
