@@ -107,8 +107,8 @@ impl ConfigOutbox {
             for id in ids.iter().skip(at * AT_ONCE).take(AT_ONCE) {
                 change.delete(format!("{}{id}", waiting_of(tenant)));
             }
-            // With the last of them: what was seen covers them all.
-            for head in seen.iter().filter(|_| at == last) {
+            // With the first of them: no entry is forgotten before how far its log was is kept.
+            for head in seen.iter().filter(|_| at == 0) {
                 change.put(format!("{SEEN}{}", log_name(&head.tenant)), head.encode_to_vec());
             }
             if !change.writes().is_empty() {
