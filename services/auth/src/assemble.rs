@@ -1,13 +1,14 @@
 //! Puts the service together: the only place that knows all its parts.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use runwarden_engines::config::{Change, ConfigStore};
 use runwarden_engines::idempotency::{self, Idempotency};
 use runwarden_kit::audit::Outbox;
 use runwarden_kit::clock::Clock;
+use runwarden_kit::trust::Ticks;
 
 use crate::Config;
 use crate::bindings::Bindings;
@@ -42,6 +43,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) outbox: Outbox,
     /// What time it is.
     pub(crate) clock: Arc<dyn Clock>,
+    /// How time passes, whatever the clock is set to.
+    pub(crate) ticks: Ticks,
     /// Which tenants and projects exist.
     pub(crate) scopes: Arc<dyn Scopes>,
     /// Its folder.
@@ -80,11 +83,13 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
         Arc::clone(&keyring),
         Arc::clone(&tenants),
         Arc::clone(&ground.clock),
+        Arc::clone(&ground.ticks),
         config.issuer.clone(),
     ));
     let shared = Arc::new(Shared {
         store,
         clock: ground.clock,
+        ticks: ground.ticks,
         scopes: ground.scopes,
         pepper: Pepper::new(&pepper),
         trust: Arc::clone(&trust),
@@ -107,14 +112,17 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
             keyring: Arc::clone(&keyring),
             once: once.clone(),
         },
-        clients: ClientRpc { clients: Clients { shared: Arc::clone(&shared) }, once: once.clone() },
+        clients: ClientRpc {
+            clients: Clients { shared: Arc::clone(&shared), most: config.max_clients },
+            once: once.clone(),
+        },
         roles: RoleRpc {
             roles: RoleBook { shared: Arc::clone(&shared) },
             bindings: Bindings { shared: Arc::clone(&shared) },
             once,
         },
         standings: StandingRpc(Standings { shared: Arc::clone(&shared) }),
-        maintenance: Maintenance { shared, keyring, prover, idempotency },
+        maintenance: Maintenance { shared, keyring, prover, idempotency, seen: Mutex::default() },
         tenants,
     })
 }

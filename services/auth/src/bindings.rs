@@ -199,10 +199,10 @@ impl Bindings {
             roles.hold(&mut change, tenant, &taken.binding.role, -1)?;
             put_principal(&mut change, &principal)?;
             change.delete(keys::binding_id(binding_id));
-            revocation::end_principal(&mut change, &holder, self.shared.now())?;
+            revocation::end_principal(&self.shared.store, &mut change, &holder, self.shared.now()).await?;
             let entry = self.shared.entry("binding.delete", "binding", binding_id).details(&details(&taken));
             if self.shared.store.commit(change, entry).await?.is_done() {
-                self.shared.end_stragglers(&holder).await;
+                self.shared.trust.changed();
                 return Ok(());
             }
         }

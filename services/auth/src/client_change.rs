@@ -72,7 +72,7 @@ impl Clients {
             administrators::keep_one(&self.shared.store, &mut commit, caller, now, was, becomes).await?;
             let ends = ends_tokens(&before, &after, now);
             if ends {
-                revocation::end_principal(&mut commit, &before.principal, now)?;
+                revocation::end_principal(&self.shared.store, &mut commit, &before.principal, now).await?;
             }
             put_client(&mut commit, &after, stored.revision)?;
             let action = match (before.disabled, after.disabled) {
@@ -87,9 +87,7 @@ impl Clients {
                 "tokens_ended": ends,
             }));
             if self.shared.store.commit(commit, entry).await?.is_done() {
-                if ends {
-                    self.shared.end_stragglers(&before.principal).await;
-                }
+                self.shared.trust.changed();
                 return self.view(after).await;
             }
         }
@@ -192,13 +190,14 @@ impl Clients {
             for (role, bindings) in held {
                 roles.hold(&mut change, tenant, role, -bindings)?;
             }
-            revocation::end_principal(&mut change, &client.principal, self.shared.now())?;
+            revocation::end_principal(&self.shared.store, &mut change, &client.principal, self.shared.now()).await?;
+            change.delete(keys::issued_until(&client.principal));
             let entry = self
                 .shared
                 .entry("client.delete", "client", client_id)
                 .details(&json!({ "name": client.name, "principal": client.principal }));
             if self.shared.store.commit(change, entry).await?.is_done() {
-                self.shared.end_stragglers(&client.principal).await;
+                self.shared.trust.changed();
                 return Ok(());
             }
         }

@@ -46,6 +46,8 @@ pub(crate) struct WithSecret {
 /// The clients of tenants and of the platform.
 pub(crate) struct Clients {
     pub(crate) shared: Arc<Shared>,
+    /// How many each may have.
+    pub(crate) most: u64,
 }
 
 impl Clients {
@@ -61,6 +63,13 @@ impl Clients {
         check_new(new, self.shared.now())?;
         caller.require("clients.write", &here)?;
         project::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
+        // Several at the same moment may go over that by their number.
+        if self.shared.store.count(&keys::clients(tenant)).await? >= self.most {
+            return Err(Error::conflict(format!(
+                "There are {} clients here already, which is the most there can be. Delete one that is not used.",
+                self.most
+            )));
+        }
         let name_key = keys::client_name(tenant, &new.name);
         for _ in 0..TRIES {
             let names: Vec<&str> = new.roles.iter().map(String::as_str).collect();

@@ -54,6 +54,9 @@ pub struct Config {
     /// How long a new signing key is published before it signs, so that every verifier knows it by then
     #[arg(long = "key-overlap", env = "RUNWARDEN_AUTH_KEY_OVERLAP", default_value = "10s", value_parser = humantime::parse_duration)]
     pub key_overlap: Duration,
+    /// How many clients a tenant may have, and the platform
+    #[arg(long = "max-clients", env = "RUNWARDEN_AUTH_MAX_CLIENTS", default_value_t = 10_000)]
+    pub max_clients: u64,
     /// The key file that seals signing keys; all replicas share it [default: seal.key in the data folder]
     #[arg(long = "seal-key-file", env = "RUNWARDEN_AUTH_SEAL_KEY_FILE")]
     pub seal_key_file: Option<PathBuf>,
@@ -73,6 +76,7 @@ impl Default for Config {
             key_bits: KeyBits::default(),
             key_rotation: Duration::from_secs(30 * 24 * 60 * 60),
             key_overlap: Duration::from_secs(10),
+            max_clients: 10_000,
             seal_key_file: None,
             pepper_file: None,
             bootstrap_file: None,
@@ -95,6 +99,7 @@ impl Config {
             self.key_rotation >= Duration::from_secs(60 * 60).max(self.key_overlap * 2),
             "the key rotation must be at least 1 hour and twice the overlap"
         );
+        ensure!(self.max_clients > 0, "a tenant must be allowed at least one client");
         let scheme = ["https://", "http://"].iter().find_map(|scheme| self.issuer.strip_prefix(scheme));
         let host_and_path = scheme.unwrap_or_default();
         ensure!(
@@ -139,6 +144,7 @@ mod tests {
         refuse(&|c| c.token_lifetime = Duration::from_secs(3601));
         refuse(&|c| c.key_overlap = Duration::ZERO);
         refuse(&|c| c.key_rotation = Duration::from_secs(60));
+        refuse(&|c| c.max_clients = 0);
         for issuer in
             ["", "gate.example", "https://", "https:///x", "https://a/", "https://a?b", "ftp://a", "https://a b"]
         {

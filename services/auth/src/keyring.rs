@@ -22,6 +22,9 @@ use crate::store::{self, Outcome, Store, TRIES, keys};
 /// At most this many keys are published at a time; each is looked through by every verifier.
 const MAX_KEYS: usize = 12;
 
+/// A key dated further ahead than the next one would be, by more than this, was made while a clock was ahead.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// How the keyring behaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyPolicy {
@@ -49,6 +52,39 @@ impl Ring {
     fn with_states(&self, now: Moment) -> impl Iterator<Item = (&Arc<SigningKey>, KeyState)> {
         let times: Vec<Moment> = self.keys.iter().map(|key| key.record.signs_from).collect();
         self.keys.iter().zip(signing_key::states(&times, now, OUTLIVED))
+    }
+}
+
+/// The keys that stay when the next one is made.
+struct Kept {
+    /// When they begin to sign, in that order.
+    times: Vec<Moment>,
+    /// Those that do not stay, by id.
+    replaced: Vec<String>,
+}
+
+impl Ring {
+    /// Removes the keys that a clock which was ahead dated so far ahead that the next one would wait for them. The
+    /// first key signs in any case, so that one is dated anew.
+    fn keep(&self, change: &mut Change, now: Moment, overlap: Duration) -> Result<Kept> {
+        let latest = now.plus(overlap).plus(CLOCKS_DIFFER);
+        let mut kept = Kept { times: Vec::new(), replaced: Vec::new() };
+        for key in &self.keys {
+            let record = &key.record;
+            let stored = keys::signing_key(&record.kid);
+            if record.signs_from <= latest {
+                kept.times.push(record.signs_from);
+            } else if kept.times.is_empty() {
+                let mut anew = record.clone();
+                anew.signs_from = now;
+                store::put(change, stored, &anew)?;
+                kept.times.push(now);
+            } else {
+                change.delete(stored);
+                kept.replaced.push(record.kid.clone());
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -163,22 +199,20 @@ impl Keyring {
             self.refresh().await?;
             let now = self.clock.now();
             let ring = self.ring.load_full();
-            let published = ring.with_states(now).filter(|(_, state)| *state != KeyState::Spent).count();
-            if published >= MAX_KEYS {
+            let mut change = Change::new();
+            let Kept { times, replaced } = ring.keep(&mut change, now, self.policy.overlap)?;
+            let states = signing_key::states(&times, now, OUTLIVED);
+            if states.iter().filter(|state| **state != KeyState::Spent).count() >= MAX_KEYS {
                 return Err(Error::conflict(format!(
                     "{MAX_KEYS} signing keys are still published, because tokens they signed may not have expired. Try again in an hour."
                 )));
             }
-            let newest = ring.keys.last().map(|key| key.record.signs_from);
+            let newest = times.last().copied();
             let signs_from =
                 newest.map_or(now, |last| now.plus(self.policy.overlap).max(last.plus(Duration::from_micros(1))));
             let record = self.generate(now, signs_from).await?;
             let kid = record.kid.clone();
-            let mut change = Change::new();
-            match head {
-                Some(head) => change.at(keys::SIGNING_HEAD, head.revision),
-                None => change.absent(keys::SIGNING_HEAD),
-            };
+            store::guard(&mut change, keys::SIGNING_HEAD, head.as_ref());
             store::put(&mut change, keys::SIGNING_HEAD, &SigningHead { newest: kid.clone() })?;
             store::put(&mut change, keys::signing_key(&kid), &record)?;
             if let Some(once) = once {
@@ -187,7 +221,7 @@ impl Keyring {
             // Keys are the platform's, whichever tenant its administrator acts for.
             let entry = record::entry(&*self.clock, action, "signing_key", &kid)
                 .tenant("")
-                .details(&json!({ "signs_from": signs_from.rfc3339() }));
+                .details(&json!({ "signs_from": signs_from.rfc3339(), "replaces": replaced }));
             let first = newest.is_none();
             match self.store.commit(change, entry).await? {
                 Outcome::Done => {

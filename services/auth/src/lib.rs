@@ -70,6 +70,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         config_store,
         outbox,
         clock: Arc::clone(&kit.clock),
+        ticks: Arc::new(std::time::Instant::now),
         scopes: Arc::new(MeshScopes::new(kit.peers.channel(Service::Project)?)),
         data_dir: &kit.data_dir,
     };

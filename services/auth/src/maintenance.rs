@@ -1,19 +1,21 @@
 //! What happens by itself: keys rotate and are forgotten, revocations and kept answers that are over go away,
 //! counted refusals are recorded.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use runwarden_engines::config::Change;
 use runwarden_engines::idempotency::Idempotency;
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::revoked::Present;
 use runwarden_kit::{Error, Result};
 
 use crate::keyring::Keyring;
 use crate::prove::Prover;
-use crate::revocation::Revocation;
+use crate::revocation::{OUTLIVED, Revocation};
 use crate::shared::Shared;
-use crate::store::keys;
+use crate::store::{Stored, keys};
 
 /// How often it is looked whether something is to be done.
 const EVERY: Duration = Duration::from_secs(15);
@@ -24,6 +26,8 @@ pub(crate) struct Maintenance {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) prover: Arc<Prover>,
     pub(crate) idempotency: Idempotency,
+    /// Since when revocations were seen here, by key, with their revision.
+    pub(crate) seen: Mutex<HashMap<String, (i64, Instant)>>,
 }
 
 impl Maintenance {
@@ -54,19 +58,31 @@ impl Maintenance {
         }
     }
 
-    /// Forgets revocations whose tokens have all expired.
+    /// Forgets revocations whose tokens have all expired, by the clock and by the time that has passed since they were
+    /// first seen here: a clock that is ahead for a moment must not make a token valid again.
     pub(crate) async fn forget_revocations(&self) -> Result<()> {
-        let now = self.shared.now();
         let all = self.shared.store.list_all::<Revocation>(keys::REVOCATIONS).await?;
-        for (key, stored) in all {
-            if stored.value.forget_at <= now {
-                let mut change = Change::new();
-                // Unless more was revoked meanwhile.
-                change.at(&key, stored.revision).delete(key);
-                self.shared.store.commit_silently(change).await?;
-            }
+        for (key, revision) in self.expired(&all, self.shared.present()) {
+            let mut change = Change::new();
+            // Unless more was revoked meanwhile.
+            change.at(&key, revision).delete(key);
+            self.shared.store.commit_silently(change).await?;
         }
         Ok(())
+    }
+
+    fn expired(&self, all: &[(String, Stored<Revocation>)], now: Present) -> Vec<(String, i64)> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *seen);
+        let mut expired = Vec::new();
+        for (key, Stored { value, revision }) in all {
+            let first = before.get(key).filter(|(at, _)| at == revision).map_or(now.steady, |(_, first)| *first);
+            seen.insert(key.clone(), (*revision, first));
+            if value.forget_at <= now.wall && now.steady.saturating_duration_since(first) >= OUTLIVED {
+                expired.push((key.clone(), *revision));
+            }
+        }
+        expired
     }
 
     async fn forget_answers(&self) -> Result<()> {

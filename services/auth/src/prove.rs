@@ -90,8 +90,10 @@ impl Prover {
         Err(Error::new(ErrorReason::TenantDisabled, "The tenant is disabled."))
     }
 
-    /// Records the refusals that were only counted in minutes that are over by `now`.
+    /// Records the refusals that were only counted in minutes that are over by `now`. Those whose log takes nothing are
+    /// counted on, and keep none of the others from being recorded; the error is the last of theirs.
     pub(crate) async fn record_counted(&self, now: Moment) -> Result<()> {
+        let mut outcome = Ok(());
         for counted in self.refusals.over(now) {
             let entry = self
                 .shared
@@ -100,9 +102,12 @@ impl Prover {
                 .actor(record::unproven())
                 .outcome(Outcome::Denied)
                 .details(&json!({ "further_refusals": counted.refusals }));
-            self.shared.store.commit(Change::new(), entry).await?;
+            if let Err(error) = self.shared.store.commit(Change::new(), entry).await {
+                self.refusals.put_back(counted, now);
+                outcome = Err(error);
+            }
         }
-        Ok(())
+        outcome
     }
 
     async fn look_up(&self, client_id: &str) -> Result<Option<Stored<Client>>> {

@@ -63,6 +63,8 @@ pub(crate) struct Uncounted {
 struct Window {
     minute: i64,
     seen: u32,
+    /// Refusals of earlier minutes that could not be recorded yet.
+    owed: u32,
     tenant: Option<String>,
 }
 
@@ -83,9 +85,10 @@ impl Refusals {
         let window = windows.entry(client_id.to_owned()).or_insert(Window {
             minute,
             seen: 0,
+            owed: 0,
             tenant: tenant.map(str::to_owned),
         });
-        if window.minute < minute && window.seen <= ONE_BY_ONE {
+        if window.minute < minute && window.uncounted() == 0 {
             // Nothing of the past minute is owed.
             window.minute = minute;
             window.seen = 0;
@@ -103,16 +106,32 @@ impl Refusals {
             if window.minute >= minute {
                 return true;
             }
-            if window.seen > ONE_BY_ONE {
+            if window.uncounted() > 0 {
                 owed.push(Uncounted {
                     client_id: client_id.clone(),
                     tenant: window.tenant.clone(),
-                    refusals: window.seen - ONE_BY_ONE,
+                    refusals: window.uncounted(),
                 });
             }
             false
         });
         owed
+    }
+
+    /// Takes back what could not be recorded; it comes again when this minute is over.
+    pub(crate) fn put_back(&self, uncounted: Uncounted, now: Moment) {
+        let Uncounted { client_id, tenant, refusals } = uncounted;
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now.seconds().div_euclid(60);
+        let window = windows.entry(client_id).or_insert(Window { minute, seen: 0, owed: 0, tenant });
+        window.owed = window.owed.saturating_add(refusals);
+    }
+}
+
+impl Window {
+    /// How many refusals are still to be recorded.
+    fn uncounted(&self) -> u32 {
+        self.owed.saturating_add(self.seen.saturating_sub(ONE_BY_ONE))
     }
 }
 
@@ -136,6 +155,20 @@ mod tests {
         assert_eq!(owed[0].refusals, 90);
         assert_eq!(refusals.over(at(120)), []);
         assert_eq!(refusals.note("client_1", None, at(121)), Tally::Record);
+    }
+
+    #[test]
+    fn what_is_put_back_is_owed_again_and_hides_nothing_that_comes_meanwhile() {
+        let refusals = Refusals::default();
+        let counted = (0..100).filter(|_| refusals.note("client_1", Some("acme"), at(30)) == Tally::Count);
+        assert_eq!(counted.count(), 90);
+        let owed = refusals.over(at(60)).remove(0);
+        assert_eq!(refusals.note("client_1", Some("acme"), at(61)), Tally::Record);
+        refusals.put_back(owed.clone(), at(62));
+        assert_eq!(refusals.note("client_1", Some("acme"), at(63)), Tally::Record);
+        assert_eq!(refusals.over(at(64)), []);
+        assert_eq!(refusals.over(at(120)), [owed]);
+        assert_eq!(refusals.over(at(180)), []);
     }
 
     #[test]

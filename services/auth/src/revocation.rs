@@ -5,17 +5,16 @@ use std::time::Duration;
 use runwarden_engines::config::Change;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
-use runwarden_kit::token::{Claims, LEEWAY_SECONDS};
+use runwarden_kit::token::Claims;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{self, keys};
+use crate::store::{self, Store, keys};
 
-/// No token lives longer, whatever is configured: what outlives this has nothing left to verify or revoke.
-pub(crate) const LONGEST_TOKEN: Duration = Duration::from_secs(60 * 60);
+pub(crate) use runwarden_kit::revoked::OUTLIVED;
+pub(crate) use runwarden_kit::token::LONGEST_TOKEN;
 
-/// How long after its last signature, or a revocation, something must be remembered: the longest token, the
-/// leeway verifiers give, and as much again for clocks that differ.
-pub(crate) const OUTLIVED: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + LEEWAY_SECONDS + 60);
+/// How far a principal's mark is put ahead of the token that moves it, so that not every token has to.
+const MARK_AHEAD: Duration = Duration::from_secs(1);
 
 /// How many of its tokens, none of them expired yet, a client ends one by one. Every service keeps each until it would
 /// have expired; whoever wants to end more ends all.
@@ -54,13 +53,43 @@ pub(crate) struct Revocation {
     pub(crate) forget_at: Moment,
 }
 
-/// Ends all tokens of a principal that were issued until a moment.
-pub(crate) fn end_principal(change: &mut Change, principal: &str, issued_until: Moment) -> Result<()> {
+impl Revocation {
+    /// Up to when the tokens of a principal ended that it ends.
+    pub(crate) fn issued_until(&self) -> Option<Moment> {
+        match self.ended {
+            Ended::Principal { issued_until, .. } => Some(issued_until),
+            Ended::Token { .. } => None,
+        }
+    }
+}
+
+/// Makes the commit that gives out a token keep how far its principal's tokens are dated. Clocks are set back, and those
+/// of replicas differ; [`end_principal`] ends by what was given out.
+pub(crate) async fn mark_issued(store: &Store, change: &mut Change, principal: &str, issued_at: Moment) -> Result<()> {
+    let key = keys::issued_until(principal);
+    let mark = store.get::<Moment>(&key).await?;
+    if mark.as_ref().is_some_and(|mark| issued_at <= mark.value) {
+        return Ok(());
+    }
+    store::guard(change, &key, mark.as_ref());
+    store::put(change, key, &issued_at.plus(MARK_AHEAD))
+}
+
+/// Ends all tokens that a principal was given so far, whatever dates they carry, and those dated up to a moment. The
+/// change is refused when a token is given out meanwhile that this would miss.
+pub(crate) async fn end_principal(store: &Store, change: &mut Change, principal: &str, at_least: Moment) -> Result<()> {
+    let (mark_key, key) = (keys::issued_until(principal), keys::principal_revocation(principal));
+    let mark = store.get::<Moment>(&mark_key).await?;
+    let before = store.get::<Revocation>(&key).await?;
+    store::guard(change, &mark_key, mark.as_ref());
+    store::guard(change, &key, before.as_ref());
+    let before = before.and_then(|before| before.value.issued_until());
+    let issued_until = [mark.map(|mark| mark.value), before].into_iter().flatten().fold(at_least, Moment::max);
     let revocation = Revocation {
         ended: Ended::Principal { principal: principal.to_owned(), issued_until },
         forget_at: issued_until.plus(OUTLIVED),
     };
-    store::put(change, keys::principal_revocation(principal), &revocation)
+    store::put(change, key, &revocation)
 }
 
 /// Ends one token.

@@ -18,7 +18,7 @@ use crate::permission_scope::{self, InvalidScope, RequestedScope};
 use crate::principal::Principal;
 use crate::prove::{Proof, Proven, Prover};
 use crate::record;
-use crate::revocation::{self, BUDGET, Ended, Revocation};
+use crate::revocation::{self, BUDGET, Revocation};
 use crate::shared::Shared;
 use crate::store::{self, Stored, TRIES, keys};
 
@@ -51,7 +51,7 @@ impl Tokens {
     /// disabled, or loses a role, at the same moment gets no token with what it has lost.
     pub(crate) async fn issue(&self, proof: Proof<'_>, scope: &str) -> Result<Issued> {
         for _ in 0..TRIES {
-            // Before anything is read: a revocation that is committed later than those reads carries a later moment.
+            // Before anything is read.
             let now = self.shared.now();
             let proven = self.prover.prove(proof).await?;
             self.prover.require_open(proof, &proven).await?;
@@ -109,14 +109,15 @@ impl Tokens {
         let grants =
             grants::narrow(grants::resolve(principal, &roles), requested).map_err(|error| invalid_scope(&error))?;
         let issued_at = self.issued_at(&principal.principal, now).await?;
-        let end = issued_at.plus(self.lifetime);
+        // By the clock, however far ahead the token had to be dated.
+        let end = now.plus(self.lifetime);
         let end = client.expires_at.map_or(end, |expiry| end.min(expiry));
         Ok(Claims {
             iss: self.issuer.clone(),
             sub: principal.principal.clone(),
             aud: AUDIENCE.to_owned(),
             exp: end.seconds(),
-            iat: issued_at.seconds(),
+            iat: now.seconds(),
             iat_us: Some(issued_at.micros()),
             jti: id::new(ids::TOKEN),
             client_id: client.client_id.clone(),
@@ -128,15 +129,12 @@ impl Tokens {
         })
     }
 
-    /// When a token counts as issued: now, but never at or before a revocation that was made already, which the
-    /// clock of another replica may have dated ahead.
+    /// The date by which a token is told from those that ended: now, but never at or before a revocation that was made
+    /// already, which may be dated ahead.
     async fn issued_at(&self, principal: &str, now: Moment) -> Result<Moment> {
-        let key = keys::principal_revocation(principal);
-        let ended = self.shared.store.get::<Revocation>(&key).await?;
-        Ok(match ended.map(|stored| stored.value.ended) {
-            Some(Ended::Principal { issued_until, .. }) => now.max(issued_until.plus(Duration::from_micros(1))),
-            Some(Ended::Token { .. }) | None => now,
-        })
+        let ended = self.shared.store.get::<Revocation>(&keys::principal_revocation(principal)).await?;
+        let until = ended.and_then(|ended| ended.value.issued_until());
+        Ok(until.map_or(now, |until| now.max(until.plus(Duration::from_micros(1)))))
     }
 
     async fn note(
@@ -156,6 +154,8 @@ impl Tokens {
         if uses.note(&client.value, &proven.secret_id, self.shared.now()) {
             store::put(&mut change, keys::secret_uses(client_id), &uses)?;
         }
+        revocation::mark_issued(&self.shared.store, &mut change, &principal.value.principal, claims.issued_at())
+            .await?;
         let entry = self
             .shared
             .entry("token.issue", "token", &claims.jti)
@@ -204,29 +204,29 @@ impl Tokens {
         if claims.client_id != client.client_id {
             return Err(Error::denied("The token was issued to another client."));
         }
-        let (ended, latest) = self.shared.trust.ended_tokens_of(&claims.sub).await?;
-        let all = ended >= BUDGET;
-        let mut change = Change::new();
-        if all {
-            // Those that were ended one by one are covered too, and forgotten.
-            let until = self.shared.now().max(claims.issued_at()).max(latest.unwrap_or(claims.issued_at()));
-            revocation::end_principal(&mut change, &claims.sub, until)?;
-        } else {
-            revocation::end_token(&mut change, &claims)?;
+        for _ in 0..TRIES {
+            let (ended, latest) = self.shared.trust.ended_tokens_of(&claims.sub).await?;
+            let all = ended >= BUDGET;
+            let mut change = Change::new();
+            if all {
+                // Those that were ended one by one are covered too, and forgotten.
+                let until = self.shared.now().max(claims.issued_at()).max(latest.unwrap_or(claims.issued_at()));
+                revocation::end_principal(&self.shared.store, &mut change, &claims.sub, until).await?;
+            } else {
+                revocation::end_token(&mut change, &claims)?;
+            }
+            let entry = self
+                .shared
+                .entry("token.revoke", "token", &claims.jti)
+                .tenant(client.tenant.as_deref().unwrap_or_default())
+                .actor(record::proven(client))
+                .details(&json!({ "all_tokens_of_the_client": all }));
+            if self.shared.store.commit(change, entry).await?.is_done() {
+                self.shared.trust.changed();
+                return Ok(());
+            }
         }
-        let entry = self
-            .shared
-            .entry("token.revoke", "token", &claims.jti)
-            .tenant(client.tenant.as_deref().unwrap_or_default())
-            .actor(record::proven(client))
-            .details(&json!({ "all_tokens_of_the_client": all }));
-        // Without guards nothing can refuse it.
-        self.shared.store.commit(change, entry).await?;
-        if all {
-            self.shared.end_stragglers(&claims.sub).await;
-        }
-        self.shared.trust.changed();
-        Ok(())
+        Err(store::busy())
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::revoked::Present;
 use runwarden_kit::token::{Claims, Verifier};
+use runwarden_kit::trust::Ticks;
 use runwarden_kit::{Error, Result, id};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -85,6 +87,7 @@ pub(crate) struct Trust {
     keyring: Arc<Keyring>,
     tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
+    ticks: Ticks,
     issuer: String,
     /// Names this process.
     process: String,
@@ -99,10 +102,11 @@ impl Trust {
         keyring: Arc<Keyring>,
         tenants: Arc<Tenants>,
         clock: Arc<dyn Clock>,
+        ticks: Ticks,
         issuer: String,
     ) -> Self {
-        let process = id::new("trust");
-        Self { store, keyring, tenants, clock, issuer, process, changes: AtomicU64::new(0), state: Mutex::new(None) }
+        let (process, changes, state) = (id::new("trust"), AtomicU64::new(0), Mutex::new(None));
+        Self { store, keyring, tenants, clock, ticks, issuer, process, changes, state }
     }
 
     /// Tells that keys or revocations were changed here.
@@ -120,7 +124,7 @@ impl Trust {
         let state = self.state().await?;
         let state = state.as_ref().ok_or_else(missing)?;
         let known = Version::parse(known_version)
-            .filter(|known| known.process == self.process && known.revocations <= state.ledger.read_to());
+            .filter(|known| known.process == self.process && known.revocations <= state.ledger.last());
         let mut told = self.tenants.told_since(known.as_ref().map(|known| &known.tenants));
         // Either all of it adds to what the asker holds, or none.
         let known = known.filter(|_| told.only_changes);
@@ -130,7 +134,7 @@ impl Trust {
         let Told { mark, tenants, age, .. } = told;
         let version = Version {
             process: self.process.clone(),
-            revocations: state.ledger.read_to(),
+            revocations: state.ledger.last(),
             tenants: mark,
             keys: state.keys.clone(),
         };
@@ -166,7 +170,14 @@ impl Trust {
     /// was issued.
     pub(crate) async fn ended_tokens_of(&self, principal: &str) -> Result<(usize, Option<Moment>)> {
         let state = self.state().await?;
-        Ok(state.as_ref().ok_or_else(missing)?.ledger.tokens_of(principal))
+        Ok(state.as_ref().ok_or_else(missing)?.ledger.tokens_of(principal, self.clock.now()))
+    }
+
+    /// Up to which revision the store was looked through.
+    #[cfg(test)]
+    pub(crate) async fn read_to(&self) -> Result<i64> {
+        let state = self.state().await?;
+        Ok(state.as_ref().ok_or_else(missing)?.ledger.read_to())
     }
 
     /// The current state.
@@ -196,7 +207,7 @@ impl Trust {
         };
         let mut state = State { read_at, change, jwks_json, keys, verifier, ledger };
         let written = self.store.written_since(keys::REVOCATIONS, state.ledger.read_to()).await?;
-        state.ledger.take(written, self.clock.now());
+        state.ledger.take(written, Present { wall: self.clock.now(), steady: (self.ticks)() });
         Ok(state)
     }
 }

@@ -53,6 +53,15 @@ pub enum Commit {
     },
 }
 
+/// What was written after a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The entries, oldest first.
+    pub entries: Vec<Entry>,
+    /// The store's revision when they were read.
+    pub head: i64,
+}
+
 /// A config store.
 #[async_trait]
 pub trait ConfigStore: Debug + Send + Sync + 'static {
@@ -73,7 +82,9 @@ pub trait ConfigStore: Debug + Send + Sync + 'static {
     /// The revision of the last commit; 0 before the first.
     async fn revision(&self) -> Result<i64>;
 
-    /// Reads the entries under `prefix` that were written after revision `after`, oldest first. They are one snapshot.
-    /// What was deleted is not among them: this is for keys that stay, or whose values say when they end.
-    async fn written_since(&self, prefix: &str, after: i64) -> Result<Vec<Entry>>;
+    /// Reads the entries under `prefix` that were written after revision `after`, oldest first, and the store's revision.
+    /// They are one snapshot: whoever asks from that revision on the next time misses nothing, and what it costs is what
+    /// was written in between, under whichever prefix. What was deleted is not among them: this is for keys that stay,
+    /// or whose values say when they end.
+    async fn written_since(&self, prefix: &str, after: i64) -> Result<Written>;
 }

@@ -117,6 +117,11 @@ impl HeldClock {
         Self(Arc::new(AtomicI64::new(moment.micros())))
     }
 
+    /// Sets it, back as well.
+    pub fn set(&self, moment: Moment) {
+        self.0.store(moment.micros(), Ordering::SeqCst);
+    }
+
     /// Moves it on.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);

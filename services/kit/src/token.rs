@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -19,6 +20,8 @@ pub const AUDIENCE: &str = "runwarden";
 pub const TYPE: &str = "at+jwt";
 /// Clocks of services may differ by this many seconds.
 pub const LEEWAY_SECONDS: u64 = 5;
+/// No token lives longer, whatever is configured: what outlives this has nothing left to verify or revoke.
+pub const LONGEST_TOKEN: Duration = Duration::from_secs(60 * 60);
 /// Longer tokens are not looked at.
 pub const MAX_LENGTH: usize = 16 * 1024;
 

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Shutdown;
 use crate::mesh::MeshChannel;
 use crate::reason::ErrorReason;
+use crate::revoked::Present;
 use crate::token::{LEEWAY_SECONDS, Verifier, key_id};
 use known::Known;
 
@@ -134,6 +135,10 @@ impl Trust {
         confirmed.is_some_and(|at| (self.ticks)().saturating_duration_since(at) <= MAX_AGE)
     }
 
+    fn present(&self) -> Present {
+        Present { wall: SystemClock.now(), steady: (self.ticks)() }
+    }
+
     /// Verifies a token and answers who calls.
     ///
     /// # Errors
@@ -175,13 +180,18 @@ impl Trust {
     /// Whether a caller that was verified earlier may still go on: what lasts must ask again and again.
     ///
     /// # Errors
-    /// `TOKEN_REVOKED`, `TENANT_DISABLED`, `TOKEN_EXPIRED`, or `UNAVAILABLE` when the copy is too old to tell.
+    /// `TOKEN_REVOKED`, `TENANT_DISABLED`, `TOKEN_EXPIRED`, or `UNAVAILABLE` when the copy, or what it says of tenants,
+    /// is too old to tell.
     pub fn standing(&self, caller: &Caller) -> Result<()> {
         if !self.is_ready() {
             return Err(not_heard_of());
         }
         if let Some(refusal) = self.refusal(caller) {
             return Err(refusal);
+        }
+        // As when it was let in: its tenant may have been disabled and nobody here heard of it.
+        if caller.home_tenant.is_some() && self.source.is_some() && !self.is_young(self.confirmed().tenants) {
+            return Err(tenants::cannot_tell());
         }
         // As when it was verified: clocks may differ by a little.
         if SystemClock.now() >= caller.expires_at.plus(Duration::from_secs(LEEWAY_SECONDS)) {
@@ -245,7 +255,7 @@ impl Trust {
             .map_err(|_| Error::unavailable("The auth service took too long to answer."))??;
         let age = answer.tenants_age.and_then(|age| Duration::try_from(age).ok());
         let before = self.known.load_full();
-        if let Some(known) = Known::after(before.as_deref(), answer, SystemClock.now())? {
+        if let Some(known) = Known::after(before.as_deref(), answer, self.present())? {
             self.known.store(Some(Arc::new(known)));
         }
         // As of when it was asked for: what was revoked while the answer travelled is not in it.

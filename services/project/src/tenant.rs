@@ -219,8 +219,7 @@ impl Tenants {
     pub async fn states(&self, known_version: &str) -> Result<TenantStates> {
         let known = known_version.split_once(' ').filter(|(process, _)| *process == self.process);
         let known: Option<i64> = known.and_then(|(_, at)| at.parse().ok());
-        let written = self.catalog.written_since::<Tenant>(key::TENANTS, known.unwrap_or(0)).await?;
-        let at = written.last().map_or(known.unwrap_or(0), |last| last.at);
+        let (written, at) = self.catalog.written_since::<Tenant>(key::TENANTS, known.unwrap_or(0)).await?;
         Ok(TenantStates {
             version: format!("{} {at}", self.process),
             only_changes: known.is_some(),

@@ -78,6 +78,11 @@ pub(crate) fn principal_revocation(principal: &str) -> String {
     format!("revocations/principal/{principal}")
 }
 
+/// How far the tokens that a principal was given are dated.
+pub(crate) fn issued_until(principal: &str) -> String {
+    format!("issued-until/{principal}")
+}
+
 /// The ends of a principal's tokens, one by one.
 pub(crate) fn token_revocations(principal: &str) -> String {
     format!("revocations/token/{principal}/")

@@ -5,7 +5,7 @@ pub(crate) mod keys;
 
 use std::sync::Arc;
 
-use runwarden_engines::config::{Change, Commit, ConfigStore, Entry};
+use runwarden_engines::config::{Change, Commit, ConfigStore, Entry, Written};
 use runwarden_kit::audit::{EntryBuilder, Outbox};
 use runwarden_kit::{Error, Result};
 use serde::Serialize;
@@ -29,6 +29,14 @@ pub(crate) struct Stored<T> {
     pub(crate) value: T,
     /// When it was last written.
     pub(crate) revision: i64,
+}
+
+/// The records that were written after a revision, and up to which one the store was looked through.
+pub(crate) struct WrittenSince<T> {
+    /// With their keys, oldest first.
+    pub(crate) records: Vec<(String, Stored<T>)>,
+    /// The store's revision then.
+    pub(crate) head: i64,
 }
 
 /// How a commit ended.
@@ -98,9 +106,15 @@ impl Store {
         &self,
         prefix: &str,
         revision: i64,
-    ) -> Result<Vec<(String, Stored<T>)>> {
-        let entries = self.config.written_since(prefix, revision).await?;
-        entries.into_iter().map(|entry| Ok((entry.key.clone(), decode(&entry)?))).collect()
+    ) -> Result<WrittenSince<T>> {
+        let Written { entries, head } = self.config.written_since(prefix, revision).await?;
+        let records = entries.into_iter().map(|entry| Ok((entry.key.clone(), decode(&entry)?)));
+        Ok(WrittenSince { records: records.collect::<Result<_>>()?, head })
+    }
+
+    /// How many records there are under a prefix.
+    pub(crate) async fn count(&self, prefix: &str) -> Result<u64> {
+        Ok(self.config.count(prefix).await?)
     }
 
     /// Commits a change together with its audit entry: both become durable, or neither.
@@ -158,6 +172,14 @@ impl Store {
     pub(crate) async fn own_role(&self, tenant: &str, name: &str) -> Result<Option<Stored<OwnRole>>> {
         self.get(&keys::role(tenant, name)).await
     }
+}
+
+/// Lets a change happen only if a record is as it was seen: at this revision, or not there.
+pub(crate) fn guard<T>(change: &mut Change, key: &str, seen: Option<&Stored<T>>) {
+    match seen {
+        Some(stored) => change.at(key, stored.revision),
+        None => change.absent(key),
+    };
 }
 
 /// Adds a record to a change.

@@ -1,7 +1,5 @@
 //! Clients: what can be made of them, by whom, and what becomes of their secrets.
 
-use std::time::Duration;
-
 use super::*;
 
 #[tokio::test]
@@ -55,6 +53,22 @@ async fn what_is_wrong_with_a_new_client_is_named() {
     world.create(&acting(&admin, "other"), "ci", "", &[]).await.unwrap();
     assert_eq!(reason(world.create(&acting(&admin, "nowhere"), "ci", "", &[]).await), ErrorReason::NotFound);
     assert_eq!(reason(world.create(&acting(&admin, "closed"), "ci", "", &[]).await), ErrorReason::TenantDisabled);
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_clients_and_no_more() {
+    let mut place = Place::new();
+    place.config.max_clients = 2;
+    let (world, root) = place.with_admin().await;
+    let admin = acting(&root, "acme");
+    let (first, _) = world.create(&admin, "one", "", &[]).await.unwrap();
+    world.create(&admin, "two", "", &[]).await.unwrap();
+    let error = world.create(&admin, "three", "", &[]).await.unwrap_err();
+    assert_eq!(error.reason(), ErrorReason::Conflict);
+    assert!(error.detail().contains("2 clients"), "{}", error.detail());
+    world.create(&acting(&root, "other"), "three", "", &[]).await.unwrap();
+    world.delete(&admin, &first.client_id).await.unwrap();
+    world.create(&admin, "three", "", &[]).await.unwrap();
 }
 
 #[tokio::test]

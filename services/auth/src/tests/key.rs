@@ -1,7 +1,5 @@
 //! Signing keys: rotation with overlap, and what survives a restart.
 
-use std::time::Duration;
-
 use super::*;
 
 fn kid(token: &str) -> String {
@@ -155,4 +153,44 @@ async fn private_keys_are_kept_sealed() {
     let mut fields: Vec<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["created_at", "e", "kid", "n", "sealed", "signs_from"]);
+}
+
+#[tokio::test]
+async fn a_key_made_while_the_clock_was_ahead_does_not_hold_up_the_next_one() {
+    let place = Place::new();
+    let (world, root) = place.with_admin().await;
+    let (who, now) = (place.bootstrap(), world.clock.now());
+    world.clock.set(now.plus(Duration::from_secs(24 * 60 * 60)));
+    let ahead = rotate(&world, &root).await.unwrap();
+    world.clock.set(now);
+    let new = rotate(&world, &root).await.unwrap();
+    world.clock.advance(place.config.key_overlap);
+    let token = world.issue(&who, "").await.unwrap().access_token;
+    assert_eq!(kid(&token), new);
+    let published = published(&world).await;
+    assert!(published.contains(&new) && !published.contains(&ahead), "{published:?}");
+    let entries = world.entries("signing_key.rotate").await;
+    assert!(entries.iter().any(|entry| entry.object_id == new && entry.details_json.contains(&ahead)));
+    // Nor does it take over when its day comes.
+    world.clock.set(now.plus(Duration::from_secs(25 * 60 * 60)));
+    assert_eq!(kid(&world.issue(&who, "").await.unwrap().access_token), new);
+}
+
+#[tokio::test]
+async fn the_first_key_of_a_clock_that_was_ahead_signs_until_the_next_one_takes_over() {
+    let place = Place::new();
+    let now = place.clock.now();
+    place.clock.set(now.plus(Duration::from_secs(24 * 60 * 60)));
+    let (world, root) = place.with_admin().await;
+    let who = place.bootstrap();
+    world.clock.set(now);
+    let new = rotate(&world, &root).await.unwrap();
+    let before = world.issue(&who, "").await.unwrap().access_token;
+    assert_ne!(kid(&before), new);
+    world.clock.advance(place.config.key_overlap);
+    let after = world.issue(&who, "").await.unwrap().access_token;
+    assert_eq!(kid(&after), new);
+    world.service.tokens.trust.changed();
+    world.verify(&before).await.unwrap();
+    world.verify(&after).await.unwrap();
 }

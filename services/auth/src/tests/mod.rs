@@ -10,8 +10,8 @@ mod token;
 mod trust;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
@@ -72,28 +72,33 @@ impl TrustSource for Told {
 struct Place {
     dir: TempDir,
     clock: HeldClock,
+    /// How much steady time has passed, in milliseconds.
+    passed: Arc<AtomicU64>,
     config: Config,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), clock: HeldClock::at(SystemClock.now()), config: Config::default() }
+        let (dir, clock) = (tempfile::tempdir().unwrap(), HeldClock::at(SystemClock.now()));
+        Self { dir, clock, passed: Arc::default(), config: Config::default() }
     }
 
     async fn try_start(&self) -> anyhow::Result<World> {
         let path = self.dir.path().join("auth.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
         let places = Places::default();
+        let (begun, passed) = (Instant::now(), Arc::clone(&self.passed));
         let ground = Ground {
             config_store: Arc::clone(&store),
             outbox: Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store)))),
             clock: Arc::new(self.clock.clone()),
+            ticks: Arc::new(move || begun + Duration::from_millis(passed.load(Ordering::SeqCst))),
             scopes: Arc::new(places.clone()),
             data_dir: self.dir.path(),
         };
         let service = assemble(&self.config, ground).await?;
         service.tenants.refresh().await?;
-        Ok(World { service, store, clock: self.clock.clone(), places })
+        Ok(World { service, store, clock: self.clock.clone(), passed: Arc::clone(&self.passed), places })
     }
 
     async fn start(&self) -> World {
@@ -130,10 +135,17 @@ struct World {
     service: Assembled,
     store: Arc<dyn ConfigStore>,
     clock: HeldClock,
+    passed: Arc<AtomicU64>,
     places: Places,
 }
 
 impl World {
+    /// Lets time pass, by the clock and steadily.
+    fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.passed.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     async fn issue(&self, who: &Credentials, scope: &str) -> Result<wire::IssueTokenResponse, Error> {
         let request = wire::IssueTokenRequest {
             client_id: who.id.clone(),

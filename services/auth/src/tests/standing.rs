@@ -1,7 +1,6 @@
 //! How a client stands long after it asked.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use runwarden_kit::caller::{Grant, Scope};
 use runwarden_proto::auth::v1::StandingLapse as Lapse;

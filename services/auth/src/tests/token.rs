@@ -1,8 +1,9 @@
 //! Issuing, narrowing, introspecting and revoking tokens.
 
-use std::time::Duration;
+use runwarden_engines::config::Change;
 
 use super::*;
+use crate::revocation;
 use runwarden_kit::caller::Scope;
 
 #[tokio::test]
@@ -221,7 +222,8 @@ async fn a_client_ends_its_own_tokens_and_no_others() {
 
     // When the token has expired by itself, its revocation is forgotten.
     assert_eq!(world.trust().await.revocations.len(), 1);
-    world.clock.advance(Duration::from_secs(2 * 60 * 60));
+    world.service.maintenance.forget_revocations().await.unwrap();
+    world.pass(Duration::from_secs(2 * 60 * 60));
     world.service.maintenance.forget_revocations().await.unwrap();
     assert!(!world.everything().await.contains("revocations/token/"));
 }
@@ -300,4 +302,133 @@ async fn an_unchanged_trust_state_is_not_sent_again() {
     let again = world.service.tokens.get_trust_state(Request::new(ask)).await.unwrap().into_inner();
     assert!(again.unchanged && again.jwks_json.is_empty() && again.revocations.is_empty());
     assert_eq!(again.version, state.version);
+}
+
+/// What ends all tokens of a client.
+async fn end(world: &World, admin: &Caller, client: &wire::Client, how: &str) {
+    match how {
+        "disable" => drop(world.set_disabled(admin, &client.client_id, true).await.unwrap()),
+        "delete" => world.delete(admin, &client.client_id).await.unwrap(),
+        "expire" => {
+            let request = wire::UpdateClientRequest {
+                client_id: client.client_id.clone(),
+                expires_at: Some(world.clock.now().plus(Duration::from_secs(300)).to_proto()),
+                ..Default::default()
+            };
+            world.update(admin, request).await.unwrap();
+        }
+        _ => {
+            let bindings = wire::ListBindingsRequest { principal: client.principal.clone(), ..Default::default() };
+            let bindings = answer(world.service.roles.list_bindings(from(admin, bindings)).await).unwrap().bindings;
+            world.unbind(admin, &bindings[0].binding_id).await.unwrap();
+        }
+    }
+}
+
+const ENDS: [&str; 4] = ["disable", "delete", "expire", "unbind"];
+
+#[tokio::test]
+async fn tokens_that_a_clock_which_was_ahead_dated_end_too() {
+    for (how, restarted) in ENDS.into_iter().flat_map(|how| [(how, false), (how, true)]) {
+        let place = Place::new();
+        let (mut world, admin) = place.with_admin().await;
+        let admin = acting(&admin, "acme");
+        let (client, who) = world.create(&admin, "ci", "", &["launcher"]).await.unwrap();
+        let now = world.clock.now();
+        world.clock.set(now.plus(Duration::from_secs(600)));
+        let ahead = world.issue(&who, "").await.unwrap().access_token;
+        world.clock.set(now);
+        if restarted {
+            drop(world);
+            world = place.start().await;
+        }
+        world.verify(&ahead).await.unwrap();
+        end(&world, &admin, &client, how).await;
+        assert_eq!(reason(world.verify(&ahead).await), ErrorReason::TokenRevoked, "{how}");
+        drop(world);
+        let world = place.start().await;
+        assert_eq!(reason(world.verify(&ahead).await), ErrorReason::TokenRevoked, "{how}, after a restart");
+        // What is allowed again holds, and lives no longer for the date it has to carry.
+        if how == "disable" {
+            world.set_disabled(&admin, &client.client_id, false).await.unwrap();
+            let next = world.issue(&who, "").await.unwrap();
+            let caller = world.verify(&next.access_token).await.unwrap();
+            assert!(caller.expires_at <= now.plus(place.config.token_lifetime));
+            // A later end covers that one too, and takes back nothing.
+            world.set_disabled(&admin, &client.client_id, true).await.unwrap();
+            for token in [&ahead, &next.access_token] {
+                assert_eq!(reason(world.verify(token).await), ErrorReason::TokenRevoked);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_does_not_miss_a_token_that_is_given_out_before_it_is_committed() {
+    let place = Place::new();
+    let (world, admin) = place.with_admin().await;
+    let admin = acting(&admin, "acme");
+    let (client, who) = world.create(&admin, "ci", "", &["launcher"]).await.unwrap();
+    world.issue(&who, "").await.unwrap();
+    let store = &world.service.maintenance.shared.store;
+    let ending = async || {
+        let (mut change, now) = (Change::new(), world.clock.now());
+        revocation::end_principal(store, &mut change, &client.principal, now).await.unwrap();
+        change
+    };
+    let missed = ending().await;
+    world.clock.advance(Duration::from_secs(5));
+    let token = world.issue(&who, "").await.unwrap().access_token;
+    assert!(!store.commit_silently(missed).await.unwrap().is_done());
+    // Within a second no token moves the mark: the end is ahead of them all.
+    let covers = ending().await;
+    world.clock.advance(Duration::from_millis(500));
+    let next = world.issue(&who, "").await.unwrap().access_token;
+    assert!(store.commit_silently(covers).await.unwrap().is_done());
+    world.service.tokens.trust.changed();
+    for token in [&token, &next] {
+        assert_eq!(reason(world.verify(token).await), ErrorReason::TokenRevoked);
+    }
+}
+
+#[tokio::test]
+async fn refusals_whose_log_takes_nothing_are_counted_on_and_others_are_recorded() {
+    let place = Place::new();
+    let (world, root) = place.with_admin().await;
+    let mut clients = Vec::new();
+    for tenant in ["acme", "other"] {
+        clients.push(world.create(&acting(&root, tenant), "ci", "", &[]).await.unwrap().1);
+    }
+    for who in &clients {
+        let wrong = Credentials { secret: "wrong".into(), ..who.clone() };
+        futures::future::join_all((0..15).map(|_| world.issue(&wrong, ""))).await;
+    }
+    let waiting = |number: usize| format!("{}rec_{number:08}", runwarden_engines::outbox::waiting_of("acme"));
+    for chunk in (0..runwarden_kit::audit::MAX_PENDING).collect::<Vec<_>>().chunks(100) {
+        let mut change = Change::new();
+        for number in chunk {
+            change.put(waiting(*number), b"");
+        }
+        world.store.commit(change).await.unwrap();
+    }
+    let counted = async || {
+        world.clock.advance(Duration::from_secs(60));
+        let recorded = world.service.maintenance.prover.record_counted(world.clock.now()).await.is_ok();
+        let entries = world.entries("token.refuse").await;
+        let further = |who: &&Credentials| {
+            let of_it =
+                |entry: &&Entry| entry.object_id == who.id && entry.details_json.contains("further_refusals\":5");
+            entries.iter().filter(of_it).count()
+        };
+        (recorded, clients.iter().map(|who| further(&who)).collect::<Vec<_>>())
+    };
+    assert_eq!(counted().await, (false, vec![0, 1]));
+    assert_eq!(counted().await, (false, vec![0, 1]));
+    let mut change = Change::new();
+    for number in 0..20 {
+        change.delete(waiting(number));
+    }
+    world.store.commit(change).await.unwrap();
+    assert_eq!(counted().await, (true, vec![1, 1]));
+    assert_eq!(counted().await, (true, vec![1, 1]));
 }

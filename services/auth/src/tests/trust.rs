@@ -1,7 +1,5 @@
 //! What every service is told each second: what changed, and no more of it than there must be.
 
-use std::time::Duration;
-
 use prost::Message as _;
 use runwarden_kit::revoked::Revoked;
 
@@ -121,7 +119,7 @@ async fn a_client_that_ends_more_tokens_than_it_may_one_by_one_ends_all_it_has()
     world.clock.advance(Duration::from_millis(1));
     let next = world.issue(&who, "").await.unwrap().access_token;
     world.verify(&next).await.unwrap();
-    let mut held = Revoked::default();
+    let (mut held, heard) = (Revoked::default(), Instant::now());
     let mut version = String::new();
     for _ in 0..4 {
         end_tokens(&world, &who, BUDGET / 2 + 1).await;
@@ -132,12 +130,12 @@ async fn a_client_that_ends_more_tokens_than_it_may_one_by_one_ends_all_it_has()
         for ended in told.revocations {
             let forget_at = moment(&ended.forget_at);
             if ended.token_id.is_empty() {
-                held.end_principal(ended.principal, moment(&ended.issued_until), forget_at);
+                held.end_principal(ended.principal, moment(&ended.issued_until), forget_at, heard);
             } else {
-                held.end_token(ended.token_id, ended.principal, moment(&ended.issued_at), forget_at);
+                held.end_token(ended.token_id, ended.principal, moment(&ended.issued_at), forget_at, heard);
             }
         }
-        held.tidy(world.clock.now());
+        held.tidy(world.service.maintenance.shared.present());
         assert!(held.len() <= BUDGET + 1, "{}", held.len());
         version = told.version;
     }
@@ -150,7 +148,8 @@ async fn what_has_expired_is_told_to_nobody_and_kept_nowhere() {
     let (_, who) = world.create(&acting(&admin, "acme"), "ci", "", &["launcher"]).await.unwrap();
     end_tokens(&world, &who, 5).await;
     assert_eq!(world.trust_since("").await.revocations.len(), 5);
-    world.clock.advance(Duration::from_secs(2 * 60 * 60));
+    world.service.maintenance.forget_revocations().await.unwrap();
+    world.pass(Duration::from_secs(2 * 60 * 60));
     world.service.tokens.trust.changed();
     assert!(world.trust_since("").await.revocations.is_empty());
     world.service.maintenance.forget_revocations().await.unwrap();
@@ -158,6 +157,38 @@ async fn what_has_expired_is_told_to_nobody_and_kept_nowhere() {
     // And a client may end as many again.
     end_tokens(&world, &who, BUDGET).await;
     assert_eq!(world.trust_since("").await.revocations.len(), BUDGET);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_for_a_moment_makes_no_token_valid_again() {
+    let place = Place::new();
+    let (world, admin) = place.with_admin().await;
+    let (_, who) = world.create(&acting(&admin, "acme"), "ci", "", &["launcher"]).await.unwrap();
+    let token = world.issue(&who, "").await.unwrap().access_token;
+    revoke(&world, &who, &token).await;
+    let now = world.clock.now();
+    world.service.maintenance.forget_revocations().await.unwrap();
+    for clock in [now.plus(Duration::from_secs(2 * 60 * 60)), now] {
+        world.clock.set(clock);
+        world.service.tokens.trust.changed();
+        world.service.maintenance.forget_revocations().await.unwrap();
+        assert_eq!(world.trust_since("").await.revocations.len(), 1);
+    }
+    assert_eq!(reason(world.verify(&token).await), ErrorReason::TokenRevoked);
+    drop(world);
+    assert_eq!(reason(place.start().await.verify(&token).await), ErrorReason::TokenRevoked);
+}
+
+#[tokio::test]
+async fn what_others_write_is_looked_through_once() {
+    let place = Place::new();
+    let (world, admin) = place.with_admin().await;
+    let version = world.trust_since("").await.version;
+    world.create(&acting(&admin, "acme"), "ci", "", &["launcher"]).await.unwrap();
+    world.service.tokens.trust.changed();
+    let told = world.trust_since(&version).await;
+    assert!(told.unchanged, "a client that was made is no news");
+    assert_eq!(world.service.tokens.trust.read_to().await.unwrap(), world.store.revision().await.unwrap());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Change, Commit, ConfigStore, Entry};
+use super::{Change, Commit, ConfigStore, Entry, Written};
 
 /// Makes one test of each requirement. `$make` is an async function without arguments that answers
 /// `anyhow::Result<(guard, Arc<dyn ConfigStore>)>`; the guard keeps what the store needs (a folder, a server) alive.
@@ -304,7 +304,7 @@ pub async fn a_key_made_again_never_has_a_revision_it_had(store: Store) -> Resul
 
 /// Written since a revision are the latest entries of what is still there, under the prefix alone, by revision.
 pub async fn what_was_written_since_is_under_the_prefix_and_oldest_first(store: Store) -> Result<()> {
-    ensure!(store.written_since("t/", 0).await?.is_empty());
+    ensure!(store.written_since("t/", 0).await?.entries.is_empty());
     let before = done(&store, |c| {
         c.put("t/b", b"1").put("t/old", b"1");
     })
@@ -321,11 +321,12 @@ pub async fn what_was_written_since_is_under_the_prefix_and_oldest_first(store: 
         c.put("t/b", b"2");
     })
     .await?;
-    let written = store.written_since("t/", before).await?;
+    let Written { entries: written, head } = store.written_since("t/", before).await?;
+    ensure!(head == store.revision().await?);
     ensure!(written.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>() == ["t/a", "t/z", "t/b"], "{written:?}");
     ensure!(written.last().is_some_and(|entry| entry.value == b"2" && entry.revision == last));
-    ensure!(store.written_since("t/", last).await?.is_empty());
-    ensure!(store.written_since("t/", 0).await?.len() == 4);
+    ensure!(store.written_since("t/", last).await?.entries.is_empty());
+    ensure!(store.written_since("t/", 0).await?.entries.len() == 4);
     Ok(())
 }
 
@@ -347,11 +348,10 @@ pub async fn whoever_asks_what_was_written_since_misses_nothing(store: Store) ->
     let mut last = 0;
     loop {
         let over = writer.is_finished();
-        for entry in store.written_since("t/", last).await? {
-            ensure!(entry.revision >= last, "revisions went back");
-            last = entry.revision;
-            mirror.insert(entry.key, entry.value);
-        }
+        let Written { entries, head } = store.written_since("t/", last).await?;
+        ensure!(head >= last && entries.iter().all(|entry| entry.revision <= head), "revisions went back");
+        last = head;
+        mirror.extend(entries.into_iter().map(|entry| (entry.key, entry.value)));
         if over {
             break;
         }

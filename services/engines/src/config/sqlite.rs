@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::change::prefix_end;
-use super::{Change, Commit, ConfigStore, Entry, Guard, Write};
+use super::{Change, Commit, ConfigStore, Entry, Guard, Write, Written};
 use crate::sqlite::{Database, Migration, open, open_read_only};
 use crate::{Result, StoreError};
 
@@ -143,7 +143,10 @@ impl ConfigStore for SqliteConfigStore {
         Ok(sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&self.database.read).await?)
     }
 
-    async fn written_since(&self, prefix: &str, after: i64) -> Result<Vec<Entry>> {
+    async fn written_since(&self, prefix: &str, after: i64) -> Result<Written> {
+        // Two statements, one snapshot.
+        let mut reading = self.database.read.begin().await?;
+        let head = sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&mut *reading).await?;
         let rows = sqlx::query(
             "SELECT key, value, revision FROM config_entry INDEXED BY config_entry_by_revision
              WHERE revision > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY revision, key",
@@ -151,9 +154,10 @@ impl ConfigStore for SqliteConfigStore {
         .bind(after)
         .bind(prefix)
         .bind(prefix_end(prefix))
-        .fetch_all(&self.database.read)
+        .fetch_all(&mut *reading)
         .await?;
-        rows.iter().map(entry).collect()
+        reading.commit().await?;
+        Ok(Written { entries: rows.iter().map(entry).collect::<Result<_>>()?, head })
     }
 }
 
@@ -164,6 +168,7 @@ fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -190,6 +195,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn asking_what_was_written_costs_what_was_written_since_the_last_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteConfigStore::open(&dir.path().join("config.db")).await.unwrap();
+        let mut change = Change::new();
+        change.put("t/1", b"1");
+        store.commit(change).await.unwrap();
+        let (mut head, mut costs) = (store.written_since("t/", 0).await.unwrap().head, Vec::new());
+        for writes in [10, 10_000] {
+            for some in (0..writes).collect::<Vec<u32>>().chunks(100) {
+                let mut change = Change::new();
+                for number in some {
+                    change.put(format!("client/{writes}/{number}"), b"1");
+                }
+                store.commit(change).await.unwrap();
+            }
+            head = store.written_since("t/", head).await.unwrap().head;
+            let asked = store.written_since("t/", head);
+            let (written, steps) = steps(&store, asked).await;
+            assert!(written.unwrap().entries.is_empty());
+            costs.push(steps);
+        }
+        assert!(costs[0] > 0 && costs[1] <= costs[0] * 2, "{costs:?}");
+    }
+
+    /// How many steps SQLite's machine takes for something on the connections that read.
+    async fn steps<T>(store: &SqliteConfigStore, what: impl Future<Output = T>) -> (T, usize) {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let mut readers = Vec::new();
+        for _ in 0..store.database.read.options().get_max_connections() {
+            let mut connection = store.database.read.acquire().await.unwrap();
+            let counted = Arc::clone(&taken);
+            connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                true
+            });
+            readers.push(connection);
+        }
+        drop(readers);
+        let answer = what.await;
+        (answer, taken.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
     async fn a_store_of_the_first_version_keeps_its_entries_and_its_revision() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.db");
@@ -204,7 +252,7 @@ mod tests {
         old.close().await;
         let store = SqliteConfigStore::open(&path).await.unwrap();
         assert_eq!(store.revision().await.unwrap(), 7);
-        assert_eq!(store.written_since("", 5).await.unwrap()[0].key, "a");
+        assert_eq!(store.written_since("", 5).await.unwrap().entries[0].key, "a");
         let mut change = Change::new();
         change.at("a", 6).put("b", b"2");
         assert_eq!(store.commit(change).await.unwrap(), Commit::Done { revision: 8 });

@@ -1,9 +1,11 @@
 //! One queue a tenant, and what is kept beside it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use runwarden_kit::clock::Moment;
 
 use super::*;
-use crate::config::SqliteConfigStore;
+use crate::config::{self, Commit, SqliteConfigStore, Written};
 
 fn entry(tenant: &str, id: &str) -> Entry {
     Entry { entry_id: id.to_owned(), tenant: tenant.to_owned(), action: "tenant.create".to_owned(), ..Entry::default() }
@@ -112,4 +114,52 @@ async fn what_is_set_aside_is_kept_and_can_be_sent_again() {
     assert!(!outbox.send_again("umbrella", "rec_1").await.unwrap());
     assert!(outbox.send_again("acme", "rec_1").await.unwrap());
     assert_eq!(outbox.totals().await.unwrap(), (2, 0));
+}
+
+/// A store that takes so many commits and then no more.
+#[derive(Debug)]
+struct Failing {
+    inner: Arc<dyn ConfigStore>,
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl ConfigStore for Failing {
+    async fn get(&self, key: &str) -> Result<Option<config::Entry>> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<config::Entry>> {
+        self.inner.list(prefix, after, limit).await
+    }
+
+    async fn count(&self, prefix: &str) -> Result<u64> {
+        self.inner.count(prefix).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Commit> {
+        let left = self.left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map_err(|_| StoreError::failed("the disk is full"))?;
+        self.inner.commit(change).await
+    }
+
+    async fn revision(&self) -> Result<i64> {
+        self.inner.revision().await
+    }
+
+    async fn written_since(&self, prefix: &str, after: i64) -> Result<Written> {
+        self.inner.written_since(prefix, after).await
+    }
+}
+
+#[tokio::test]
+async fn no_entry_is_forgotten_before_how_far_its_log_was_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let ids: Vec<String> = (0..120).map(|n| format!("rec_{n:04}")).collect();
+    fill(&store, &ids.iter().map(|id| entry("acme", id)).collect::<Vec<_>>()).await;
+    let outbox = ConfigOutbox::new(Arc::new(Failing { inner: store, left: 1.into() }));
+    outbox.settle("acme", &ids, &[head("acme", 120)]).await.unwrap_err();
+    assert_eq!(outbox.count("acme").await.unwrap(), 70, "the second commit failed");
+    assert_eq!(outbox.seen().await.unwrap(), [head("acme", 120)]);
 }

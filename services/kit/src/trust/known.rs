@@ -8,7 +8,7 @@ use runwarden_proto::auth::v1::Revocation;
 use super::TrustState;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
-use crate::revoked::Revoked;
+use crate::revoked::{Present, Revoked};
 use crate::token::Verifier;
 
 /// When nothing says when to forget something, or when it began: never, and after everything.
@@ -27,48 +27,51 @@ pub(super) struct Known {
 
 impl Known {
     /// The state after an answer; `None` if it stays as it is.
-    pub(super) fn after(before: Option<&Self>, answer: TrustState, now: Moment) -> Result<Option<Self>> {
+    pub(super) fn after(before: Option<&Self>, answer: TrustState, now: Present) -> Result<Option<Self>> {
         let adds = answer.unchanged || answer.only_changes;
         let mut known = match before {
-            Some(before) if adds => before.clone(),
             None if adds => return Err(nonsense("changes of a state that nobody holds")),
+            // Only time has passed. Nobody says when something is to be forgotten.
+            Some(before) if answer.unchanged && !before.verifier.revoked.has_expired_entries(now) => return Ok(None),
+            Some(before) if adds => before.clone(),
             _ => Self::default(),
         };
-        if answer.unchanged {
-            // Only time has passed. Nobody says when something is to be forgotten.
-            let expired = known.verifier.revoked.has_expired_entries(now);
-            known.verifier.revoked.tidy(now);
-            return Ok(expired.then_some(known));
-        }
-        known.version = answer.version;
-        if !answer.only_changes || !answer.jwks_json.is_empty() {
-            let mut verifier = Verifier::new(&answer.issuer, &answer.jwks_json).map_err(Error::internal)?;
-            verifier.revoked = std::mem::take(&mut known.verifier.revoked);
-            known.verifier = verifier;
-        }
-        for revocation in answer.revocations {
-            add(&mut known.verifier.revoked, revocation)?;
+        if !answer.unchanged {
+            known.take(answer, now)?;
         }
         known.verifier.revoked.tidy(now);
+        Ok(Some(known))
+    }
+
+    fn take(&mut self, answer: TrustState, now: Present) -> Result<()> {
+        self.version = answer.version;
+        if !answer.only_changes || !answer.jwks_json.is_empty() {
+            let mut verifier = Verifier::new(&answer.issuer, &answer.jwks_json).map_err(Error::internal)?;
+            verifier.revoked = std::mem::take(&mut self.verifier.revoked);
+            self.verifier = verifier;
+        }
+        for revocation in answer.revocations {
+            add(&mut self.verifier.revoked, revocation, now)?;
+        }
         if !answer.tenants.is_empty() {
-            let tenants = Arc::make_mut(&mut known.tenants);
+            let tenants = Arc::make_mut(&mut self.tenants);
             tenants.extend(answer.tenants.into_iter().map(|tenant| (tenant.name, tenant.disabled)));
         }
-        Ok(Some(known))
+        Ok(())
     }
 }
 
 /// One that cannot be read must not be passed over: it ends somebody's access.
-fn add(revoked: &mut Revoked, revocation: Revocation) -> Result<()> {
+fn add(revoked: &mut Revoked, revocation: Revocation, now: Present) -> Result<()> {
     let moment = |timestamp: Option<&prost_types::Timestamp>| timestamp.and_then(Moment::from_proto);
     let forget_at = moment(revocation.forget_at.as_ref()).unwrap_or(NEVER);
     if revocation.token_id.is_empty() {
         let until =
             moment(revocation.issued_until.as_ref()).ok_or_else(|| nonsense("a revocation without a moment"))?;
-        revoked.end_principal(revocation.principal, until, forget_at);
+        revoked.end_principal(revocation.principal, until, forget_at, now.steady);
     } else {
         let issued_at = moment(revocation.issued_at.as_ref()).unwrap_or(NEVER);
-        revoked.end_token(revocation.token_id, revocation.principal, issued_at, forget_at);
+        revoked.end_token(revocation.token_id, revocation.principal, issued_at, forget_at, now.steady);
     }
     Ok(())
 }

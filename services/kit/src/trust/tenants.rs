@@ -78,7 +78,7 @@ impl Trust {
     }
 }
 
-fn cannot_tell() -> Error {
+pub(super) fn cannot_tell() -> Error {
     Error::unavailable("Whether the tenant exists and is enabled cannot be found out right now.")
         .with_retry_after(COME_BACK)
 }

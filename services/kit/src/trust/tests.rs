@@ -8,6 +8,7 @@ use super::*;
 use crate::caller::Scope;
 use crate::clock::Moment;
 use crate::reason::ErrorReason;
+use crate::revoked::OUTLIVED;
 
 /// A token whose header names a key nobody has.
 const UNKNOWN_KEY: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJSUzI1NiIsImtpZCI6Im5vYm9keXMifQ.e30.AAAA";
@@ -214,20 +215,42 @@ async fn what_travels_is_what_changed_and_what_is_held_is_all_of_it() {
 #[tokio::test]
 async fn what_has_expired_is_forgotten_without_being_told() {
     let (trust, held) = trust();
-    let soon = SystemClock.now().plus(Duration::from_millis(30));
-    held.change(ended("tok_1", soon));
+    held.change(ended("tok_1", SystemClock.now()));
     trust.renew().await.unwrap();
-    while SystemClock.now() <= soon {
-        tokio::task::yield_now().await;
-    }
+    trust.renew().await.unwrap();
+    assert_eq!((held.carried(), entries(&trust)), (0, 1), "the clock may have been ahead just now");
+    held.advance(OUTLIVED);
     trust.renew().await.unwrap();
     assert_eq!((held.carried(), entries(&trust)), (0, 0));
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_one_answer_makes_nothing_forgotten() {
+    let (wall, steady) = (SystemClock.now(), Instant::now());
+    let ahead = wall.plus(Duration::from_secs(2 * 60 * 60));
+    let whole = |revocations: TrustState| TrustState { jwks_json: r#"{"keys":[]}"#.into(), ..revocations };
+    let unchanged = || TrustState { unchanged: true, ..TrustState::default() };
+    let refused = |known: &Known| known.verifier.revoked.covers("tok_1", "sa_1", Moment::from_micros(2));
+    let soon = wall.plus(Duration::from_secs(900));
+    // Heard of before the clock went wrong, and while it was.
+    for first in [wall, ahead] {
+        let mut known =
+            Known::after(None, whole(ended("tok_1", soon)), Present { wall: first, steady }).unwrap().unwrap();
+        for wall in [ahead, wall] {
+            let after = Known::after(Some(&known), unchanged(), Present { wall, steady }).unwrap();
+            known = after.unwrap_or(known);
+            assert!(refused(&known));
+            let added = TrustState { only_changes: true, ..ended("tok_2", soon) };
+            known = Known::after(Some(&known), added, Present { wall, steady }).unwrap().unwrap();
+            assert!(refused(&known));
+        }
+    }
 }
 
 #[tokio::test]
 async fn changes_of_a_state_that_is_not_held_are_refused() {
     let answer = TrustState { only_changes: true, ..TrustState::default() };
-    assert!(Known::after(None, answer, SystemClock.now()).is_err());
+    assert!(Known::after(None, answer, trust().0.present()).is_err());
     let (trust, held) = trust();
     held.change(TrustState { tenants: vec![tenant("acme", false), tenant("old", false)], ..TrustState::default() });
     trust.renew().await.unwrap();
@@ -235,7 +258,7 @@ async fn changes_of_a_state_that_is_not_held_are_refused() {
     let complete =
         TrustState { jwks_json: r#"{"keys":[]}"#.into(), tenants: vec![tenant("acme", true)], ..TrustState::default() };
     let before = trust.known.load_full();
-    let after = Known::after(before.as_deref(), complete, SystemClock.now()).unwrap().unwrap();
+    let after = Known::after(before.as_deref(), complete, trust.present()).unwrap().unwrap();
     assert_eq!(after.tenants.iter().collect::<Vec<_>>(), [(&"acme".to_owned(), &true)]);
 }
 
@@ -295,10 +318,14 @@ async fn nobody_acts_in_a_tenant_of_which_nothing_was_heard_for_too_long() {
     held.advance(MAX_AGE);
     trust.renew().await.unwrap();
     trust.admit(&own, false).await.unwrap();
+    trust.standing(&own).unwrap();
     held.advance(Duration::from_millis(1));
     assert!(trust.is_ready());
     assert_eq!(trust.admit(&own, false).await.unwrap_err().reason(), ErrorReason::Unavailable);
     trust.admit(&platform, false).await.unwrap();
+    // What was let in before does not go on either.
+    assert_eq!(trust.standing(&own).unwrap_err().reason(), ErrorReason::Unavailable);
+    trust.standing(&platform).unwrap();
 }
 
 #[tokio::test]

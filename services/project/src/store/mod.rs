@@ -6,7 +6,7 @@ mod revision;
 
 use std::sync::Arc;
 
-use runwarden_engines::config::{Change, Commit, ConfigStore};
+use runwarden_engines::config::{Change, Commit, ConfigStore, Written};
 use runwarden_engines::idempotency::{Begin, Idempotency, Request, Ticket};
 use runwarden_engines::outbox;
 use runwarden_kit::audit::{Entry, EntryBuilder, Outbox};
@@ -90,12 +90,17 @@ impl Catalog {
     }
 
     /// Reads the values under a prefix that were written after a revision of the store, oldest first.
-    pub(crate) async fn written_since<T: DeserializeOwned>(&self, prefix: &str, at: i64) -> Result<Vec<Stored<T>>> {
-        let entries = self.store.written_since(prefix, at).await?;
-        entries
+    /// Answers the store's revision, too: from there on to ask the next time.
+    pub(crate) async fn written_since<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        at: i64,
+    ) -> Result<(Vec<Stored<T>>, i64)> {
+        let Written { entries, head } = self.store.written_since(prefix, at).await?;
+        let written = entries
             .into_iter()
-            .map(|entry| Ok(Stored { value: decode(&entry.value)?, at: entry.revision, key: entry.key }))
-            .collect()
+            .map(|entry| Ok(Stored { value: decode(&entry.value)?, at: entry.revision, key: entry.key }));
+        Ok((written.collect::<Result<_>>()?, head))
     }
 
     /// Finds out whether a creating request came before.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::Result as StoreResult;
-use crate::config::{Commit, Entry};
+use crate::config::{Commit, Entry, Written};
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -53,7 +53,7 @@ impl ConfigStore for Meddler {
         self.inner.revision().await
     }
 
-    async fn written_since(&self, prefix: &str, after: i64) -> StoreResult<Vec<Entry>> {
+    async fn written_since(&self, prefix: &str, after: i64) -> StoreResult<Written> {
         self.inner.written_since(prefix, after).await
     }
 }
