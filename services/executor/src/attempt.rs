@@ -168,4 +168,4 @@ impl Patience {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -29,6 +29,8 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 const LOOK_SOON: Duration = Duration::from_millis(500);
 /// How often to look while it may still commit.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The longest pause between two looks when each reads all that a search may read and still does not see everything.
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// What a worker that claimed a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +224,9 @@ pub struct Finding {
     pub run: Option<Run>,
     /// What was sent and is not in the run: its launch's own answer, which would have told, was lost.
     pub dropped: Vec<String>,
+    /// Whether the search was cut off by its budget or could not read everything: it is expensive and is repeated less
+    /// and less often.
+    pub partial: bool,
 }
 
 /// A search was judged. `held` is whether another job has the run that is to be adopted.
@@ -243,7 +248,8 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, held: bool
             None => taken(job, attempt, id),
         },
         Verdict::Wait(until) => {
-            job.due_at = Some(now.plus(LOOK_AGAIN).min(until.plus(Duration::from_millis(10))));
+            let pause = if finding.partial { growing_pause(job) } else { LOOK_AGAIN };
+            job.due_at = Some(now.plus(pause).min(until.plus(Duration::from_millis(10))));
             job.progress = format!(
                 "the controller's answer was lost; it may still launch until {}, so nothing is repeated before then",
                 until.rfc3339()
@@ -272,6 +278,13 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, held: bool
         }
         Verdict::Untraceable(why) => park(job, attempt, Vec::new(), reason::UNTRACEABLE, &why),
     }
+}
+
+/// How long to wait before a search is repeated that could not see everything; each one in a row doubles it.
+fn growing_pause(job: &mut Job) -> Duration {
+    let pause = LOOK_AGAIN.saturating_mul(1 << job.setbacks.min(8)).min(LOOK_AGAIN_AT_MOST);
+    job.setbacks = job.setbacks.saturating_add(1);
+    pause
 }
 
 /// Its run is another job's: no run is ever bound twice, and what was launched is not launched again.
@@ -451,3 +464,6 @@ fn go_on(job: &mut Job, stop: Stop, now: Moment) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

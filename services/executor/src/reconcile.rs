@@ -76,6 +76,7 @@ impl Launcher {
         let finding = Finding {
             run: adopted.map(|row| Run::of(row, &attempt.installation)),
             dropped: adopted.map(|row| asked_for(row.note.dropped.clone())).unwrap_or_default(),
+            partial: facts.unread.is_some(),
             verdict,
         };
         self.settle(&job, &attempt, finding).await
@@ -194,7 +195,7 @@ impl Launcher {
             return Err(Stop::Later(why).into());
         }
         let verdict = Verdict::Untraceable(why);
-        self.settle(job, attempt, Finding { verdict, run: None, dropped: Vec::new() }).await
+        self.settle(job, attempt, Finding { verdict, run: None, dropped: Vec::new(), partial: false }).await
     }
 
     async fn settle(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::test_doubles::installation;
 
-fn attempt(marked: bool) -> Attempt {
+pub(crate) fn attempt(marked: bool) -> Attempt {
     Attempt {
         job_id: "job_1".into(),
         number: 1,

@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Response;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::memory::{FREE, Held, Memory};
-use super::{AwxError, Refusal, tree};
+use super::{AwxError, Refusal, clock, tree};
 
 /// How much is kept of an answer that is too large: enough to tell what it begins with.
 const BEGINNING: usize = 64 * 1024;
@@ -109,10 +110,18 @@ impl Answer {
         self.header(LOCATION.as_str()).is_some_and(path)
     }
 
-    /// How long it asks to be left alone, in the form that counts seconds; at most an hour.
+    /// How long it asks to be left alone, at most an hour. A time of day counts from the answer's own `Date`, for its
+    /// clock and ours may differ; from ours if it has none.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.header(RETRY_AFTER.as_str())?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds).min(LONGEST_RETRY))
+        let text = self.header(RETRY_AFTER.as_str())?.trim();
+        let wait = match text.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                let now = clock::told(&self.headers).unwrap_or_else(OffsetDateTime::now_utc);
+                Duration::try_from(clock::parse(text)? - now).unwrap_or_default()
+            }
+        };
+        Some(wait.min(LONGEST_RETRY))
     }
 
     /// Whether it is a page: what AWX answers is JSON, or empty.

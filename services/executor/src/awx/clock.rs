@@ -13,7 +13,12 @@ const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 
 /// When an answer was made, by the controller's clock, to the second. `None` if it does not say, or says it oddly.
 pub(super) fn told(headers: &HeaderMap) -> Option<OffsetDateTime> {
-    let text = headers.get(DATE)?.to_str().ok().map(str::trim).filter(|text| text.len() == LENGTH)?;
+    parse(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// Reads a time as HTTP writes it.
+pub(super) fn parse(text: &str) -> Option<OffsetDateTime> {
+    let text = Some(text.trim()).filter(|text| text.len() == LENGTH)?;
     PrimitiveDateTime::parse(text, IMF_FIXDATE).ok().map(PrimitiveDateTime::assume_utc)
 }
 

@@ -106,9 +106,20 @@ async fn what_somebody_in_front_says_is_an_outage_and_no_refusal() {
 
 #[tokio::test]
 async fn whoever_wants_fewer_requests_is_left_alone_for_as_long_as_they_ask() {
-    for (asked, honoured) in [("120", Some(120)), ("86400", Some(3600)), ("soon", None), ("-1", None)] {
+    for (asked, honoured) in [
+        ("120", Some(120)),
+        ("86400", Some(3600)),
+        // A time of day counts from the answer's own `Date`.
+        ("Sun, 06 Nov 1994 08:51:07 GMT", Some(90)),
+        ("Sun, 06 Nov 1994 08:40:00 GMT", Some(0)),
+        ("Mon, 07 Nov 1994 08:40:00 GMT", Some(3600)),
+        ("Sun, 06 Nov 1994 25:00:00 GMT", None),
+        ("soon", None),
+        ("-1", None),
+    ] {
         let busy = move || {
             let mut response = gateway(429);
+            response.headers_mut().insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
             response.headers_mut().insert("retry-after", asked.parse().unwrap());
             response
         };

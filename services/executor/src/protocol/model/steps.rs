@@ -285,7 +285,7 @@ fn reconcile(
             stop(world, which, fence, Stop::Later(String::new()), now, rules);
             return;
         }
-        let finding = Finding { verdict: UNTRACEABLE, run: None, dropped: Vec::new() };
+        let finding = Finding { verdict: UNTRACEABLE, run: None, dropped: Vec::new(), partial: false };
         learn(world, which, fence, seen, finding, now, rules);
         return;
     }
@@ -332,7 +332,7 @@ fn conclude(world: &mut World, which: usize, fence: i64, look: &Look, now: Momen
         Verdict::Adopt(id) => look.shown.iter().find(|launch| launch.run == id).map(|l| l.as_run(&seen.installation)),
         _ => None,
     };
-    learn(world, which, fence, seen, Finding { verdict, run, dropped: Vec::new() }, now, rules);
+    learn(world, which, fence, seen, Finding { verdict, run, dropped: Vec::new(), partial: false }, now, rules);
 }
 
 const UNTRACEABLE: Verdict = Verdict::Untraceable(String::new());
