@@ -51,13 +51,13 @@ impl FromQuery for Offset {
 
 /// Read what a job printed
 ///
-/// All there is so far. Where the run was lost or its output could not all be read, `X-Output-Incomplete` says so.
-/// Needs `jobs.read`.
+/// All there is so far, without escape sequences. Where it was cut or something could not be read, the text says so with a
+/// line that begins with `[Runwarden: `, and so do `X-Output-Truncated` and `X-Output-Incomplete`. Needs `jobs.read`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/output", tag = "jobs", params(ById, Offset),
     responses((status = 200, description = "What the run printed.", body = String, content_type = "text/plain",
         headers(
-            ("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept."),
-            ("X-Output-Incomplete" = bool, description = "Whether the run may have printed more than could be read.")))))]
+            ("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept; the text says where it was cut."),
+            ("X-Output-Incomplete" = bool, description = "Whether the run may have printed more than could be read; the text says where something is missing.")))))]
 async fn output(State(app): State<App>, by: ById, Params(from): Params<Offset>) -> Result<Response> {
     let first = piece(&app, &by.id, from.offset).await?;
     let told = [("x-output-truncated", first.truncated), ("x-output-incomplete", first.incomplete)];

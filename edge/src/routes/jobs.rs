@@ -133,7 +133,7 @@ pub struct Job {
     pub finished_at: Option<String>,
     /// How the run ended; absent until it has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Outcome>)]
     pub outcome: Option<Value>,
     /// The trace of the request that submitted it: finds its whole way in Jaeger, in the logs and in the audit log.
     pub trace_id: String,
@@ -160,6 +160,60 @@ pub struct Job {
     /// Where it stands in the queue: when it is read by its id, while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueuePlace>,
+    /// Whether the run printed more than is kept; the output says where it was cut.
+    pub output_truncated: bool,
+    /// Whether the run may have printed more than could be read; the output says where something is missing.
+    pub output_incomplete: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Outcome {
+    /// The controller's word for it.
+    #[schema(example = "successful")]
+    pub status: String,
+    /// When it began to run.
+    #[schema(format = DateTime)]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    pub finished_at: Option<String>,
+    /// How many seconds it ran.
+    pub elapsed_seconds: f64,
+    /// Why it ended so, in the controller's words; often empty.
+    pub explanation: String,
+    /// What became of a workflow's steps, those of workflows inside it included; absent for a job. At most 200, the ones
+    /// that failed before all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
+    /// Whether there are more steps than these; absent if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps_left_out: Option<bool>,
+}
+
+/// What became of a step of a workflow.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Step {
+    /// Its name on the controller.
+    #[schema(example = "Release manager says yes")]
+    pub name: String,
+    /// What it ran: `job`, `workflow_job`, `workflow_approval`, `project_update` and others; empty if nothing was run.
+    #[schema(example = "workflow_approval")]
+    pub r#type: String,
+    /// The controller's word for how it ended; `skipped` where the workflow went another way, `not_started` before its turn.
+    #[schema(example = "failed")]
+    pub status: String,
+    /// The id of its run on the controller; null if it has none.
+    pub run: Option<i64>,
+    /// Whether it failed and the workflow had a path for that.
+    pub handled: bool,
+    /// Why it failed where its status does not say: `denied`, `timed_out` or `lost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "denied")]
+    pub reason: Option<String>,
+    /// The step it is inside of, where that runs a workflow of its own: the names from the outermost on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
 }
 
 /// Where a waiting job stands.
@@ -209,6 +263,8 @@ impl TryFrom<proto::Job> for Job {
             start_by: time(job.start_by),
             max_duration_seconds: Some(job.max_duration_seconds).filter(|seconds| *seconds != 0),
             queue: job.queue.map(Into::into),
+            output_truncated: job.output_truncated,
+            output_incomplete: job.output_incomplete,
         })
     }
 }

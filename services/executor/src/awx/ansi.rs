@@ -76,18 +76,6 @@ fn skip_string(chars: &mut Chars<'_>) {
     }
 }
 
-/// The text from a line on: `lines` lines left out.
-pub(super) fn skip_lines(text: &str, lines: u64) -> &str {
-    let mut rest = text;
-    for _ in 0..lines {
-        match rest.split_once('\n') {
-            Some((_, after)) => rest = after,
-            None => return "",
-        }
-    }
-    rest
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

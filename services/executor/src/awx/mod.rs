@@ -20,7 +20,9 @@
 //! client.search(&Search, note)               -> Found { All | Part }        for the reconciler
 //! client.sight(account, template)            -> TemplateSight { Clear | Gone | Hidden }
 //! client.whereabouts(RunRef)                 -> Whereabouts { There | Hidden | Gone }   of a run that is not listed
-//! client.output(RunRef, &OutputCursor, ended, budget) -> OutputRead { text, cursor, more }
+//! client.output(RunRef, &OutputCursor, Stage, budget) -> OutputRead { text, cursor, more, waits, lacks }
+//! client.steps(RunRef)                       -> Steps                       of a workflow, nested ones included
+//! client.waiting(id)                         -> since when a workflow's approvals wait
 //! client.events_finished(RunRef)             -> bool
 //! client.cancel(RunRef)                      -> CancelAnswer { Accepted | AlreadyFinished | Gone }
 //! ```
@@ -103,6 +105,7 @@ mod scalar;
 mod schema;
 mod search;
 mod sight;
+mod steps;
 mod summary;
 mod survey;
 mod template;
@@ -123,7 +126,7 @@ pub use launch_body::{LaunchBody, LaunchInput};
 pub use limits::Limits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};
 pub use memory::Memory;
-pub use output::{OutputCursor, OutputRead};
+pub use output::{OutputCursor, OutputRead, Stage};
 pub use preflight::{find_placeholder, preflight};
 pub use problem::Problem;
 pub use refusal::Refusal;
@@ -132,6 +135,7 @@ pub use run::{Ending, RunKind, RunRef, RunStatus};
 pub use runs::Runs;
 pub use search::{BY_LAUNCH, Found, Search, Sighting};
 pub use sight::{TemplateSight, Whereabouts};
+pub use steps::{APPROVAL, Step, Steps, Waiting};
 pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};

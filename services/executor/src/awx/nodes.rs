@@ -20,6 +20,8 @@ pub(super) struct Node {
     pub(super) job: Option<NodeJob>,
     /// Whether the workflow went another way.
     pub(super) skipped: bool,
+    /// Whether something is to follow if it fails.
+    pub(super) handles: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +30,10 @@ pub(super) struct NodeJob {
     /// `job`, `project_update`, `workflow_job`, `workflow_approval` …
     pub(super) kind: String,
     pub(super) status: String,
-}
-
-impl NodeJob {
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.status.as_str(), "successful" | "failed" | "error" | "canceled")
-    }
+    /// The name of what it runs; of an approval, what is to be approved.
+    pub(super) name: String,
+    /// Whether it is an approval that nobody gave in time.
+    pub(super) timed_out: bool,
 }
 
 /// The steps of a workflow template.
@@ -52,7 +52,8 @@ struct OfStep;
 
 impl Wanted for OfStep {
     fn wants(key: &str) -> bool {
-        fingerprint::OF_STEPS.contains(&key) || ["id", "summary_fields", "job", "do_not_run"].contains(&key)
+        fingerprint::OF_STEPS.contains(&key)
+            || ["id", "summary_fields", "job", "do_not_run", "failure_nodes", "always_nodes"].contains(&key)
     }
 }
 
@@ -92,8 +93,10 @@ fn read_node(row: &Value) -> Option<Node> {
         let summary = read::at(row, &["summary_fields", "job"]).cloned().unwrap_or_default();
         NodeJob {
             id: job,
-            kind: read::text(&summary, "type"),
+            kind: read::shown(&read::text(&summary, "type"), 64),
             status: read::shown(&read::text(&summary, "status"), 64),
+            name: read::shown(&read::text(&summary, "name"), 200),
+            timed_out: read::flag(&summary, "timed_out"),
         }
     });
     Some(Node {
@@ -104,5 +107,8 @@ fn read_node(row: &Value) -> Option<Node> {
             .unwrap_or_else(|| id.to_string()),
         job,
         skipped: read::flag(row, "do_not_run"),
+        handles: ["failure_nodes", "always_nodes"]
+            .iter()
+            .any(|key| row.get(key).and_then(Value::as_array).is_some_and(|nodes| !nodes.is_empty())),
     })
 }

@@ -1,38 +1,43 @@
-//! What a run printed, piece by piece.
+//! What a run printed, piece by piece, to the byte or marked.
 //!
-//! While a job runs its events are read: each says which lines it holds, and only an unbroken sequence of them is
-//! taken, for AWX stores them out of order. When it is over its stdout is read. Of more than 1 MiB AWX gives that as a
-//! download only: then its events are read as far as they go, and the rest is downloaded. A workflow prints nothing
-//! itself: what is told of it are its steps, each with what it printed.
+//! There is one source: a job's events, in the order of their own counters, of which only an unbroken sequence is taken,
+//! for AWX stores them out of order. When the job is over and all of them have been taken, they are compared with the
+//! controller's own whole text, which is made for people and cannot be read back: it leaves out empty lines and doubles
+//! backslashes. A workflow prints nothing itself: its output is its steps, each with what it printed.
+
+mod events;
+mod taking;
+mod whole;
+mod workflow;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::ansi::{plain, skip_lines};
-use super::http::Query;
-use super::list::List;
-use super::nodes::{self, Node};
 use super::reading::Reading;
 use super::run::{RunKind, RunRef};
-use super::tree::{self, Picked, Wanted};
-use super::{AwxError, Client, read};
+use super::{AwxError, Client};
+use events::Stopped;
+use taking::{Position, Taking};
 
-/// How many pages of events one reading may take.
-const MOST_PAGES: usize = 25;
-/// What AWX answers in place of an output it finds too large to show.
-const TOO_LARGE: &str = "Standard Output too large to display (";
+/// Stands at the end of an output of which the controller's own text has something else.
+const DIFFERS: &str = "[Runwarden: this is not all: the controller's own text of the output has other lines]\n";
+/// Stands at the end of an output that was still arriving when it was given up.
+const NOT_ALL: &str = "[Runwarden: this may not be all: the controller did not say that the output was complete]\n";
 
 /// How far a run's output has been read, to be kept as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutputCursor {
-    /// The next line of a job.
-    line: u64,
-    /// The steps of a workflow that were told.
+    /// Where in a job's events, or in those of a workflow's step that is being told.
+    #[serde(flatten)]
+    at: Position,
+    /// The steps of a workflow that were told, or are being told.
     nodes: BTreeSet<i64>,
+    /// The step that is being told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<i64>,
 }
 
 impl std::fmt::Display for OutputCursor {
@@ -50,265 +55,113 @@ impl FromStr for OutputCursor {
     }
 }
 
+/// How far a run is, as far as reading its output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It goes on, or is over and its output is still arriving.
+    Following,
+    /// It is over and its output has arrived.
+    Ended,
+    /// It is over, and nothing is waited for any more: what there is, is taken.
+    GivenUp {
+        /// Whether the controller says that its output has arrived.
+        arrived: bool,
+    },
+}
+
+impl Stage {
+    fn is_given_up(self) -> bool {
+        matches!(self, Self::GivenUp { .. })
+    }
+}
+
 /// A piece of output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutputRead {
-    /// The text, without escape sequences, whole lines.
+    /// The text, without escape sequences and control characters. A piece ends within a line only if that is longer
+    /// than the budget.
     pub text: String,
     /// Where to go on.
     pub cursor: OutputCursor,
     /// Whether there is more than the budget allowed to take; read again from the cursor for it.
     pub more: bool,
+    /// Whether something is still to arrive, or to be the same as the controller's own text, before this is all.
+    pub waits: bool,
+    /// Whether something is missing that will not be read any more. The text says where.
+    pub lacks: bool,
 }
 
 impl Client {
-    /// Reads what a run printed since the cursor, up to about `budget` bytes. Say `ended` once the run is over and
-    /// [`Client::events_finished`] (or has not for too long): then also what its events lack is read.
+    /// Reads what a run printed since the cursor, up to about `budget` bytes.
+    ///
+    /// # Errors
+    /// When the controller does not tell. Nothing was lost: read again from the same cursor.
     pub async fn output(
         &self,
         run: RunRef,
         cursor: &OutputCursor,
-        ended: bool,
+        stage: Stage,
         budget: usize,
     ) -> Result<OutputRead, AwxError> {
         let reading = self.http.reading();
-        match (run.kind, ended) {
-            (RunKind::Job, false) => read_events(&reading, run, cursor.line, budget).await,
-            (RunKind::Job, true) => self.read_stdout(&reading, run, cursor.line, budget).await,
-            (RunKind::Workflow, _) => self.read_nodes(&reading, run, cursor, budget).await,
+        match run.kind {
+            RunKind::Job => {
+                let read = self.job_output(&reading, run, cursor.at.clone(), stage, budget).await?;
+                let cursor = OutputCursor { at: read.at, ..OutputCursor::default() };
+                let JobRead { text, more, waits, lacks, .. } = read;
+                Ok(OutputRead { text, cursor, more, waits, lacks })
+            }
+            RunKind::Workflow => self.workflow_output(&reading, run, cursor, stage, budget).await,
         }
     }
 
-    async fn read_stdout(
+    /// Reads what a job printed, a run of its own or a step's.
+    async fn job_output(
         &self,
         reading: &Reading<'_>,
         run: RunRef,
-        line: u64,
+        at: Position,
+        stage: Stage,
         budget: usize,
-    ) -> Result<OutputRead, AwxError> {
-        let query: Query = vec![("format", "json".into()), ("start_line", line.to_string())];
-        let answer = reading.look(&run.path().then("stdout"), &query, tree::read).await?;
-        let content =
-            answer.get("content").and_then(Value::as_str).ok_or_else(|| AwxError::bad("output without content"))?;
-        if content.starts_with(TOO_LARGE) {
-            // A download begins at the beginning each time, so it is left to what events cannot tell any more.
-            if let Ok(read) = read_events(reading, run, line, budget).await
-                && read.cursor.line > line
-            {
-                return Ok(OutputRead { more: true, ..read });
-            }
-            return self.read_download(run, line, budget).await;
-        }
-        let mut taken = Taken { line, text: String::new(), budget };
-        taken.lines(content);
-        Ok(taken.done())
-    }
-
-    async fn read_download(&self, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
-        let query: Query = vec![("format", "txt_download".into())];
-        let mut response = self.http.download(&run.path().then("stdout"), &query).await?;
-        let mut skip = line;
-        let mut taken = Taken { line, text: String::new(), budget };
-        let mut pending: Vec<u8> = Vec::new();
-        let mut read = 0;
-        let limit = self.http.limits().download_bytes;
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                Err(error) if error.is_timeout() => return Err(AwxError::Timeout),
-                Err(_) => return Err(AwxError::bad("it broke off in the middle")),
-            };
-            read += chunk.len();
-            if read > limit {
-                return Err(AwxError::TooLarge { limit });
-            }
-            for &byte in chunk.iter() {
-                if skip > 0 {
-                    skip -= u64::from(byte == b'\n');
-                    continue;
-                }
-                pending.push(byte);
-                if byte == b'\n' {
-                    let fits = taken.lines(&String::from_utf8_lossy(&pending));
-                    pending.clear();
-                    if !fits {
-                        return Ok(taken.done());
-                    }
-                }
-            }
-            // One endless line is no reason to keep all of it.
-            if pending.len() > budget {
-                break;
-            }
-        }
-        taken.lines(&String::from_utf8_lossy(&pending));
-        Ok(taken.done())
-    }
-
-    async fn read_nodes(
-        &self,
-        reading: &Reading<'_>,
-        run: RunRef,
-        cursor: &OutputCursor,
-        budget: usize,
-    ) -> Result<OutputRead, AwxError> {
-        let mut out = OutputRead { cursor: cursor.clone(), ..OutputRead::default() };
-        let nodes = nodes::of_run(reading, run.id).await?;
-        for node in nodes {
-            if out.cursor.nodes.contains(&node.id) {
-                continue;
-            }
-            if !reading.has_room() && !out.text.is_empty() {
-                out.more = true;
-                break;
-            }
-            let room = budget.saturating_sub(out.text.len());
-            let Some(told) = self.tell_node(reading, &node, room).await? else {
-                continue;
-            };
-            if !out.text.is_empty() && out.text.len() + told.len() > budget {
-                out.more = true;
-                break;
-            }
-            out.text.push_str(&told);
-            out.cursor.nodes.insert(node.id);
-        }
-        Ok(out)
-    }
-
-    /// What is told of a step once it is over; `None` before.
-    async fn tell_node(&self, reading: &Reading<'_>, node: &Node, budget: usize) -> Result<Option<String>, AwxError> {
-        let Some(job) = &node.job else {
-            return Ok(node.skipped.then(|| format!("node {}: skipped\n", node.name)));
+    ) -> Result<JobRead, AwxError> {
+        let mut taking = Taking::from(at, budget, stage.is_given_up());
+        let stopped = match events::take(reading, run, &mut taking, stage != Stage::Following).await {
+            Ok(stopped) => stopped,
+            // What came before it is there.
+            Err(_) if !taking.text.is_empty() => Stopped::Within,
+            Err(error) => return Err(error),
         };
-        if !job.is_over() {
-            return Ok(None);
-        }
-        let mut told = format!("node {}: {} ({} {})\n", node.name, job.status, job.kind, job.id);
-        if job.kind == RunKind::Job.as_str() {
-            let run = RunRef { kind: RunKind::Job, id: job.id };
-            match self.read_stdout(reading, run, 0, budget).await {
-                Ok(printed) => {
-                    told.push_str(&printed.text);
-                    if printed.more {
-                        told.push_str("(cut: it printed more)\n");
-                    }
+        let (mut more, mut waits) = (stopped == Stopped::Within, false);
+        // Compared once there is nothing else to take, so that a failure costs no text.
+        if !more && stage != Stage::Following {
+            if !taking.text.is_empty() {
+                more = true;
+            } else if stage == Stage::Ended && stopped == Stopped::AtGap {
+                waits = true;
+            } else {
+                let same = match taking.at.lines() {
+                    Some(lines) => whole::has(&self.http, run, lines).await?,
+                    // What is missing is marked where it is missing.
+                    None => true,
+                };
+                match stage {
+                    Stage::Ended if !same => waits = true,
+                    Stage::GivenUp { arrived: false } => taking.mark(NOT_ALL),
+                    Stage::GivenUp { arrived: true } if !same => taking.mark(DIFFERS),
+                    Stage::Following | Stage::Ended | Stage::GivenUp { .. } => {}
                 }
-                Err(AwxError::Forbidden { .. } | AwxError::NotFound { .. }) => {
-                    told.push_str("(Runwarden's account may not read what it printed)\n");
-                }
-                Err(AwxError::TooLarge { .. }) => told.push_str("(it printed more than can be shown)\n"),
-                Err(other) => return Err(other),
             }
         }
-        Ok(Some(told))
+        let Taking { at, text, lacks, .. } = taking;
+        Ok(JobRead { at, text, more, waits, lacks })
     }
 }
 
-async fn read_events(reading: &Reading<'_>, run: RunRef, line: u64, budget: usize) -> Result<OutputRead, AwxError> {
-    let mut taken = Taken { line, text: String::new(), budget };
-    for _ in 0..MOST_PAGES {
-        let before = taken.line;
-        let query: Query = vec![
-            ("end_line__gt", before.to_string()),
-            ("order_by", "start_line".into()),
-            ("no_truncate", "true".into()),
-            ("page_size", "200".into()),
-        ];
-        let path = run.path().then("job_events");
-        let list: List<Picked<OfEvent>> = reading.look(&path, &query, List::read).await?;
-        let whole = list.rows().iter().all(|event| taken.event(&event.row));
-        if !whole || taken.line == before || !list.has_next() {
-            break;
-        }
-        if !reading.has_room() {
-            return Ok(OutputRead { more: true, ..taken.done() });
-        }
-    }
-    Ok(taken.done())
-}
-
-/// A row of an event.
-enum OfEvent {}
-
-impl Wanted for OfEvent {
-    fn wants(key: &str) -> bool {
-        ["start_line", "end_line", "stdout"].contains(&key)
-    }
-}
-
-/// Lines collected within a budget.
-struct Taken {
-    line: u64,
+/// A piece of what a job printed.
+struct JobRead {
+    at: Position,
     text: String,
-    budget: usize,
-}
-
-impl Taken {
-    /// Takes an event's lines; `false` when one cannot go on after it: a gap before it, or the budget is used up.
-    fn event(&mut self, event: &Value) -> bool {
-        let bound = |key| read::integer(event, key).and_then(|line| u64::try_from(line).ok());
-        let (Some(start), Some(end)) = (bound("start_line"), bound("end_line")) else {
-            return true;
-        };
-        if end <= start || end <= self.line {
-            return true;
-        }
-        if start > self.line {
-            return false;
-        }
-        let stdout = read::text(event, "stdout");
-        let fresh = skip_lines(&stdout, self.line - start);
-        let already = self.line;
-        let fits = self.lines(fresh);
-        if fits {
-            // The event knows how many lines it stands for, whatever its text looks like.
-            self.line = end;
-        } else if self.line > end {
-            self.line = already.max(end);
-        }
-        fits
-    }
-
-    /// Takes lines of text while they fit; `false` when some did not.
-    fn lines(&mut self, text: &str) -> bool {
-        for line in text.split_inclusive('\n') {
-            let shown = plain(line.strip_suffix('\n').unwrap_or(line));
-            let shown = shown.trim_end_matches('\n');
-            if self.text.len() + shown.len() + 1 > self.budget {
-                // A line that fits nowhere is cut rather than waited for.
-                if self.text.is_empty() && shown.len() + 1 > self.budget {
-                    self.push(cut(shown, self.budget.saturating_sub(1)));
-                    self.line += 1;
-                }
-                self.budget = 0;
-                return false;
-            }
-            self.push(shown);
-            self.line += 1;
-        }
-        true
-    }
-
-    fn push(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn done(self) -> OutputRead {
-        OutputRead {
-            text: self.text,
-            cursor: OutputCursor { line: self.line, nodes: BTreeSet::new() },
-            more: self.budget == 0,
-        }
-    }
-}
-
-fn cut(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
+    more: bool,
+    waits: bool,
+    lacks: bool,
 }

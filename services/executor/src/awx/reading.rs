@@ -85,6 +85,22 @@ impl Reading<'_> {
         }
     }
 
+    /// As [`Self::look`]; what cannot be had in smaller parts may be larger than any other answer.
+    pub(super) async fn look_alone<T>(
+        &self,
+        path: &Path,
+        query: &Query,
+        alone: bool,
+        read: impl FnOnce(&[u8], &mut usize) -> Result<T, AwxError>,
+    ) -> Result<T, AwxError> {
+        let limits = self.http.limits();
+        let limit = if alone { limits.run_bytes } else { limits.answer_bytes };
+        match self.fetch(path, query, limit).await? {
+            Fetched::Whole(body, _) => read(&body, &mut { limits.kept_bytes }),
+            Fetched::TooLarge(_) => Err(AwxError::TooLarge { limit }),
+        }
+    }
+
     /// Ends the operation. What it kept counts until this is dropped.
     pub(super) fn into_kept(self) -> Kept {
         self.kept.into_inner().unwrap_or_else(PoisonError::into_inner)

@@ -4,6 +4,12 @@
 pub const PLAYBOOK_FAILED: &str = "playbook_failed";
 /// The controller lost the run; the playbook may even still be at work.
 pub const LOST: &str = "lost";
+/// A workflow failed because a person denied an approval that it waited for.
+pub const APPROVAL_DENIED: &str = "approval_denied";
+/// A workflow failed because nobody gave an approval in time.
+pub const APPROVAL_TIMED_OUT: &str = "approval_timed_out";
+/// A workflow failed because a step could not be run or was stopped; no playbook failed.
+pub const STEP_FAILED: &str = "step_failed";
 /// The controller could not run it.
 pub const RUN_ERROR: &str = "run_error";
 /// Somebody asked Runwarden for it to be stopped.

@@ -9,8 +9,9 @@ use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use serde_json::{Value, json};
 
+use super::steps;
 use super::unlisted::Found;
-use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunSummary};
+use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunStatus, RunSummary, Steps};
 use crate::failpoint::{At, Failpoint};
 use crate::job::{Condemned, Job, JobState, Run, moment, reason, time_of};
 use crate::live::Live;
@@ -21,8 +22,8 @@ use crate::work::WorkBell;
 /// Why a run is lost whose id is another's by now.
 pub(super) const REPLACED: &str = "Under the run's id the controller has another run: it was restored from a backup or set \
                         up anew. What this run did is not known.";
-/// How long to wait for the last of a run's output; after a controller's crash it never comes.
-const OUTPUT_LIMIT: Duration = Duration::from_secs(10);
+/// How long to try again to read the steps of a workflow that is over.
+const STEPS_WITHIN: Duration = Duration::from_secs(120);
 /// How often to repeat the wish that a run stops.
 pub(super) const CANCEL_AGAIN: Duration = Duration::from_secs(30);
 
@@ -45,7 +46,7 @@ impl Follower {
         client: &Arc<Client>,
         job: Job,
         row: Option<RunSummary>,
-        read_output: bool,
+        closely: Closely,
     ) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
         let row = match row {
@@ -59,48 +60,65 @@ impl Follower {
         if !run.is_shown_by(&row, job.launched_at) {
             return self.missing(&job, REPLACED).await;
         }
-        let mut changed = self.note(&job, &row).await?;
-        if row.ending().is_none() {
+        let Some(ending) = row.ending() else {
+            let told = self.told_progress(client, &job, &row, closely.steps).await;
+            let mut changed = self.note(&job, &row, told).await?;
             changed |= self.stop_if_due(client, &job, &run).await?;
-        }
-        if !read_output {
+            if closely.output {
+                changed |= self.read_output(client, &job, &run).await?;
+            }
             return Ok(changed);
-        }
-        let complete = match row.ending() {
-            None => false,
-            Some(_) => self.output_is_complete(client, &job, &run, &row).await?,
         };
-        changed |= self.read_output(client, &job, &run, complete).await?;
-        if let Some(ending) = row.ending()
-            && complete
-        {
-            self.finish(&job, &row, ending).await?;
+        let mut changed = self.note(&job, &row, progress(&row).into_owned()).await?;
+        let (news, is_read) = self.read_last(client, &job, &run, &row, ending).await?;
+        changed |= news;
+        if is_read && let Some(steps) = self.last_steps(client, &job, &row).await? {
+            self.finish(&job, &row, ending, &steps).await?;
             return Ok(true);
         }
         Ok(changed)
     }
 
-    /// Whether all of an ended run's output can be read now, or has been waited for long enough.
-    async fn output_is_complete(&self, client: &Client, job: &Job, run: &Run, row: &RunSummary) -> Result<bool> {
-        let now = self.clock.now();
-        let since = job.ended_since.unwrap_or(now);
-        if job.ended_since.is_none() {
-            let change = move |job: &mut Job, _| {
-                job.ended_since.get_or_insert(now);
-                Ok(Some(Effects::default()))
-            };
-            self.store.update(&job.id, now, Box::new(change)).await?;
+    /// What to say of a run that goes on. The steps of a workflow are looked at only now and then; what they said last
+    /// counts meanwhile.
+    async fn told_progress(&self, client: &Client, job: &Job, row: &RunSummary, steps: bool) -> String {
+        if is_noted(row, &job.progress) && !steps {
+            return job.progress.clone();
         }
-        if now.since(since) >= OUTPUT_LIMIT || row.run.kind == RunKind::Workflow {
-            return Ok(true);
+        if steps && may_wait(row) {
+            match steps::waits_for(client, row.run).await {
+                Ok(Some(waits)) => return waits,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(job = job.id, %error, "the steps of a workflow could not be looked at");
+                    if is_noted(row, &job.progress) {
+                        return job.progress.clone();
+                    }
+                }
+            }
         }
-        // If that cannot be told now, the time limit decides.
-        Ok(client.events_finished(run.to_ref()).await.unwrap_or(false))
+        progress(row).into_owned()
+    }
+
+    /// The steps of a run that is over; none of a job's. `None` while they may still be read another time.
+    async fn last_steps(&self, client: &Client, job: &Job, row: &RunSummary) -> Result<Option<Steps>> {
+        if row.run.kind != RunKind::Workflow {
+            return Ok(Some(Steps::default()));
+        }
+        match client.steps(row.run).await {
+            Ok(steps) => Ok(Some(steps)),
+            Err(error) => {
+                tracing::warn!(job = job.id, %error, "the steps of a workflow could not be read");
+                let now = self.clock.now();
+                let waited = now.since(job.ended_since.unwrap_or(now));
+                let steps = Steps { cut: true, ..Steps::default() };
+                Ok((error.is_refusal() || waited >= STEPS_WITHIN).then_some(steps))
+            }
+        }
     }
 
     /// Notes what the controller says of a run that goes on.
-    async fn note(&self, job: &Job, row: &RunSummary) -> Result<bool> {
-        let progress = progress(row).into_owned();
+    async fn note(&self, job: &Job, row: &RunSummary, progress: String) -> Result<bool> {
         // Runs that an earlier version bound are known by when they were made from their first sight on.
         let made = row.created.map(moment).filter(|_| job.run.as_ref().is_some_and(|run| run.created.is_none()));
         let seen = job.missing_since.is_none() && job.hidden_since.is_none();
@@ -183,17 +201,24 @@ impl Follower {
     }
 
     /// The run is over and its output is kept: so is the job.
-    async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending) -> Result<()> {
+    async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending, steps: &Steps) -> Result<()> {
         let now = self.clock.now();
         let clock = self.clock.clone();
-        let outcome = outcome_of(row);
+        let mut outcome = outcome_of(row);
+        if row.run.kind == RunKind::Workflow {
+            steps::tell(steps, &mut outcome);
+        }
+        let cause = steps::cause(steps).filter(|_| ending == Ending::Failed);
         let explanation = row.job_explanation.clone();
         let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
             job.outcome = Some(outcome);
-            end(job, ending, &explanation, now)?;
+            match cause {
+                Some((why, words)) if job.condemned.is_none() => job.end(JobState::Failed, now, Some((why, words)))?,
+                _ => end(job, ending, &explanation, now)?,
+            }
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
         self.failpoint.pass(At::WatchBeforeEnd);
@@ -209,6 +234,25 @@ impl Follower {
         // What ended may have made room for another.
         self.work.ring_ended();
     }
+}
+
+/// How closely a run that goes on is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closely {
+    /// Whether what it prints is read: somebody watches it.
+    pub(super) output: bool,
+    /// Whether a workflow's steps are looked at.
+    pub(super) steps: bool,
+}
+
+/// Whether a workflow may wait for somebody now.
+pub(super) fn may_wait(row: &RunSummary) -> bool {
+    row.run.kind == RunKind::Workflow && row.status == RunStatus::Running
+}
+
+/// Whether what was noted of a run is still right, as far as its row tells.
+pub(super) fn is_noted(row: &RunSummary, noted: &str) -> bool {
+    progress(row) == noted || (may_wait(row) && noted.starts_with(steps::WAITING))
 }
 
 /// What is noted of a run.

@@ -77,7 +77,7 @@ impl Followed {
             || (self.run.created.is_none() && row.created.is_some())
             || row.ending().is_some()
             || self.is_to_stop(now)
-            || super::follow::progress(row) != *self.progress
+            || !super::follow::is_noted(row, &self.progress)
     }
 }
 

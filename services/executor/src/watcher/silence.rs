@@ -9,7 +9,7 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
 use super::followed::Key;
-use crate::awx::AwxError;
+use super::round::Looked;
 use crate::store::{JobStore, Silence};
 
 /// How long a controller may fail to answer before what was last noted no longer counts.
@@ -20,19 +20,13 @@ const LONG: Duration = Duration::from_secs(10);
 pub(super) struct Silences(Mutex<HashMap<Key, Moment>>);
 
 impl Silences {
-    /// Notes what a look at all runs of a controller came to. `None`: it could not even be asked.
-    pub(super) async fn note(
-        &self,
-        store: &dyn JobStore,
-        key: &Key,
-        look: &std::result::Result<Option<bool>, AwxError>,
-        now: Moment,
-    ) -> Result<()> {
+    /// Notes what a look at all runs of a controller came to.
+    pub(super) async fn note(&self, store: &dyn JobStore, key: &Key, look: &Looked, now: Moment) -> Result<()> {
         let (why, at_once) = match look {
-            Ok(Some(_)) => return self.heard(store, key).await,
-            Ok(None) => ("the controller's credential cannot be read right now".to_owned(), false),
+            Looked::Done { .. } => return self.heard(store, key).await,
+            Looked::NotAsked(unasked) => (unasked.why().to_owned(), false),
             // A credential that is refused stays so until somebody does something.
-            Err(error) => (error.to_string(), error.is_credential()),
+            Looked::Failed(error) => (error.to_string(), error.is_credential()),
         };
         let since = self.with(|failing| *failing.entry(key.clone()).or_insert(now));
         if !at_once && now.since(since) < LONG {
@@ -66,7 +60,9 @@ async fn noted(store: &dyn JobStore, key: &Key) -> Result<Option<Silence>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::round::Unasked;
     use super::*;
+    use crate::awx::AwxError;
     use crate::store::Watches as _;
     use crate::store::sqlite::SqliteJobs;
 
@@ -77,10 +73,11 @@ mod tests {
         let (silences, key) = (Silences::default(), ("acme".to_owned(), "awx".to_owned()));
         let at = |seconds| Moment::from_micros(1_000_000).plus(Duration::from_secs(seconds));
         let told = async || store.silences("acme").await.unwrap();
-        let (good, away, refused) = (Ok(Some(false)), Err(AwxError::Timeout), Err(AwxError::Unauthorized));
+        let (good, away) = (Looked::Done { changed: false }, Looked::Failed(AwxError::Timeout));
+        let refused = Looked::Failed(AwxError::Unauthorized);
 
         silences.note(&store, &key, &away, at(0)).await.unwrap();
-        silences.note(&store, &key, &Ok(None), at(5)).await.unwrap();
+        silences.note(&store, &key, &Looked::NotAsked(Unasked::Credential), at(5)).await.unwrap();
         assert_eq!(told().await, [], "short trouble is no news");
         silences.note(&store, &key, &away, at(10)).await.unwrap();
         let [silence] = told().await.try_into().unwrap();

@@ -1,18 +1,22 @@
 //! Following runs, also on controllers that are removed, moved, restored or set up anew, and without spinning.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
 
+use super::follow::REPLACED;
 use super::pace::BUSY;
+use super::round::{Look, Looked, Unasked};
+use super::sweep::{MOVED, REMOVED};
 use super::*;
-use crate::awx::{Credential, Installation, LaunchBody, LaunchInput, Limits, Target, TemplateKind};
+use crate::awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Limits, Target, TemplateKind};
 use crate::credential::CredentialSource;
 use crate::job::tests::example;
-use crate::job::{JobState, Run, reason};
+use crate::job::{Job, JobState, Run, reason};
 use crate::ports::{Controller, Template};
 use crate::store::Acceptance;
 use crate::store::sqlite::SqliteJobs;
@@ -148,7 +152,8 @@ impl Watch {
         let mut round = Round::default();
         self.watcher.load(&mut round).await.unwrap();
         for key in round.following.keys() {
-            self.watcher.look(&key, round.following.all(&key)).await.unwrap();
+            let looked = self.watcher.look(&key, round.following.all(&key)).await;
+            assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
         }
         self.store.get("acme", &self.job.id).await.unwrap().unwrap()
     }
@@ -331,4 +336,317 @@ fn what_nobody_waits_for_any_more_wakes_nobody() {
     assert!(until_next(&round) < LOOK);
     round.paces.clear();
     assert_eq!(until_next(&round), LOOK);
+}
+
+/// Knows nothing now: the project service is away.
+struct Away;
+
+#[async_trait]
+impl Templates for Away {
+    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+        Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
+    }
+
+    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+        Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
+    let installation = Installation::new(None, &template().controller.target);
+    let run = Run { installation, kind: "job".into(), id: 7, template: None, created: None };
+    let mut watch = Watch::over(run, Some(template().controller), String::new(), |_| {}).await;
+    let key = ("acme".to_owned(), "awx".to_owned());
+    watch.watcher.templates = Arc::new(Away);
+    let looked = watch.watcher.look(&key, Vec::new()).await;
+    assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
+    assert!(Unasked::Mapping.why().contains("project service") && !Unasked::Mapping.why().contains("credential"));
+    watch.watcher.templates = Arc::new(Mapped(Some(template().controller)));
+    watch.watcher.controllers = Arc::new(Controllers::new(Arc::new(NoCredential::default()), Limits::default()));
+    let looked = watch.watcher.look(&key, Vec::new()).await;
+    assert!(matches!(looked, Looked::NotAsked(Unasked::Credential)), "{looked:?}");
+}
+
+impl Awx {
+    /// Launches a workflow, and waits until it waits for an approval, its own or that of a workflow inside it. Answers
+    /// its run and the approval's id.
+    async fn waiting(&self, template: i64) -> (Run, i64) {
+        let run = self.launch_workflow(template).await;
+        let id = self.until("workflow_approvals/?status=pending", |list| list["results"][0]["id"].as_i64()).await;
+        (run, id)
+    }
+
+    async fn launch_workflow(&self, template: i64) -> Run {
+        let nothing = LaunchInput {
+            schema: &json!({"type": "object"}),
+            parameters: &serde_json::Map::new(),
+            fixed: &serde_json::Map::new(),
+            marker: None,
+            default_skip_tags: "",
+        };
+        let client = self.client();
+        let body = LaunchBody::build(nothing).unwrap();
+        let launched = client.launch(TemplateKind::Workflow, template, &body).await.unwrap();
+        Run::of(&launched.row, &client.installation(Ask::Afresh).await.unwrap())
+    }
+
+    /// Asks the controller until what it says is right.
+    async fn until<T>(&self, path: &str, right: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            let told = reqwest::Client::new()
+                .get(format!("{}/api/v2/{path}", self.sandbox.url()))
+                .bearer_auth(self.sandbox.token())
+                .header("accept", "application/json")
+                .send()
+                .await
+                .unwrap();
+            let told: serde_json::Value = serde_json::from_str(&told.text().await.unwrap()).unwrap();
+            if let Some(found) = right(&told) {
+                return found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{path} never came to that: {told}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn print(&self, run: i64, text: &str) {
+        self.lever(&format!("runs/{run}/print"), json!({"text": text})).await;
+    }
+
+    async fn finish(&self, run: i64, status: &str) {
+        self.lever(&format!("runs/{run}/finish"), json!({"status": status})).await;
+    }
+
+    async fn running(&self, run: i64) {
+        self.until(&format!("jobs/{run}/"), |job| (job["status"] == "running").then_some(())).await;
+    }
+
+    async fn printed_all(&self, run: i64) {
+        self.until(&format!("jobs/{run}/"), |job| (job["event_processing_finished"] == true).then_some(())).await;
+    }
+}
+
+impl Watch {
+    async fn of(awx: &Awx, run: &Run) -> Self {
+        Self::over(run.clone(), Some(awx.mapped()), awx.sandbox.token(), |_| {}).await
+    }
+
+    /// Looks until the job is as it should be.
+    async fn until(&self, right: impl Fn(&Job) -> bool) -> Job {
+        let begun = Instant::now();
+        loop {
+            let job = self.look().await;
+            if right(&job) {
+                return job;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "it never came to that: {job:?}");
+        }
+    }
+
+    async fn ended(&self) -> Job {
+        self.until(|job| job.state.is_end()).await
+    }
+
+    async fn output(&self) -> String {
+        let job = self.store.get("acme", &self.job.id).await.unwrap().unwrap();
+        let (mut text, mut at) = (String::new(), 0);
+        while at < job.output_bytes {
+            let piece = self.store.output(&job.id, at, 1 << 20).await.unwrap();
+            at += piece.len() as u64;
+            text.push_str(&piece);
+        }
+        text
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_prints_is_kept_to_the_byte_while_it_runs_and_after() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    awx.running(run.id).await;
+    let watch = Watch::of(&awx, &run).await;
+    let _somebody_waits = watch.watcher.live.wait_for(&watch.job.id);
+    let long = "é".repeat(300_000);
+    awx.print(run.id, "one\r\n\r\n\r\n10%\r20%\r\tC:\\dir ✓\r\nSure? ").await;
+    watch.until(|job| job.output_bytes > 0).await;
+    let live = "\n\n10%\n20%\n\tC:\\dir ✓\nSure? \n";
+    watch.look().await;
+    assert!(watch.output().await.ends_with(&format!("one\n{live}")), "{}", watch.output().await);
+    awx.print(run.id, &format!("\r\n{long}\r\n\\n\\t\r\n")).await;
+    awx.finish(run.id, "successful").await;
+    let job = watch.ended().await;
+    let output = watch.output().await;
+    assert!(output.ends_with(&format!("one\n{live}\n{long}\n\\n\\t\n")), "{} bytes", output.len());
+    assert_eq!((job.state, job.output_incomplete, job.output_truncated), (JobState::Succeeded, false, false));
+    // Read at once at the end it is the same.
+    let after = Watch::of(&awx, &run).await;
+    after.ended().await;
+    assert!(after.output().await == output);
+}
+
+#[tokio::test]
+async fn the_last_of_an_output_that_cannot_be_read_is_tried_again_and_then_marked() {
+    for (path, recovers) in [("/job_events/", true), ("/stdout/", true), ("/job_events/", false), ("/stdout/", false)] {
+        let awx = Awx::start().await;
+        let run = awx.hanging().await;
+        awx.running(run.id).await;
+        awx.print(run.id, "the last words\r\n").await;
+        awx.finish(run.id, "successful").await;
+        awx.printed_all(run.id).await;
+        let times = if recovers { 2 } else { 10_000 };
+        let fault = json!({"method": "GET", "path": path, "times": times, "fault": {"kind": "status", "status": 500}});
+        awx.lever("faults", fault).await;
+        let watch = Watch::of(&awx, &run).await;
+        let job = watch.look().await;
+        assert_eq!((job.state, job.output_incomplete), (JobState::Running, false), "{path}: it is tried again");
+        if !recovers {
+            watch.clock.advance(Duration::from_secs(121));
+        }
+        let job = watch.ended().await;
+        assert_eq!((job.state, job.output_incomplete), (JobState::Succeeded, !recovers), "{path}");
+        let output = watch.output().await;
+        assert_eq!(output.contains("the last words\n"), recovers || path == "/stdout/", "{path}: {output}");
+        assert_eq!(
+            output.contains("\n[Runwarden: ") || output.starts_with("[Runwarden: "),
+            !recovers,
+            "{path}: {output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn output_beyond_the_limit_is_cut_and_says_where() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    awx.running(run.id).await;
+    awx.print(run.id, &format!("{}\r\n", "x".repeat(5000))).await;
+    awx.finish(run.id, "successful").await;
+    awx.printed_all(run.id).await;
+    let mut watch = Watch::of(&awx, &run).await;
+    watch.watcher.output_limit = 2000;
+    let job = watch.ended().await;
+    assert_eq!((job.output_truncated, job.output_incomplete), (true, false));
+    let output = watch.output().await;
+    assert!(output.len() <= 2000 && output.contains("xxx\n[Runwarden: the output is cut here: "), "{output}");
+    // What just fits is whole.
+    let mut fits = Watch::of(&awx, &run).await;
+    fits.watcher.output_limit = u64::MAX;
+    let whole = fits.ended().await.output_bytes;
+    let mut fits = Watch::of(&awx, &run).await;
+    fits.watcher.output_limit = whole;
+    let job = fits.ended().await;
+    assert_eq!((job.output_truncated, job.output_bytes), (false, whole));
+}
+
+#[tokio::test]
+async fn a_workflow_that_waits_for_an_approval_says_so_and_what_came_of_it() {
+    let awx = Awx::start().await;
+    for (template, denied) in [(40, true), (40, false)] {
+        let (run, approval) = awx.waiting(template).await;
+        let watch = Watch::of(&awx, &run).await;
+        let job = watch.look().await;
+        let (what, since) = job.progress.split_once(" since ").unwrap();
+        assert_eq!(what, "waiting for approval of step \"Release manager says yes\"");
+        assert!(since.ends_with('Z'), "{since}");
+        assert_eq!(watch.look().await.progress, job.progress, "it does not go back and forth");
+        awx.finish(approval, if denied { "failed" } else { "successful" }).await;
+        let job = watch.ended().await;
+        if denied {
+            assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_DENIED)));
+            let words = "The approval step \"Release manager says yes\" was denied on the controller.";
+            assert_eq!(job.reason_detail.as_deref(), Some(words));
+        } else {
+            assert_eq!((job.state, job.reason), (JobState::Succeeded, None));
+        }
+        let outcome = job.outcome.unwrap();
+        let steps = outcome["steps"].as_array().unwrap();
+        let told: Vec<_> = steps.iter().map(|s| (s["name"].as_str().unwrap(), s["status"].as_str().unwrap())).collect();
+        let (second, third) = if denied { ("failed", "skipped") } else { ("successful", "successful") };
+        assert_eq!(told, [("build", "successful"), ("Release manager says yes", second), ("deploy", third)]);
+        assert_eq!(steps[1]["run"], approval);
+        assert_eq!(steps[1]["reason"], if denied { json!("denied") } else { serde_json::Value::Null });
+    }
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_gave_in_time_is_the_reason() {
+    let awx = Awx::start().await;
+    let (run, _) = awx.waiting(41).await;
+    let watch = Watch::of(&awx, &run).await;
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_TIMED_OUT)));
+    let words = "Nobody gave the approval step \"Release manager says yes\" in time.";
+    assert_eq!(job.reason_detail.as_deref(), Some(words));
+}
+
+#[tokio::test]
+async fn a_failure_that_was_handled_is_seen_also_inside_of_a_workflow() {
+    let awx = Awx::start().await;
+    let (run, approval) = awx.waiting(42).await;
+    awx.finish(approval, "failed").await;
+    let job = Watch::of(&awx, &run).await.ended().await;
+    assert_eq!((job.state, job.reason), (JobState::Succeeded, None));
+    let step = &job.outcome.unwrap()["steps"][0];
+    assert_eq!(
+        (&step["status"], &step["handled"], &step["reason"]),
+        (&json!("failed"), &json!(true), &json!("denied"))
+    );
+
+    let (run, approval) = awx.waiting(43).await;
+    let watch = Watch::of(&awx, &run).await;
+    let job = watch.look().await;
+    assert!(
+        job.progress.starts_with("waiting for approval of step \"release / Release manager says yes\" since "),
+        "{job:?}"
+    );
+    awx.finish(approval, "failed").await;
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_DENIED)));
+    let outcome = job.outcome.unwrap();
+    let told: Vec<_> = outcome["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["within"].as_str().unwrap_or(""), s["name"].as_str().unwrap(), s["handled"].as_bool().unwrap()))
+        .collect();
+    let expected = [
+        ("", "try", true),
+        ("try", "fails", true),
+        ("try", "never", false),
+        ("", "release", false),
+        ("release", "build", false),
+        ("release", "Release manager says yes", false),
+        ("release", "deploy", false),
+    ];
+    assert_eq!(told, expected, "{outcome}");
+    let output = watch.output().await;
+    assert!(
+        output.contains("node try / fails: failed (job ") && output.contains("This template fails on purpose."),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn a_workflow_whose_job_the_controller_lost_is_lost() {
+    let awx = Awx::start().await;
+    let run = awx.launch_workflow(44).await;
+    let nodes = format!("workflow_jobs/{}/workflow_nodes/", run.id);
+    let id = awx.until(&nodes, |nodes| nodes["results"][0]["job"].as_i64()).await;
+    awx.running(id).await;
+    awx.lever(&format!("runs/{id}/reap"), json!({})).await;
+    let watch = Watch::of(&awx, &run).await;
+    watch.look().await;
+    // What its step printed never counts as complete.
+    watch.clock.advance(Duration::from_secs(61));
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::LOST)), "{job:?}");
+    assert!(job.reason_detail.as_deref().is_some_and(|words| words.contains("step \"deploy\"")), "{job:?}");
+    assert!(job.may_lack_output());
+    assert_eq!(job.outcome.unwrap()["steps"][0]["reason"], "lost");
 }

@@ -19,7 +19,9 @@ pub(crate) fn list(call: &Call, visitor: &Visitor, kind: Option<JobKind>) -> Out
     let schema = schema(kind);
     let filter = Filter::parse(schema, &call.query)?;
     let state = call.app.read();
-    let seen = |job: &&Job| kind.is_none_or(|k| k == job.kind) && visitor.account.sees(state.restricted(job));
+    let seen = |job: &&Job| {
+        kind.map_or(job.kind != JobKind::Approval, |k| k == job.kind) && visitor.account.sees(state.restricted(job))
+    };
     let record = |job| JobRecord { state: &state, job };
     let kept = candidates(&state, &filter).filter(seen).map(record).filter(|r| filter.keeps(r)).collect();
     let page = listing::cut(call, schema, kept, "id")?;
@@ -49,7 +51,8 @@ pub(crate) fn answer(call: &Call, state: &State, page: &Page<JobRecord<'_>>) -> 
 
 fn schema(kind: Option<JobKind>) -> &'static Schema {
     match kind {
-        None => &UNIFIED_JOB,
+        // An approval has the fields that all kinds share.
+        None | Some(JobKind::Approval) => &UNIFIED_JOB,
         Some(JobKind::Job) => &JOB,
         Some(JobKind::Workflow) => &WORKFLOW_JOB,
     }
@@ -106,6 +109,23 @@ pub(crate) async fn cancel(call: &Call, visitor: &Visitor, kind: JobKind, id: u6
     }
     call.app.durable().await;
     Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// Somebody approves or denies; who may only run the workflow may not.
+pub(crate) async fn decide(call: &Call, visitor: &Visitor, id: u64, yes: bool) -> Outcome {
+    call.app.change(|state| {
+        visible(state, visitor, JobKind::Approval, id)?;
+        if !visitor.account.is_superuser() {
+            return Err(Refusal::forbidden());
+        }
+        if !run::approvals::decide(state, id, yes) {
+            let said = json!({"error": "This workflow step has already been approved or denied."});
+            return Err(Refusal::json(StatusCode::BAD_REQUEST, said));
+        }
+        Ok(())
+    })?;
+    call.app.durable().await;
+    Ok(empty(StatusCode::NO_CONTENT))
 }
 
 /// The nodes of a workflow's run.

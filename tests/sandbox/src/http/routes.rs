@@ -31,6 +31,7 @@ enum Endpoint {
     JobRows(JobKind, u64, &'static str),
     Nodes(u64),
     Node(u64),
+    Decide(u64, bool),
     Nothing(JobKind, u64),
     Rows(&'static Collection),
     Row(&'static Collection, u64),
@@ -128,6 +129,9 @@ fn find(call: &Call, segments: &[&str]) -> Option<(&'static [&'static str], Endp
         return Some(match rest {
             [] => (READ, E::Jobs(Some(kind))),
             [one] => (READ_DELETE, E::Job(kind, id(one)?)),
+            [one, "approve"] if kind == JobKind::Approval => (WRITE, E::Decide(id(one)?, true)),
+            [one, "deny"] if kind == JobKind::Approval => (WRITE, E::Decide(id(one)?, false)),
+            _ if kind == JobKind::Approval => return None,
             [one, "cancel"] => (READ_WRITE, E::Cancel(kind, id(one)?)),
             [one, "relaunch"] => (READ_WRITE, E::Relaunch(kind, id(one)?)),
             [one, "labels"] => (READ, E::JobRows(kind, id(one)?, "labels")),
@@ -172,7 +176,7 @@ fn template_kind(resource: &str) -> Option<TemplateKind> {
 }
 
 fn job_kind(resource: &str) -> Option<JobKind> {
-    [JobKind::Job, JobKind::Workflow].into_iter().find(|k| k.collection() == resource)
+    [JobKind::Job, JobKind::Workflow, JobKind::Approval].into_iter().find(|k| k.collection() == resource)
 }
 
 async fn answer(call: &Call, visitor: &Visitor, endpoint: Endpoint) -> Outcome {
@@ -216,6 +220,7 @@ async fn answer(call: &Call, visitor: &Visitor, endpoint: Endpoint) -> Outcome {
         }
         E::Nodes(id) => jobs::nodes(call, visitor, id),
         E::Node(id) => jobs::node(call, visitor, id),
+        E::Decide(id, yes) => jobs::decide(call, visitor, id, yes).await,
         E::Nothing(kind, id) => {
             jobs::visible(&call.app.read(), visitor, kind, id)?;
             let page = listing::select(call, &records::ROW, std::iter::empty::<serde_json::Value>(), "id")?;

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::python;
+use crate::run::approvals::expiration;
 use crate::state::State;
 use crate::state::job::{Event, Job, JobKind, Node};
 pub(crate) use crate::state::stamp::text as stamp;
-use crate::state::template::{Template, TemplateKind};
+use crate::state::template::{Approval, Template, TemplateKind};
 
 fn user_summary(state: &State, id: Option<u64>) -> Value {
     match id.and_then(|id| state.account(id)) {
@@ -35,6 +36,7 @@ pub(crate) fn job(state: &State, job: &Job, root: &str, node: &str, detail: bool
     let mut row = match job.kind {
         JobKind::Job => playbook_job(state, job, root, node),
         JobKind::Workflow => workflow_job(state, job, root),
+        JobKind::Approval => approval(state, job, root),
     };
     if detail && job.kind == JobKind::Job {
         row.insert("event_processing_finished".to_owned(), job.event_processing_finished.into());
@@ -198,6 +200,18 @@ fn workflow_job(state: &State, job: &Job, root: &str) -> Map<String, Value> {
     row
 }
 
+fn approval(state: &State, job: &Job, root: &str) -> Map<String, Value> {
+    let mut row = common(state, job, root);
+    let approving = job.approving.as_ref();
+    row.extend(object(json!({
+        "unified_job_template": approving.map(|approving| approving.template),
+        "can_approve_or_deny": job.status.is_active(),
+        "approval_expiration": expiration(job).map(stamp),
+        "timed_out": approving.is_some_and(|approving| approving.timed_out),
+    })));
+    row
+}
+
 /// One node of a running workflow.
 pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Value {
     let ids =
@@ -207,7 +221,10 @@ pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Valu
     let mut related = json!({"workflow_job": format!("{root}/workflow_jobs/{}/", parent.id), "unified_job_template": format!("{root}/job_templates/{}/", node.template)});
     let mut summaries = json!({
         "workflow_job": {"id": parent.id, "name": parent.name, "description": parent.description},
-        "unified_job_template": template.map(|t| json!({"id": t.id, "name": t.name, "description": t.description, "unified_job_type": "job"})),
+        "unified_job_template": match &node.approval {
+            Some(approval) => approval_template(node.template, approval),
+            None => template.map(template_summary).into(),
+        },
     });
     if let Some(run) = node.job.and_then(|id| state.jobs.get(&id)) {
         put(&mut related, "job", format!("{root}/{}/{}/", run.kind.collection(), run.id).into());
@@ -216,6 +233,9 @@ pub(crate) fn node(state: &State, parent: &Job, node: &Node, root: &str) -> Valu
             "job",
             json!({"id": run.id, "name": run.name, "description": run.description, "status": run.status.name(), "failed": run.status.is_bad(), "elapsed": run.elapsed(state.now()), "type": run.kind.type_name()}),
         );
+        if let (Some(approving), Some(job)) = (&run.approving, summaries.get_mut("job")) {
+            put(job, "timed_out", approving.timed_out.into());
+        }
     }
     json!({
         "id": node.id, "type": "workflow_job_node", "url": url, "related": related, "summary_fields": summaries,
@@ -293,6 +313,19 @@ pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value 
     Value::Object(row)
 }
 
+fn template_summary(template: &Template) -> Value {
+    let kind = match template.kind {
+        TemplateKind::Job => JobKind::Job,
+        TemplateKind::Workflow => JobKind::Workflow,
+    };
+    json!({"id": template.id, "name": template.name, "description": template.description, "unified_job_type": kind.type_name()})
+}
+
+fn approval_template(id: u64, approval: &Approval) -> Value {
+    let kind = JobKind::Approval.type_name();
+    json!({"id": id, "name": approval.name, "description": approval.description, "unified_job_type": kind, "timeout": approval.timeout})
+}
+
 /// A step of a workflow template.
 pub(crate) fn step(state: &State, template: &Template, at: usize, root: &str) -> Option<Value> {
     let step = template.steps.get(at)?;
@@ -304,7 +337,10 @@ pub(crate) fn step(state: &State, template: &Template, at: usize, root: &str) ->
         "related": {"unified_job_template": format!("{root}/job_templates/{}/", step.template), "workflow_job_template": format!("{root}/workflow_job_templates/{}/", template.id)},
         "summary_fields": {
             "workflow_job_template": {"id": template.id, "name": template.name, "description": template.description},
-            "unified_job_template": target.map(|t| json!({"id": t.id, "name": t.name, "description": t.description, "unified_job_type": "job"})),
+            "unified_job_template": match &step.approval {
+                Some(approval) => approval_template(step.template, approval),
+                None => target.map(template_summary).into(),
+            },
         },
         "workflow_job_template": template.id, "unified_job_template": step.template, "identifier": step.identifier, "extra_data": step.extra_data,
         "success_nodes": ids(&step.success), "failure_nodes": ids(&step.failure), "always_nodes": ids(&step.always), "all_parents_must_converge": false,

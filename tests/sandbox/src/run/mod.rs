@@ -1,6 +1,7 @@
 //! The dispatcher: starts what is due, runs it on the engine there is, files what it prints.
 
 pub(crate) mod ansible;
+pub(crate) mod approvals;
 pub(crate) mod hosts;
 pub(crate) mod narrator;
 pub(crate) mod play;
@@ -55,7 +56,8 @@ fn due(app: &App) -> Option<u64> {
 
 fn look(app: &App, id: u64) {
     app.change_if(|state| match state.jobs.get(&id).filter(|job| job.status.is_active())?.kind {
-        JobKind::Workflow => workflow::advance(state, id),
+        JobKind::Workflow => workflow::advance(state, id, app.speed),
+        JobKind::Approval => approvals::look(state, id),
         JobKind::Job => queue_or_block(state, id, app.pace(EXPLAIN_BLOCK)),
     });
 }

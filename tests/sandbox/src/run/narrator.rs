@@ -10,6 +10,26 @@ pub(crate) struct Telling {
     pub(crate) failed: bool,
     pub(crate) changed: bool,
     pub(crate) lines: Vec<String>,
+    /// No line end comes after the last of its lines.
+    pub(crate) open: bool,
+}
+
+/// What is printed outside of any task, cut as AWX cuts it: after each line end, and after each carriage return. What
+/// remains without a line end is an event all the same.
+pub(crate) fn pieces(text: &str) -> Vec<Telling> {
+    let mut all = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(['\r', '\n']).map_or(rest.len(), |at| {
+            if rest.get(at..).is_some_and(|end| end.starts_with("\r\n")) { at + 2 } else { at + 1 }
+        });
+        let (piece, after) = rest.split_at(end);
+        let line = piece.strip_suffix("\r\n").or_else(|| piece.strip_suffix('\n'));
+        let (text, open) = (line.unwrap_or(piece), line.is_none());
+        all.push(Telling { event: "verbose", lines: vec![text.to_owned()], open, ..Telling::default() });
+        rest = after;
+    }
+    all
 }
 
 /// Reads lines, hands out events as soon as the next one begins.
@@ -36,16 +56,12 @@ impl Narrator {
             (Some(fresh), _) => self.replace(Telling { lines: vec![raw.to_owned()], ..fresh }),
             // A blank line belongs to the header that follows it.
             (None, _) if raw.is_empty() => self.replace(Telling { lines: vec![String::new()], ..Telling::default() }),
-            (None, Some(open)) => {
-                if open.event.is_empty() {
-                    open.event = "verbose";
-                }
+            (None, Some(open)) if !open.event.is_empty() && open.event != "verbose" => {
                 open.lines.push(raw.to_owned());
                 None
             }
-            (None, None) => {
-                self.replace(Telling { event: "verbose", lines: vec![raw.to_owned()], ..Telling::default() })
-            }
+            // What belongs to nothing is an event for each line, an empty one also.
+            (None, _) => self.replace(Telling { event: "verbose", lines: vec![raw.to_owned()], ..Telling::default() }),
         }
     }
 
@@ -165,6 +181,21 @@ mod tests {
         );
         assert_eq!((told[2].play.as_str(), told[2].task.as_str()), ("Say", "Print"));
         assert!(told[3].changed);
+    }
+
+    #[test]
+    fn what_belongs_to_no_task_is_an_event_for_each_line() {
+        let told = tell("[WARNING]: one\n\ntwo\nthree\n");
+        let lines: Vec<(&str, &[String])> = told.iter().map(|t| (t.event, t.lines.as_slice())).collect();
+        let one = |text: &str| vec![text.to_owned()];
+        assert_eq!(
+            lines,
+            [one("[WARNING]: one"), one(""), one("two"), one("three")].each_ref().map(|l| ("verbose", l.as_slice()))
+        );
+        let cut: Vec<(String, bool)> =
+            pieces("a\r\n\r\n10%\r20%\rb\nSure? ").into_iter().map(|t| (t.lines.concat(), t.open)).collect();
+        let cut: Vec<(&str, bool)> = cut.iter().map(|(text, open)| (text.as_str(), *open)).collect();
+        assert_eq!(cut, [("a", false), ("", false), ("10%\r", true), ("20%\r", true), ("b", false), ("Sure? ", true)]);
     }
 
     proptest! {

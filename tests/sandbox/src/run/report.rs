@@ -46,7 +46,8 @@ impl Reporter {
         let job = state.jobs.get_mut(&self.job).filter(|job| job.status.is_active())?;
         job.counter += 1;
         let start_line = job.lines;
-        job.lines += u64::try_from(telling.lines.len()).unwrap_or(0);
+        let ends = telling.lines.len().saturating_sub(usize::from(telling.open));
+        job.lines += u64::try_from(ends).unwrap_or(0);
         Some(Event {
             id: 0,
             counter: job.counter,

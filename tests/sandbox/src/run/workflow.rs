@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Map;
 
+use super::approvals;
 use crate::launch::Accepted;
 use crate::launch::make::{self, Origin};
 use crate::state::State;
@@ -29,7 +30,7 @@ struct Plan {
 }
 
 /// One look at a workflow: starts what is due, ends it when nothing is left. `None` if there was nothing to do.
-pub(crate) fn advance(state: &mut State, id: u64) -> Option<()> {
+pub(crate) fn advance(state: &mut State, id: u64, speed: f64) -> Option<()> {
     let job = state.jobs.get(&id)?.clone();
     let now_standing = standings(state, &job.nodes);
     let plan = plan(&job.nodes, &now_standing);
@@ -43,7 +44,7 @@ pub(crate) fn advance(state: &mut State, id: u64) -> Option<()> {
     state.schedule.look_at(id, Instant::now());
     for at in plan.start {
         let Some(node) = job.nodes.get(at) else { continue };
-        let run = start(state, &job, node, at);
+        let run = start(state, &job, node, at, speed);
         with_node(state, id, at, |node| match run {
             Some(run) => node.job = Some(run),
             None => node.do_not_run = true,
@@ -57,11 +58,7 @@ pub(crate) fn advance(state: &mut State, id: u64) -> Option<()> {
         if let Some(job) = state.jobs.get_mut(&id) {
             job.event_processing_finished = true;
             if !unhandled.is_empty() {
-                let list: Vec<String> = unhandled.iter().map(|node| format!("({node},failed)")).collect();
-                job.job_explanation = format!(
-                    "No error handling path for workflow job node(s) [{}]. Workflow job node(s) missing unified job template and error handling path [].",
-                    list.join(", ")
-                );
+                "No error handling paths found, marking workflow as failed".clone_into(&mut job.job_explanation);
             }
         }
         state.turn(id, if unhandled.is_empty() { Status::Successful } else { Status::Failed });
@@ -76,7 +73,10 @@ fn with_node(state: &mut State, id: u64, at: usize, work: impl FnOnce(&mut Node)
 }
 
 /// Starts a node's run. A workflow's variables reach it whether its template asks for them or not, as in AWX.
-fn start(state: &mut State, parent: &Job, node: &Node, at: usize) -> Option<u64> {
+fn start(state: &mut State, parent: &Job, node: &Node, at: usize, speed: f64) -> Option<u64> {
+    if let Some(approval) = &node.approval {
+        return Some(approvals::start(state, parent, node, approval, speed));
+    }
     let template = state.templates.get(&node.template)?.clone();
     let count = i64::try_from(parent.nodes.len()).unwrap_or(1);
     let slice = if parent.is_sliced { (i64::try_from(at).unwrap_or(0) + 1, count) } else { (0, 1) };

@@ -55,6 +55,7 @@ impl State {
                 }
                 job.event_processing_finished = true;
             }
+            JobKind::Approval => {}
             JobKind::Job if job.at_work => {}
             JobKind::Job if status == Status::Canceled => job.event_processing_finished = !job.dispatched,
             JobKind::Job => {

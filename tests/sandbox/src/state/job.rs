@@ -7,13 +7,16 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::row::Row;
+use super::template::Approval;
 
-/// One id sequence covers both.
+/// One id sequence covers them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum JobKind {
     Job,
     Workflow,
+    /// A step that waits for a person; no list of jobs has it.
+    Approval,
 }
 
 impl JobKind {
@@ -21,6 +24,7 @@ impl JobKind {
         match self {
             Self::Job => "job",
             Self::Workflow => "workflow_job",
+            Self::Approval => "workflow_approval",
         }
     }
 
@@ -28,6 +32,7 @@ impl JobKind {
         match self {
             Self::Job => "jobs",
             Self::Workflow => "workflow_jobs",
+            Self::Approval => "workflow_approvals",
         }
     }
 
@@ -35,6 +40,7 @@ impl JobKind {
         match self {
             Self::Job => "Job",
             Self::Workflow => "WorkflowJob",
+            Self::Approval => "WorkflowApproval",
         }
     }
 }
@@ -89,6 +95,21 @@ pub(crate) struct Node {
     pub(crate) always: Vec<usize>,
     /// Variables of this node alone.
     pub(crate) extra_data: Map<String, Value>,
+    /// What a person has to say yes to, of a node that runs nothing.
+    #[serde(default)]
+    pub(crate) approval: Option<Approval>,
+}
+
+/// What is special about a run that waits for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Approving {
+    /// The approval's template.
+    pub(crate) template: u64,
+    /// How many seconds it waits; 0 for ever.
+    pub(crate) timeout: u64,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(crate) expires: Option<OffsetDateTime>,
+    pub(crate) timed_out: bool,
 }
 
 /// One event of a job; what it prints is a piece of the job's output.
@@ -160,6 +181,8 @@ pub(crate) struct Job {
     /// The workflow job this is a node's run of.
     pub(crate) parent: Option<u64>,
     pub(crate) nodes: Vec<Node>,
+    #[serde(default)]
+    pub(crate) approving: Option<Approving>,
     /// `ansible` or `simulated`, once it started.
     pub(crate) engine: Option<String>,
     /// How often something was really started for it: one, unless the sandbox itself is broken.
@@ -223,15 +246,35 @@ impl Job {
         (span.as_seconds_f64().max(0.0) * 1000.0).round() / 1000.0
     }
 
-    /// The output so far, in line order; events that have not arrived yet are gaps.
+    /// The output so far as the database writes it: the events that have text, each on a line of its own, in order of
+    /// their first lines; those that have the same one as they come. Inner line ends are line ends again, everything else
+    /// that `COPY` escapes stays escaped.
     pub(crate) fn output(&self) -> String {
         let mut events: Vec<&Event> = self.events.iter().filter(|e| !e.stdout.is_empty()).collect();
-        events.sort_by_key(|e| e.start_line);
+        // By arrival first: nothing else orders those that begin on the same line.
+        events.sort_by_key(|e| (e.start_line, std::cmp::Reverse(e.id)));
         let mut text = String::with_capacity(events.iter().map(|e| e.stdout.len() + 2).sum());
         for event in events {
-            text.push_str(&event.stdout);
-            text.push_str("\r\n");
+            text.push_str(&copied(&event.stdout));
+            text.push('\n');
         }
         text
     }
+}
+
+fn copied(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            '\n' => out.push_str("\\n"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c => out.push(c),
+        }
+    }
+    out.replace("\\r\\n", "\n")
 }

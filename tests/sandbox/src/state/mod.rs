@@ -106,6 +106,11 @@ impl State {
 
     /// Whether only superusers may see what this job came from.
     pub(crate) fn restricted(&self, job: &Job) -> bool {
+        // An approval is as visible as its workflow.
+        let job = match job.kind {
+            JobKind::Approval => job.parent.and_then(|id| self.jobs.get(&id)).unwrap_or(job),
+            JobKind::Job | JobKind::Workflow => job,
+        };
         job.template.and_then(|id| self.templates.get(&id)).is_some_and(|t| t.restricted)
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::template::{Question, Step, Template, TemplateKind};
+use super::template::{Approval, Question, Step, Template, TemplateKind};
 
 fn template(id: u64, kind: TemplateKind, name: &str, description: &str, playbook: &str) -> Template {
     Template {
@@ -122,7 +122,15 @@ fn step(template: u64, identifier: &str, success: &[usize], failure: &[usize], a
         failure: failure.to_vec(),
         always: always.to_vec(),
         extra_data: serde_json::Map::new(),
+        approval: None,
     }
+}
+
+/// A step that waits for the release manager, for so many seconds; 0 for ever.
+fn approval(timeout: u64, success: &[usize], failure: &[usize]) -> Step {
+    let name = "Release manager says yes".to_owned();
+    let approval = Some(Approval { name, description: "to prod".to_owned(), timeout });
+    Step { approval, ..step(140, "5a0f2b1e-94d7-4c56-8a3f-0c5f7d1b2e90", success, failure, &[]) }
 }
 
 fn workflow(id: u64, name: &str, description: &str, steps: Vec<Step>) -> Template {
@@ -212,6 +220,36 @@ pub(crate) fn templates() -> Vec<Template> {
         surveyed(
             workflow(28, "release-with-survey", "A workflow that asks who.", vec![step(22, "only", &[], &[], &[])]),
             small_survey(),
+        ),
+        workflow(
+            40,
+            "release-approved",
+            "Waits for an approval before it deploys.",
+            vec![step(9, "build", &[1], &[], &[]), approval(0, &[2], &[]), step(9, "deploy", &[], &[], &[])],
+        ),
+        workflow(
+            41,
+            "release-approved-in-time",
+            "Waits for an approval, for 20 seconds.",
+            vec![approval(20, &[1], &[]), step(9, "deploy", &[], &[], &[])],
+        ),
+        workflow(
+            42,
+            "release-approved-or-not",
+            "What to do if it is not approved is a step of its own.",
+            vec![approval(0, &[1], &[2]), step(9, "deploy", &[], &[], &[]), step(9, "roll-back", &[], &[], &[])],
+        ),
+        workflow(
+            43,
+            "release-inside",
+            "Runs a workflow that fails, and goes on; then one that waits for an approval.",
+            vec![step(24, "try", &[], &[], &[1]), step(40, "release", &[], &[], &[])],
+        ),
+        workflow(
+            44,
+            "release-hangs",
+            "Its only step runs until somebody ends it.",
+            vec![step(13, "deploy", &[], &[], &[])],
         ),
     ]
 }

@@ -102,6 +102,18 @@ pub(crate) struct Step {
     pub(crate) failure: Vec<usize>,
     pub(crate) always: Vec<usize>,
     pub(crate) extra_data: Map<String, Value>,
+    /// Instead of running something, the step waits for a person. `template` is then the approval's own.
+    #[serde(default)]
+    pub(crate) approval: Option<Approval>,
+}
+
+/// What a person has to say yes to.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Approval {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    /// How many seconds it waits; 0 for ever.
+    pub(crate) timeout: u64,
 }
 
 /// A job template or a workflow job template.

@@ -5,6 +5,8 @@ mod accounts;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod clock;
 #[cfg(test)]
 mod doors;
@@ -18,6 +20,8 @@ mod many;
 mod markers;
 #[cfg(test)]
 mod playbooks;
+#[cfg(test)]
+mod printing;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn row(id: i64, bytes: usize) -> String {
     let text = "x".repeat(bytes);
     format!(
         r#"{{"id": {id}, "type": "job", "status": "running", "created": "2026-11-22T06:30:00Z", "launch_type": "manual",
-            "unified_job_template": 9, "start_line": {}, "end_line": {id}, "stdout": "{text}", "name": "{text}",
+            "unified_job_template": 9, "counter": {id}, "start_line": {}, "end_line": {id}, "stdout": "{text}", "name": "{text}",
             "survey_enabled": true, "identifier": "{text}", "description": "{text}",
             "extra_vars": "{{\"a\": \"{text}\"}}"}}"#,
         id - 1
@@ -46,7 +46,7 @@ fn row(id: i64, bytes: usize) -> String {
 /// Lists that never end, of rows of about `bytes` each, and the same for everything else. Counts what is read of it.
 fn hostile(bytes: usize, sent: Arc<AtomicUsize>) -> impl Fn(&Seen) -> Response + Send + Sync + 'static {
     move |seen| {
-        let after = ["id__gt", "end_line__gt"].iter().find_map(|name| seen.param(name).parse().ok()).unwrap_or(0);
+        let after = ["id__gt", "counter__gt"].iter().find_map(|name| seen.param(name).parse().ok()).unwrap_or(0);
         // More than is taken of one answer, and no more than a test can put together.
         let most = 1 + 3_000_000 / i64::try_from(bytes).unwrap();
         let size = seen.param("page_size").parse().unwrap_or(1).min(most);
@@ -89,14 +89,14 @@ fn operations() -> Vec<Call> {
             Box::pin(async { client.runs(&jobs(1..=200)).await.map(|found| assert!(found.missing.is_empty())) })
         }),
         ("run", |client| Box::pin(async { client.run(JOB).await.map(drop) })),
-        ("live output", |client| Box::pin(output(client, JOB, false))),
-        ("output", |client| Box::pin(output(client, JOB, true))),
-        ("workflow output", |client| Box::pin(output(client, WORKFLOW, true))),
+        ("live output", |client| Box::pin(output(client, JOB, Stage::Following))),
+        ("output", |client| Box::pin(output(client, JOB, Stage::Ended))),
+        ("workflow output", |client| Box::pin(output(client, WORKFLOW, Stage::Ended))),
     ]
 }
 
-async fn output(client: &Client, run: RunRef, ended: bool) -> Result<(), AwxError> {
-    let read = client.output(run, &OutputCursor::default(), ended, 64 << 20).await?;
+async fn output(client: &Client, run: RunRef, stage: Stage) -> Result<(), AwxError> {
+    let read = client.output(run, &OutputCursor::default(), stage, 64 << 20).await?;
     assert!(read.text.len() <= 8 << 20, "{}", read.text.len());
     Ok(())
 }

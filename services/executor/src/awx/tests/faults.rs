@@ -28,14 +28,14 @@ fn reads() -> Vec<Call> {
         ("find", |client| Box::pin(async { client.find(4).await.map(drop) })),
         ("search", |client| Box::pin(async { client.search(&search(), |_| ()).await.map(drop) })),
         ("events_finished", |client| Box::pin(async { client.events_finished(JOB).await.map(drop) })),
-        ("live output", |client| Box::pin(output(client, JOB, false))),
-        ("output", |client| Box::pin(output(client, JOB, true))),
-        ("workflow output", |client| Box::pin(output(client, WORKFLOW, true))),
+        ("live output", |client| Box::pin(output(client, JOB, Stage::Following))),
+        ("output", |client| Box::pin(output(client, JOB, Stage::Ended))),
+        ("workflow output", |client| Box::pin(output(client, WORKFLOW, Stage::Ended))),
     ]
 }
 
-async fn output(client: &Client, run: RunRef, ended: bool) -> Result<(), AwxError> {
-    client.output(run, &OutputCursor::default(), ended, 1000).await.map(drop)
+async fn output(client: &Client, run: RunRef, stage: Stage) -> Result<(), AwxError> {
+    client.output(run, &OutputCursor::default(), stage, 1000).await.map(drop)
 }
 
 /// What every call makes of an answer. Each asks for one thing, or for two at a time, and follows nothing.

@@ -35,6 +35,8 @@ pub(super) fn job(job: &Job) -> Result<wire::Job> {
         start_by: job.start_by.map(Moment::to_proto),
         max_duration_seconds: job.max_duration_seconds,
         queue: None,
+        output_truncated: job.output_truncated,
+        output_incomplete: job.may_lack_output(),
     })
 }
 

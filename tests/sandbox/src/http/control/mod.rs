@@ -46,7 +46,7 @@ pub(crate) async fn answer(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Respo
     done
 }
 
-fn act(app: &App, parts: &Parts, body: &Bytes) -> Outcome {
+fn act(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Outcome {
     let path = parts.uri.path().trim_start_matches("/sandbox/").trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').collect();
     let query = parts.uri.query().unwrap_or_default();
@@ -69,6 +69,7 @@ fn act(app: &App, parts: &Parts, body: &Bytes) -> Outcome {
         ("DELETE", ["runs", id]) => runs::delete(app, number(id)?),
         ("POST", ["runs", id, "reap"]) => runs::reap(app, number(id)?, &read_or_default(body)?),
         ("POST", ["runs", id, "finish"]) => runs::finish(app, number(id)?, &read(body)?),
+        ("POST", ["runs", id, "print"]) => runs::print(app, number(id)?, &read(body)?),
         ("POST", ["runs", "finish-all"]) => Ok(runs::finish_all(app, &read(body)?)),
         ("POST", ["accounts", name]) => accounts::change(app, name, &read(body)?),
         ("POST", ["accounts", name, "rotate"]) => accounts::rotate(app, name),

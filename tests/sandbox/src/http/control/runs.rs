@@ -1,5 +1,7 @@
 //! Runs as they truly are, and ends that AWX gives to nobody on request.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
@@ -7,6 +9,8 @@ use serde_json::json;
 
 use super::super::reply::{Outcome, Refusal, empty, ok};
 use crate::app::App;
+use crate::run::narrator;
+use crate::run::report::Reporter;
 use crate::state::State;
 use crate::state::job::Status;
 
@@ -78,6 +82,29 @@ pub(super) fn finish(app: &App, id: u64, wish: &Finish) -> Outcome {
             Err(unknown())
         }
     })
+}
+
+/// What a run shall print, as a terminal would get it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Print {
+    text: String,
+}
+
+/// The run prints this: an event for each line, and for each piece without a line end.
+pub(super) fn print(app: &Arc<App>, id: u64, wish: &Print) -> Outcome {
+    let at_work = app.read().jobs.get(&id).map(|job| job.at_work && job.status.is_active());
+    match at_work {
+        Some(true) => {}
+        Some(false) => return Err(Refusal::detail(StatusCode::CONFLICT, "The run is not at work.")),
+        None => return Err(unknown()),
+    }
+    let mut reporter = Reporter::new(Arc::clone(app), id);
+    for telling in narrator::pieces(&wish.text) {
+        reporter.tell(telling);
+    }
+    reporter.release();
+    Ok(empty(StatusCode::NO_CONTENT))
 }
 
 /// All that are under way or still to come.

@@ -1,0 +1,192 @@
+//! When to look at which controller's runs: what the watcher knows between two looks, and beginning those that are due.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::followed::{Followed, Following, Key};
+use super::pace::Pace;
+use super::sweep::BATCH;
+use super::{LOOK, Watcher};
+use crate::awx::AwxError;
+
+/// Which runs of a controller are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Look {
+    /// All of them.
+    All,
+    /// Those that somebody waits for or wants stopped.
+    Some,
+}
+
+/// What a look at runs of one controller found.
+pub(super) struct Seen {
+    key: Key,
+    look: Look,
+    took: Duration,
+    looked: Looked,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(super) enum Looked {
+    /// The controller answered, or is not there any more.
+    Done {
+        /// Whether anything about its runs was news.
+        changed: bool,
+    },
+    /// It could not even be asked.
+    NotAsked(Unasked),
+    /// It did not answer, or not sensibly.
+    Failed(AwxError),
+}
+
+/// Why a controller could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unasked {
+    /// Nobody says which controller it is.
+    Mapping,
+    /// Nobody hands out its credential.
+    Credential,
+}
+
+impl Unasked {
+    /// Why, for people.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Mapping => "the project service, which knows the controller's address, cannot be reached right now",
+            Self::Credential => "the controller's credential cannot be read right now",
+        }
+    }
+}
+
+/// What the loop knows between two looks.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) following: Following,
+    pub(super) version: i64,
+    pub(super) paces: HashMap<(Key, Look), Pace>,
+    under_way: HashSet<(Key, Look)>,
+    pub(super) looks: JoinSet<Seen>,
+}
+
+impl Watcher {
+    /// Begins to look at what is due.
+    pub(super) async fn begin_looks(self: &Arc<Self>, round: &mut Round) {
+        let now = Instant::now();
+        let keys: HashSet<Key> = round.following.keys().into_iter().collect();
+        let to_stop: BTreeSet<String> = round.following.to_stop(self.clock.now(), now).into_iter().collect();
+        let mut wanted: BTreeSet<String> = self.live.awaited().into_iter().collect();
+        wanted.extend(to_stop.iter().cloned());
+        let some = round.following.some(wanted.iter());
+        // What nobody wants any more is no reason to wake up.
+        round.paces.retain(|(key, look), _| keys.contains(key) && (*look == Look::All || some.contains_key(key)));
+        for (key, mut runs) in some {
+            // Those to stop come first, should there be more than one request asks about.
+            runs.sort_by_key(|(job, _)| !to_stop.contains(job));
+            runs.truncate(BATCH);
+            let stopping: Vec<String> =
+                runs.iter().map(|(job, _)| job).filter(|job| to_stop.contains(*job)).cloned().collect();
+            if self.begin(round, key, Look::Some, runs, !stopping.is_empty(), now) {
+                round.following.stopping(stopping.iter(), now);
+            }
+        }
+        for key in keys {
+            if !round.is_due(&key, Look::All, now) {
+                continue;
+            }
+            if let Some(rest) = self.breaker.rest(&key, now) {
+                round.pace(&key, Look::All).again_in(rest);
+                continue;
+            }
+            match self.store.watch(&key.0, &key.1, self.instance.id()).await {
+                Ok(true) => {
+                    let runs = round.following.all(&key);
+                    self.begin(round, key, Look::All, runs, false, now);
+                }
+                Ok(false) => round.pace(&key, Look::All).again_in(LOOK),
+                Err(error) => {
+                    error.log();
+                    round.pace(&key, Look::All).failed();
+                }
+            }
+        }
+    }
+
+    /// Begins a look, if one is due. False if not.
+    fn begin(
+        self: &Arc<Self>,
+        round: &mut Round,
+        key: Key,
+        look: Look,
+        runs: Vec<(String, Followed)>,
+        urgent: bool,
+        now: Instant,
+    ) -> bool {
+        let due = round.is_due(&key, look, now) || (urgent && !round.under_way.contains(&(key.clone(), look)));
+        if !due {
+            return false;
+        }
+        if let Some(rest) = self.breaker.rest(&key, now) {
+            round.pace(&key, look).again_in(rest);
+            return false;
+        }
+        self.breaker.trying(&key, now);
+        round.under_way.insert((key.clone(), look));
+        let watcher = self.clone();
+        round.looks.spawn(async move {
+            let begun = Instant::now();
+            let looked = watcher.look(&key, runs).await;
+            if look == Look::All
+                && let Err(error) =
+                    watcher.memory.silences.note(&*watcher.store, &key, &looked, watcher.clock.now()).await
+            {
+                error.log();
+            }
+            Seen { key, look, took: begun.elapsed(), looked }
+        });
+        true
+    }
+}
+
+impl Round {
+    pub(super) fn pace(&mut self, key: &Key, look: Look) -> &mut Pace {
+        self.paces.entry((key.clone(), look)).or_default()
+    }
+
+    fn is_due(&mut self, key: &Key, look: Look, now: Instant) -> bool {
+        !self.under_way.contains(&(key.clone(), look)) && self.pace(key, look).next <= now
+    }
+
+    pub(super) fn saw(&mut self, seen: Seen) {
+        self.under_way.remove(&(seen.key.clone(), seen.look));
+        let pace = self.pace(&seen.key, seen.look);
+        match (seen.look, seen.looked) {
+            (Look::Some, Looked::Done { .. }) => pace.soon(),
+            (Look::All, Looked::Done { changed }) => pace.after(changed, seen.took),
+            // And where the controller is to blame, the breaker says how much later.
+            (Look::Some | Look::All, Looked::NotAsked(_) | Looked::Failed(_)) => pace.failed(),
+        }
+    }
+
+    /// One of the looks broke down, and it is not told which.
+    pub(super) fn broke_down(&mut self) {
+        for which in self.under_way.drain() {
+            self.paces.entry(which).or_default().failed();
+        }
+    }
+}
+
+/// How long nothing is due.
+pub(super) fn until_next(round: &Round) -> Duration {
+    let now = Instant::now();
+    let due = round
+        .paces
+        .iter()
+        .filter(|(which, _)| !round.under_way.contains(*which))
+        .map(|(_, pace)| pace.next.saturating_duration_since(now))
+        .min();
+    due.unwrap_or(LOOK).clamp(Duration::from_millis(50), LOOK)
+}
