@@ -39,6 +39,45 @@ async fn each_way_a_run_ends_has_its_state_and_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn output_is_what_the_controller_has_to_the_byte() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("hangs", "hangs").await;
+    let id = text(&acme.launcher.submit("hangs", json!({})).await, "id").to_owned();
+    let run = runwarden_harness::until("the run to run", async || {
+        let run = *controller.launches("hangs").first()?;
+        (controller.run(run).await["status"] == "running").then_some(run)
+    })
+    .await;
+    let line = "é".repeat(300_000);
+    controller.print(run, &format!("one\r\n\r\n10%\r20%\r\tC:\\dir ✓\r\n{line}\r\nlast\r\n")).await;
+    controller.finish_run(run, "successful").await;
+    let job = acme.launcher.over(&id).await;
+    assert_eq!(
+        (&job["output_truncated"], &job["output_incomplete"]),
+        (&json!(false), &json!(false)),
+        "{}",
+        job["state"]
+    );
+    let kept = acme.launcher.get(&format!("/api/v1/jobs/{id}/output")).await;
+    assert_eq!((kept.header("x-output-truncated"), kept.header("x-output-incomplete")), ("false", "false"));
+    assert!(kept.text.ends_with(&format!("one\n\n10%\n20%\n\tC:\\dir ✓\n{line}\nlast\n")), "{} bytes", kept.text.len());
+    let events = acme.launcher.follow(&id, None).await.rest().await;
+    assert!(runwarden_harness::events::printed(&events) == kept.text, "events carry the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_workflow_are_in_its_outcome() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map_bare("release-fails", "release-fails").await;
+    let job = acme.launcher.run("release-fails", json!({})).await;
+    let steps = job["outcome"]["steps"].as_array().unwrap();
+    assert!(steps[0]["run"].is_u64(), "{job}");
+    let told: Vec<_> = steps.iter().map(|s| (text(s, "name"), text(s, "status"), s["handled"] == true)).collect();
+    assert_eq!(told, [("fails", "failed", false), ("never", "skipped", false)], "{job}");
+    assert!(text(&job, "reason_detail").contains("step \"fails\""), "{job}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_the_controller_lost_says_so() {
     let (controller, _system, acme) = acme(&settings()).await;
     acme.map_bare("hangs", "hangs").await;
@@ -143,6 +182,9 @@ async fn output_is_kept_up_to_a_limit_and_read_from_anywhere() {
     let kept = acme.launcher.get(&path).await;
     assert_eq!((kept.status, kept.header("x-output-truncated")), (200, "true"));
     assert!((90_000..=110_000).contains(&kept.text.len()), "{} bytes", kept.text.len());
+    let last = kept.text.lines().last().unwrap();
+    assert!(last.starts_with("[Runwarden: the output is cut here"), "{last}");
+    assert_eq!((&long["output_truncated"], &long["output_incomplete"]), (&json!(true), &json!(false)));
     let rest = acme.launcher.get(&format!("{path}?offset=5000")).await;
     assert_eq!(rest.text, kept.text[5000..]);
     let short = acme.launcher.run("deploy", deployment()).await;

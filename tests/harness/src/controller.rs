@@ -164,6 +164,11 @@ impl Controller {
         self.control(Method::POST, &format!("runs/{run}/finish"), Some(json!({"status": status}))).await;
     }
 
+    /// Has a run that is at work print this.
+    pub async fn print(&self, run: u64, text: &str) {
+        self.control(Method::POST, &format!("runs/{run}/print"), Some(json!({"text": text}))).await;
+    }
+
     /// Ends all runs that are under way or still to come; answers how many.
     pub async fn finish_all(&self, status: &str) -> usize {
         let told = self.control(Method::POST, "runs/finish-all", Some(json!({"status": status}))).await;

@@ -124,31 +124,33 @@ impl Client {
         stage: Stage,
         budget: usize,
     ) -> Result<JobRead, AwxError> {
+        let before = at.clone();
         let mut taking = Taking::from(at, budget, stage.is_given_up());
-        let stopped = match events::take(reading, run, &mut taking, stage != Stage::Following).await {
+        let stopped = match events::take(reading, run, &mut taking).await {
             Ok(stopped) => stopped,
             // What came before it is there.
             Err(_) if !taking.text.is_empty() => Stopped::Within,
             Err(error) => return Err(error),
         };
+        if stopped == Stopped::Within && taking.at == before {
+            // As much as may be read was read, and nothing of it could be taken.
+            return Err(AwxError::TooLarge { limit: self.http.limits().operation_bytes });
+        }
         let (mut more, mut waits) = (stopped == Stopped::Within, false);
         // Compared once there is nothing else to take, so that a failure costs no text.
         if !more && stage != Stage::Following {
             if !taking.text.is_empty() {
                 more = true;
+            } else if stage == (Stage::GivenUp { arrived: false }) {
+                taking.mark(NOT_ALL);
             } else if stage == Stage::Ended && stopped == Stopped::AtGap {
                 waits = true;
             } else {
-                let same = match taking.at.lines() {
-                    Some(lines) => whole::has(&self.http, run, lines).await?,
-                    // What is missing is marked where it is missing.
-                    None => true,
-                };
+                let same = whole::has(&self.http, run, &taking.at.lines).await?;
                 match stage {
-                    Stage::Ended if !same => waits = true,
-                    Stage::GivenUp { arrived: false } => taking.mark(NOT_ALL),
-                    Stage::GivenUp { arrived: true } if !same => taking.mark(DIFFERS),
-                    Stage::Following | Stage::Ended | Stage::GivenUp { .. } => {}
+                    _ if same => {}
+                    Stage::GivenUp { .. } => taking.mark(DIFFERS),
+                    Stage::Following | Stage::Ended => waits = true,
                 }
             }
         }

@@ -117,7 +117,12 @@ impl Follower {
             };
             let OutputRead { mut text, cursor: next, more, waits, lacks } = read;
             if text.is_empty() && next == cursor && !lacks {
-                return Ok((changed, if waits { Reached::Waits } else { Reached::End }));
+                let reached = match (more, waits) {
+                    (true, _) => Reached::Failed(AwxError::Busy),
+                    (false, true) => Reached::Waits,
+                    (false, false) => Reached::End,
+                };
+                return Ok((changed, reached));
             }
             full = self.cut(&mut text, kept);
             kept += text.len() as u64;

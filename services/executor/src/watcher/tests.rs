@@ -577,7 +577,7 @@ async fn a_workflow_that_waits_for_an_approval_says_so_and_what_came_of_it() {
 #[tokio::test]
 async fn an_approval_that_nobody_gave_in_time_is_the_reason() {
     let awx = Awx::start().await;
-    let (run, _) = awx.waiting(41).await;
+    let run = awx.launch_workflow(41).await;
     let watch = Watch::of(&awx, &run).await;
     let job = watch.ended().await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_TIMED_OUT)));

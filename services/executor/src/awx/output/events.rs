@@ -33,14 +33,8 @@ impl Wanted for OfEvent {
     }
 }
 
-/// Takes events from where `taking` is. `last` says that nothing more is to come: then what is too large to be read even
-/// by itself is left out; before, it is waited for.
-pub(super) async fn take(
-    reading: &Reading<'_>,
-    run: RunRef,
-    taking: &mut Taking,
-    last: bool,
-) -> Result<Stopped, AwxError> {
+/// Takes events from where `taking` is. What it took before an error is taken.
+pub(super) async fn take(reading: &Reading<'_>, run: RunRef, taking: &mut Taking) -> Result<Stopped, AwxError> {
     let mut page = 0;
     let path = run.path().then("job_events");
     for _ in 0..MOST_REQUESTS {
@@ -61,11 +55,6 @@ pub(super) async fn take(
                 page += 1;
                 continue;
             }
-            Err(AwxError::TooLarge { .. }) if last => {
-                taking.leave_out();
-                continue;
-            }
-            Err(AwxError::TooLarge { .. }) => return Ok(Stopped::AtGap),
             Err(error) => return Err(error),
         };
         for Picked { row, .. } in list.rows() {

@@ -7,9 +7,6 @@ use super::whole::Lines;
 use crate::awx::ansi::plain;
 use crate::awx::read;
 
-/// Stands in the output where an event is too large to be read.
-pub(super) const LEFT_OUT: &str = "[Runwarden: a part of the output that is too large to be read is left out here]\n";
-
 /// How far a job's events have been taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,20 +17,10 @@ pub(super) struct Position {
     #[serde(skip_serializing_if = "is_zero")]
     within: usize,
     /// What was taken, as the controller's whole text should show it.
-    lines: Lines,
-    /// The counter of an event that was left out, so that a row of them is told of once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left_out: Option<u64>,
+    pub(super) lines: Lines,
     /// How many lines an earlier version took, which counted lines.
     #[serde(rename = "line", skip_serializing_if = "is_zero")]
     lines_before: u64,
-}
-
-impl Position {
-    /// What the controller's whole text should show; none if it certainly shows more, because something was left out.
-    pub(super) fn lines(&self) -> Option<&Lines> {
-        self.left_out.is_none().then_some(&self.lines)
-    }
 }
 
 fn is_zero<N: Default + PartialEq>(n: &N) -> bool {
@@ -95,7 +82,7 @@ pub(super) struct Taking {
     budget: usize,
     /// Whether events are taken although some before them are missing.
     passes_gaps: bool,
-    /// Whether something was left out.
+    /// Whether something is missing.
     pub(super) lacks: bool,
 }
 
@@ -133,29 +120,13 @@ impl Taking {
         Took::All
     }
 
-    /// The next event is too large to be read.
-    pub(super) fn leave_out(&mut self) {
-        if self.at.left_out != Some(self.at.counter) || self.at.counter == 0 {
-            self.say(LEFT_OUT);
-        }
-        self.at.counter += 1;
-        self.at.within = 0;
-        self.at.left_out = Some(self.at.counter);
-        self.lacks = true;
-    }
-
-    /// Says in the text that something is missing here.
+    /// Says in the text that something is missing here; the budget does not count that.
     pub(super) fn mark(&mut self, line: &str) {
-        self.say(line);
-        self.lacks = true;
-    }
-
-    /// A line of ours, which the budget does not count.
-    fn say(&mut self, line: &str) {
         if self.at.within > 0 {
             self.text.push('\n');
         }
         self.text.push_str(line);
+        self.lacks = true;
     }
 }
 
@@ -296,15 +267,5 @@ mod tests {
             taking.event(&event(n, "line", true));
         }
         assert_eq!(taking.text, "line\n", "the third");
-    }
-
-    #[test]
-    fn a_row_of_parts_that_are_left_out_is_told_of_once() {
-        let mut taking = Taking::from(Position::default(), 1000, false);
-        taking.leave_out();
-        taking.leave_out();
-        taking.event(&event(3, "rest", true));
-        assert_eq!(taking.text, format!("{LEFT_OUT}rest\n"));
-        assert!(taking.lacks);
     }
 }
