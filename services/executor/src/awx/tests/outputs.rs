@@ -31,6 +31,7 @@ fn job(all: Vec<Value>, page: usize, text: String) -> impl Fn(&Seen) -> Response
         let mut rows: Vec<Value> =
             all.iter().filter(|event| event["counter"].as_u64().unwrap() > after).cloned().collect();
         rows.sort_by_key(|event| event["counter"].as_u64());
+        let page = page.min(seen.param("page_size").parse().unwrap());
         let next = (rows.len() > page).then_some("/more");
         rows.truncate(page);
         json_answer(200, &json!({"next": next, "results": rows}))
