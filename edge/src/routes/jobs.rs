@@ -133,7 +133,7 @@ pub struct Job {
     pub finished_at: Option<String>,
     /// How the run ended; absent until it has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Outcome>)]
+    #[schema(value_type = Option<RunOutcome>)]
     pub outcome: Option<Value>,
     /// The trace of the request that submitted it: finds its whole way in Jaeger, in the logs and in the audit log.
     pub trace_id: String,
@@ -168,7 +168,7 @@ pub struct Job {
 
 /// How a run ended.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// The controller's word for it.
     #[schema(example = "successful")]
     pub status: String,
@@ -185,7 +185,7 @@ pub struct Outcome {
     /// What became of a workflow's steps, those of workflows inside it included; absent for a job. At most 200, the ones
     /// that failed before all others.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<Vec<Step>>,
+    pub steps: Option<Vec<WorkflowStep>>,
     /// Whether there are more steps than these; absent if not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_left_out: Option<bool>,
@@ -193,7 +193,7 @@ pub struct Outcome {
 
 /// What became of a step of a workflow.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Step {
+pub struct WorkflowStep {
     /// Its name on the controller.
     #[schema(example = "Release manager says yes")]
     pub name: String,
