@@ -48,6 +48,9 @@ async fn output_is_what_the_controller_has_to_the_byte() {
         (controller.run(run).await["status"] == "running").then_some(run)
     })
     .await;
+    let silent = async || acme.launcher.output(&id).await.contains("TASK [Wait]").then_some(());
+    let _watched = acme.launcher.follow(&id, None).await;
+    runwarden_harness::until("it to have printed all it prints by itself", silent).await;
     let line = "é".repeat(300_000);
     controller.print(run, &format!("one\r\n\r\n10%\r20%\r\tC:\\dir ✓\r\n{line}\r\nlast\r\n")).await;
     controller.finish_run(run, "successful").await;

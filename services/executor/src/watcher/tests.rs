@@ -423,8 +423,10 @@ impl Awx {
         self.lever(&format!("runs/{run}/finish"), json!({"status": status})).await;
     }
 
-    async fn running(&self, run: i64) {
-        self.until(&format!("jobs/{run}/"), |job| (job["status"] == "running").then_some(())).await;
+    /// Waits until a run that hangs has printed all that it prints by itself.
+    async fn silent(&self, run: i64) {
+        let last = |text: &serde_json::Value| text["content"].as_str()?.contains("TASK [Wait]").then_some(());
+        self.until(&format!("jobs/{run}/stdout/?format=json"), last).await;
     }
 
     async fn printed_all(&self, run: i64) {
@@ -469,7 +471,7 @@ impl Watch {
 async fn what_a_run_prints_is_kept_to_the_byte_while_it_runs_and_after() {
     let awx = Awx::start().await;
     let run = awx.hanging().await;
-    awx.running(run.id).await;
+    awx.silent(run.id).await;
     let watch = Watch::of(&awx, &run).await;
     let _somebody_waits = watch.watcher.live.wait_for(&watch.job.id);
     let long = "é".repeat(300_000);
@@ -495,7 +497,7 @@ async fn the_last_of_an_output_that_cannot_be_read_is_tried_again_and_then_marke
     for (path, recovers) in [("/job_events/", true), ("/stdout/", true), ("/job_events/", false), ("/stdout/", false)] {
         let awx = Awx::start().await;
         let run = awx.hanging().await;
-        awx.running(run.id).await;
+        awx.silent(run.id).await;
         awx.print(run.id, "the last words\r\n").await;
         awx.finish(run.id, "successful").await;
         awx.printed_all(run.id).await;
@@ -524,7 +526,7 @@ async fn the_last_of_an_output_that_cannot_be_read_is_tried_again_and_then_marke
 async fn output_beyond_the_limit_is_cut_and_says_where() {
     let awx = Awx::start().await;
     let run = awx.hanging().await;
-    awx.running(run.id).await;
+    awx.silent(run.id).await;
     awx.print(run.id, &format!("{}\r\n", "x".repeat(5000))).await;
     awx.finish(run.id, "successful").await;
     awx.printed_all(run.id).await;
@@ -638,7 +640,7 @@ async fn a_workflow_whose_job_the_controller_lost_is_lost() {
     let run = awx.launch_workflow(44).await;
     let nodes = format!("workflow_jobs/{}/workflow_nodes/", run.id);
     let id = awx.until(&nodes, |nodes| nodes["results"][0]["job"].as_i64()).await;
-    awx.running(id).await;
+    awx.silent(id).await;
     awx.lever(&format!("runs/{id}/reap"), json!({})).await;
     let watch = Watch::of(&awx, &run).await;
     watch.look().await;

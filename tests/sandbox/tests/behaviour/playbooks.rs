@@ -50,7 +50,7 @@ async fn a_real_run_gets_its_variables_in_a_private_file_that_is_gone_afterwards
     );
     assert!(!Path::new(lines[0]).exists(), "{} is still there", lines[0]);
     let (_, output) = bench.get(&format!("/api/v2/jobs/{run}/stdout/?format=json")).await?;
-    assert_eq!(output["content"], "\r\nPLAY [Real] ***\r\n\r\nTASK [One] ***\r\nok: [localhost]\r\non stderr\r\n");
+    assert_eq!(output["content"], "\nPLAY [Real] ***\n\nTASK [One] ***\nok: [localhost]\non stderr\n");
     Ok(())
 }
 

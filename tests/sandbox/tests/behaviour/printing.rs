@@ -4,10 +4,19 @@ use crate::support::{Bench, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// A run that hangs and has printed all that it prints by itself.
+async fn silent(bench: &Bench) -> Result<u64> {
+    let run = bench.hanging().await?;
+    let last =
+        |events: &Value| events["results"][0]["stdout"].as_str().is_some_and(|text| text.contains("TASK [Wait]"));
+    bench.until(&format!("/api/v2/jobs/{run}/job_events/?order_by=-counter"), last).await?;
+    Ok(run)
+}
+
 #[tokio::test]
 async fn the_whole_text_leaves_out_empty_lines_and_escapes_what_events_do_not() -> Result<()> {
     let bench = Bench::start().await?;
-    let run = bench.hanging().await?;
+    let run = silent(&bench).await?;
     let known = bench.truth(run).await?["lines"].as_u64().unwrap();
     let text = "one\r\n\r\n10%\r20%\rC:\\dir\tx ✓\r\nSure? ";
     bench.lever(Method::POST, &format!("runs/{run}/print"), json!({"text": text})).await?;
@@ -37,7 +46,7 @@ async fn the_whole_text_leaves_out_empty_lines_and_escapes_what_events_do_not() 
 #[tokio::test]
 async fn a_line_of_300_000_characters_is_whole_in_its_event_and_in_the_text() -> Result<()> {
     let bench = Bench::start().await?;
-    let run = bench.hanging().await?;
+    let run = silent(&bench).await?;
     let line = "x".repeat(300_000);
     bench.lever(Method::POST, &format!("runs/{run}/print"), json!({"text": format!("{line}\r\n")})).await?;
     let (_, events) = bench.get(&format!("/api/v2/jobs/{run}/job_events/?order_by=-counter&no_truncate=true")).await?;
