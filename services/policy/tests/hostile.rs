@@ -190,7 +190,7 @@ async fn a_worker_that_was_killed_is_replaced() {
     let allow = module("allow := true");
     for round in 0..3 {
         let crash = pool
-            .decide("acme", &format!("acme@{round}"), &module(SMUGGLED[2].1), r#"{"parameters": {"n": 2000000000}}"#)
+            .decide("acme", &format!("acme@{round}"), &module(SMUGGLED[3].1), r#"{"parameters": {"n": 100000000}}"#)
             .await;
         assert!(!matches!(crash, Ok(Outcome::Allowed)), "{crash:?}");
         let outcome = pool.decide("acme", "acme@a", &allow, SAMPLE).await;

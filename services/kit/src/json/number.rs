@@ -45,12 +45,18 @@ fn after_string(text: &str) -> Option<&str> {
     text.get(end + 1..)
 }
 
-/// Whether a number as it was written is what was made of it: not rounded, and still the same after it was written and
-/// read again, as it will be on its way.
+/// The most digits any `f64` is ever written with: so many tell each from all others.
+const MOST_DIGITS: usize = 17;
+
+/// Whether a number as it was written is what was made of it, and was not rounded: the `f64` is written the same, as short
+/// as it can be or with the digits that were written.
 pub(super) fn survives(written: &str, read: f64) -> bool {
     let Some(shown) = Number::from_f64(read).map(|number| number.to_string()) else { return false };
-    let same = serde_json::from_str::<f64>(&shown).is_ok_and(|again| again.to_bits() == read.to_bits());
-    same && Decimal::of(written).is_some_and(|decimal| Some(decimal) == Decimal::of(&shown))
+    let Some(decimal) = Decimal::of(written) else { return false };
+    let digits = decimal.digits.len();
+    let with_as_many = || (1..=MOST_DIGITS).contains(&digits).then(|| format!("{read:.*e}", digits - 1));
+    Some(&decimal) == Decimal::of(&shown).as_ref()
+        || with_as_many().is_some_and(|shown| Some(&decimal) == Decimal::of(&shown).as_ref())
 }
 
 /// One text for each value, whatever it was read from: `1.0` and `1e0` are `1`.
@@ -112,15 +118,23 @@ mod tests {
             ("10.000000000000000001", 10.0),
             ("0.1000000000000000055511151231257827", 0.1),
             ("1e-400", 0.0),
-            ("4.9406564584124654e-324", 5e-324),
+            ("0.10000000000000002", 0.1),
+            ("10.000000000000001", 10.000_000_000_000_002),
             ("9007199254740993.0", 9_007_199_254_740_992.0),
             ("1e99999999999999999999", 1.0),
         ] {
             assert!(!survives(written, read), "{written}");
         }
-        for (written, read) in
-            [("1e2", 100.0), ("1.50", 1.5), ("-0", -0.0), ("0e999999999999999999999", 0.0), ("0.1", 0.1)]
-        {
+        for (written, read) in [
+            ("1e2", 100.0),
+            ("1.50", 1.5),
+            ("-0", -0.0),
+            ("0e999999999999999999999", 0.0),
+            ("0.1", 0.1),
+            ("0.10000000000000001", 0.1),
+            ("0.30000000000000004", 0.300_000_000_000_000_04),
+            ("4.9406564584124654e-324", 5e-324),
+        ] {
             assert!(survives(written, read), "{written}");
         }
     }
@@ -136,6 +150,18 @@ mod tests {
     }
 
     proptest! {
+        /// What any program prints of an `f64` it holds, short or with 17 digits, is read as that one and kept.
+        #[test]
+        fn what_an_f64_holds_survives(bits: u64) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite());
+            for written in [format!("{number:e}"), number.to_string(), format!("{number:.16e}")] {
+                let read: f64 = serde_json::from_str(&written).unwrap();
+                prop_assert_eq!(read.to_bits(), number.to_bits(), "{}", written);
+                prop_assert!(survives(&written, read), "{}", written);
+            }
+        }
+
         #[test]
         fn fifteen_digits_survive(digits in 1_u64..1_000_000_000_000_000, exponent in -20_i32..4) {
             let written = format!("{digits}e{exponent}");

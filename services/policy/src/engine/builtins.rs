@@ -2,11 +2,15 @@
 
 use regorus::unstable::BUILTINS;
 
+use super::functions;
+
 /// What becomes of a call to a function no module defines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Builtin {
     /// It may be called, with so many arguments.
     Allowed(usize),
+    /// It may be called with so many arguments, and not with one more that names the result.
+    WithoutResult(usize),
     /// It takes any number of arguments.
     Variadic,
     /// It may not be called, for this reason.
@@ -17,37 +21,84 @@ pub(super) enum Builtin {
 
 const NETWORK: &str = "a policy decides on its input alone and reaches nothing else";
 const UNSTEADY: &str = "a decision must come out the same when it is looked at again; use `input.time`";
-const UNAVAILABLE: &str = "it is not available here";
+const ZONES: &str =
+    "take the parts from `time.date` and `time.clock`, which know time zones, and put them together with `sprintf`";
 
-/// Refused by name, whether or not the engine knows them: a policy that was written for another
-/// engine must fail when it is uploaded, not silently decide otherwise.
+/// Refused by name, with what to write instead, whether or not the engine knows them: a policy that was written for
+/// another engine must fail when it is uploaded, not silently decide otherwise.
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", NETWORK),
     ("net.lookup_ip_addr", NETWORK),
     ("opa.runtime", NETWORK),
     ("providers.aws.sign_req", NETWORK),
     ("rand.intn", UNSTEADY),
-    ("time.now_ns", UNSTEADY),
+    (
+        "time.now_ns",
+        "a decision must come out the same when it is looked at again; use `time.parse_rfc3339_ns(input.time)`",
+    ),
     ("uuid.rfc4122", UNSTEADY),
-    ("json.match_schema", UNAVAILABLE),
-    ("json.verify_schema", UNAVAILABLE),
-    ("test.sleep", UNAVAILABLE),
+    (
+        "json.match_schema",
+        "parameters are checked by the template's own schema; use `is_string`, `is_number` and the like",
+    ),
+    ("json.verify_schema", "parameters are checked by the template's own schema"),
+    ("json.patch", "use `object.union` to set fields and `json.remove` to remove them"),
+    ("json.marshal_with_options", "use `json.marshal`, which writes one line"),
+    ("yaml.is_valid", "pass an object as the parameter, or JSON and `json.is_valid`"),
+    ("yaml.marshal", "use `json.marshal`: JSON is YAML"),
+    ("yaml.unmarshal", "pass an object as the parameter, or JSON and `json.unmarshal`"),
+    ("regex.globs_match", "match each text with `glob.match` or `regex.match`"),
+    ("strings.render_template", "use `sprintf`"),
+    ("time.diff", "subtract the nanoseconds: an hour is 3600000000000"),
+    ("time.format", ZONES),
+    ("time.parse_ns", "use `time.parse_rfc3339_ns`; other forms can be rewritten with `regex.replace` first"),
+    ("units.parse", "take the number with `trim_suffix` and `to_number` and multiply it"),
+    ("units.parse_bytes", "take the number with `trim_suffix` and `to_number` and multiply it"),
+    ("uri.is_valid", "use `regex.match`"),
+    ("uri.parse", "take the parts with `regex.find_all_string_submatch_n`"),
+    ("uuid.parse", "use `regex.match` to see whether it is one"),
+    ("test.sleep", "a policy cannot wait"),
+    ("all", "it is not part of Rego v1; use `every`"),
+    ("any", "it is not part of Rego v1; use `some … in`"),
+    ("re_match", "it is not part of Rego v1; use `regex.match`"),
+    ("set_diff", "it is not part of Rego v1; use `-`"),
+    ("net.cidr_overlap", "it is not part of Rego v1; use `net.cidr_contains`"),
+    ("cast_array", "it is not part of Rego v1; use `is_array`, or `[x | some x in set]`"),
+    ("cast_boolean", "it is not part of Rego v1; use `is_boolean`"),
+    ("cast_null", "it is not part of Rego v1; use `is_null`"),
+    ("cast_object", "it is not part of Rego v1; use `is_object`"),
+    ("cast_set", "it is not part of Rego v1; use `is_set`, or `{x | some x in array}`"),
+    ("cast_string", "it is not part of Rego v1; use `is_string`"),
 ];
 
-/// Whole families the engine does not have.
-const REFUSED_FAMILIES: &[&str] = &["crypto.", "io.jwt.", "graphql.", "rego."];
+/// Whole families that are not there.
+const REFUSED_FAMILIES: &[(&str, &str)] = &[
+    (
+        "crypto.",
+        "compare what is meant itself, not its hash; signatures and certificates are checked before a policy is asked",
+    ),
+    ("io.jwt.", "the token was verified before a policy is asked: use `input.principal`"),
+    ("graphql.", "it is not available here"),
+    ("rego.", "it is not available here"),
+    ("internal.", "only OPA itself calls it"),
+    ("__", "only the engine itself calls it"),
+];
 
 pub(super) fn find(name: &str) -> Builtin {
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Builtin::Refused(why);
     }
-    if REFUSED_FAMILIES.iter().any(|family| name.starts_with(family)) {
-        return Builtin::Refused(UNAVAILABLE);
+    if let Some((_, why)) = REFUSED_FAMILIES.iter().find(|(family, _)| name.starts_with(family)) {
+        return Builtin::Refused(why);
     }
     if name == "print" {
         return Builtin::Variadic;
     }
-    BUILTINS.get(name).map_or(Builtin::Unknown, |(_, arity)| Builtin::Allowed(usize::from(*arity)))
+    let own = || functions::FUNCTIONS.iter().find(|own| own.name == name).map(|own| usize::from(own.arguments));
+    match BUILTINS.get(name) {
+        Some((_, arity)) => Builtin::Allowed(usize::from(*arity)),
+        None => own().map_or(Builtin::Unknown, Builtin::WithoutResult),
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +130,7 @@ mod tests {
             assert_eq!(find(name), Builtin::Allowed(arity), "{name}");
         }
         assert_eq!(find("print"), Builtin::Variadic);
+        assert_eq!(find("net.cidr_contains"), Builtin::WithoutResult(2));
         assert_eq!(find("no.such"), Builtin::Unknown);
     }
 }

@@ -3,16 +3,22 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use regorus::Engine;
 use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, PolicyLengthConfig};
 
 use super::advice::{Advice, advise};
+use super::functions;
 use super::inspect::{Declared, inspect};
 use crate::rego::Problem;
 use crate::worker::ModuleText;
 
 /// Between two looks at the clock the engine does this many steps.
 const STEPS_PER_LOOK: u32 = 64;
+/// The guard bounds lines by bytes; the engine counts a tab as four columns.
+const MOST_COLUMNS: NonZeroU32 = match NonZeroU32::new(4 * 16 * 1024 + 1) {
+    Some(columns) => columns,
+    None => NonZeroU32::MAX,
+};
 
 /// A set of modules that is ready to decide.
 pub(crate) struct Compiled {
@@ -35,6 +41,7 @@ pub(crate) fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compile
     let text_of = |name: &str| modules.iter().find(|module| module.name == name).map(|module| module.rego.as_str());
     let mut engine = Engine::new();
     engine.set_rego_v0(false);
+    engine.set_policy_length_config(PolicyLengthConfig { max_col: MOST_COLUMNS, ..PolicyLengthConfig::default() });
     engine.set_gather_prints(true);
     // A function that fails is an error, hence a no. Undefined would let a `deny` rule pass.
     engine.set_strict_builtin_errors(true);
@@ -42,6 +49,8 @@ pub(crate) fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compile
         limit,
         check_interval: NonZeroU32::new(STEPS_PER_LOOK).unwrap_or(NonZeroU32::MIN),
     });
+
+    functions::install(&mut engine).map_err(|error| vec![Problem::of_set(error.to_string())])?;
 
     let mut problems = Vec::new();
     for module in modules {

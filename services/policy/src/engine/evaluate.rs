@@ -4,6 +4,7 @@ use regorus::{LimitError, Value};
 use serde::{Deserialize, Serialize};
 
 use super::compile::Compiled;
+use super::functions::json;
 use crate::rego::Problem;
 
 const ALLOW: &str = "data.runwarden.authz.allow";
@@ -54,7 +55,7 @@ impl Compiled {
         }
         // A copy each time: nothing of one decision is there in the next.
         let mut engine = self.engine.clone();
-        engine.set_input(Value::from_json_str(input)?);
+        engine.set_input(json::read(input)?);
         let mut value = |declared: bool, rule: &str| {
             if declared { engine.eval_rule(rule.to_owned()) } else { Ok(Value::Undefined) }
         };

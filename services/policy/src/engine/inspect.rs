@@ -70,8 +70,10 @@ impl<'a> Inspection<'a> {
         match parts.as_slice() {
             ["data", "runwarden", "authz"] => self.declared.package = true,
             ["data", "runwarden", "lib", _, ..] => {}
-            _ => self
-                .refuse(&module.package.span, "the package must be `runwarden.authz` or begin with `runwarden.lib.`"),
+            _ => self.refuse(
+                &module.package.span,
+                "the package must be `runwarden.authz`, where `allow` and `deny` decide, or begin with `runwarden.lib.`",
+            ),
         }
         if let Some(rule) = module.policy.get(MAX_RULES) {
             self.refuse(rule.span(), format!("the module has more than {MAX_RULES} rules"));
@@ -174,6 +176,16 @@ impl<'a> Inspection<'a> {
             Builtin::Allowed(arity) => {
                 if call.arguments != arity && call.arguments != arity.saturating_add(1) {
                     self.refuse(call.span, format!("`{name}` takes {arity} argument(s), not {}", call.arguments));
+                }
+            }
+            Builtin::WithoutResult(arity) => {
+                if call.arguments != arity {
+                    let detail = if call.arguments == arity + 1 {
+                        format!("name the result before the call: `x := {name}(…)`")
+                    } else {
+                        format!("`{name}` takes {arity} argument(s), not {}", call.arguments)
+                    };
+                    self.refuse(call.span, detail);
                 }
             }
             Builtin::Refused(why) => {

@@ -4,10 +4,13 @@
 //! stack overflows and gigabytes, and what runs here may be killed at any time.
 
 mod advice;
+#[cfg(test)]
+mod beside_opa;
 mod builtins;
 mod cache;
 mod compile;
 mod evaluate;
+mod functions;
 mod graph;
 mod inspect;
 mod names;

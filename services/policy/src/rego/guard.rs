@@ -8,7 +8,7 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// How deep brackets may nest: the engine's parser doubles its time with each level.
 pub const MAX_DEPTH: usize = 8;
 /// The longest line, in bytes.
-pub const MAX_LINE_BYTES: usize = 1000;
+pub const MAX_LINE_BYTES: usize = 16 * 1024;
 /// The most lines.
 pub const MAX_LINES: usize = 10_000;
 /// The most tokens: more than any policy a person wrote.
@@ -79,7 +79,7 @@ fn check_lines(text: &str) -> Result<(), (u32, u32, String)> {
             return Err((number, 1, format!("the module has more than {MAX_LINES} lines")));
         }
         if line.len() > MAX_LINE_BYTES {
-            return Err((number, 1, format!("the line is longer than {MAX_LINE_BYTES} bytes")));
+            return Err((number, 1, format!("the line is longer than {MAX_LINE_BYTES} bytes; break it after a comma")));
         }
         if let Some(before) =
             line.chars().position(|character| character.is_control() && character != '\t' && character != '\r')

@@ -84,7 +84,15 @@ fn in_plain_words(detail: &str) -> String {
         );
     }
     let detail = detail.trim().trim_start_matches("internal error: ");
-    if detail.is_empty() { "the engine refuses it".to_owned() } else { detail.to_owned() }
+    let plain = match detail {
+        "" => "the engine refuses it",
+        // Rego as it was before version 1.
+        "`if` keyword is required before rule body" => {
+            "`if` keyword is required before rule body: write `allow if { … }`, and `deny contains msg if { … }` for `deny[msg] { … }`"
+        }
+        _ => detail,
+    };
+    plain.to_owned()
 }
 
 /// The engine counts bytes, and a tab as four; people count characters.

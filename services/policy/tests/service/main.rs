@@ -6,4 +6,5 @@ mod deciding;
 mod house;
 mod keeping;
 mod page;
+mod people;
 mod starting;
