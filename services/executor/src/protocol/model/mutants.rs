@@ -59,7 +59,9 @@ fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
 fn a_mutant_that_waits_for_the_request_but_not_for_clocks_is_caught() {
     let hasty: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
         let trusting = Patience { clock_skew: std::time::Duration::ZERO, ..*patience };
-        conclude(attempt, &trusting, now, facts)
+        // Nor does it ask any other clock.
+        let facts = Facts { passed: std::time::Duration::MAX, ..facts.clone() };
+        conclude(attempt, &trusting, now, &facts)
     };
     is_caught(
         &Rules { conclude: hasty, ..REAL },
