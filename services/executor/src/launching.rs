@@ -49,7 +49,8 @@ impl Launcher {
         self.known.learn(&job.tenant, &job.template, template.limits);
         let first = self.authority.demand(&job).await?;
         let client = self.client(&template, &job).await?;
-        let here = self.installation(&template.controller, &client, Ask::Once).await?;
+        // Asked at each launch: one that is set up anew at its address need not have been missed by anybody.
+        let here = self.installation(&template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
         let view = self.read_template(&client, &template).await?;
         let drift = drift_of(&template, &view, &here);
