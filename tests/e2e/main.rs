@@ -22,6 +22,7 @@ mod isolation;
 mod keys;
 mod lost_answers;
 mod main_job;
+mod mappings;
 mod operator_cli;
 mod outages;
 mod pages;

@@ -201,7 +201,9 @@ pub struct ControllerTemplate {
     pub parameters: Value,
     /// SHA-256 over what makes it what it is, hex.
     pub fingerprint: String,
-    /// Why it cannot be launched as it is; empty when it can.
+    /// The organization it is of; empty when it has none.
+    pub organization: String,
+    /// What is wrong with it: why it cannot be launched as it is, and what of it cannot be used.
     pub problems: Vec<String>,
 }
 
@@ -218,6 +220,7 @@ impl TryFrom<proto::ControllerTemplate> for ControllerTemplate {
             survey_enabled: template.survey_enabled,
             parameters: kept_object(&template.parameters_schema_json, "a survey's schema")?,
             fingerprint: template.fingerprint,
+            organization: template.organization,
             problems: template.problems,
         })
     }

@@ -53,10 +53,11 @@ impl Launcher {
         let here = self.installation(&template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
         let view = self.read_template(&client, &template).await?;
-        let drift = drift_of(&template, &view, &here);
+        let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
         prepare::check_drift(&*self.templates, &template, &drift).await?;
         let number = job.attempts + 1;
         let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
+        self.check_objects(&client, &template, &view, &body).await?;
         self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
         // Without a marker everything hangs on nothing else of this template being out there, whoever mapped it under
         // whatever name; and where the template is not what it was, perhaps nothing is.
@@ -149,6 +150,22 @@ impl Launcher {
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
         self.note(&template.controller, client, &read)?;
         read.map_err(|failure| prepare::unreadable(&failure))
+    }
+
+    /// Whether our account may use what the launch refers to.
+    async fn check_objects(
+        &self,
+        client: &Arc<Client>,
+        template: &Template,
+        view: &TemplateView,
+        body: &LaunchBody,
+    ) -> Result<(), Halt> {
+        let wishes = body.wishes();
+        let fields: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
+        let found = client.objects(view, &fields).await;
+        self.note(&template.controller, client, &found)?;
+        let objects = found.map_err(|failure| prepare::unreadable(&failure))?;
+        prepare::check_objects(view, &wishes, &objects)
     }
 
     /// Takes note of what a controller's answer says of it as a whole.
@@ -251,18 +268,4 @@ async fn send(client: Arc<Client>, template: &Template, body: &LaunchBody) -> Re
     sent.unwrap_or_else(|error| {
         Err(LaunchError::Unresolved { why: format!("sending broke off: {error}"), named: None })
     })
-}
-
-/// What of a template is not as it was pinned.
-pub(crate) fn drift_of(template: &Template, view: &TemplateView, here: &Installation) -> Vec<String> {
-    // An earlier version pinned templates without their installation.
-    let parts = match awx::pinned_installation(&template.fingerprint_parts) {
-        Some(_) => view.parts_at(here),
-        None => view.parts(),
-    };
-    if awx::fingerprint(&parts) == template.fingerprint {
-        return Vec::new();
-    }
-    let told = awx::drift(&template.fingerprint_parts, &parts);
-    if told.is_empty() { vec!["something about the controller's template changed".into()] } else { told }
 }

@@ -13,6 +13,8 @@ use crate::write_only::is_write_only;
 
 /// How many field errors one answer tells.
 const MOST_ERRORS: usize = 20;
+/// How many choices one of them tells.
+const MOST_CHOICES: usize = 30;
 /// How many compiled schemas are kept.
 const MOST_SCHEMAS: usize = 512;
 
@@ -60,6 +62,8 @@ impl Schemas {
                 fields.push(FieldError { pointer: json::pointer_step(name), detail });
             }
         }
+        // What AWX takes for a launch field is the same for every template, whatever the schema lets through.
+        fields.extend(awx::refused_fields(&template.schema, &parameters).into_iter().map(FieldError::from));
         if !fields.is_empty() {
             fields.sort_by(|a, b| a.pointer.cmp(&b.pointer));
             fields.dedup_by(|a, b| a.pointer == b.pointer);
@@ -107,9 +111,20 @@ fn explain(error: &jsonschema::ValidationError<'_>) -> Vec<FieldError> {
             vec![FieldError { pointer: format!("{at}{}", json::pointer_step(name)), detail: "is required".into() }]
         }
         Kind::Enum { options } => {
-            vec![FieldError { pointer: at, detail: format!("must be one of {}", json::canonical(options)) }]
+            vec![FieldError { pointer: at, detail: one_of(options) }]
         }
         _ => vec![FieldError { pointer: at, detail: error.masked_with("the value").to_string() }],
+    }
+}
+
+/// What may be chosen, as far as people read on.
+fn one_of(options: &Value) -> String {
+    let choices = options.as_array().map(Vec::as_slice).unwrap_or_default();
+    match choices.get(..MOST_CHOICES) {
+        Some(first) if choices.len() > MOST_CHOICES => {
+            format!("must be one of {} choices, such as {}", choices.len(), json::canonical(&first.into()))
+        }
+        _ => format!("must be one of {}", json::canonical(options)),
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::awx::{
-    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Problem, TemplateView,
+    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Objects, Problem, TemplateView, Wish,
     pinned_installation, preflight,
 };
 use crate::job::{Job, JobState, reason};
@@ -117,6 +117,12 @@ pub async fn build(
     .map_err(|problems| unsuitable(&problems))?;
     preflight(view, &body).map_err(|problems| unsuitable(&problems))?;
     Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
+}
+
+/// Refuses a launch whose fields the controller would not take from our account.
+pub fn check_objects(view: &TemplateView, wishes: &[Wish<'_>], objects: &Objects) -> Result<(), Halt> {
+    let problems = view.misfits(wishes, objects);
+    if problems.is_empty() { Ok(()) } else { Err(unsuitable(&problems)) }
 }
 
 fn unsuitable(problems: &[Problem]) -> Halt {

@@ -128,6 +128,30 @@ impl LaunchField {
     }
 }
 
+const LONGEST_NAME: usize = 100;
+/// Variables that begin so are Runwarden's own: it finds its launches again by one.
+const OWN: &str = "runwarden_";
+
+/// Refuses names that AWX, Ansible or a reader would misread.
+///
+/// # Errors
+/// What is wrong, to follow the name in a sentence.
+pub fn check_name(name: &str, target: LaunchField) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("has no name".to_owned());
+    }
+    if name.chars().count() > LONGEST_NAME {
+        return Err(format!("has a name of more than {LONGEST_NAME} characters"));
+    }
+    if name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("has a name with spaces or control characters".to_owned());
+    }
+    if target == LaunchField::ExtraVars && name.starts_with(OWN) {
+        return Err(format!("has a name that begins with `{OWN}`, which Runwarden keeps for itself"));
+    }
+    Ok(())
+}
+
 /// Where a parameter goes: by its schema's keyword if it has one, else by its name.
 #[must_use]
 pub fn target_of(name: &str, property_schema: Option<&Value>) -> LaunchField {
@@ -150,6 +174,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// The table that people read is the one that is meant.
+    #[test]
+    fn every_field_is_in_the_table_of_the_docs_with_whether_callers_may_send_it() {
+        let page = include_str!("../../../docs/parameters.md");
+        for field in LaunchField::ALL.iter().filter(|field| **field != LaunchField::ExtraVars) {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", field.name())));
+            let row = row.unwrap_or_else(|| panic!("{field:?} has no row"));
+            assert_eq!(row.contains("| fixed only |"), field.operators_only(), "{row}");
+        }
+    }
 
     #[test]
     fn a_name_decides_unless_the_schema_says_otherwise() {

@@ -58,8 +58,36 @@ pub struct Offer {
     pub fingerprint: String,
     /// The parts behind the fingerprint, a JSON object.
     pub fingerprint_parts: String,
-    /// Why it cannot be launched as it is.
+    /// What is wrong with it, all of it.
     pub problems: Vec<String>,
+    /// What of that keeps it from being launched.
+    pub obstacles: Vec<String>,
+    /// The organization it is of; empty when it has none.
+    pub organization: String,
+}
+
+/// What a mapping wants to know of a controller's template.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look<'a> {
+    /// The values that are to be fixed, a JSON object.
+    pub fixed: &'a str,
+    /// The fingerprint that was pinned; empty for none.
+    pub fingerprint: &'a str,
+    /// The parts behind it, a JSON object.
+    pub fingerprint_parts: &'a str,
+}
+
+/// A template as its controller has it, and how that goes with a mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The template.
+    pub offer: Offer,
+    /// What the controller takes for each launch field it prompts for: JSON Schemas by the field's name.
+    pub taken: String,
+    /// What the controller would refuse of the fixed values: name and reason.
+    pub fixed_problems: Vec<(String, String)>,
+    /// What has changed since it was pinned, in words.
+    pub drift: Vec<String>,
 }
 
 /// A page of what a controller offers.
@@ -79,5 +107,11 @@ pub trait ControllerAccess: Send + Sync + 'static {
     /// Lists what the controller offers.
     async fn browse(&self, controller: &Controller, size: i32, token: &str) -> Result<Offers>;
     /// Reads one template there.
-    async fn describe(&self, controller: &Controller, kind: TemplateKind, id: i64) -> Result<Offer>;
+    async fn describe(
+        &self,
+        controller: &Controller,
+        kind: TemplateKind,
+        id: i64,
+        look: Look<'_>,
+    ) -> Result<Description>;
 }

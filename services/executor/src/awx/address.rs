@@ -51,6 +51,11 @@ pub(super) struct Address {
 pub(super) struct Path(String);
 
 impl Path {
+    /// The API root itself.
+    pub(super) fn root() -> Self {
+        Self(String::new())
+    }
+
     pub(super) fn to(word: &'static str) -> Self {
         Self(format!("{word}/"))
     }

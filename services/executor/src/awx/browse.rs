@@ -2,15 +2,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use serde_json::Value;
 
 use super::http::Query;
 use super::list::List;
 use super::memory::Kept;
-use super::template::{OfTemplate, TemplateKind, TemplateSummary};
+use super::template::{OfTemplate, Projects, TemplateKind, TemplateSummary};
 use super::tree::Picked;
-use super::{AwxError, Client, read, template};
+use super::{AwxError, Client, Installation, fingerprint, read, template};
 
-/// How many surveys are read at the same time.
+/// How many templates are read at the same time.
 const AT_ONCE: usize = 4;
 
 /// Where a page of templates ends, as text `job:12` or `workflow:0`.
@@ -44,11 +45,35 @@ impl FromStr for TemplateCursor {
     }
 }
 
+/// A template of a list, read in full and kept in part.
+#[derive(Clone, Debug)]
+pub struct ListedTemplate {
+    /// The template.
+    pub summary: TemplateSummary,
+    /// What makes it what it is.
+    parts: Value,
+}
+
+impl ListedTemplate {
+    /// The fingerprint that a mapping would pin on this installation, hex.
+    pub fn fingerprint_at(&self, here: &Installation) -> String {
+        fingerprint::fingerprint(&fingerprint::at(self.parts.clone(), here))
+    }
+}
+
+impl std::ops::Deref for ListedTemplate {
+    type Target = TemplateSummary;
+
+    fn deref(&self) -> &TemplateSummary {
+        &self.summary
+    }
+}
+
 /// A page of what a controller offers: job templates first, then workflows, by id.
 #[derive(Clone, Debug)]
 pub struct TemplatePage {
     /// The templates.
-    pub items: Vec<TemplateSummary>,
+    pub items: Vec<ListedTemplate>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<TemplateCursor>,
     /// The memory it takes.
@@ -56,7 +81,7 @@ pub struct TemplatePage {
 }
 
 impl Client {
-    /// Lists templates with their surveys. Pages begin after an id, so nothing is skipped or told twice while
+    /// Lists templates, each read in full. Pages begin after an id, so nothing is skipped or told twice while
     /// templates come and go.
     pub async fn templates(&self, after: Option<TemplateCursor>, page_size: usize) -> Result<TemplatePage, AwxError> {
         let wanted = page_size.clamp(1, 200);
@@ -91,12 +116,14 @@ impl Client {
                 next => break next,
             }
         };
-        let surveys = &reading;
-        let items: Vec<Result<TemplateSummary, AwxError>> = futures::stream::iter(rows)
+        let (shared, projects) = (&reading, &Projects::default());
+        let items: Vec<Result<ListedTemplate, AwxError>> = futures::stream::iter(rows)
             .map(|(kind, id, row)| async move {
-                let is_on = read::flag(&row, "survey_enabled");
-                let survey = if is_on { Some(template::survey(surveys, kind, id).await?) } else { None };
-                TemplateSummary::read(kind, row, survey)
+                // What only makes the fingerprint is let go of with it.
+                let passing = self.http.reading();
+                let launch = template::launch_page(&passing, kind, id).await?;
+                let view = template::view(shared, &passing, kind, row, launch, projects).await?;
+                Ok(ListedTemplate { parts: view.parts(), summary: view.summary })
             })
             .buffered(AT_ONCE)
             .collect()

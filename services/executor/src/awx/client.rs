@@ -28,6 +28,10 @@ pub struct Account {
     pub username: String,
 }
 
+/// What an API root is that has organizations and no job templates.
+const NO_CONTROLLER: &str = "this is not the API of a controller: it has no job templates. On the platform's gateway the \
+                             controller's api_root is /api/controller/v2";
+
 impl Client {
     /// Prepares a client; connects only when used.
     pub fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
@@ -75,6 +79,14 @@ impl Client {
             id: read::id(me, "id").ok_or_else(|| AwxError::bad("our account has no id"))?,
             username: read::shown(&read::text(me, "username"), 200),
         };
+        // The platform's gateway also says who we are, and runs nothing.
+        match reading.get(&Path::root(), &Query::new()).await {
+            Ok(index) if index.get("organizations").is_some() && index.get("job_templates").is_none() => {
+                return Err(AwxError::bad(NO_CONTROLLER));
+            }
+            Err(error) if !error.is_refusal() && !matches!(error, AwxError::BadAnswer { .. }) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
         if account.version.is_empty() {
             let ping = reading.get(&Path::to("ping"), &Query::new()).await?;
             account.version = read::shown(&read::text(&ping, "version"), 100);

@@ -29,9 +29,13 @@ fn told(key: &str, old: &Value, new: &Value) -> Vec<String> {
         return vec![format!("{what} can now be read and could not be when the template was mapped")];
     }
     match (key, old, new) {
-        ("survey" | "extra_vars" | "steps" | "scm_url", Value::Null, _) => vec![format!("{what} was added")],
-        ("survey" | "extra_vars" | "steps" | "scm_url", _, Value::Null) => vec![format!("{what} was removed")],
-        ("survey" | "extra_vars" | "steps" | "scm_url", _, _) => vec![format!("{what} changed")],
+        ("survey" | "extra_vars" | "variables" | "steps" | "scm_url", Value::Null, _) => {
+            vec![format!("{what} was added")]
+        }
+        ("survey" | "extra_vars" | "variables" | "steps" | "scm_url", _, Value::Null) => {
+            vec![format!("{what} was removed")]
+        }
+        ("survey" | "extra_vars" | "variables" | "steps" | "scm_url", _, _) => vec![format!("{what} changed")],
         ("project_source", Value::Object(_), Value::Object(_)) => drift(old, new),
         ("prompts" | "credentials", Value::Array(old), Value::Array(new)) => lists(&what, old, new),
         _ => vec![format!("{what} changed from {} to {}", show(old), show(new))],
@@ -95,7 +99,7 @@ fn label(key: &str) -> String {
         "limit" => "the limit",
         "job_tags" => "the tags",
         "skip_tags" => "the tags to skip",
-        "extra_vars" => "the template's own set of variables",
+        "extra_vars" | "variables" => "the template's own set of variables",
         "prompts" => "what it prompts for",
         "survey" => "the survey",
         "become_enabled" => "privilege escalation",

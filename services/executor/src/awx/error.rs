@@ -171,10 +171,13 @@ impl std::fmt::Display for AwxError {
 
 impl std::error::Error for AwxError {}
 
+/// The soonest that a caller is told to come again.
+const SOONEST: Duration = Duration::from_secs(1);
+
 impl From<AwxError> for Error {
     /// What a caller is told when a call of theirs needed the controller.
     fn from(error: AwxError) -> Self {
-        let reason = match error {
+        let reason = match &error {
             AwxError::Unreachable { .. }
             | AwxError::Timeout
             | AwxError::Migrating
@@ -189,7 +192,11 @@ impl From<AwxError> for Error {
             | AwxError::BadAnswer { .. }
             | AwxError::TooLarge { .. } => ErrorReason::ControllerRefused,
         };
-        Self::new(reason, sentence(&error.to_string()))
+        let told = Self::new(reason, sentence(&error.to_string()));
+        match error.retry_after() {
+            Some(after) => told.with_retry_after(after.max(SOONEST)),
+            None => told,
+        }
     }
 }
 

@@ -3,31 +3,86 @@
 //! Names are kept for people but do not count: a renamed inventory is the same inventory. Contents that may hold
 //! secrets or are long (default variables, survey, addresses of repositories, workflow steps) count by digest.
 
+use std::collections::BTreeSet;
+
 use runwarden_kit::json::digest;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Installation;
-use super::read;
-use super::survey::{QuestionKind, Survey};
+use super::survey::{Question, QuestionKind, Survey};
 use super::template::{Named, ProjectView, TemplateKind, TemplateView, named};
+use super::{drift, meaning, read};
 
 /// The part that stands for what our account may not read.
 pub(super) const UNREADABLE: &str = "unreadable";
 
+/// How contents that can be written in many ways are put into the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As they were written. Templates that were mapped by earlier versions are pinned so.
+    Written,
+    /// By what they mean.
+    Meant,
+}
+
+impl Form {
+    fn of(pinned: &Value) -> Self {
+        if pinned.get(WRITTEN_VARIABLES).is_some() { Self::Written } else { Self::Meant }
+    }
+}
+
+/// The part that only [`Form::Written`] has.
+const WRITTEN_VARIABLES: &str = "extra_vars";
+
 impl TemplateView {
     /// The parts behind the fingerprint: a flat object whose keys [`super::drift()`] has words for.
     pub fn parts(&self) -> Value {
+        self.parts_in(Form::Meant)
+    }
+
+    /// The parts of what is pinned: besides, the installation it is on, should that give itself a uuid. The same number
+    /// on another installation stands for something else, however much alike the two are.
+    pub fn parts_at(&self, here: &Installation) -> Value {
+        at(self.parts(), here)
+    }
+
+    /// SHA-256 over the parts, hex.
+    #[cfg(test)]
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.parts())
+    }
+
+    /// What has changed since the template was pinned, in words; empty when nothing has.
+    pub fn changed_since(&self, pin: &str, pinned: &Value, here: &Installation) -> Vec<String> {
+        let now = self.parts_in(Form::of(pinned));
+        // An earlier version pinned templates without their installation.
+        let now = if pinned_installation(pinned).is_some() { at(now, here) } else { now };
+        if fingerprint(&now) == pin {
+            return Vec::new();
+        }
+        let told = drift(pinned, &now);
+        if told.is_empty() { vec!["something about the controller's template changed".into()] } else { told }
+    }
+
+    fn parts_in(&self, form: Form) -> Value {
         let row = &self.summary.row;
         let mut parts = Map::new();
         parts.insert("kind".into(), self.kind.as_str().into());
-        for field in ["limit", "job_tags", "skip_tags", "scm_branch"] {
+        for field in ["limit", "scm_branch"] {
             parts.insert(field.into(), read::text(row, field).into());
         }
+        for field in ["job_tags", "skip_tags"] {
+            let written = read::text(row, field);
+            parts.insert(field.into(), if form == Form::Meant { tags(&written) } else { written }.into());
+        }
         parts.insert("inventory".into(), told(self.inventory.as_ref()));
-        parts.insert("extra_vars".into(), variables(row));
+        match form {
+            Form::Written => parts.insert(WRITTEN_VARIABLES.into(), written_variables(row)),
+            Form::Meant => parts.insert("variables".into(), variables(row)),
+        };
         parts.insert("prompts".into(), self.asks.names().into());
-        parts.insert("survey".into(), survey(self.survey.as_ref()));
+        parts.insert("survey".into(), survey(self.survey.as_ref(), form));
         match self.kind {
             TemplateKind::Job => {
                 parts.insert("playbook".into(), read::text(row, "playbook").into());
@@ -46,26 +101,39 @@ impl TemplateView {
         }
         parts.into()
     }
+}
 
-    /// The parts of what is pinned: besides, the installation it is on, should that give itself a uuid. The same number
-    /// on another installation stands for something else, however much alike the two are.
-    pub fn parts_at(&self, here: &Installation) -> Value {
-        let mut parts = self.parts();
-        if let (Some(parts), Some(uuid)) = (parts.as_object_mut(), here.uuid()) {
-            parts.insert(INSTALLATION.into(), uuid.hyphenated().to_string().into());
-        }
-        parts
-    }
+/// Tags are a set.
+fn tags(written: &str) -> String {
+    let tags: BTreeSet<&str> = written.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect();
+    tags.into_iter().collect::<Vec<_>>().join(",")
+}
 
-    /// SHA-256 over the parts, hex.
-    #[cfg(test)]
-    pub fn fingerprint(&self) -> String {
-        fingerprint(&self.parts())
+/// A template's own variables by what they mean, and as they are written where that cannot be said.
+fn variables(row: &Value) -> Value {
+    let meant = match row.get("extra_vars") {
+        None | Some(Value::Null) => return Value::Null,
+        Some(Value::String(text)) => meaning::of(text),
+        Some(Value::Object(map)) => Some(Value::Object(map.clone())),
+        Some(_) => None,
+    };
+    match meant {
+        Some(Value::Object(map)) if map.is_empty() => Value::Null,
+        Some(meant) => digest(&json!({ "meant": meant })).into(),
+        None => written_variables(row),
     }
 }
 
 /// The part that names the installation.
 const INSTALLATION: &str = "installation";
+
+/// The parts of a template with the installation it is on.
+pub(super) fn at(mut parts: Value, here: &Installation) -> Value {
+    if let (Some(parts), Some(uuid)) = (parts.as_object_mut(), here.uuid()) {
+        parts.insert(INSTALLATION.into(), uuid.hyphenated().to_string().into());
+    }
+    parts
+}
 
 /// SHA-256 over the parts of a template, hex.
 #[must_use]
@@ -97,7 +165,7 @@ fn told(named: Option<&Named>) -> Value {
     named.map_or(Value::Null, |named| json!({ "id": named.id, "name": named.name }))
 }
 
-fn variables(row: &Value) -> Value {
+fn written_variables(row: &Value) -> Value {
     match row.get("extra_vars") {
         None | Some(Value::Null) => Value::Null,
         Some(Value::String(text)) if matches!(text.trim(), "" | "{}" | "---") => Value::Null,
@@ -105,14 +173,18 @@ fn variables(row: &Value) -> Value {
     }
 }
 
-fn survey(survey: Option<&Survey>) -> Value {
+fn survey(survey: Option<&Survey>, form: Form) -> Value {
     let Some(survey) = survey else { return Value::Null };
     if survey.questions.is_empty() && !survey.problems.is_empty() {
         return UNREADABLE.into();
     }
-    let questions: Vec<Value> = survey
-        .questions
-        .iter()
+    let mut questions: Vec<&Question> = survey.questions.iter().collect();
+    if form == Form::Meant {
+        // In which order they are asked is for people.
+        questions.sort_by(|a, b| a.variable.cmp(&b.variable));
+    }
+    let questions: Vec<Value> = questions
+        .into_iter()
         .map(|q| {
             json!({
                 "variable": q.variable, "type": q.kind.as_str(), "required": q.required,

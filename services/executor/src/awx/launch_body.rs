@@ -5,6 +5,7 @@ use runwarden_kit::launch_field::{LaunchField, target_of};
 use serde_json::{Map, Value};
 
 use super::Problem;
+use super::fits::{LONGEST_TEXT_FIELD, Wish};
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
 use crate::write_only::is_write_only;
 
@@ -132,6 +133,12 @@ impl LaunchBody {
         self.fields.iter().filter_map(|(name, value)| Some((LaunchField::by_name(name)?, value)))
     }
 
+    /// What is asked of the launch besides variables, with where each came from.
+    pub fn wishes(&self) -> Vec<Wish<'_>> {
+        let wish = |(field, value)| Wish { parameter: self.origin(field), field, value };
+        self.fields().map(wish).collect()
+    }
+
     pub(super) fn field(&self, field: LaunchField) -> Option<&Value> {
         self.fields.get(field.name())
     }
@@ -186,6 +193,18 @@ impl std::fmt::Debug for LaunchBody {
     }
 }
 
+/// What AWX would refuse of the parameters that go into launch fields, whatever the template.
+#[must_use]
+pub fn refused_fields(schema: &Value, parameters: &Map<String, Value>) -> Vec<Problem> {
+    let check = |(name, value): (&String, &Value)| {
+        let target = target_of(name, schema.get("properties").and_then(|all| all.get(name)));
+        // A variable may be anything.
+        let detail = field_value(target, value).err().or_else(|| too_long(target, value))?;
+        Some(Problem::of(name, detail))
+    };
+    parameters.iter().filter_map(check).collect()
+}
+
 fn strings(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) => found.push(text.clone()),
@@ -237,6 +256,13 @@ fn field_value(field: LaunchField, value: &Value) -> Result<Value, String> {
             }
         }
     }
+}
+
+/// Whether a text is longer than AWX keeps in a launch field.
+pub(super) fn too_long(field: LaunchField, value: &Value) -> Option<String> {
+    let bounded = !matches!(field, LaunchField::ExtraVars | LaunchField::Limit);
+    let long = value.as_str().is_some_and(|text| text.chars().count() > LONGEST_TEXT_FIELD);
+    (bounded && long).then(|| format!("must not be longer than {LONGEST_TEXT_FIELD} characters"))
 }
 
 /// Tags: a comma-separated string, or a list of them.

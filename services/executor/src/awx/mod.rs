@@ -9,8 +9,9 @@
 //!
 //! client.who_am_i()                          -> Account { product, version, id, username }
 //! client.installation(Ask::{Once | Afresh})  -> Installation                which controller it is, however it is spelled
-//! client.templates(after, page_size)         -> TemplatePage { items: Vec<TemplateSummary>, next: Option<TemplateCursor> }
+//! client.templates(after, page_size)         -> TemplatePage { items: Vec<ListedTemplate>, next: Option<TemplateCursor> }
 //! client.template(TemplateKind, id)          -> TemplateView (summary, needs, project, steps, controller's time)
+//! client.objects(&view, &fields)             -> Objects                     what a launch refers to, and our rights on it
 //! client.launch(TemplateKind, id, &body)     -> Result<Launched, LaunchError { NotLaunched | Refused | Unresolved }>
 //! client.runs(&[RunRef])                     -> Runs { rows: Vec<RunSummary>, missing, unreadable }  200 a request
 //! client.run(RunRef)                         -> RunRow                      a RunSummary and what it was launched with
@@ -31,11 +32,13 @@
 //!
 //! ```text
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
-//! TemplateView::parts_at(..), fingerprint(..) what makes the template what it is; drift(old, new) tells changes
+//! TemplateView::parts_at(..)                what makes the template what it is; changed_since(pinned) tells changes
 //! MarkerPlacement::choose(&view)             where a launch can carry its marker
 //! marker.is_in(&row, placement)              whether a run carries it; Marker::any_in(&row): any marker at all
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
 //! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
+//! view.misfits(&wishes, &objects)            -> Vec<Problem>                what AWX refuses of a launch's fields, rights included
+//! view.taken(&objects)                       what AWX takes for each field the template prompts for, as JSON Schemas
 //! body.dropped_in(&row)                      -> Vec<String>                 what was sent and is visibly not in a run
 //! body.matches(&row)                         whether nothing is: a run found by search may be this launch's
 //! summary.ending()                           -> Option<Ending>              how a run ended, `Lost` told apart
@@ -80,6 +83,7 @@ mod delivery;
 mod drift;
 mod error;
 mod fingerprint;
+mod fits;
 mod http;
 mod installation;
 mod launch;
@@ -88,10 +92,13 @@ mod limits;
 mod list;
 mod location;
 mod marker;
+mod meaning;
 mod memory;
 mod nodes;
+mod objects;
 mod output;
 mod own;
+mod own_values;
 mod preflight;
 mod problem;
 mod read;
@@ -113,19 +120,21 @@ mod tree;
 mod unreached;
 
 pub use address::{Target, TargetProblem};
-pub use browse::{TemplateCursor, TemplatePage};
+pub use browse::{ListedTemplate, TemplateCursor, TemplatePage};
 pub use cancel::CancelAnswer;
 pub use client::{Account, Client};
 pub use credential::Credential;
 pub use drift::drift;
 pub use error::AwxError;
 pub use fingerprint::{fingerprint, pinned_installation};
+pub use fits::Wish;
 pub use installation::{Ask, Installation};
 pub use launch::{LaunchError, Launched, Proof, proof};
-pub use launch_body::{LaunchBody, LaunchInput};
+pub use launch_body::{LaunchBody, LaunchInput, refused_fields};
 pub use limits::Limits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};
 pub use memory::Memory;
+pub use objects::Objects;
 pub use output::{OutputCursor, OutputRead, Stage};
 pub use preflight::{find_placeholder, preflight};
 pub use problem::Problem;

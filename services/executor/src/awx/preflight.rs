@@ -7,14 +7,13 @@ use runwarden_kit::json::{find_nul, pointer_step};
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
 
-use super::launch_body::{ENCRYPTED, LaunchBody};
+use super::launch_body::{ENCRYPTED, LaunchBody, too_long};
 use super::survey::{Question, QuestionKind};
-use super::template::{TemplateKind, TemplateView};
+use super::template::{NO_EXECUTE, TemplateKind, TemplateView};
 use super::{MARKER_VARIABLE, Problem};
 
 /// The largest request a controller takes is 5 MB behind its usual proxy.
 const LARGEST: usize = 4 * 1024 * 1024;
-const LONGEST_TEXT_FIELD: usize = 1024;
 
 /// Checks a launch against the template as it is now. `Ok` means: AWX will take all of it, as far as can be known.
 pub fn preflight(template: &TemplateView, body: &LaunchBody) -> Result<(), Vec<Problem>> {
@@ -31,7 +30,7 @@ pub fn preflight(template: &TemplateView, body: &LaunchBody) -> Result<(), Vec<P
 fn check_template(template: &TemplateView, body: &LaunchBody, problems: &mut Vec<Problem>) {
     let about = |what: &str| Problem::template(format!("the controller's template cannot be launched: {what}"));
     if !template.can_start {
-        problems.push(about("Runwarden's account may not launch it"));
+        problems.push(about(NO_EXECUTE));
     }
     if template.kind == TemplateKind::Job {
         if !template.has("project") {
@@ -41,7 +40,8 @@ fn check_template(template: &TemplateView, body: &LaunchBody, problems: &mut Vec
             problems.push(about("it has no inventory"));
         }
     }
-    if !template.passwords_needed.is_empty() {
+    // Other credentials ask for what they ask for: that is seen when they are looked up.
+    if !template.passwords_needed.is_empty() && body.field(LaunchField::Credentials).is_none() {
         problems.push(about("its credentials ask for passwords at launch, which Runwarden cannot give"));
     }
     if template.survey_enabled && template.survey.as_ref().is_none_or(|survey| survey.questions.is_empty()) {
@@ -65,10 +65,7 @@ fn check_fields(template: &TemplateView, body: &LaunchBody, problems: &mut Vec<P
         if find_nul(value).is_some() {
             problems.push(Problem::of(parameter, "must not contain NUL characters"));
         }
-        let long = value.as_str().is_some_and(|text| text.chars().count() > LONGEST_TEXT_FIELD);
-        if long && field != LaunchField::Limit {
-            problems.push(Problem::of(parameter, format!("must not be longer than {LONGEST_TEXT_FIELD} characters")));
-        }
+        problems.extend(too_long(field, value).map(|detail| Problem::of(parameter, detail)));
     }
 }
 

@@ -1,3 +1,4 @@
+use runwarden_kit::FieldError;
 use runwarden_kit::json::pointer_step;
 
 /// One reason why a launch would not do what was asked.
@@ -23,6 +24,12 @@ impl Problem {
     /// About the template itself.
     pub(super) fn template(detail: impl Into<String>) -> Self {
         Self::new(String::new(), detail)
+    }
+}
+
+impl From<Problem> for FieldError {
+    fn from(problem: Problem) -> Self {
+        Self { pointer: problem.pointer, detail: problem.detail }
     }
 }
 

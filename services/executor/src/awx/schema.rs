@@ -14,8 +14,8 @@ impl TemplateSummary {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for question in self.survey.iter().flat_map(|survey| &survey.questions) {
-            // Answered by Runwarden itself.
-            if question.variable == MARKER_VARIABLE {
+            // The marker is answered by Runwarden itself; what nobody can answer is told apart.
+            if question.variable == MARKER_VARIABLE || question.unanswerable().is_some() {
                 continue;
             }
             if question.required {
@@ -112,10 +112,6 @@ fn text(schema: &mut Map<String, Value>, question: &Question) {
     // Nothing is shorter than nothing.
     bound(schema, "minLength", length(question.min).filter(|n| *n > 0.0));
     bound(schema, "maxLength", length(question.max));
-    if question.max.is_some_and(|max| max.trunc() < 0.0) {
-        // AWX takes no answer at all.
-        schema.insert("enum".into(), Value::Array(Vec::new()));
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "only whole numbers within 2^53 are cast")]

@@ -1,7 +1,9 @@
 use std::collections::HashSet;
 
+use runwarden_kit::launch_field::{self, LaunchField};
 use serde_json::Value;
 
+use super::marker::MARKER_VARIABLE;
 use super::read;
 
 /// The most choices that all questions of a survey have together; surveys with thousands are seen.
@@ -14,8 +16,10 @@ const MOST_PROBLEMS: usize = 100;
 pub struct Survey {
     /// The questions, in order.
     pub questions: Vec<Question>,
-    /// What is odd about it, in words.
+    /// Why nothing can be launched with it as it is, in words.
     pub problems: Vec<String>,
+    /// Which questions cannot be answered through Runwarden and need not be, in words.
+    pub notes: Vec<String>,
 }
 
 /// One question.
@@ -110,6 +114,7 @@ impl Survey {
             } else {
                 let question = Question::read(variable, question, choices);
                 choices = choices.saturating_sub(question.choices.len());
+                survey.note(&question);
                 survey.questions.push(question);
             }
             if choices == 0 || survey.problems.len() >= MOST_PROBLEMS {
@@ -121,7 +126,19 @@ impl Survey {
     }
 
     pub(super) fn unreadable() -> Self {
-        Self { questions: Vec::new(), problems: vec!["its survey cannot be read by Runwarden's account".to_owned()] }
+        let problem = "its survey cannot be read by Runwarden's account".to_owned();
+        Self { problems: vec![problem], ..Self::default() }
+    }
+
+    /// One question that cannot be answered keeps nobody from answering the others, unless it must be.
+    fn note(&mut self, question: &Question) {
+        let Some(why) = question.unanswerable() else { return };
+        let variable = read::shown(&question.variable, 100);
+        if question.required {
+            self.problems.push(format!("its survey requires an answer to `{variable}`, which {why}"));
+        } else if self.notes.len() < MOST_PROBLEMS {
+            self.notes.push(format!("its survey's question for `{variable}` is left out: it {why}"));
+        }
     }
 
     /// The question for a variable.
@@ -131,6 +148,27 @@ impl Survey {
 }
 
 impl Question {
+    /// Why callers cannot answer it; `None` if they can, or need not because Runwarden does.
+    pub fn unanswerable(&self) -> Option<String> {
+        if self.variable == MARKER_VARIABLE {
+            return None;
+        }
+        if let Err(why) = launch_field::check_name(&self.variable, LaunchField::ExtraVars) {
+            return Some(why);
+        }
+        let none = match self.kind {
+            QuestionKind::MultipleChoice => self.choices.is_empty(),
+            QuestionKind::Text | QuestionKind::Textarea | QuestionKind::Password => {
+                let max = self.max.map(f64::trunc);
+                max.is_some_and(|max| max < self.min.map_or(0.0, f64::trunc).max(0.0))
+            }
+            QuestionKind::Integer => self.max.map(f64::trunc) < self.min.map(f64::trunc) && self.max.is_some(),
+            QuestionKind::Float => self.max < self.min && self.max.is_some(),
+            QuestionKind::MultiSelect | QuestionKind::Other(_) => false,
+        };
+        none.then(|| "takes no answer at all: its bounds or choices leave none".to_owned())
+    }
+
     fn read(variable: String, row: &Value, most_choices: usize) -> Self {
         let kind = QuestionKind::read(&read::text(row, "type"));
         let choices = choices(row.get("choices"), most_choices);

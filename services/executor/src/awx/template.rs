@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use runwarden_kit::launch_field::LaunchField;
@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::address::Path;
 use super::http::Query;
 use super::memory::Kept;
+use super::own_values::OwnValues;
 use super::reading::Reading;
 use super::survey::Survey;
 use super::tree::Wanted;
@@ -104,8 +105,12 @@ pub struct TemplateSummary {
     pub survey_enabled: bool,
     /// Its survey; `None` when it is off.
     pub survey: Option<Survey>,
+    /// The organization it is of; empty when it has none or does not say.
+    pub organization: String,
     /// Why it cannot be launched as it is, in words.
     pub problems: Vec<String>,
+    /// What of it cannot be used, though the rest can, in words.
+    pub notes: Vec<String>,
     /// The row it was read from: the defaults of what can be prompted for, and what the fingerprint covers.
     pub(super) row: Value,
 }
@@ -135,6 +140,8 @@ pub struct TemplateView {
     /// When it was read, by the controller's clock; `None` if the controller does not tell the time. The runs that are
     /// launched after it are not older.
     pub controller_time: Option<OffsetDateTime>,
+    /// What it launches with when nothing is sent.
+    pub(super) own: OwnValues,
     /// The steps of a workflow; `None` for job templates and when our account may not read them.
     pub(super) steps: Option<Vec<Value>>,
     /// The memory it takes.
@@ -158,7 +165,11 @@ impl TemplateSummary {
             name: read::shown(&read::text(&row, "name"), 512),
             description: read::shown(&read::text(&row, "description"), 2000),
             asks: Asks::read(&row),
+            organization: read::at(&row, &["summary_fields", "organization"])
+                .map(|organization| read::shown(&read::text(organization, "name"), 512))
+                .unwrap_or_default(),
             survey_enabled: read::flag(&row, "survey_enabled"),
+            notes: survey.as_ref().map(|survey| survey.notes.clone()).unwrap_or_default(),
             survey,
             problems: Vec::new(),
             row,
@@ -212,28 +223,18 @@ impl Client {
     /// Reads everything about one template.
     pub async fn template(&self, kind: TemplateKind, id: i64) -> Result<TemplateView, AwxError> {
         let path = kind.path(id);
-        let none = Query::new();
-        let launch_path = path.clone().then("launch");
         let reading = self.http.reading();
+        let none = Query::new();
         let ((row, headers), launch) = tokio::try_join!(
             Box::pin(reading.pick::<OfTemplate>(&path, &none)),
-            Box::pin(reading.get(&launch_path, &none))
+            Box::pin(launch_page(&reading, kind, id))
         )?;
-        let survey = if read::flag(&row, "survey_enabled") { Some(survey(&reading, kind, id).await?) } else { None };
-        let project = match named(&row, "project") {
-            Some(named) if kind == TemplateKind::Job => Some(project(&reading, named).await?),
-            _ => None,
-        };
-        let steps = match kind {
-            TemplateKind::Job => None,
-            TemplateKind::Workflow => readable(nodes::of_template(&reading, id).await)?,
-        };
-        let summary = TemplateSummary::read(kind, row, survey)?;
-        if summary.id != id {
+        let projects = Projects::default();
+        let view = view(&reading, &reading, kind, row, launch, &projects).await?;
+        if view.id != id {
             return Err(AwxError::bad("another template than was asked for"));
         }
         let controller_time = clock::told(&headers);
-        let view = TemplateView::assemble(summary, &launch, project, steps);
         Ok(TemplateView { controller_time, _kept: Some(Arc::new(reading.into_kept())), ..view })
     }
 }
@@ -245,10 +246,53 @@ pub(super) async fn survey(reading: &Reading<'_>, kind: TemplateKind, id: i64) -
     Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
 }
 
-async fn project(reading: &Reading<'_>, named: Named) -> Result<ProjectView, AwxError> {
+/// The launch page of a template; `None` when our account may not launch it, or it is gone by now.
+pub(super) async fn launch_page(reading: &Reading<'_>, kind: TemplateKind, id: i64) -> Result<Option<Value>, AwxError> {
+    readable(reading.get(&kind.path(id).then("launch"), &Query::new()).await)
+}
+
+/// Projects that were read already, by id: the templates of a list share few. `None` for what our account may not read.
+pub(super) type Projects = tokio::sync::Mutex<BTreeMap<i64, Option<Value>>>;
+
+/// A template from its row and its launch page. What is kept for as long as the answer is read by `reading`, what is
+/// not by `passing`.
+pub(super) async fn view(
+    reading: &Reading<'_>,
+    passing: &Reading<'_>,
+    kind: TemplateKind,
+    mut row: Value,
+    launch: Option<Value>,
+    projects: &Projects,
+) -> Result<TemplateView, AwxError> {
+    let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
+    // A survey that was deleted leaves its flag in the row; launches go by the launch page.
+    let told = launch.as_ref().and_then(|launch| launch.get("survey_enabled")).and_then(Value::as_bool);
+    let surveyed = told.unwrap_or_else(|| read::flag(&row, "survey_enabled"));
+    if let Value::Object(row) = &mut row {
+        row.insert("survey_enabled".to_owned(), surveyed.into());
+    }
+    let survey = if surveyed { Some(survey(reading, kind, id).await?) } else { None };
+    let project = match named(&row, "project") {
+        Some(named) if kind == TemplateKind::Job => Some(project(reading, named, projects).await?),
+        _ => None,
+    };
+    let steps = match kind {
+        TemplateKind::Job => None,
+        TemplateKind::Workflow => readable(nodes::of_template(passing, id).await)?,
+    };
+    let summary = TemplateSummary::read(kind, row, survey)?;
+    Ok(TemplateView::assemble(summary, launch.as_ref(), project, steps))
+}
+
+async fn project(reading: &Reading<'_>, named: Named, projects: &Projects) -> Result<ProjectView, AwxError> {
+    let mut known = projects.lock().await;
+    if let Some(row) = known.get(&named.id) {
+        return Ok(ProjectView { row: row.clone(), named });
+    }
     let path = Path::to("projects").id(named.id);
-    let row = readable(reading.pick::<OfProject>(&path, &Query::new()).await)?;
-    Ok(ProjectView { named, row: row.map(|(row, _)| row) })
+    let row = readable(reading.pick::<OfProject>(&path, &Query::new()).await)?.map(|(row, _)| row);
+    known.insert(named.id, row.clone());
+    Ok(ProjectView { named, row })
 }
 
 /// A row of a template: what a launch depends on, what prompts default to, and what its fingerprint covers.
@@ -282,7 +326,7 @@ impl Wanted for OfProject {
 }
 
 /// `None` for what our account may not see.
-fn readable<T>(result: Result<T, AwxError>) -> Result<Option<T>, AwxError> {
+pub(super) fn readable<T>(result: Result<T, AwxError>) -> Result<Option<T>, AwxError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(AwxError::Forbidden { .. } | AwxError::NotFound { .. }) => Ok(None),
@@ -293,27 +337,32 @@ fn readable<T>(result: Result<T, AwxError>) -> Result<Option<T>, AwxError> {
 impl TemplateView {
     pub(super) fn assemble(
         mut summary: TemplateSummary,
-        launch: &Value,
+        launch: Option<&Value>,
         project: Option<ProjectView>,
         steps: Option<Vec<Value>>,
     ) -> Self {
+        let page = launch.unwrap_or(&Value::Null);
         // Where a flag is told twice, the launch page decides: it is what the launch itself goes by.
-        let told = launch.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("ask_")));
+        let told = page.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("ask_")));
         if told {
-            summary.asks = Asks::read(launch);
+            summary.asks = Asks::read(page);
         }
-        let can_start = read::at(&summary.row, &["summary_fields", "user_capabilities", "start"])
-            .and_then(Value::as_bool)
-            .unwrap_or(true);
+        let granted =
+            read::at(&summary.row, &["summary_fields", "user_capabilities", "start"]).and_then(Value::as_bool);
+        let can_start = launch.is_some() && granted.unwrap_or(true);
         if !can_start {
-            summary.problems.push("Runwarden's account may not launch it".to_owned());
+            summary.problems.push(NO_EXECUTE.to_owned());
         }
-        let passwords_needed = read::texts(launch, "passwords_needed_to_start");
+        let passwords_needed = read::texts(page, "passwords_needed_to_start");
         if !passwords_needed.is_empty() {
-            summary.problems.push(format!(
+            let mut problem = format!(
                 "its credentials ask for passwords at launch ({}), which Runwarden cannot give",
                 read::shown(&passwords_needed.join(", "), 200)
-            ));
+            );
+            if summary.asks.has(LaunchField::Credentials) {
+                problem.push_str("; it prompts for credentials, so fix `credentials`");
+            }
+            summary.problems.push(problem);
         }
         Self {
             can_start,
@@ -322,11 +371,29 @@ impl TemplateView {
             project,
             controller_time: None,
             _kept: None,
+            own: OwnValues::read(page, &summary.row),
             steps,
             summary,
         }
     }
+
+    /// Whether launches may choose the branch of its project; `None` where it has none or does not say.
+    pub(super) fn branch_override(&self) -> Option<bool> {
+        let flag = |row: &Value| row.get("allow_override").and_then(Value::as_bool);
+        // Whoever may launch may read this one; the project itself takes a right of its own.
+        read::at(&self.summary.row, &["summary_fields", "project"])
+            .and_then(flag)
+            .or_else(|| self.project.as_ref()?.row.as_ref().and_then(flag))
+    }
+
+    /// How many hosts its own inventory has, if it says so.
+    pub(super) fn hosts(&self) -> Option<i64> {
+        read::at(&self.summary.row, &["summary_fields", "inventory"]).and_then(|row| read::integer(row, "total_hosts"))
+    }
 }
+
+/// What a launch takes that is missing.
+pub(super) const NO_EXECUTE: &str = "Runwarden's account may not launch it: give it the role Execute on the template";
 
 impl std::fmt::Debug for TemplateSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

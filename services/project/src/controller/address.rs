@@ -143,6 +143,10 @@ pub(crate) fn api_root(given: &str) -> Result<String> {
             && segment != ".."
             && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
+    if root.split('/').any(|segment| segment.eq_ignore_ascii_case("gateway")) {
+        let detail = "is the API of the platform's gateway; a controller behind it is at /api/controller/v2";
+        return Err(Error::invalid("/api_root", detail));
+    }
     match root.strip_prefix('/') {
         Some(path) if root.len() <= LONGEST_ROOT && path.split('/').all(clean) => Ok(root.to_owned()),
         _ => Err(Error::invalid("/api_root", "must be a plain absolute path such as /api/v2 or /api/controller/v2")),
@@ -154,6 +158,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_root_of_the_platforms_gateway_is_told_from_the_controllers() {
+        for root in ["/api/gateway/v1", "/api/gateway/v1/", "/api/Gateway"] {
+            let error = api_root(root).unwrap_err();
+            assert!(error.fields()[0].detail.contains("/api/controller/v2"), "{error:?}");
+        }
+        assert_eq!(api_root("/api/controller/v2/").unwrap(), "/api/controller/v2");
+    }
 
     #[test]
     fn urls_are_written_in_one_form() {

@@ -9,7 +9,7 @@ use runwarden_proto::project::v1 as wire;
 use tonic::Status;
 
 use crate::controller::{Controller, Credential};
-use crate::port::{Account, ControllerAccess, Login, Offer, Offers};
+use crate::port::{Account, ControllerAccess, Description, Login, Look, Offer, Offers};
 use crate::template::TemplateKind;
 
 /// Survey schemas of a whole page can be large.
@@ -72,18 +72,32 @@ impl ControllerAccess for MeshAccess {
         Ok(Offers { items, next: answer.next_page_token })
     }
 
-    async fn describe(&self, controller: &Controller, kind: TemplateKind, id: i64) -> Result<Offer> {
+    async fn describe(
+        &self,
+        controller: &Controller,
+        kind: TemplateKind,
+        id: i64,
+        look: Look<'_>,
+    ) -> Result<Description> {
         let request = DescribeTemplateRequest {
             secret_name: controller.secret_name.clone(),
             controller: Some(controller.clone().into()),
             kind: wire::TemplateKind::from(kind).into(),
             id,
+            fixed_json: look.fixed.to_owned(),
+            pinned_fingerprint: look.fingerprint.to_owned(),
+            pinned_parts_json: look.fingerprint_parts.to_owned(),
         };
         let answer = self.0.clone().describe_template(request).await;
         let answer = answer.map_err(|status| undescribed(failed(status), kind, id))?.into_inner();
         let template =
             answer.template.ok_or_else(|| Error::internal(anyhow::anyhow!("the executor described nothing")))?;
-        Offer::try_from(template)
+        Ok(Description {
+            offer: Offer::try_from(template)?,
+            taken: answer.taken_json,
+            fixed_problems: answer.fixed_problems.into_iter().map(|problem| (problem.name, problem.detail)).collect(),
+            drift: answer.drift,
+        })
     }
 }
 

@@ -120,6 +120,8 @@ impl From<Offer> for wire::ControllerTemplate {
             fingerprint: offer.fingerprint,
             fingerprint_parts_json: offer.fingerprint_parts,
             problems: offer.problems,
+            obstacles: offer.obstacles,
+            organization: offer.organization,
         }
     }
 }
@@ -139,6 +141,8 @@ impl TryFrom<wire::ControllerTemplate> for Offer {
             fingerprint: template.fingerprint,
             fingerprint_parts: template.fingerprint_parts_json,
             problems: template.problems,
+            obstacles: template.obstacles,
+            organization: template.organization,
         })
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::fixed::Fixed;
 use super::schema::Schema;
 use super::{OnDrift, Template, TemplateKind, TemplateLimits, TemplateLimitsUpdate, Templates, mapping, marks};
+use crate::port::Look;
 use crate::refusal::{creation, require_or_hide, taken};
 use crate::store::{Begun, Repeat, keep, key, put};
 use crate::{controller, project, tenant, text};
@@ -78,6 +79,7 @@ impl Templates {
             revision: 0,
             controller_template_name: String::new(),
             parameters_schema: String::new(),
+            written_schema: String::new(),
             fixed: String::new(),
             fingerprint: String::new(),
             fingerprint_parts: String::new(),
@@ -88,12 +90,15 @@ impl Templates {
         if self.catalog.any_at(&own).await? {
             return Err(taken("template", &template.name));
         }
-        let offer = self.access.describe(&controller.value, template.kind, template.controller_template_id).await?;
+        let text = fixed.text();
+        let look = Look { fixed: &text, ..Look::default() };
+        let description =
+            self.access.describe(&controller.value, template.kind, template.controller_template_id, look).await?;
         let schema = match given {
             Some(schema) => schema,
-            None => Schema::import(&offer.survey_schema, &fixed)?,
+            None => Schema::import(&description.offer.survey_schema, &fixed)?,
         };
-        mapping::pin(&mut template, offer, &schema, &fixed)?;
+        mapping::pin(&mut template, description, &schema, &fixed)?;
 
         let mut change = Change::new();
         let removed = key::removed_template(&template.tenant, &template.name);

@@ -1,13 +1,13 @@
 //! Values that are always sent and that callers cannot set.
 
 use runwarden_kit::json::{canonical, find_nul, pointer_step};
-use runwarden_kit::launch_field::{LaunchField, target_of};
+use runwarden_kit::launch_field::{LaunchField, check_name, target_of};
 use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
 use serde_json::{Map, Value};
 
-use super::schema::names;
-
 const LONGEST: usize = 64 * 1024;
+/// What AWX keeps of a launch field that is a text, other than the limit; characters.
+const LONGEST_TEXT: usize = 1024;
 
 /// Checked fixed values.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl Fixed {
         let wrong: Vec<FieldError> = values
             .iter()
             .filter_map(|(name, value)| {
-                let detail = names::check(name, target_of(name, None)).err().or_else(|| misfit(name, value))?;
+                let detail = check_name(name, target_of(name, None)).err().or_else(|| misfit(name, value))?;
                 Some(FieldError { pointer: format!("/fixed{}", pointer_step(name)), detail })
             })
             .collect();
@@ -85,9 +85,11 @@ fn misfit(name: &str, value: &Value) -> Option<String> {
     use LaunchField as F;
     let id = |value: &Value| value.as_i64().is_some_and(|id| id > 0);
     let count = |value: &Value| value.as_i64().is_some_and(|n| (0..=i64::from(i32::MAX)).contains(&n));
+    let short = |value: &Value| value.as_str().is_some_and(|text| text.chars().count() <= LONGEST_TEXT);
     let (fits, want) = match target_of(name, None) {
         F::ExtraVars => return None,
-        F::Limit | F::JobTags | F::SkipTags | F::ScmBranch => (value.is_string(), "a string"),
+        F::Limit => (value.is_string(), "a string"),
+        F::JobTags | F::SkipTags | F::ScmBranch => (short(value), "a string of at most 1024 characters"),
         F::JobType => (matches!(value.as_str(), Some("run" | "check")), "`run` or `check`"),
         F::Verbosity => (value.as_i64().is_some_and(|n| (0..=5).contains(&n)), "an integer from 0 to 5"),
         F::DiffMode => (value.is_boolean(), "true or false"),

@@ -5,18 +5,21 @@ use runwarden_kit::Result;
 use super::fixed::Fixed;
 use super::schema::Schema;
 use super::{Template, digest, suitability};
-use crate::port::Offer;
+use crate::port::Description;
 
 /// Maps a template to what its controller offers, or says why that is not what the operator wants.
-pub(super) fn pin(template: &mut Template, offer: Offer, schema: &Schema, fixed: &Fixed) -> Result<()> {
-    suitability::check(&offer, schema, fixed)?;
+pub(super) fn pin(template: &mut Template, found: Description, written: &Schema, fixed: &Fixed) -> Result<()> {
+    let schema = suitability::check(&found, written, fixed)?;
+    let offer = found.offer;
     template.parameters_schema = schema.text();
+    // Kept for the next time: what the controller takes may be more by then.
+    template.written_schema = if schema == *written { String::new() } else { written.text() };
     template.fixed = fixed.text();
     template.launch_digest = digest::launch(
         &template.controller,
         template.kind,
         template.controller_template_id,
-        schema,
+        &schema,
         fixed,
         &offer.fingerprint,
     );

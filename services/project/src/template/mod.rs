@@ -80,8 +80,11 @@ pub struct Template {
     pub controller_template_id: i64,
     /// The name of the controller's template when it was mapped.
     pub controller_template_name: String,
-    /// JSON Schema 2020-12 of the parameters, canonical JSON.
+    /// JSON Schema 2020-12 of the parameters, canonical JSON: what was written, held to what the controller takes.
     pub parameters_schema: String,
+    /// The schema as it was written, where the controller takes less; empty where it is the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub written_schema: String,
     /// Values that are always sent, canonical JSON.
     pub fixed: String,
     /// How much of it may run, how long, and how many of its jobs may wait.

@@ -8,35 +8,54 @@ use serde_json::{Map, Value};
 
 use super::fixed::Fixed;
 use super::schema::{self, Schema};
-use crate::port::Offer;
+use crate::port::{Description, Offer};
 
-/// Refuses a mapping that the controller's template would not honour.
-pub(super) fn check(offer: &Offer, schema: &Schema, fixed: &Fixed) -> Result<()> {
-    check_overlap(schema, fixed)?;
+/// Refuses a mapping that the controller's template would not honour. Answers the schema, held to what it takes.
+pub(super) fn check(found: &Description, written: &Schema, fixed: &Fixed) -> Result<Schema> {
+    check_overlap(written, fixed)?;
+    let offer = &found.offer;
     let survey = Survey::read(offer)?;
+    let taken = if found.taken.is_empty() { Value::Null } else { read(&found.taken)? };
     let mut wrong = problems(offer, fixed);
-    for (name, target, _) in schema.properties() {
+    let schema = written.narrowed(|name, target, property| {
+        let refusal = passage(offer, &survey, name, target).or_else(|| {
+            let limits = match target {
+                LaunchField::ExtraVars => survey.questions.get(name),
+                field => taken.get(field.name()),
+            };
+            limits.and_then(|limits| schema::tighten(property, limits).err())
+        });
         let place = format!("/parameters/properties{}", pointer_step(name));
-        wrong.extend(passage(offer, &survey, name, target).map(|detail| FieldError { pointer: place, detail }));
-    }
+        wrong.extend(refusal.map(|detail| FieldError { pointer: place, detail }));
+    });
     for (name, target, value) in fixed.iter() {
         let place = format!("/fixed{}", pointer_step(name));
         let detail = passage(offer, &survey, name, target).or_else(|| survey.misfit(name, target, value));
         wrong.extend(detail.map(|detail| FieldError { pointer: place, detail }));
     }
-    for name in survey.demanded() {
-        if !answered(schema, name) && !fixed.has(name) {
+    for (name, detail) in &found.fixed_problems {
+        wrong.push(FieldError { pointer: format!("/fixed{}", pointer_step(name)), detail: detail.clone() });
+    }
+    for name in &survey.required {
+        if !answered(written, name) && !fixed.has(name) {
+            let default = survey.questions.get(name).is_some_and(|question| question.get("default").is_some());
+            let even = if default { ", also where there is a default" } else { "" };
             let detail = format!(
-                "the survey demands an answer to `{name}` and has no default: make it a required parameter, or fix it"
+                "the survey demands an answer to `{name}` in every launch{even}: make it a required parameter, or fix it"
             );
             wrong.push(FieldError { pointer: "/parameters/required".to_owned(), detail });
         }
     }
-    if wrong.is_empty() {
-        return Ok(());
+    if !wrong.is_empty() {
+        let detail = format!("The controller's template `{}` would not honour this mapping.", offer.name);
+        return Err(Error::new(ErrorReason::TemplateUnsuitable, detail).with_fields(wrong));
     }
-    let detail = format!("The controller's template `{}` would not honour this mapping.", offer.name);
-    Err(Error::new(ErrorReason::TemplateUnsuitable, detail).with_fields(wrong))
+    schema.check_size(&offer.name)?;
+    Ok(schema)
+}
+
+fn read(text: &str) -> Result<Value> {
+    json::parse(text.as_bytes()).map_err(Error::internal)
 }
 
 /// Refuses what would be sent twice.
@@ -58,7 +77,7 @@ fn problems(offer: &Offer, fixed: &Fixed) -> Vec<FieldError> {
     // Who describes the template names what fixing would mend: "… so fix `inventory`".
     let mended = |problem: &str| fixed.iter().any(|(name, ..)| problem.ends_with(&format!("so fix `{name}`")));
     offer
-        .problems
+        .obstacles
         .iter()
         .filter(|problem| !mended(problem))
         .map(|problem| FieldError { pointer: "/controller_template/id".to_owned(), detail: problem.clone() })
@@ -92,6 +111,7 @@ fn answered(schema: &Schema, name: &str) -> bool {
 /// A survey, as far as a mapping needs to know it.
 struct Survey {
     questions: Map<String, Value>,
+    /// AWX wants an answer to these in every launch, also where there is a default.
     required: Vec<String>,
 }
 
@@ -101,7 +121,7 @@ impl Survey {
         if !offer.survey_enabled || offer.survey_schema.is_empty() {
             return Ok(survey);
         }
-        let schema = json::parse(offer.survey_schema.as_bytes()).map_err(Error::internal)?;
+        let schema = read(&offer.survey_schema)?;
         if let Some(Value::Object(questions)) = schema.get("properties") {
             survey.questions.clone_from(questions);
         }
@@ -112,12 +132,6 @@ impl Survey {
 
     fn asks(&self, name: &str) -> bool {
         self.questions.contains_key(name)
-    }
-
-    /// The questions that need an answer in every launch.
-    fn demanded(&self) -> impl Iterator<Item = &str> {
-        let open = |name: &&String| self.questions.get(*name).is_some_and(|question| question.get("default").is_none());
-        self.required.iter().filter(open).map(String::as_str)
     }
 
     /// Why a fixed value is no good answer.

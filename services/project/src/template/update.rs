@@ -8,6 +8,7 @@ use serde_json::json;
 use super::fixed::Fixed;
 use super::schema::Schema;
 use super::{OnDrift, Template, TemplateLimitsUpdate, Templates, mapping};
+use crate::port::Look;
 use crate::refusal::changed;
 use crate::store::{Stored, put};
 use crate::{controller, text};
@@ -74,12 +75,17 @@ impl Templates {
         let given = match update.parameters_schema.as_deref() {
             Some(IMPORT) => None,
             Some(schema) => Some(Schema::parse(schema)?),
-            None => Some(Schema::stored(&template.parameters_schema)?),
+            None if template.written_schema.is_empty() => Some(Schema::stored(&template.parameters_schema)?),
+            None => Some(Schema::stored(&template.written_schema)?),
         };
         let controller = controller::find(&self.catalog, &template.tenant, &template.controller).await?;
         let controller = controller.ok_or_else(|| Error::not_found("controller"))?.value;
-        let offer = self.access.describe(&controller, template.kind, template.controller_template_id).await?;
-        if offer.fingerprint != template.fingerprint && !update.accept_drift {
+        let text = fixed.text();
+        let look =
+            Look { fixed: &text, fingerprint: &template.fingerprint, fingerprint_parts: &template.fingerprint_parts };
+        let description =
+            self.access.describe(&controller, template.kind, template.controller_template_id, look).await?;
+        if !description.drift.is_empty() && !update.accept_drift {
             return Err(Error::new(
                 ErrorReason::TemplateDrifted,
                 "The controller's template is no longer what was mapped. Look at it, then set accept_drift with this change.",
@@ -87,8 +93,8 @@ impl Templates {
         }
         let schema = match given {
             Some(schema) => schema,
-            None => Schema::import(&offer.survey_schema, &fixed)?,
+            None => Schema::import(&description.offer.survey_schema, &fixed)?,
         };
-        mapping::pin(template, offer, &schema, &fixed)
+        mapping::pin(template, description, &schema, &fixed)
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::controller::Controller;
-use crate::port::{Account, ControllerAccess, Login, Offer, Offers, SecretKeeper};
+use crate::port::{Account, ControllerAccess, Description, Login, Look, Offer, Offers, SecretKeeper};
 use crate::template::TemplateKind;
 
 #[derive(Default)]
@@ -119,6 +119,8 @@ fn deploy() -> Offer {
         fingerprint: "a".repeat(64),
         fingerprint_parts: r#"{"playbook":"deploy.yml"}"#.to_owned(),
         problems: Vec::new(),
+        obstacles: Vec::new(),
+        organization: "Default".to_owned(),
     }
 }
 
@@ -139,8 +141,12 @@ impl ControllerAccess for FakeAccess {
         Ok(Offers { items: vec![self.offer.lock().unwrap().clone()], next: format!("{token}next") })
     }
 
-    async fn describe(&self, _: &Controller, _: TemplateKind, _: i64) -> Result<Offer> {
+    async fn describe(&self, _: &Controller, _: TemplateKind, _: i64, look: Look<'_>) -> Result<Description> {
         self.pass().await?;
-        Ok(self.offer.lock().unwrap().clone())
+        let offer = self.offer.lock().unwrap().clone();
+        let drifted = !look.fingerprint.is_empty() && look.fingerprint != offer.fingerprint;
+        let drift = if drifted { vec!["the playbook changed".to_owned()] } else { Vec::new() };
+        let taken = json!({ "limit": { "type": "string" } }).to_string();
+        Ok(Description { offer, taken, fixed_problems: Vec::new(), drift })
     }
 }

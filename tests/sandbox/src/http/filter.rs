@@ -78,6 +78,7 @@ const RESERVED: &[&str] = &[
     "order",
     "order_by",
     "search",
+    "role_level",
     "type",
     "count_disabled",
     "no_truncate",

@@ -13,7 +13,6 @@ use super::templates;
 use crate::launch::make::{self, Origin};
 use crate::launch::{self};
 use crate::state::State;
-use crate::state::catalogue::is_restricted;
 use crate::state::job::{Job, JobKind, Node};
 use crate::state::template::TemplateKind;
 
@@ -40,13 +39,23 @@ pub(crate) async fn launch(call: &Call, visitor: &Visitor, kind: TemplateKind, i
 
 /// Prompted things must be usable by the caller; those of others are refused, which reveals that they exist.
 fn check_use(state: &State, visitor: &Visitor, fields: &Map<String, Value>) -> Result<(), Refusal> {
-    let single = fields.get("inventory").and_then(Value::as_u64).map(|id| ("inventories", id));
-    let credentials = fields.get("credentials").and_then(Value::as_array).into_iter().flatten();
-    let all = single.into_iter().chain(credentials.filter_map(Value::as_u64).map(|id| ("credentials", id)));
-    for (collection, id) in all {
-        let restricted = state.row(collection, id).is_some_and(is_restricted);
-        if !visitor.account.executes(restricted) {
-            return Err(Refusal::forbidden());
+    let prompted = [
+        ("inventory", "inventories"),
+        ("execution_environment", "execution_environments"),
+        ("credentials", "credentials"),
+        ("labels", "labels"),
+        ("instance_groups", "instance_groups"),
+    ];
+    for (field, collection) in prompted {
+        let ids = match fields.get(field) {
+            Some(Value::Array(ids)) => ids.as_slice(),
+            Some(id) => std::slice::from_ref(id),
+            None => &[],
+        };
+        for row in ids.iter().filter_map(Value::as_u64).filter_map(|id| state.row(collection, id)) {
+            if !visitor.account.uses(row) {
+                return Err(Refusal::forbidden());
+            }
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::login::with_csrf;
 use super::records::ROW;
 use super::reply::{Outcome, Refusal, json_answer, ok};
 use super::rows::{put, stamp};
+use crate::launch::fields::MAX_FORKS;
 use crate::python;
 use crate::state::State;
 use crate::state::catalogue::{COLLECTIONS, Collection, collection, is_restricted};
@@ -81,6 +82,7 @@ pub(crate) fn row(state: &State, path: &str, id: u64, root: &str) -> Option<Valu
     let collection = collection(path)?;
     let mut row = state.row(path, id)?.clone();
     row.remove("restricted");
+    row.remove("unusable");
     let url = format!("{root}/{path}/{id}/");
     let mut related = json!({});
     if path == "inventories" {
@@ -111,11 +113,27 @@ fn visible_ids(state: &State, visitor: &Visitor, path: &str) -> Vec<u64> {
 
 pub(crate) fn list(call: &Call, visitor: &Visitor, kind: &Collection) -> Outcome {
     let state = call.app.read();
-    let seen = visible_ids(&state, visitor, kind.path);
+    let mut seen = visible_ids(&state, visitor, kind.path);
+    if call.param("role_level").is_some() {
+        if !matches!(kind.path, "inventories" | "credentials" | "instance_groups" | "projects" | "organizations") {
+            let text =
+                "Cannot apply role_level filter to this list because its model does not use roles for access control.";
+            return Err(Refusal::detail(StatusCode::BAD_REQUEST, text));
+        }
+        seen.retain(|id| state.row(kind.path, *id).is_some_and(|row| visitor.account.uses(row)));
+    }
     let page =
         listing::select(call, &ROW, seen.iter().filter_map(|id| row(&state, kind.path, *id, &call.root())), "id")?;
     let shown = page.rows.clone();
     Ok(page.answer(call, shown))
+}
+
+/// `settings/jobs/`, for superusers; of it only what launches go by.
+pub(crate) fn job_settings(visitor: &Visitor) -> Outcome {
+    if !visitor.account.is_superuser() {
+        return Err(Refusal::forbidden());
+    }
+    Ok(ok(&json!({"MAX_FORKS": MAX_FORKS})))
 }
 
 pub(crate) fn detail(call: &Call, visitor: &Visitor, kind: &Collection, id: u64) -> Outcome {

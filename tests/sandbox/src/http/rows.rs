@@ -27,7 +27,10 @@ fn label_summary(state: &State, ids: &[u64]) -> Value {
 
 fn credential_summaries(state: &State, ids: &[u64]) -> Vec<Value> {
     ids.iter()
-        .map(|id| json!({"id": id, "name": state.row_name("credentials", *id), "description": "", "kind": "ssh", "cloud": false}))
+        .map(|id| {
+            let kind = state.row("credentials", *id).and_then(|row| row.get("kind")).cloned();
+            json!({"id": id, "name": state.row_name("credentials", *id), "description": "", "kind": kind, "cloud": false})
+        })
         .collect()
 }
 
@@ -255,10 +258,10 @@ pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value 
     let last_summary = last.map(|j| json!({"id": j.id, "name": j.name, "description": "", "status": j.status.name(), "failed": j.status.is_bad(), "finished": j.finished.map(stamp)}));
     let mut related = json!({
         "launch": format!("{url}launch/"), "survey_spec": format!("{url}survey_spec/"), "labels": format!("{url}labels/"),
-        "organization": format!("{root}/organizations/1/"),
+        "organization": format!("{root}/organizations/{}/", template.organization),
     });
     let mut summaries = json!({
-        "organization": {"id": 1, "name": "Default", "description": ""}, "labels": label_summary(state, &template.labels),
+        "organization": summary(state, "organizations", template.organization), "labels": label_summary(state, &template.labels),
         "user_capabilities": {"edit": false, "delete": false, "start": true, "schedule": false, "copy": false},
         "recent_jobs": [],
     });
@@ -268,9 +271,9 @@ pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value 
     let mut row = object(json!({
         "id": template.id, "type": template.kind.type_name(), "url": url,
         "created": "2024-07-02T08:00:00.000000Z", "modified": "2024-07-02T08:00:00.000000Z",
-        "name": template.name, "description": template.description, "extra_vars": python::dumps_map(&template.extra_vars),
+        "name": template.name, "description": template.description, "extra_vars": own_variables(template),
         "last_job_run": last.and_then(|j| j.finished.map(stamp)), "last_job_failed": last.is_some_and(|j| j.status.is_bad()), "next_job_run": null,
-        "status": last.map_or("never updated", |j| j.status.name()), "organization": 1, "survey_enabled": template.survey_enabled,
+        "status": last.map_or("never updated", |j| j.status.name()), "organization": template.organization, "survey_enabled": template.survey_enabled,
         "allow_simultaneous": template.allow_simultaneous, "inventory": template.inventory, "limit": template.limit, "scm_branch": template.scm_branch,
         "job_tags": template.job_tags, "skip_tags": template.skip_tags, "webhook_service": "", "webhook_credential": null,
     }));
@@ -282,15 +285,19 @@ pub(crate) fn template(state: &State, template: &Template, root: &str) -> Value 
             put(&mut summaries, "credentials", credential_summaries(state, &template.credentials).into());
             if let Some(inventory) = template.inventory {
                 put(&mut related, "inventory", format!("{root}/inventories/{inventory}/").into());
-                put(&mut summaries, "inventory", summary(state, "inventories", inventory));
+                let mut told = summary(state, "inventories", inventory);
+                let hosts = state.row("inventories", inventory).and_then(|row| row.get("total_hosts")).cloned();
+                put(&mut told, "total_hosts", hosts.unwrap_or(Value::Null));
+                put(&mut summaries, "inventory", told);
             }
             if let Some(project) = template.project {
                 put(&mut related, "project", format!("{root}/projects/{project}/").into());
-                put(
-                    &mut summaries,
-                    "project",
-                    json!({"id": project, "name": state.row_name("projects", project), "description": "", "status": "ok", "scm_type": "", "allow_override": true}),
-                );
+                let mut told = summary(state, "projects", project);
+                for field in ["status", "scm_type", "allow_override"] {
+                    let value = state.row("projects", project).and_then(|row| row.get(field)).cloned();
+                    put(&mut told, field, value.unwrap_or(Value::Null));
+                }
+                put(&mut summaries, "project", told);
             }
             row.extend(object(json!({
                 "job_type": template.job_type, "project": template.project, "playbook": template.playbook, "forks": template.forks,
@@ -324,6 +331,14 @@ fn template_summary(template: &Template) -> Value {
 fn approval_template(id: u64, approval: &Approval) -> Value {
     let kind = JobKind::Approval.type_name();
     json!({"id": id, "name": approval.name, "description": approval.description, "unified_job_type": kind, "timeout": approval.timeout})
+}
+
+/// A template's own variables: the text that was saved.
+fn own_variables(template: &Template) -> String {
+    match template.extra_vars_text.as_str() {
+        "" => python::dumps_map(&template.extra_vars),
+        text => text.to_owned(),
+    }
 }
 
 /// A step of a workflow template.

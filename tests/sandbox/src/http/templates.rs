@@ -9,6 +9,7 @@ use super::reply::{Outcome, Refusal, ok};
 use super::rows;
 use super::{jobs, listing};
 use crate::state::State;
+use crate::state::catalogue;
 use crate::state::job::JobKind;
 use crate::state::template::{Template, TemplateKind};
 
@@ -18,14 +19,24 @@ pub(crate) fn list(call: &Call, visitor: &Visitor, kind: Option<TemplateKind>) -
     let seen =
         state.templates.values().filter(|t| kind.is_none_or(|k| k == t.kind) && visitor.account.sees(t.restricted));
     let page = listing::select(call, &TEMPLATE, seen, "name")?;
-    let shown = page.rows.iter().map(|t| rows::template(&state, t, &call.root())).collect();
+    let shown = page.rows.iter().map(|t| row(&state, visitor, t, call)).collect();
     Ok(page.answer(call, shown))
 }
 
 pub(crate) fn detail(call: &Call, visitor: &Visitor, kind: TemplateKind, id: u64) -> Outcome {
     let state = call.app.read();
     let template = visible(&state, visitor, kind, id)?;
-    Ok(ok(&rows::template(&state, template, &call.root())))
+    Ok(ok(&row(&state, visitor, template, call)))
+}
+
+/// A template with what the caller may do with it.
+fn row(state: &State, visitor: &Visitor, template: &Template, call: &Call) -> Value {
+    let mut row = rows::template(state, template, &call.root());
+    let start = visitor.account.executes(template.restricted);
+    if let Some(allowed) = row.pointer_mut("/summary_fields/user_capabilities") {
+        rows::put(allowed, "start", start.into());
+    }
+    row
 }
 
 /// The template, 404 if there is none, 403 if there is one that the caller may not see.
@@ -88,8 +99,8 @@ pub(crate) fn launch_needs(call: &Call, visitor: &Visitor, kind: TemplateKind, i
     let needed = template.variables_needed();
     let mut answer = json!({
         "can_start_without_user_input": needed.is_empty() && !template.inventory_needed() && template.passwords_needed.is_empty()
-            && template.ask.is_empty() && !template.survey_enabled,
-        "survey_enabled": template.survey_enabled,
+            && template.ask.is_empty() && !template.is_surveyed(),
+        "survey_enabled": template.is_surveyed(),
         "variables_needed_to_start": needed,
     });
     for (field, flag) in kind.prompts() {
@@ -119,7 +130,14 @@ pub(crate) fn launch_needs(call: &Call, visitor: &Visitor, kind: TemplateKind, i
             let credentials: Vec<Value> = template
                 .credentials
                 .iter()
-                .map(|id| json!({"id": id, "name": state.row_name("credentials", *id), "credential_type": 1, "passwords_needed": template.passwords_needed}))
+                .map(|id| {
+                    let (kind, vault) = state.row("credentials", *id).map(catalogue::kind_of).unwrap_or_default();
+                    let mut told = json!({"id": id, "name": state.row_name("credentials", *id), "credential_type": kind, "passwords_needed": template.passwords_needed});
+                    if !vault.is_empty() {
+                        rows::put(&mut told, "vault_id", vault.into());
+                    }
+                    told
+                })
                 .collect();
             for (name, value) in [
                 ("diff_mode", json!(template.diff_mode)),

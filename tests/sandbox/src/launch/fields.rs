@@ -15,6 +15,9 @@ pub(crate) struct Checked {
 
 type Complaint = String;
 
+/// The installation's setting of that name.
+pub(crate) const MAX_FORKS: i64 = 200;
+
 /// Checks every field that a launch knows; others are ignored without a word, as AWX does.
 pub(crate) fn check(
     state: &State,
@@ -74,6 +77,9 @@ fn value(state: &State, field: &str, sent: &Value) -> Result<Value, Complaint> {
             let number = integer(sent)?;
             if number < 0 && field != "timeout" {
                 return Err("Ensure this value is greater than or equal to 0.".to_owned());
+            }
+            if field == "forks" && number > MAX_FORKS {
+                return Err(format!("Maximum number of forks ({MAX_FORKS}) exceeded."));
             }
             Ok(number.into())
         }

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::{Accepted, survey};
 use crate::state::State;
+use crate::state::catalogue;
 use crate::state::job::{Job, JobKind, Node, Status};
 use crate::state::ledger::{LedgerEntry, Ran};
 use crate::state::row::Row;
@@ -37,6 +38,7 @@ pub(crate) fn prepare(state: &mut State, template: &Template, accepted: Accepted
     job.extra_vars = survey::fill(template, accepted.extra_vars);
     job.secrets = survey::secrets(template);
     apply(&mut job, &accepted.fields);
+    replace_credentials(state, &mut job, &accepted.fields);
     let slices = slices(state, template, &job, &accepted.fields);
     if template.kind == TemplateKind::Workflow {
         job.kind = JobKind::Workflow;
@@ -140,6 +142,16 @@ fn slices(state: &State, template: &Template, job: &Job, fields: &Map<String, Va
     wanted.min(i64::try_from(hosts).unwrap_or(i64::MAX))
 }
 
+/// Of each kind of credential a launch brings, it replaces the template's own. That has no second one of a kind either,
+/// so of two that are sent with the own one among them the other is left.
+fn replace_credentials(state: &State, job: &mut Job, fields: &Map<String, Value>) {
+    let sent = fields.get("credentials").and_then(Value::as_array);
+    let sent: Vec<u64> = sent.into_iter().flatten().filter_map(Value::as_u64).collect();
+    let kind = |id: &u64| state.row("credentials", *id).map(catalogue::kind_of);
+    job.credentials.retain(|own| !sent.iter().any(|id| kind(id) == kind(own)));
+    job.credentials.extend(sent);
+}
+
 fn apply(job: &mut Job, fields: &Map<String, Value>) {
     let text = |name: &str, into: &mut String| {
         if let Some(value) = fields.get(name).and_then(Value::as_str) {
@@ -169,8 +181,7 @@ fn apply(job: &mut Job, fields: &Map<String, Value>) {
     job.inventory = fields.get("inventory").and_then(Value::as_u64).or(job.inventory);
     job.execution_environment =
         fields.get("execution_environment").and_then(Value::as_u64).or(job.execution_environment);
-    // Credentials and labels add to the template's; instance groups replace them.
-    job.credentials.extend(ids("credentials").unwrap_or_default());
+    // Labels add to the template's; instance groups replace them.
     job.labels.extend(ids("labels").unwrap_or_default());
     job.instance_groups = ids("instance_groups").unwrap_or_else(|| std::mem::take(&mut job.instance_groups));
 }

@@ -8,6 +8,7 @@ pub(crate) mod variables;
 use serde_json::{Map, Value, json};
 
 use crate::state::State;
+use crate::state::catalogue;
 use crate::state::template::{Template, TemplateKind};
 
 /// A launch that AWX would take.
@@ -52,6 +53,9 @@ pub(crate) fn judge(
         );
         errors.insert("extra_vars".to_owned(), json!([text]));
     }
+    if template.kind == TemplateKind::Job {
+        refuse_for_good(state, template, &checked.fields, &mut errors);
+    }
     for (field, wish) in checked.fields {
         let wish = without_own(template, &field, wish);
         if wish.is_null() || wish == template.own_value(&field) {
@@ -75,12 +79,47 @@ pub(crate) fn judge(
                 json!(["Job Template inventory is missing or undefined."]),
             );
         }
-        let missing = missing_passwords(template, body);
+        let mut missing = missing_passwords(template, body);
+        missing.extend(asked_by_credentials(state, &accepted.fields));
         if !missing.is_empty() {
             errors.insert("passwords_needed_to_start".to_owned(), json!(missing));
         }
     }
     if errors.is_empty() { Ok(accepted) } else { Err(errors) }
+}
+
+/// What no template of this kind takes, whoever asks.
+fn refuse_for_good(state: &State, template: &Template, sent: &Map<String, Value>, errors: &mut Map<String, Value>) {
+    let ids = |name: &str| -> Option<Vec<u64>> {
+        Some(sent.get(name)?.as_array()?.iter().filter_map(Value::as_u64).collect())
+    };
+    let row = |id: u64| state.row("credentials", id);
+    if let Some(sent) = ids("credentials").filter(|_| template.asks("credentials")) {
+        let kinds: Vec<_> = sent.iter().filter_map(|id| row(*id)).map(catalogue::kind_of).collect();
+        let left_out = template.credentials.iter().filter(|own| {
+            !sent.contains(own) && row(**own).is_some_and(|own| !kinds.contains(&catalogue::kind_of(own)))
+        });
+        let lacking: Vec<String> = left_out.map(|id| format!("{}-{id}", state.row_name("credentials", *id))).collect();
+        if !lacking.is_empty() {
+            let text = format!(
+                "Removing Machine credential at launch time without replacement is not supported. Provided list lacked credential(s): {}.",
+                lacking.join(", ")
+            );
+            errors.insert("credentials".to_owned(), json!([text]));
+        }
+    }
+    let branch = sent.get("scm_branch").and_then(Value::as_str).unwrap_or_default();
+    let overrides = template.project.and_then(|id| state.row("projects", id)).and_then(|row| row.get("allow_override"));
+    if template.asks("scm_branch") && !branch.is_empty() && overrides == Some(&Value::Bool(false)) {
+        errors.insert("scm_branch".to_owned(), json!(["Project does not allow override of branch."]));
+    }
+    let slices = sent.get("job_slice_count").and_then(Value::as_i64).unwrap_or(1);
+    let inventory = sent.get("inventory").and_then(Value::as_u64).or(template.inventory);
+    let hosts = inventory.map_or(0, |id| state.hosts(id).len());
+    if template.asks("job_slice_count") && slices > 1 && hosts == 1 {
+        let text = "Job inventory does not have enough hosts for slicing";
+        errors.insert("job_slice_count".to_owned(), json!([text]));
+    }
 }
 
 /// Of a set, what the template has already counts neither as accepted nor as ignored.
@@ -105,6 +144,15 @@ fn missing_passwords<'t>(template: &'t Template, body: &Map<String, Value>) -> V
         .map(String::as_str)
         .filter(|name| given.get(*name).and_then(Value::as_str).is_none_or(str::is_empty))
         .collect()
+}
+
+/// The passwords that credentials of the launch's own ask for.
+fn asked_by_credentials(state: &State, fields: &Map<String, Value>) -> Option<&'static str> {
+    let sent = fields.get("credentials").and_then(Value::as_array)?;
+    let mut rows = sent.iter().filter_map(Value::as_u64).filter_map(|id| state.row("credentials", id));
+    let asks =
+        |row: &Map<String, Value>| row.get("inputs").and_then(|inputs| inputs.get("password")) == Some(&"ASK".into());
+    rows.any(asks).then_some("ssh_password")
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Who may call the sandbox, and the tokens and sessions they hold.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::State;
+use super::catalogue::{is_restricted, is_unusable};
 
 /// What an account may do with the templates it can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,11 @@ impl Account {
             Rank::Operator | Rank::Viewer => !restricted,
             Rank::Outsider => false,
         }
+    }
+
+    /// May this account have a launch use a row?
+    pub(crate) fn uses(&self, row: &Map<String, Value>) -> bool {
+        self.executes(is_restricted(row)) && (self.is_superuser() || !is_unusable(row))
     }
 
     /// May this account start, cancel and relaunch?

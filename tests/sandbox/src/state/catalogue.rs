@@ -32,12 +32,17 @@ pub(crate) fn collection(path: &str) -> Option<&'static Collection> {
 pub(crate) fn seed() -> std::collections::BTreeMap<String, Vec<Value>> {
     let host = |id: u64, name: &str, inventory: u64| json!({"id": id, "name": name, "description": "", "inventory": inventory, "enabled": true, "variables": "ansible_connection: local"});
     [
-        ("organizations", vec![json!({"id": 1, "name": "Default", "description": "", "max_hosts": 0})]),
+        ("organizations", vec![
+                json!({"id": 1, "name": "Default", "description": "", "max_hosts": 0}),
+                json!({"id": 2, "name": "Elsewhere", "description": "No account of the sandbox is a member of it.", "max_hosts": 0}),
+            ]),
         (
             "projects",
             vec![
                 json!({"id": 8, "name": "Sandbox playbooks", "description": "The playbooks that the sandbox ships.", "organization": 1, "scm_type": "", "local_path": "sandbox",
                 "scm_branch": "", "scm_revision": "", "status": "ok", "allow_override": true, "scm_update_on_launch": false}),
+                json!({"id": 9, "name": "One branch only", "description": "Templates cannot choose its branch.", "organization": 1, "scm_type": "git", "local_path": "_9__one_branch_only",
+                "scm_branch": "main", "scm_revision": "", "status": "ok", "allow_override": false, "scm_update_on_launch": false}),
             ],
         ),
         (
@@ -46,6 +51,7 @@ pub(crate) fn seed() -> std::collections::BTreeMap<String, Vec<Value>> {
                 json!({"id": 1, "name": "localhost", "description": "", "organization": 1, "kind": "", "total_hosts": 1, "variables": ""}),
                 json!({"id": 2, "name": "fleet", "description": "Three hosts, enough to slice.", "organization": 1, "kind": "", "total_hosts": 3, "variables": ""}),
                 json!({"id": 3, "name": "not yours", "description": "Only superusers may use it.", "organization": 1, "kind": "", "total_hosts": 1, "variables": "", "restricted": true}),
+                json!({"id": 4, "name": "to look at", "description": "Operators may see it and not use it.", "organization": 1, "kind": "", "total_hosts": 1, "variables": "", "unusable": true}),
             ],
         ),
         ("hosts", vec![host(1, "localhost", 1), host(2, "web1", 2), host(3, "web2", 2), host(4, "web3", 2), host(5, "secret1", 3)]),
@@ -55,15 +61,23 @@ pub(crate) fn seed() -> std::collections::BTreeMap<String, Vec<Value>> {
                 json!({"id": 1, "name": "machine", "description": "", "organization": 1, "credential_type": 1, "kind": "ssh", "inputs": {"username": "deploy"}}),
                 json!({"id": 2, "name": "machine that asks", "description": "", "organization": 1, "credential_type": 1, "kind": "ssh", "inputs": {"username": "deploy", "password": "ASK"}}),
                 json!({"id": 3, "name": "not yours", "description": "", "organization": 1, "credential_type": 1, "kind": "ssh", "inputs": {}, "restricted": true}),
+                json!({"id": 4, "name": "other machine", "description": "", "organization": 1, "credential_type": 1, "kind": "ssh", "inputs": {"username": "other"}}),
+                json!({"id": 5, "name": "vault of dev", "description": "", "organization": 1, "credential_type": 3, "kind": "vault", "inputs": {"vault_id": "dev"}}),
+                json!({"id": 6, "name": "vault of prod", "description": "", "organization": 1, "credential_type": 3, "kind": "vault", "inputs": {"vault_id": "prod"}}),
+                json!({"id": 7, "name": "to look at", "description": "Operators may see it and not use it.", "organization": 1, "credential_type": 1, "kind": "ssh", "inputs": {}, "unusable": true}),
             ],
         ),
-        ("labels", vec![json!({"id": 1, "name": "runwarden", "organization": 1}), json!({"id": 2, "name": "nightly", "organization": 1})]),
-        ("execution_environments", vec![json!({"id": 1, "name": "Sandbox EE", "description": "", "image": "sandbox/ee:latest", "organization": null})]),
+        ("labels", vec![json!({"id": 1, "name": "runwarden", "organization": 1}), json!({"id": 2, "name": "nightly", "organization": 1}), json!({"id": 3, "name": "not yours", "organization": 2, "restricted": true})]),
+        ("execution_environments", vec![
+                json!({"id": 1, "name": "Sandbox EE", "description": "", "image": "sandbox/ee:latest", "organization": null}),
+                json!({"id": 2, "name": "not yours", "description": "", "image": "sandbox/ee:theirs", "organization": 2, "restricted": true}),
+            ]),
         (
             "instance_groups",
             vec![
                 json!({"id": 1, "name": "controlplane", "capacity": 100, "is_container_group": false}),
                 json!({"id": 2, "name": "default", "capacity": 100, "is_container_group": false}),
+                json!({"id": 3, "name": "not yours", "capacity": 100, "is_container_group": false, "restricted": true}),
             ],
         ),
     ]
@@ -96,6 +110,17 @@ impl State {
             .filter_map(|row| row.get("name").and_then(Value::as_str).map(str::to_owned))
             .collect()
     }
+}
+
+/// What tells one kind of credential from another: its type, and of vaults their id.
+pub(crate) fn kind_of(row: &Map<String, Value>) -> (u64, &str) {
+    let vault = row.get("inputs").and_then(|inputs| inputs.get("vault_id")).and_then(Value::as_str);
+    (row.get("credential_type").and_then(Value::as_u64).unwrap_or(0), vault.unwrap_or_default())
+}
+
+/// Rows that operators may see and not use carry this mark, which no answer shows.
+pub(crate) fn is_unusable(row: &Map<String, Value>) -> bool {
+    row.get("unusable").and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Rows that only superusers may use carry this mark, which no answer shows.

@@ -24,6 +24,8 @@ fn template(id: u64, kind: TemplateKind, name: &str, description: &str, playbook
         diff_mode: false,
         job_slice_count: 1,
         extra_vars: serde_json::Map::new(),
+        extra_vars_text: String::new(),
+        organization: 1,
         credentials: if kind == TemplateKind::Job { vec![1] } else { Vec::new() },
         labels: Vec::new(),
         instance_groups: Vec::new(),

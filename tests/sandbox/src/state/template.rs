@@ -116,6 +116,11 @@ pub(crate) struct Approval {
     pub(crate) timeout: u64,
 }
 
+/// The organisation that everything is of, unless said otherwise.
+fn default_organization() -> u64 {
+    1
+}
+
 /// A job template or a workflow job template.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Template {
@@ -137,6 +142,12 @@ pub(crate) struct Template {
     pub(crate) diff_mode: bool,
     pub(crate) job_slice_count: i64,
     pub(crate) extra_vars: Map<String, Value>,
+    /// The variables as somebody typed them, comments and all; they are shown instead of a JSON object.
+    #[serde(default)]
+    pub(crate) extra_vars_text: String,
+    /// Whose it is: two organisations may have templates of one name.
+    #[serde(default = "default_organization")]
+    pub(crate) organization: u64,
     pub(crate) credentials: Vec<u64>,
     pub(crate) labels: Vec<u64>,
     pub(crate) instance_groups: Vec<u64>,
@@ -161,6 +172,11 @@ impl Template {
     /// Survey questions that apply, none while the survey is switched off.
     pub(crate) fn questions(&self) -> &[Question] {
         if self.survey_enabled { &self.survey } else { &[] }
+    }
+
+    /// Whether launches go by a survey. One that was deleted leaves its flag behind, which launches do not go by.
+    pub(crate) fn is_surveyed(&self) -> bool {
+        self.survey_enabled && !self.survey.is_empty()
     }
 
     /// AWX's own list: every required question, default or not.

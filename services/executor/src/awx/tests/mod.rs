@@ -1,6 +1,7 @@
 //! The client against a small server that replays what controllers answer, and against the sandbox controller.
 
 mod budgets;
+mod cases;
 mod comparing;
 mod connection;
 mod encryption;
@@ -8,6 +9,7 @@ mod faults;
 mod launching;
 mod named;
 mod outputs;
+mod prompts;
 mod runs;
 mod sandbox;
 mod searching;
@@ -25,6 +27,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use runwarden_kit::launch_field::LaunchField;
 use serde_json::{Map, Value, json};
 
 use super::launch_body::{LaunchBody, LaunchInput};
@@ -203,7 +206,7 @@ fn view(kind: TemplateKind, mut row: Value, survey: Option<Value>) -> TemplateVi
     }
     let survey = survey.map(|spec| Survey::read(&json!({ "spec": spec })));
     let summary = TemplateSummary::read(kind, row, survey).unwrap();
-    TemplateView::assemble(summary, &json!({}), None, None)
+    TemplateView::assemble(summary, Some(&json!({})), None, None)
 }
 
 fn details(problems: Result<(), Vec<Problem>>) -> Vec<String> {

@@ -8,11 +8,11 @@ use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 
 use super::*;
 
-async fn start() -> Sandbox {
+pub(super) async fn start() -> Sandbox {
     Sandbox::start(Options { use_ansible: UseAnsible::Never, speed: 100.0, ..Options::default() }).await.unwrap()
 }
 
-fn client(sandbox: &Sandbox) -> Client {
+pub(super) fn client(sandbox: &Sandbox) -> Client {
     let limits = Limits { request: Duration::from_secs(20), launch: Duration::from_secs(3), ..Limits::default() };
     Client::new(&target_for(sandbox.address()), &Credential::bearer(sandbox.token()), limits).unwrap()
 }
@@ -22,7 +22,7 @@ async fn fault(sandbox: &Sandbox, fault: Value) {
     lever(sandbox, reqwest::Method::POST, "faults", order).await;
 }
 
-async fn lever(sandbox: &Sandbox, method: reqwest::Method, path: &str, body: Value) {
+pub(super) async fn lever(sandbox: &Sandbox, method: reqwest::Method, path: &str, body: Value) {
     let answer = reqwest::Client::new()
         .request(method, format!("{}/sandbox/{path}", sandbox.url()))
         .bearer_auth(sandbox.control_token())

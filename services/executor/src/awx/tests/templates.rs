@@ -158,6 +158,15 @@ async fn browsing_pages_through_job_templates_then_workflows() {
         if seen.path.ends_with("/survey_spec/") {
             return json_answer(200, &json!({"spec": [{"variable": "who", "type": "text"}]}));
         }
+        if seen.path.ends_with("/launch/") {
+            return json_answer(200, &json!({"ask_limit_on_launch": true}));
+        }
+        if seen.path.ends_with("/workflow_nodes/") {
+            return page(Vec::new());
+        }
+        if seen.path == "/api/v2/projects/8/" {
+            return json_answer(200, &project());
+        }
         let all: Vec<i64> = if seen.path == "/api/v2/job_templates/" { vec![3, 4, 9] } else { vec![5, 6] };
         let after: i64 = seen.param("id__gt").parse().unwrap();
         let size: usize = seen.param("page_size").parse().unwrap();

@@ -4,7 +4,7 @@ use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, convert, named, require};
-use crate::awx::TemplateCursor;
+use crate::awx::{Ask, TemplateCursor};
 
 pub(super) async fn handle(
     access: &ControllerAccess,
@@ -23,8 +23,9 @@ pub(super) async fn handle(
     let after: Option<TemplateCursor> = after.map(|text| text.parse().map_err(|()| page::bad_token())).transpose()?;
     let client = access.stored(&controller, &secret_name, "browse controller").await?;
     let found = client.templates(after, size).await.map_err(Error::from)?;
+    let here = client.installation(Ask::Afresh).await.map_err(Error::from)?;
     Ok(Response::new(proto::BrowseTemplatesResponse {
-        templates: found.items.iter().map(convert::summary).collect(),
+        templates: found.items.iter().map(|template| convert::listed(template, &here)).collect(),
         next_page_token: found.next.map(|next| listing.token(&next.to_string())).unwrap_or_default(),
     }))
 }

@@ -52,7 +52,11 @@ fn told(error: AwxError) -> Error {
         | AwxError::TooLarge { .. } => None,
     };
     let words = match &error {
-        AwxError::NotFound { .. } => "There is no AWX at this address and api_root.".to_owned(),
+        AwxError::NotFound { .. } => {
+            "There is no AWX at this address and api_root. On the platform's gateway a controller's api_root is \
+             /api/controller/v2."
+                .to_owned()
+        }
         other => other.to_string(),
     };
     let error = Error::from(error);

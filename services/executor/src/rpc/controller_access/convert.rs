@@ -2,7 +2,7 @@
 
 use runwarden_proto::project::v1 as project;
 
-use crate::awx::{Installation, TemplateKind, TemplateSummary, TemplateView, fingerprint};
+use crate::awx::{Installation, ListedTemplate, TemplateKind, TemplateSummary, TemplateView, fingerprint};
 
 pub(super) fn kind(kind: project::TemplateKind) -> Option<TemplateKind> {
     match kind {
@@ -19,8 +19,12 @@ fn told_kind(kind: TemplateKind) -> project::TemplateKind {
     }
 }
 
-/// A template as a list tells it: without a fingerprint, for which the whole of it would have to be read.
-pub(super) fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
+/// A template as a list of an installation tells it.
+pub(super) fn listed(template: &ListedTemplate, here: &Installation) -> project::ControllerTemplate {
+    project::ControllerTemplate { fingerprint: template.fingerprint_at(here), ..summary(&template.summary) }
+}
+
+fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
     project::ControllerTemplate {
         kind: told_kind(template.kind).into(),
         id: template.id,
@@ -31,7 +35,9 @@ pub(super) fn summary(template: &TemplateSummary) -> project::ControllerTemplate
         parameters_schema_json: template.schema().to_string(),
         fingerprint: String::new(),
         fingerprint_parts_json: String::new(),
-        problems: template.problems.clone(),
+        problems: template.problems.iter().chain(&template.notes).cloned().collect(),
+        obstacles: template.problems.clone(),
+        organization: template.organization.clone(),
     }
 }
 

@@ -1,9 +1,11 @@
+use runwarden_kit::launch_field::{LaunchField, target_of};
 use runwarden_kit::{Error, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
+use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, convert, named, require};
-use crate::awx::{Ask, AwxError, TemplateKind};
+use crate::awx::{Ask, AwxError, Problem, TemplateKind, Wish};
 
 pub(super) async fn handle(
     access: &ControllerAccess,
@@ -11,17 +13,56 @@ pub(super) async fn handle(
 ) -> Result<Response<proto::DescribeTemplateResponse>, Status> {
     let caller = rpc::caller(&request)?;
     let kind = request.get_ref().kind();
-    let proto::DescribeTemplateRequest { controller, secret_name, id, .. } = request.into_inner();
+    let proto::DescribeTemplateRequest {
+        controller,
+        secret_name,
+        id,
+        fixed_json,
+        pinned_fingerprint,
+        pinned_parts_json,
+        ..
+    } = request.into_inner();
     let controller = named(controller)?;
     require(&caller, "templates.write", &controller.tenant)?;
     let kind = convert::kind(kind).ok_or_else(|| Error::invalid("/kind", "must be job or workflow"))?;
     if id <= 0 {
         return Err(Error::invalid("/id", "must be the id of a template on the controller").into());
     }
+    let fixed = object("/fixed_json", &fixed_json)?;
+    let pinned = Value::Object(object("/pinned_parts_json", &pinned_parts_json)?);
     let client = access.stored(&controller, &secret_name, "describe a template of controller").await?;
     let view = client.template(kind, id).await.map_err(|error| told(kind, id, error))?;
     let here = client.installation(Ask::Afresh).await.map_err(Error::from)?;
-    Ok(Response::new(proto::DescribeTemplateResponse { template: Some(convert::view(&view, &here)) }))
+    let wishes: Vec<Wish<'_>> =
+        fixed.iter().map(|(name, value)| Wish { parameter: name, field: target_of(name, None), value }).collect();
+    let mut fields: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
+    if view.asks.has(LaunchField::Forks) {
+        // How many callers may ask for.
+        fields.push((LaunchField::Forks, Value::Null));
+    }
+    let objects = client.objects(&view, &fields).await.map_err(Error::from)?;
+    let problem = |problem: Problem| proto::FixedProblem {
+        name: problem.pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~"),
+        detail: problem.detail,
+    };
+    let drift = match pinned_fingerprint.as_str() {
+        "" => Vec::new(),
+        fingerprint => view.changed_since(fingerprint, &pinned, &here),
+    };
+    Ok(Response::new(proto::DescribeTemplateResponse {
+        template: Some(convert::view(&view, &here)),
+        taken_json: view.taken(&objects).to_string(),
+        fixed_problems: view.misfits(&wishes, &objects).into_iter().map(problem).collect(),
+        drift,
+    }))
+}
+
+/// A JSON object of the request; empty text is none.
+fn object(pointer: &'static str, text: &str) -> Result<Map<String, Value>> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text).map_err(|_| Error::invalid(pointer, "must be a JSON object"))
 }
 
 /// AWX tells what it hides (403) from what it lacks (404); we do not.

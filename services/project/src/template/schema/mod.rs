@@ -4,9 +4,9 @@
 //! themselves, no regular expression that can take more than linear time, no property that is not named.
 
 mod graph;
-pub(super) mod names;
 mod property;
 mod strict;
+mod tighten;
 
 use runwarden_kit::json::{canonical, find_nul, pointer_step};
 use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD, target_of};
@@ -15,8 +15,12 @@ use runwarden_kit::{Error, ErrorReason, FieldError, Result, json, schema as comp
 use serde_json::{Map, Value, json};
 
 use super::fixed::Fixed;
+pub(super) use tighten::tighten;
 
+/// The longest schema that somebody writes.
 const LONGEST: usize = 64 * 1024;
+/// The longest that a survey makes of one: thousands of choices. What is kept of a template must fit into the store.
+const LONGEST_IMPORTED: usize = 256 * 1024;
 const MOST_PROPERTIES: usize = 200;
 /// Earlier dialects that are read as 2020-12; where they mean something else, the schema is refused. With each is
 /// whether it ignores what stands beside a `$ref`.
@@ -37,12 +41,27 @@ pub(super) struct Schema(Value);
 impl Schema {
     /// Reads a schema that an operator wrote.
     pub(super) fn parse(given: &str) -> Result<Self> {
-        Self::check(read(given)?)
+        Self::check(read(given, LONGEST)?)
     }
 
     /// Takes a controller's survey as the schema, without what is fixed.
     pub(super) fn import(survey: &str, fixed: &Fixed) -> Result<Self> {
-        let mut value = if survey.trim().is_empty() { json!({}) } else { read(survey)? };
+        Self::of_survey(survey, fixed).map_err(|error| {
+            // Nobody wrote it into the request.
+            let detail = format!(
+                "The survey of the controller's template cannot be imported: {} Write the parameters that callers may send.",
+                error.detail()
+            );
+            let fields = error.fields().iter().map(|field| FieldError {
+                pointer: "/parameters".to_owned(),
+                detail: format!("the survey makes a schema that {} at `{}`", field.detail, field.pointer),
+            });
+            Error::new(ErrorReason::TemplateUnsuitable, detail).with_fields(fields)
+        })
+    }
+
+    fn of_survey(survey: &str, fixed: &Fixed) -> Result<Self> {
+        let mut value = if survey.trim().is_empty() { json!({}) } else { read(survey, LONGEST_IMPORTED)? };
         if let Value::Object(schema) = &mut value {
             if let Some(Value::Object(properties)) = schema.get_mut("properties") {
                 properties.retain(|name, _| !fixed.has(name));
@@ -65,6 +84,32 @@ impl Schema {
     /// What the schema says that does nothing, for one that was stored before that was refused.
     pub(super) fn problems(&self) -> Vec<FieldError> {
         strict::check(&self.0, false)
+    }
+
+    /// The same with each property passed through a change.
+    pub(super) fn narrowed(&self, mut change: impl FnMut(&str, LaunchField, &mut Value)) -> Self {
+        let mut narrowed = self.0.clone();
+        if let Some(Value::Object(properties)) = narrowed.get_mut("properties") {
+            for (name, property) in properties {
+                let target = target_of(name, Some(property));
+                change(name, target, property);
+            }
+        }
+        Self(narrowed)
+    }
+
+    /// Refuses a schema that grew too long on what the controller's survey allows.
+    pub(super) fn check_size(&self, template: &str) -> Result<()> {
+        if self.text().len() <= LONGEST_IMPORTED {
+            return Ok(());
+        }
+        let detail = format!(
+            "with the choices of the survey of `{template}` the schema is longer than {} KiB; list those that callers may \
+             choose in an `enum`",
+            LONGEST_IMPORTED / 1024
+        );
+        let error = Error::new(ErrorReason::TemplateUnsuitable, "The survey of the controller's template is too long.");
+        Err(error.with_field("/parameters", detail))
     }
 
     fn check(mut value: Value) -> Result<Self> {
@@ -121,10 +166,10 @@ impl Schema {
 }
 
 /// Reads a schema's text strictly.
-fn read(given: &str) -> Result<Value> {
+fn read(given: &str, longest: usize) -> Result<Value> {
     let wrong = |detail: &str| Error::invalid("/parameters", detail);
-    if given.len() > LONGEST {
-        return Err(wrong("is longer than 64 KiB"));
+    if given.len() > longest {
+        return Err(wrong(&format!("is longer than {} KiB", longest / 1024)));
     }
     let value = json::parse(given.as_bytes()).map_err(|error| wrong(error.detail()))?;
     match find_nul(&value) {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use runwarden_kit::FieldError;
 use runwarden_kit::json::pointer_step;
-use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD};
+use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD, check_name};
 use serde_json::Value;
 
-use super::{Schema, field, names};
+use super::{Schema, field};
 
 /// Everything that is wrong with the parameters.
 pub(super) fn check(schema: &Schema) -> Vec<FieldError> {
@@ -15,7 +15,7 @@ pub(super) fn check(schema: &Schema) -> Vec<FieldError> {
     let mut taken = BTreeMap::new();
     for (name, target, property) in schema.properties() {
         let place = format!("/properties{}", pointer_step(name));
-        if let Err(detail) = names::check(name, target) {
+        if let Err(detail) = check_name(name, target) {
             wrong.push(field(&place, detail));
         }
         if let Some(keyword) = property.get(TARGET_KEYWORD)

@@ -1,0 +1,197 @@
+//! Whether a launch may have what it asks for: everything that AWX refuses or quietly changes in every launch, told when
+//! the template is mapped and again before each launch.
+
+use std::collections::BTreeSet;
+
+use runwarden_kit::launch_field::LaunchField;
+use serde_json::{Value, json};
+
+use super::Problem;
+use super::objects::{MOST_IDS, Objects};
+use super::own_values::{CredentialKind, ids};
+use super::template::{TemplateKind, TemplateView};
+
+/// A launch field with its value, and the parameter or fixed value it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The name it was given by.
+    pub parameter: &'a str,
+    /// Where it goes.
+    pub field: LaunchField,
+    /// What is to be sent.
+    pub value: &'a Value,
+}
+
+impl TemplateView {
+    /// What stands against these wishes. Nothing if AWX takes them all, as far as can be known.
+    pub fn misfits(&self, wishes: &[Wish<'_>], objects: &Objects) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for wish in wishes {
+            let mut wrong = |detail: String| problems.push(Problem::of(wish.parameter, detail));
+            match wish.field {
+                LaunchField::Inventory
+                | LaunchField::Labels
+                | LaunchField::InstanceGroups
+                | LaunchField::ExecutionEnvironment => self.check_objects(wish, objects, &mut wrong),
+                LaunchField::Credentials => {
+                    self.check_objects(wish, objects, &mut wrong);
+                    self.check_credentials(wish.value, objects, &mut wrong);
+                }
+                LaunchField::ScmBranch => {
+                    if wish.value != "" && self.is_bound_to_its_branch() {
+                        wrong(ONE_BRANCH.to_owned());
+                    }
+                }
+                LaunchField::Forks => {
+                    let most = objects.max_forks;
+                    if most > 0 && wish.value.as_i64().is_some_and(|forks| forks > most) {
+                        wrong(format!("must be at most {most}, the most forks this installation allows"));
+                    }
+                }
+                LaunchField::JobSliceCount => {
+                    let chosen = wishes.iter().find(|wish| wish.field == LaunchField::Inventory);
+                    let hosts = match chosen.and_then(|wish| wish.value.as_i64()) {
+                        Some(id) => objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts),
+                        None => self.hosts(),
+                    };
+                    if hosts == Some(1) && wish.value.as_i64().is_some_and(|slices| slices > 1) {
+                        wrong("must be 1: the inventory has one host, which AWX does not slice".to_owned());
+                    }
+                }
+                LaunchField::ExtraVars
+                | LaunchField::Limit
+                | LaunchField::JobTags
+                | LaunchField::SkipTags
+                | LaunchField::JobType
+                | LaunchField::Verbosity
+                | LaunchField::DiffMode
+                | LaunchField::Timeout => {}
+            }
+        }
+        problems
+    }
+
+    fn is_bound_to_its_branch(&self) -> bool {
+        self.kind == TemplateKind::Job && self.branch_override() == Some(false)
+    }
+
+    fn check_objects(&self, wish: &Wish<'_>, objects: &Objects, wrong: &mut impl FnMut(String)) {
+        if ids(wish.value).len() > MOST_IDS {
+            return wrong(format!("has more than {MOST_IDS} ids"));
+        }
+        for id in self.foreign(wish.field, wish.value) {
+            let (thing, right) = words(wish.field);
+            match objects.get(wish.field, id) {
+                Some(object) if object.usable => {}
+                Some(object) => wrong(format!(
+                    "Runwarden's account may see {thing} `{}` ({id}) but not use it: give it {right}",
+                    object.name
+                )),
+                None => wrong(format!(
+                    "the controller has no {thing} {id} that Runwarden's account can see: correct the id, or give the \
+                     account {right}"
+                )),
+            }
+        }
+    }
+
+    /// AWX takes one credential of each kind, and none of the template's own may be left without a successor.
+    fn check_credentials(&self, value: &Value, objects: &Objects, wrong: &mut impl FnMut(String)) {
+        let sent: BTreeSet<i64> = ids(value).into_iter().collect();
+        let mut taken: Vec<(i64, String, CredentialKind)> = Vec::new();
+        let mut unknown = false;
+        for id in &sent {
+            let own = self.own.credentials.iter().find(|own| own.id == *id);
+            let found = objects.get(LaunchField::Credentials, *id);
+            let (name, kind, asks) = match (own, found) {
+                (Some(own), _) => (&own.name, &own.kind, &own.asks),
+                (None, Some(found)) => (&found.name, &found.kind, &found.asks),
+                (None, None) => {
+                    unknown = true;
+                    continue;
+                }
+            };
+            if !asks.is_empty() {
+                wrong(format!(
+                    "credential `{name}` ({id}) asks for passwords at launch ({}), which Runwarden cannot give",
+                    asks.join(", ")
+                ));
+            }
+            let Some(kind) = kind else {
+                unknown = true;
+                continue;
+            };
+            match taken.iter().find(|(_, _, other)| other == kind) {
+                Some((other, other_name, _)) => wrong(format!(
+                    "credentials `{other_name}` ({other}) and `{name}` ({id}) are of one kind, of which AWX uses only \
+                     one: leave one of them out"
+                )),
+                None => taken.push((*id, name.clone(), kind.clone())),
+            }
+        }
+        for own in self.own.credentials.iter().filter(|own| !sent.contains(&own.id)) {
+            let replaced = match &own.kind {
+                Some(kind) => taken.iter().any(|(_, _, other)| other == kind),
+                None => unknown || !taken.is_empty(),
+            };
+            if !replaced {
+                wrong(format!(
+                    "leaves out the template's own credential `{}` ({}), which AWX does not allow: add it, or another of \
+                     its kind",
+                    own.name, own.id
+                ));
+            }
+        }
+    }
+
+    /// What AWX takes for each launch field that the template prompts for, as JSON Schemas by the field's name. A schema
+    /// that takes nothing says why in `$comment`.
+    pub fn taken(&self, objects: &Objects) -> Value {
+        let text = |longest: Option<usize>| match longest {
+            Some(longest) => json!({"type": "string", "maxLength": longest}),
+            None => json!({"type": "string"}),
+        };
+        let count = |most: i64| json!({"type": "integer", "minimum": 0, "maximum": most});
+        let most_forks = if objects.max_forks > 0 { objects.max_forks } else { LARGEST_COUNT };
+        let schema = |field: LaunchField| match field {
+            LaunchField::Limit => Some(text(None)),
+            LaunchField::ScmBranch if self.is_bound_to_its_branch() => Some(json!({"not": {}, "$comment": ONE_BRANCH})),
+            LaunchField::JobTags | LaunchField::SkipTags | LaunchField::ScmBranch => {
+                Some(text(Some(LONGEST_TEXT_FIELD)))
+            }
+            LaunchField::JobType => Some(json!({"type": "string", "enum": ["run", "check"]})),
+            LaunchField::Verbosity => Some(count(5)),
+            LaunchField::DiffMode => Some(json!({"type": "boolean"})),
+            LaunchField::Forks => Some(count(most_forks)),
+            LaunchField::Timeout | LaunchField::JobSliceCount => Some(count(LARGEST_COUNT)),
+            // Variables are the survey's; objects are never the caller's.
+            LaunchField::ExtraVars
+            | LaunchField::Inventory
+            | LaunchField::Credentials
+            | LaunchField::Labels
+            | LaunchField::InstanceGroups
+            | LaunchField::ExecutionEnvironment => None,
+        };
+        let asked = LaunchField::ALL.iter().copied().filter(|field| self.asks.has(*field));
+        asked.filter_map(|field| Some((field.name().to_owned(), schema(field)?))).collect()
+    }
+}
+
+const ONE_BRANCH: &str =
+    "the project does not allow launches to choose its branch: allow branch override in the project";
+/// The greatest number that AWX keeps.
+const LARGEST_COUNT: i64 = 2_147_483_647;
+/// The longest text of a launch field other than the limit, characters.
+pub(super) const LONGEST_TEXT_FIELD: usize = 1024;
+
+/// What a launch field refers to, and the right that using it takes.
+fn words(field: LaunchField) -> (&'static str, &'static str) {
+    match field {
+        LaunchField::Inventory => ("inventory", "the role Use on it"),
+        LaunchField::Credentials => ("credential", "the role Use on it"),
+        LaunchField::InstanceGroups => ("instance group", "the role Use on it"),
+        LaunchField::Labels => ("label", "membership in its organization"),
+        LaunchField::ExecutionEnvironment => ("execution environment", "Read on it, or membership in its organization"),
+        _ => ("object", "the role Use on it"),
+    }
+}
