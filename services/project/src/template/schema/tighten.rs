@@ -28,7 +28,8 @@ pub(in crate::template) fn tighten(property: &mut Value, taken: &Value) -> Resul
         bound(own, taken, least, |own, taken| own < taken);
         bound(own, taken, most, |own, taken| own > taken);
         let number = |keyword: &str| own.get(keyword).and_then(Value::as_f64);
-        if number(least) > number(most) && number(most).is_some() {
+        let is_bounded = taken.contains_key(least) || taken.contains_key(most);
+        if is_bounded && number(most).is_some() && number(least) > number(most) {
             return Err(format!("the controller takes no value between its `{least}` and its `{most}`"));
         }
     }
