@@ -82,6 +82,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("time.add_date", 4, time::add_date),
     function("time.parse_duration_ns", 1, time::parse_duration_ns),
     function("time.parse_rfc3339_ns", 1, time::parse_rfc3339_ns),
+    function("to_number", 1, numbers::to_number),
     function("upper", 1, text::upper),
     function("urlquery.decode", 1, url::decode),
     function("urlquery.decode_object", 1, url::decode_object),

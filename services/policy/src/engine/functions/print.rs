@@ -281,10 +281,7 @@ impl Flags {
 
     fn print(&self, value: &Printed, verb: char, out: &mut String) -> Result<()> {
         let known = match value {
-            _ if verb == 'T' => {
-                self.pad(value.kind(), true, out);
-                true
-            }
+            _ if verb == 'T' => self.text(value.kind(), 's', out),
             Printed::Text(text) => self.text(text, verb, out),
             Printed::Int(number) => self.int(*number, verb, out),
             Printed::Float(number) => self.float(*number, verb, out)?,
@@ -456,6 +453,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_shown() {
         assert_eq!(print("%d", r#"["x"]"#), "%!d(string=x)");
+        assert_eq!(print("%5.2T", r#"["x"]"#), "   st");
         assert_eq!(print("%s", "[5]"), "%!s(int64=5)");
         assert_eq!(print("%s %s", r#"["x"]"#), "x %!s(MISSING)");
         assert_eq!(print("", r#"["x", 1]"#), "%!(EXTRA string=x, int64=1)");
