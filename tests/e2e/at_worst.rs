@@ -124,7 +124,7 @@ async fn a_credential_that_is_not_accepted_any_more_makes_jobs_wait_not_fail() {
 async fn an_upgrade_is_waited_out_and_redirects_are_never_followed() {
     let (controller, _system, acme) = acme(&settings().impatient()).await;
     acme.map("deploy", "deploy").await;
-    controller.order(json!({"times": 8, "fault": {"kind": "migrating"}})).await;
+    controller.order(json!({"times": 4, "fault": {"kind": "migrating"}})).await;
     let job = acme.launcher.run("deploy", deployment()).await;
     assert_eq!(text(&job, "state"), "succeeded", "{job}");
     assert_eq!(controller.launched(), 1);
