@@ -8,8 +8,13 @@ use super::{acme, settings};
 
 /// The place of everything that is wrong, and what is said of it.
 fn told(problem: &Value) -> Vec<(String, String)> {
-    let errors = problem["errors"].as_array().expect("what is wrong, one by one");
-    errors.iter().map(|error| (text(error, "pointer").to_owned(), text(error, "detail").to_owned())).collect()
+    let errors = problem["errors"].as_array();
+    assert!(errors.is_some(), "it says what is wrong, one by one: {problem}");
+    errors
+        .into_iter()
+        .flatten()
+        .map(|error| (text(error, "pointer").to_owned(), text(error, "detail").to_owned()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
