@@ -321,6 +321,8 @@ impl Job {
             run: None,
             cancel_requested: false,
             progress: String::new(),
+            output_truncated: false,
+            output_incomplete: false,
             ..self.clone()
         }
     }

@@ -98,6 +98,40 @@ pub(super) fn state(state: wire::JobState) -> Option<JobState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::tests::example;
+    use serde_json::json;
+
+    #[test]
+    fn a_repeat_is_answered_like_the_first_request_whatever_became_of_the_job() {
+        let accepted = example();
+        let over = Job {
+            state: JobState::Failed,
+            reason: Some("lost".into()),
+            reason_detail: Some("why".into()),
+            launched_at: Some(accepted.created_at),
+            finished_at: Some(accepted.created_at),
+            outcome: Some(json!({"status": "failed"})),
+            cancel_requested: true,
+            progress: "running".into(),
+            output_truncated: true,
+            output_incomplete: true,
+            ..accepted.clone()
+        };
+        assert_eq!(job(&over.as_accepted()).unwrap(), job(&accepted).unwrap());
+        // Whoever adds a field has to say here whether a job gets it with time, and then above too.
+        #[rustfmt::skip]
+        let wire::Job {
+            id: _, tenant: _, project: _, template: _, controller: _, parameters_json: _, requested_by: _,
+            requested_by_name: _, created_at: _, trace_id: _, request_id: _, decision_id: _, priority: _, start_at: _,
+            start_by: _, max_duration_seconds: _, queue: _,
+            state, reason, reason_detail, launched_at, finished_at, outcome_json, cancel_requested, progress,
+            output_truncated, output_incomplete,
+        } = job(&over).unwrap();
+        assert_ne!(state, i32::from(wire_state(accepted.state)));
+        assert!(launched_at.is_some() && finished_at.is_some());
+        assert!(cancel_requested && output_truncated && output_incomplete);
+        assert!([reason, reason_detail, outcome_json, progress].iter().all(|text| !text.is_empty()));
+    }
 
     #[test]
     fn every_state_survives_the_contract() {
