@@ -8,7 +8,7 @@ use crate::clock::Moment;
 use crate::token::{LEEWAY_SECONDS, LONGEST_TOKEN};
 
 /// How long after its last signature, or a revocation, something must be remembered: the longest token, the leeway
-/// verifiers give, and as much again for clocks that differ.
+/// verifiers give, and a minute for clocks that differ.
 pub const OUTLIVED: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + LEEWAY_SECONDS + 60);
 
 /// The present, told twice: the wall clock can be set, steady time cannot.
