@@ -1,5 +1,6 @@
 //! What the edge itself puts on the record: refusals of callers nobody knows, counted by address and minute.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,10 @@ fn entry(counted: &Counted, clock: &dyn Clock) -> Entry {
     let address = counted.address.map(|address| address.to_string()).unwrap_or_default();
     let nobody = Actor { authenticated_by: "none".into(), ..Actor::default() };
     // Of IPv6 it is a network that was counted.
-    let whose = if address.contains(':') { format!("{address}/64") } else { address.clone() };
+    let whose = match counted.address {
+        Some(IpAddr::V6(_)) => format!("{address}/64"),
+        Some(IpAddr::V4(_)) | None => address.clone(),
+    };
     let mut entry = EntryBuilder::new(clock, Service::Edge, "auth.refuse", "address", &whose)
         .tenant("")
         .actor(nobody)
@@ -76,6 +80,18 @@ mod tests {
         assert_eq!((entries[0].action.as_str(), entries[0].source_address.as_str()), ("auth.refuse", "203.0.113.9"));
         assert_eq!(entries[0].outcome(), Outcome::Denied);
         assert!(entries[0].details_json.contains("500"));
+    }
+
+    #[tokio::test]
+    async fn of_ipv6_a_network_is_recorded() {
+        let (refusals, recorder) = (Refusals::default(), MemoryRecorder::new());
+        refusals.note("2001:db8::1".parse().unwrap());
+        hand_over(&refusals, &*recorder, &SystemClock).await;
+        let entries = recorder.entries();
+        assert_eq!(
+            (entries[0].object_id.as_str(), entries[0].source_address.as_str()),
+            ("2001:db8::/64", "2001:db8::")
+        );
     }
 
     #[tokio::test]

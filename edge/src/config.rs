@@ -217,8 +217,8 @@ impl Config {
         anyhow::ensure!(
             [self.header_timeout, self.body_timeout, self.request_timeout, self.answer_timeout]
                 .iter()
-                .all(|time| !time.is_zero()),
-            "timeouts must be longer than nothing"
+                .all(|time| *time >= Duration::from_millis(1)),
+            "timeouts must be at least 1ms"
         );
         Ok(())
     }
@@ -334,6 +334,12 @@ mod tests {
     #[test]
     fn a_certificate_without_its_key_is_refused() {
         assert!(Line::try_parse_from(["edge", "--edge-tls-cert", "a.pem"]).is_err());
+    }
+
+    #[test]
+    fn a_timeout_too_short_to_be_measured_is_refused() {
+        let config = Config { header_timeout: Duration::from_nanos(3), ..Config::default() };
+        assert!(config.check().is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::io::InspectWriter;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -193,6 +194,8 @@ impl Connection {
             }
         });
         let builder = builder(&self.limits);
+        let taken = readers.clone();
+        let stream = InspectWriter::new(stream, move |bytes: &[u8]| taken.took(bytes.len()));
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut first_request = std::pin::pin!(tokio::time::sleep(self.limits.header_time));
         let mut looks = tokio::time::interval(self.limits.header_time.min(self.limits.answer_time) / 4);

@@ -34,7 +34,8 @@ fn shortened(uri: &Uri) -> Option<Uri> {
 /// The path without its empty parts, if it has any.
 #[must_use]
 pub fn without_empty_parts(path: &str) -> Option<String> {
-    if matches!(path, "/" | PAGE) {
+    // The whole server is meant by `*`, which is not a path.
+    if matches!(path, "/" | PAGE) || !path.starts_with('/') {
         return None;
     }
     let parts = path.split('/').filter(|part| !part.is_empty());
@@ -64,7 +65,7 @@ mod tests {
     fn empty_parts_are_found() {
         assert_eq!(without_empty_parts("//api/v1//jobs").as_deref(), Some("/api/v1/jobs"));
         assert_eq!(without_empty_parts("/api/v1/jobs/").as_deref(), Some("/api/v1/jobs"));
-        for whole in ["/api/v1/jobs", "/docs/", "/"] {
+        for whole in ["/api/v1/jobs", "/docs/", "/", "*"] {
             assert_eq!(without_empty_parts(whole), None);
         }
     }

@@ -13,18 +13,23 @@ use http_body::{Frame, SizeHint};
 
 use crate::limits::room::Place;
 
+/// More than HTTP/2 writes by itself between two looks, in bytes.
+const BY_ITSELF: usize = 1024;
+
 /// What the requests of one connection are doing. Travels with each of them.
 #[derive(Clone, Default)]
 pub struct Readers {
-    now: Arc<Mutex<Now>>,
+    under_way: Arc<Mutex<UnderWay>>,
 }
 
 #[derive(Default)]
-struct Now {
+struct UnderWay {
     /// Requests that have no answer yet.
     requests: usize,
     answers: Vec<Weak<Mutex<Kept>>>,
     idle_since: Option<Instant>,
+    /// Bytes that the connection took since the last look.
+    taken: usize,
 }
 
 /// A request without an answer yet.
@@ -45,38 +50,46 @@ impl Readers {
     /// Counts a request until what it answers is dropped.
     #[must_use]
     pub fn request(&self) -> Request {
-        self.now().requests += 1;
+        self.lock().requests += 1;
         Request(self.clone())
     }
 
     /// A body that keeps its place until its last piece was taken, its reader has gone, or it is given up.
     pub fn taking(&self, body: Body, place: Place) -> Body {
         let kept = Arc::new(Mutex::new(Kept::Here { body, _place: place, offered: Some(Instant::now()) }));
-        self.now().answers.push(Arc::downgrade(&kept));
+        self.lock().answers.push(Arc::downgrade(&kept));
         Body::new(Answer(kept))
+    }
+
+    /// Notes that the connection took some bytes. The last piece of an answer is out of our hands while it is still being
+    /// sent, and whoever takes it slowly is not idle.
+    pub fn took(&self, bytes: usize) {
+        let mut under_way = self.lock();
+        under_way.taken = under_way.taken.saturating_add(bytes);
     }
 
     /// Gives up the answers of which nothing was taken for this long, and answers for how long this connection has had
     /// nothing to do.
     pub fn give_up(&self, limit: Duration) -> Duration {
-        let mut now = self.now();
-        now.answers.retain(|answer| answer.upgrade().is_some_and(|kept| is_kept(&kept, limit)));
-        if now.requests > 0 || !now.answers.is_empty() {
-            now.idle_since = None;
+        let mut under_way = self.lock();
+        under_way.answers.retain(|answer| answer.upgrade().is_some_and(|kept| is_kept(&kept, limit)));
+        let is_taking = std::mem::take(&mut under_way.taken) > BY_ITSELF;
+        if is_taking || under_way.requests > 0 || !under_way.answers.is_empty() {
+            under_way.idle_since = None;
             return Duration::ZERO;
         }
-        now.idle_since.get_or_insert_with(Instant::now).elapsed()
+        under_way.idle_since.get_or_insert_with(Instant::now).elapsed()
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        let mut now = self.0.now();
-        now.requests = now.requests.saturating_sub(1);
+        let mut under_way = self.0.lock();
+        under_way.requests = under_way.requests.saturating_sub(1);
     }
 }
 
@@ -145,7 +158,7 @@ mod tests {
         assert_eq!(readers.give_up(NEVER), Duration::ZERO);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
         readers.give_up(NEVER);
-        assert!(readers.now().idle_since.is_some(), "nothing is under way");
+        assert!(readers.lock().idle_since.is_some(), "nothing is under way");
     }
 
     #[tokio::test]
@@ -158,19 +171,32 @@ mod tests {
         readers.give_up(Duration::ZERO);
         assert!(left.collect().await.is_err(), "it is not taken for a whole one");
         assert!(futures::poll!(quiet.frame()).is_pending());
-        assert!(readers.now().idle_since.is_none());
+        assert!(readers.lock().idle_since.is_none());
+    }
+
+    #[test]
+    fn a_connection_that_takes_what_was_written_is_not_idle_and_one_that_answers_pings_is() {
+        let readers = Readers::default();
+        readers.give_up(NEVER);
+        readers.took(64);
+        readers.give_up(NEVER);
+        assert!(readers.lock().idle_since.is_some());
+        readers.took(64 * 1024);
+        assert!(readers.give_up(NEVER).is_zero() && readers.lock().idle_since.is_none());
+        readers.give_up(NEVER);
+        assert!(readers.lock().idle_since.is_some());
     }
 
     #[test]
     fn a_connection_is_idle_when_it_has_no_request_and_no_answer() {
         let readers = Readers::default();
         let request = readers.request();
-        assert!(readers.give_up(NEVER).is_zero() && readers.now().idle_since.is_none());
+        assert!(readers.give_up(NEVER).is_zero() && readers.lock().idle_since.is_none());
         drop(request);
         readers.give_up(NEVER);
-        assert!(readers.now().idle_since.is_some());
+        assert!(readers.lock().idle_since.is_some());
         let _again = readers.request();
         readers.give_up(NEVER);
-        assert!(readers.now().idle_since.is_none());
+        assert!(readers.lock().idle_since.is_none());
     }
 }

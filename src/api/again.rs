@@ -88,6 +88,11 @@ impl Tries {
         (wait <= left).then_some(wait)
     }
 
+    /// The next pause of ours is twice as long.
+    fn waited(&mut self) {
+        self.pause = (self.pause * 2).min(PERSISTENCE);
+    }
+
     /// The pause that the server asks for, of any length, or ours.
     fn named(&self, refusal: &Refusal) -> Duration {
         refusal.retry_after.map_or(self.pause, |after| Duration::from_secs(after).max(FIRST_PAUSE))
@@ -118,7 +123,7 @@ impl Api {
             let Some(wait) = tries.wait_for(call, &error) else { return Err(error) };
             note(&format!("{error}\ntrying again in {}", humantime::format_duration(wait)));
             tokio::time::sleep(wait).await;
-            tries.pause *= 2;
+            tries.waited();
         }
     }
 
@@ -147,6 +152,13 @@ mod tests {
 
     use super::*;
     use runwarden_kit::SecretString;
+
+    #[test]
+    fn pauses_stay_within_reason_however_often_a_call_is_tried() {
+        let mut tries = Tries { until: Instant::now(), pause: FIRST_PAUSE, renewed: false, perhaps_done: false };
+        (0..200).for_each(|_| tries.waited());
+        assert_eq!(tries.pause, PERSISTENCE);
+    }
 
     const TOKEN: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"access_token\":\"t\",\"scope\":\"jobs.read\"}";
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nretry-after: 0\r\nconnection: close\r\n\r\n{\"code\":\"UNAVAILABLE\"}";

@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::view::View;
 use super::{output, pages, render};
 use crate::api::{Api, CallError};
-use crate::cli::{Jobs, List, Resolution};
+use crate::cli::{Jobs, List, Reach, Resolution};
 use crate::terminal::{Colours, document, plain, print, say};
 
 /// `runwarden jobs …`.
@@ -44,13 +44,13 @@ pub(super) async fn run(command: &Jobs) -> Result<Exit, Failure> {
         }
         Jobs::Cancel(one) => {
             let done = api.fetch(Method::POST, &path(&one.job, "/cancel"), None).await;
-            well(done.map_err(|error| perhaps_done(error, &one.job))?, shown)
+            well(done.map_err(|error| perhaps_done(error, &one.job, reach))?, shown)
         }
         Jobs::Resolve(resolve) => {
             let job = &resolve.one.job;
             let body = resolution(&resolve.resolution, &resolve.reason);
             let done = api.fetch(Method::POST, &path(job, "/resolve"), Some(&body)).await;
-            well(done.map_err(|error| perhaps_done(error, job))?, shown)
+            well(done.map_err(|error| perhaps_done(error, job, reach))?, shown)
         }
     };
     let text = if show.is_json() { document(&answer) } else { text };
@@ -65,11 +65,12 @@ fn well(answer: Value, shown: impl Fn(&Value) -> String) -> (Value, String, Exit
 }
 
 /// Why something was not done to a job, or perhaps was: it is not sent twice, since the second answer would say no.
-fn perhaps_done(error: CallError, job: &str) -> Failure {
+fn perhaps_done(error: CallError, job: &str, reach: &Reach) -> Failure {
     let perhaps = error.perhaps_done;
     let failure = Failure::from(error).with("job", job);
     if perhaps {
-        failure.hinting(&format!("  it may have been done all the same: see `runwarden jobs show {job}`"))
+        let again = reach.repeated();
+        failure.hinting(&format!("  it may have been done all the same: see `runwarden jobs show {job}{again}`"))
     } else {
         failure
     }

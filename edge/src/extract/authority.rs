@@ -37,8 +37,8 @@ fn wrong(version: Version, target: Option<&str>, headers: &HeaderMap) -> Option<
     match (version, target, host) {
         (Version::HTTP_11, _, None) => Some("The header Host is missing; every request since HTTP/1.1 must have it."),
         (Version::HTTP_2, None, None) => Some("Neither :authority nor Host says whom the request is for."),
-        (Version::HTTP_2, Some(target), Some(host)) if !target.as_bytes().eq_ignore_ascii_case(host) => {
-            Some(":authority and Host name different hosts.")
+        (_, Some(target), Some(host)) if !target.as_bytes().eq_ignore_ascii_case(host) => {
+            Some("The request target and the header Host name different hosts.")
         }
         _ => None,
     }
@@ -130,6 +130,8 @@ mod tests {
             (Version::HTTP_11, Some("a"), hosts(&[]), true),
             (Version::HTTP_11, None, hosts(&["a", "a"]), true),
             (Version::HTTP_11, None, hosts(&["a, b"]), true),
+            (Version::HTTP_11, Some("a"), hosts(&["b"]), true),
+            (Version::HTTP_11, Some("A"), hosts(&["a"]), false),
             (Version::HTTP_10, None, hosts(&[]), false),
             (Version::HTTP_10, None, hosts(&["a", "b"]), true),
             (Version::HTTP_2, Some("a"), hosts(&[]), false),
@@ -145,8 +147,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_host_or_not(text in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = is_authority(&text);
+        fn one_byte_that_ends_a_host_spoils_it(
+            name in "[a-z0-9.-]{1,40}",
+            port in "(:[0-9]{0,5})?",
+            at in 0..50_usize,
+            bad in prop::sample::select(b" /?#@\\\"<>^`{|}[]\t\r\n\0\x7f\xff".to_vec()),
+        ) {
+            let mut text = [name.as_bytes(), port.as_bytes()].concat();
+            prop_assert!(is_authority(&text), "{name}{port}");
+            text.insert(at.min(text.len()), bad);
+            prop_assert!(!is_authority(&text), "{text:?}");
+        }
+
+        #[test]
+        fn of_any_bytes_only_what_can_be_written_is_a_host(text in prop::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert!(!is_authority(&text) || text.iter().all(u8::is_ascii_graphic));
         }
     }
 }
