@@ -59,6 +59,8 @@ impl Life {
     /// What was wrong with its end, if anything was.
     pub(super) fn bad_end(&self) -> Option<String> {
         match &self.end {
+            // Before it has begun to listen for signals they end it, as any process.
+            Some(End::Asked(status)) if status.signal() == Some(15) && self.log.text().is_empty() => None,
             Some(End::Asked(status)) if !status.success() => Some(format!("was asked to stop and ended with {status}")),
             Some(End::Itself(status)) => Some(format!("ended by itself with {status}\n{}", self.log.end())),
             Some(End::Hung) => Some(format!("was told to end and went on\n{}", self.log.end())),
