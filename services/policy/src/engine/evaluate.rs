@@ -4,7 +4,7 @@ use regorus::{LimitError, Value};
 use serde::{Deserialize, Serialize};
 
 use super::compile::Compiled;
-use super::functions::json;
+use super::functions::{json, regex};
 use crate::rego::Problem;
 
 const ALLOW: &str = "data.runwarden.authz.allow";
@@ -54,6 +54,7 @@ impl Compiled {
             return Ok(denied(vec![NO_PACKAGE.to_owned()]));
         }
         // A copy each time: nothing of one decision is there in the next.
+        regex::forget();
         let mut engine = self.engine.clone();
         engine.set_input(json::read(input)?);
         let mut value = |declared: bool, rule: &str| {
@@ -147,6 +148,16 @@ mod tests {
             Outcome::Denied { reasons } => reasons,
             other => panic!("{rego}: {other:?}"),
         }
+    }
+
+    #[test]
+    fn patterns_of_one_decision_take_no_room_in_the_next() {
+        let many =
+            "allow if { every n in numbers.range(1, 9) { regex.match(sprintf(\"^%d$\", [n]), sprintf(\"%d\", [n])) } }";
+        assert_eq!(outcome(many), Outcome::Allowed);
+        assert_eq!(regex::patterns_kept(), 9);
+        assert_eq!(outcome("allow if regex.match(\"^w\", input.n)"), Outcome::Allowed);
+        assert_eq!(regex::patterns_kept(), 1);
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub(super) fn reachable(arguments: &Arguments<'_>) -> Result<Value> {
     let mut pending: Vec<Value> = arguments.items(1)?.into_iter().cloned().collect();
     let mut reached = BTreeSet::new();
     while let Some(node) = pending.pop() {
+        if reached.contains(&node) {
+            continue;
+        }
         if let Some(next) = neighbours(graph, &node)?
             && reached.insert(node)
         {
@@ -64,6 +67,8 @@ pub(super) fn reachable_paths(arguments: &Arguments<'_>) -> Result<Value> {
         if next.is_empty() {
             paths.insert(array_of([node.clone()]));
         }
+        steps += next.len();
+        few(steps)?;
         pending.extend(next.into_iter().map(|next| (vec![node.clone()], next)));
     }
     while let Some((mut path, node)) = pending.pop() {

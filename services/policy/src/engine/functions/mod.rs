@@ -11,7 +11,7 @@ mod net;
 mod numbers;
 mod paths;
 mod print;
-mod regex;
+pub(super) mod regex;
 mod room;
 mod semver;
 mod text;

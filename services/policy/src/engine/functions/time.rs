@@ -197,11 +197,8 @@ fn duration(text: &str) -> Result<Value> {
 fn part_of(fraction: &str, unit: u64) -> u64 {
     let (mut value, mut scale) = (0_u64, 1.0);
     for digit in fraction.bytes() {
-        let Some(next) =
-            value.checked_mul(10).map(|value| value + u64::from(digit - b'0')).filter(|value| *value < 1 << 63)
-        else {
-            break;
-        };
+        let next = value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit - b'0')));
+        let Some(next) = next.filter(|value| *value < 1 << 63) else { break };
         value = next;
         scale *= 10.0;
     }
@@ -258,6 +255,8 @@ mod tests {
             ("1d", 86_400_000_000_000),
             ("0", 0),
             ("1µs", 1_000),
+            // More digits than there is room for: the rest is left out, as in Go.
+            ("0.18446744073709551616h", 664_082_786_653),
         ] {
             assert_eq!(call("time.parse_duration_ns", &[text.into()]), Value::from(nanoseconds), "{text}");
         }

@@ -14,8 +14,8 @@ use self::translate::translate;
 use super::arguments::{Arguments, array_of};
 use super::room::{MAX_TEXT, within};
 
-/// The most patterns that are kept compiled.
-const KEPT: usize = 100;
+/// The most patterns that are kept compiled, of either kind. All of them fit into a worker.
+const KEPT: usize = 24;
 /// What a compiled pattern may take.
 const SIZE: usize = 4 * 1024 * 1024;
 
@@ -28,6 +28,18 @@ struct Pattern {
 thread_local! {
     static PATTERNS: RefCell<BTreeMap<String, Rc<Pattern>>> = const { RefCell::new(BTreeMap::new()) };
     static REGEXES: RefCell<BTreeMap<String, Rc<Regex>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Forgets all compiled patterns: one tenant's must not take the room of the next one's decision.
+pub(in crate::engine) fn forget() {
+    PATTERNS.with_borrow_mut(BTreeMap::clear);
+    REGEXES.with_borrow_mut(BTreeMap::clear);
+}
+
+/// How many patterns are kept.
+#[cfg(test)]
+pub(in crate::engine) fn patterns_kept() -> usize {
+    PATTERNS.with_borrow(BTreeMap::len) + REGEXES.with_borrow(BTreeMap::len)
 }
 
 fn build(pattern: &str) -> Result<Regex> {
