@@ -110,7 +110,8 @@ impl Template {
     /// What its schema says that is not checked: it was stored before that was refused, and works as it did.
     pub(crate) fn problems(&self) -> Vec<FieldError> {
         // What does not parse was never stored.
-        schema::Schema::stored(&self.parameters_schema).map(|schema| schema.problems()).unwrap_or_default()
+        let written = if self.written_schema.is_empty() { &self.parameters_schema } else { &self.written_schema };
+        schema::Schema::stored(written).map(|schema| schema.problems()).unwrap_or_default()
     }
 }
 

@@ -154,6 +154,9 @@ impl Findings {
     fn walk(&mut self, schema: &Value, place: &str) {
         let Value::Object(keywords) = schema else { return };
         for (keyword, value) in keywords {
+            if self.list.len() >= MOST {
+                return;
+            }
             let at = format!("{place}{}", pointer_step(keyword));
             let name = keyword.as_str();
             match mistake(name, value, place, keywords) {

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+const NONE_TAKEN: &str = "the controller takes none of its values";
+
 /// Narrows a parameter's schema to values that also fit the controller's. Only keywords next to those that are there are
 /// changed or added: beside each other they all hold, whatever else the schema says.
 ///
@@ -17,11 +19,18 @@ pub(in crate::template) fn tighten(property: &mut Value, taken: &Value) -> Resul
         *property = json!({});
     }
     let Value::Object(own) = property else { return Ok(()) };
+    // What the controller keeps to itself is not shown by us either.
+    if taken.get("writeOnly") == Some(&Value::Bool(true)) {
+        own.insert("writeOnly".to_owned(), true.into());
+    }
     if is_listed(own, taken)? {
         return Ok(());
     }
     types(own, taken)?;
     if let Some(choices) = taken.get("enum") {
+        if !choices.as_array().is_some_and(|all| all.iter().any(fitting(own))) {
+            return Err(NONE_TAKEN.to_owned());
+        }
         own.insert("enum".to_owned(), choices.clone());
     }
     for (least, most) in [("minimum", "maximum"), ("minLength", "maxLength")] {
@@ -38,9 +47,12 @@ pub(in crate::template) fn tighten(property: &mut Value, taken: &Value) -> Resul
 
 /// Whether the values are listed one by one; those that the controller does not take are left out.
 fn is_listed(own: &mut Map<String, Value>, taken: &Map<String, Value>) -> Result<bool, String> {
-    let taken = Value::Object(without_words(taken));
-    let fits = |value: &Value| super::misfit(&taken, value).is_none();
-    let none = || "the controller takes none of its values".to_owned();
+    if !own.contains_key("const") && !own.get("enum").is_some_and(Value::is_array) {
+        return Ok(false);
+    }
+    let taken = without_words(taken);
+    let fits = fitting(&taken);
+    let none = || NONE_TAKEN.to_owned();
     if let Some(only) = own.get("const") {
         return if fits(only) { Ok(true) } else { Err(none()) };
     }
@@ -51,9 +63,15 @@ fn is_listed(own: &mut Map<String, Value>, taken: &Map<String, Value>) -> Result
             let known: std::collections::HashSet<String> = known.iter().map(Value::to_string).collect();
             choices.retain(|choice| known.contains(&choice.to_string()));
         }
-        None => choices.retain(fits),
+        None => choices.retain(|choice| fits(choice)),
     }
     if choices.is_empty() { Err(none()) } else { Ok(true) }
+}
+
+/// Whether a value fits a schema, which is compiled once; every value does if it cannot be used by itself.
+fn fitting(schema: &Map<String, Value>) -> impl Fn(&Value) -> bool + use<> {
+    let validator = runwarden_kit::schema::compile(&Value::Object(schema.clone())).ok();
+    move |value| validator.as_ref().is_none_or(|validator| validator.is_valid(value))
 }
 
 /// What a schema demands, without what it says to people.
@@ -153,6 +171,11 @@ mod tests {
                 &json!({"enum": ["dev", "prod"]}),
                 json!({"type": "string", "pattern": "^p", "enum": ["dev", "prod"]}),
             ),
+            (
+                json!({"type": "string"}),
+                &json!({"type": "string", "writeOnly": true}),
+                json!({"type": "string", "writeOnly": true}),
+            ),
             (json!({"enum": ["prod", "qa"]}), &json!({"enum": ["dev", "prod"]}), json!({"enum": ["prod"]})),
             (
                 json!({"type": "array", "items": {"type": "string"}}),
@@ -173,6 +196,8 @@ mod tests {
             (json!({"type": "integer", "minimum": 6}), json!({"type": "integer", "maximum": 5})),
             (json!({"type": "string", "minLength": 6}), json!({"type": "string", "maxLength": 5})),
             (json!({"type": "string"}), json!({"not": {}, "$comment": "never"})),
+            (json!({"type": "integer"}), json!({"enum": ["dev", "prod"]})),
+            (json!({"type": "string", "pattern": "^q"}), json!({"enum": ["dev", "prod"]})),
         ] {
             assert!(tightened(own.clone(), taken).is_err(), "{own}");
         }
