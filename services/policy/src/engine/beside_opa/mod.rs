@@ -202,7 +202,7 @@ fn answers(module: &str, input: &str, rules: usize) -> Vec<Answer> {
 /// What fails here by intention, as docs/policies.md says.
 const LIMITS: &[&str] = &[
     "what is decoded is no text",
-    "nothing cannot be replaced",
+    "the empty text cannot be replaced",
     "cannot be used for a number",
     "cannot be used in a format",
 ];

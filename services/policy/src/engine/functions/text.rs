@@ -98,7 +98,7 @@ pub(super) fn lower(arguments: &Arguments<'_>) -> Result<Value> {
 
 pub(super) fn replace(arguments: &Arguments<'_>) -> Result<Value> {
     let (text, old, new) = (arguments.text(0)?, arguments.text(1)?, arguments.text(2)?);
-    ensure!(!old.is_empty() || text.is_ascii(), "nothing cannot be replaced in a text that is not ASCII");
+    ensure!(!old.is_empty() || text.is_ascii(), "the empty text cannot be replaced in a text that is not ASCII");
     within(text.matches(old).count().saturating_mul(new.len()).saturating_add(text.len()))?;
     Ok(text.replace(old, new).into())
 }
@@ -110,7 +110,7 @@ pub(super) fn replace_n(arguments: &Arguments<'_>) -> Result<Value> {
         texts.insert(old.as_string()?.to_string(), new.as_string()?.to_string());
     }
     let mut rest = arguments.text(1)?;
-    ensure!(!texts.contains_key(""), "nothing cannot be replaced");
+    ensure!(!texts.contains_key(""), "the empty text cannot be replaced");
     ensure!(rest.len().saturating_mul(texts.len()) <= MAX_TEXT, "there is too much to replace");
     let mut out = String::new();
     while let Some(character) = rest.chars().next() {
