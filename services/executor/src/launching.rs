@@ -81,7 +81,7 @@ impl Launcher {
             marker,
             placement: placement.as_str().into(),
             sent_at: now,
-            controller_time: view.controller_time.map(moment),
+            controller_time: client.controller_time().map(moment),
             named: None,
             marker_took: None,
             state: AttemptState::Intent,

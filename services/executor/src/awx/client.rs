@@ -1,3 +1,4 @@
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -13,6 +14,8 @@ pub struct Client {
     pub(super) http: Http,
     pub(super) target: Target,
     installation: Mutex<Option<Installation>>,
+    /// Whether it gave an install uuid when it was last asked and answered.
+    pub(super) gave_uuid: AtomicBool,
 }
 
 /// Who we are at a controller, and what it is.
@@ -36,10 +39,10 @@ impl Client {
     /// Prepares a client; connects only when used.
     pub fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
         let http = Http::new(target, credential, limits)?;
-        Ok(Self { http, target: target.clone(), installation: Mutex::default() })
+        Ok(Self { http, target: target.clone(), installation: Mutex::default(), gave_uuid: AtomicBool::default() })
     }
 
-    /// What the controller's clock showed when it last answered, to the second.
+    /// What the controller's clock shows now, as far as its last answer tells, to the second, and our steady clock since.
     #[must_use]
     pub fn controller_time(&self) -> Option<OffsetDateTime> {
         self.http.controller_time()

@@ -51,8 +51,11 @@ impl TemplateView {
                 LaunchField::JobSliceCount => {
                     let chosen = wishes.iter().find(|wish| wish.field == LaunchField::Inventory);
                     let hosts = match chosen.and_then(|wish| wish.value.as_i64()) {
-                        Some(id) => objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts),
-                        None => self.hosts(),
+                        // The template's own is not looked up: it is known.
+                        Some(id) if self.inventory.as_ref().is_none_or(|own| own.id != id) => {
+                            objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts)
+                        }
+                        Some(_) | None => self.hosts(),
                     };
                     if hosts == Some(1) && wish.value.as_i64().is_some_and(|slices| slices > 1) {
                         wrong("must be 1: the inventory has one host, which AWX does not slice".to_owned());
@@ -131,7 +134,8 @@ impl TemplateView {
         }
         for own in self.own.credentials.iter().filter(|own| !sent.contains(&own.id)) {
             let replaced = match &own.kind {
-                Some(kind) => taken.iter().any(|(_, _, other)| other == kind),
+                // One that we do not see may be its successor.
+                Some(kind) => unknown || taken.iter().any(|(_, _, other)| other == kind),
                 None => unknown || !taken.is_empty(),
             };
             if !replaced {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -34,8 +34,8 @@ pub(super) struct Http {
     limits: Limits,
     /// Whether a request came to nothing since it was found out what answers: what answers next may be something else.
     disturbed: AtomicBool,
-    /// What its clock showed in the last answer of its own.
-    controller_time: Mutex<Option<OffsetDateTime>>,
+    /// What its clock showed in the last answer of its own, and when that was here.
+    controller_time: Mutex<Option<(OffsetDateTime, Instant)>>,
 }
 
 /// What a reading request brought.
@@ -122,7 +122,8 @@ impl Http {
     }
 
     pub(super) fn controller_time(&self) -> Option<OffsetDateTime> {
-        *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner)
+        let told = *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner);
+        told.map(|(time, at)| time + at.elapsed())
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -231,7 +232,7 @@ impl Http {
                 if own::is_marked(response.headers())
                     && let Some(time) = clock::told(response.headers())
                 {
-                    *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+                    *self.controller_time.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, Instant::now()));
                 }
                 tracing::debug!(parent: &span, "the controller answered");
             }

@@ -1,5 +1,7 @@
 //! Which controller it is, whatever address it is reached at.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -135,7 +137,10 @@ impl Client {
             return Ok(known);
         }
         self.http.count_anew();
-        let found = self.find_installation(known.is_some_and(|known| known.uuid.is_some())).await;
+        let found = self.find_installation(self.gave_uuid.load(Ordering::Acquire)).await;
+        if let Ok(here) = &found {
+            self.gave_uuid.store(here.uuid.is_some(), Ordering::Release);
+        }
         // What was known does not outlive a question that it could not answer.
         self.know_installation(found.as_ref().ok());
         found

@@ -199,7 +199,10 @@ pub fn refused_fields(schema: &Value, parameters: &Map<String, Value>) -> Vec<Pr
     let check = |(name, value): (&String, &Value)| {
         let target = target_of(name, schema.get("properties").and_then(|all| all.get(name)));
         // A variable may be anything.
-        let detail = field_value(target, value).err().or_else(|| too_long(target, value))?;
+        let detail = match field_value(target, value) {
+            Ok(sent) => too_long(target, &sent),
+            Err(why) => Some(why),
+        }?;
         Some(Problem::of(name, detail))
     };
     parameters.iter().filter_map(check).collect()

@@ -170,7 +170,14 @@ fn integer(text: &str) -> Option<Value> {
     if !digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || digits.starts_with('_') && radix == 10 {
         return None;
     }
-    let number = i64::from_str_radix(&digits.replace('_', ""), radix).ok()?;
+    let number = match i64::from_str_radix(&digits.replace('_', ""), radix) {
+        Ok(number) => number,
+        // A number all the same, though not one that fits here.
+        Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => {
+            return Some(format!("{NO_JSON}{text}").into());
+        }
+        Err(_) => return None,
+    };
     Some(if negative { number.checked_neg()? } else { number }.into())
 }
 
@@ -188,7 +195,7 @@ fn float(text: &str) -> Option<Value> {
         return None;
     }
     let number: f64 = text.replace('_', "").parse().ok()?;
-    Number::from_f64(number).map(Value::Number)
+    Some(Number::from_f64(number).map_or_else(|| format!("{NO_JSON}{text}").into(), Value::Number))
 }
 
 /// Whether a word is a time, a date or a number of a kind that JSON does not have: what it comes to is left alone.
@@ -233,6 +240,8 @@ mod tests {
             ("a: 2026-11-28", "a: '2026-11-28'"),
             ("a: 1:30", "a: '1:30'"),
             ("a: .inf", "a: '.inf'"),
+            ("a: 99999999999999999999", "a: '99999999999999999999'"),
+            ("a: 1.0e+999", "a: '1.0e+999'"),
             ("a: ~", "a: '~'"),
             ("a: 1", "a: 2"),
             ("a: 1", "b: 1"),

@@ -63,7 +63,7 @@ pub(super) fn cause(found: &Steps) -> Option<(&'static str, String)> {
     // That a workflow inside failed is told by the steps of that, if they could be read.
     let inner = |step: &Step| {
         step.kind == RunKind::Workflow.as_str()
-            && found.steps.iter().any(|s| step.run == Some(s.workflow) && s.has_failed())
+            && found.steps.iter().any(|s| step.run == Some(s.workflow) && s.has_failed() && !s.handled)
     };
     let failed: Vec<&Step> = found.steps.iter().filter(failed).filter(|step| !inner(step)).collect();
     let why = |step: &Step| match (step.reason(), step.kind.as_str(), step.status.as_str()) {
@@ -224,6 +224,8 @@ mod tests {
     fn a_workflow_inside_is_told_of_by_its_own_steps() {
         let outer = Step { run: Some(200), ..step("outer", "workflow_job", "failed") };
         let inner = Step { workflow: 200, within: vec!["outer".into()], ..step("inner", "job", "failed") };
+        let handled = Step { handled: true, ..inner.clone() };
+        assert_eq!(because(vec![outer.clone(), handled]).unwrap().0, reason::STEP_FAILED, "it failed by itself");
         let told = because(vec![outer.clone(), inner]).unwrap();
         assert_eq!(told, (reason::PLAYBOOK_FAILED, "The playbook of step \"outer / inner\" failed.".to_owned()));
         assert_eq!(because(vec![outer]).unwrap().0, reason::STEP_FAILED, "its steps could not be read");

@@ -296,7 +296,7 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
     });
     let mut round = Round::default();
     watcher.load(&mut round).await.unwrap();
-    let (mut looks, begun) = (0, Instant::now());
+    let (mut looks, begun) = (0_usize, Instant::now());
     for _ in 0..rounds {
         watcher.catch_up(&mut round).await.unwrap();
         watcher.begin_looks(&mut round).await;
@@ -307,7 +307,7 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
     }
     // Both kinds of looks may have become due again while the rounds took their time.
     let due_since = usize::try_from(begun.elapsed().as_millis() / BUSY.as_millis()).unwrap();
-    looks - looks.min(2 * due_since)
+    looks.saturating_sub(2 * due_since).max(looks.min(1))
 }
 
 #[tokio::test]

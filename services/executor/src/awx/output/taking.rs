@@ -113,8 +113,8 @@ impl Taking {
                 return Took::Part;
             }
             self.text.push_str(rest);
-            self.at.lines.add(&event.stdout);
         }
+        self.at.lines.add(&event.stdout);
         self.at.counter = event.counter;
         self.at.within = 0;
         Took::All
@@ -267,5 +267,10 @@ mod tests {
             taking.event(&event(n, "line", true));
         }
         assert_eq!(taking.text, "line\n", "the third");
+        let mut whole = Taking::from(Position::default(), 1000, false);
+        for n in 1..=3 {
+            whole.event(&event(n, "line", true));
+        }
+        assert_eq!(taking.at.lines, whole.at.lines, "what was taken earlier is part of the whole");
     }
 }

@@ -237,8 +237,9 @@ fn parameters_that_no_launch_takes_are_refused_when_they_are_sent() {
     let schema = json!({"properties": {
         "verbosity": {"type": "integer"}, "hosts": {"x-runwarden-target": "limit"}, "timeout": {"x-runwarden-target": "extra_vars"},
     }});
-    let sent = json!({"verbosity": 6, "hosts": 5, "timeout": "long", "skip_tags": "x".repeat(1025), "who": null});
+    let sent = json!({"verbosity": 6, "hosts": 5, "timeout": "long", "skip_tags": "x".repeat(1025), "who": null,
+        "job_tags": ["x".repeat(600), "y".repeat(600)]});
     let told: Vec<String> =
         refused_fields(&schema, &object(sent)).iter().map(|problem| problem.pointer.clone()).collect();
-    assert_eq!(told, ["/hosts", "/skip_tags", "/verbosity"]);
+    assert_eq!(told, ["/hosts", "/job_tags", "/skip_tags", "/verbosity"]);
 }

@@ -268,12 +268,32 @@ async fn what_is_known_of_an_installation_does_not_outlive_a_question_it_could_n
     assert!(known.uuid().is_some());
     // One that gave its uuid does not lack it now.
     *told.lock().unwrap() = 403;
-    assert_eq!(client.installation(Ask::Afresh).await, Err(AwxError::InFront { status: 403 }));
+    for _ in 0..2 {
+        assert_eq!(client.installation(Ask::Afresh).await, Err(AwxError::InFront { status: 403 }));
+    }
     *told.lock().unwrap() = 200;
     assert_eq!(client.installation(Ask::Once).await.unwrap(), known);
     let asked = stub.seen().len();
     assert_eq!(client.installation(Ask::Once).await.unwrap(), known);
     assert_eq!(stub.seen().len(), asked, "it said so before");
+}
+
+#[tokio::test]
+async fn the_controllers_clock_goes_on_between_its_answers() {
+    let stub = Stub::start(|_| {
+        let mut answer = json_answer(200, &json!({}));
+        answer.headers_mut().insert("date", "Sun, 22 Nov 2026 05:00:07 GMT".parse().unwrap());
+        answer
+    })
+    .await;
+    let client = stub.client();
+    assert_eq!(client.controller_time(), None);
+    client.installation(Ask::Afresh).await.unwrap();
+    let first = client.controller_time().unwrap();
+    assert_eq!(first.replace_nanosecond(0).unwrap(), time::macros::datetime!(2026-11-22 05:00:07 UTC));
+    while client.controller_time().unwrap() <= first {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

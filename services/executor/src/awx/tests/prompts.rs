@@ -156,3 +156,9 @@ async fn what_is_taken_of_each_field_goes_by_the_installation_and_the_project() 
         assert_eq!(taken.get(field.name()).is_some(), bounded, "{field:?}");
     }
 }
+
+#[tokio::test]
+async fn slices_are_held_against_the_templates_own_inventory_also_where_it_is_sent() {
+    let told = refusals(json!({}), json!({"inventory": 1, "job_slice_count": 2})).await;
+    assert!(told.first().is_some_and(|detail| detail.contains("one host")), "{told:?}");
+}

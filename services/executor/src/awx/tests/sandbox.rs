@@ -116,6 +116,15 @@ async fn connection_and_catalogue() {
     sandbox.stop().await;
 }
 
+/// Waits until all that a run printed has arrived.
+async fn all_arrived(client: &Client, run: RunRef) {
+    let begun = std::time::Instant::now();
+    while !client.events_finished(run).await.unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the output of {run:?} does not arrive");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_job_from_launch_to_output() {
     let sandbox = start().await;
@@ -123,9 +132,7 @@ async fn a_job_from_launch_to_output() {
     let deploy = json!({"environment": "dev", "version": "1.2.3", "deploy_password": "hunter2hunter2"});
     let run = launch(&client, TemplateKind::Job, 10, deploy).await;
     assert_eq!(ended(&client, run).await, Ending::Successful);
-    while !client.events_finished(run).await.unwrap() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all_arrived(&client, run).await;
     let live = read_all(&client, run, Stage::Following, 100_000).await;
     let text = read_all(&client, run, Stage::Ended, 100_000).await;
     assert_eq!(live, text, "live and afterwards it is the same");
@@ -152,9 +159,7 @@ async fn a_large_output_reads_the_same_live_and_afterwards() {
     let client = client(&sandbox);
     let run = launch(&client, TemplateKind::Job, 14, json!({})).await;
     assert_eq!(ended(&client, run).await, Ending::Successful);
-    while !client.events_finished(run).await.unwrap() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all_arrived(&client, run).await;
     let downloaded = read_all(&client, run, Stage::Ended, 900_000).await;
     assert!(downloaded.len() > 1 << 20, "{}", downloaded.len());
     let live = read_all(&client, run, Stage::Following, 300_000).await;
