@@ -289,6 +289,7 @@ impl Config {
 mod tests {
     use super::Config;
     use clap::Parser;
+    use std::time::Duration;
 
     #[derive(Parser)]
     struct Line {
