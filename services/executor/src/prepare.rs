@@ -69,8 +69,8 @@ pub fn check_installation(template: &Template, here: &Installation) -> Result<()
         Some(_) => Err(error(
             reason::TEMPLATE_CHANGED,
             format!(
-                "The template was mapped on installation {pinned}, and its controller is now {here}. Look at what it stands \
-                 for there, then set accept_drift with a change of the template."
+                "The template was mapped on installation {pinned}, and its controller is now {here}. Check what the template \
+                 is there, then change it with `accept_drift`."
             ),
         )),
         None => Err(Stop::Later(format!(

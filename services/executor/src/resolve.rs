@@ -199,8 +199,7 @@ fn not_unknown(job: &Job) -> Error {
     Error::new(
         ErrorReason::Conflict,
         format!(
-            "Only a job that is `unknown`, or whose launch can no longer come to anything and could not be looked for, \
-             can be resolved; it {}.",
+            "Only a job that is `unknown`, or whose lost launch is past its waiting time, can be resolved; this one {}.",
             job.state.in_words()
         ),
     )

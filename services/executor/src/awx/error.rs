@@ -34,7 +34,7 @@ pub enum AwxError {
         /// The HTTP status.
         status: u16,
     },
-    /// It, or somebody in front of it, wants fewer requests (429).
+    /// It, or somebody in front of it, is limiting requests (429).
     Throttled {
         /// How long to leave it alone, where it says so.
         retry_after: Option<Duration>,
@@ -154,14 +154,16 @@ impl std::fmt::Display for AwxError {
                 write!(f, "something in front of the controller answered in its place ({status})")
             }
             Self::Throttled { .. } => {
-                f.write_str("the controller, or a proxy in front of it, wants fewer requests (429)")
+                f.write_str("the controller, or a proxy in front of it, is limiting requests (429)")
             }
             Self::Refused { status, refusal } => write!(f, "the controller refused ({status}): {refusal}"),
             Self::ServerError { status } => write!(f, "the controller failed ({status})"),
             Self::BadAnswer { detail } => {
                 write!(f, "the controller's answer makes no sense: {detail}")
             }
-            Self::Busy => f.write_str("Runwarden reads as much from controllers as it may at a time; try again later"),
+            Self::Busy => f.write_str(
+                "Runwarden is already reading as much from controllers as its memory limit allows; try again later",
+            ),
             Self::TooLarge { limit } => {
                 write!(f, "the controller's answer is larger than {limit} bytes")
             }

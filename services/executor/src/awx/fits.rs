@@ -116,7 +116,7 @@ impl TemplateView {
             };
             if !asks.is_empty() {
                 wrong(format!(
-                    "credential `{name}` ({id}) asks for passwords at launch ({}), which Runwarden cannot give",
+                    "credential `{name}` ({id}) asks for passwords at launch ({}), which Runwarden cannot supply",
                     asks.join(", ")
                 ));
             }

@@ -22,9 +22,9 @@ use events::Stopped;
 use taking::{Position, Taking};
 
 /// Stands at the end of an output of which the controller's own text has something else.
-const DIFFERS: &str = "[Runwarden: this is not all: the controller's own text of the output has other lines]\n";
+const DIFFERS: &str = "[Runwarden: this output may be incomplete: it differs from the controller's own copy]\n";
 /// Stands at the end of an output that was still arriving when it was given up.
-const NOT_ALL: &str = "[Runwarden: this may not be all: the controller did not say that the output was complete]\n";
+const NOT_ALL: &str = "[Runwarden: this output may be incomplete: the controller never reported it complete]\n";
 
 /// How far a run's output has been read, to be kept as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

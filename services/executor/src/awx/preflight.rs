@@ -42,7 +42,7 @@ fn check_template(template: &TemplateView, body: &LaunchBody, problems: &mut Vec
     }
     // Other credentials ask for what they ask for: that is seen when they are looked up.
     if !template.passwords_needed.is_empty() && body.field(LaunchField::Credentials).is_none() {
-        problems.push(about("its credentials ask for passwords at launch, which Runwarden cannot give"));
+        problems.push(about("its credentials ask for passwords at launch, which Runwarden cannot supply"));
     }
     if template.survey_enabled && template.survey.as_ref().is_none_or(|survey| survey.questions.is_empty()) {
         // What its survey lets through is not known, so nothing that relies on it can be promised.

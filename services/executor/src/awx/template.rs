@@ -356,7 +356,7 @@ impl TemplateView {
         let passwords_needed = read::texts(page, "passwords_needed_to_start");
         if !passwords_needed.is_empty() {
             let mut problem = format!(
-                "its credentials ask for passwords at launch ({}), which Runwarden cannot give",
+                "its credentials ask for passwords at launch ({}), which Runwarden cannot supply",
                 read::shown(&passwords_needed.join(", "), 200)
             );
             if summary.asks.has(LaunchField::Credentials) {

@@ -7,7 +7,7 @@ use crate::awx::run::{RunKind, RunRef};
 use crate::awx::steps::{self, Step};
 
 /// Stands under a step whose output is hidden.
-const HIDDEN: &str = "[Runwarden: its account may not read what this step printed]\n";
+const HIDDEN: &str = "[Runwarden: Runwarden's account is not allowed to read this step's output]\n";
 
 impl Client {
     pub(super) async fn workflow_output(
