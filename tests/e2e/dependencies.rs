@@ -56,8 +56,15 @@ fn the_edge_contains_no_database_driver_no_controller_client_and_no_service() {
     let trees = trees();
     let edge = &trees["runwarden-edge"];
     assert!(edge.contains("axum") && edge.contains("runwarden-proto"), "the tree was read: {edge:?}");
-    let forbidden =
-        ["runwarden-engines", "runwarden-sandbox", "runwarden-harness", "rusqlite", "tokio-postgres", "vaultrs"];
+    let forbidden = [
+        "runwarden-engines",
+        "runwarden-awx",
+        "runwarden-sandbox",
+        "runwarden-harness",
+        "rusqlite",
+        "tokio-postgres",
+        "vaultrs",
+    ];
     let kinds = ["sqlx", "libsqlite3", "reqwest", "redis", "etcd", "aws-sdk", "regorus", "diesel"];
     let found: Vec<&String> = edge
         .iter()
@@ -84,12 +91,22 @@ fn no_service_depends_on_another() {
 }
 
 #[test]
+fn only_the_executor_can_reach_a_controller() {
+    let trees = trees();
+    for service in SERVICES {
+        let reaches = ["runwarden-awx", "reqwest"].iter().any(|name| trees[service].contains(*name));
+        assert_eq!(reaches, service == "runwarden-executor", "{service}");
+    }
+}
+
+#[test]
 fn what_everybody_shares_depends_on_nobody_who_shares_it() {
     let trees = trees();
     for (shared, may) in [
         ("runwarden-proto", &[][..]),
         ("runwarden-kit", &["runwarden-proto"][..]),
         ("runwarden-engines", &["runwarden-kit", "runwarden-proto"][..]),
+        ("runwarden-awx", &["runwarden-kit", "runwarden-proto"][..]),
     ] {
         let ours: Vec<&str> =
             trees[shared].iter().map(String::as_str).filter(|name| name.starts_with("runwarden")).collect();

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use runwarden_awx::{Installation, MarkerPlacement};
 use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::awx::{Installation, MarkerPlacement};
 use crate::protocol::DELIVERED_WITHIN;
 
 mod judging;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::awx::AwxError;
+use runwarden_awx::AwxError;
 
 /// A tenant and one of its controllers.
 pub type Key = (String, String);

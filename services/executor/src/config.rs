@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use runwarden_awx::Limits;
 use runwarden_kit::seats::CallerLimits;
 
 use crate::attempt::Patience;
-use crate::awx::Limits;
+use crate::controllers;
 use crate::failpoint::Failpoint;
 
 /// The executor's settings.
@@ -91,7 +92,7 @@ impl Config {
         Limits {
             launch: Duration::from_secs(self.launch_timeout_seconds),
             allow_plain_http: self.executor_allow_plain_http,
-            ..Limits::default()
+            ..controllers::limits()
         }
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))
     }

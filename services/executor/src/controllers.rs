@@ -4,14 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use runwarden_awx::{Client, Limits, Target};
 use runwarden_kit::{Error, Result};
 
-use crate::awx::{Client, Limits, Target};
 use crate::credential::CredentialSource;
 use crate::ports::Controller;
+use crate::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
 
 /// How long a client, and the credential in it, is kept.
 const KEEP: Duration = Duration::from_secs(300);
+
+/// What is taken from controllers unless the settings say otherwise. A launch gets the time to connect and to be
+/// acknowledged that the protocol counts on.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits::new(CONNECT_WITHIN, ACKNOWLEDGED_WITHIN)
+}
 
 /// All that a client is made of. A controller's name is not in it: one that is deleted and made again under its old
 /// name leads elsewhere, with another credential, and its revisions may begin anew.
@@ -85,9 +93,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
+    use runwarden_awx::Credential;
 
     use super::*;
-    use crate::awx::Credential;
     use crate::test_doubles::template;
 
     #[derive(Default)]
@@ -104,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_controller_made_again_under_its_name_gets_a_client_of_its_own() {
         let source = Arc::new(Counting::default());
-        let controllers = Controllers::new(source.clone(), Limits::default());
+        let controllers = Controllers::new(source.clone(), limits());
         let first = template().controller;
         let client = controllers.client(&first, "a test").await.unwrap();
         assert!(Arc::ptr_eq(&client, &controllers.client(&first, "a test").await.unwrap()));

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 
-use crate::awx::Credential;
+use runwarden_awx::Credential;
 
 /// Where credentials are kept: the secret service. Every read is on the record there, with its purpose.
 #[async_trait]

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use runwarden_awx::Target;
 use runwarden_kit::Result;
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
 
 use crate::attempt::Attempt;
-use crate::awx::Target;
 use crate::breaker::{Breaker, Key};
 use crate::job::Job;
 use crate::limits::Known;

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use runwarden_awx::{
+    self, Ask, AwxError, Client, Installation, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
+};
 use runwarden_kit::Result;
 use tracing::Instrument as _;
 
 use crate::attempt::{Attempt, AttemptState};
-use crate::awx::{
-    self, Ask, AwxError, Client, Installation, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
-};
 use crate::failpoint::At;
 use crate::job::{Job, JobState, Run, moment, reason};
 use crate::launcher::{Halt, Launcher, waiting_for};
@@ -256,7 +256,7 @@ fn limited(scope: Scope, job: &Job) -> String {
 /// The run a launch became, and whether it must be stopped because it is not what was asked for.
 fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
     let run = Run::of(&launched.row, &attempt.installation);
-    let condemned = protocol::dropped(&awx::asked_for(launched.ignored.clone()));
+    let condemned = protocol::dropped(&runwarden_awx::asked_for(launched.ignored.clone()));
     Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
 }
 

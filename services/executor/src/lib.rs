@@ -5,7 +5,6 @@
 
 pub mod attempt;
 pub mod authority;
-pub mod awx;
 pub mod breaker;
 mod config;
 pub mod controllers;
@@ -39,7 +38,6 @@ mod test_doubles;
 pub mod watcher;
 pub mod wishes;
 pub mod work;
-pub mod write_only;
 
 use std::sync::Arc;
 use std::time::Duration;

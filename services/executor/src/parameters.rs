@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use jsonschema::Validator;
+use runwarden_awx as awx;
 use runwarden_kit::{Error, ErrorReason, FieldError, Result, json, schema};
 use serde_json::{Map, Value, json};
 
-use crate::awx;
 use crate::ports::Template;
-use crate::write_only::is_write_only;
+use runwarden_kit::schema::is_write_only;
 
 /// How many field errors one answer tells.
 const MOST_ERRORS: usize = 20;
@@ -167,6 +167,9 @@ impl Parameters {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use runwarden_awx::{LaunchBody, LaunchInput};
+
     use super::*;
     use crate::test_doubles::template;
 
@@ -279,5 +282,57 @@ mod tests {
         let sent = json!({"environment": "prod"}).as_object().unwrap().clone();
         let error = Schemas::default().validate(&template, sent).expect_err("it is fixed");
         assert_eq!(error.fields()[0].pointer, "/parameters/environment");
+    }
+
+    /// A way to say that a parameter is write-only, or, with `false`, that it is not.
+    fn way() -> impl Strategy<Value = fn(Value) -> Value> {
+        prop::sample::select(vec![
+            (|said| said) as fn(Value) -> Value,
+            |said| json!({"allOf": [{}, said]}),
+            |said| json!({"anyOf": [said, {"type": "string"}]}),
+            |said| json!({"oneOf": [{"not": {}}, said]}),
+            |said| json!({"if": {"type": "string"}, "then": said}),
+            |said| json!({"if": {"type": "integer"}, "then": {}, "else": said}),
+            |said| json!({"items": said}),
+            |said| json!({"properties": {"deep": {"additionalProperties": said}}}),
+        ])
+    }
+
+    proptest! {
+        /// What is sealed, what is shown as set, and what is kept out of a controller's words are the same.
+        #[test]
+        fn what_is_sealed_is_what_is_redacted(
+            parameters in prop::collection::btree_map("[a-z]{1,6}", (any::<bool>(), way(), 0_u8..4), 1..6)
+        ) {
+            let (mut properties, mut more, mut definitions) = (Map::new(), Vec::new(), Map::new());
+            for (name, (secret, way, place)) in &parameters {
+                let said = way(json!({"writeOnly": secret}));
+                match place {
+                    0 => { properties.insert(name.clone(), said); }
+                    1 => { properties.insert(name.clone(), json!({"$ref": format!("#/$defs/{name}")})); definitions.insert(name.clone(), said); }
+                    2 => { properties.insert(name.clone(), json!({})); more.push(json!({"properties": {name: said}})); }
+                    _ => {
+                        properties.insert(name.clone(), json!({}));
+                        definitions.insert(name.clone(), json!({"then": {"properties": {name: said}}}));
+                        more.push(json!({"$ref": format!("#/$defs/{name}")}));
+                    }
+                }
+            }
+            let schema = json!({"properties": properties, "allOf": more, "$defs": definitions});
+            let sent: Map<String, Value> =
+                parameters.keys().map(|name| (name.clone(), json!(format!("value-of-{name}-here")))).collect();
+            let divided = Parameters::divided(sent.clone(), |name| is_write_only(&schema, name));
+            let (shown, decided) = (Value::Object(divided.shown()).to_string(), divided.for_policies().to_string());
+            let fixed = Map::new();
+            let input = LaunchInput { schema: &schema, parameters: &sent, fixed: &fixed, marker: None, default_skip_tags: "" };
+            let body = LaunchBody::build(input).expect("it can be launched");
+            for (name, (secret, ..)) in &parameters {
+                let value = format!("value-of-{name}-here");
+                prop_assert_eq!(divided.write_only.contains_key(name), *secret, "{} {}", name, &schema);
+                for told in [&shown, &decided, &body.redact(&format!("no: {value}"))] {
+                    prop_assert_eq!(told.contains(&value), !secret, "{} {}", told, &schema);
+                }
+            }
+        }
     }
 }

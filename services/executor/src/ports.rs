@@ -1,13 +1,13 @@
 //! The other services, as the executor's domain needs them.
 
 use async_trait::async_trait;
+use runwarden_awx::{Target, TemplateKind};
 use runwarden_kit::ExposeSecret as _;
 use runwarden_kit::Result;
 use runwarden_kit::SecretString;
 use serde_json::{Map, Value};
 
 use crate::authority::{Principal, Standing};
-use crate::awx::{Target, TemplateKind};
 use crate::job::Job;
 use crate::limits::Limits;
 use crate::store::Room;

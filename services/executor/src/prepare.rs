@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-
-use crate::awx::{
+use runwarden_awx::{
     AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Objects, Problem, TemplateView, Wish,
     pinned_installation, preflight,
 };
+
 use crate::job::{Job, JobState, reason};
 use crate::launcher::Halt;
 use crate::ports::{Seals, Template, Templates, opened_object};

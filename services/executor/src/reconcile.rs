@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use runwarden_awx::{
+    Ask, AwxError, Client, Found, Installation, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting,
+    TemplateSight, Whereabouts, asked_for,
+};
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Facts, Inputs, Marked, Verdict, conclude};
-use crate::awx::{
-    Ask, AwxError, Client, Found, Installation, LaunchBody, LaunchInput, Marker, RunRow, Search, Sighting,
-    TemplateSight, Whereabouts, asked_for,
-};
 use crate::failpoint::At;
 use crate::job::{Job, Run, moment, time_of};
 use crate::launcher::{Halt, Launcher};

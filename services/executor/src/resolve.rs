@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use runwarden_awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
 use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::{Error, ErrorReason, Result};
 
 use crate::attempt::{Attempt, Patience};
-use crate::awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::failpoint::{At, Failpoint};
@@ -212,7 +212,6 @@ mod tests {
 
     use super::*;
     use crate::attempt::AttemptState;
-    use crate::awx::example_row;
     use crate::test_doubles::installation;
 
     #[test]
@@ -239,7 +238,7 @@ mod tests {
         let told = |change: serde_json::Value| {
             let mut row = own.clone();
             row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            unfit(&attempt, &Patience::default(), &example_row(&row))
+            unfit(&attempt, &Patience::default(), &runwarden_awx::examples::row(&row).unwrap())
         };
         let marked = |marker: &str| json!({"extra_vars": json!({"runwarden_attempt": marker}).to_string()});
         assert_eq!(told(json!({})), None, "it may have lost its marker");

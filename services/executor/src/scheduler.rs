@@ -7,7 +7,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::awx::Installation;
+use runwarden_awx::Installation;
+
 use crate::breaker::Breaker;
 use crate::limits::{Known, Scope};
 use crate::queue::{BEGUN, OUT, Queue};

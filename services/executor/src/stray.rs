@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use runwarden_awx::{Ask, AwxError, Client};
 use runwarden_kit::Result;
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::lifecycle::Shutdown;
 use serde::{Deserialize, Serialize};
 
-use crate::awx::{Ask, AwxError, Client};
 use crate::breaker::Breaker;
 use crate::controllers::Controllers;
 use crate::job::Run;

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_awx::{Installation, Target, TemplateKind};
 use runwarden_kit::Result;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
 use crate::authority::{Authority, Principal, Shown, Standing};
-use crate::awx::{Installation, Target, TemplateKind};
 use crate::job::Job;
 use crate::limits::Limits;
 use crate::ports::{Controller, Decision, Policies, Question, Standings, Template, Verdict};

@@ -2,8 +2,12 @@
 //!
 //! What `project` accepts is what `executor` validates with, so both compile here.
 
+mod write_only;
+
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
+
+pub use write_only::is_write_only;
 
 /// The dialect that every schema is read as.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

@@ -6,7 +6,7 @@ use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::awx::{Installation, RunKind, RunRef, RunSummary};
+use runwarden_awx::{Installation, RunKind, RunRef, RunSummary};
 
 /// How much later than it was bound a run can say that it was made, by a clock that is wrong: where only that tells it
 /// from others.
@@ -102,10 +102,10 @@ pub fn time_of(moment: Moment) -> OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use runwarden_awx::Target;
     use uuid::Uuid;
 
     use super::*;
-    use crate::awx::Target;
 
     fn installation(uuid: u128) -> Installation {
         let target = Target { url: "https://awx".into(), api_root: String::new(), ca_pem: String::new() };

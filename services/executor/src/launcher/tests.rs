@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use runwarden_awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
 use runwarden_kit::SecretString;
 use runwarden_kit::clock::SystemClock;
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::attempt::AttemptState;
-use crate::awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
+use crate::controllers;
 use crate::credential::CredentialSource;
 use crate::job::tests::example;
 use crate::job::{AT_ONCE, reason};
@@ -106,14 +107,14 @@ impl World {
         let options = Options { use_ansible: UseAnsible::Never, speed: 100.0, ..Options::default() };
         let sandbox = Sandbox::start(options).await.unwrap();
         let target = Target { url: sandbox.url(), api_root: sandbox.api_root().to_owned(), ca_pem: String::new() };
-        let client = Client::new(&target, &Credential::bearer(sandbox.token()), AwxLimits::default()).unwrap();
+        let client = Client::new(&target, &Credential::bearer(sandbox.token()), controllers::limits()).unwrap();
         let view = client.template(TemplateKind::Job, controller_template).await.unwrap();
         let account = client.who_am_i().await.unwrap().id;
         let controller = Controller { target, account, ..template().controller };
         let template = Template {
             controller,
             controller_template,
-            fingerprint: view.fingerprint(),
+            fingerprint: runwarden_awx::fingerprint(&view.parts()),
             fingerprint_parts: view.parts(),
             ..template()
         };
@@ -140,7 +141,7 @@ impl World {
             authority: self.said.authority(),
             controllers: Arc::new(Controllers::new(
                 Arc::new(Token(token)),
-                AwxLimits { launch: Duration::from_secs(2), ..AwxLimits::default() },
+                AwxLimits { launch: Duration::from_secs(2), ..controllers::limits() },
             )),
             instance: instance(&folder),
             known: Arc::default(),

@@ -1,13 +1,13 @@
 //! Credentials from the secret service.
 
 use async_trait::async_trait;
+use runwarden_awx::Credential;
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::secret::v1::ReadSecretRequest;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use zeroize::Zeroizing;
 
-use crate::awx::Credential;
 use crate::credential::CredentialSource;
 
 /// Reads credentials over the mesh.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_awx::{Target, TemplateKind};
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
@@ -12,7 +13,6 @@ use runwarden_proto::project::v1::{
 };
 use serde_json::{Map, Value};
 
-use crate::awx::{Target, TemplateKind};
 use crate::limits::{Limit, Limits, Rate};
 use crate::ports::{Controller, Template, Templates};
 use crate::store::Room;

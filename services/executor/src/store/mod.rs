@@ -17,13 +17,13 @@ pub use watches::{Changed, Silence, Watches};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::Attempt;
-use crate::awx::Installation;
 use crate::job::{Bound, Job, JobState, Run};
 use crate::stray::Stray;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use runwarden_awx::Installation;
 use runwarden_engines::sqlite::{Database, Migration};
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
@@ -12,7 +13,6 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use super::rows::{failed, job_of, read, write};
 use super::{Acceptance, Accepted, Binding, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
 use crate::attempt::Attempt;
-use crate::awx::Installation;
 use crate::job::{Bound, Job, Run};
 use crate::queue::{self, RECENT};
 

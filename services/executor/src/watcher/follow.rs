@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runwarden_awx::{CancelAnswer, Client, Ending, RunKind, RunStatus, RunSummary, Steps};
 use runwarden_kit::Result;
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::{Clock, Moment};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::steps;
 use super::unlisted::Found;
-use crate::awx::{CancelAnswer, Client, Ending, RunKind, RunStatus, RunSummary, Steps};
 use crate::failpoint::{At, Failpoint};
 use crate::job::{Condemned, Job, JobState, Run, moment, reason, time_of};
 use crate::live::Live;

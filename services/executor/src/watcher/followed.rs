@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use runwarden_awx::RunSummary;
 use runwarden_kit::clock::Moment;
 
 use super::follow::CANCEL_AGAIN;
-use crate::awx::RunSummary;
 use crate::job::{Job, Run};
 use crate::store::Changed;
 
@@ -195,10 +195,13 @@ impl Following {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::awx::example_summary;
     use crate::job::JobState;
     use crate::job::tests::example;
     use crate::test_doubles::installation;
+
+    fn seen(id: i64, status: &str) -> RunSummary {
+        runwarden_awx::examples::summary(id, status).unwrap()
+    }
 
     fn running(id: i64) -> Job {
         let run = Run { installation: installation(1), kind: "job".into(), id, template: None, created: None };
@@ -257,11 +260,11 @@ mod tests {
         let job =
             Job { launched_at: Some(launched), max_duration_seconds: 60, progress: "running".into(), ..running(1) };
         let followed = Followed::of(&job).unwrap();
-        let row = example_summary(1, "running");
+        let row = seen(1, "running");
         assert!(!followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(59))));
         assert!(followed.calls_for_something(Some(&row), launched.plus(Duration::from_secs(61))));
-        assert!(followed.calls_for_something(Some(&example_summary(1, "successful")), launched));
-        assert!(followed.calls_for_something(Some(&example_summary(1, "pending")), launched));
+        assert!(followed.calls_for_something(Some(&seen(1, "successful")), launched));
+        assert!(followed.calls_for_something(Some(&seen(1, "pending")), launched));
         assert!(followed.calls_for_something(None, launched));
     }
 }

@@ -3,10 +3,10 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use runwarden_awx::{AwxError, Client, Ending, OutputCursor, OutputRead, RunKind, RunSummary, Stage};
 use runwarden_kit::{Error, Result};
 
 use super::follow::Follower;
-use crate::awx::{AwxError, Client, Ending, OutputCursor, OutputRead, RunKind, RunSummary, Stage};
 use crate::job::{Job, Run};
 use crate::store::Effects;
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use runwarden_awx::AwxError;
 use tokio::task::JoinSet;
 
 use super::followed::{Followed, Following, Key};
 use super::pace::Pace;
 use super::sweep::BATCH;
 use super::{LOOK, Watcher};
-use crate::awx::AwxError;
 
 /// Which runs of a controller are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

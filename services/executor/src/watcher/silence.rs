@@ -60,9 +60,10 @@ async fn noted(store: &dyn JobStore, key: &Key) -> Result<Option<Silence>> {
 
 #[cfg(test)]
 mod tests {
+    use runwarden_awx::AwxError;
+
     use super::super::round::Unasked;
     use super::*;
-    use crate::awx::AwxError;
     use crate::store::Watches as _;
     use crate::store::sqlite::SqliteJobs;
 

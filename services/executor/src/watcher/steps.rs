@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use runwarden_awx::{Client, RunKind, RunRef, Step, Steps, Waiting};
 use runwarden_kit::clock::Moment;
 use serde_json::{Value, json};
 
-use crate::awx::{Client, RunKind, RunRef, Step, Steps, Waiting};
 use crate::job::{moment, reason};
 
 /// What the progress of a job begins with whose workflow waits for somebody's approval.
@@ -18,7 +18,7 @@ const MOST_TOLD: usize = 200;
 const MOST_BYTES: usize = 64 * 1024;
 
 /// The steps of a workflow that goes on, or why they cannot be told.
-pub(super) async fn waits_for(client: &Client, run: RunRef) -> Result<Option<String>, crate::awx::AwxError> {
+pub(super) async fn waits_for(client: &Client, run: RunRef) -> Result<Option<String>, runwarden_awx::AwxError> {
     let found = client.steps(run).await?;
     let waiting: Vec<&Step> = found.steps.iter().filter(|step| step.is_waiting_approval()).take(MOST_NAMED).collect();
     let mut known: BTreeMap<i64, Waiting> = BTreeMap::new();
@@ -147,8 +147,9 @@ fn told(step: &Step) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use runwarden_awx::APPROVAL;
+
     use super::*;
-    use crate::awx::APPROVAL;
 
     fn step(name: &str, kind: &str, status: &str) -> Step {
         Step {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
+use runwarden_awx::{Ask, AwxError, Client, RunRef, RunSummary};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::id;
 use tracing::Instrument as _;
@@ -14,7 +15,6 @@ use super::Watcher;
 use super::follow::{Closely, Follower, REPLACED, may_wait};
 use super::followed::{Followed, Key};
 use super::round::{Looked, Unasked};
-use crate::awx::{Ask, AwxError, Client, RunRef, RunSummary};
 use crate::job::Job;
 
 /// How many runs a controller is asked about in one request.

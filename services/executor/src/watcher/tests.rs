@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use runwarden_awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Target, TemplateKind};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::pace::BUSY;
 use super::round::{Look, Looked, Unasked};
 use super::sweep::{MOVED, REMOVED};
 use super::*;
-use crate::awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Limits, Target, TemplateKind};
+use crate::controllers;
 use crate::credential::CredentialSource;
 use crate::job::tests::example;
 use crate::job::{Job, JobState, Run, reason};
@@ -78,7 +79,7 @@ impl Awx {
     }
 
     fn client(&self) -> Client {
-        Client::new(&self.mapped().target, &Credential::bearer(self.sandbox.token()), Limits::default()).unwrap()
+        Client::new(&self.mapped().target, &Credential::bearer(self.sandbox.token()), controllers::limits()).unwrap()
     }
 
     /// Launches something that hangs.
@@ -135,7 +136,7 @@ impl Watch {
             failpoint: Failpoint::default(),
             store: store.clone(),
             templates: Arc::new(Mapped(mapped)),
-            controllers: Arc::new(Controllers::new(Arc::new(Token(token)), Limits::default())),
+            controllers: Arc::new(Controllers::new(Arc::new(Token(token)), controllers::limits())),
             clock: Arc::new(clock.clone()),
             live: Live::default(),
             watch: WorkBell::default(),
@@ -284,7 +285,7 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
         failpoint: Failpoint::default(),
         store,
         templates: Arc::new(Mapped(Some(controller))),
-        controllers: Arc::new(Controllers::new(credentials, Limits::default())),
+        controllers: Arc::new(Controllers::new(credentials, controllers::limits())),
         clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
         live: Live::default(),
         watch: WorkBell::default(),
@@ -367,7 +368,7 @@ async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
     assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
     assert!(Unasked::Mapping.why().contains("project service") && !Unasked::Mapping.why().contains("credential"));
     watch.watcher.templates = Arc::new(Mapped(Some(template().controller)));
-    watch.watcher.controllers = Arc::new(Controllers::new(Arc::new(NoCredential::default()), Limits::default()));
+    watch.watcher.controllers = Arc::new(Controllers::new(Arc::new(NoCredential::default()), controllers::limits()));
     let looked = watch.watcher.look(&key, Vec::new()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Credential)), "{looked:?}");
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use runwarden_awx::{AwxError, Client, RunSummary, TemplateSight, Whereabouts};
 use runwarden_kit::Result;
 
 use super::follow::Follower;
-use crate::awx::{AwxError, Client, RunSummary, TemplateSight, Whereabouts};
 use crate::job::{Job, JobState, Run, reason};
 use crate::records;
 use crate::store::Effects;

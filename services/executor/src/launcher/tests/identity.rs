@@ -56,13 +56,13 @@ async fn what_was_mapped_on_one_installation_is_not_launched_on_another() {
         let client = Client::new(
             &world.template.controller.target,
             &Credential::bearer(world.sandbox.token()),
-            AwxLimits::default(),
+            crate::controllers::limits(),
         );
         let (client, id) = (client.unwrap(), world.template.controller_template);
         async move {
             let view = client.template(TemplateKind::Job, id).await.unwrap();
-            let parts = view.parts_at(&client.installation(crate::awx::Ask::Once).await.unwrap());
-            (crate::awx::fingerprint(&parts), parts)
+            let parts = view.parts_at(&client.installation(runwarden_awx::Ask::Once).await.unwrap());
+            (runwarden_awx::fingerprint(&parts), parts)
         }
     };
     let (fingerprint, fingerprint_parts) = pinned(&world).await;

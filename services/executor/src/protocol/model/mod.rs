@@ -18,8 +18,9 @@ mod promises;
 mod steps;
 mod world;
 
+use runwarden_awx::{Installation, Proof, proof};
+
 use crate::attempt::{Attempt, Facts, Patience, Verdict, conclude};
-use crate::awx::{Installation, Proof, proof};
 use crate::job::{Bound, Job, Run};
 use crate::stray::{self, Stray, UnderId};
 use runwarden_kit::clock::Moment;

@@ -1,10 +1,11 @@
 //! Seeded bugs, each of which the exploration must find.
 
+use runwarden_awx::MarkerPlacement;
+
 use super::super::{DELIVERED_WITHIN, SEND_WITHIN};
 use super::world::{Again, Setting, at, installation, patience};
 use super::*;
 use crate::attempt::{AttemptState, Candidate, Marked};
-use crate::awx::MarkerPlacement;
 use crate::job::JobState;
 
 /// A mutant must break one of these promises in a setting.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use runwarden_awx::Proof;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Candidate, Facts, Inputs, Marked, Verdict};
-use crate::awx::Proof;
 use crate::job::{AT_ONCE, Job, JobState, Run, reason};
 use crate::protocol::{Answer, Around, Beginning, Finding, Step, Stop, Written};
 use crate::stray::Stray;

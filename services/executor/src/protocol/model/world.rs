@@ -7,9 +7,9 @@ use std::time::Duration;
 use runwarden_kit::clock::Moment;
 
 use crate::attempt::{Attempt, AttemptState, Facts, Patience};
+use runwarden_awx::{Installation, MarkerPlacement, Target};
 use uuid::Uuid;
 
-use crate::awx::{Installation, MarkerPlacement, Target};
 use crate::job::tests::example;
 use crate::job::{AT_ONCE, Bound, Job, Run};
 use crate::stray::Stray;

@@ -1,10 +1,10 @@
+use runwarden_awx::{Ask, TemplateCursor};
 use runwarden_kit::page::{self, Listing};
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, convert, named, require};
-use crate::awx::{Ask, TemplateCursor};
 
 pub(super) async fn handle(
     access: &ControllerAccess,

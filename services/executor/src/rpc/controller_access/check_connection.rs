@@ -1,10 +1,10 @@
+use runwarden_awx::{Ask, AwxError, Credential};
 use runwarden_kit::{Error, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::project::v1 as project;
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, named, require};
-use crate::awx::{Ask, AwxError, Credential};
 
 pub(super) async fn handle(
     access: &ControllerAccess,

@@ -2,7 +2,7 @@
 
 use runwarden_proto::project::v1 as project;
 
-use crate::awx::{Installation, ListedTemplate, TemplateKind, TemplateSummary, TemplateView, fingerprint};
+use runwarden_awx::{Installation, ListedTemplate, TemplateKind, TemplateSummary, TemplateView, fingerprint};
 
 pub(super) fn kind(kind: project::TemplateKind) -> Option<TemplateKind> {
     match kind {

@@ -1,3 +1,4 @@
+use runwarden_awx::{Ask, AwxError, Problem, TemplateKind, Wish};
 use runwarden_kit::launch_field::{LaunchField, target_of};
 use runwarden_kit::{Error, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
@@ -5,7 +6,6 @@ use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
 use super::{ControllerAccess, convert, named, require};
-use crate::awx::{Ask, AwxError, Problem, TemplateKind, Wish};
 
 pub(super) async fn handle(
     access: &ControllerAccess,

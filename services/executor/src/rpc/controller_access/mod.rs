@@ -10,6 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use runwarden_awx::{Client, Credential, Limits, Target};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
 use runwarden_kit::{Error, ErrorReason, Result, rpc};
@@ -20,7 +21,6 @@ use runwarden_proto::executor::v1::controller_access_service_server::{
 use runwarden_proto::project::v1::Controller;
 use tonic::{Request, Response, Status};
 
-use crate::awx::{Client, Credential, Limits, Target};
 use crate::credential::CredentialSource;
 
 /// Surveys can be long, and a page holds many.

@@ -11,6 +11,7 @@ use runwarden_proto::project::v1 as project;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controllers;
 
 /// Hands out one credential and remembers what for.
 #[derive(Default)]
@@ -71,7 +72,7 @@ fn asked<T>(message: T, permission: &str, at: Scope) -> Request<T> {
 
 fn service() -> (ControllerAccess, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
-    (ControllerAccess::new(kept.clone(), Limits::default()), kept)
+    (ControllerAccess::new(kept.clone(), controllers::limits()), kept)
 }
 
 fn reason(status: Status) -> (ErrorReason, Vec<String>) {

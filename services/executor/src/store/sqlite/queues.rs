@@ -1,12 +1,12 @@
 //! Jobs that wait, in SQLite.
 
 use async_trait::async_trait;
+use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteJobs, begun_lately, bring, last_attempt, load, save};
-use crate::awx::Installation;
 use crate::job::{Job, JobState};
 use crate::limits::{Limits, Scope, Usage};
 use crate::protocol::{self, Around, Beginning};

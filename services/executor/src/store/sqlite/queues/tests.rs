@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use runwarden_awx::Target;
 use uuid::Uuid;
 
 use super::*;
 use crate::attempt::{Attempt, AttemptState};
-use crate::awx::Target;
 use crate::job::AT_ONCE;
 use crate::job::tests::example;
 use crate::limits::{Limit, Rate};

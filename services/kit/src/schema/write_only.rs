@@ -75,7 +75,7 @@ fn described<'a>(part: &'a Map<String, Value>, name: &str) -> Vec<&'a Value> {
 
 /// Whether a name matches a pattern, as validation sees it; if that cannot be told, it does.
 fn matches(pattern: &str, name: &str) -> bool {
-    runwarden_kit::schema::compile(&json!({"pattern": pattern}))
+    super::compile(&json!({"pattern": pattern}))
         .map_or(true, |validator| validator.is_valid(&Value::String(name.to_owned())))
 }
 
@@ -96,11 +96,7 @@ fn says_so<'a>(root: &'a Value, part: &'a Value, seen: &mut HashSet<&'a str>) ->
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::awx::{LaunchBody, LaunchInput};
-    use crate::parameters::Parameters;
 
     #[test]
     fn a_parameter_is_write_only_wherever_its_schema_says_so() {
@@ -127,58 +123,6 @@ mod tests {
             json!({"properties": {"pw": {}}, "$defs": {"unused": {"properties": {"pw": secret}}}}),
         ] {
             assert!(!is_write_only(&schema, "pw"), "{schema}");
-        }
-    }
-
-    /// A way to say that a parameter is write-only, or, with `false`, that it is not.
-    fn way() -> impl Strategy<Value = fn(Value) -> Value> {
-        prop::sample::select(vec![
-            (|said| said) as fn(Value) -> Value,
-            |said| json!({"allOf": [{}, said]}),
-            |said| json!({"anyOf": [said, {"type": "string"}]}),
-            |said| json!({"oneOf": [{"not": {}}, said]}),
-            |said| json!({"if": {"type": "string"}, "then": said}),
-            |said| json!({"if": {"type": "integer"}, "then": {}, "else": said}),
-            |said| json!({"items": said}),
-            |said| json!({"properties": {"deep": {"additionalProperties": said}}}),
-        ])
-    }
-
-    proptest! {
-        /// What is sealed, what is shown as set, and what is kept out of a controller's words are the same.
-        #[test]
-        fn what_is_sealed_is_what_is_redacted(
-            parameters in prop::collection::btree_map("[a-z]{1,6}", (any::<bool>(), way(), 0_u8..4), 1..6)
-        ) {
-            let (mut properties, mut more, mut definitions) = (Map::new(), Vec::new(), Map::new());
-            for (name, (secret, way, place)) in &parameters {
-                let said = way(json!({"writeOnly": secret}));
-                match place {
-                    0 => { properties.insert(name.clone(), said); }
-                    1 => { properties.insert(name.clone(), json!({"$ref": format!("#/$defs/{name}")})); definitions.insert(name.clone(), said); }
-                    2 => { properties.insert(name.clone(), json!({})); more.push(json!({"properties": {name: said}})); }
-                    _ => {
-                        properties.insert(name.clone(), json!({}));
-                        definitions.insert(name.clone(), json!({"then": {"properties": {name: said}}}));
-                        more.push(json!({"$ref": format!("#/$defs/{name}")}));
-                    }
-                }
-            }
-            let schema = json!({"properties": properties, "allOf": more, "$defs": definitions});
-            let sent: Map<String, Value> =
-                parameters.keys().map(|name| (name.clone(), json!(format!("value-of-{name}-here")))).collect();
-            let divided = Parameters::divided(sent.clone(), |name| is_write_only(&schema, name));
-            let (shown, decided) = (Value::Object(divided.shown()).to_string(), divided.for_policies().to_string());
-            let fixed = Map::new();
-            let input = LaunchInput { schema: &schema, parameters: &sent, fixed: &fixed, marker: None, default_skip_tags: "" };
-            let body = LaunchBody::build(input).expect("it can be launched");
-            for (name, (secret, ..)) in &parameters {
-                let value = format!("value-of-{name}-here");
-                prop_assert_eq!(divided.write_only.contains_key(name), *secret, "{} {}", name, &schema);
-                for told in [&shown, &decided, &body.redact(&format!("no: {value}"))] {
-                    prop_assert_eq!(told.contains(&value), !secret, "{} {}", told, &schema);
-                }
-            }
         }
     }
 }

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use crate::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
 
 /// How long and how much we are prepared to take from a controller.
 #[derive(Clone, Debug)]
@@ -34,6 +33,27 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The usual limits, for launches that may take so long to connect and then so long to be acknowledged.
+    ///
+    /// Whoever launches decides both: together they bound how late a launch can still arrive.
+    #[must_use]
+    pub fn new(connect_to_launch: Duration, acknowledge: Duration) -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            connect_to_launch,
+            acknowledge,
+            request: Duration::from_secs(30),
+            launch: Duration::from_secs(130),
+            answer_bytes: 16 * 1024 * 1024,
+            run_bytes: 32 * 1024 * 1024,
+            download_bytes: 64 * 1024 * 1024,
+            operation_bytes: 64 * 1024 * 1024,
+            kept_bytes: 16 * 1024 * 1024,
+            memory: Memory::new(256 * 1024 * 1024),
+            allow_plain_http: false,
+        }
+    }
+
     /// The same with so much memory for the answers of all controllers together, bytes.
     #[must_use]
     pub fn with_memory(self, bytes: usize) -> Self {
@@ -52,24 +72,5 @@ impl Limits {
     #[must_use]
     pub fn of_tenant(&self, tenant: &str) -> Self {
         Self { memory: self.memory.of(tenant), ..self.clone() }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            connect_to_launch: CONNECT_WITHIN,
-            acknowledge: ACKNOWLEDGED_WITHIN,
-            request: Duration::from_secs(30),
-            launch: Duration::from_secs(130),
-            answer_bytes: 16 * 1024 * 1024,
-            run_bytes: 32 * 1024 * 1024,
-            download_bytes: 64 * 1024 * 1024,
-            operation_bytes: 64 * 1024 * 1024,
-            kept_bytes: 16 * 1024 * 1024,
-            memory: Memory::new(256 * 1024 * 1024),
-            allow_plain_http: false,
-        }
     }
 }

@@ -42,12 +42,13 @@ fn path<'l>(location: &'l str, address: &Address) -> Option<&'l str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Limits, Target};
+    use super::super::Target;
     use super::*;
+    use crate::tests::usual;
 
     fn address(api_root: &str) -> Address {
         let target = Target { url: "https://awx.example".into(), api_root: api_root.into(), ca_pem: String::new() };
-        Address::parse(&target, &Limits::default()).unwrap()
+        Address::parse(&target, &usual()).unwrap()
     }
 
     fn job(location: &str) -> Option<i64> {

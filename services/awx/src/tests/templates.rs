@@ -61,7 +61,7 @@ async fn a_template_is_read_whole() {
     assert_eq!(view.problems, Vec::<String>::new());
     let parts = view.parts().to_string();
     assert!(!parts.contains("s3cr3t"), "addresses of repositories may hold passwords");
-    assert_eq!(view.fingerprint().len(), 64);
+    assert_eq!(fingerprint(&view.parts()).len(), 64);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn what_changes_a_launch_changes_the_fingerprint_and_is_told() {
             }
         })
         .await;
-        assert_ne!(now.fingerprint(), pinned.fingerprint(), "{key}");
+        assert_ne!(fingerprint(&now.parts()), fingerprint(&pinned.parts()), "{key}");
         assert_eq!(drift(&pinned.parts(), &now.parts()), [words]);
     }
 }
@@ -121,7 +121,7 @@ async fn renames_and_new_commits_are_no_drift() {
         _ => {}
     })
     .await;
-    assert_eq!(now.fingerprint(), pinned.fingerprint());
+    assert_eq!(fingerprint(&now.parts()), fingerprint(&pinned.parts()));
     assert_eq!(drift(&pinned.parts(), &now.parts()), Vec::<String>::new());
 }
 

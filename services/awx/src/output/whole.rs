@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::awx::AwxError;
-use crate::awx::http::{Http, Query};
-use crate::awx::run::RunRef;
+use crate::AwxError;
+use crate::http::{Http, Query};
+use crate::run::RunRef;
 
 /// The longest line that is kept while it is read, bytes. No event is longer than an answer may be.
 const LONGEST_LINE: usize = 32 * 1024 * 1024;

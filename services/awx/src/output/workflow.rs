@@ -1,10 +1,10 @@
 //! What a workflow prints: its steps as they end, those of workflows inside it included, each with what it printed.
 
 use super::{Client, JobRead, OutputCursor, OutputRead, Stage};
-use crate::awx::AwxError;
-use crate::awx::reading::Reading;
-use crate::awx::run::{RunKind, RunRef};
-use crate::awx::steps::{self, Step};
+use crate::AwxError;
+use crate::reading::Reading;
+use crate::run::{RunKind, RunRef};
+use crate::steps::{self, Step};
 
 /// Stands under a step whose output is hidden.
 const HIDDEN: &str = "[Runwarden: Runwarden's account is not allowed to read this step's output]\n";

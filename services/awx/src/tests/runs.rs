@@ -259,7 +259,7 @@ proptest! {
         let survey = Survey::read(&value);
         if let Ok(summary) = TemplateSummary::read(TemplateKind::Job, value.clone(), Some(survey)) {
             let view = TemplateView::assemble(summary, Some(&value), None, None);
-            prop_assert_eq!(view.fingerprint().len(), 64);
+            prop_assert_eq!(fingerprint(&view.parts()).len(), 64);
             prop_assert!(drift(&view.parts(), &view.parts()).is_empty());
             let _preflight = preflight(&view, &body(json!({"a": 1})));
             let _schema = view.schema();

@@ -153,10 +153,11 @@ fn checked_api_root(api_root: &str) -> Result<String, TargetProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::usual;
 
     fn parse(url: &str, api_root: &str) -> Result<Address, TargetProblem> {
         let target = Target { url: url.into(), api_root: api_root.into(), ca_pem: String::new() };
-        Address::parse(&target, &Limits::default())
+        Address::parse(&target, &usual())
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
         assert!(parse("http://localhost:8052", "").is_ok());
         assert!(parse("http://[::1]:8052", "").is_ok());
         let target = Target { url: "http://awx.internal".into(), api_root: String::new(), ca_pem: String::new() };
-        let limits = Limits { allow_plain_http: true, ..Limits::default() };
+        let limits = Limits { allow_plain_http: true, ..usual() };
         assert!(Address::parse(&target, &limits).is_ok());
     }
 }

@@ -1,7 +1,7 @@
-//! The executor's only way to a controller (AWX, or the automation controller of AAP).
+//! The client for controllers (AWX, or the automation controller of AAP): the only one in Runwarden.
 //!
 //! Everything here is typed and pure of Runwarden's own state: no store, no gRPC, no clock. What a controller
-//! answers is foreign input: nothing in it can make this module panic, follow a redirect, read without a bound,
+//! answers is foreign input: nothing in it can make this crate panic, follow a redirect, read without a bound,
 //! or build an address from anything but the configured base and parsed numeric ids.
 //!
 //! ```text
@@ -82,6 +82,8 @@ mod credential;
 mod delivery;
 mod drift;
 mod error;
+#[cfg(feature = "examples")]
+pub mod examples;
 mod fingerprint;
 mod fits;
 mod http;
@@ -148,11 +150,6 @@ pub use steps::{APPROVAL, Step, Steps, Waiting};
 pub use summary::RunSummary;
 pub use survey::{Question, QuestionKind, Survey};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
-
-#[cfg(test)]
-pub(crate) use row::example as example_row;
-#[cfg(test)]
-pub(crate) use summary::example as example_summary;
 
 #[cfg(test)]
 mod tests;

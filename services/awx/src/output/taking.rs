@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::whole::Lines;
-use crate::awx::ansi::plain;
-use crate::awx::read;
+use crate::ansi::plain;
+use crate::read;
 
 /// How far a job's events have been taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Reading a job's events in the order of their own counters. They arrive out of order, and pages may be too large.
 
 use super::taking::{Event, Taking, Took};
-use crate::awx::AwxError;
-use crate::awx::http::Query;
-use crate::awx::list::List;
-use crate::awx::reading::Reading;
-use crate::awx::run::RunRef;
-use crate::awx::tree::{Picked, Wanted};
+use crate::AwxError;
+use crate::http::Query;
+use crate::list::List;
+use crate::reading::Reading;
+use crate::run::RunRef;
+use crate::tree::{Picked, Wanted};
 
 /// How many events a page has, going down when it is too large to be read.
 const PAGES: [usize; 3] = [200, 20, 1];

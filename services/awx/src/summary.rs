@@ -50,15 +50,6 @@ impl RunSummary {
     }
 }
 
-/// A run that stands so, as a controller tells of it.
-#[cfg(test)]
-pub(crate) fn example(id: i64, status: &str) -> RunSummary {
-    let text = serde_json::json!({"id": id, "type": "job", "status": status}).to_string();
-    let mut told = Told::default();
-    told.read(&mut serde_json::Deserializer::from_str(&text)).unwrap();
-    told.summary().unwrap()
-}
-
 impl std::fmt::Debug for RunSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunSummary")

@@ -107,6 +107,11 @@ async fn handle(State((answer, seen)): State<(Handler, Arc<Mutex<Vec<Seen>>>)>, 
     answer(&request)
 }
 
+/// The limits of whoever launches with the delays of an executor.
+pub(crate) fn usual() -> Limits {
+    Limits::new(Duration::from_secs(3), Duration::from_secs(5))
+}
+
 fn quick() -> Limits {
     Limits {
         connect_to_launch: Duration::from_secs(1),

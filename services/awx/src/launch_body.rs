@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use runwarden_kit::launch_field::{LaunchField, target_of};
+use runwarden_kit::schema::is_write_only;
 use serde_json::{Map, Value};
 
 use super::Problem;
 use super::fits::{LONGEST_TEXT_FIELD, Wish};
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
-use crate::write_only::is_write_only;
 
 /// What AWX shows in place of a secret, and takes for "use the default".
 pub(super) const ENCRYPTED: &str = "$encrypted$";
@@ -168,8 +168,9 @@ impl LaunchBody {
         Bytes::from(self.json().to_string())
     }
 
-    /// Takes the values of write-only parameters out of a text of the controller's.
-    pub(crate) fn redact(&self, text: &str) -> String {
+    /// A text of the controller's without the values of write-only parameters.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (name, values) in &self.secrets {
             // AWX names the variable and quotes its value next to it: short values cannot be told from other text.

@@ -80,12 +80,6 @@ impl Wanted for OfRun {
     }
 }
 
-/// A run as a controller's row tells of it.
-#[cfg(test)]
-pub(crate) fn example(row: &Value) -> RunRow {
-    RunRow::read(row).expect("a run")
-}
-
 impl std::fmt::Debug for RunRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunRow").field("summary", &self.summary).finish_non_exhaustive()

@@ -47,12 +47,6 @@ impl TemplateView {
         at(self.parts(), here)
     }
 
-    /// SHA-256 over the parts, hex.
-    #[cfg(test)]
-    pub fn fingerprint(&self) -> String {
-        fingerprint(&self.parts())
-    }
-
     /// What has changed since the template was pinned, in words; empty when nothing has.
     pub fn changed_since(&self, pin: &str, pinned: &Value, here: &Installation) -> Vec<String> {
         let now = self.parts_in(Form::of(pinned));
