@@ -7,7 +7,7 @@ use runwarden_audit::cli::{Known, read_seen};
 use runwarden_audit::seen::SeenHead;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_executor::store::sqlite::SqliteJobs;
+use runwarden_executor::SqliteJobs;
 use runwarden_kit::audit::{OutboxStore, PLATFORM, log_name};
 use runwarden_kit::mesh::Service;
 

@@ -7,9 +7,9 @@ use clap::Args;
 use runwarden_awx::Limits;
 use runwarden_kit::seats::CallerLimits;
 
-use crate::attempt::Patience;
 use crate::controllers;
 use crate::failpoint::Failpoint;
+use crate::launch::patience::Patience;
 
 /// The executor's settings.
 #[derive(Args, Clone, Debug)]

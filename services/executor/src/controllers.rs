@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use runwarden_awx::{Client, Limits, Target};
 use runwarden_kit::{Error, Result};
 
-use crate::credential::CredentialSource;
+use crate::launch::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
 use crate::ports::Controller;
-use crate::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
+use crate::ports::CredentialSource;
 
 /// How long a client, and the credential in it, is kept.
 const KEEP: Duration = Duration::from_secs(300);

@@ -1,42 +1,25 @@
 //! The executor: accepts jobs, launches each exactly once, follows its run, keeps what it printed.
 //!
-//! The way of a job: [`submit`] → store → [`launcher`] (with [`prepare`] before and [`reconcile`] after a lost
-//! answer) → [`watcher`] → its end. [`attempt`] holds the rules of launching once, apart from all effects.
+//! The code is laid out by what happens to a job: [`accept`] → [`wait`] → [`launch`] → [`follow`], with what a job is in
+//! [`job`], where it lives in [`store`], and the contracts in [`rpc`]. Each room says what it may use of the others.
 
-pub mod attempt;
-pub mod authority;
+pub mod accept;
 pub mod breaker;
 mod config;
 pub mod controllers;
-pub mod credential;
-pub mod deadlines;
 pub mod failpoint;
-mod first_seen;
-mod holding;
+pub mod follow;
 pub mod instance;
 pub mod job;
-pub mod launcher;
-mod launching;
-pub mod limits;
+pub mod launch;
 pub mod live;
-pub mod parameters;
 pub mod ports;
-pub mod prepare;
-pub mod protocol;
-pub mod queue;
-mod reconcile;
 pub mod records;
-pub mod repeats;
-pub mod resolve;
 mod rpc;
-pub mod scheduler;
 pub mod store;
-pub mod stray;
-pub mod submit;
 #[cfg(test)]
 mod test_doubles;
-pub mod watcher;
-pub mod wishes;
+pub mod wait;
 pub mod work;
 
 use std::sync::Arc;
@@ -49,21 +32,22 @@ use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
+pub use store::sqlite::SqliteJobs;
 
-use authority::{Authority, Shown};
+use accept::parameters::Schemas;
+use accept::repeats::InProgress;
+use accept::submit::Submitter;
 use breaker::Breaker;
 use controllers::Controllers;
-use credential::CredentialSource;
-use deadlines::Deadlines;
-use first_seen::FirstSeen;
+use follow::Watcher;
 use instance::Instance;
-use launcher::Launcher;
-use limits::Known;
+use launch::authority::{Authority, Shown};
+use launch::first_seen::FirstSeen;
+use launch::launcher::Launcher;
+use launch::resolve::Resolver;
+use launch::strays::Strays;
 use live::Live;
-use parameters::Schemas;
-use ports::{Policies, Seals, Standings, Templates};
-use repeats::InProgress;
-use resolve::Resolver;
+use ports::{CredentialSource, Policies, Seals, Standings, Templates};
 use rpc::controller_access::ControllerAccess;
 use rpc::credential::MeshCredentials;
 use rpc::jobs::Jobs;
@@ -72,10 +56,8 @@ use rpc::seals::MeshSeals;
 use rpc::standings::MeshStandings;
 use rpc::templates::MeshTemplates;
 use store::JobStore;
-use store::sqlite::SqliteJobs;
-use stray::Strays;
-use submit::Submitter;
-use watcher::Watcher;
+use wait::deadlines::Deadlines;
+use wait::limits::Known;
 use work::WorkBell;
 
 /// How long an idempotency key is remembered.
@@ -142,7 +124,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         bell: bell.clone(),
         output_limit: config.output_limit,
         missing_limit: config.missing_limit(),
-        memory: watcher::Memory::default(),
+        memory: follow::Memory::default(),
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
     kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));

@@ -1,16 +1,16 @@
 //! The other services, as the executor's domain needs them.
 
 use async_trait::async_trait;
-use runwarden_awx::{Target, TemplateKind};
+use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::ExposeSecret as _;
 use runwarden_kit::Result;
 use runwarden_kit::SecretString;
 use serde_json::{Map, Value};
 
-use crate::authority::{Principal, Standing};
 use crate::job::Job;
-use crate::limits::Limits;
+use crate::launch::authority::{Principal, Standing};
 use crate::store::Room;
+use crate::wait::limits::Limits;
 
 /// A controller, as far as a launch needs it.
 #[derive(Clone, Debug)]
@@ -163,6 +163,13 @@ pub trait Seals: Send + Sync + 'static {
     async fn seal(&self, tenant: &str, context: &str, value: &SecretString) -> Result<Sealed>;
     /// Opens a sealed value; on the record.
     async fn open(&self, tenant: &str, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString>;
+}
+
+/// Where controllers' credentials are kept: the secret service. Every read is on the record there, with its purpose.
+#[async_trait]
+pub trait CredentialSource: Send + Sync + 'static {
+    /// Reads the credential stored under a name in a tenant. `purpose` says what for: `launch job_…`.
+    async fn read(&self, tenant: &str, secret_name: &str, purpose: &str) -> Result<Credential>;
 }
 
 /// Reads an opened JSON object.

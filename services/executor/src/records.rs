@@ -6,12 +6,12 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
-use crate::attempt::{Attempt, AttemptState};
-use crate::authority::Denial;
+use crate::job::{Attempt, AttemptState};
 use crate::job::{Job, Run};
+use crate::launch::authority::Denial;
+use crate::launch::protocol::Resolution;
+use crate::launch::strays::Stray;
 use crate::ports::Decision;
-use crate::protocol::Resolution;
-use crate::stray::Stray;
 
 /// A job was accepted, or refused by policy.
 pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {

@@ -9,11 +9,11 @@ use runwarden_kit::Result;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
-use crate::authority::{Authority, Principal, Shown, Standing};
 use crate::job::Job;
-use crate::limits::Limits;
+use crate::launch::authority::{Authority, Principal, Shown, Standing};
 use crate::ports::{Controller, Decision, Policies, Question, Standings, Template, Verdict};
 use crate::store::Room;
+use crate::wait::limits::Limits;
 
 /// An installation, told from others by a number.
 pub(crate) fn installation(uuid: u128) -> Installation {

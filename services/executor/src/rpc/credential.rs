@@ -8,7 +8,7 @@ use runwarden_proto::secret::v1::ReadSecretRequest;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use zeroize::Zeroizing;
 
-use crate::credential::CredentialSource;
+use crate::ports::CredentialSource;
 
 /// Reads credentials over the mesh.
 pub(crate) struct MeshCredentials(SecretServiceClient<MeshChannel>);

@@ -8,9 +8,9 @@ use runwarden_proto::policy::v1::decision_service_client::DecisionServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::policy::v1::{self as wire, DecideForRequest, DecideRequest, DecideResponse};
 
-use crate::authority::Principal;
+use crate::accept::submit::ACTION;
+use crate::launch::authority::Principal;
 use crate::ports::{Decision, Policies, Question, Verdict};
-use crate::submit::ACTION;
 
 /// Asks the policy service over the mesh.
 pub(crate) struct MeshPolicies {

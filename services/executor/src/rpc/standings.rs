@@ -6,8 +6,8 @@ use runwarden_kit::{Error, Result};
 use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
 use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
 
-use crate::authority::{Lapse, Principal, Standing};
 use crate::job::Job;
+use crate::launch::authority::{Lapse, Principal, Standing};
 use crate::ports::Standings;
 
 /// Asks the auth service over the mesh.

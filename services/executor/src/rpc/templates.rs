@@ -13,9 +13,9 @@ use runwarden_proto::project::v1::{
 };
 use serde_json::{Map, Value};
 
-use crate::limits::{Limit, Limits, Rate};
 use crate::ports::{Controller, Template, Templates};
 use crate::store::Room;
+use crate::wait::limits::{Limit, Limits, Rate};
 
 /// Asks the project service over the mesh.
 pub(crate) struct MeshTemplates {

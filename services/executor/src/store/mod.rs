@@ -1,5 +1,8 @@
 //! Where jobs live. Every change is one transaction that carries the job, its events, its attempt and its audit
 //! entries together.
+//!
+//! May use `job`, the words of `wait` and the transitions of [`crate::launch::protocol`]. The traits are here; only the
+//! engines beside them know SQL.
 
 mod executors;
 mod outbox;
@@ -23,9 +26,9 @@ use runwarden_kit::audit::Entry;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 
-use crate::attempt::Attempt;
+use crate::job::Attempt;
 use crate::job::{Bound, Job, JobState, Run};
-use crate::stray::Stray;
+use crate::launch::strays::Stray;
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]

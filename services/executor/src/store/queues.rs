@@ -5,11 +5,12 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 
-use crate::attempt::Attempt;
+use crate::job::Attempt;
 use crate::job::Job;
-use crate::limits::{Limits, Scope};
-use crate::queue::{Place, Queue};
-use crate::scheduler::{Goal, Head, Turn};
+use crate::job::Queue;
+use crate::wait::limits::{Limits, Scope};
+use crate::wait::place::Place;
+use crate::wait::scheduler::{Goal, Head, Turn};
 
 /// A wish to take a job.
 #[derive(Clone, Debug)]

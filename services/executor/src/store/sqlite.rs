@@ -12,9 +12,9 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::rows::{failed, job_of, read, write};
 use super::{Acceptance, Accepted, Binding, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
-use crate::attempt::Attempt;
+use crate::job::Attempt;
 use crate::job::{Bound, Job, Run};
-use crate::queue::{self, RECENT};
+use crate::wait::place::{self, RECENT};
 
 mod executors;
 mod queues;
@@ -263,7 +263,7 @@ impl JobStore for SqliteJobs {
         }
         let now = job.created_at;
         if let Some(of) = no_room(&mut transaction, &job, room).await? {
-            let pace = queue::pace(&begun_lately(&mut transaction, &job).await?, now);
+            let pace = place::pace(&begun_lately(&mut transaction, &job).await?, now);
             return Ok(Accepted::QueueFull { of, pace });
         }
         save(&mut transaction, &job, true).await?;

@@ -21,7 +21,7 @@ use runwarden_proto::executor::v1::controller_access_service_server::{
 use runwarden_proto::project::v1::Controller;
 use tonic::{Request, Response, Status};
 
-use crate::credential::CredentialSource;
+use crate::ports::CredentialSource;
 
 /// Surveys can be long, and a page holds many.
 const LARGEST_ANSWER: usize = 16 << 20;

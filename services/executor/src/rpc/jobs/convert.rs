@@ -4,8 +4,9 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::executor::v1 as wire;
 
+use crate::job::Priority;
 use crate::job::{Job, JobState};
-use crate::queue::{Place, Priority};
+use crate::wait::place::Place;
 
 /// A job for callers: nothing of the run's id, the claim or sealed values.
 pub(super) fn job(job: &Job) -> Result<wire::Job> {

@@ -9,7 +9,7 @@ use tonic::{Request, Status};
 
 use super::{Jobs, convert, silence};
 use crate::job::{Job, JobState};
-use crate::queue::BLOCKED;
+use crate::wait::place::BLOCKED;
 
 /// The longest wait, seconds.
 const MAX_WAIT: i32 = 60;

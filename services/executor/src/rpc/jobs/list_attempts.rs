@@ -6,7 +6,7 @@ use runwarden_proto::executor::v1::{self as wire, ListAttemptsRequest, ListAttem
 use tonic::{Request, Status};
 
 use super::Jobs;
-use crate::attempt::{Attempt, AttemptState};
+use crate::job::{Attempt, AttemptState};
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListAttemptsRequest>) -> Result<ListAttemptsResponse, Status> {
     let caller = rpc::caller(&request)?;

@@ -29,13 +29,13 @@ use runwarden_proto::executor::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use crate::accept::submit::Submitter;
 use crate::breaker::Breaker;
 use crate::job::Job;
-use crate::limits::Known;
+use crate::launch::resolve::Resolver;
 use crate::live::Live;
-use crate::resolve::Resolver;
 use crate::store::JobStore;
-use crate::submit::Submitter;
+use crate::wait::limits::Known;
 use crate::work::WorkBell;
 
 /// Serves JobService.

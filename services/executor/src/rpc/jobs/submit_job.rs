@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
-use crate::repeats::Asked;
-use crate::wishes::Wishes;
+use crate::accept::repeats::Asked;
+use crate::accept::wishes::Wishes;
 
 /// The largest parameters, bytes of JSON.
 const MAX_PARAMETERS: usize = 512 * 1024;

@@ -7,13 +7,14 @@ use runwarden_kit::clock::Moment;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteJobs, begun_lately, bring, last_attempt, load, save};
+use crate::job::{BEGUN, Queue};
 use crate::job::{Job, JobState};
-use crate::limits::{Limits, Scope, Usage};
-use crate::protocol::{self, Around, Beginning};
-use crate::queue::{self, BEGUN, COUNTED, Place, Queue};
-use crate::scheduler::{Goal, Head};
+use crate::launch::protocol::{self, Around, Beginning};
 use crate::store::rows::{failed, read, write};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
+use crate::wait::limits::{Limits, Scope, Usage};
+use crate::wait::place::{self, COUNTED, Place};
+use crate::wait::scheduler::{Goal, Head};
 
 /// How many jobs are told of at once that are to end unbegun.
 const SOME: i64 = 100;
@@ -136,10 +137,10 @@ impl Queues for SqliteJobs {
         .await
         .map_err(failed)?;
         let position = u32::try_from(row.get::<i64, _>("n")).unwrap_or(COUNTED).saturating_add(1);
-        let pace = queue::pace(&begun_lately(&mut connection, job).await?, now);
+        let pace = place::pace(&begun_lately(&mut connection, job).await?, now);
         let held_by = full(&mut connection, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
         let blocked = unmarked_is_out(&mut connection, job).await?;
-        let expected_start_at = queue::expected(position, pace, job.start_at, now);
+        let expected_start_at = place::expected(position, pace, job.start_at, now);
         Ok(Place { position, expected_start_at, held_by, blocked })
     }
 

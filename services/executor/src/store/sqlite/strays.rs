@@ -7,9 +7,9 @@ use runwarden_kit::clock::Moment;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::SqliteJobs;
+use crate::launch::strays::Stray;
 use crate::store::rows::{failed, read, write};
 use crate::store::{StrayRuns, outbox};
-use crate::stray::Stray;
 
 /// Keeps one that came to light.
 pub(super) async fn put(connection: &mut SqliteConnection, stray: &Stray) -> Result<()> {

@@ -5,8 +5,8 @@ use runwarden_kit::audit::{Entry, OutboxStore as _};
 use super::*;
 use crate::job::JobState;
 use crate::job::tests::example;
+use crate::launch::strays::Stray;
 use crate::store::{Executors as _, IdempotencyClaim, StrayRuns as _, Watches as _};
-use crate::stray::Stray;
 use crate::test_doubles::installation;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {

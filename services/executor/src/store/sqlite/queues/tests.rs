@@ -4,14 +4,14 @@ use runwarden_awx::Target;
 use uuid::Uuid;
 
 use super::*;
-use crate::attempt::{Attempt, AttemptState};
 use crate::job::AT_ONCE;
+use crate::job::Priority;
 use crate::job::tests::example;
-use crate::limits::{Limit, Rate};
-use crate::queue::Priority;
-use crate::scheduler::Turn;
+use crate::job::{Attempt, AttemptState};
 use crate::store::{Acceptance, Executors as _, JobStore as _};
 use crate::test_doubles::{installation, template};
+use crate::wait::limits::{Limit, Rate};
+use crate::wait::scheduler::Turn;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,152 @@
+//! A repeat gets the first answer, whatever has happened since: what was asked is compared with what the first request
+//! asked, and nothing else is looked at. Not the template, which may be gone; not the schema, the roles or the policies,
+//! which may be others by now.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use runwarden_kit::caller::Caller;
+use runwarden_kit::{Error, ErrorReason, Result, SecretString, json};
+use serde_json::{Map, Value, json};
+
+use crate::accept::parameters::Parameters;
+use crate::accept::wishes::Wishes;
+use crate::job::Job;
+use crate::ports::Seals;
+use crate::store::JobStore;
+
+/// What a caller asks for.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// The template, by name.
+    pub template: &'a str,
+    /// The parameters as they were sent.
+    pub parameters: &'a Map<String, Value>,
+    /// When and how.
+    pub wishes: Wishes,
+}
+
+/// What was asked, digested, with its write-only parameters sealed.
+pub struct Digested {
+    /// The digest. Equal numbers count as equal however they were written.
+    pub digest: String,
+    /// The sealed write-only parameters, base64; none if there are none.
+    pub sealed: Option<String>,
+}
+
+impl Asked<'_> {
+    /// Digests it. Write-only parameters count by the keyed hash of their sealing, which belongs to the job.
+    ///
+    /// # Errors
+    /// When something has to be sealed and cannot be now.
+    pub async fn digested(
+        &self,
+        seals: &dyn Seals,
+        tenant: &str,
+        job: &str,
+        parameters: &Parameters,
+    ) -> Result<Digested> {
+        let (sealed, keyed_hash) = if parameters.write_only.is_empty() {
+            (None, None)
+        } else {
+            let values = Value::Object(parameters.write_only.clone());
+            let (text, alike) = (json::canonical(&values), json::normal(&values));
+            let is_alike = text == alike;
+            let sealed = seals.seal(tenant, job, &SecretString::from(text)).await?;
+            // What is sealed is launched as it was written; the hash is that of the values.
+            let keyed_hash = if is_alike {
+                sealed.keyed_hash
+            } else {
+                seals.seal(tenant, job, &SecretString::from(alike)).await?.keyed_hash
+            };
+            (Some(STANDARD.encode(sealed.bytes)), Some(keyed_hash))
+        };
+        let asked = parameters.for_digest(keyed_hash.as_deref());
+        // What asks for nothing more has the digest it always had.
+        let body = if self.wishes == Wishes::default() {
+            json!({"template": self.template, "parameters": asked})
+        } else {
+            json!({"template": self.template, "parameters": asked, "wishes": self.wishes.told()})
+        };
+        Ok(Digested { digest: json::sha256_hex(json::normal(&body).as_bytes()), sealed })
+    }
+
+    /// The job that this very request made before, if the key was used.
+    ///
+    /// # Errors
+    /// `IDEMPOTENCY_KEY_REUSED` when the key was used for something else.
+    pub async fn earlier(
+        &self,
+        store: &dyn JobStore,
+        seals: &dyn Seals,
+        tenant: &str,
+        key: &Key,
+    ) -> Result<Option<Job>> {
+        let Some((digest, job)) = store.find_by_key(tenant, &key.principal, &key.hash).await? else {
+            return Ok(None);
+        };
+        // What is write-only today may not have been then.
+        let parameters = Parameters::divided(self.parameters.clone(), |name| job.is_sealed(name));
+        if self.digested(seals, tenant, &job.id, &parameters).await?.digest != digest {
+            return Err(key_reused());
+        }
+        Ok(Some(job.as_accepted()))
+    }
+}
+
+/// An idempotency key as it is kept: nobody can replay another's answer.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Whose it is.
+    pub principal: String,
+    /// Its SHA-256, hex.
+    pub hash: String,
+}
+
+impl Key {
+    /// A caller's.
+    #[must_use]
+    pub fn of(caller: &Caller, key: &str) -> Self {
+        Self { principal: caller.principal.clone(), hash: json::sha256_hex(key.as_bytes()) }
+    }
+}
+
+/// The answer to a key that was used for something else.
+pub(crate) fn key_reused() -> Error {
+    Error::new(ErrorReason::IdempotencyKeyReused, "This idempotency key was used for another request.")
+}
+
+/// Which requests with an idempotency key are being answered by this process right now.
+#[derive(Clone, Default)]
+pub struct InProgress(Arc<Mutex<HashSet<(String, String, String)>>>);
+
+/// One of them; gone when it is dropped.
+pub struct Answering {
+    all: InProgress,
+    key: (String, String, String),
+}
+
+impl InProgress {
+    /// Begins to answer a request.
+    ///
+    /// # Errors
+    /// `IDEMPOTENCY_IN_PROGRESS` when one with this key is being answered.
+    pub fn begin(&self, tenant: &str, key: &Key) -> Result<Answering> {
+        let key = (tenant.to_owned(), key.principal.clone(), key.hash.clone());
+        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            return Err(Error::new(
+                ErrorReason::IdempotencyInProgress,
+                "The first request with this idempotency key is still being answered.",
+            ));
+        }
+        Ok(Answering { all: self.clone(), key })
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

@@ -1,0 +1,257 @@
+//! Accepting a job: resolved, validated, decided on, sealed, and then one transaction. Nothing is launched that is
+//! not on disk, nothing is answered that is not recorded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runwarden_kit::audit::{Bell, Outbox, Outcome, Recorder};
+use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::clock::Clock;
+use runwarden_kit::context::RequestContext;
+use runwarden_kit::trust::Trust;
+use runwarden_kit::{Error, ErrorReason, Result, id, telemetry};
+
+use crate::accept::parameters::{Parameters, Schemas};
+use crate::accept::repeats::{Asked, Digested, InProgress, Key, key_reused};
+use crate::failpoint::{At, Failpoint};
+use crate::job::Priority;
+use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
+use crate::launch::authority::{self, Shown};
+use crate::ports::{Decision, Policies, Question, Seals, Template, Templates};
+use crate::records;
+use crate::store::{Acceptance, Accepted, IdempotencyClaim, JobStore, Room};
+use crate::wait::limits::Known;
+use crate::work::WorkBell;
+
+/// The action that a role must grant and policies decide on.
+pub(crate) const ACTION: &str = "jobs.submit";
+
+/// Accepts jobs.
+pub struct Submitter {
+    /// Where jobs live.
+    pub store: Arc<dyn JobStore>,
+    /// The same store's audit entries.
+    pub outbox: Outbox,
+    /// What may be run.
+    pub templates: Arc<dyn Templates>,
+    /// What may be done.
+    pub policies: Arc<dyn Policies>,
+    /// Sealing.
+    pub seals: Arc<dyn Seals>,
+    /// Records refusals.
+    pub recorder: Arc<dyn Recorder>,
+    /// Compiled schemas.
+    pub schemas: Schemas,
+    /// How many jobs of a tenant may wait, where it has no number of its own.
+    pub queue_limit: u32,
+    /// What limits templates.
+    pub known: Arc<Known>,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Tells the launcher.
+    pub work: WorkBell,
+    /// Tells who hands over audit entries.
+    pub bell: Bell,
+    /// Requests with an idempotency key that are being answered.
+    pub in_progress: InProgress,
+    /// What callers are verified by.
+    pub trust: Arc<Trust>,
+    /// Jobs whose authority was shown a moment ago.
+    pub shown: Arc<Shown>,
+}
+
+/// An accepted job.
+pub struct Submitted {
+    /// The job.
+    pub job: Job,
+    /// Whether an earlier request made it.
+    pub replayed: bool,
+}
+
+impl Submitter {
+    /// Accepts a job, or finds the one that the same request made before.
+    ///
+    /// # Errors
+    /// Whatever stands in the way, for the caller to read. Then nothing has happened that is not on record.
+    pub async fn submit(&self, caller: &Caller, context: &RequestContext, asked: Asked<'_>) -> Result<Submitted> {
+        // The caller's token was verified a moment ago, and news of at most this age says nothing against it.
+        let arrived = Instant::now();
+        let shown = self.trust.is_recent(authority::NEWS) && !self.trust.has_revoked(caller);
+        let tenant = caller.require_tenant()?;
+        let key = context.idempotency_key.as_ref().map(|key| Key::of(caller, key));
+        let _answering = key.as_ref().map(|key| self.in_progress.begin(tenant, key)).transpose()?;
+        // Before all that may have changed since the first answer.
+        if let Some(key) = &key
+            && let Some(job) = asked.earlier(&*self.store, &*self.seals, tenant, key).await?
+        {
+            return Ok(Submitted { job, replayed: true });
+        }
+        let template = self.resolve(caller, tenant, asked.template).await?;
+        self.known.learn(tenant, &template.name, template.limits);
+        let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
+        let job_id = id::new("job");
+        // Sealing comes first of all that leaves this process: from here on nobody sees the values.
+        let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
+        asked.wishes.check(&template, self.clock.now())?;
+        let decision = self.decide(tenant, &template, &parameters).await?;
+        let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
+        let job = asked.wishes.fulfilled(job, &template);
+        if !decision.allowed {
+            return Err(self.refuse(&job, decision).await);
+        }
+        self.outbox.check_room(tenant).await?;
+        let entries = vec![records::submit(&*self.clock, &job, Outcome::Success, &decision.reasons)];
+        let room = Room {
+            of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },
+            ..template.room
+        };
+        let idempotency = key.map(|key| IdempotencyClaim {
+            principal: key.principal,
+            key_hash: key.hash,
+            body_digest: job.payload_digest.clone(),
+        });
+        if shown {
+            self.shown.note(&job.id, arrived);
+        }
+        self.failpoint.pass(At::SubmitBeforeCommit);
+        match self.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
+            Accepted::New => self.failpoint.pass(At::SubmitAfterCommit),
+            Accepted::QueueFull { of, pace } => return Err(queue_full(of, pace)),
+            Accepted::Replayed(earlier) => return Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
+            Accepted::KeyReused => return Err(key_reused()),
+        }
+        metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.clone()).increment(1);
+        tracing::info!(job = job.id, template = job.template, "job accepted");
+        self.bell.ring();
+        self.work.ring();
+        Ok(Submitted { job, replayed: false })
+    }
+
+    /// Finds the template and checks that the caller may run it. What the caller may not even see does not exist.
+    async fn resolve(&self, caller: &Caller, tenant: &str, name: &str) -> Result<Template> {
+        runwarden_kit::slug::check("/template", name)?;
+        let unknown = || Error::not_found("template").with_field("/template", "there is no such template");
+        let template = self.templates.template(tenant, name).await?.ok_or_else(unknown)?;
+        let scope = Scope::project(tenant, &template.project);
+        if !caller.holds("templates.read", &scope) && !caller.holds(ACTION, &scope) {
+            return Err(unknown());
+        }
+        caller.require(ACTION, &scope)?;
+        if template.tenant_disabled {
+            return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
+        }
+        Ok(template)
+    }
+
+    async fn decide(&self, tenant: &str, template: &Template, parameters: &Parameters) -> Result<Decision> {
+        self.policies
+            .decide(Question {
+                tenant: tenant.to_owned(),
+                project: template.project.clone(),
+                template: template.name.clone(),
+                controller: template.controller.name.clone(),
+                parameters: parameters.for_policies(),
+            })
+            .await
+    }
+
+    /// Puts a denial on the record, and then answers it.
+    async fn refuse(&self, job: &Job, decision: Decision) -> Error {
+        let entry = records::submit(&*self.clock, job, Outcome::Denied, &decision.reasons);
+        if let Err(error) = self.recorder.record(entry).await {
+            return error;
+        }
+        metrics::counter!("runwarden_jobs_denied_total", "tenant" => job.tenant.clone()).increment(1);
+        let mut error = Error::new(ErrorReason::PolicyDenied, decision.reasons.join(" "));
+        error = error.with_metadata("decision_id", decision.id);
+        decision.reasons.into_iter().fold(error, |error, reason| error.with_field("", reason))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of the job and none belongs to another")]
+    fn assemble(
+        &self,
+        caller: &Caller,
+        context: &RequestContext,
+        template: &Template,
+        parameters: &Parameters,
+        id: String,
+        digested: Digested,
+        decision: &Decision,
+    ) -> Job {
+        let now = self.clock.now();
+        Job {
+            id,
+            tenant: template.tenant.clone(),
+            project: template.project.clone(),
+            template: template.name.clone(),
+            controller: template.controller.name.clone(),
+            launch_digest: template.launch_digest.clone(),
+            state: JobState::New,
+            reason: None,
+            reason_detail: None,
+            parameters: parameters.shown(),
+            write_only: parameters.write_only.keys().cloned().collect(),
+            sealed_parameters: digested.sealed,
+            payload_digest: digested.digest,
+            requested_by: caller.principal.clone(),
+            requested_by_name: caller.name.clone(),
+            client_id: caller.client_id.clone(),
+            asked_with: AskedWith {
+                authenticated_by: caller.authenticated_by.clone(),
+                permissions: caller
+                    .permissions_at(&Scope::project(&template.tenant, &template.project))
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+            },
+            request_id: context.request_id.clone(),
+            trace_id: context.trace_id.clone(),
+            trace_parent: telemetry::traceparent_of(&tracing::Span::current()),
+            decision_id: decision.id.clone(),
+            policy_digest: decision.policy_digest.clone(),
+            created_at: now,
+            launched_at: None,
+            finished_at: None,
+            outcome: None,
+            run: None,
+            cancel_requested: false,
+            condemned: None,
+            cancel_sent_at: None,
+            progress: String::new(),
+            due_at: Some(AT_ONCE),
+            lease: Lease::default(),
+            priority: Priority::Normal,
+            start_at: None,
+            start_by: None,
+            begun_at: None,
+            setbacks: 0,
+            attempts: 0,
+            attempt_open: false,
+            output_cursor: String::new(),
+            output_bytes: 0,
+            output_truncated: false,
+            output_incomplete: false,
+            missing_since: None,
+            hidden_since: None,
+            ended_since: None,
+            last_event: 0,
+            max_duration_seconds: template.max_duration_seconds,
+        }
+    }
+}
+
+fn queue_full(of: &str, pace: Option<Duration>) -> Error {
+    let error = Error::new(
+        ErrorReason::QueueFull,
+        format!("The queue of this {of} is full. Try again when some of its jobs have been begun."),
+    );
+    match pace {
+        Some(pace) => error.with_retry_after(pace.clamp(Duration::from_secs(1), Duration::from_secs(300))),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Following runs: all of a controller's at once, as often as something happens there. What is learned is durable
+//! before anybody is told.
+//!
+//! Any number of executors may run: one of them sweeps a controller, and each looks more often at the few runs that
+//! somebody waits for at it or wants stopped. Whatever two of them learn at once, the store takes once.
+//!
+//! May use `job`, `store`, the ports and the clients for controllers. It never launches.
+
+mod followed;
+mod follower;
+mod output;
+mod pace;
+mod round;
+mod silence;
+mod steps;
+mod sweep;
+mod unlisted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runwarden_kit::Result;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::Clock;
+use runwarden_kit::lifecycle::Shutdown;
+
+use crate::breaker::Breaker;
+use crate::controllers::Controllers;
+use crate::failpoint::Failpoint;
+use crate::instance::Instance;
+use crate::live::Live;
+use crate::ports::Templates;
+use crate::store::JobStore;
+use crate::work::WorkBell;
+use round::{Round, until_next};
+use silence::Silences;
+use unlisted::Asked;
+
+/// How often to see what other executors changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many jobs are read from the store at once.
+const PAGE: usize = 500;
+/// Follows runs to their end.
+pub struct Watcher {
+    /// Where jobs live.
+    pub store: Arc<dyn JobStore>,
+    /// Where controllers are.
+    pub templates: Arc<dyn Templates>,
+    /// Clients for them.
+    pub controllers: Arc<Controllers>,
+    /// Which executor this is.
+    pub instance: Arc<Instance>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who waits for jobs.
+    pub live: Live,
+    /// Rings when a job was bound or is to be stopped.
+    pub watch: WorkBell,
+    /// Rings when a job ended, so that another may begin.
+    pub work: WorkBell,
+    /// Rings when audit entries wait.
+    pub bell: Bell,
+    /// How many bytes of a run's output are kept.
+    pub output_limit: u64,
+    /// How long a run may be missing on its controller before it is lost.
+    pub missing_limit: Duration,
+    /// What it keeps in mind from one look to the next.
+    pub memory: Memory,
+}
+
+/// What looks at the same runs keep in mind.
+#[derive(Default)]
+pub struct Memory {
+    asked: Asked,
+    /// When the steps of workflows were last looked at.
+    steps: Asked,
+    silences: Silences,
+}
+
+impl Watcher {
+    /// Looks until shutdown. Controllers are looked at side by side: one that hangs holds up nobody else's jobs.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let mut round = Round::default();
+        let mut loaded = false;
+        loop {
+            let read = if loaded { self.catch_up(&mut round).await } else { self.load(&mut round).await };
+            let store_failed = read.is_err();
+            match read {
+                Ok(()) => loaded = true,
+                Err(error) => error.log(),
+            }
+            self.begin_looks(&mut round).await;
+            let wait = if store_failed { LOOK } else { until_next(&round) };
+            tokio::select! {
+                Some(done) = round.looks.join_next(), if !round.looks.is_empty() => match done {
+                    Ok(seen) => round.saw(seen),
+                    // One that broke down says so in the log; its runs are looked at again.
+                    Err(_) => round.broke_down(),
+                },
+                () = self.watch.heard_within(wait) => {}
+                () = shutdown.begun() => break,
+            }
+        }
+        if let Err(error) = self.store.unwatch(self.instance.id()).await {
+            error.log();
+        }
+    }
+
+    /// Reads all that runs.
+    async fn load(&self, round: &mut Round) -> Result<()> {
+        let version = self.store.version().await?;
+        let mut after = String::new();
+        loop {
+            let page = self.store.running(&after, PAGE).await?;
+            for job in &page {
+                round.following.put(job);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => last.id.clone_into(&mut after),
+                _ => break,
+            }
+        }
+        round.version = version;
+        if round.following.len() > 0 {
+            tracing::info!(runs = round.following.len(), "going on to follow runs");
+        }
+        Ok(())
+    }
+
+    /// Reads what changed since the last time.
+    async fn catch_up(&self, round: &mut Round) -> Result<()> {
+        loop {
+            let changed = self.store.changed(round.version, PAGE).await?;
+            for job in &changed {
+                round.following.note(job);
+                round.version = job.version;
+            }
+            if changed.len() < PAGE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,655 @@
+//! Following runs, also on controllers that are removed, moved, restored or set up anew, and without spinning.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use runwarden_awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Target, TemplateKind};
+use runwarden_kit::clock::{HeldClock, Moment};
+use runwarden_sandbox::{Options, Sandbox, UseAnsible};
+use serde_json::json;
+
+use super::follower::REPLACED;
+use super::pace::BUSY;
+use super::round::{Look, Looked, Unasked};
+use super::sweep::{MOVED, REMOVED};
+use super::*;
+use crate::controllers;
+use crate::job::tests::example;
+use crate::job::{Job, JobState, Run, reason};
+use crate::ports::CredentialSource;
+use crate::ports::{Controller, Template};
+use crate::store::Acceptance;
+use crate::store::sqlite::SqliteJobs;
+use crate::test_doubles::template;
+
+/// Knows one controller, or none any more.
+struct Mapped(Option<Controller>);
+
+#[async_trait]
+impl Templates for Mapped {
+    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+        Ok(None)
+    }
+
+    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+        Ok(self.0.clone())
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Token(String);
+
+#[async_trait]
+impl CredentialSource for Token {
+    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+        Ok(Credential::bearer(self.0.clone()))
+    }
+}
+
+/// A controller, and a run on it that hangs.
+struct Awx {
+    sandbox: Sandbox,
+}
+
+impl Awx {
+    async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
+        let options = Options { use_ansible: UseAnsible::Never, speed: 100.0, ..options };
+        Self { sandbox: Sandbox::start(options).await.unwrap() }
+    }
+
+    /// Another installation at the same address, with the same token.
+    async fn set_up_anew(self) -> Self {
+        let (listen, token) = (self.sandbox.address(), Some(self.sandbox.token()));
+        self.sandbox.stop().await;
+        Self::with(Options { listen, token, ..Options::default() }).await
+    }
+
+    fn mapped(&self) -> Controller {
+        let target =
+            Target { url: self.sandbox.url(), api_root: self.sandbox.api_root().to_owned(), ca_pem: String::new() };
+        Controller { target, ..template().controller }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.mapped().target, &Credential::bearer(self.sandbox.token()), controllers::limits()).unwrap()
+    }
+
+    /// Launches something that hangs.
+    async fn hanging(&self) -> Run {
+        let nothing = LaunchInput {
+            schema: &json!({"type": "object"}),
+            parameters: &serde_json::Map::new(),
+            fixed: &serde_json::Map::new(),
+            marker: None,
+            default_skip_tags: "",
+        };
+        let client = self.client();
+        let launched = client.launch(TemplateKind::Job, 13, &LaunchBody::build(nothing).unwrap()).await.unwrap();
+        Run::of(&launched.row, &client.installation(Ask::Afresh).await.unwrap())
+    }
+
+    async fn lever(&self, path: &str, body: serde_json::Value) {
+        let answer = reqwest::Client::new()
+            .post(format!("{}/sandbox/{path}", self.sandbox.url()))
+            .bearer_auth(self.sandbox.control_token())
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success());
+    }
+
+    async fn status(&self, run: i64) -> &'static str {
+        self.client().find(run).await.unwrap().unwrap().status.as_str()
+    }
+}
+
+/// A watcher of one running job, and its store and clock.
+struct Watch {
+    watcher: Watcher,
+    store: Arc<SqliteJobs>,
+    clock: HeldClock,
+    job: Job,
+    _folder: tempfile::TempDir,
+}
+
+impl Watch {
+    async fn over(run: Run, mapped: Option<Controller>, token: String, change: impl FnOnce(&mut Job)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
+        let clock = HeldClock::at(runwarden_kit::clock::SystemClock.now());
+        let launched_at = Some(clock.now());
+        let mut job = Job { state: JobState::Running, run: Some(run), launched_at, due_at: None, ..example() };
+        change(&mut job);
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
+        let watcher = Watcher {
+            instance: Arc::new(Instance::take(folder.path()).unwrap()),
+            breaker: Breaker::default(),
+            failpoint: Failpoint::default(),
+            store: store.clone(),
+            templates: Arc::new(Mapped(mapped)),
+            controllers: Arc::new(Controllers::new(Arc::new(Token(token)), controllers::limits())),
+            clock: Arc::new(clock.clone()),
+            live: Live::default(),
+            watch: WorkBell::default(),
+            work: WorkBell::default(),
+            bell: Bell::default(),
+            output_limit: 1 << 20,
+            missing_limit: Duration::from_secs(30),
+            memory: Memory::default(),
+        };
+        Self { watcher, store, clock, job, _folder: folder }
+    }
+
+    async fn look(&self) -> Job {
+        let mut round = Round::default();
+        self.watcher.load(&mut round).await.unwrap();
+        for key in round.following.keys() {
+            let looked = self.watcher.look(&key, round.following.all(&key)).await;
+            assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
+        }
+        self.store.get("acme", &self.job.id).await.unwrap().unwrap()
+    }
+
+    async fn after_two_looks(&self, apart: u64) -> Job {
+        self.look().await;
+        self.clock.advance(Duration::from_secs(apart));
+        self.look().await
+    }
+
+    async fn is_lost(&self, why: &str) {
+        assert_eq!(self.after_two_looks(5).await.state, JobState::Running, "it may come back");
+        let lost = self.after_two_looks(31).await;
+        assert_eq!((lost.state, lost.reason.as_deref()), (JobState::Failed, Some(reason::LOST)));
+        assert_eq!((lost.reason_detail.as_deref(), lost.output_bytes, lost.outcome), (Some(why), 0, None));
+    }
+}
+
+#[tokio::test]
+async fn a_run_nobody_can_be_asked_about_any_more_does_not_run_forever() {
+    let (awx, elsewhere) = (Awx::start().await, Awx::start().await);
+    let run = awx.hanging().await;
+    let token = elsewhere.sandbox.token();
+    Watch::over(run.clone(), None, token.clone(), |_| {}).await.is_lost(REMOVED).await;
+    Watch::over(run, Some(elsewhere.mapped()), token, |_| {}).await.is_lost(MOVED).await;
+}
+
+#[tokio::test]
+async fn a_run_under_another_runs_id_is_neither_followed_nor_stopped() {
+    for restored in [true, false] {
+        let mut awx = Awx::start().await;
+        let run = awx.hanging().await;
+        let wanted = |job: &mut Job| job.cancel_requested = true;
+        let watch = Watch::over(run.clone(), Some(awx.mapped()), awx.sandbox.token(), wanted).await;
+        if restored {
+            awx.lever("restore", json!({"last_run": 0})).await;
+        } else {
+            awx = awx.set_up_anew().await;
+        }
+        let stranger = awx.hanging().await;
+        assert_eq!(stranger.id, run.id, "its id came again");
+        watch.is_lost(if restored { REPLACED } else { MOVED }).await;
+        awx.lever(&format!("runs/{}/finish", stranger.id), json!({"status": "successful"})).await;
+        while !["successful", "canceled"].contains(&awx.status(stranger.id).await) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(awx.status(stranger.id).await, "successful", "nobody asked it to stop");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_stopped_only_if_it_is_the_jobs_own() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    let client = awx.client();
+    let made = crate::job::time_of(run.created.unwrap());
+    assert!(client.is_there(run.to_ref(), made).await.unwrap());
+    awx.lever("faults", json!({"method": "GET", "path": "/unified_jobs", "fault": {"kind": "status", "status": 500}}))
+        .await;
+    assert!(client.is_there(run.to_ref(), made).await.unwrap(), "it is there, and cannot be read");
+    let broken = json!({"kind": "status", "status": 500});
+    awx.lever("faults", json!({"method": "GET", "path": "/unified_jobs", "times": 2, "fault": broken})).await;
+    assert!(client.is_there(run.to_ref(), made).await.is_err(), "a controller that fails over all says nothing of one");
+    awx.lever("restore", json!({"last_run": 0})).await;
+    let stranger = awx.hanging().await;
+    assert_eq!(stranger.id, run.id);
+    assert!(!client.is_there(run.to_ref(), made).await.unwrap());
+    let wanted = |job: &mut Job| job.cancel_requested = true;
+    let watch = Watch::over(run, Some(awx.mapped()), awx.sandbox.token(), wanted).await;
+    let job = watch.store.get("acme", &watch.job.id).await.unwrap().unwrap();
+    assert!(!watch.watcher.follower().stop_unseen(&client, &job).await.unwrap());
+    let job = watch.store.get("acme", &watch.job.id).await.unwrap().unwrap();
+    assert!(job.cancel_sent_at.is_none());
+    assert!(!awx.client().find(stranger.id).await.unwrap().unwrap().status.is_end());
+}
+
+#[tokio::test]
+async fn a_run_that_an_earlier_version_bound_is_followed_and_known_from_then_on() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    let address = json!(format!("{}{}", awx.sandbox.url(), awx.sandbox.api_root()));
+    let earlier = Run { installation: serde_json::from_value(address).unwrap(), created: None, ..run.clone() };
+    let watch = Watch::over(earlier.clone(), Some(awx.mapped()), awx.sandbox.token(), |_| {}).await;
+    let job = watch.look().await;
+    assert_eq!((job.state, job.run.and_then(|known| known.created)), (JobState::Running, run.created));
+    // What was made long after it was bound is not it.
+    let long_ago = |job: &mut Job| job.launched_at = job.launched_at.map(|at| at.minus(Duration::from_secs(7200)));
+    let watch = Watch::over(earlier, Some(awx.mapped()), awx.sandbox.token(), long_ago).await;
+    watch.is_lost(REPLACED).await;
+}
+
+/// Counts how often a credential is asked for, and has none.
+#[derive(Default)]
+struct NoCredential(AtomicUsize);
+
+#[async_trait]
+impl CredentialSource for NoCredential {
+    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(runwarden_kit::Error::unavailable("The secret service cannot be reached now."))
+    }
+}
+
+/// Answers every request with an empty list. Counts them.
+async fn controller_that_lists_nothing(asked: Arc<AtomicUsize>) -> Controller {
+    let answer = move || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        async { axum::Json(serde_json::json!({"count": 0, "next": null, "results": []})) }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    Controller { target: Target { url, ..template().controller.target }, ..template().controller }
+}
+
+/// Begins looks again and again, as if bells never stopped ringing, until so many have been begun or so many rounds
+/// are over. Nothing is waited for but the looks.
+async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn CredentialSource>) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
+    let installation = Installation::new(None, &controller.target);
+    let run = Run { installation, kind: "job".into(), id: 7, template: None, created: None };
+    let cancelled = Job { state: JobState::Running, run: Some(run), due_at: None, cancel_requested: true, ..example() };
+    store.accept(Acceptance::of(cancelled)).await.unwrap();
+    let watcher = Arc::new(Watcher {
+        instance: Arc::new(Instance::take(folder.path()).unwrap()),
+        breaker: Breaker::default(),
+        failpoint: Failpoint::default(),
+        store,
+        templates: Arc::new(Mapped(Some(controller))),
+        controllers: Arc::new(Controllers::new(credentials, controllers::limits())),
+        clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
+        live: Live::default(),
+        watch: WorkBell::default(),
+        work: WorkBell::default(),
+        bell: Bell::default(),
+        output_limit: 1000,
+        missing_limit: Duration::from_secs(30),
+        memory: Memory::default(),
+    });
+    let mut round = Round::default();
+    watcher.load(&mut round).await.unwrap();
+    let (mut looks, begun) = (0_usize, Instant::now());
+    for _ in 0..rounds {
+        watcher.catch_up(&mut round).await.unwrap();
+        watcher.begin_looks(&mut round).await;
+        while let Some(seen) = round.looks.join_next().await {
+            looks += 1;
+            round.saw(seen.unwrap());
+        }
+    }
+    // Both kinds of looks may have become due again while the rounds took their time.
+    let due_since = usize::try_from(begun.elapsed().as_millis() / BUSY.as_millis()).unwrap();
+    looks.saturating_sub(2 * due_since).max(looks.min(1))
+}
+
+#[tokio::test]
+async fn a_run_to_stop_that_its_controller_does_not_list_is_no_reason_to_spin() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let controller = controller_that_lists_nothing(asked.clone()).await;
+    let looks = looks_in(300, controller, Arc::new(Token("t".to_owned()))).await;
+    assert!((1..=4).contains(&looks), "{looks} looks");
+    assert!(asked.load(Ordering::Relaxed) < 30, "{asked:?} requests");
+}
+
+#[tokio::test]
+async fn a_run_to_stop_whose_credential_cannot_be_read_is_no_reason_to_spin() {
+    let credentials = Arc::new(NoCredential::default());
+    let looks = looks_in(300, template().controller, credentials.clone()).await;
+    assert!((1..=4).contains(&looks), "{looks} looks");
+    assert!(credentials.0.load(Ordering::Relaxed) < 30, "{:?} calls", credentials.0);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_wakes_nobody() {
+    let mut round = Round::default();
+    assert_eq!(until_next(&round), LOOK);
+    let key = ("acme".to_owned(), "awx".to_owned());
+    round.pace(&key, Look::Some).again_in(Duration::ZERO);
+    assert!(until_next(&round) < LOOK);
+    round.paces.clear();
+    assert_eq!(until_next(&round), LOOK);
+}
+
+/// Knows nothing now: the project service is away.
+struct Away;
+
+#[async_trait]
+impl Templates for Away {
+    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+        Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
+    }
+
+    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+        Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
+    let installation = Installation::new(None, &template().controller.target);
+    let run = Run { installation, kind: "job".into(), id: 7, template: None, created: None };
+    let mut watch = Watch::over(run, Some(template().controller), String::new(), |_| {}).await;
+    let key = ("acme".to_owned(), "awx".to_owned());
+    watch.watcher.templates = Arc::new(Away);
+    let looked = watch.watcher.look(&key, Vec::new()).await;
+    assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
+    assert!(Unasked::Mapping.why().contains("project service") && !Unasked::Mapping.why().contains("credential"));
+    watch.watcher.templates = Arc::new(Mapped(Some(template().controller)));
+    watch.watcher.controllers = Arc::new(Controllers::new(Arc::new(NoCredential::default()), controllers::limits()));
+    let looked = watch.watcher.look(&key, Vec::new()).await;
+    assert!(matches!(looked, Looked::NotAsked(Unasked::Credential)), "{looked:?}");
+}
+
+impl Awx {
+    /// Launches a workflow, and waits until it waits for an approval, its own or that of a workflow inside it. Answers
+    /// its run and the approval's id.
+    async fn waiting(&self, template: i64) -> (Run, i64) {
+        let run = self.launch_workflow(template).await;
+        let id = self.until("workflow_approvals/?status=pending", |list| list["results"][0]["id"].as_i64()).await;
+        (run, id)
+    }
+
+    async fn launch_workflow(&self, template: i64) -> Run {
+        let nothing = LaunchInput {
+            schema: &json!({"type": "object"}),
+            parameters: &serde_json::Map::new(),
+            fixed: &serde_json::Map::new(),
+            marker: None,
+            default_skip_tags: "",
+        };
+        let client = self.client();
+        let body = LaunchBody::build(nothing).unwrap();
+        let launched = client.launch(TemplateKind::Workflow, template, &body).await.unwrap();
+        Run::of(&launched.row, &client.installation(Ask::Afresh).await.unwrap())
+    }
+
+    /// Asks the controller until what it says is right.
+    async fn until<T>(&self, path: &str, right: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            let told = reqwest::Client::new()
+                .get(format!("{}/api/v2/{path}", self.sandbox.url()))
+                .bearer_auth(self.sandbox.token())
+                .header("accept", "application/json")
+                .send()
+                .await
+                .unwrap();
+            let told: serde_json::Value = serde_json::from_str(&told.text().await.unwrap()).unwrap();
+            if let Some(found) = right(&told) {
+                return found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{path} never came to that: {told}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn print(&self, run: i64, text: &str) {
+        self.lever(&format!("runs/{run}/print"), json!({"text": text})).await;
+    }
+
+    async fn finish(&self, run: i64, status: &str) {
+        self.lever(&format!("runs/{run}/finish"), json!({"status": status})).await;
+    }
+
+    /// Waits until a run that hangs has printed all that it prints by itself.
+    async fn silent(&self, run: i64) {
+        let last = |text: &serde_json::Value| text["content"].as_str()?.contains("TASK [Wait]").then_some(());
+        self.until(&format!("jobs/{run}/stdout/?format=json"), last).await;
+    }
+
+    async fn printed_all(&self, run: i64) {
+        self.until(&format!("jobs/{run}/"), |job| (job["event_processing_finished"] == true).then_some(())).await;
+    }
+}
+
+impl Watch {
+    async fn of(awx: &Awx, run: &Run) -> Self {
+        Self::over(run.clone(), Some(awx.mapped()), awx.sandbox.token(), |_| {}).await
+    }
+
+    /// Looks until the job is as it should be.
+    async fn until(&self, right: impl Fn(&Job) -> bool) -> Job {
+        let begun = Instant::now();
+        loop {
+            let job = self.look().await;
+            if right(&job) {
+                return job;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "it never came to that: {job:?}");
+        }
+    }
+
+    async fn ended(&self) -> Job {
+        self.until(|job| job.state.is_end()).await
+    }
+
+    async fn output(&self) -> String {
+        let job = self.store.get("acme", &self.job.id).await.unwrap().unwrap();
+        let (mut text, mut at) = (String::new(), 0);
+        while at < job.output_bytes {
+            let piece = self.store.output(&job.id, at, 1 << 20).await.unwrap();
+            at += piece.len() as u64;
+            text.push_str(&piece);
+        }
+        text
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_prints_is_kept_to_the_byte_while_it_runs_and_after() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    awx.silent(run.id).await;
+    let watch = Watch::of(&awx, &run).await;
+    let _somebody_waits = watch.watcher.live.wait_for(&watch.job.id);
+    let long = "é".repeat(300_000);
+    awx.print(run.id, "one\r\n\r\n\r\n10%\r20%\r\tC:\\dir ✓\r\nSure? ").await;
+    watch.until(|job| job.output_bytes > 0).await;
+    let live = "\n\n10%\n20%\n\tC:\\dir ✓\nSure? \n";
+    watch.look().await;
+    assert!(watch.output().await.ends_with(&format!("one\n{live}")), "{}", watch.output().await);
+    awx.print(run.id, &format!("\r\n{long}\r\n\\n\\t\r\n")).await;
+    awx.finish(run.id, "successful").await;
+    let job = watch.ended().await;
+    let output = watch.output().await;
+    assert!(output.ends_with(&format!("one\n{live}\n{long}\n\\n\\t\n")), "{} bytes", output.len());
+    assert_eq!((job.state, job.output_incomplete, job.output_truncated), (JobState::Succeeded, false, false));
+    // Read at once at the end it is the same.
+    let after = Watch::of(&awx, &run).await;
+    after.ended().await;
+    assert!(after.output().await == output);
+}
+
+#[tokio::test]
+async fn the_last_of_an_output_that_cannot_be_read_is_tried_again_and_then_marked() {
+    for (path, recovers) in [("/job_events/", true), ("/stdout/", true), ("/job_events/", false), ("/stdout/", false)] {
+        let awx = Awx::start().await;
+        let run = awx.hanging().await;
+        awx.silent(run.id).await;
+        awx.print(run.id, "the last words\r\n").await;
+        awx.finish(run.id, "successful").await;
+        awx.printed_all(run.id).await;
+        let times = if recovers { 2 } else { 10_000 };
+        let fault = json!({"method": "GET", "path": path, "times": times, "fault": {"kind": "status", "status": 500}});
+        awx.lever("faults", fault).await;
+        let watch = Watch::of(&awx, &run).await;
+        let job = watch.look().await;
+        assert_eq!((job.state, job.output_incomplete), (JobState::Running, false), "{path}: it is tried again");
+        if !recovers {
+            watch.clock.advance(Duration::from_secs(121));
+        }
+        let job = watch.ended().await;
+        assert_eq!((job.state, job.output_incomplete), (JobState::Succeeded, !recovers), "{path}");
+        let output = watch.output().await;
+        assert_eq!(output.contains("the last words\n"), recovers || path == "/stdout/", "{path}: {output}");
+        assert_eq!(
+            output.contains("\n[Runwarden: ") || output.starts_with("[Runwarden: "),
+            !recovers,
+            "{path}: {output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn output_beyond_the_limit_is_cut_and_says_where() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    awx.silent(run.id).await;
+    awx.print(run.id, &format!("{}\r\n", "x".repeat(5000))).await;
+    awx.finish(run.id, "successful").await;
+    awx.printed_all(run.id).await;
+    let mut watch = Watch::of(&awx, &run).await;
+    watch.watcher.output_limit = 2000;
+    let job = watch.ended().await;
+    assert_eq!((job.output_truncated, job.output_incomplete), (true, false));
+    let output = watch.output().await;
+    assert!(output.len() <= 2000 && output.contains("xxx\n[Runwarden: the output is cut here: "), "{output}");
+    // What just fits is whole.
+    let mut fits = Watch::of(&awx, &run).await;
+    fits.watcher.output_limit = u64::MAX;
+    let whole = fits.ended().await.output_bytes;
+    let mut fits = Watch::of(&awx, &run).await;
+    fits.watcher.output_limit = whole;
+    let job = fits.ended().await;
+    assert_eq!((job.output_truncated, job.output_bytes), (false, whole));
+}
+
+#[tokio::test]
+async fn a_workflow_that_waits_for_an_approval_says_so_and_what_came_of_it() {
+    let awx = Awx::start().await;
+    for (template, denied) in [(40, true), (40, false)] {
+        let (run, approval) = awx.waiting(template).await;
+        let watch = Watch::of(&awx, &run).await;
+        let job = watch.look().await;
+        let (what, since) = job.progress.split_once(" since ").unwrap();
+        assert_eq!(what, "waiting for approval of step \"Release manager says yes\"");
+        assert!(since.ends_with('Z'), "{since}");
+        assert_eq!(watch.look().await.progress, job.progress, "it does not go back and forth");
+        awx.finish(approval, if denied { "failed" } else { "successful" }).await;
+        let job = watch.ended().await;
+        if denied {
+            assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_DENIED)));
+            let words = "The approval step \"Release manager says yes\" was denied on the controller.";
+            assert_eq!(job.reason_detail.as_deref(), Some(words));
+        } else {
+            assert_eq!((job.state, job.reason), (JobState::Succeeded, None));
+        }
+        let outcome = job.outcome.unwrap();
+        let steps = outcome["steps"].as_array().unwrap();
+        let told: Vec<_> = steps.iter().map(|s| (s["name"].as_str().unwrap(), s["status"].as_str().unwrap())).collect();
+        let (second, third) = if denied { ("failed", "skipped") } else { ("successful", "successful") };
+        assert_eq!(told, [("build", "successful"), ("Release manager says yes", second), ("deploy", third)]);
+        assert_eq!(steps[1]["run"], approval);
+        assert_eq!(steps[1]["reason"], if denied { json!("denied") } else { serde_json::Value::Null });
+    }
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_gave_in_time_is_the_reason() {
+    let awx = Awx::start().await;
+    let run = awx.launch_workflow(41).await;
+    let watch = Watch::of(&awx, &run).await;
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_TIMED_OUT)));
+    let words = "Nobody gave the approval step \"Release manager says yes\" in time.";
+    assert_eq!(job.reason_detail.as_deref(), Some(words));
+}
+
+#[tokio::test]
+async fn a_failure_that_was_handled_is_seen_also_inside_of_a_workflow() {
+    let awx = Awx::start().await;
+    let (run, approval) = awx.waiting(42).await;
+    awx.finish(approval, "failed").await;
+    let job = Watch::of(&awx, &run).await.ended().await;
+    assert_eq!((job.state, job.reason), (JobState::Succeeded, None));
+    let step = &job.outcome.unwrap()["steps"][0];
+    assert_eq!(
+        (&step["status"], &step["handled"], &step["reason"]),
+        (&json!("failed"), &json!(true), &json!("denied"))
+    );
+
+    let (run, approval) = awx.waiting(43).await;
+    let watch = Watch::of(&awx, &run).await;
+    let job = watch.look().await;
+    assert!(
+        job.progress.starts_with("waiting for approval of step \"release / Release manager says yes\" since "),
+        "{job:?}"
+    );
+    awx.finish(approval, "failed").await;
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_DENIED)));
+    let outcome = job.outcome.unwrap();
+    let told: Vec<_> = outcome["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["within"].as_str().unwrap_or(""), s["name"].as_str().unwrap(), s["handled"].as_bool().unwrap()))
+        .collect();
+    let expected = [
+        ("", "try", true),
+        ("try", "fails", true),
+        ("try", "never", false),
+        ("", "release", false),
+        ("release", "build", false),
+        ("release", "Release manager says yes", false),
+        ("release", "deploy", false),
+    ];
+    assert_eq!(told, expected, "{outcome}");
+    let output = watch.output().await;
+    assert!(
+        output.contains("node try / fails: failed (job ") && output.contains("This template fails on purpose."),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn a_workflow_whose_job_the_controller_lost_is_lost() {
+    let awx = Awx::start().await;
+    let run = awx.launch_workflow(44).await;
+    let nodes = format!("workflow_jobs/{}/workflow_nodes/", run.id);
+    let id = awx.until(&nodes, |nodes| nodes["results"][0]["job"].as_i64()).await;
+    awx.silent(id).await;
+    awx.lever(&format!("runs/{id}/reap"), json!({})).await;
+    let watch = Watch::of(&awx, &run).await;
+    watch.look().await;
+    // What its step printed never counts as complete.
+    watch.clock.advance(Duration::from_secs(61));
+    let job = watch.ended().await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::LOST)), "{job:?}");
+    assert!(job.reason_detail.as_deref().is_some_and(|words| words.contains("step \"deploy\"")), "{job:?}");
+    assert!(job.may_lack_output());
+    assert_eq!(job.outcome.unwrap()["steps"][0]["reason"], "lost");
+}

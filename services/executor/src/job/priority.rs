@@ -1,0 +1,53 @@
+//! Which jobs go first.
+
+use serde::{Deserialize, Serialize};
+
+/// Which of a tenant's waiting jobs goes first. It gives nobody more than their tenant's share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In the order of acceptance.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+impl Priority {
+    /// Its name in records and policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
+    /// For ordering: higher goes first.
+    #[must_use]
+    pub const fn rank(self) -> i64 {
+        match self {
+            Self::Low => 0,
+            Self::Normal => 1,
+            Self::High => 2,
+        }
+    }
+}
+
+/// What is added to the rank of a job that was begun and is to be launched again.
+pub const BEGUN: i64 = 10;
+/// What is added to the rank of a job whose launch is out: others may have to wait for what became of it.
+pub const OUT: i64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn higher_priorities_rank_higher() {
+        assert!(Priority::High.rank() > Priority::Normal.rank() && Priority::Normal.rank() > Priority::Low.rank());
+    }
+}

@@ -1,0 +1,146 @@
+//! What must hold before a launch may be sent: the template is still what the job was accepted for, the controller's
+//! template is still what an operator mapped, and nothing that was asked would be dropped.
+
+use runwarden_kit::Result;
+use serde_json::{Map, Value};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use runwarden_awx::{
+    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Objects, Problem, TemplateView, Wish,
+    pinned_installation, preflight,
+};
+
+use crate::job::{Job, JobState, reason};
+use crate::launch::launcher::Halt;
+use crate::launch::protocol::Stop;
+use crate::ports::{Seals, Template, Templates, opened_object};
+
+/// A launch that may be sent.
+pub struct Prepared {
+    /// The request.
+    pub body: LaunchBody,
+    /// What marks the run.
+    pub marker: String,
+    /// Where the marker is.
+    pub placement: MarkerPlacement,
+}
+
+fn error(reason: &'static str, detail: impl Into<String>) -> Halt {
+    Stop::End(JobState::Error, reason, detail.into()).into()
+}
+
+/// Why what a job was accepted for no longer holds; none if it does.
+#[must_use]
+pub fn groundless(template: Option<&Template>, job: &Job) -> Option<(&'static str, &'static str)> {
+    let Some(template) = template else {
+        return Some((reason::TEMPLATE_REMOVED, "The template was removed before the job was launched."));
+    };
+    if template.tenant_disabled {
+        return Some((reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
+    }
+    let changed = "The template was changed before the job was launched; what was decided on no longer holds.";
+    (template.launch_digest != job.launch_digest).then_some((reason::TEMPLATE_CHANGED, changed))
+}
+
+/// The template as it is now, if it is still what the job was accepted for.
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
+    let template = templates.template(&job.tenant, &job.template).await?;
+    match (groundless(template.as_ref(), job), template) {
+        (None, Some(template)) => Ok(template),
+        (Some((reason, detail)), _) => Err(error(reason, detail)),
+        (None, None) => Err(Halt::Lost),
+    }
+}
+
+/// What it means that the controller's template cannot be read. Only AWX's own refusal ends the job; everything else is
+/// trouble on the way that passes.
+pub fn unreadable(failure: &AwxError) -> Halt {
+    let detail = format!("Reading the controller's template: {failure}.");
+    if failure.is_refusal() { error(reason::CONTROLLER_REFUSED, detail) } else { Stop::Later(detail).into() }
+}
+
+/// Whether the controller leads to the installation that the template was mapped on. On another, its number stands for
+/// something that nobody chose, whatever the template says about drift.
+pub fn check_installation(template: &Template, here: &Installation) -> Result<(), Halt> {
+    let Some(pinned) = pinned_installation(&template.fingerprint_parts) else { return Ok(()) };
+    match here.uuid() {
+        Some(uuid) if uuid == pinned => Ok(()),
+        Some(_) => Err(error(
+            reason::TEMPLATE_CHANGED,
+            format!(
+                "The template was mapped on installation {pinned}, and its controller is now {here}. Check what the template \
+                 is there, then change it with `accept_drift`."
+            ),
+        )),
+        None => Err(Stop::Later(format!(
+            "the template was mapped on installation {pinned}, and {here} does not say which one it is"
+        ))
+        .into()),
+    }
+}
+
+/// Tells of drift, and refuses it where the template says so.
+pub async fn check_drift(templates: &dyn Templates, template: &Template, drift: &[String]) -> Result<(), Halt> {
+    if drift != template.drift {
+        templates.report_drift(template, drift).await?;
+    }
+    if drift.is_empty() || !template.refuse_drift {
+        return Ok(());
+    }
+    Err(error(
+        reason::TEMPLATE_DRIFTED,
+        format!("The controller's template is no longer what was mapped: {}.", drift.join("; ")),
+    ))
+}
+
+/// Builds the request and checks that the template would take all of it.
+pub async fn build(
+    seals: &dyn Seals,
+    template: &Template,
+    view: &TemplateView,
+    job: &Job,
+    number: u32,
+) -> Result<Prepared, Halt> {
+    let parameters = open_parameters(seals, job).await?;
+    let placement = MarkerPlacement::choose(view);
+    let attempt_id = format!("{}-{number}", job.id.trim_start_matches("job_"));
+    let marker = Marker::new(&attempt_id)
+        .ok_or_else(|| Halt::Broken(runwarden_kit::Error::internal(anyhow::anyhow!("{attempt_id} marks nothing"))))?;
+    let body = LaunchBody::build(LaunchInput {
+        schema: &template.schema,
+        parameters: &parameters,
+        fixed: &template.fixed,
+        marker: (placement != MarkerPlacement::None).then_some((&marker, placement)),
+        default_skip_tags: &view.default_skip_tags(),
+    })
+    .map_err(|problems| unsuitable(&problems))?;
+    preflight(view, &body).map_err(|problems| unsuitable(&problems))?;
+    Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
+}
+
+/// Refuses a launch whose fields the controller would not take from our account.
+pub fn check_objects(view: &TemplateView, wishes: &[Wish<'_>], objects: &Objects) -> Result<(), Halt> {
+    let problems = view.misfits(wishes, objects);
+    if problems.is_empty() { Ok(()) } else { Err(unsuitable(&problems)) }
+}
+
+fn unsuitable(problems: &[Problem]) -> Halt {
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    error(
+        reason::TEMPLATE_UNSUITABLE,
+        format!("The controller's template would not honour what was asked: {}.", told.join("; ")),
+    )
+}
+
+/// The parameters as they were sent, write-only ones opened.
+pub async fn open_parameters(seals: &dyn Seals, job: &Job) -> Result<Map<String, Value>> {
+    let mut parameters = job.parameters.clone();
+    if let Some(sealed) = &job.sealed_parameters {
+        let sealed = STANDARD.decode(sealed).map_err(runwarden_kit::Error::internal)?;
+        let opened = seals.open(&job.tenant, &job.id, &sealed, &format!("launch {}", job.id)).await?;
+        // What was shown as `{"set":true}` becomes its value again.
+        parameters.extend(opened_object(&opened)?);
+    }
+    Ok(parameters)
+}

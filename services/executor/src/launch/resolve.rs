@@ -1,0 +1,264 @@
+//! A person says what became of a launch that no machine can know about. It is checked as far as it can be, put on
+//! record with its reason, and taken for true.
+
+use std::sync::Arc;
+
+use runwarden_awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
+use runwarden_kit::audit::{Bell, Outbox};
+use runwarden_kit::clock::Clock;
+use runwarden_kit::{Error, ErrorReason, Result};
+
+use crate::breaker::Breaker;
+use crate::controllers::Controllers;
+use crate::failpoint::{At, Failpoint};
+use crate::job::Attempt;
+use crate::job::{Job, Run, moment};
+use crate::launch::patience::Patience;
+use crate::launch::protocol::{self, Resolution};
+use crate::live::Live;
+use crate::ports::Templates;
+use crate::records;
+use crate::store::{Effects, JobStore};
+use crate::work::WorkBell;
+
+/// The longest reason, characters.
+const LONGEST_REASON: usize = 1000;
+
+/// What a person found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It became the run with this id.
+    Bind(i64),
+    /// It was not launched.
+    Retry,
+    /// Nobody will find out.
+    GiveUp,
+}
+
+/// Takes what persons say.
+pub struct Resolver {
+    /// Where jobs live.
+    pub store: Arc<dyn JobStore>,
+    /// The same store's audit entries.
+    pub outbox: Outbox,
+    /// Where controllers are.
+    pub templates: Arc<dyn Templates>,
+    /// Clients for them.
+    pub controllers: Arc<Controllers>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// How long absence proves nothing.
+    pub patience: Patience,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who waits for jobs.
+    pub live: Live,
+    /// Rings when a job was bound.
+    pub watch: WorkBell,
+    /// Rings when a job is due.
+    pub work: WorkBell,
+    /// Rings when audit entries wait.
+    pub bell: Bell,
+}
+
+impl Resolver {
+    /// Takes what a person says about a job they may decide about.
+    ///
+    /// # Errors
+    /// `CONFLICT` when the job waits for no such word; `VALIDATION_FAILED` for a reason or run that cannot be;
+    /// `UNAVAILABLE` or `CONTROLLER_UNREACHABLE` when the run cannot be looked at.
+    pub async fn resolve(&self, job: &Job, said: Said, reason: &str) -> Result<Job> {
+        let reason = checked_reason(reason)?;
+        let attempt = self.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
+        let attempt = match attempt {
+            Some(attempt) if protocol::may_be_resolved(job, &attempt, &self.patience, self.clock.now()) => attempt,
+            Some(_) | None => return Err(not_unknown(job)),
+        };
+        self.outbox.check_room(&job.tenant).await?;
+        let resolution = match said {
+            Said::Bind(run) => Resolution::Bind(self.run(job, &attempt, run).await?),
+            Said::Retry => Resolution::Retry,
+            Said::GiveUp => Resolution::GiveUp,
+        };
+        self.write(job, &attempt, resolution, reason).await
+    }
+
+    /// The run an operator names, as the controller tells of it.
+    async fn run(&self, job: &Job, attempt: &Attempt, id: i64) -> Result<Run> {
+        let wrong = |detail: String| Error::invalid("/run", detail);
+        if id < 1 {
+            return Err(wrong("must be the id of a run on the controller".into()));
+        }
+        let controller = self.templates.controller(&job.tenant, &job.controller).await?;
+        let Some(controller) = controller else { return Err(nowhere(attempt, None)) };
+        let client = self.controllers.client(&controller, &format!("resolve {}", job.id)).await?;
+        let key = (controller.tenant.clone(), controller.name.clone());
+        let here = client.installation(Ask::Afresh).await;
+        self.breaker.note(&key, &here);
+        let here = here.map_err(Error::from)?;
+        if !here.is_same(&attempt.installation) {
+            return Err(nowhere(attempt, Some(&here)));
+        }
+        let found = client.find(id).await;
+        self.breaker.note(&key, &found);
+        let Some(row) = found.map_err(Error::from)? else {
+            return Err(wrong("the controller has no such run, or hides it from Runwarden's account".into()));
+        };
+        unfit(attempt, &self.patience, &row).map_or(Ok(()), |why| Err(wrong(why)))?;
+        Ok(Run::of(&row, &attempt.installation))
+    }
+
+    async fn write(&self, job: &Job, attempt: &Attempt, resolution: Resolution, reason: String) -> Result<Job> {
+        let now = self.clock.now();
+        let (number, clock, patience) = (attempt.number, self.clock.clone(), self.patience);
+        // Built here, where the caller is known; the change runs inside the store.
+        let entry = records::resolve(&*self.clock, job, number, &resolution, &reason);
+        let run = match &resolution {
+            Resolution::Bind(run) => Some(run.clone()),
+            Resolution::Retry | Resolution::GiveUp => None,
+        };
+        let change = move |job: &mut Job, last: Option<Attempt>, held: bool| {
+            if held {
+                return Err(Error::invalid("/run", "is another job's"));
+            }
+            let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else {
+                return Err(not_unknown(job));
+            };
+            if !protocol::resolved(job, &mut attempt, resolution, &reason, &patience, now)? {
+                return Err(not_unknown(job));
+            }
+            let mut effects = Effects::told().with_entry(entry).with_entry(records::attempt(&*clock, job, &attempt));
+            if job.state.is_end() {
+                effects = effects.with_entry(records::finish(&*clock, job));
+            }
+            Ok(Some(effects.with_attempt(attempt)))
+        };
+        self.failpoint.pass(At::ResolveBefore);
+        let after = match &run {
+            Some(run) => self.store.bind(&job.id, now, run, Box::new(change)).await?,
+            None => {
+                self.store.update(&job.id, now, Box::new(move |job: &mut Job, last| change(job, last, false))).await?
+            }
+        };
+        self.failpoint.pass(At::ResolveAfter);
+        self.live.ring(&job.id);
+        self.bell.ring();
+        self.watch.ring();
+        self.work.ring_ended();
+        after.ok_or_else(|| Error::not_found("job"))
+    }
+}
+
+/// Why a run cannot be what an attempt became; none if it can.
+fn unfit(attempt: &Attempt, patience: &Patience, row: &RunRow) -> Option<String> {
+    let (template, account) = (attempt.controller_template, attempt.account);
+    if row.unified_job_template != Some(template) {
+        return Some(format!("is not a run of template {template}, which the launch went to"));
+    }
+    if let Some(by) = row.launched_by.filter(|by| *by != account) {
+        return Some(format!("was launched by account {by}; the launch was made by account {account}"));
+    }
+    if !row.launch_type.is_empty() && row.launch_type != BY_LAUNCH {
+        return Some(format!("was not launched by a request, but by {}", row.launch_type));
+    }
+    let is_mine = Marker::of(&attempt.marker).is_some_and(|marker| marker.is_in(row, attempt.placement()));
+    if Marker::any_in(row) && !is_mine {
+        return Some("carries the marker of another launch".into());
+    }
+    match row.created.map(moment) {
+        // Its own marker says more than any clock.
+        Some(_) if is_mine => None,
+        None => Some("cannot be told from others: the controller does not say when it was made".into()),
+        Some(made) if made < patience.earliest(attempt) => Some("was there before the launch was sent".into()),
+        Some(made) if made > patience.latest(attempt) => {
+            Some("was made when nothing of the launch could come any more".into())
+        }
+        Some(_) => None,
+    }
+}
+
+/// The run cannot be looked at: it is not where the controller's name leads any more.
+fn nowhere(attempt: &Attempt, here: Option<&Installation>) -> Error {
+    let to = &attempt.installation;
+    let now =
+        here.map_or_else(|| "its controller was removed".to_owned(), |here| format!("its controller is now {here}"));
+    Error::new(ErrorReason::Conflict, format!("The launch went to {to}, and {now}."))
+}
+
+fn checked_reason(reason: &str) -> Result<String> {
+    let reason = reason.trim();
+    let fine = (1..=LONGEST_REASON).contains(&reason.chars().count()) && !reason.chars().any(|c| c == '\0');
+    if fine {
+        return Ok(reason.to_owned());
+    }
+    Err(Error::invalid("/reason", format!("must be 1 to {LONGEST_REASON} characters: it goes on record")))
+}
+
+fn not_unknown(job: &Job) -> Error {
+    Error::new(
+        ErrorReason::Conflict,
+        format!(
+            "Only a job that is `unknown`, or whose lost launch is past its waiting time, can be resolved; this one {}.",
+            job.state.in_words()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_kit::clock::Moment;
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::AttemptState;
+    use crate::test_doubles::installation;
+
+    #[test]
+    fn only_a_run_that_the_attempt_can_have_become_is_bound() {
+        let id = format!("{}-1", "a".repeat(32));
+        let attempt = Attempt {
+            job_id: "job_1".into(),
+            number: 1,
+            installation: installation(1),
+            controller_template: 9,
+            account: 4,
+            marker: format!("rw_{id}"),
+            placement: "extra_var".into(),
+            sent_at: Moment::from_micros(1_769_857_200_000_000),
+            controller_time: None,
+            named: None,
+            marker_took: None,
+            state: AttemptState::Ambiguous { candidates: Vec::new() },
+        };
+        let own = json!({
+            "id": 7, "type": "job", "unified_job_template": 9, "launch_type": "manual", "created": "2026-01-31T11:00:01Z",
+            "launched_by": {"type": "user", "id": 4}, "extra_vars": "{}",
+        });
+        let told = |change: serde_json::Value| {
+            let mut row = own.clone();
+            row.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            unfit(&attempt, &Patience::default(), &runwarden_awx::examples::row(&row).unwrap())
+        };
+        let marked = |marker: &str| json!({"extra_vars": json!({"runwarden_attempt": marker}).to_string()});
+        assert_eq!(told(json!({})), None, "it may have lost its marker");
+        assert_eq!(told(marked(&attempt.marker)), None);
+        let mut by_a_wrong_clock = marked(&attempt.marker);
+        by_a_wrong_clock["created"] = json!("2026-01-31T11:10:00Z");
+        assert_eq!(told(by_a_wrong_clock), None, "its marker says more than a clock");
+        let other = format!("rw_{}-1", "b".repeat(32));
+        for (change, why) in [
+            (json!({"unified_job_template": 10}), "is not a run of template 9"),
+            (json!({"launched_by": {"type": "user", "id": 5}}), "was launched by account 5"),
+            (json!({"launch_type": "scheduled"}), "but by scheduled"),
+            (marked(&other), "carries the marker of another launch"),
+            (json!({"created": null}), "does not say when it was made"),
+            (json!({"created": "2026-01-31T10:50:00Z"}), "was there before the launch"),
+            (json!({"created": "2026-01-31T11:10:00Z"}), "nothing of the launch could come any more"),
+        ] {
+            let told = told(change.clone()).unwrap_or_default();
+            assert!(told.contains(why), "{change}: {told}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Ending waiting jobs that will not be begun: their time has passed, or what they were accepted for no longer holds.
+//! Nobody works on them, and however long they would have to wait for their turn, whoever asked learns it soon.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runwarden_awx::Target;
+use runwarden_kit::Result;
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::Clock;
+use runwarden_kit::lifecycle::Shutdown;
+
+use crate::breaker::{Breaker, Key};
+use crate::job::Attempt;
+use crate::job::Job;
+use crate::job::Queue;
+use crate::launch::prepare;
+use crate::launch::protocol;
+use crate::live::Live;
+use crate::ports::Templates;
+use crate::records;
+use crate::store::{Change, Effects, JobStore};
+use crate::wait::limits::Known;
+use crate::work::WorkBell;
+
+/// How often to look at deadlines.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often to look at what waiting jobs were accepted for: one question for each template that has some.
+const GROUNDS: Duration = Duration::from_secs(2);
+
+/// Where the names of controllers led, and with which credential, when that was last looked at.
+type Led = HashMap<Key, (Target, String)>;
+
+/// Watches over jobs that wait.
+pub struct Deadlines {
+    /// Where jobs live.
+    pub store: Arc<dyn JobStore>,
+    /// What may be run.
+    pub templates: Arc<dyn Templates>,
+    /// What limits templates.
+    pub known: Arc<Known>,
+    /// Which controllers are left alone.
+    pub breaker: Breaker,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who waits for jobs.
+    pub live: Live,
+    /// Rings when a job ended.
+    pub work: WorkBell,
+    /// Rings when audit entries wait.
+    pub bell: Bell,
+}
+
+impl Deadlines {
+    /// Works until shutdown.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut looked = Instant::now();
+        let mut led = Led::default();
+        while shutdown.sleep(LOOK).await.is_ok() {
+            if let Err(error) = self.expire().await {
+                error.log();
+            }
+            if looked.elapsed() < GROUNDS {
+                continue;
+            }
+            if let Err(error) = self.look_at_grounds(&mut led).await {
+                error.log();
+            }
+            if let Err(error) = self.measure().await {
+                error.log();
+            }
+            looked = Instant::now();
+        }
+    }
+
+    /// Shows for how long a launch has been looked for, so that one which nobody can look for is noticed.
+    async fn measure(&self) -> Result<()> {
+        let age = self.store.oldest_unresolved().await?.map_or(Duration::ZERO, |sent| self.clock.now().since(sent));
+        metrics::gauge!("runwarden_oldest_unresolved_launch_seconds").set(age.as_secs_f64());
+        Ok(())
+    }
+
+    async fn expire(&self) -> Result<()> {
+        let now = self.clock.now();
+        for id in self.store.expiring(now).await? {
+            let clock = self.clock.clone();
+            let change = move |job: &mut Job, last: Option<Attempt>| {
+                let ended = protocol::expired(job, last.as_ref(), now)?;
+                Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+            };
+            self.end(&id, Box::new(change)).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every template of which jobs wait. What limits it is learned on the way: who raises a limit does not
+    /// have to wait for the next launch.
+    async fn look_at_grounds(&self, led: &mut Led) -> Result<()> {
+        for head in self.store.heads(self.clock.now()).await? {
+            let Queue { tenant, template, .. } = &head.queue;
+            let found = match self.templates.template(tenant, template).await {
+                Ok(found) => found,
+                // Nobody can be asked about the others either.
+                Err(error) if error.retry_after().is_some() => return Err(error),
+                Err(error) => {
+                    error.log();
+                    continue;
+                }
+            };
+            let digest = match &found {
+                Some(found) => {
+                    let controller = &found.controller;
+                    let key = (controller.tenant.clone(), controller.name.clone());
+                    let to = (controller.target.clone(), controller.secret_name.clone());
+                    // What is known to be down, or not to accept the credential, is not what the name leads to now.
+                    if led.insert(key.clone(), to.clone()).is_some_and(|before| before != to) {
+                        self.breaker.forget(&key);
+                        self.work.ring_ended();
+                    }
+                    if self.known.of(tenant, template) != found.limits {
+                        self.known.learn(tenant, template, found.limits);
+                        self.work.ring_ended();
+                    }
+                    Some(found.launch_digest.as_str()).filter(|_| !found.tenant_disabled)
+                }
+                None => None,
+            };
+            for id in self.store.outdated(&head.queue, digest).await? {
+                let (clock, now, found) = (self.clock.clone(), self.clock.now(), found.clone());
+                let change = move |job: &mut Job, _: Option<Attempt>| {
+                    let Some(why) = prepare::groundless(found.as_ref(), job) else { return Ok(None) };
+                    let ended = protocol::baseless(job, why, now)?;
+                    Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+                };
+                self.end(&id, Box::new(change)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, id: &str, change: Change) -> Result<()> {
+        let after = self.store.update(id, self.clock.now(), change).await?;
+        if after.is_some_and(|job| job.state.is_end()) {
+            self.live.ring(id);
+            self.bell.ring();
+            self.work.ring_ended();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Waiting: what a job may be told about when it begins, and where it stands among those that wait with it.
+
+use std::time::Duration;
+
+use runwarden_kit::clock::Moment;
+
+use crate::wait::limits::Scope;
+
+/// Where a waiting job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// 1 for the next.
+    pub position: u32,
+    /// When it will begin if things go on as they went lately.
+    pub expected_start_at: Option<Moment>,
+    /// What limit holds it back, if one does.
+    pub held_by: Option<Scope>,
+    /// Whether a launch is out that could not be told from its own.
+    pub blocked: bool,
+}
+
+/// What a job waits for that is blocked.
+pub const BLOCKED: &str = "waiting for another launch of this template to be settled";
+
+/// The most that is counted of those that wait ahead.
+pub const COUNTED: u32 = 10_000;
+/// How many recent beginnings tell the pace of a queue.
+pub const RECENT: usize = 20;
+
+/// The time between two beginnings, as far as recent ones tell. `begun` are the latest beginnings, newest first.
+#[must_use]
+pub fn pace(begun: &[Moment], now: Moment) -> Option<Duration> {
+    let (newest, oldest) = (begun.first()?, begun.last()?);
+    let gaps = u32::try_from(begun.len()).ok()?.checked_sub(1).filter(|gaps| *gaps > 0)?;
+    let average = newest.since(*oldest) / gaps;
+    // A queue that has not moved for longer than usual is slower than it was.
+    Some(average.max(now.since(*newest) / (gaps + 1)))
+}
+
+/// When a job at this position will begin.
+#[must_use]
+pub fn expected(position: u32, pace: Option<Duration>, start_at: Option<Moment>, now: Moment) -> Option<Moment> {
+    let by_pace = pace.map(|pace| now.plus(pace.saturating_mul(position)));
+    match (by_pace, start_at.filter(|at| *at > now)) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Moment {
+        Moment::from_micros(0).plus(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_last_beginnings() {
+        assert_eq!(pace(&[at(30), at(20), at(10)], at(31)), Some(Duration::from_secs(10)));
+        assert_eq!(pace(&[at(30)], at(31)), None, "one beginning tells nothing");
+        assert_eq!(pace(&[], at(31)), None);
+    }
+
+    #[test]
+    fn a_queue_that_stands_still_is_slower_than_it_was() {
+        assert_eq!(pace(&[at(30), at(20), at(10)], at(330)), Some(Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn nobody_is_expected_to_begin_before_they_may() {
+        let pace = Some(Duration::from_secs(10));
+        assert_eq!(expected(3, pace, None, at(100)), Some(at(130)));
+        assert_eq!(expected(3, pace, Some(at(500)), at(100)), Some(at(500)));
+        assert_eq!(expected(3, None, Some(at(500)), at(100)), Some(at(500)));
+        assert_eq!(expected(3, None, Some(at(50)), at(100)), None);
+    }
+}
