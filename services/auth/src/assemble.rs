@@ -11,29 +11,29 @@ use runwarden_kit::clock::Clock;
 use runwarden_kit::trust::Ticks;
 
 use crate::Config;
-use crate::bindings::Bindings;
-use crate::bootstrap;
-use crate::clients::Clients;
-use crate::keyfile::KeyFile;
-use crate::keyring::Keyring;
+use crate::client::bootstrap;
+use crate::client::clients::Clients;
+use crate::client::prove::Prover;
+use crate::client::refusals::Refusals;
+use crate::client::secret::Pepper;
+use crate::client::standing::Standings;
+use crate::key::key_file::KeyFile;
+use crate::key::keyring::Keyring;
+use crate::key::sealing::Sealer;
 use crate::maintenance::Maintenance;
-use crate::project::Scopes;
-use crate::prove::Prover;
-use crate::refusal::Refusals;
-use crate::roles::RoleBook;
+use crate::role::bindings::Bindings;
+use crate::role::roles::RoleBook;
 use crate::rpc::OnceBook;
 use crate::rpc::client::ClientRpc;
 use crate::rpc::role::RoleRpc;
 use crate::rpc::standing::StandingRpc;
 use crate::rpc::token::TokenRpc;
-use crate::sealing::Sealer;
-use crate::secret::Pepper;
 use crate::shared::Shared;
-use crate::standing::Standings;
 use crate::store::{self, Store, keys};
-use crate::tenants::Tenants;
-use crate::tokens::Tokens;
-use crate::trust::Trust;
+use crate::token::tokens::Tokens;
+use crate::trust::scopes::Scopes;
+use crate::trust::state::Trust;
+use crate::trust::tenants::Tenants;
 
 /// What the service stands on.
 pub(crate) struct Ground<'a> {

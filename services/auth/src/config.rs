@@ -7,8 +7,8 @@ use anyhow::ensure;
 use aws_lc_rs::rsa::KeySize;
 use clap::Args;
 
-use crate::keyring::KeyPolicy;
-use crate::revocation::LONGEST_TOKEN;
+use crate::key::keyring::KeyPolicy;
+use crate::trust::revocation::LONGEST_TOKEN;
 
 /// How long signing keys are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -1,41 +1,22 @@
 //! The auth service: who is asking. OAuth clients and their secrets, caller tokens and the keys that sign them, roles
 //! and who holds them where.
+//!
+//! The rooms, each of which says what it may use: [`key`] at the bottom, then [`trust`], [`role`], [`client`] and
+//! [`token`]; [`store`] holds the records of all, [`rpc`] serves the contracts.
 
-mod administrators;
 mod assemble;
-mod authority;
-mod binding;
-mod bindings;
-mod bootstrap;
+mod audit;
 mod client;
-mod client_change;
-mod clients;
 mod config;
-mod grants;
 mod ids;
-mod keyfile;
-mod keyring;
-mod ledger;
+mod key;
 mod maintenance;
 mod once;
-mod permission_scope;
-mod principal;
-mod project;
-mod prove;
-mod record;
-mod refusal;
-mod revocation;
 mod role;
-mod roles;
 mod rpc;
-mod sealing;
-mod secret;
 mod shared;
-mod signing_key;
-mod standing;
 mod store;
-mod tenants;
-mod tokens;
+mod token;
 mod trust;
 
 #[cfg(test)]

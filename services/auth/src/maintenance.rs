@@ -11,11 +11,11 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::revoked::Present;
 use runwarden_kit::{Error, Result};
 
-use crate::keyring::Keyring;
-use crate::prove::Prover;
-use crate::revocation::{OUTLIVED, Revocation};
+use crate::client::prove::Prover;
+use crate::key::keyring::Keyring;
 use crate::shared::Shared;
 use crate::store::{Stored, keys};
+use crate::trust::revocation::{OUTLIVED, Revocation};
 
 /// How often it is looked whether something is to be done.
 const EVERY: Duration = Duration::from_secs(15);

@@ -8,13 +8,13 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::revoked::Present;
 use runwarden_kit::trust::Ticks;
 
-use crate::principal::Principal;
-use crate::project::Scopes;
-use crate::record;
-use crate::role::Roles;
-use crate::secret::Pepper;
+use crate::audit;
+use crate::client::secret::Pepper;
+use crate::role::principal::Principal;
+use crate::role::record::Roles;
 use crate::store::Store;
-use crate::trust::Trust;
+use crate::trust::scopes::Scopes;
+use crate::trust::state::Trust;
 
 /// The service's dependencies, passed to whoever needs them.
 pub(crate) struct Shared {
@@ -45,7 +45,7 @@ impl Shared {
 
     /// An audit entry.
     pub(crate) fn entry(&self, action: &str, object_type: &str, object_id: &str) -> EntryBuilder {
-        record::entry(&*self.clock, action, object_type, object_id)
+        audit::entry(&*self.clock, action, object_type, object_id)
     }
 
     /// Looks up the roles a principal holds.

@@ -11,9 +11,9 @@ use tonic::{Request, Response, Status};
 
 use super::once::Judged;
 use super::{OnceBook, optional};
-use crate::client::ClientView;
-use crate::client_change::ClientChange;
-use crate::clients::{Clients, NewClient, WithSecret};
+use crate::client::change::ClientChange;
+use crate::client::clients::{Clients, NewClient, WithSecret};
+use crate::client::record::ClientView;
 use crate::ids;
 use crate::once::Once;
 

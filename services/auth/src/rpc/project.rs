@@ -8,7 +8,7 @@ use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::project::v1::tenant_service_client::TenantServiceClient;
 use runwarden_proto::project::v1::{CheckScopeRequest, ListTenantStatesRequest};
 
-use crate::project::{ScopeStatus, Scopes, TenantList};
+use crate::trust::scopes::{ScopeStatus, Scopes, TenantList};
 
 /// A complete list, which is read once: hundreds of thousands of tenants must fit.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;

@@ -10,11 +10,11 @@ use tonic::{Request, Response, Status};
 
 use super::once::Judged;
 use super::{OnceBook, optional};
-use crate::binding::BindingView;
-use crate::bindings::{BindingFilter, BindingMark, Bindings, NewBinding};
 use crate::once::Once;
-use crate::role::Role;
-use crate::roles::{NewRole, RoleBook};
+use crate::role::binding::BindingView;
+use crate::role::bindings::{BindingFilter, BindingMark, Bindings, NewBinding};
+use crate::role::record::Role;
+use crate::role::roles::{NewRole, RoleBook};
 
 /// Serves roles and bindings.
 pub(crate) struct RoleRpc {

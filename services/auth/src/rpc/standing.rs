@@ -4,7 +4,7 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::standing_service_server::StandingService;
 use tonic::{Request, Response, Status};
 
-use crate::standing::{Asked, Lapse, Standing, Standings};
+use crate::client::standing::{Asked, Lapse, Standing, Standings};
 
 /// Serves how clients stand.
 pub(crate) struct StandingRpc(pub(crate) Standings);

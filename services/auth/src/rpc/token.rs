@@ -14,12 +14,12 @@ use runwarden_proto::auth::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
 use super::once::{Judged, OnceBook};
-use crate::keyring::Keyring;
+use crate::client::prove::Proof;
+use crate::key::keyring::Keyring;
 use crate::once::Once;
-use crate::prove::Proof;
-use crate::revocation::{Ended, Revocation};
-use crate::tokens::Tokens;
-use crate::trust::Trust;
+use crate::token::tokens::Tokens;
+use crate::trust::revocation::{Ended, Revocation};
+use crate::trust::state::Trust;
 
 /// Serves tokens.
 pub(crate) struct TokenRpc {

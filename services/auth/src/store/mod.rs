@@ -11,10 +11,10 @@ use runwarden_kit::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::binding::BindingOwner;
-use crate::client::{Client, ClientOwner, SecretUses};
-use crate::principal::Principal;
-use crate::role::OwnRole;
+use crate::client::record::{Client, ClientOwner, SecretUses};
+use crate::role::binding::BindingOwner;
+use crate::role::principal::Principal;
+use crate::role::record::OwnRole;
 
 /// How often a change is tried anew when others change the same things in between.
 pub(crate) const TRIES: usize = 8;

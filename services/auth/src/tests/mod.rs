@@ -31,7 +31,7 @@ use tonic::{Request, Response, Status};
 
 use crate::Config;
 use crate::assemble::{Assembled, Ground, assemble};
-use crate::project::{ScopeStatus, Scopes, TenantList};
+use crate::trust::scopes::{ScopeStatus, Scopes, TenantList};
 
 /// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled, and `other` when told so.
 #[derive(Clone, Default)]

@@ -3,7 +3,7 @@
 use runwarden_engines::config::Change;
 
 use super::*;
-use crate::revocation;
+use crate::trust::revocation;
 use runwarden_kit::caller::Scope;
 
 #[tokio::test]

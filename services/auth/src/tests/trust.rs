@@ -4,7 +4,7 @@ use prost::Message as _;
 use runwarden_kit::revoked::Revoked;
 
 use super::*;
-use crate::revocation::BUDGET;
+use crate::trust::revocation::BUDGET;
 
 async fn revoke(world: &World, who: &Credentials, token: &str) {
     let request = wire::RevokeTokenRequest {

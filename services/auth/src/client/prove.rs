@@ -10,10 +10,10 @@ use runwarden_kit::{Error, ErrorReason, Result, id};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::client::Client;
+use crate::audit;
+use crate::client::record::Client;
+use crate::client::refusals::{Refusals, Tally, Why};
 use crate::ids;
-use crate::record;
-use crate::refusal::{Refusals, Tally, Why};
 use crate::shared::Shared;
 use crate::store::Stored;
 
@@ -99,7 +99,7 @@ impl Prover {
                 .shared
                 .entry("token.refuse", "client", &counted.client_id)
                 .tenant(counted.tenant.as_deref().unwrap_or_default())
-                .actor(record::unproven())
+                .actor(audit::unproven())
                 .outcome(Outcome::Denied)
                 .details(&json!({ "further_refusals": counted.refusals }));
             if let Err(error) = self.shared.store.commit(Change::new(), entry).await {
@@ -129,7 +129,7 @@ impl Prover {
             .shared
             .entry("token.refuse", "client", &client.client_id)
             .tenant(tenant.unwrap_or_default())
-            .actor(record::unproven())
+            .actor(audit::unproven())
             .outcome(Outcome::Denied)
             .details(&json!({ "reason": why.name(), "wanted": proof.purpose, "name": client.name }));
         if let Err(error) = self.shared.store.commit(Change::new(), entry).await {

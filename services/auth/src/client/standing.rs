@@ -6,8 +6,8 @@ use std::sync::Arc;
 use runwarden_kit::caller::{Grant, Scope};
 use runwarden_kit::{Error, Result, id, permission, slug};
 
-use crate::grants;
 use crate::ids;
+use crate::role::grants;
 use crate::shared::Shared;
 
 /// What was asked for.

@@ -10,17 +10,17 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, slug};
 use serde_json::json;
 
-use crate::authority;
-use crate::binding::{self, Binding, BindingOwner, MAX_BINDINGS};
-use crate::client::{Client, ClientOwner, ClientView, SecretUses};
+use crate::client::record::{Client, ClientOwner, ClientView, SecretUses};
+use crate::client::secret;
 use crate::ids;
 use crate::once::Once;
-use crate::principal::Principal;
-use crate::project;
-use crate::role::Roles;
-use crate::secret;
+use crate::role::authority;
+use crate::role::binding::{self, Binding, BindingOwner, MAX_BINDINGS};
+use crate::role::principal::Principal;
+use crate::role::record::Roles;
 use crate::shared::Shared;
 use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::trust::scopes;
 
 /// A client to make.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Clients {
         let here = binding::scope(tenant, new.project.as_deref());
         check_new(new, self.shared.now())?;
         caller.require("clients.write", &here)?;
-        project::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
+        scopes::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
         // Several at the same moment may go over that by their number.
         if self.shared.store.count(&keys::clients(tenant)).await? >= self.most {
             return Err(Error::conflict(format!(

@@ -8,15 +8,15 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 
-use crate::administrators::{self, Pair};
-use crate::authority;
-use crate::client::{Client, ClientView};
-use crate::clients::{Clients, WithSecret, check_expiry};
+use crate::client::clients::{Clients, WithSecret, check_expiry};
+use crate::client::record::{Client, ClientView};
+use crate::client::secret::{self, MAX_SECRETS};
 use crate::once::Once;
-use crate::principal::Principal;
-use crate::revocation::{self, LONGEST_TOKEN};
-use crate::secret::{self, MAX_SECRETS};
+use crate::role::administrators::{self, Pair};
+use crate::role::authority;
+use crate::role::principal::Principal;
 use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::trust::revocation::{self, LONGEST_TOKEN};
 
 /// What shall be different about a client.
 #[derive(Clone, Copy, Debug, Default)]

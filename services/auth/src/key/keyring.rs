@@ -12,12 +12,12 @@ use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::audit;
+use crate::key::sealing::Sealer;
+use crate::key::signing_key::{self, KeyRecord, KeyState, SigningKey};
 use crate::once::Once;
-use crate::record;
-use crate::revocation::OUTLIVED;
-use crate::sealing::Sealer;
-use crate::signing_key::{self, KeyRecord, KeyState, SigningKey};
 use crate::store::{self, Outcome, Store, TRIES, keys};
+use crate::trust::revocation::OUTLIVED;
 
 /// At most this many keys are published at a time; each is looked through by every verifier.
 const MAX_KEYS: usize = 12;
@@ -182,7 +182,7 @@ impl Keyring {
                 let kid = &key.record.kid;
                 let mut change = Change::new();
                 change.delete(keys::signing_key(kid));
-                let entry = record::entry(&*self.clock, "signing_key.forget", "signing_key", kid);
+                let entry = audit::entry(&*self.clock, "signing_key.forget", "signing_key", kid);
                 self.store.commit(change, entry).await?;
             }
         }
@@ -219,7 +219,7 @@ impl Keyring {
                 once.keep(&mut change, &kid)?;
             }
             // Keys are the platform's, whichever tenant its administrator acts for.
-            let entry = record::entry(&*self.clock, action, "signing_key", &kid)
+            let entry = audit::entry(&*self.clock, action, "signing_key", &kid)
                 .tenant("")
                 .details(&json!({ "signs_from": signs_from.rfc3339(), "replaces": replaced }));
             let first = newest.is_none();

@@ -19,7 +19,7 @@ use runwarden_kit::token::Claims;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::sealing::Sealer;
+use crate::key::sealing::Sealer;
 
 /// The algorithm of all our keys.
 pub(crate) const ALGORITHM: jsonwebtoken::Algorithm = jsonwebtoken::Algorithm::RS256;
@@ -139,7 +139,7 @@ mod tests {
     use aws_lc_rs::digest;
 
     use super::*;
-    use crate::keyfile::KeyFile;
+    use crate::key::key_file::KeyFile;
 
     fn sealer() -> Sealer {
         let dir = tempfile::tempdir().unwrap();

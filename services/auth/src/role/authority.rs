@@ -4,9 +4,9 @@
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::{Error, Result};
 
-use crate::grants;
-use crate::principal::Principal;
-use crate::role::Roles;
+use crate::role::grants;
+use crate::role::principal::Principal;
+use crate::role::record::Roles;
 
 /// Demands that the caller holds every one of these permissions at the scope, to give them away.
 pub(crate) fn require_all<'a>(

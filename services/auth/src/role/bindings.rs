@@ -7,17 +7,17 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde_json::json;
 
-use crate::administrators::{self, Pair};
-use crate::authority;
-use crate::binding::{self, Binding, BindingOwner, BindingView, MAX_BINDINGS};
 use crate::ids;
 use crate::once::Once;
-use crate::principal::Principal;
-use crate::project;
-use crate::revocation;
-use crate::role::Roles;
+use crate::role::administrators::{self, Pair};
+use crate::role::authority;
+use crate::role::binding::{self, Binding, BindingOwner, BindingView, MAX_BINDINGS};
+use crate::role::principal::Principal;
+use crate::role::record::Roles;
 use crate::shared::Shared;
 use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::trust::revocation;
+use crate::trust::scopes;
 
 /// A binding to make.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Bindings {
         }
         slug::check("/role", &new.role)?;
         caller.require("bindings.write", &here)?;
-        project::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
+        scopes::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
         for _ in 0..TRIES {
             let mut principal = self.principal(tenant, &new.principal).await?;
             let roles = Roles::load(&self.shared.store, tenant, &[&new.role]).await?;

@@ -13,11 +13,11 @@ use runwarden_kit::trust::Ticks;
 use runwarden_kit::{Error, Result, id};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::keyring::Keyring;
-use crate::ledger::Ledger;
-use crate::revocation::Revocation;
+use crate::key::keyring::Keyring;
 use crate::store::{Store, keys};
-use crate::tenants::{Mark, Tenants, Told};
+use crate::trust::ledger::Ledger;
+use crate::trust::revocation::Revocation;
+use crate::trust::tenants::{Mark, Tenants, Told};
 
 /// For how long a state is handed out before the store is looked at again. Together with the second between two
 /// askings it bounds how late a revocation made by another replica is noticed.

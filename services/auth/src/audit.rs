@@ -4,7 +4,7 @@ use runwarden_kit::audit::{Actor, EntryBuilder};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::Service;
 
-use crate::client::Client;
+use crate::client::record::Client;
 
 /// An entry about something done to `object_id`. Who asked is taken from the request being served.
 pub(crate) fn entry(clock: &dyn Clock, action: &str, object_type: &str, object_id: &str) -> EntryBuilder {

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::keyfile::KeyFile;
+use crate::key::key_file::KeyFile;
 
 /// The first byte of everything sealed, so that another way of sealing can be told apart one day.
 const VERSION: u8 = 1;

@@ -6,8 +6,8 @@ use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::binding::{self, Binding};
-use crate::secret::StoredSecret;
+use crate::client::secret::StoredSecret;
+use crate::role::binding::{self, Binding};
 
 /// A client as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

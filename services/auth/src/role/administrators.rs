@@ -7,9 +7,9 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::client::Client;
-use crate::principal::Principal;
-use crate::role::{PLATFORM_ADMIN, TENANT_ADMIN};
+use crate::client::record::Client;
+use crate::role::principal::Principal;
+use crate::role::record::{PLATFORM_ADMIN, TENANT_ADMIN};
 use crate::store::{self, Store, keys};
 
 /// What serialises changes to platform clients: whoever takes something away writes it.

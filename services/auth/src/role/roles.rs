@@ -8,12 +8,12 @@ use runwarden_kit::caller::{Caller, Scope, Visible};
 use runwarden_kit::{Error, ErrorReason, Result, permission, slug};
 use serde_json::json;
 
-use crate::authority;
 use crate::once::Once;
-use crate::project;
-use crate::role::{self, MAX_OWN_ROLES, OwnRole, Role};
+use crate::role::authority;
+use crate::role::record::{self, MAX_OWN_ROLES, OwnRole, Role};
 use crate::shared::Shared;
 use crate::store::{self, Outcome, TRIES, keys};
+use crate::trust::scopes;
 
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
@@ -41,7 +41,7 @@ impl RoleBook {
         if caller.visible("roles.read") == Visible::Projects(BTreeSet::new()) {
             caller.require("roles.read", &caller.acting_scope())?;
         }
-        let mut roles: Vec<Role> = role::built_in().collect();
+        let mut roles: Vec<Role> = record::built_in().collect();
         if let Some(tenant) = caller.tenant() {
             let own = self.shared.store.list_all::<OwnRole>(&keys::roles(tenant)).await?;
             roles.extend(own.into_iter().map(|(_, stored)| Role::from(stored.value)));
@@ -56,7 +56,7 @@ impl RoleBook {
         caller.require("roles.write", &here)?;
         let permissions = check_new(new)?;
         authority::require_all(caller, permissions.iter().map(String::as_str), &here)?;
-        project::require_place(&*self.shared.scopes, Some(tenant), None).await?;
+        scopes::require_place(&*self.shared.scopes, Some(tenant), None).await?;
         let own = keys::roles(tenant);
         let known = self.shared.store.list::<OwnRole>(&own, None, MAX_OWN_ROLES).await?;
         if known.len() >= MAX_OWN_ROLES {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::binding::Binding;
+use crate::role::binding::Binding;
 
 /// A principal as it is kept, with everything it holds: one record, so that what it may do never changes by halves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,5 +23,24 @@ impl Principal {
     /// Whether it holds this role at exactly this place.
     pub(crate) fn has(&self, role: &str, project: Option<&str>) -> bool {
         self.bindings.iter().any(|binding| binding.role == role && binding.project.as_deref() == project)
+    }
+
+    /// One with these roles, each at a project or everywhere.
+    #[cfg(test)]
+    pub(crate) fn example(tenant: Option<&str>, bindings: &[(&str, Option<&str>)]) -> Self {
+        Self {
+            principal: "sa_1".into(),
+            client_id: "client_1".into(),
+            tenant: tenant.map(str::to_owned),
+            bindings: bindings
+                .iter()
+                .map(|(role, project)| Binding {
+                    binding_id: format!("bind_{role}"),
+                    role: (*role).to_owned(),
+                    project: project.map(str::to_owned),
+                    created_at: runwarden_kit::clock::Moment::from_micros(0),
+                })
+                .collect(),
+        }
     }
 }

@@ -11,16 +11,17 @@ use runwarden_kit::token::{AUDIENCE, Claims};
 use runwarden_kit::{Error, ErrorReason, Result, id};
 use serde_json::json;
 
-use crate::grants;
+use super::narrow::narrow;
+use super::scope::{self, InvalidScope, RequestedScope};
+use crate::audit;
+use crate::client::prove::{Proof, Proven, Prover};
 use crate::ids;
-use crate::keyring::Keyring;
-use crate::permission_scope::{self, InvalidScope, RequestedScope};
-use crate::principal::Principal;
-use crate::prove::{Proof, Proven, Prover};
-use crate::record;
-use crate::revocation::{self, BUDGET, Revocation};
+use crate::key::keyring::Keyring;
+use crate::role::grants;
+use crate::role::principal::Principal;
 use crate::shared::Shared;
 use crate::store::{self, Stored, TRIES, keys};
+use crate::trust::revocation::{self, BUDGET, Revocation};
 
 /// Longer tokens do not pass as a header through everything between a client and us.
 const LONGEST: usize = 12 * 1024;
@@ -106,8 +107,7 @@ impl Tokens {
     ) -> Result<Claims> {
         let client = &proven.client.value;
         let roles = self.shared.roles_of(principal).await?;
-        let grants =
-            grants::narrow(grants::resolve(principal, &roles), requested).map_err(|error| invalid_scope(&error))?;
+        let grants = narrow(grants::resolve(principal, &roles), requested).map_err(|error| invalid_scope(&error))?;
         let issued_at = self.issued_at(&principal.principal, now).await?;
         // By the clock, however far ahead the token had to be dated.
         let end = now.plus(self.lifetime);
@@ -123,7 +123,7 @@ impl Tokens {
             client_id: client.client_id.clone(),
             name: client.name.clone(),
             tenant: client.tenant.clone(),
-            scope: permission_scope::join(grants::permissions(&grants)),
+            scope: scope::join(grants::permissions(&grants)),
             amr: "client_credentials".to_owned(),
             grants,
         })
@@ -160,7 +160,7 @@ impl Tokens {
             .shared
             .entry("token.issue", "token", &claims.jti)
             .tenant(tenant.unwrap_or_default())
-            .actor(record::proven(&client.value))
+            .actor(audit::proven(&client.value))
             .details(&json!({
                 "scope": claims.scope,
                 "expires_at": Moment::from_micros(claims.exp.saturating_mul(1_000_000)).rfc3339(),
@@ -219,7 +219,7 @@ impl Tokens {
                 .shared
                 .entry("token.revoke", "token", &claims.jti)
                 .tenant(client.tenant.as_deref().unwrap_or_default())
-                .actor(record::proven(client))
+                .actor(audit::proven(client))
                 .details(&json!({ "all_tokens_of_the_client": all }));
             if self.shared.store.commit(change, entry).await?.is_done() {
                 self.shared.trust.changed();

@@ -8,8 +8,8 @@ use std::time::Instant;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::revoked::{Present, Revoked};
 
-use crate::revocation::{Ended, OUTLIVED, Revocation};
 use crate::store::{Stored, WrittenSince, keys};
+use crate::trust::revocation::{Ended, OUTLIVED, Revocation};
 
 /// What has ended before its time.
 #[derive(Default)]

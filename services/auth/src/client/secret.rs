@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::ids;
-use crate::keyfile::KeyFile;
+use crate::key::key_file::KeyFile;
 
 /// A client never has more secrets than this: the one in use and the one that follows it.
 pub(crate) const MAX_SECRETS: usize = 2;

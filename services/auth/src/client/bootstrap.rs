@@ -10,11 +10,11 @@ use runwarden_kit::{ExposeSecret as _, SecretString, id, private_file};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::administrators::PlatformHead;
-use crate::clients::{Draft, NewClient};
+use crate::client::clients::{Draft, NewClient};
+use crate::client::secret;
 use crate::ids;
-use crate::role::{PLATFORM_ADMIN, Roles};
-use crate::secret;
+use crate::role::administrators::PlatformHead;
+use crate::role::record::{PLATFORM_ADMIN, Roles};
 use crate::shared::Shared;
 use crate::store::{self, TRIES, keys};
 

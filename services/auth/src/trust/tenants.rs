@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::{Error, Result, id};
 
-use crate::project::{Scopes, TenantList};
+use crate::trust::scopes::{Scopes, TenantList};
 
 /// How often the project service is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -196,7 +196,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Scopes for Nobody {
-        async fn check(&self, _: &str, _: Option<&str>) -> Result<crate::project::ScopeStatus> {
+        async fn check(&self, _: &str, _: Option<&str>) -> Result<crate::trust::scopes::ScopeStatus> {
             Err(Error::unavailable("played"))
         }
 

@@ -1,0 +1,7 @@
+//! Caller tokens: issuing, introspecting and revoking them.
+//!
+//! May use every other room; no other room uses this one.
+
+mod narrow;
+mod scope;
+pub(crate) mod tokens;
