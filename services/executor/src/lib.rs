@@ -16,6 +16,7 @@ pub mod live;
 pub mod ports;
 pub mod records;
 mod rpc;
+pub mod shared;
 pub mod store;
 #[cfg(test)]
 mod test_doubles;
@@ -44,7 +45,7 @@ use instance::Instance;
 use launch::authority::{Authority, Shown};
 use launch::first_seen::FirstSeen;
 use launch::launcher::Launcher;
-use launch::resolve::Resolver;
+use launch::resolver::Resolver;
 use launch::strays::Strays;
 use live::Live;
 use ports::{CredentialSource, Policies, Seals, Standings, Templates};
@@ -55,9 +56,9 @@ use rpc::policies::MeshPolicies;
 use rpc::seals::MeshSeals;
 use rpc::standings::MeshStandings;
 use rpc::templates::MeshTemplates;
+use shared::Shared;
 use store::JobStore;
 use wait::deadlines::Deadlines;
-use wait::limits::Known;
 use work::WorkBell;
 
 /// How long an idempotency key is remembered.
@@ -77,7 +78,6 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         tracing::info!(jobs = held, "taking up what was held when this executor ended");
     }
     let outbox = kit.outbox(sqlite);
-    let bell = outbox.bell().clone();
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
     let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));
@@ -88,113 +88,63 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     // One for all that talk to controllers: they share its memory.
     let limits = config.limits();
     let controllers = Arc::new(Controllers::new(credentials.clone(), limits.clone()));
-    let (live, work, watch) = (Live::default(), WorkBell::default(), WorkBell::default());
-    let (known, breaker) = (Arc::new(Known::default()), Breaker::default());
+    let shared = Shared {
+        store: store.clone(),
+        templates,
+        controllers,
+        breaker: Breaker::default(),
+        known: Arc::default(),
+        failpoint: config.failpoint.clone(),
+        clock: kit.clock.clone(),
+        live: Live::default(),
+        work: WorkBell::default(),
+        watch: WorkBell::default(),
+        bell: outbox.bell().clone(),
+    };
 
     let launcher = Arc::new(Launcher {
-        store: store.clone(),
-        templates: templates.clone(),
+        shared: shared.clone(),
         seals: seals.clone(),
         authority,
-        controllers: controllers.clone(),
         instance: instance.clone(),
-        known: known.clone(),
-        breaker: breaker.clone(),
-        failpoint: config.failpoint.clone(),
         patience: config.patience(),
         seen: FirstSeen::default(),
-        clock: kit.clock.clone(),
-        live: live.clone(),
-        work: work.clone(),
-        watch: watch.clone(),
-        bell: bell.clone(),
     });
     kit.tasks.spawn("executor: launcher", launcher.run(config.launches_at_once.max(1), kit.shutdown().clone()));
     let watcher = Arc::new(Watcher {
-        store: store.clone(),
-        templates: templates.clone(),
-        controllers: controllers.clone(),
+        shared: shared.clone(),
         instance: instance.clone(),
-        breaker: breaker.clone(),
-        failpoint: config.failpoint.clone(),
-        clock: kit.clock.clone(),
-        live: live.clone(),
-        watch: watch.clone(),
-        work: work.clone(),
-        bell: bell.clone(),
         output_limit: config.output_limit,
         missing_limit: config.missing_limit(),
         memory: follow::Memory::default(),
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
     kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));
-    let alive = instance::keep_alive(store.clone(), instance, config.lease(), work.clone(), kit.shutdown().clone());
+    let alive = instance::keep_alive(store, instance, config.lease(), shared.work.clone(), kit.shutdown().clone());
     kit.tasks.spawn("executor: sign of life", alive);
-    let deadlines = Deadlines {
-        store: store.clone(),
-        templates: templates.clone(),
-        known: known.clone(),
-        breaker: breaker.clone(),
-        clock: kit.clock.clone(),
-        live: live.clone(),
-        work: work.clone(),
-        bell: bell.clone(),
-    };
+    let deadlines = Deadlines { shared: shared.clone() };
     kit.tasks.spawn("executor: deadlines", deadlines.run(kit.shutdown().clone()));
-    let strays = Strays {
-        store: store.clone(),
-        templates: templates.clone(),
-        controllers: controllers.clone(),
-        breaker: breaker.clone(),
-        clock: kit.clock.clone(),
-        bell: bell.clone(),
-    };
+    let strays = Strays { shared: shared.clone() };
     kit.tasks.spawn("executor: stray runs", strays.run(kit.shutdown().clone()));
-    let resolver = Arc::new(Resolver {
-        store: store.clone(),
-        outbox: outbox.clone(),
-        templates: templates.clone(),
-        controllers,
-        breaker: breaker.clone(),
-        patience: config.patience(),
-        failpoint: config.failpoint.clone(),
-        clock: kit.clock.clone(),
-        live: live.clone(),
-        watch: watch.clone(),
-        work: work.clone(),
-        bell: bell.clone(),
-    });
 
-    let submitter = Arc::new(Submitter {
-        store: store.clone(),
+    let resolver = Resolver { shared: shared.clone(), outbox: outbox.clone(), patience: config.patience() };
+    let submitter = Submitter {
+        shared: shared.clone(),
         outbox: outbox.clone(),
-        templates,
         policies,
         seals,
         recorder: kit.recorder.clone(),
         schemas: Schemas::default(),
         queue_limit: config.queue_limit,
-        known: known.clone(),
-        failpoint: config.failpoint.clone(),
-        clock: kit.clock.clone(),
-        work: work.clone(),
-        bell: bell.clone(),
         in_progress: InProgress::default(),
         trust: kit.trust.clone(),
         shown,
-    });
+    };
     let jobs = Jobs {
-        submitter,
-        resolver,
-        breaker,
-        known,
-        store,
+        submitter: Arc::new(submitter),
+        resolver: Arc::new(resolver),
+        shared,
         outbox,
-        clock: kit.clock.clone(),
-        live,
-        watch,
-        work,
-        bell,
         shutdown: kit.shutdown().clone(),
         streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };

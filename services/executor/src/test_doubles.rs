@@ -4,16 +4,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runwarden_awx::{Installation, Target, TemplateKind};
-use runwarden_kit::Result;
+use runwarden_awx::{Credential, Installation, Target, TemplateKind};
+use runwarden_kit::audit::Bell;
+use runwarden_kit::clock::SystemClock;
+use runwarden_kit::{Error, Result};
 use serde_json::{Map, json};
 use uuid::Uuid;
 
+use crate::breaker::Breaker;
+use crate::controllers::{self, Controllers};
+use crate::failpoint::Failpoint;
 use crate::job::Job;
 use crate::launch::authority::{Authority, Principal, Shown, Standing};
-use crate::ports::{Controller, Decision, Policies, Question, Standings, Template, Verdict};
-use crate::store::Room;
+use crate::live::Live;
+use crate::ports::{
+    Controller, CredentialSource, Decision, Policies, Question, Standings, Template, Templates, Verdict,
+};
+use crate::shared::Shared;
+use crate::store::{JobStore, Room};
 use crate::wait::limits::Limits;
+use crate::work::WorkBell;
 
 /// An installation, told from others by a number.
 pub(crate) fn installation(uuid: u128) -> Installation {
@@ -49,6 +59,33 @@ pub(crate) fn template() -> Template {
         drift: Vec::new(),
         launch_digest: "d".into(),
         tenant_disabled: false,
+    }
+}
+
+/// No credential can be read.
+struct NoCredentials;
+
+#[async_trait]
+impl CredentialSource for NoCredentials {
+    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+        Err(Error::unavailable("no credential"))
+    }
+}
+
+/// What everybody works with: this store, these templates, the system's clock, and no way to a controller.
+pub(crate) fn shared(store: Arc<dyn JobStore>, templates: Arc<dyn Templates>) -> Shared {
+    Shared {
+        store,
+        templates,
+        controllers: Arc::new(Controllers::new(Arc::new(NoCredentials), controllers::limits())),
+        breaker: Breaker::default(),
+        known: Arc::default(),
+        failpoint: Failpoint::default(),
+        clock: Arc::new(SystemClock),
+        live: Live::default(),
+        work: WorkBell::default(),
+        watch: WorkBell::default(),
+        bell: Bell::default(),
     }
 }
 

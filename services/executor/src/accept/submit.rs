@@ -4,36 +4,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runwarden_kit::audit::{Bell, Outbox, Outcome, Recorder};
+use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::clock::Clock;
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, telemetry};
 
 use crate::accept::parameters::{Parameters, Schemas};
 use crate::accept::repeats::{Asked, Digested, InProgress, Key, key_reused};
-use crate::failpoint::{At, Failpoint};
+use crate::failpoint::At;
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
 use crate::launch::authority::{self, Shown};
-use crate::ports::{Decision, Policies, Question, Seals, Template, Templates};
+use crate::ports::{Decision, Policies, Question, Seals, Template};
 use crate::records;
-use crate::store::{Acceptance, Accepted, IdempotencyClaim, JobStore, Room};
-use crate::wait::limits::Known;
-use crate::work::WorkBell;
+use crate::shared::Shared;
+use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
 
 /// The action that a role must grant and policies decide on.
 pub(crate) const ACTION: &str = "jobs.submit";
 
 /// Accepts jobs.
 pub struct Submitter {
-    /// Where jobs live.
-    pub store: Arc<dyn JobStore>,
+    /// What everybody works with.
+    pub shared: Shared,
     /// The same store's audit entries.
     pub outbox: Outbox,
-    /// What may be run.
-    pub templates: Arc<dyn Templates>,
     /// What may be done.
     pub policies: Arc<dyn Policies>,
     /// Sealing.
@@ -44,16 +40,6 @@ pub struct Submitter {
     pub schemas: Schemas,
     /// How many jobs of a tenant may wait, where it has no number of its own.
     pub queue_limit: u32,
-    /// What limits templates.
-    pub known: Arc<Known>,
-    /// Where a test has the process die.
-    pub failpoint: Failpoint,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Tells the launcher.
-    pub work: WorkBell,
-    /// Tells who hands over audit entries.
-    pub bell: Bell,
     /// Requests with an idempotency key that are being answered.
     pub in_progress: InProgress,
     /// What callers are verified by.
@@ -84,17 +70,17 @@ impl Submitter {
         let _answering = key.as_ref().map(|key| self.in_progress.begin(tenant, key)).transpose()?;
         // Before all that may have changed since the first answer.
         if let Some(key) = &key
-            && let Some(job) = asked.earlier(&*self.store, &*self.seals, tenant, key).await?
+            && let Some(job) = asked.earlier(&*self.shared.store, &*self.seals, tenant, key).await?
         {
             return Ok(Submitted { job, replayed: true });
         }
         let template = self.resolve(caller, tenant, asked.template).await?;
-        self.known.learn(tenant, &template.name, template.limits);
+        self.shared.known.learn(tenant, &template.name, template.limits);
         let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
         let job_id = id::new("job");
         // Sealing comes first of all that leaves this process: from here on nobody sees the values.
         let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
-        asked.wishes.check(&template, self.clock.now())?;
+        asked.wishes.check(&template, self.shared.clock.now())?;
         let decision = self.decide(tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
         let job = asked.wishes.fulfilled(job, &template);
@@ -102,7 +88,7 @@ impl Submitter {
             return Err(self.refuse(&job, decision).await);
         }
         self.outbox.check_room(tenant).await?;
-        let entries = vec![records::submit(&*self.clock, &job, Outcome::Success, &decision.reasons)];
+        let entries = vec![records::submit(&*self.shared.clock, &job, Outcome::Success, &decision.reasons)];
         let room = Room {
             of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },
             ..template.room
@@ -115,17 +101,17 @@ impl Submitter {
         if shown {
             self.shown.note(&job.id, arrived);
         }
-        self.failpoint.pass(At::SubmitBeforeCommit);
-        match self.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
-            Accepted::New => self.failpoint.pass(At::SubmitAfterCommit),
+        self.shared.failpoint.pass(At::SubmitBeforeCommit);
+        match self.shared.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
+            Accepted::New => self.shared.failpoint.pass(At::SubmitAfterCommit),
             Accepted::QueueFull { of, pace } => return Err(queue_full(of, pace)),
             Accepted::Replayed(earlier) => return Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
             Accepted::KeyReused => return Err(key_reused()),
         }
         metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.clone()).increment(1);
         tracing::info!(job = job.id, template = job.template, "job accepted");
-        self.bell.ring();
-        self.work.ring();
+        self.shared.bell.ring();
+        self.shared.work.ring();
         Ok(Submitted { job, replayed: false })
     }
 
@@ -133,7 +119,7 @@ impl Submitter {
     async fn resolve(&self, caller: &Caller, tenant: &str, name: &str) -> Result<Template> {
         runwarden_kit::slug::check("/template", name)?;
         let unknown = || Error::not_found("template").with_field("/template", "there is no such template");
-        let template = self.templates.template(tenant, name).await?.ok_or_else(unknown)?;
+        let template = self.shared.templates.template(tenant, name).await?.ok_or_else(unknown)?;
         let scope = Scope::project(tenant, &template.project);
         if !caller.holds("templates.read", &scope) && !caller.holds(ACTION, &scope) {
             return Err(unknown());
@@ -159,7 +145,7 @@ impl Submitter {
 
     /// Puts a denial on the record, and then answers it.
     async fn refuse(&self, job: &Job, decision: Decision) -> Error {
-        let entry = records::submit(&*self.clock, job, Outcome::Denied, &decision.reasons);
+        let entry = records::submit(&*self.shared.clock, job, Outcome::Denied, &decision.reasons);
         if let Err(error) = self.recorder.record(entry).await {
             return error;
         }
@@ -180,7 +166,7 @@ impl Submitter {
         digested: Digested,
         decision: &Decision,
     ) -> Job {
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         Job {
             id,
             tenant: template.tenant.clone(),

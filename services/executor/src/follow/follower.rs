@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use runwarden_awx::{CancelAnswer, Client, Ending, RunKind, RunStatus, RunSummary, Steps};
 use runwarden_kit::Result;
-use runwarden_kit::audit::Bell;
-use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::clock::Moment;
 use serde_json::{Value, json};
 
 use super::steps;
 use super::unlisted::Found;
-use crate::failpoint::{At, Failpoint};
+use crate::failpoint::At;
 use crate::job::{Condemned, Job, JobState, Run, moment, reason, time_of};
-use crate::live::Live;
 use crate::records;
-use crate::store::{Effects, JobStore};
-use crate::work::WorkBell;
+use crate::shared::Shared;
+use crate::store::Effects;
 
 /// Why a run is lost whose id is another's by now.
 pub(super) const REPLACED: &str = "Under the run's id the controller has another run: it was restored from a backup or set \
@@ -29,14 +27,9 @@ pub(super) const CANCEL_AGAIN: Duration = Duration::from_secs(30);
 
 /// What following needs.
 pub(super) struct Follower {
-    pub(super) store: Arc<dyn JobStore>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) live: Live,
-    pub(super) work: WorkBell,
-    pub(super) bell: Bell,
+    pub(super) shared: Shared,
     pub(super) output_limit: u64,
     pub(super) missing_limit: Duration,
-    pub(super) failpoint: Failpoint,
 }
 
 impl Follower {
@@ -109,7 +102,7 @@ impl Follower {
             Ok(steps) => Ok(Some(steps)),
             Err(error) => {
                 tracing::warn!(job = job.id, %error, "the steps of a workflow could not be read");
-                let now = self.clock.now();
+                let now = self.shared.clock.now();
                 let waited = now.since(job.ended_since.unwrap_or(now));
                 let steps = Steps { cut: true, ..Steps::default() };
                 Ok((error.is_refusal() || waited >= STEPS_WITHIN).then_some(steps))
@@ -125,7 +118,7 @@ impl Follower {
         if job.progress == progress && seen && made.is_none() {
             return Ok(false);
         }
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
@@ -138,8 +131,8 @@ impl Follower {
             job.progress = progress;
             Ok(Some(Effects::told()))
         };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.live.ring(&job.id);
+        self.shared.store.update(&job.id, now, Box::new(change)).await?;
+        self.shared.live.ring(&job.id);
         Ok(true)
     }
 
@@ -161,7 +154,7 @@ impl Follower {
 
     /// Asks the controller to stop a run that somebody, or a limit, wants stopped.
     async fn stop_if_due(&self, client: &Client, job: &Job, run: &Run) -> Result<bool> {
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         let over = u64::try_from(job.max_duration_seconds)
             .ok()
             .filter(|s| *s > 0)
@@ -187,9 +180,9 @@ impl Follower {
             job.progress = "cancelling".into();
             Ok(Some(Effects::told()))
         };
-        self.store.update(&job.id, now, Box::new(change)).await?;
+        self.shared.store.update(&job.id, now, Box::new(change)).await?;
         let answer = client.cancel(run.to_ref()).await;
-        self.failpoint.pass(At::CancelAfter);
+        self.shared.failpoint.pass(At::CancelAfter);
         match answer {
             // Over or gone: the next look tells how.
             Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => {}
@@ -202,8 +195,8 @@ impl Follower {
 
     /// The run is over and its output is kept: so is the job.
     async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending, steps: &Steps) -> Result<()> {
-        let now = self.clock.now();
-        let clock = self.clock.clone();
+        let now = self.shared.clock.now();
+        let clock = self.shared.clock.clone();
         let mut outcome = outcome_of(row);
         if row.run.kind == RunKind::Workflow {
             steps::tell(steps, &mut outcome);
@@ -221,18 +214,18 @@ impl Follower {
             }
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
-        self.failpoint.pass(At::WatchBeforeEnd);
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.failpoint.pass(At::WatchAfterEnd);
+        self.shared.failpoint.pass(At::WatchBeforeEnd);
+        self.shared.store.update(&job.id, now, Box::new(change)).await?;
+        self.shared.failpoint.pass(At::WatchAfterEnd);
         self.told(&job.id);
         Ok(())
     }
 
     pub(super) fn told(&self, job: &str) {
-        self.live.ring(job);
-        self.bell.ring();
+        self.shared.live.ring(job);
+        self.shared.bell.ring();
         // What ended may have made room for another.
-        self.work.ring_ended();
+        self.shared.work.ring_ended();
     }
 }
 

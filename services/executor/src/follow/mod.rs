@@ -20,18 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::Result;
-use runwarden_kit::audit::Bell;
-use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
 
-use crate::breaker::Breaker;
-use crate::controllers::Controllers;
-use crate::failpoint::Failpoint;
 use crate::instance::Instance;
-use crate::live::Live;
-use crate::ports::Templates;
-use crate::store::JobStore;
-use crate::work::WorkBell;
+use crate::shared::Shared;
 use round::{Round, until_next};
 use silence::Silences;
 use unlisted::Asked;
@@ -42,28 +34,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAGE: usize = 500;
 /// Follows runs to their end.
 pub struct Watcher {
-    /// Where jobs live.
-    pub store: Arc<dyn JobStore>,
-    /// Where controllers are.
-    pub templates: Arc<dyn Templates>,
-    /// Clients for them.
-    pub controllers: Arc<Controllers>,
+    /// What everybody works with.
+    pub shared: Shared,
     /// Which executor this is.
     pub instance: Arc<Instance>,
-    /// Which controllers are left alone.
-    pub breaker: Breaker,
-    /// Where a test has the process die.
-    pub failpoint: Failpoint,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Who waits for jobs.
-    pub live: Live,
-    /// Rings when a job was bound or is to be stopped.
-    pub watch: WorkBell,
-    /// Rings when a job ended, so that another may begin.
-    pub work: WorkBell,
-    /// Rings when audit entries wait.
-    pub bell: Bell,
     /// How many bytes of a run's output are kept.
     pub output_limit: u64,
     /// How long a run may be missing on its controller before it is lost.
@@ -101,21 +75,21 @@ impl Watcher {
                     // One that broke down says so in the log; its runs are looked at again.
                     Err(_) => round.broke_down(),
                 },
-                () = self.watch.heard_within(wait) => {}
+                () = self.shared.watch.heard_within(wait) => {}
                 () = shutdown.begun() => break,
             }
         }
-        if let Err(error) = self.store.unwatch(self.instance.id()).await {
+        if let Err(error) = self.shared.store.unwatch(self.instance.id()).await {
             error.log();
         }
     }
 
     /// Reads all that runs.
     async fn load(&self, round: &mut Round) -> Result<()> {
-        let version = self.store.version().await?;
+        let version = self.shared.store.version().await?;
         let mut after = String::new();
         loop {
-            let page = self.store.running(&after, PAGE).await?;
+            let page = self.shared.store.running(&after, PAGE).await?;
             for job in &page {
                 round.following.put(job);
             }
@@ -134,7 +108,7 @@ impl Watcher {
     /// Reads what changed since the last time.
     async fn catch_up(&self, round: &mut Round) -> Result<()> {
         loop {
-            let changed = self.store.changed(round.version, PAGE).await?;
+            let changed = self.shared.store.changed(round.version, PAGE).await?;
             for job in &changed {
                 round.following.note(job);
                 round.version = job.version;

@@ -51,13 +51,13 @@ impl Follower {
         row: &RunSummary,
         ending: Ending,
     ) -> Result<(bool, bool)> {
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         if job.ended_since.is_none() {
             let change = move |job: &mut Job, _| {
                 job.ended_since.get_or_insert(now);
                 Ok(Some(Effects::default()))
             };
-            self.store.update(&job.id, now, Box::new(change)).await?;
+            self.shared.store.update(&job.id, now, Box::new(change)).await?;
         }
         if job.output_truncated {
             return Ok((false, true));
@@ -81,7 +81,7 @@ impl Follower {
         if matches!(reached, Reached::Waits) && waited >= patience {
             // A workflow's steps say by themselves whether theirs has arrived; they were waited for.
             let stage = Stage::GivenUp { arrived: row.run.kind == RunKind::Job };
-            let job = self.store.get(&job.tenant, &job.id).await?.unwrap_or_else(|| job.clone());
+            let job = self.shared.store.get(&job.tenant, &job.id).await?.unwrap_or_else(|| job.clone());
             let (more, then) = self.read(client, &job, run, stage).await?;
             (changed, reached) = (changed | more, then);
         }
@@ -138,8 +138,8 @@ impl Follower {
                 job.output_incomplete |= lacks;
                 Ok(Some(Effects { output: Some(text), ..Effects::default() }))
             };
-            self.store.update(&job.id, self.clock.now(), Box::new(change)).await?;
-            self.live.ring(&job.id);
+            self.shared.store.update(&job.id, self.shared.clock.now(), Box::new(change)).await?;
+            self.shared.live.ring(&job.id);
             cursor = next;
             if !more {
                 return Ok((changed, if waits { Reached::Waits } else { Reached::End }));
@@ -177,8 +177,8 @@ impl Follower {
             }
             Ok(Some(Effects { output: Some(word), ..Effects::default() }))
         };
-        self.store.update(job, self.clock.now(), Box::new(change)).await.map(drop)?;
-        self.live.ring(job);
+        self.shared.store.update(job, self.shared.clock.now(), Box::new(change)).await.map(drop)?;
+        self.shared.live.ring(job);
         Ok(())
     }
 }

@@ -77,8 +77,8 @@ impl Watcher {
     pub(super) async fn begin_looks(self: &Arc<Self>, round: &mut Round) {
         let now = Instant::now();
         let keys: HashSet<Key> = round.following.keys().into_iter().collect();
-        let to_stop: BTreeSet<String> = round.following.to_stop(self.clock.now(), now).into_iter().collect();
-        let mut wanted: BTreeSet<String> = self.live.awaited().into_iter().collect();
+        let to_stop: BTreeSet<String> = round.following.to_stop(self.shared.clock.now(), now).into_iter().collect();
+        let mut wanted: BTreeSet<String> = self.shared.live.awaited().into_iter().collect();
         wanted.extend(to_stop.iter().cloned());
         let some = round.following.some(wanted.iter());
         // What nobody wants any more is no reason to wake up.
@@ -97,11 +97,11 @@ impl Watcher {
             if !round.is_due(&key, Look::All, now) {
                 continue;
             }
-            if let Some(rest) = self.breaker.rest(&key, now) {
+            if let Some(rest) = self.shared.breaker.rest(&key, now) {
                 round.pace(&key, Look::All).again_in(rest);
                 continue;
             }
-            match self.store.watch(&key.0, &key.1, self.instance.id()).await {
+            match self.shared.store.watch(&key.0, &key.1, self.instance.id()).await {
                 Ok(true) => {
                     let runs = round.following.all(&key);
                     self.begin(round, key, Look::All, runs, false, now);
@@ -129,19 +129,22 @@ impl Watcher {
         if !due {
             return false;
         }
-        if let Some(rest) = self.breaker.rest(&key, now) {
+        if let Some(rest) = self.shared.breaker.rest(&key, now) {
             round.pace(&key, look).again_in(rest);
             return false;
         }
-        self.breaker.trying(&key, now);
+        self.shared.breaker.trying(&key, now);
         round.under_way.insert((key.clone(), look));
         let watcher = self.clone();
         round.looks.spawn(async move {
             let begun = Instant::now();
             let looked = watcher.look(&key, runs).await;
             if look == Look::All
-                && let Err(error) =
-                    watcher.memory.silences.note(&*watcher.store, &key, &looked, watcher.clock.now()).await
+                && let Err(error) = watcher
+                    .memory
+                    .silences
+                    .note(&*watcher.shared.store, &key, &looked, watcher.shared.clock.now())
+                    .await
             {
                 error.log();
             }

@@ -44,7 +44,7 @@ impl Watcher {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
         let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = runs.len());
         context::scope(context, async {
-            let controller = match self.templates.controller(&key.0, &key.1).await {
+            let controller = match self.shared.templates.controller(&key.0, &key.1).await {
                 Ok(Some(controller)) => controller,
                 Ok(None) => return Looked::Done { changed: self.let_go(key, runs, REMOVED).await },
                 Err(error) => {
@@ -52,7 +52,7 @@ impl Watcher {
                     return Looked::NotAsked(Unasked::Mapping);
                 }
             };
-            let client = match self.controllers.client(&controller, "follow runs").await {
+            let client = match self.shared.controllers.client(&controller, "follow runs").await {
                 Ok(client) => client,
                 Err(error) => {
                     error.log();
@@ -101,8 +101,8 @@ impl Watcher {
         client: &Arc<Client>,
         answer: std::result::Result<T, AwxError>,
     ) -> std::result::Result<T, AwxError> {
-        if self.breaker.note(key, &answer) && answer.as_ref().is_err_and(AwxError::is_credential) {
-            self.controllers.forget(client);
+        if self.shared.breaker.note(key, &answer) && answer.as_ref().is_err_and(AwxError::is_credential) {
+            self.shared.controllers.forget(client);
         }
         answer
     }
@@ -113,7 +113,7 @@ impl Watcher {
         let mut changed = false;
         for (job, _) in runs {
             let gone = async {
-                let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
+                let Some(job) = self.shared.store.get(&key.0, &job).await? else { return Ok(false) };
                 context::scope(context_of(&job), follower.missing(&job, why)).await
             };
             match gone.await {
@@ -139,7 +139,7 @@ impl Watcher {
         }
         let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
         let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         // Something disagrees: perhaps the controller is not the one it was.
         let here = match runs.iter().any(|(_, followed)| followed.is_astray(&rows, &unreadable)) {
             true => self.note(key, client, client.installation(Ask::Afresh).await).ok(),
@@ -157,7 +157,8 @@ impl Watcher {
         let mut work = Vec::new();
         for (job, followed) in runs {
             let row = rows.get(&followed.run.id);
-            let closely = Closely { output: self.live.is_awaited(job), steps: to_look_into.contains(job.as_str()) };
+            let closely =
+                Closely { output: self.shared.live.is_awaited(job), steps: to_look_into.contains(job.as_str()) };
             let looks = closely.output || closely.steps;
             // What could not be read of it says nothing about it; it can be asked to stop all the same. The same goes
             // for what is not listed until it is asked for by itself.
@@ -181,7 +182,7 @@ impl Watcher {
             .map(|(job, to_do)| {
                 let (client, follower) = (client.clone(), &follower);
                 async move {
-                    let Some(job) = self.store.get(&key.0, &job).await? else { return Ok(false) };
+                    let Some(job) = self.shared.store.get(&key.0, &job).await? else { return Ok(false) };
                     let context = context_of(&job);
                     match to_do {
                         ToDo::Miss(why) => context::scope(context, follower.missing(&job, why)).await,
@@ -203,16 +204,7 @@ impl Watcher {
     }
 
     pub(super) fn follower(&self) -> Follower {
-        Follower {
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            live: self.live.clone(),
-            work: self.work.clone(),
-            bell: self.bell.clone(),
-            output_limit: self.output_limit,
-            missing_limit: self.missing_limit,
-            failpoint: self.failpoint.clone(),
-        }
+        Follower { shared: self.shared.clone(), output_limit: self.output_limit, missing_limit: self.missing_limit }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use runwarden_awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Target, TemplateKind};
+use runwarden_kit::clock::Clock as _;
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
@@ -15,12 +16,16 @@ use super::round::{Look, Looked, Unasked};
 use super::sweep::{MOVED, REMOVED};
 use super::*;
 use crate::controllers;
+use crate::controllers::Controllers;
 use crate::job::tests::example;
 use crate::job::{Job, JobState, Run, reason};
 use crate::ports::CredentialSource;
+use crate::ports::Templates;
 use crate::ports::{Controller, Template};
 use crate::store::Acceptance;
+use crate::store::JobStore as _;
 use crate::store::sqlite::SqliteJobs;
+use crate::test_doubles::shared;
 use crate::test_doubles::template;
 
 /// Knows one controller, or none any more.
@@ -131,17 +136,12 @@ impl Watch {
         change(&mut job);
         store.accept(Acceptance::of(job.clone())).await.unwrap();
         let watcher = Watcher {
+            shared: Shared {
+                controllers: Arc::new(Controllers::new(Arc::new(Token(token)), controllers::limits())),
+                clock: Arc::new(clock.clone()),
+                ..shared(store.clone(), Arc::new(Mapped(mapped)))
+            },
             instance: Arc::new(Instance::take(folder.path()).unwrap()),
-            breaker: Breaker::default(),
-            failpoint: Failpoint::default(),
-            store: store.clone(),
-            templates: Arc::new(Mapped(mapped)),
-            controllers: Arc::new(Controllers::new(Arc::new(Token(token)), controllers::limits())),
-            clock: Arc::new(clock.clone()),
-            live: Live::default(),
-            watch: WorkBell::default(),
-            work: WorkBell::default(),
-            bell: Bell::default(),
             output_limit: 1 << 20,
             missing_limit: Duration::from_secs(30),
             memory: Memory::default(),
@@ -280,17 +280,12 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
     let cancelled = Job { state: JobState::Running, run: Some(run), due_at: None, cancel_requested: true, ..example() };
     store.accept(Acceptance::of(cancelled)).await.unwrap();
     let watcher = Arc::new(Watcher {
+        shared: Shared {
+            controllers: Arc::new(Controllers::new(credentials, controllers::limits())),
+            clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
+            ..shared(store, Arc::new(Mapped(Some(controller))))
+        },
         instance: Arc::new(Instance::take(folder.path()).unwrap()),
-        breaker: Breaker::default(),
-        failpoint: Failpoint::default(),
-        store,
-        templates: Arc::new(Mapped(Some(controller))),
-        controllers: Arc::new(Controllers::new(credentials, controllers::limits())),
-        clock: Arc::new(HeldClock::at(Moment::from_micros(1_000_000))),
-        live: Live::default(),
-        watch: WorkBell::default(),
-        work: WorkBell::default(),
-        bell: Bell::default(),
         output_limit: 1000,
         missing_limit: Duration::from_secs(30),
         memory: Memory::default(),
@@ -363,12 +358,13 @@ async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
     let run = Run { installation, kind: "job".into(), id: 7, template: None, created: None };
     let mut watch = Watch::over(run, Some(template().controller), String::new(), |_| {}).await;
     let key = ("acme".to_owned(), "awx".to_owned());
-    watch.watcher.templates = Arc::new(Away);
+    watch.watcher.shared.templates = Arc::new(Away);
     let looked = watch.watcher.look(&key, Vec::new()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
     assert!(Unasked::Mapping.why().contains("project service") && !Unasked::Mapping.why().contains("credential"));
-    watch.watcher.templates = Arc::new(Mapped(Some(template().controller)));
-    watch.watcher.controllers = Arc::new(Controllers::new(Arc::new(NoCredential::default()), controllers::limits()));
+    watch.watcher.shared.templates = Arc::new(Mapped(Some(template().controller)));
+    watch.watcher.shared.controllers =
+        Arc::new(Controllers::new(Arc::new(NoCredential::default()), controllers::limits()));
     let looked = watch.watcher.look(&key, Vec::new()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Credential)), "{looked:?}");
 }
@@ -474,7 +470,7 @@ async fn what_a_run_prints_is_kept_to_the_byte_while_it_runs_and_after() {
     let run = awx.hanging().await;
     awx.silent(run.id).await;
     let watch = Watch::of(&awx, &run).await;
-    let _somebody_waits = watch.watcher.live.wait_for(&watch.job.id);
+    let _somebody_waits = watch.watcher.shared.live.wait_for(&watch.job.id);
     let long = "é".repeat(300_000);
     awx.print(run.id, "one\r\n\r\n\r\n10%\r20%\r\tC:\\dir ✓\r\nSure? ").await;
     watch.until(|job| job.output_bytes > 0).await;

@@ -70,13 +70,13 @@ impl Follower {
     /// Whether to make sure that our account may see before a run counts as gone: it has been missing for so long that
     /// it is lost otherwise, or was hidden before.
     fn is_doubtful(&self, job: &Job) -> bool {
-        let overdue = job.missing_since.is_some_and(|since| self.clock.now().since(since) >= self.missing_limit);
+        let overdue = job.missing_since.is_some_and(|since| self.shared.clock.now().since(since) >= self.missing_limit);
         overdue || job.hidden_since.is_some()
     }
 
     /// Whether we are who launched the run, and may see its template.
     async fn sight(&self, client: &Client, job: &Job) -> std::result::Result<TemplateSight, AwxError> {
-        match self.store.last_attempt(&job.id).await {
+        match self.shared.store.last_attempt(&job.id).await {
             Ok(Some(attempt)) => client.sight(attempt.account, attempt.controller_template).await,
             // Nothing is concluded of what is not on record.
             Ok(None) => Ok(TemplateSight::Hidden("no launch of it is on record".into())),
@@ -89,8 +89,8 @@ impl Follower {
 
     /// The run is gone, or nobody can be asked about it any more: after a while it is lost.
     pub(super) async fn missing(&self, job: &Job, why: &'static str) -> Result<bool> {
-        let (now, limit) = (self.clock.now(), self.missing_limit);
-        let clock = self.clock.clone();
+        let (now, limit) = (self.shared.clock.now(), self.missing_limit);
+        let clock = self.shared.clock.clone();
         let change = move |job: &mut Job, _| {
             if job.state != JobState::Running {
                 return Ok(None);
@@ -107,19 +107,19 @@ impl Follower {
             job.end(JobState::Failed, now, Some((reason::LOST, why.into())))?;
             Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
         };
-        let after = self.store.update(&job.id, now, Box::new(change)).await?;
+        let after = self.shared.store.update(&job.id, now, Box::new(change)).await?;
         let ended = after.is_some_and(|job| job.state.is_end());
         if ended {
             self.told(&job.id);
         } else {
-            self.live.ring(&job.id);
+            self.shared.live.ring(&job.id);
         }
         Ok(ended)
     }
 
     /// Nothing can be said of the run: it may well be at work. True if that is news.
     async fn hidden(&self, job: &Job, why: &str) -> Result<bool> {
-        let now = self.clock.now();
+        let now = self.shared.clock.now();
         let since = job.hidden_since.unwrap_or(now);
         let progress = format!("nothing is known of its run since {}: {why}", since.rfc3339());
         if job.progress == progress && job.missing_since.is_none() {
@@ -135,8 +135,8 @@ impl Follower {
             job.progress = progress;
             Ok(Some(Effects::told()))
         };
-        self.store.update(&job.id, now, Box::new(change)).await?;
-        self.live.ring(&job.id);
+        self.shared.store.update(&job.id, now, Box::new(change)).await?;
+        self.shared.live.ring(&job.id);
         Ok(true)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::accept::submit::ACTION;
 use crate::job::{Job, JobState, reason};
-use crate::launch::launcher::Halt;
+use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
 use crate::ports::{Decision, Policies, Question, Standings, Verdict};
 

@@ -1,17 +1,23 @@
 //! Launching: from a claimed job to a run that is bound to it, whatever happens in between.
 //!
-//! May use `job`, `wait`, `store`, the ports and the clients for controllers. Of it, [`protocol`], [`judging`] and
-//! [`patience`] are pure: they decide, and nothing else here does.
+//! [`launcher`] claims jobs and takes each one step further: [`sender`] checks and launches, [`reconciler`] finds out
+//! what became of a launch whose answer was lost, and [`ledger`] writes down what came of it. [`protocol`], [`judging`]
+//! and [`patience`] are pure: they decide, and nothing else here does.
+//!
+//! May use `job`, `wait`, `store`, the ports and the clients for controllers.
 
 pub mod authority;
 pub mod first_seen;
+pub mod halt;
 mod holding;
 pub mod judging;
 pub mod launcher;
-mod launching;
+mod ledger;
 pub mod patience;
 pub mod prepare;
 pub mod protocol;
-mod reconcile;
-pub mod resolve;
+mod reach;
+mod reconciler;
+pub mod resolver;
+mod sender;
 pub mod strays;

@@ -12,7 +12,7 @@ use runwarden_awx::{
 };
 
 use crate::job::{Job, JobState, reason};
-use crate::launch::launcher::Halt;
+use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
 use crate::ports::{Seals, Template, Templates, opened_object};
 
@@ -24,6 +24,14 @@ pub struct Prepared {
     pub marker: String,
     /// Where the marker is.
     pub placement: MarkerPlacement,
+}
+
+impl Prepared {
+    /// Whether its run can be told from others by a marker.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.placement != MarkerPlacement::None
+    }
 }
 
 fn error(reason: &'static str, detail: impl Into<String>) -> Halt {

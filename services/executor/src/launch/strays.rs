@@ -6,17 +6,13 @@ use std::time::{Duration, Instant};
 
 use runwarden_awx::{Ask, AwxError, Client};
 use runwarden_kit::Result;
-use runwarden_kit::audit::Bell;
-use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::clock::Moment;
 use runwarden_kit::lifecycle::Shutdown;
 use serde::{Deserialize, Serialize};
 
-use crate::breaker::Breaker;
-use crate::controllers::Controllers;
 use crate::job::Run;
-use crate::ports::Templates;
 use crate::records;
-use crate::store::JobStore;
+use crate::shared::Shared;
 
 /// How often to see whether one is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -130,18 +126,8 @@ impl Stray {
 
 /// Stops runs that should not be.
 pub struct Strays {
-    /// Where they are kept.
-    pub store: Arc<dyn JobStore>,
-    /// Where controllers are.
-    pub templates: Arc<dyn Templates>,
-    /// Clients for them.
-    pub controllers: Arc<Controllers>,
-    /// Which controllers are left alone.
-    pub breaker: Breaker,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Rings when audit entries wait.
-    pub bell: Bell,
+    /// What everybody works with.
+    pub shared: Shared,
 }
 
 impl Strays {
@@ -155,9 +141,9 @@ impl Strays {
     }
 
     pub(crate) async fn look_at_all(&self) -> Result<()> {
-        let count = u32::try_from(self.store.count_strays().await?).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.shared.store.count_strays().await?).unwrap_or(u32::MAX);
         metrics::gauge!("runwarden_stray_runs").set(count);
-        for stray in self.store.strays(self.clock.now(), SOME).await? {
+        for stray in self.shared.store.strays(self.shared.clock.now(), SOME).await? {
             // One that cannot be dealt with now holds up no other.
             if let Err(error) = self.look_at(stray).await {
                 error.log();
@@ -167,12 +153,12 @@ impl Strays {
     }
 
     async fn look_at(&self, mut stray: Stray) -> Result<()> {
-        let now = self.clock.now();
-        if !self.store.take_stray(&stray, now.plus(LOOKING)).await? {
+        let now = self.shared.clock.now();
+        if !self.shared.store.take_stray(&stray, now.plus(LOOKING)).await? {
             return Ok(());
         }
         let (sight, client) = self.look(&stray).await?;
-        match stray.seen(&sight, self.clock.now()) {
+        match stray.seen(&sight, self.shared.clock.now()) {
             Next::Stop => {
                 if let Some(client) = client
                     && let Err(error) = client.cancel(stray.run.to_ref()).await
@@ -180,9 +166,9 @@ impl Strays {
                     let (job, run) = (&stray.job, stray.run.id);
                     tracing::warn!(job, run, %error, "the stray run could not be stopped; trying again");
                 }
-                self.store.keep_stray(&stray).await
+                self.shared.store.keep_stray(&stray).await
             }
-            Next::Look => self.store.keep_stray(&stray).await,
+            Next::Look => self.shared.store.keep_stray(&stray).await,
             Next::Settled(how) => {
                 tracing::info!(
                     job = stray.job,
@@ -190,9 +176,12 @@ impl Strays {
                     how,
                     "a run that should not be has come to its end"
                 );
-                let Some(job) = self.store.get(&stray.tenant, &stray.job).await? else { return Ok(()) };
-                self.store.settle_stray(&stray, records::stray_settled(&*self.clock, &job, &stray, how)).await?;
-                self.bell.ring();
+                let Some(job) = self.shared.store.get(&stray.tenant, &stray.job).await? else { return Ok(()) };
+                self.shared
+                    .store
+                    .settle_stray(&stray, records::stray_settled(&*self.shared.clock, &job, &stray, how))
+                    .await?;
+                self.shared.bell.ring();
                 Ok(())
             }
         }
@@ -200,18 +189,18 @@ impl Strays {
 
     /// Looks at it. A client comes along if it goes on: only what was just seen to be it is ever asked to stop.
     async fn look(&self, stray: &Stray) -> Result<(Sight, Option<Arc<Client>>)> {
-        let Some(controller) = self.templates.controller(&stray.tenant, &stray.controller).await? else {
+        let Some(controller) = self.shared.templates.controller(&stray.tenant, &stray.controller).await? else {
             return Ok((Sight::Untold, None));
         };
         let key = (controller.tenant.clone(), controller.name.clone());
-        if !self.breaker.admits(&key, Instant::now()) {
+        if !self.shared.breaker.admits(&key, Instant::now()) {
             return Ok((Sight::Untold, None));
         }
-        let client = self.controllers.client(&controller, &format!("stop {}", stray.job)).await?;
+        let client = self.shared.controllers.client(&controller, &format!("stop {}", stray.job)).await?;
         let run = stray.run.to_ref();
         let found = client.run(run).await;
-        if self.breaker.note(&key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
-            self.controllers.forget(&client);
+        if self.shared.breaker.note(&key, &found) && found.as_ref().is_err_and(AwxError::is_credential) {
+            self.shared.controllers.forget(&client);
         }
         let under = match found {
             Ok(row) if stray.run.is_shown_by(&row, None) => match row.status.is_end() {

@@ -2,27 +2,21 @@
 //! Nobody works on them, and however long they would have to wait for their turn, whoever asked learns it soon.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runwarden_awx::Target;
 use runwarden_kit::Result;
-use runwarden_kit::audit::Bell;
-use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
 
-use crate::breaker::{Breaker, Key};
+use crate::breaker::Key;
 use crate::job::Attempt;
 use crate::job::Job;
 use crate::job::Queue;
 use crate::launch::prepare;
 use crate::launch::protocol;
-use crate::live::Live;
-use crate::ports::Templates;
 use crate::records;
-use crate::store::{Change, Effects, JobStore};
-use crate::wait::limits::Known;
-use crate::work::WorkBell;
+use crate::shared::Shared;
+use crate::store::{Change, Effects};
 
 /// How often to look at deadlines.
 const LOOK: Duration = Duration::from_millis(500);
@@ -34,22 +28,8 @@ type Led = HashMap<Key, (Target, String)>;
 
 /// Watches over jobs that wait.
 pub struct Deadlines {
-    /// Where jobs live.
-    pub store: Arc<dyn JobStore>,
-    /// What may be run.
-    pub templates: Arc<dyn Templates>,
-    /// What limits templates.
-    pub known: Arc<Known>,
-    /// Which controllers are left alone.
-    pub breaker: Breaker,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Who waits for jobs.
-    pub live: Live,
-    /// Rings when a job ended.
-    pub work: WorkBell,
-    /// Rings when audit entries wait.
-    pub bell: Bell,
+    /// What everybody works with.
+    pub shared: Shared,
 }
 
 impl Deadlines {
@@ -76,15 +56,20 @@ impl Deadlines {
 
     /// Shows for how long a launch has been looked for, so that one which nobody can look for is noticed.
     async fn measure(&self) -> Result<()> {
-        let age = self.store.oldest_unresolved().await?.map_or(Duration::ZERO, |sent| self.clock.now().since(sent));
+        let age = self
+            .shared
+            .store
+            .oldest_unresolved()
+            .await?
+            .map_or(Duration::ZERO, |sent| self.shared.clock.now().since(sent));
         metrics::gauge!("runwarden_oldest_unresolved_launch_seconds").set(age.as_secs_f64());
         Ok(())
     }
 
     async fn expire(&self) -> Result<()> {
-        let now = self.clock.now();
-        for id in self.store.expiring(now).await? {
-            let clock = self.clock.clone();
+        let now = self.shared.clock.now();
+        for id in self.shared.store.expiring(now).await? {
+            let clock = self.shared.clock.clone();
             let change = move |job: &mut Job, last: Option<Attempt>| {
                 let ended = protocol::expired(job, last.as_ref(), now)?;
                 Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
@@ -97,9 +82,9 @@ impl Deadlines {
     /// Looks at every template of which jobs wait. What limits it is learned on the way: who raises a limit does not
     /// have to wait for the next launch.
     async fn look_at_grounds(&self, led: &mut Led) -> Result<()> {
-        for head in self.store.heads(self.clock.now()).await? {
+        for head in self.shared.store.heads(self.shared.clock.now()).await? {
             let Queue { tenant, template, .. } = &head.queue;
-            let found = match self.templates.template(tenant, template).await {
+            let found = match self.shared.templates.template(tenant, template).await {
                 Ok(found) => found,
                 // Nobody can be asked about the others either.
                 Err(error) if error.retry_after().is_some() => return Err(error),
@@ -115,19 +100,19 @@ impl Deadlines {
                     let to = (controller.target.clone(), controller.secret_name.clone());
                     // What is known to be down, or not to accept the credential, is not what the name leads to now.
                     if led.insert(key.clone(), to.clone()).is_some_and(|before| before != to) {
-                        self.breaker.forget(&key);
-                        self.work.ring_ended();
+                        self.shared.breaker.forget(&key);
+                        self.shared.work.ring_ended();
                     }
-                    if self.known.of(tenant, template) != found.limits {
-                        self.known.learn(tenant, template, found.limits);
-                        self.work.ring_ended();
+                    if self.shared.known.of(tenant, template) != found.limits {
+                        self.shared.known.learn(tenant, template, found.limits);
+                        self.shared.work.ring_ended();
                     }
                     Some(found.launch_digest.as_str()).filter(|_| !found.tenant_disabled)
                 }
                 None => None,
             };
-            for id in self.store.outdated(&head.queue, digest).await? {
-                let (clock, now, found) = (self.clock.clone(), self.clock.now(), found.clone());
+            for id in self.shared.store.outdated(&head.queue, digest).await? {
+                let (clock, now, found) = (self.shared.clock.clone(), self.shared.clock.now(), found.clone());
                 let change = move |job: &mut Job, _: Option<Attempt>| {
                     let Some(why) = prepare::groundless(found.as_ref(), job) else { return Ok(None) };
                     let ended = protocol::baseless(job, why, now)?;
@@ -140,11 +125,11 @@ impl Deadlines {
     }
 
     async fn end(&self, id: &str, change: Change) -> Result<()> {
-        let after = self.store.update(id, self.clock.now(), change).await?;
+        let after = self.shared.store.update(id, self.shared.clock.now(), change).await?;
         if after.is_some_and(|job| job.state.is_end()) {
-            self.live.ring(id);
-            self.bell.ring();
-            self.work.ring_ended();
+            self.shared.live.ring(id);
+            self.shared.bell.ring();
+            self.shared.work.ring_ended();
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use runwarden_kit::audit::{MAX_DETAILS, MemoryRecorder, Outbox};
-use runwarden_kit::clock::SystemClock;
 use runwarden_kit::token::Verifier;
 use runwarden_kit::{ExposeSecret as _, SecretString, json};
 use serde_json::{Value, json};
@@ -13,8 +12,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::accept::wishes::Wishes;
 use crate::launch::authority::Principal;
+use crate::ports::Templates;
 use crate::ports::{Controller, Sealed, Verdict};
 use crate::store::sqlite::SqliteJobs;
+use crate::test_doubles::shared;
 use crate::test_doubles::{SHOWN_IN_TESTS, template, yes};
 
 /// What is mapped and decided right now.
@@ -90,19 +91,13 @@ impl Here {
         });
         let recorder = MemoryRecorder::new();
         let submitter = Submitter {
-            store: store.clone(),
+            shared: shared(store.clone(), world.clone()),
             outbox: Outbox::undrained(store),
-            templates: world.clone(),
             policies: world.clone(),
             seals: world.clone(),
             recorder: recorder.clone(),
             schemas: Schemas::default(),
             queue_limit: 1,
-            known: Arc::default(),
-            failpoint: Failpoint::default(),
-            clock: Arc::new(SystemClock),
-            work: WorkBell::default(),
-            bell: Bell::default(),
             in_progress: InProgress::default(),
             trust: Trust::fixed(Verifier::default()),
             shown: Arc::new(Shown::lasting(SHOWN_IN_TESTS)),

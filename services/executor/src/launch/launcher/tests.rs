@@ -4,21 +4,28 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use runwarden_awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
-use runwarden_kit::SecretString;
-use runwarden_kit::clock::SystemClock;
+use runwarden_kit::clock::{Clock, SystemClock};
+use runwarden_kit::{Error, ErrorReason, SecretString};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
 
 use super::*;
+use crate::breaker::Breaker;
 use crate::controllers;
+use crate::controllers::Controllers;
+use crate::job::Attempt;
 use crate::job::AttemptState;
 use crate::job::tests::example;
 use crate::job::{AT_ONCE, reason};
+use crate::launch::strays::Stray;
 use crate::launch::strays::Strays;
 use crate::ports::CredentialSource;
+use crate::ports::Templates;
 use crate::ports::{Controller, Sealed, Template};
+use crate::store::Effects;
 use crate::store::sqlite::SqliteJobs;
 use crate::store::{Acceptance, StrayRuns as _};
+use crate::test_doubles::shared;
 use crate::test_doubles::{Said, template};
 use crate::wait::limits::Limits;
 
@@ -134,30 +141,23 @@ impl World {
     async fn executor_as(&self, token: String, name: &str, clock_off: i64) -> Launcher {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
+        let token: Arc<dyn CredentialSource> = Arc::new(Token(token));
+        let limits = AwxLimits { launch: Duration::from_secs(2), ..controllers::limits() };
         Launcher {
-            store: self.store().await,
-            templates: Arc::new(One(self.template.clone())),
+            shared: Shared {
+                controllers: Arc::new(Controllers::new(token, limits)),
+                clock: Arc::new(Off(clock_off)),
+                ..shared(self.store().await, Arc::new(One(self.template.clone())))
+            },
             seals: Arc::new(NoSeals),
             authority: self.said.authority(),
-            controllers: Arc::new(Controllers::new(
-                Arc::new(Token(token)),
-                AwxLimits { launch: Duration::from_secs(2), ..controllers::limits() },
-            )),
             instance: instance(&folder),
-            known: Arc::default(),
-            breaker: Breaker::default(),
-            failpoint: Failpoint::default(),
             patience: Patience {
                 controller_request: Duration::from_secs(1),
                 clock_skew: Duration::from_secs(90),
                 hidden: Duration::from_secs(30),
             },
             seen: FirstSeen::ahead(Duration::from_secs(clock_off.try_into().unwrap_or(0))),
-            clock: Arc::new(Off(clock_off)),
-            live: Live::default(),
-            work: WorkBell::default(),
-            watch: WorkBell::default(),
-            bell: Bell::default(),
         }
     }
 
@@ -232,14 +232,8 @@ impl World {
 
 /// Who stops what should not be, at an executor.
 fn strays_of(launcher: &Launcher) -> Strays {
-    Strays {
-        store: launcher.store.clone(),
-        templates: launcher.templates.clone(),
-        controllers: launcher.controllers.clone(),
-        breaker: Breaker::default(),
-        clock: launcher.clock.clone(),
-        bell: Bell::default(),
-    }
+    let breaker = Breaker::default();
+    Strays { shared: Shared { breaker, ..launcher.shared.clone() } }
 }
 
 fn instance(folder: &Path) -> Arc<Instance> {
@@ -249,7 +243,8 @@ fn instance(folder: &Path) -> Arc<Instance> {
 impl Launcher {
     /// Claims what is due, if anything is.
     async fn take(&self) -> Option<Job> {
-        let scheduler = Scheduler::new(8, self.known.clone(), self.breaker.clone(), self.work.clone());
+        let scheduler =
+            Scheduler::new(8, self.shared.known.clone(), self.shared.breaker.clone(), self.shared.work.clone());
         self.claim(&scheduler, &mut Heads::default()).await.unwrap().map(|(job, _place)| job)
     }
 }
@@ -259,12 +254,12 @@ async fn a_worker_that_was_held_up_finds_its_claim_worthless() {
     let world = World::new(22).await;
     let (held_up, other) = (world.executor("a", 0).await, world.executor("b", 0).await);
     let job = world.accept().await;
-    held_up.store.beat(held_up.instance.id()).await.unwrap();
+    held_up.shared.store.beat(held_up.instance.id()).await.unwrap();
     let claimed = held_up.take().await.unwrap();
     assert!(other.take().await.is_none(), "it is held");
     // The first stands still for so long that it is taken for gone.
-    let shown = other.store.beats(other.instance.id()).await.unwrap();
-    assert_eq!(other.store.free(&shown[0]).await.unwrap(), Some(1));
+    let shown = other.shared.store.beats(other.instance.id()).await.unwrap();
+    assert_eq!(other.shared.store.free(&shown[0]).await.unwrap(), Some(1));
     let taken = other.take().await.unwrap();
     assert!(other.step(taken).await.is_ok());
     // Then it goes on as if nothing had been.
@@ -279,7 +274,7 @@ async fn an_answer_that_comes_to_a_worker_taken_for_gone_still_counts_and_once()
     let (slow, other) = (world.executor("a", 0).await, world.executor("b", 0).await);
     let job = world.accept().await;
     world.fault(json!({"kind": "slow", "ms": 700})).await;
-    slow.store.beat(slow.instance.id()).await.unwrap();
+    slow.shared.store.beat(slow.instance.id()).await.unwrap();
     let claimed = slow.take().await.unwrap();
     let launching = async { slow.step(claimed).await.is_ok() };
     let taking_over = async {
@@ -287,10 +282,10 @@ async fn an_answer_that_comes_to_a_worker_taken_for_gone_still_counts_and_once()
         while world.job(&job.id).await.state != JobState::Launching {
             tokio::task::yield_now().await;
         }
-        let shown = other.store.beats(other.instance.id()).await.unwrap();
-        assert_eq!(other.store.free(&shown[0]).await.unwrap(), Some(1));
+        let shown = other.shared.store.beats(other.instance.id()).await.unwrap();
+        assert_eq!(other.shared.store.free(&shown[0]).await.unwrap(), Some(1));
         let taken = other.take().await.unwrap();
-        let last = other.store.last_attempt(&taken.id).await.unwrap().unwrap();
+        let last = other.shared.store.last_attempt(&taken.id).await.unwrap().unwrap();
         assert!(last.is_open());
         // It looks, and concludes nothing from finding nothing.
         assert!(other.step(taken).await.is_ok());
@@ -311,7 +306,7 @@ async fn clocks_that_differ_by_a_minute_and_a_half_delay_nothing_and_prove_nothi
     let claimed = behind.take().await.unwrap();
     world.fault(json!({"kind": "lose_before"})).await;
     assert!(behind.step(claimed).await.is_ok());
-    let attempt = behind.store.last_attempt(&job.id).await.unwrap().unwrap();
+    let attempt = behind.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
     assert!(matches!(attempt.state, AttemptState::Unresolved { .. }), "{attempt:?}");
     // By the clock that is ahead the controller's longest request has passed long ago. That proves nothing.
     let mut looked = 0;
@@ -398,7 +393,7 @@ async fn whoever_breaks_down_over_a_job_does_not_keep_it() {
     let job = world.accept().await;
     let claimed = launcher.take().await.unwrap();
     assert!(launcher.take().await.is_none());
-    let store = launcher.store.clone();
+    let store = launcher.shared.store.clone();
     let broken = tokio::spawn(async move {
         let _holding = Holding::of(&claimed, store);
         panic!("on purpose");
@@ -420,10 +415,10 @@ async fn what_waits_for_a_lost_launch_does_not_ask_for_it_all_the_time() {
     let claimed = launcher.take().await.unwrap();
     assert!(launcher.step(claimed).await.is_ok());
     let waits = world.accept().await;
-    let scheduler = Scheduler::new(8, launcher.known.clone(), Breaker::default(), launcher.work.clone());
+    let scheduler = Scheduler::new(8, launcher.shared.known.clone(), Breaker::default(), launcher.shared.work.clone());
     let mut tried = 0;
     for _ in 0..60 {
-        if launcher.work.has_ended() {
+        if launcher.shared.work.has_ended() {
             scheduler.freed();
         }
         let claimed = launcher.claim(&scheduler, &mut Heads::default()).await.unwrap();
@@ -434,7 +429,7 @@ async fn what_waits_for_a_lost_launch_does_not_ask_for_it_all_the_time() {
     }
     assert_eq!(tried, 0, "the queue shows by itself that it has to wait");
     let waits = world.job(&waits.id).await;
-    let place = launcher.store.place(&waits, &Limits::default(), launcher.clock.now()).await.unwrap();
+    let place = launcher.shared.store.place(&waits, &Limits::default(), launcher.shared.clock.now()).await.unwrap();
     assert!(place.blocked, "whoever asks is told so");
     assert_eq!((world.job(&lost.id).await.state, world.sandbox.launched()), (JobState::Launching, 0));
 }
@@ -443,7 +438,8 @@ async fn what_waits_for_a_lost_launch_does_not_ask_for_it_all_the_time() {
 async fn a_launch_that_runwarden_itself_held_up_is_not_held_against_its_controller() {
     let world = World::new(22).await;
     let clock = Arc::new(HeldUp(SystemClock, 0.into()));
-    let launcher = Launcher { clock, ..world.executor("a", 0).await };
+    let launcher = world.executor("a", 0).await;
+    let launcher = Launcher { shared: Shared { clock, ..launcher.shared.clone() }, ..launcher };
     let job = world.accept().await;
     let claimed = launcher.take().await.unwrap();
     assert!(launcher.step(claimed).await.is_ok());
@@ -452,7 +448,7 @@ async fn a_launch_that_runwarden_itself_held_up_is_not_held_against_its_controll
     assert!(job.due_at.is_some_and(|due| due > AT_ONCE), "it is tried again after a pause");
     assert!(job.progress.contains("Runwarden itself was held up"), "{}", job.progress);
     assert!(!job.progress.contains("did not answer"), "{}", job.progress);
-    assert_eq!(launcher.breaker.why(&("acme".into(), "awx".into())), None, "the controller is not left alone");
+    assert_eq!(launcher.shared.breaker.why(&("acme".into(), "awx".into())), None, "the controller is not left alone");
 }
 
 #[tokio::test]
@@ -471,9 +467,9 @@ async fn what_waits_for_a_lost_launch_does_not_keep_it_from_being_looked_for() {
     world.fault(json!({"kind": "lose_after"})).await;
     let second = launcher.take().await.unwrap();
     assert!(launcher.step(second).await.is_ok());
-    launcher.store.release(&older.id, claimed.lease.fence).await.unwrap();
+    launcher.shared.store.release(&older.id, claimed.lease.fence).await.unwrap();
     world.store().await.update(&older.id, Moment::from_micros(1), Box::new(begun)).await.unwrap();
-    let scheduler = Scheduler::new(8, launcher.known.clone(), Breaker::default(), launcher.work.clone());
+    let scheduler = Scheduler::new(8, launcher.shared.known.clone(), Breaker::default(), launcher.shared.work.clone());
     let mut looked = false;
     for _ in 0..4 {
         let hurry = |job: &mut Job, _: Option<Attempt>| {
@@ -548,7 +544,7 @@ async fn what_is_only_said_in_front_of_the_controller_makes_a_job_wait_longer_ea
         let waits = world.look(&launcher, &job.id).await;
         assert_eq!((waits.state, waits.attempt_open), (JobState::Launching, false), "{fault}");
         assert_eq!(usize::try_from(waits.setbacks).unwrap(), n + 1, "{fault}");
-        assert!(launcher.breaker.why(&("acme".into(), "awx".into())).is_some(), "{fault}");
+        assert!(launcher.shared.breaker.why(&("acme".into(), "awx".into())).is_some(), "{fault}");
     }
     assert_eq!(world.look(&launcher, &job.id).await.state, JobState::Running);
     assert_eq!(world.sandbox.launched(), 1);

@@ -14,10 +14,10 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
     let id = request.into_inner().id;
     let job = jobs.visible(&caller, &id, "jobs.cancel").await?;
     jobs.outbox.check_room(&job.tenant).await?;
-    let now = jobs.clock.now();
+    let now = jobs.shared.clock.now();
     // Built here, where the caller is known; the change runs inside the store.
-    let entry = records::cancel(&*jobs.clock, &job);
-    let clock = jobs.clock.clone();
+    let entry = records::cancel(&*jobs.shared.clock, &job);
+    let clock = jobs.shared.clock.clone();
     let change = move |job: &mut Job, _| {
         let repeated = job.cancel_requested && !job.state.is_end();
         job.request_cancel(now)?;
@@ -33,12 +33,13 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> R
         }
         Ok(Some(effects))
     };
-    let mut job = jobs.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(|| Error::not_found("job"))?;
-    jobs.live.ring(&job.id);
-    jobs.watch.ring();
-    jobs.work.ring();
-    jobs.bell.ring();
+    let mut job =
+        jobs.shared.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(|| Error::not_found("job"))?;
+    jobs.shared.live.ring(&job.id);
+    jobs.shared.watch.ring();
+    jobs.shared.work.ring();
+    jobs.shared.bell.ring();
     let tenant = job.tenant.clone();
-    silence::admit(&*jobs.store, &tenant, std::slice::from_mut(&mut job)).await?;
+    silence::admit(&*jobs.shared.store, &tenant, std::slice::from_mut(&mut job)).await?;
     Ok(CancelJobResponse { job: Some(convert::job(&job)?) })
 }

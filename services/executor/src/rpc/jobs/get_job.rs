@@ -23,7 +23,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
         .ok_or_else(|| Error::invalid("/wait", format!("must be between 0 and {MAX_WAIT} seconds")))?;
     let until = Instant::now() + Duration::from_secs(wait);
     let _seat = if wait > 0 { Some(jobs.streams.take(&caller)?) } else { None };
-    let mut waiter = (wait > 0).then(|| jobs.live.wait_for(&body.id));
+    let mut waiter = (wait > 0).then(|| jobs.shared.live.wait_for(&body.id));
     loop {
         let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
         // Who waits for the end is not made to wait for a person.
@@ -45,12 +45,12 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
 async fn told(jobs: &Jobs, mut job: Job) -> Result<wire::Job, Error> {
     if job.state != JobState::New {
         let tenant = job.tenant.clone();
-        silence::admit(&*jobs.store, &tenant, std::slice::from_mut(&mut job)).await?;
+        silence::admit(&*jobs.shared.store, &tenant, std::slice::from_mut(&mut job)).await?;
         return convert::job(&job);
     }
-    let limits = jobs.known.of(&job.tenant, &job.template);
-    let place = jobs.store.place(&job, &limits, jobs.clock.now()).await?;
-    if let Some(why) = jobs.breaker.why(&(job.tenant.clone(), job.controller.clone())) {
+    let limits = jobs.shared.known.of(&job.tenant, &job.template);
+    let place = jobs.shared.store.place(&job, &limits, jobs.shared.clock.now()).await?;
+    if let Some(why) = jobs.shared.breaker.why(&(job.tenant.clone(), job.controller.clone())) {
         job.progress = format!("waiting for the controller: {why}");
     } else if let Some(scope) = place.held_by {
         job.progress = scope.waits_for().into();

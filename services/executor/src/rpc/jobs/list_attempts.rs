@@ -11,7 +11,7 @@ use crate::job::{Attempt, AttemptState};
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListAttemptsRequest>) -> Result<ListAttemptsResponse, Status> {
     let caller = rpc::caller(&request)?;
     let job = jobs.visible(&caller, &request.into_inner().id, "jobs.resolve").await?;
-    let attempts = jobs.store.attempts(&job.id).await?;
+    let attempts = jobs.shared.store.attempts(&job.id).await?;
     Ok(ListAttemptsResponse { attempts: attempts.into_iter().map(convert).collect() })
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
         before,
         limit: 0,
     };
-    Ok(paged(&*jobs.store, &listing, filter, page::size(body.page_size)?).await?)
+    Ok(paged(&*jobs.shared.store, &listing, filter, page::size(body.page_size)?).await?)
 }
 
 /// What a page token is good for: the jobs of this tenant that these filters let through.

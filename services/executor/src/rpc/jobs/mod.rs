@@ -15,9 +15,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use runwarden_kit::audit::{Bell, Outbox};
+use runwarden_kit::audit::Outbox;
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::clock::Clock;
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::{Error, Result, id};
@@ -30,28 +29,17 @@ use runwarden_proto::executor::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::accept::submit::Submitter;
-use crate::breaker::Breaker;
 use crate::job::Job;
-use crate::launch::resolve::Resolver;
-use crate::live::Live;
-use crate::store::JobStore;
-use crate::wait::limits::Known;
-use crate::work::WorkBell;
+use crate::launch::resolver::Resolver;
+use crate::shared::Shared;
 
 /// Serves JobService.
 #[derive(Clone)]
 pub(crate) struct Jobs {
+    pub(crate) shared: Shared,
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) resolver: Arc<Resolver>,
-    pub(crate) breaker: Breaker,
-    pub(crate) known: Arc<Known>,
-    pub(crate) store: Arc<dyn JobStore>,
     pub(crate) outbox: Outbox,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) live: Live,
-    pub(crate) watch: WorkBell,
-    pub(crate) work: WorkBell,
-    pub(crate) bell: Bell,
     pub(crate) shutdown: Shutdown,
     pub(crate) streams: CallerSeats,
 }
@@ -68,7 +56,7 @@ impl Jobs {
         if !id::is_valid("job", job) {
             return Err(Error::not_found("job"));
         }
-        let found = self.store.get(tenant, job).await?.ok_or_else(|| Error::not_found("job"))?;
+        let found = self.shared.store.get(tenant, job).await?.ok_or_else(|| Error::not_found("job"))?;
         let scope = Scope::project(tenant, &found.project);
         if !caller.holds("jobs.read", &scope) && !caller.holds(permission, &scope) {
             return Err(Error::not_found("job"));

@@ -15,7 +15,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> 
     let offset = u64::try_from(body.offset).map_err(|_| Error::invalid("/offset", "must not be negative"))?;
     // The job first: what it says of its output is then a part of what is read after it.
     let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
-    let content = jobs.store.output(&job.id, offset, PIECE).await?;
+    let content = jobs.shared.store.output(&job.id, offset, PIECE).await?;
     let next = offset.min(job.output_bytes).saturating_add(content.len() as u64);
     Ok(ReadOutputResponse {
         content,

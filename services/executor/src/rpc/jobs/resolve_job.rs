@@ -6,7 +6,7 @@ use runwarden_proto::executor::v1::{ResolveJobRequest, ResolveJobResponse};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
-use crate::launch::resolve::Said;
+use crate::launch::resolver::Said;
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ResolveJobRequest>) -> Result<ResolveJobResponse, Status> {
     let caller = rpc::caller(&request)?;

@@ -50,12 +50,12 @@ async fn tell(
     mut after: i64,
     sender: &mpsc::Sender<Result<WatchJobResponse, Status>>,
 ) -> Result<(), Error> {
-    let mut waiter = jobs.live.wait_for(id);
+    let mut waiter = jobs.shared.live.wait_for(id);
     loop {
         // The job before its events: if it is over here, its last event is among those read next.
-        let over = jobs.store.get(tenant, id).await?.is_none_or(|job| job.state.is_end());
+        let over = jobs.shared.store.get(tenant, id).await?.is_none_or(|job| job.state.is_end());
         loop {
-            let events = jobs.store.events(id, after, BATCH).await?;
+            let events = jobs.shared.store.events(id, after, BATCH).await?;
             let more = events.len() == BATCH;
             for event in events {
                 after = event.number;

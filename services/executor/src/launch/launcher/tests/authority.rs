@@ -14,9 +14,10 @@ async fn outbox(world: &World) -> Vec<runwarden_kit::audit::Entry> {
 
 /// Has everything that is due taken one step further.
 async fn go_on(launcher: &Launcher) {
-    let scheduler = Scheduler::new(8, launcher.known.clone(), launcher.breaker.clone(), launcher.work.clone());
+    let scheduler =
+        Scheduler::new(8, launcher.shared.known.clone(), launcher.shared.breaker.clone(), launcher.shared.work.clone());
     while let Some((job, _place)) = launcher.claim(&scheduler, &mut Heads::default()).await.unwrap() {
-        let holding = Holding::of(&job, launcher.store.clone());
+        let holding = Holding::of(&job, launcher.shared.store.clone());
         launcher.take_further(job, &scheduler).await;
         holding.let_go().await;
     }
@@ -103,7 +104,7 @@ async fn what_is_out_is_looked_for_without_asking_and_another_attempt_is_not_mad
     let job = world.accept().await;
     world.fault(json!({"kind": "lose_before"})).await;
     go_on(&launcher).await;
-    assert!(launcher.store.last_attempt(&job.id).await.unwrap().unwrap().is_open());
+    assert!(launcher.shared.store.last_attempt(&job.id).await.unwrap().unwrap().is_open());
     assert_eq!(world.said.asked(), 1);
     *world.said.standing.lock().unwrap() = Some(Ok(Standing::Lapsed(Lapse::Disabled)));
     // Long after: everything it could have become is over.
@@ -116,7 +117,7 @@ async fn what_is_out_is_looked_for_without_asking_and_another_attempt_is_not_mad
     }
     assert_eq!(now.reason.as_deref(), Some("authority_revoked"));
     assert_eq!((now.attempts, world.sandbox.launched()), (1, 0));
-    let last = later.store.last_attempt(&job.id).await.unwrap().unwrap();
+    let last = later.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
     assert!(matches!(last.state, AttemptState::NotLaunched { .. }), "the absence was proven first: {last:?}");
 }
 

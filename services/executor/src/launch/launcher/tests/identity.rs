@@ -72,8 +72,9 @@ async fn what_was_mapped_on_one_installation_is_not_launched_on_another() {
     // Its controller is pointed to another, which has the same template under the same number.
     let controller = elsewhere.template.controller.clone();
     let moved = Template { controller, ..world.template.clone() };
-    let launcher =
-        Launcher { templates: Arc::new(One(moved)), ..world.executor_as(elsewhere.sandbox.token(), "b", 0).await };
+    let launcher = world.executor_as(elsewhere.sandbox.token(), "b", 0).await;
+    let templates = Arc::new(One(moved));
+    let launcher = Launcher { shared: Shared { templates, ..launcher.shared.clone() }, ..launcher };
     world.accept().await;
     let claimed = launcher.take().await.unwrap();
     let halted = launcher.step(claimed).await;

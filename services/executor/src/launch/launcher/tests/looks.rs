@@ -1,7 +1,7 @@
 //! What a look for a lost launch may conclude, and from which moment.
 
 use super::*;
-use crate::launch::resolve::{Resolver, Said};
+use crate::launch::resolver::{Resolver, Said};
 
 /// An empty list, whatever there is.
 fn nothing() -> serde_json::Value {
@@ -13,15 +13,15 @@ async fn a_search_is_judged_by_the_moment_it_began_and_not_by_when_it_ended() {
     let world = World::new(22).await;
     let job = world.lost(json!({"kind": "lose_after"})).await;
     let launcher = world.executor("a", 0).await;
-    let attempt = launcher.store.last_attempt(&job.id).await.unwrap().unwrap();
+    let attempt = launcher.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
     let over_at = launcher.patience.over_at(&attempt);
     // The search shows what there was just before all that can come has come; by its end that moment has passed.
     let before = over_at.minus(Duration::from_millis(200));
     let after = over_at.plus(Duration::from_millis(300));
     let clock = Arc::new(Rushing(Some(before).into(), after));
-    let rushing = Launcher { clock, ..launcher };
+    let rushing = Launcher { shared: Shared { clock, ..launcher.shared.clone() }, ..launcher };
     world.order(json!({"method": "GET", "path": "/unified_jobs", "fault": nothing()})).await;
-    assert!(rushing.reconcile(world.job(&job.id).await, attempt).await.is_ok());
+    assert!(rushing.reconciler().reconcile(world.job(&job.id).await, attempt).await.is_ok());
     let waits = world.job(&job.id).await;
     assert_eq!((waits.state, waits.attempt_open), (JobState::Launching, true), "{waits:?}");
     // The next look sees it.
@@ -95,8 +95,8 @@ async fn a_marked_run_is_found_although_what_was_sealed_can_never_be_opened() {
     };
     world.store().await.update(&job.id, Moment::from_micros(1), Box::new(seal)).await.unwrap();
     let early = world.executor("a", 0).await;
-    let attempt = early.store.last_attempt(&job.id).await.unwrap().unwrap();
-    let looked = early.reconcile(world.job(&job.id).await, attempt).await;
+    let attempt = early.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
+    let looked = early.reconciler().reconcile(world.job(&job.id).await, attempt).await;
     assert!(matches!(looked, Err(Halt::Broken(_))), "it may be opened yet");
     let found = world.look(&world.executor("b", OVER).await, &job.id).await;
     assert_eq!((found.state, world.sandbox.launched()), (JobState::Running, 1), "{found:?}");
@@ -113,8 +113,8 @@ async fn what_another_template_waits_for_is_not_made_ready_again_and_again() {
     assert!(launcher.step(claimed).await.is_ok());
     let waits = Job { template: "other".into(), ..example() };
     let waits = Job { due_at: Some(AT_ONCE), launch_digest: world.template.launch_digest.clone(), ..waits };
-    launcher.store.accept(Acceptance::of(waits.clone())).await.unwrap();
-    let scheduler = Scheduler::new(8, launcher.known.clone(), Breaker::default(), launcher.work.clone());
+    launcher.shared.store.accept(Acceptance::of(waits.clone())).await.unwrap();
+    let scheduler = Scheduler::new(8, launcher.shared.known.clone(), Breaker::default(), launcher.shared.work.clone());
     let mut tried = 0;
     for _ in 0..20 {
         // As if the pause had passed.
@@ -132,7 +132,7 @@ async fn what_another_template_waits_for_is_not_made_ready_again_and_again() {
         job.end(JobState::Error, Moment::from_micros(9), None)?;
         Ok(Some(Effects { attempt, ..Effects::default() }))
     };
-    launcher.store.update(&lost.id, Moment::from_micros(9), Box::new(given_up)).await.unwrap();
+    launcher.shared.store.update(&lost.id, Moment::from_micros(9), Box::new(given_up)).await.unwrap();
     scheduler.settled(&waits.queue());
     let (job, _place) =
         launcher.claim(&scheduler, &mut Heads::default()).await.unwrap().expect("nothing is in the way");
@@ -152,11 +152,11 @@ async fn that_a_job_waits_for_the_same_is_told_once() {
             job.look_now();
             Ok(Some(Effects::default()))
         };
-        launcher.store.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        launcher.shared.store.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
         let claimed = launcher.take().await.unwrap();
         let stop = Stop::Later("the controller's credential cannot be read".into());
-        launcher.stop(&job.id, claimed.lease.fence, stop, None).await.unwrap();
-        told.push(launcher.store.events(&job.id, 0, 1000).await.unwrap().len());
+        ledger::stop(&launcher.shared, &job.id, claimed.lease.fence, stop, None).await.unwrap();
+        told.push(launcher.shared.store.events(&job.id, 0, 1000).await.unwrap().len());
     }
     assert_eq!((told[0], told[49]), (2, 2), "accepted, and waiting");
     assert_eq!(world.job(&job.id).await.setbacks, 50);
@@ -185,7 +185,8 @@ impl Templates for Removed {
 async fn a_template_that_is_removed_while_its_launch_is_made_ready_launches_nothing() {
     let world = World::new(22).await;
     let templates = Arc::new(Removed(One(world.template.clone()), 0.into()));
-    let launcher = Launcher { templates, ..world.executor("a", 0).await };
+    let launcher = world.executor("a", 0).await;
+    let launcher = Launcher { shared: Shared { templates, ..launcher.shared.clone() }, ..launcher };
     world.accept().await;
     let claimed = launcher.take().await.unwrap();
     let halted = launcher.step(claimed).await;
@@ -200,24 +201,15 @@ async fn a_person_may_give_up_on_a_launch_that_nobody_can_look_for_any_more() {
     let launcher = world.executor("a", 0).await;
     let outbox = runwarden_kit::audit::Outbox::undrained(world.store().await);
     let resolver = |clock_off| Resolver {
-        store: launcher.store.clone(),
+        shared: Shared { breaker: Breaker::default(), clock: Arc::new(Off(clock_off)), ..launcher.shared.clone() },
         outbox: outbox.clone(),
-        templates: launcher.templates.clone(),
-        controllers: launcher.controllers.clone(),
-        breaker: Breaker::default(),
         patience: launcher.patience,
-        failpoint: Failpoint::default(),
-        clock: Arc::new(Off(clock_off)),
-        live: Live::default(),
-        watch: WorkBell::default(),
-        work: WorkBell::default(),
-        bell: Bell::default(),
     };
     let launching = world.job(&job.id).await;
     let early = resolver(0).resolve(&launching, Said::GiveUp, "its credential is gone").await;
     assert_eq!(early.unwrap_err().reason(), ErrorReason::Conflict, "it may still commit");
     let ended = resolver(OVER).resolve(&launching, Said::GiveUp, "its credential is gone").await.unwrap();
     assert_eq!((ended.state, ended.reason.as_deref()), (JobState::Failed, Some(reason::GIVEN_UP)));
-    assert!(!launcher.store.last_attempt(&job.id).await.unwrap().unwrap().is_open());
+    assert!(!launcher.shared.store.last_attempt(&job.id).await.unwrap().unwrap().is_open());
     assert_eq!(world.sandbox.launched(), 0);
 }

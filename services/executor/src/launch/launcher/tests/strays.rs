@@ -16,7 +16,7 @@ async fn a_stray_run_is_not_forgotten_because_its_controller_leads_elsewhere_now
         attempt: 1,
         controller: job.controller.clone(),
         run: bound.run.clone().unwrap(),
-        found_at: launcher.clock.now(),
+        found_at: launcher.shared.clock.now(),
         due_at: AT_ONCE,
         looks: 0,
     };
@@ -28,9 +28,11 @@ async fn a_stray_run_is_not_forgotten_because_its_controller_leads_elsewhere_now
     let theirs = elsewhere.look(&elsewhere.executor("a", 0).await, &theirs.id).await;
     assert_eq!(theirs.run.unwrap().id, bound.run.unwrap().id);
     let moved = Strays {
-        templates: Arc::new(One(elsewhere.template.clone())),
-        controllers: elsewhere.executor("b", 0).await.controllers.clone(),
-        ..strays_of(&launcher)
+        shared: Shared {
+            templates: Arc::new(One(elsewhere.template.clone())),
+            controllers: elsewhere.executor("b", 0).await.shared.controllers.clone(),
+            ..strays_of(&launcher).shared
+        },
     };
     moved.look_at_all().await.unwrap();
     assert_eq!(world.store().await.count_strays().await.unwrap(), 1, "nothing is known of it");

@@ -1,25 +1,18 @@
 //! A person says what became of a launch that no machine can know about. It is checked as far as it can be, put on
 //! record with its reason, and taken for true.
 
-use std::sync::Arc;
-
 use runwarden_awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
-use runwarden_kit::audit::{Bell, Outbox};
-use runwarden_kit::clock::Clock;
+use runwarden_kit::audit::Outbox;
 use runwarden_kit::{Error, ErrorReason, Result};
 
-use crate::breaker::Breaker;
-use crate::controllers::Controllers;
-use crate::failpoint::{At, Failpoint};
+use crate::failpoint::At;
 use crate::job::Attempt;
 use crate::job::{Job, Run, moment};
 use crate::launch::patience::Patience;
 use crate::launch::protocol::{self, Resolution};
-use crate::live::Live;
-use crate::ports::Templates;
 use crate::records;
-use crate::store::{Effects, JobStore};
-use crate::work::WorkBell;
+use crate::shared::Shared;
+use crate::store::Effects;
 
 /// The longest reason, characters.
 const LONGEST_REASON: usize = 1000;
@@ -37,30 +30,12 @@ pub enum Said {
 
 /// Takes what persons say.
 pub struct Resolver {
-    /// Where jobs live.
-    pub store: Arc<dyn JobStore>,
+    /// What everybody works with.
+    pub shared: Shared,
     /// The same store's audit entries.
     pub outbox: Outbox,
-    /// Where controllers are.
-    pub templates: Arc<dyn Templates>,
-    /// Clients for them.
-    pub controllers: Arc<Controllers>,
-    /// Which controllers are left alone.
-    pub breaker: Breaker,
     /// How long absence proves nothing.
     pub patience: Patience,
-    /// Where a test has the process die.
-    pub failpoint: Failpoint,
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Who waits for jobs.
-    pub live: Live,
-    /// Rings when a job was bound.
-    pub watch: WorkBell,
-    /// Rings when a job is due.
-    pub work: WorkBell,
-    /// Rings when audit entries wait.
-    pub bell: Bell,
 }
 
 impl Resolver {
@@ -71,9 +46,11 @@ impl Resolver {
     /// `UNAVAILABLE` or `CONTROLLER_UNREACHABLE` when the run cannot be looked at.
     pub async fn resolve(&self, job: &Job, said: Said, reason: &str) -> Result<Job> {
         let reason = checked_reason(reason)?;
-        let attempt = self.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
+        let attempt = self.shared.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
         let attempt = match attempt {
-            Some(attempt) if protocol::may_be_resolved(job, &attempt, &self.patience, self.clock.now()) => attempt,
+            Some(attempt) if protocol::may_be_resolved(job, &attempt, &self.patience, self.shared.clock.now()) => {
+                attempt
+            }
             Some(_) | None => return Err(not_unknown(job)),
         };
         self.outbox.check_room(&job.tenant).await?;
@@ -91,18 +68,18 @@ impl Resolver {
         if id < 1 {
             return Err(wrong("must be the id of a run on the controller".into()));
         }
-        let controller = self.templates.controller(&job.tenant, &job.controller).await?;
+        let controller = self.shared.templates.controller(&job.tenant, &job.controller).await?;
         let Some(controller) = controller else { return Err(nowhere(attempt, None)) };
-        let client = self.controllers.client(&controller, &format!("resolve {}", job.id)).await?;
+        let client = self.shared.controllers.client(&controller, &format!("resolve {}", job.id)).await?;
         let key = (controller.tenant.clone(), controller.name.clone());
         let here = client.installation(Ask::Afresh).await;
-        self.breaker.note(&key, &here);
+        self.shared.breaker.note(&key, &here);
         let here = here.map_err(Error::from)?;
         if !here.is_same(&attempt.installation) {
             return Err(nowhere(attempt, Some(&here)));
         }
         let found = client.find(id).await;
-        self.breaker.note(&key, &found);
+        self.shared.breaker.note(&key, &found);
         let Some(row) = found.map_err(Error::from)? else {
             return Err(wrong("the controller has no such run, or hides it from Runwarden's account".into()));
         };
@@ -111,10 +88,10 @@ impl Resolver {
     }
 
     async fn write(&self, job: &Job, attempt: &Attempt, resolution: Resolution, reason: String) -> Result<Job> {
-        let now = self.clock.now();
-        let (number, clock, patience) = (attempt.number, self.clock.clone(), self.patience);
+        let now = self.shared.clock.now();
+        let (number, clock, patience) = (attempt.number, self.shared.clock.clone(), self.patience);
         // Built here, where the caller is known; the change runs inside the store.
-        let entry = records::resolve(&*self.clock, job, number, &resolution, &reason);
+        let entry = records::resolve(&*self.shared.clock, job, number, &resolution, &reason);
         let run = match &resolution {
             Resolution::Bind(run) => Some(run.clone()),
             Resolution::Retry | Resolution::GiveUp => None,
@@ -135,18 +112,21 @@ impl Resolver {
             }
             Ok(Some(effects.with_attempt(attempt)))
         };
-        self.failpoint.pass(At::ResolveBefore);
+        self.shared.failpoint.pass(At::ResolveBefore);
         let after = match &run {
-            Some(run) => self.store.bind(&job.id, now, run, Box::new(change)).await?,
+            Some(run) => self.shared.store.bind(&job.id, now, run, Box::new(change)).await?,
             None => {
-                self.store.update(&job.id, now, Box::new(move |job: &mut Job, last| change(job, last, false))).await?
+                self.shared
+                    .store
+                    .update(&job.id, now, Box::new(move |job: &mut Job, last| change(job, last, false)))
+                    .await?
             }
         };
-        self.failpoint.pass(At::ResolveAfter);
-        self.live.ring(&job.id);
-        self.bell.ring();
-        self.watch.ring();
-        self.work.ring_ended();
+        self.shared.failpoint.pass(At::ResolveAfter);
+        self.shared.live.ring(&job.id);
+        self.shared.bell.ring();
+        self.shared.watch.ring();
+        self.shared.work.ring_ended();
         after.ok_or_else(|| Error::not_found("job"))
     }
 }

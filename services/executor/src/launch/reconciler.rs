@@ -12,36 +12,47 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
 use crate::failpoint::At;
-use crate::job::{Attempt, AttemptState};
-use crate::job::{Job, Run, moment, time_of};
+use crate::job::{Attempt, AttemptState, Job, Run, moment, time_of};
+use crate::launch::first_seen::FirstSeen;
+use crate::launch::halt::Halt;
 use crate::launch::judging::{Candidate, Facts, Inputs, Marked, Verdict, conclude};
-use crate::launch::launcher::{Halt, Launcher};
+use crate::launch::patience::Patience;
 use crate::launch::prepare;
 use crate::launch::protocol::{self, Finding, Stop};
-use crate::ports::{Controller, Template};
+use crate::launch::{ledger, reach};
+use crate::ports::{Controller, Seals, Template};
+use crate::shared::Shared;
 
 /// How many runs a person is told of among which a lost launch may be.
 const MOST_CANDIDATES: usize = 200;
 /// How much earlier than clocks allow a run is looked for that can be told by its marker.
 const CLOCKS_WRONG: Duration = Duration::from_secs(3600);
 
-impl Launcher {
+/// Finds out what became of open attempts.
+pub(super) struct Reconciler<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) seals: &'a dyn Seals,
+    pub(super) patience: &'a Patience,
+    pub(super) seen: &'a FirstSeen,
+}
+
+impl Reconciler<'_> {
     /// One look at what an open attempt may have become.
-    pub(crate) async fn reconcile(&self, job: Job, attempt: Attempt) -> Result<(), Halt> {
+    pub(super) async fn reconcile(&self, job: Job, attempt: Attempt) -> Result<(), Halt> {
         if let AttemptState::Ambiguous { .. } = attempt.state {
             return Err(Halt::Lost);
         }
-        self.failpoint.pass(At::ReconcileBefore);
+        self.shared.failpoint.pass(At::ReconcileBefore);
         // One moment for all of it, from before anything is asked: what a search showed is judged by nothing later.
-        let now = self.clock.now();
-        let Some(controller) = self.templates.controller(&job.tenant, &job.controller).await? else {
+        let now = self.shared.clock.now();
+        let Some(controller) = self.shared.templates.controller(&job.tenant, &job.controller).await? else {
             return self.nobody_to_ask(&job, &attempt, None, now).await;
         };
         let purpose = format!("find {}", job.id);
-        let client = self.controllers.client(&controller, &purpose).await?;
-        let mut here = self.installation(&controller, &client, Ask::Once).await?;
+        let client = self.shared.controllers.client(&controller, &purpose).await?;
+        let mut here = reach::installation(self.shared, &controller, &client, Ask::Once).await?;
         if !here.is_same(&attempt.installation) {
-            here = self.installation(&controller, &client, Ask::Afresh).await?;
+            here = reach::installation(self.shared, &controller, &client, Ask::Afresh).await?;
         }
         if !here.is_same(&attempt.installation) {
             return self.nobody_to_ask(&job, &attempt, Some(&here), now).await;
@@ -55,13 +66,13 @@ impl Launcher {
             sent => sent?,
         };
         let (mut facts, rows) = self.look(&controller, &client, &attempt, sent.as_ref(), now).await?;
-        if conclude(&attempt, &self.patience, now, &facts) == Verdict::Absent {
+        if conclude(&attempt, self.patience, now, &facts) == Verdict::Absent {
             // Looked at before the search and after it: a right that was away only meanwhile must not make a run look
             // absent.
             facts.blind = self.blindness(&client, &controller, &attempt).await?;
             facts.doubt = self.doubt(&controller, &client, &attempt).await?;
         }
-        let verdict = match conclude(&attempt, &self.patience, now, &facts) {
+        let verdict = match conclude(&attempt, self.patience, now, &facts) {
             // All of them would be no help to whoever decides.
             Verdict::Ambiguous(runs) => Verdict::Ambiguous(runs.into_iter().take(MOST_CANDIDATES).collect()),
             verdict => verdict,
@@ -128,7 +139,7 @@ impl Launcher {
 
     /// What a look at a controller came to; what is no answer is waited out.
     fn told<T>(&self, controller: &Controller, client: &Arc<Client>, look: Result<T, AwxError>) -> Result<T, Halt> {
-        self.note(controller, client, &look)?;
+        reach::note(self.shared, controller, client, &look)?;
         look.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")).into())
     }
 
@@ -163,14 +174,14 @@ impl Launcher {
         client: &Arc<Client>,
         attempt: &Attempt,
     ) -> Result<Option<String>, Halt> {
-        let here = self.installation(controller, client, Ask::Afresh).await?;
+        let here = reach::installation(self.shared, controller, client, Ask::Afresh).await?;
         // A copy of a database calls itself what the original does, and only the one that was asked has the launch.
         if !here.is_same(&attempt.installation) || here.address() != attempt.installation.address() {
             return Ok(Some(gone_elsewhere(attempt, Some(&here))));
         }
         // It tells whole seconds.
         let sent = attempt.controller_time.map_or(attempt.sent_at, |time| time.plus(Duration::from_secs(1)));
-        let Some(known) = self.store.latest_run(&attempt.installation, sent).await? else { return Ok(None) };
+        let Some(known) = self.shared.store.latest_run(&attempt.installation, sent).await? else { return Ok(None) };
         if self.told(controller, client, remembers(client, &known, sent).await)? {
             return Ok(None);
         }
@@ -200,12 +211,21 @@ impl Launcher {
     }
 
     async fn settle(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {
-        self.failpoint.pass(At::ReconcileAfter);
+        self.shared.failpoint.pass(At::ReconcileAfter);
         let run = finding.run.clone();
-        let written = self.learn(&job.id, attempt.number, job.lease.fence, run, move |job, attempt, held, now| {
-            // A later attempt: what this one came to was settled by somebody else.
-            attempt.map_or(Ok(protocol::Written::Nothing), |attempt| protocol::judged(job, attempt, finding, held, now))
-        });
+        let written = ledger::learn(
+            self.shared,
+            &job.id,
+            attempt.number,
+            job.lease.fence,
+            run,
+            move |job, attempt, held, now| {
+                // A later attempt: what this one came to was settled by somebody else.
+                attempt.map_or(Ok(protocol::Written::Nothing), |attempt| {
+                    protocol::judged(job, attempt, finding, held, now)
+                })
+            },
+        );
         Ok(written.await?)
     }
 
@@ -231,7 +251,7 @@ impl Launcher {
 
     async fn candidates(&self, attempt: &Attempt, found: &[Sighting<Likeness>]) -> Result<Vec<Candidate>> {
         let ids: Vec<i64> = found.iter().map(|row| row.run.id).collect();
-        let bound = self.store.bound(&ids).await?;
+        let bound = self.shared.store.bound(&ids).await?;
         let candidate = |row: &Sighting<Likeness>| Candidate {
             run_id: row.run.id,
             marked: row.note.marked,
@@ -247,9 +267,9 @@ impl Launcher {
     /// The request as it was sent, for comparison with what a run carries. None if the template is no longer what it
     /// was sent under: then nobody knows any more what was sent.
     async fn sent_body(&self, job: &Job, attempt: &Attempt) -> Result<Option<LaunchBody>> {
-        let template = self.templates.template(&job.tenant, &job.template).await?;
+        let template = self.shared.templates.template(&job.tenant, &job.template).await?;
         let Some(template) = template.filter(|template| is_unchanged(template, job, attempt)) else { return Ok(None) };
-        let parameters = prepare::open_parameters(&*self.seals, job).await?;
+        let parameters = prepare::open_parameters(self.seals, job).await?;
         let marker = Marker::of(&attempt.marker);
         Ok(LaunchBody::build(LaunchInput {
             schema: &template.schema,

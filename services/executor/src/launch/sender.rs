@@ -1,85 +1,116 @@
-//! One claimed job, taken one step further: everything a launch needs, checked; then the intent; then the launch; then
-//! what became of it.
+//! Launching one claimed job: everything a launch needs, checked; then the intent; then the launch; then what became of
+//! it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use runwarden_awx::{
-    self, Ask, AwxError, Client, Installation, LaunchBody, LaunchError, Launched, MarkerPlacement, TemplateView,
-};
+use runwarden_awx::{Ask, Client, Installation, LaunchBody, LaunchError, Launched, TemplateView};
 use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
 use tracing::Instrument as _;
 
 use crate::failpoint::At;
-use crate::job::{Attempt, AttemptState};
-use crate::job::{Job, JobState, Run, moment, reason};
-use crate::launch::launcher::{Halt, Launcher, waiting_for};
+use crate::job::{Attempt, AttemptState, Job, JobState, Run, moment, reason};
+use crate::launch::authority::Authority;
+use crate::launch::first_seen::FirstSeen;
+use crate::launch::halt::{Halt, waiting_for};
 use crate::launch::prepare::{self, Prepared};
-use crate::launch::protocol::{self, Answer, SEND_WITHIN, Step, Stop};
-use crate::ports::{Controller, Template};
+use crate::launch::protocol::{self, Answer, SEND_WITHIN, Stop};
+use crate::launch::{ledger, reach};
+use crate::ports::{Decision, Seals, Template};
 use crate::records;
+use crate::shared::Shared;
 use crate::store::{Begin, Begun};
 use crate::wait::limits::Scope;
 use crate::wait::scheduler::Goal;
 
-impl Launcher {
-    /// What is next for a claimed job.
-    pub(crate) async fn step(&self, job: Job) -> Result<(), Halt> {
-        let last = self.store.last_attempt(&job.id).await?;
-        match (protocol::next_step(&job, last.as_ref(), self.clock.now()), last) {
-            (Step::Reconcile, Some(attempt)) => self.reconcile(job, attempt).await,
-            (Step::Launch, _) => self.launch(job).await,
-            (Step::Cancel, _) => Err(Stop::End(
-                JobState::Canceled,
-                reason::CANCELED_BY_CALLER,
-                "It was cancelled before it was launched.".into(),
-            )
-            .into()),
-            (Step::Expire, _) => {
-                let (reason, detail) = protocol::too_late(&job);
-                Err(Stop::End(JobState::Error, reason, detail).into())
-            }
-            (Step::Reconcile | Step::Nothing, _) => Err(Halt::Lost),
-        }
+/// Launches one claimed job.
+pub(super) struct Sender<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) seals: &'a dyn Seals,
+    pub(super) authority: &'a Authority,
+    pub(super) seen: &'a FirstSeen,
+}
+
+/// A launch that has passed every check.
+struct Ready {
+    template: Template,
+    client: Arc<Client>,
+    installation: Installation,
+    launch: Prepared,
+    /// The decision made for it; none if that of the job's acceptance is recent enough.
+    decision: Option<Decision>,
+}
+
+/// An intent that is durable.
+struct Intent {
+    job: Job,
+    attempt: Attempt,
+    /// When writing it began, by the steady clock.
+    begun: Instant,
+}
+
+impl Sender<'_> {
+    /// Everything a launch needs, checked; then the intent; then the launch; then what became of it.
+    pub(super) async fn launch(&self, job: Job) -> Result<(), Halt> {
+        let ready = self.check(&job).await?;
+        let intent = self.begin(&job, &ready).await?;
+        let answer = self.send(&intent, &ready).await;
+        let Intent { job, attempt, .. } = intent;
+        let run = match &answer {
+            Answer::Launched { run, .. } => Some(run.clone()),
+            Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
+        };
+        let answered = move |job: &mut Job, attempt: Option<&mut Attempt>, held: bool, now: Moment| {
+            protocol::answered(job, attempt, answer, held, now)
+        };
+        Ok(ledger::learn(self.shared, &job.id, attempt.number, job.lease.fence, run, answered).await?)
     }
 
-    /// Everything a launch needs, checked; then the intent; then the launch; then what became of it.
-    async fn launch(&self, job: Job) -> Result<(), Halt> {
-        let template = prepare::current_template(&*self.templates, &job).await?;
-        self.known.learn(&job.tenant, &job.template, template.limits);
-        let first = self.authority.demand(&job).await?;
-        let client = self.client(&template, &job).await?;
+    /// Whether the job may be launched now, and would be launched as it was asked for.
+    async fn check(&self, job: &Job) -> Result<Ready, Halt> {
+        let template = prepare::current_template(&*self.shared.templates, job).await?;
+        self.shared.known.learn(&job.tenant, &job.template, template.limits);
+        let first = self.authority.demand(job).await?;
+        let client = self.client(&template, job).await?;
         // Asked at each launch: one that is set up anew at its address need not have been missed by anybody.
-        let here = self.installation(&template.controller, &client, Ask::Afresh).await?;
+        let here = reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
         let view = self.read_template(&client, &template).await?;
         let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
-        prepare::check_drift(&*self.templates, &template, &drift).await?;
-        let number = job.attempts + 1;
-        let Prepared { body, marker, placement } = prepare::build(&*self.seals, &template, &view, &job, number).await?;
-        self.check_objects(&client, &template, &view, &body).await?;
-        self.known.marks(&job.tenant, &job.template, placement != MarkerPlacement::None);
+        prepare::check_drift(&*self.shared.templates, &template, &drift).await?;
+        let launch = prepare::build(self.seals, &template, &view, job, job.attempts + 1).await?;
+        self.check_objects(&client, &template, &view, &launch.body).await?;
+        self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything hangs on nothing else of this template being out there, whoever mapped it under
         // whatever name; and where the template is not what it was, perhaps nothing is.
-        let sure = placement != MarkerPlacement::None && drift.is_empty();
-        let installation =
-            if sure { here } else { self.installation(&template.controller, &client, Ask::Afresh).await? };
+        let sure = launch.is_marked() && drift.is_empty();
+        let installation = match sure {
+            true => here,
+            false => reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?,
+        };
         prepare::check_installation(&template, &installation)?;
         // The controller may have taken its time: what begins now begins on what is held now.
-        let decision = self.authority.demand(&job).await?.or(first);
-        let again = prepare::current_template(&*self.templates, &job).await?;
+        let decision = self.authority.demand(job).await?.or(first);
+        let again = prepare::current_template(&*self.shared.templates, job).await?;
         if !again.controller.leads_where(&template.controller) {
             return Err(Stop::Later("its controller was changed just now; preparing the launch again".into()).into());
         }
-        let now = self.clock.now();
+        Ok(Ready { template, client, installation, launch, decision })
+    }
+
+    /// Makes the intent durable.
+    async fn begin(&self, job: &Job, ready: &Ready) -> Result<Intent, Halt> {
+        let Ready { template, client, installation, launch, decision } = ready;
+        let now = self.shared.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
-            number,
-            installation,
+            number: job.attempts + 1,
+            installation: installation.clone(),
             controller_template: template.controller_template,
             account: template.controller.account,
-            marker,
-            placement: placement.as_str().into(),
+            marker: launch.marker.clone(),
+            placement: launch.placement.as_str().into(),
             sent_at: now,
             controller_time: client.controller_time().map(moment),
             named: None,
@@ -90,65 +121,51 @@ impl Launcher {
             fence: job.lease.fence,
             limits: template.limits,
             now,
-            entries: vec![records::launch(&*self.clock, &job, &attempt, decision.as_ref())],
+            entries: vec![records::launch(&*self.shared.clock, job, &attempt, decision.as_ref())],
             attempt: attempt.clone(),
         };
-        self.failpoint.pass(At::BeginBefore);
+        self.shared.failpoint.pass(At::BeginBefore);
         // From here on the launch must leave soon or not at all. The wall clock may be set; the steady one may not.
         let begun = Instant::now();
-        let job = match self.store.begin_attempt(begin).await? {
+        let job = match self.shared.store.begin_attempt(begin).await? {
             Begun::Yes(job) => *job,
             Begun::Blocked => {
                 let Attempt { installation, controller_template, .. } = attempt;
-                let marked = placement != MarkerPlacement::None;
+                let marked = launch.is_marked();
                 return Err(Halt::Blocked(Goal { installation, controller_template, marked }));
             }
             Begun::Full(scope, until) => {
                 let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
-                return Err(Halt::Held { scope, name: limited(scope, &job), free_in });
+                return Err(Halt::Held { scope, name: limited(scope, job), free_in });
             }
             Begun::Lost => return Err(Halt::Lost),
         };
-        self.failpoint.pass(At::BeginAfter);
+        self.shared.failpoint.pass(At::BeginAfter);
         self.seen.since(&attempt);
-        self.live.ring(&job.id);
-        self.bell.ring();
-        let answer = if protocol::may_send(&attempt, self.clock.now()) && begun.elapsed() <= SEND_WITHIN {
-            metrics::histogram!("runwarden_launch_wait_seconds").record(now.since(job.created_at).as_secs_f64());
-            let answer = send(client.clone(), &template, &body).await;
-            self.failpoint.pass(At::SendAfter);
-            self.understand(answer, &attempt, &template, &client)
-        } else {
-            held_up(&attempt)
-        };
-        let launched = match &answer {
-            Answer::Launched { run, .. } => Some(run.clone()),
-            Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
-        };
-        self.learn(&job.id, attempt.number, job.lease.fence, launched, move |job, attempt, held, now| {
-            protocol::answered(job, attempt, answer, held, now)
-        })
-        .await?;
-        Ok(())
+        self.shared.live.ring(&job.id);
+        self.shared.bell.ring();
+        Ok(Intent { job, attempt, begun })
     }
 
-    /// Which installation a controller leads to.
-    pub(crate) async fn installation(
-        &self,
-        controller: &Controller,
-        client: &Arc<Client>,
-        ask: Ask,
-    ) -> Result<Installation, Halt> {
-        let here = client.installation(ask).await;
-        self.note(controller, client, &here)?;
-        here.map_err(|failure| Stop::Later(format!("finding out which installation this is: {failure}")).into())
+    /// Sends the launch, if it is not too late for that.
+    async fn send(&self, intent: &Intent, ready: &Ready) -> Answer {
+        let Intent { job, attempt, begun } = intent;
+        let in_time = protocol::may_send(attempt, self.shared.clock.now()) && begun.elapsed() <= SEND_WITHIN;
+        if !in_time {
+            return held_up(attempt);
+        }
+        let waited = attempt.sent_at.since(job.created_at);
+        metrics::histogram!("runwarden_launch_wait_seconds").record(waited.as_secs_f64());
+        let answer = send(ready.client.clone(), &ready.template, &ready.launch.body).await;
+        self.shared.failpoint.pass(At::SendAfter);
+        self.understand(answer, attempt, &ready.template, &ready.client)
     }
 
     /// The controller's template as it is now.
     async fn read_template(&self, client: &Arc<Client>, template: &Template) -> Result<TemplateView, Halt> {
         let span = tracing::info_span!("awx.read_template", otel.kind = "client");
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
-        self.note(&template.controller, client, &read)?;
+        reach::note(self.shared, &template.controller, client, &read)?;
         read.map_err(|failure| prepare::unreadable(&failure))
     }
 
@@ -163,32 +180,14 @@ impl Launcher {
         let wishes = body.wishes();
         let fields: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
         let found = client.objects(view, &fields).await;
-        self.note(&template.controller, client, &found)?;
+        reach::note(self.shared, &template.controller, client, &found)?;
         let objects = found.map_err(|failure| prepare::unreadable(&failure))?;
         prepare::check_objects(view, &wishes, &objects)
     }
 
-    /// Takes note of what a controller's answer says of it as a whole.
-    pub(crate) fn note<T>(
-        &self,
-        controller: &Controller,
-        client: &Arc<Client>,
-        result: &Result<T, AwxError>,
-    ) -> Result<(), Halt> {
-        let key = (controller.tenant.clone(), controller.name.clone());
-        if !self.breaker.note(&key, result) {
-            return Ok(());
-        }
-        let Err(error) = result else { return Ok(()) };
-        if error.is_credential() {
-            self.controllers.forget(client);
-        }
-        Err(Stop::Yield(format!("waiting for the controller: {error}")).into())
-    }
-
     async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Halt> {
         let purpose = format!("launch {}", job.id);
-        self.controllers.client(&template.controller, &purpose).await.map_err(|error| {
+        self.shared.controllers.client(&template.controller, &purpose).await.map_err(|error| {
             error.log();
             Stop::Later(format!("the controller's credential cannot be read: {}", waiting_for(&error))).into()
         })
@@ -205,27 +204,27 @@ impl Launcher {
         let key = (template.controller.tenant.clone(), template.controller.name.clone());
         match answer {
             Ok(launched) => {
-                self.breaker.works(&key);
+                self.shared.breaker.works(&key);
                 launched_answer(&launched, attempt)
             }
             Err(LaunchError::NotLaunched(error)) => {
                 let why = error.to_string();
                 if error.is_credential() {
-                    self.controllers.forget(client);
+                    self.shared.controllers.forget(client);
                 }
-                self.breaker.failed(&key, &why, error.retry_after(), Instant::now());
+                self.shared.breaker.failed(&key, &why, error.retry_after(), Instant::now());
                 // The look at the template before it succeeded, so the breaker alone would let it through at once.
                 Answer::NotLaunched { then: Stop::Later(format!("waiting for the controller: {why}")), why }
             }
             Err(LaunchError::Refused { refusal, status }) => {
-                self.breaker.works(&key);
+                self.shared.breaker.works(&key);
                 let why = format!("The controller refused the launch ({status}): {refusal}");
                 Answer::NotLaunched { then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone()), why }
             }
             Err(LaunchError::Unresolved { why, named }) => {
                 tracing::warn!(job = attempt.job_id, why, "it is not known whether the launch happened");
                 metrics::counter!("runwarden_launches_unresolved_total").increment(1);
-                self.breaker.failed(&key, &why, None, Instant::now());
+                self.shared.breaker.failed(&key, &why, None, Instant::now());
                 Answer::Unresolved { why, named: named.map(|run| run.id) }
             }
         }
