@@ -53,7 +53,7 @@ impl Events {
             if event.is_some() {
                 return Ok(event);
             }
-            let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await.context("nothing came any more")?;
+            let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await.context("the stream went silent")?;
             match chunk.context("the stream broke off")? {
                 Some(chunk) => self.blocks.add(&chunk)?,
                 None => return Ok(None),
@@ -75,7 +75,7 @@ struct Blocks {
 impl Blocks {
     fn add(&mut self, chunk: &[u8]) -> anyhow::Result<()> {
         if self.bytes.len() + chunk.len() > LARGEST_EVENT {
-            bail!("an event is larger than the {LARGEST_EVENT} bytes that are taken");
+            bail!("an event is larger than the limit of {LARGEST_EVENT} bytes");
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())

@@ -78,7 +78,7 @@ impl Api {
     pub(crate) async fn renew(&self) -> Result<(), CallError> {
         let answer = self.persist(&self.token_call(), || self.token_request()).await?;
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-        let token = text("access_token").context("the answer holds no token")?.into();
+        let token = text("access_token").context("the answer contains no token")?.into();
         *self.pass() = Pass { token, scope: text("scope").unwrap_or_default() };
         Ok(())
     }
@@ -184,7 +184,7 @@ pub(crate) async fn read(mut answer: Response) -> anyhow::Result<(StatusCode, Va
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.context("the answer broke off")? {
         if bytes.len() + chunk.len() > LARGEST_ANSWER {
-            bail!("the answer is larger than the {LARGEST_ANSWER} bytes that are taken");
+            bail!("the answer is larger than the limit of {LARGEST_ANSWER} bytes");
         }
         bytes.extend_from_slice(&chunk);
     }

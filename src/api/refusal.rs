@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_command_line_is_spoken_not_http() {
         let problem = json!({
-            "detail": "This happens inside a tenant: name it with the X-Tenant header (x-runwarden-tenant in gRPC).",
+            "detail": "This call needs a tenant: name it with the X-Tenant header (x-runwarden-tenant in gRPC).",
             "code": "VALIDATION_FAILED",
             "errors": [
                 {"pointer": "/parameters/hosts/0", "detail": "must be one of [\"a\"]"},
@@ -137,7 +137,7 @@ mod tests {
         });
         assert_eq!(
             told(422, problem, None),
-            "This happens inside a tenant: name it with --tenant. (422 VALIDATION_FAILED)\n  \
+            "This call needs a tenant: name it with --tenant. (422 VALIDATION_FAILED)\n  \
              hosts/0: must be one of [\"a\"]\n  a/b: is required\n  --start-at: is too far ahead\n  \
              the template: is required\n  --max-duration-seconds: must be at least 1"
         );

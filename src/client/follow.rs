@@ -108,7 +108,7 @@ impl Following<'_> {
         // A stream that only opens is no word of the job: one that ends at once, again and again, leads nowhere.
         match (events.last_word(), ended?) {
             (None, Ended::Stopped) => {
-                let why = format!("the events of {} end before anything is said", self.id);
+                let why = format!("the events of {} ended before the first one arrived", self.id);
                 Ok(Ended::Broken(Failure::new(Exit::NotNow, why)))
             }
             (_, ended) => Ok(ended),

@@ -26,7 +26,7 @@ pub(super) async fn all(api: &Api, path: &str, filter: &str, limit: usize) -> Re
             return Ok((items, next.to_owned()));
         }
         if next == token {
-            return Err(Failure::new(Exit::Broken, "the list comes to no end"));
+            return Err(Failure::new(Exit::Broken, "the list does not end"));
         }
         next.clone_into(&mut token);
     }

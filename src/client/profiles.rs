@@ -45,7 +45,7 @@ impl Profiles {
         };
         let stored = serde_json::from_slice(&text).ok();
         let (current, profiles) = stored.as_ref().and_then(read).with_context(|| {
-            format!("{} is not a file of profiles of this version: remove it, and log in again", path.display())
+            format!("{} is not a profiles file of this version: remove it, and log in again", path.display())
         })?;
         Ok(Self { path, current, profiles })
     }

@@ -133,7 +133,7 @@ impl Entry {
             let is_refused = error.refusal().is_some();
             let failure = Failure::from(error);
             if is_refused {
-                failure.hinting(&format!("  {} gave {} no token", self.base, self.client_id))
+                failure.hinting(&format!("  {} did not give {} a token", self.base, self.client_id))
             } else {
                 failure
             }
@@ -225,8 +225,8 @@ async fn stored(path: &Path) -> Result<Credentials, Failure> {
         Err(_) => content.trim().split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned())),
     };
     let whole = pair.filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !id.contains(char::is_whitespace));
-    let (client_id, secret) =
-        whole.with_context(|| format!("{} does not hold client_id and client_secret, or ID:SECRET", path.display()))?;
+    let (client_id, secret) = whole
+        .with_context(|| format!("{} contains neither client_id and client_secret nor ID:SECRET", path.display()))?;
     Ok(Credentials { client_id, client_secret: secret.into() })
 }
 
@@ -235,7 +235,7 @@ fn check_address(url: &str, allow_plain_http: bool) -> Result<(), Failure> {
     let url: Url = url.parse().map_err(|_| Failure::usage(format!("{} is not an address", plain(url))))?;
     if url.scheme() == "http" && !is_here(&url) && !allow_plain_http {
         return Err(Failure::usage(format!(
-            "{url} would carry the client's secret in clear: use https://, or say --allow-plain-http"
+            "{url} would carry the client's secret in clear text: use https://, or add --allow-plain-http"
         )));
     }
     Ok(())
@@ -253,7 +253,7 @@ async fn authorities(path: &Path) -> anyhow::Result<Vec<Certificate>> {
     let pem = input::read(path).await?;
     let all =
         Certificate::from_pem_bundle(pem.expose_secret().as_bytes()).with_context(|| path.display().to_string())?;
-    anyhow::ensure!(!all.is_empty(), "{} holds no certificate", path.display());
+    anyhow::ensure!(!all.is_empty(), "{} contains no certificate", path.display());
     Ok(all)
 }
 

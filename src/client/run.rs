@@ -30,7 +30,7 @@ pub(super) async fn run(run: &Run) -> Result<Exit, Failure> {
     let job = submit(&api, run, parameters, &key).await?;
     let id = job.get("id").and_then(Value::as_str).and_then(|id| an_id(id).ok()).ok_or_else(|| {
         // It goes into addresses and onto terminals.
-        let failure = Failure::new(Exit::Broken, "the answer names no job: is this Runwarden?");
+        let failure = Failure::new(Exit::Broken, "the answer does not name a job: is this Runwarden?");
         failure.with("idempotency_key", &key).hinting(&repeating(&key))
     })?;
     let accepted = Accepted::new(&api, &id, &run.reach);

@@ -125,7 +125,7 @@ pub(super) fn address(
     };
     match (url, folder) {
         (Some(_), Some(_)) => {
-            Err(Failure::usage(format!("{} and {} are two places: leave one of them out", names.0, names.1)))
+            Err(Failure::usage(format!("{} and {} name two different places: leave one of them out", names.0, names.1)))
         }
         (Some(url), None) => Ok(Some(Address::Url(url))),
         (None, Some(folder)) => Ok(Some(Address::Folder(folder))),

@@ -34,7 +34,7 @@ pub(crate) fn main(settings: Demo) -> ExitCode {
         let went_well = Box::pin(run(&settings, &tasks, &teller)).await?;
         if settings.once {
             tasks.shutdown().begin();
-            anyhow::ensure!(went_well, "the demo did not go as it should");
+            anyhow::ensure!(went_well, "the demo failed");
         }
         Ok(())
     })

@@ -286,7 +286,7 @@ async fn nothing_is_launched_with_a_secret_that_did_not_come() {
     let person = Person::new();
     // Standard input is at its end at once, as behind a command that failed.
     let said = server.say(&person, &["run", "deploy", "password=@-"]).await;
-    assert!(said.ends(2).err.contains("password: is a secret, and nothing came"), "{}", said.err);
+    assert!(said.ends(2).err.contains("password: is a secret, and its source was empty"), "{}", said.err);
     let words =
         ["run", "deploy", "password=@-", "--client-id", "c", "--client-secret-file", "-", "--url", &server.base];
     let said = person.say_with(&words, "s\n").await;

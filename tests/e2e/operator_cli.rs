@@ -127,7 +127,10 @@ async fn what_is_refused_is_told_with_a_code_and_what_to_quote() {
 
     let said = jobs("list", &who, Some("wr0ng-s3cret")).await;
     let why = said.failed(3);
-    assert!(why.contains("no token") && why.contains("401") && !why.contains("wr0ng-s3cret"), "{why}");
+    assert!(
+        why.contains("did not give") && why.contains("token") && why.contains("401") && !why.contains("wr0ng-s3cret"),
+        "{why}"
+    );
     // A launcher has nothing to resolve, and from outside nobody has.
     let who = as_client(&acme.admin, &acme.launcher_credentials);
     let secret = Some(acme.launcher_credentials.secret.as_str());

@@ -48,7 +48,7 @@ pub async fn accept_restore(
         "the reason must be one line of at most {MOST_REASON} bytes"
     );
     for tenant in tenants.iter().filter(|tenant| !tenant.is_empty()) {
-        slug::check("", tenant).map_err(|_| anyhow::anyhow!("{tenant:?} cannot be a tenant's name"))?;
+        slug::check("", tenant).map_err(|_| anyhow::anyhow!("{tenant:?} is not a valid tenant name"))?;
     }
     let _lock = only_one(data_dir)?;
     let path = database_path(data_dir);

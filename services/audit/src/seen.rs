@@ -25,7 +25,7 @@ pub struct SeenHead {
 
 /// The message is not how far a log can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not what a log can have")]
+#[error("{0} is not possible for a log")]
 pub struct SeenError(pub &'static str);
 
 impl SeenHead {

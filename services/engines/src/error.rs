@@ -7,10 +7,10 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached or is too busy; the same call may succeed later.
-    #[error("the store is not available now")]
+    #[error("the store is currently unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It was asked for something it never takes: a bug of the asker.
-    #[error("the store was asked for something it never takes: {0}")]
+    #[error("the store does not accept this: {0}")]
     Invalid(&'static str),
     /// What was read does not make sense.
     #[error("the store holds something unreadable: {0}")]

@@ -143,7 +143,7 @@ impl Idempotency {
                 Ok(0) => {}
                 Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys expired"),
                 Err(error) => {
-                    tracing::warn!(%error, "expired idempotency keys could not be forgotten; trying again later")
+                    tracing::warn!(%error, "expired idempotency keys could not be removed; trying again later")
                 }
             }
             if shutdown.sleep(PRUNE_EVERY).await.is_err() {

@@ -157,7 +157,7 @@ impl Caller {
         self.tenant().ok_or_else(|| {
             Error::invalid(
                 "",
-                "This happens inside a tenant: name it with the X-Tenant header (x-runwarden-tenant in gRPC).",
+                "This call needs a tenant: name it with the X-Tenant header (x-runwarden-tenant in gRPC).",
             )
         })
     }

@@ -259,8 +259,10 @@ impl Error {
             Code::DeadlineExceeded => {
                 Self::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.").with_cause(cause)
             }
-            Code::Cancelled => Self::new(ErrorReason::DeadlineExceeded, "The request was given up.").with_cause(cause),
-            Code::ResourceExhausted => Self::new(ErrorReason::RateLimited, "Too much at once.").with_cause(cause),
+            Code::Cancelled => Self::new(ErrorReason::DeadlineExceeded, "The request was cancelled.").with_cause(cause),
+            Code::ResourceExhausted => {
+                Self::new(ErrorReason::RateLimited, "Too many requests at once.").with_cause(cause)
+            }
             Code::OutOfRange => Self::new(ErrorReason::PayloadTooLarge, "The message is too large.").with_cause(cause),
             Code::Unauthenticated => {
                 Self::new(ErrorReason::Unauthenticated, "Authentication is needed.").with_cause(cause)

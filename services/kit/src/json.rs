@@ -39,7 +39,7 @@ fn malformed(detail: String) -> Error {
 
 fn explain(error: &serde_json::Error) -> Error {
     // serde_json's text names only JSON's own terms and the position.
-    malformed(format!("The body is not the JSON it should be: {error}."))
+    malformed(format!("The body is not the expected JSON: {error}."))
 }
 
 #[derive(Clone, Copy)]
@@ -126,7 +126,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if object.contains_key(&key) {
                 // Keys come from outside and may be as long as the body.
                 let shown: String = key.chars().take(64).collect();
-                return Err(de::Error::custom(format_args!("the key {shown:?} stands twice in one object")));
+                return Err(de::Error::custom(format_args!("the key {shown:?} is given twice in one object")));
             }
             let value = map.next_value_seed(self.deeper()?)?;
             object.insert(key, value);

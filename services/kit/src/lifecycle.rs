@@ -72,7 +72,7 @@ impl Shutdown {
         let mut signals = match Signals::listen() {
             Ok(signals) => signals,
             Err(error) => {
-                tracing::error!(%error, "signals cannot be heard");
+                tracing::error!(%error, "cannot listen for signals");
                 return;
             }
         };
@@ -165,7 +165,7 @@ impl Tasks {
             }
             let now = tokio::time::Instant::now();
             if now >= end {
-                tracing::warn!(pending = pending.join(", "), "gave up waiting for tasks");
+                tracing::warn!(pending = pending.join(", "), "tasks did not end in time");
                 return false;
             }
             if now >= report {

@@ -41,7 +41,10 @@ pub fn is_token(text: &str) -> bool {
 /// The refusal of a token that does not belong here.
 #[must_use]
 pub fn bad_token() -> Error {
-    Error::invalid("/page_token", "is not a token of an earlier page of this list; with other filters, begin anew")
+    Error::invalid(
+        "/page_token",
+        "is not a token of an earlier page of this list; with other filters, start from the first page",
+    )
 }
 
 /// A listing: a collection as one caller asked for it.

@@ -15,18 +15,18 @@ pub const ALL: &[(&str, &str)] = &[
     ("roles.read", "See roles."),
     ("roles.write", "Create and remove a tenant's own roles."),
     ("bindings.read", "See who holds which role."),
-    ("bindings.write", "Give and take roles that one holds oneself."),
+    ("bindings.write", "Grant and revoke roles that the holder has too."),
     ("policies.read", "See policy modules."),
     ("policies.write", "Upload and remove policy modules."),
     ("secrets.list", "See which secrets exist, never their values."),
     ("keys.read", "See the state of master keys."),
     ("keys.rotate", "Rotate master and signing keys."),
     ("audit.read", "Read, prove and export the audit log."),
-    ("tokens.introspect", "Introspect tokens of every tenant."),
+    ("tokens.introspect", "Introspect the tokens of all tenants."),
     ("jobs.submit", "Submit jobs."),
     ("jobs.read", "See jobs and what they printed."),
     ("jobs.cancel", "Cancel jobs."),
-    ("jobs.resolve", "Say what became of a launch that no machine can know about."),
+    ("jobs.resolve", "Decide what became of an ambiguous launch."),
 ];
 
 /// A role that comes with Runwarden.
@@ -75,7 +75,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
     },
     BuiltInRole {
         name: "cms-admin",
-        description: "Manages what may be run and under which policies; runs nothing and gives nobody rights.",
+        description: "Manages what may be run and under which policies; cannot run anything or grant rights.",
         permissions: &[
             "tenants.read",
             "projects.read",

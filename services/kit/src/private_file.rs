@@ -99,7 +99,7 @@ fn judge(path: &Path, mode: u32, owner: u32, user: u32, own: u32) -> io::Result<
     }
     if mode & !most & 0o077 != 0 {
         return Err(denied(format!(
-            "{shown} has mode {mode:04o}, so other users may know or have changed what is in it: it is not used. \
+            "{shown} has mode {mode:04o}, so other users may have read or changed it: it is not used. \
              Replace its secrets if others use this machine, then run: chmod {most:o} {shown}"
         )));
     }

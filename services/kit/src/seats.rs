@@ -163,7 +163,7 @@ impl CallerSeats {
     pub fn take(&self, caller: &Caller) -> Result<CallerSeat> {
         let own = |limit: usize, whose: &str| {
             let what = self.what;
-            Error::new(self.reason, format!("This {whose} has {limit} {what} open already, as many as it may."))
+            Error::new(self.reason, format!("This {whose} already has {limit} {what} open, which is the limit."))
         };
         let principal =
             self.principals.take(caller.principal.clone(), 1).map_err(|_| own(self.limits.principal, "principal"))?;

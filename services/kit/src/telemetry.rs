@@ -86,7 +86,7 @@ pub struct Telemetry {
 /// # Errors
 /// When the filter cannot be read, or telemetry was set up before.
 pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
-    let wanted = EnvFilter::try_new(&args.log).with_context(|| format!("--log {:?} is no filter", args.log))?;
+    let wanted = EnvFilter::try_new(&args.log).with_context(|| format!("--log {:?} is not a filter", args.log))?;
     // The filter is for lines. Spans give them their ids, and must be there for a warning, too.
     let filter = wanted
         .or(FilterFn::new(|of| of.is_span() && *of.level() <= Level::INFO).with_max_level_hint(LevelFilter::INFO));

@@ -144,7 +144,7 @@ impl Decider {
             }
             Err(trouble @ (Trouble::Died(_) | Trouble::TimedOut | Trouble::OutOfTurn)) => {
                 metrics::counter!("runwarden_policy_workers_lost_total").increment(1);
-                tracing::warn!(owner = owner.key(), error = %trouble, "a policy took its worker with it");
+                tracing::warn!(owner = owner.key(), error = %trouble, "a policy made its worker fail");
                 Ok(failed())
             }
             Err(trouble @ (Trouble::Busy | Trouble::Start(_))) => {

@@ -85,7 +85,7 @@ impl Library {
             let shelf = self.store.shelf(&owner).await?;
             let before = shelf.find(name);
             if expected_revision != 0 && before.map(|module| module.revision) != Some(expected_revision) {
-                return Err(Error::conflict("The module is not at this revision any more: read it again."));
+                return Err(Error::conflict("The module is no longer at this revision: read it again."));
             }
             if let Some(same) = before.filter(|module| module.digest == digest) {
                 return Ok(Stored { module: same.clone(), created: false, warnings: Vec::new() });
@@ -186,7 +186,7 @@ fn check_size(texts: &[ModuleText]) -> Result<()> {
     if texts.len() > MAX_MODULES {
         return Err(Error::new(
             ErrorReason::PolicyInvalid,
-            format!("There may be at most {MAX_MODULES} modules: delete one first."),
+            format!("There can be at most {MAX_MODULES} modules: delete one first."),
         ));
     }
     let bytes: usize = texts.iter().map(|module| module.rego.len()).sum();
@@ -222,5 +222,5 @@ fn unfit(name: &str, problems: &[Problem]) -> Error {
 }
 
 fn overtaken() -> Error {
-    Error::conflict("Others change these modules at the same time: try again.")
+    Error::conflict("These modules are being changed by others at the same time: try again.")
 }

@@ -82,7 +82,7 @@ impl Projects {
             Commit::Done { .. } => Ok(project),
             Commit::Refused { key } if key == retired => Err(Error::new(
                 ErrorReason::AlreadyExists,
-                format!("There was a project {} before. Names are not given twice: choose another.", project.name),
+                format!("There was a project {} before. Names are not reused: choose another.", project.name),
             )),
             Commit::Refused { key } => Err(creation(&ticket, &key, &own, "project", &project.name)),
         }

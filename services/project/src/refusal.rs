@@ -12,7 +12,7 @@ pub(crate) fn taken(what: &str, name: &str) -> Error {
 
 /// Somebody changed it in between.
 pub(crate) fn changed(what: &str) -> Error {
-    Error::conflict(format!("The {what} was changed by somebody else just now. Read it again and repeat the request."))
+    Error::conflict(format!("The {what} was just changed by somebody else. Read it again and repeat the request."))
 }
 
 /// The commit was refused because the same request, sent to another replica, was done first.

@@ -65,6 +65,6 @@ fn read(kept: &[u8]) -> Result<Rotation> {
     let rewrapped = kept.get("rewrapped").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
     match (key_id, rewrapped) {
         (Some(key_id), Some(rewrapped)) => Ok(Rotation { key_id: key_id.to_owned(), rewrapped }),
-        _ => Err(Error::internal(anyhow::anyhow!("the kept outcome of a rotation makes no sense"))),
+        _ => Err(Error::internal(anyhow::anyhow!("the kept outcome of a rotation is invalid"))),
     }
 }

@@ -59,7 +59,7 @@ impl Sealing {
 
 fn check_context(context: &str) -> Result<()> {
     if context.is_empty() || context.len() > MAX_CONTEXT || context.chars().any(char::is_control) {
-        return Err(Error::invalid("/context", "must name in at most 200 bytes what the value belongs to"));
+        return Err(Error::invalid("/context", "must say in at most 200 bytes what the value belongs to"));
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ fn missing<'a>(
 async fn ask(name: &str, schema: Schema<'_>) -> Result<Value, Failure> {
     let expected = schema.parameter(name).with_context(|| format!("{} is not a parameter", plain(name)))?;
     let question = expected.text("title").map_or_else(|| name.to_owned(), |title| format!("{title} ({name})"));
-    let given = prompt::secret(&plain(&question)).await?.context("the terminal has gone")?;
+    let given = prompt::secret(&plain(&question)).await?.context("the terminal is gone")?;
     typed::typed(given.expose_secret(), expected).map_err(|why| Failure::usage(plain(&format!("{name}: {why}"))))
 }
 
@@ -140,7 +140,7 @@ fn grouped(words: &[String], wrong: &mut Vec<String>) -> BTreeMap<String, Vec<As
 async fn value(name: &str, assignments: &[Assignment], expected: Expected<'_>) -> Result<Value, String> {
     if expected.is_secret() && assignments.iter().any(|assignment| matches!(assignment.value, Source::Here(_))) {
         return Err(format!(
-            "{name}: is a secret, and a command line is no place for one: others can read it, and the shell keeps it. \
+            "{name}: is a secret, and must not be on the command line: others can read it, and the shell keeps it. \
              Give {name}=@FILE, or {name}=@- for standard input, or leave it to be asked for (--ask {name}). \
              If what you typed was the real one, change it"
         ));
@@ -176,7 +176,7 @@ async fn text(assignment: &Assignment, expected: Expected<'_>) -> Result<String,
     let text = text.strip_suffix('\r').unwrap_or(text);
     if expected.is_secret() && text.is_empty() {
         // What was to write it has failed, more likely than not.
-        return Err("is a secret, and nothing came from where it was to come from".to_owned());
+        return Err("is a secret, and its source was empty".to_owned());
     }
     Ok(text.to_owned())
 }
@@ -246,7 +246,7 @@ mod tests {
         for nothing in ["", "\n", "\r\n"] {
             std::fs::write(&secret, nothing).unwrap();
             let why = of(&["environment=dev", &format!("password=@{}", secret.display())], None).await.unwrap_err();
-            assert!(why.contains("password: is a secret, and nothing came"), "{why}");
+            assert!(why.contains("password: is a secret, and its source was empty"), "{why}");
         }
     }
 

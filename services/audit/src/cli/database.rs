@@ -87,7 +87,9 @@ pub async fn verify_database(path: &Path, against: Against<'_>) -> Result<Verdic
             verifier.add(Finding::NoLog);
         }
         if !known.asked.is_empty() && !known.seen.iter().any(|seen| seen.log == tenant) {
-            verifier.note("no service says how much it saw of this log: its end is as its own checkpoint says".into());
+            verifier.note(
+                "no service reports how much of this log it saw: its end is taken from its own checkpoint".into(),
+            );
         }
         verdict.reports.push(verifier.finish());
     }
@@ -104,22 +106,22 @@ fn tell_what_was_compared(verdict: &mut Verdict, key: bool, since: usize, known:
     told(
         known.tenants.is_some(),
         "the tenants that exist",
-        "which tenants exist; a log that is gone altogether is not missed",
+        "which tenants exist; a log that is gone altogether goes unnoticed",
     );
     let asked = known.asked.join(", ");
     told(
         !known.asked.is_empty(),
         &format!("what was seen of the logs by {asked}"),
-        "what services saw of the logs; a copy that was put back looks whole",
+        "what services saw of the logs; an older copy looks intact",
     );
     told(
         since > 0,
         &format!("{since} earlier checkpoints"),
-        "checkpoints kept elsewhere (--since); whoever owns this machine can rewrite all that is on it",
+        "checkpoints kept elsewhere (--since); the owner of this machine can rewrite everything on it",
     );
     told(
         key,
-        "the key that was given",
+        "the given key",
         "the key (--key); signatures were checked with the one beside the database, which may have been replaced",
     );
     for unasked in &known.unasked {
@@ -142,7 +144,7 @@ async fn verify_log(scan: &mut Scan, tenant: &str, verifier: &mut Verifier) -> R
         for (size, note) in &checkpoints {
             let checkpoint = verifier.checkpoint(note, Claim::Own);
             if let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.size != *size) {
-                let why = format!("it covers {} records and is stored as covering {size}", checkpoint.size);
+                let why = format!("it covers {} records but is stored as covering {size}", checkpoint.size);
                 verifier.add(Finding::CheckpointRefused { claim: Claim::Own, why });
             }
         }

@@ -40,7 +40,7 @@ pub enum CliError {
         source: crate::note::NoteError,
     },
     /// A file that should say what services saw does not.
-    #[error("{} does not say what services saw of the logs, in line {line}", path.display())]
+    #[error("line {line} of {} does not say what services saw of the logs", path.display())]
     Seen {
         /// Which file.
         path: PathBuf,

@@ -8,7 +8,7 @@ use super::hash::{Hash, empty_root, node_hash};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// The leaf, or the earlier tree, lies beyond the tree.
-    #[error("it lies beyond the tree")]
+    #[error("it is beyond the end of the tree")]
     OutOfRange,
     /// The proof has more or fewer hashes than it must have.
     #[error("the proof has the wrong number of hashes")]

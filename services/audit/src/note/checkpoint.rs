@@ -52,7 +52,7 @@ impl Checkpoint {
     fn parse(text: &str) -> Result<Self, NoteError> {
         use NoteError::NotACheckpoint;
         let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(NotACheckpoint("it names no log"))?;
+        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(NotACheckpoint("it does not name a log"))?;
         let size = lines.next().and_then(parse_size).ok_or(NotACheckpoint("its size is not a number"))?;
         let root = lines.next().ok_or(NotACheckpoint("it has no root"))?;
         let root = Hash::from_base64(root).map_err(|_| NotACheckpoint("its root is not a hash"))?;

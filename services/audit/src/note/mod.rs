@@ -31,7 +31,7 @@ pub enum NoteError {
     #[error("it is not signed by the key {0}")]
     NotSigned(String),
     /// There is a signature of the key we know, and it is not of this text.
-    #[error("the signature of {0} does not fit the text")]
+    #[error("the signature of {0} does not match the text")]
     BadSignature(String),
     /// It is signed, but speaks of another log.
     #[error("it is a checkpoint of the log {found}, not of {expected}")]
@@ -112,10 +112,11 @@ impl Note {
 impl Signature {
     fn parse(line: &str) -> Result<Self, NoteError> {
         use NoteError::Malformed;
-        let rest = line.strip_prefix(SIGNATURE_PREFIX).ok_or(Malformed("a signature line begins otherwise"))?;
+        let rest =
+            line.strip_prefix(SIGNATURE_PREFIX).ok_or(Malformed("a signature line does not begin as it must"))?;
         let (name, base64) = rest.split_once(' ').ok_or(Malformed("a signature line has no signature"))?;
         if !key::is_name(name) {
-            return Err(Malformed("a key has no proper name"));
+            return Err(Malformed("a key has an invalid name"));
         }
         let bytes = STANDARD.decode(base64).map_err(|_| Malformed("a signature is not base64"))?;
         match bytes.split_first_chunk::<4>() {
@@ -135,7 +136,7 @@ pub fn sign(text: &str, name: &str, key: &SigningKey) -> Result<String, NoteErro
     if !text.ends_with('\n') || text.chars().any(|c| c.is_ascii_control() && c != '\n') {
         return Err(NoteError::Malformed("its text does not end with a line feed, or has control characters"));
     }
-    let verifier = key.verifier(name).map_err(|_| NoteError::Malformed("a key has no proper name"))?;
+    let verifier = key.verifier(name).map_err(|_| NoteError::Malformed("a key has an invalid name"))?;
     let mut signature = verifier.id().to_vec();
     signature.extend(key.sign(text.as_bytes()));
     Ok(format!("{text}\n{SIGNATURE_PREFIX}{name} {}\n", STANDARD.encode(signature)))

@@ -153,7 +153,7 @@ impl<'de> Visitor<'de> for Distinct {
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value_seed(Distinct)?;
             if object.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key is named twice"));
+                return Err(de::Error::custom("a key is given twice"));
             }
         }
         Ok(Value::Object(object))

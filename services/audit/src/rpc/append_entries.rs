@@ -20,7 +20,7 @@ pub(super) async fn handle(
     }
     // Who keeps nothing has seen nothing: the one service that outsiders reach cannot call a log into question.
     if service == Service::Edge.name() && !request.seen.is_empty() {
-        return Err(Error::invalid("/seen", "is not for the edge to say"));
+        return Err(Error::invalid("/seen", "cannot be set by the edge"));
     }
     let seen = seen_from_wire(service, &request.seen)?;
     let mut entries = Vec::with_capacity(request.entries.len());

@@ -17,7 +17,7 @@ pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry> {
         Ok(wire::Outcome::Denied) => Outcome::Denied,
         Ok(wire::Outcome::Failed) => Outcome::Failed,
         Ok(wire::Outcome::Unspecified) | Err(_) => {
-            return Err(Error::invalid("/outcome", "must say how it went"));
+            return Err(Error::invalid("/outcome", "must be given"));
         }
     };
     let occurred_at = time_from_wire("/occurred_at", entry.occurred_at)?
@@ -110,7 +110,7 @@ pub(super) fn seen_from_wire(service: &str, seen: &[wire::LogHead]) -> Result<Ve
     let read = |(at, head): (usize, &wire::LogHead)| {
         log_of(&head.tenant).map_err(|error| error.under(&format!("/seen/{at}")))?;
         SeenHead::from_wire(service, head)
-            .map_err(|error| Error::invalid(format!("/seen/{at}/{}", error.0), "is not what a log can have"))
+            .map_err(|error| Error::invalid(format!("/seen/{at}/{}", error.0), "is not possible for a log"))
     };
     seen.iter().enumerate().map(read).collect()
 }

@@ -36,7 +36,7 @@ pub(super) async fn handle(
     // The checkpoint is chosen first and the records up to its size sent: what is written meanwhile is not among them.
     let checkpoint = reader.checkpoint(&log).await.map_err(read_failure)?;
     if from > checkpoint.checkpoint.size {
-        return Err(Error::invalid("/from_index", "lies beyond the log"));
+        return Err(Error::invalid("/from_index", "is beyond the end of the log"));
     }
     let export = Export { reader, log, next: from, read: VecDeque::new(), checkpoint: Some(checkpoint), _seat: seat };
     Ok(stream::try_unfold(export, |mut export| async move {

@@ -13,7 +13,7 @@ pub(super) async fn handle(
     request: &ProveInclusionRequest,
 ) -> Result<ProveInclusionResponse> {
     if request.entry_id.is_empty() {
-        return Err(Error::invalid("/entry_id", "names no record"));
+        return Err(Error::invalid("/entry_id", "does not name a record"));
     }
     let proof = reader.prove_inclusion(log, &request.entry_id).await.map_err(read_failure)?;
     let proof = proof.ok_or_else(|| Error::not_found("record"))?;

@@ -157,7 +157,7 @@ impl fmt::Display for Finding {
                 write!(f, "record {from} is not what was sealed")
             }
             Self::Changed { from, to } => {
-                write!(f, "among records {from} to {} at least one is not what was sealed", to - 1)
+                write!(f, "at least one of the records {from} to {} is not what was sealed", to - 1)
             }
             Self::Truncated { records: 0, size } => {
                 write!(f, "all records are missing: a checkpoint covers {size}")
@@ -188,16 +188,19 @@ impl fmt::Display for Finding {
             }
             Self::OtherKey { by, key } => write!(f, "{by} saw it signed by another key: {key}"),
             Self::RestoresMissing { by, saw, there } => {
-                write!(f, "{by} saw it after {saw} accepted restores, it tells of {there}: put back to an older copy")
+                write!(
+                    f,
+                    "{by} saw it after {saw} accepted restores, it has records of {there}: put back to an older copy"
+                )
             }
-            Self::NoLog => f.write_str("its tenant exists, and nothing of its log is there"),
-            Self::CannotBeRead { why } => write!(f, "it cannot be read to its end: {why}"),
+            Self::NoLog => f.write_str("its tenant exists, but its log is gone"),
+            Self::CannotBeRead { why } => write!(f, "it cannot be read to the end: {why}"),
             Self::NoCheckpoint => f.write_str("there is no checkpoint, so nothing is proven"),
             Self::TileDiffers { level, index } => {
-                write!(f, "the stored tile {index} of level {level} is not what the records make it")
+                write!(f, "the stored tile {index} of level {level} does not match the records")
             }
             Self::TileCount { stored, expected } => {
-                write!(f, "there are {stored} tiles where the records make {expected}")
+                write!(f, "there are {stored} tiles, but the records make {expected}")
             }
             Self::ColumnDiffers { index, column } => {
                 write!(f, "record {index} cannot be found by its {column}: the column says something else")

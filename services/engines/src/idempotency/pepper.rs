@@ -29,7 +29,7 @@ impl Pepper {
     pub fn generate() -> Result<Self> {
         let mut bytes = Zeroizing::new([0; LENGTH]);
         aws_lc_rs::rand::fill(bytes.as_mut_slice())
-            .map_err(|_| StoreError::failed("the system gave no random bytes"))?;
+            .map_err(|_| StoreError::failed("the system did not provide random bytes"))?;
         Ok(Self(bytes))
     }
 

@@ -92,7 +92,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {
-        Self::parse(bytes).ok_or_else(|| StoreError::Corrupt("a kept answer has no known form".to_owned()))
+        Self::parse(bytes).ok_or_else(|| StoreError::Corrupt("a kept answer has an unknown format".to_owned()))
     }
 
     fn parse(bytes: &'a [u8]) -> Option<Self> {
@@ -112,7 +112,7 @@ impl<'a> Record<'a> {
         let length = hashes
             .cipher()?
             .open_in_place(nonce, hashes.associated(self.header), &mut answer)
-            .map_err(|_| StoreError::Corrupt("a kept answer does not open".to_owned()))?
+            .map_err(|_| StoreError::Corrupt("a kept answer cannot be decrypted".to_owned()))?
             .len();
         answer.truncate(length);
         Ok(answer)

@@ -23,7 +23,7 @@ pub enum VaultError {
     #[error("{0} was damaged, or changed outside of Runwarden")]
     Damaged(String),
     /// The vault was asked for something it never takes: a bug of the asker.
-    #[error("the vault was asked for something it never takes: {0}")]
+    #[error("the vault does not accept this: {0}")]
     Invalid(&'static str),
     /// Its keys cannot be used.
     #[error("the vault's keys cannot be used")]
@@ -45,9 +45,9 @@ impl From<VaultError> for runwarden_kit::Error {
             VaultError::Contended(_) => Self::conflict("Others changed this at the same time. Try again.")
                 .with_retry_after(Duration::from_secs(1))
                 .with_cause(error),
-            VaultError::RotationRunning => Self::conflict(
-                "A rotation of the master key is under way. Ask for the keys' status to see how far it got.",
-            ),
+            VaultError::RotationRunning => {
+                Self::conflict("A rotation of the master key is under way. The keys' status shows how far it got.")
+            }
             VaultError::Damaged(_) | VaultError::Invalid(_) | VaultError::Keys(_) => Self::internal(error),
         }
     }

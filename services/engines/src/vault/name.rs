@@ -21,10 +21,10 @@ impl SecretName {
             return Err("may contain only a-z, 0-9, '/', '_', '.' and '-'");
         }
         if name.split('/').any(str::is_empty) {
-            return Err("must not begin or end with '/', nor contain '//'");
+            return Err("must not begin or end with '/', or contain '//'");
         }
         if name.contains("..") || name.split('/').any(|segment| segment == ".") {
-            return Err("must not contain '..', nor a segment '.'");
+            return Err("must not contain '..' or a segment '.'");
         }
         Ok(Self(name.to_owned()))
     }

@@ -304,7 +304,7 @@ impl Drain {
                 entry = entry.entry_id,
                 action = entry.action,
                 why,
-                "the audit log refuses an entry; it is set aside and is in no log until an operator sends it again"
+                "the audit log refused an entry; it is set aside and not in any log until an operator sends it again"
             );
             self.outbox.store.set_aside(&SetAside::new(entry, why, SystemClock.now())).await?;
         }
@@ -322,7 +322,7 @@ impl Drain {
                 metrics::gauge!("runwarden_outbox_waiting", "service" => service).set(waiting as f64);
                 metrics::gauge!("runwarden_outbox_set_aside", "service" => service).set(aside as f64);
             }
-            Err(error) => tracing::debug!(?error, "the outbox cannot be counted"),
+            Err(error) => tracing::debug!(?error, "the outbox entries cannot be counted"),
         }
         let untrusted = self.outbox.untrusted().len();
         metrics::gauge!("runwarden_outbox_untrusted_logs", "service" => service).set(untrusted as f64);

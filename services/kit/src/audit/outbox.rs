@@ -177,7 +177,7 @@ impl Outbox {
         if self.store.count(tenant).await? >= MAX_PENDING {
             return Err(Error::new(
                 ErrorReason::AuditUnavailable,
-                "The audit log has been away for too long to take on more.",
+                "The audit log has been unavailable for too long: no more entries can be queued.",
             ));
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Outbox {
             tracing::error!(
                 tenant = super::log_name(tenant),
                 why,
-                "an audit log takes nothing; work that would be recorded in it is refused"
+                "an audit log accepts nothing; work that would be recorded in it is refused"
             );
         }
     }
@@ -219,7 +219,7 @@ impl Outbox {
     pub(super) fn trust(&self, tenant: &str) {
         let mut untrusted = self.logs.untrusted.write().unwrap_or_else(PoisonError::into_inner);
         if untrusted.remove(tenant).is_some() {
-            tracing::info!(tenant = super::log_name(tenant), "the audit log takes records again");
+            tracing::info!(tenant = super::log_name(tenant), "the audit log accepts records again");
         }
     }
 

@@ -59,7 +59,7 @@ impl FromStr for Service {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|s| s.name() == text).with_context(|| format!("no service is called {text:?}"))
+        Self::ALL.iter().copied().find(|s| s.name() == text).with_context(|| format!("there is no service {text:?}"))
     }
 }
 
@@ -74,7 +74,7 @@ impl FromStr for TrustDomain {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let valid = (1..=255).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
-        ensure!(valid, "{text:?} is no trust domain: lower-case letters, digits, '.', '-' and '_' only");
+        ensure!(valid, "{text:?} is not a trust domain: it may have lower-case letters, digits, '.', '-' and '_' only");
         Ok(Self(text.to_owned()))
     }
 }
@@ -141,7 +141,7 @@ impl Peer {
         let Some(uri) = uris.next() else { bail!("the certificate has no URI name") };
         ensure!(uris.next().is_none(), "the certificate has more than one URI name");
         let prefix = format!("spiffe://{domain}/");
-        let Some(path) = uri.strip_prefix(&prefix) else { bail!("{uri:?} is not of trust domain {domain}") };
+        let Some(path) = uri.strip_prefix(&prefix) else { bail!("{uri:?} is not in trust domain {domain}") };
         match path.split_once('/') {
             Some(("svc", name)) => Ok(Self::Service(name.parse()?)),
             Some(("operator", name)) if is_segment(name) => Ok(Self::Operator(name.to_owned())),

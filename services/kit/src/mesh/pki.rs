@@ -48,8 +48,8 @@ impl DevCa {
         }
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let (_, pem) = x509_parser::pem::parse_x509_pem(read(&ca_path)?.as_bytes())
-            .with_context(|| format!("{} holds no certificate", ca_path.display()))?;
-        let certificate = pem.parse_x509().with_context(|| format!("{} holds no certificate", ca_path.display()))?;
+            .with_context(|| format!("{} contains no certificate", ca_path.display()))?;
+        let certificate = pem.parse_x509().with_context(|| format!("{} contains no certificate", ca_path.display()))?;
         let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
         ensure!(
             name == Some(&common_name(&domain)),

@@ -80,7 +80,7 @@ pub async fn serve(
     tokio::select! {
         served = serving => served.with_context(|| format!("serving {service}")),
         () = too_late => {
-            tracing::warn!(service = service.name(), "calls under way did not end in time; they are cut off");
+            tracing::warn!(service = service.name(), "calls in progress did not end in time; they are cut off");
             Ok(())
         }
     }

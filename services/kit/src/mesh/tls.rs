@@ -175,15 +175,15 @@ fn load(files: &TlsFiles, domain: &TrustDomain, own: &Peer, provider: &Arc<Crypt
     let (certificate_pem, key_pem, ca_pem) = (read(&files.certificate)?, read(&files.key)?, read(&files.ca)?);
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate_pem)
         .collect::<Result<_, _>>()
-        .with_context(|| format!("{} holds no certificates", files.certificate.display()))?;
-    let leaf = chain.first().with_context(|| format!("{} holds no certificate", files.certificate.display()))?;
+        .with_context(|| format!("{} contains no certificates", files.certificate.display()))?;
+    let leaf = chain.first().with_context(|| format!("{} contains no certificate", files.certificate.display()))?;
     let key =
-        PrivateKeyDer::from_pem_slice(&key_pem).with_context(|| format!("{} holds no key", files.key.display()))?;
+        PrivateKeyDer::from_pem_slice(&key_pem).with_context(|| format!("{} contains no key", files.key.display()))?;
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(&ca_pem) {
-        roots.add(ca.with_context(|| format!("{} holds no certificates", files.ca.display()))?)?;
+        roots.add(ca.with_context(|| format!("{} contains no certificates", files.ca.display()))?)?;
     }
-    ensure!(!roots.is_empty(), "{} holds no certificate authority", files.ca.display());
+    ensure!(!roots.is_empty(), "{} contains no certificate authority", files.ca.display());
     let roots = Arc::new(roots);
 
     let identity = Peer::of_certificate(leaf, domain).with_context(|| files.certificate.display().to_string())?;
@@ -201,7 +201,7 @@ fn load(files: &TlsFiles, domain: &TrustDomain, own: &Peer, provider: &Arc<Crypt
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain.clone(), key.clone_key())
-        .with_context(|| format!("{} does not fit {}", files.key.display(), files.certificate.display()))?;
+        .with_context(|| format!("{} does not belong to {}", files.key.display(), files.certificate.display()))?;
     server.alpn_protocols = vec![b"h2".to_vec()];
     // Every connection proves itself anew: a resumed session would carry a certificate past its end.
     server.send_tls13_tickets = 0;

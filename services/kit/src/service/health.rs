@@ -61,9 +61,9 @@ impl Health {
             troubles.push("stopping".to_owned());
         }
         if !self.trust.is_ready() {
-            troubles.push("callers cannot be verified: auth has not been heard from".to_owned());
+            troubles.push("callers cannot be verified: auth has not answered yet".to_owned());
         } else if !self.trust.knows_tenants() {
-            troubles.push("nothing is known of tenants: auth has not heard from project".to_owned());
+            troubles.push("the tenants are not known: auth has not heard from project".to_owned());
         }
         troubles.extend(self.checks.iter().filter_map(|c| (c.trouble)().map(|why| format!("{}: {why}", c.name))));
         troubles

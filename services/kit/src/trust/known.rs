@@ -30,7 +30,7 @@ impl Known {
     pub(super) fn after(before: Option<&Self>, answer: TrustState, now: Present) -> Result<Option<Self>> {
         let adds = answer.unchanged || answer.only_changes;
         let mut known = match before {
-            None if adds => return Err(nonsense("changes of a state that nobody holds")),
+            None if adds => return Err(nonsense("changes to an unknown state")),
             // Only time has passed. Nobody says when something is to be forgotten.
             Some(before) if answer.unchanged && !before.verifier.revoked.has_expired_entries(now) => return Ok(None),
             Some(before) if adds => before.clone(),
@@ -66,8 +66,7 @@ fn add(revoked: &mut Revoked, revocation: Revocation, now: Present) -> Result<()
     let moment = |timestamp: Option<&prost_types::Timestamp>| timestamp.and_then(Moment::from_proto);
     let forget_at = moment(revocation.forget_at.as_ref()).unwrap_or(NEVER);
     if revocation.token_id.is_empty() {
-        let until =
-            moment(revocation.issued_until.as_ref()).ok_or_else(|| nonsense("a revocation without a moment"))?;
+        let until = moment(revocation.issued_until.as_ref()).ok_or_else(|| nonsense("a revocation without a time"))?;
         revoked.end_principal(revocation.principal, until, forget_at, now.steady);
     } else {
         let issued_at = moment(revocation.issued_at.as_ref()).unwrap_or(NEVER);

@@ -105,11 +105,11 @@ async fn a_bad_certificate_is_refused_with_words_and_the_old_one_stays() -> Resu
             "does not verify",
         ),
         ("foreign", (std::fs::read(&foreign.certificate)?, std::fs::read(&foreign.key)?), "does not verify"),
-        ("of another key", (signed(Forged::of(&id))?.0.into_bytes(), key.clone()), "does not fit"),
-        ("garbage", (b"garbage".to_vec(), key.clone()), "holds no certificate"),
-        ("empty", (Vec::new(), key.clone()), "holds no certificate"),
+        ("of another key", (signed(Forged::of(&id))?.0.into_bytes(), key.clone()), "does not belong to"),
+        ("garbage", (b"garbage".to_vec(), key.clone()), "contains no certificate"),
+        ("empty", (Vec::new(), key.clone()), "contains no certificate"),
         ("cut off", (whole.get(..whole.len() / 2).unwrap_or_default().to_vec(), key.clone()), "tls"),
-        ("without its key", (whole.clone(), b"garbage".to_vec()), "holds no key"),
+        ("without its key", (whole.clone(), b"garbage".to_vec()), "contains no key"),
     ];
     for (what, (certificate, key), words) in cases {
         std::fs::write(&files.certificate, certificate)?;

@@ -20,7 +20,7 @@ pub(super) enum Builtin {
 }
 
 const NETWORK: &str = "a policy decides on its input alone and reaches nothing else";
-const UNSTEADY: &str = "a decision must come out the same when it is looked at again; use `input.time`";
+const UNSTEADY: &str = "a decision must be repeatable";
 const ZONES: &str =
     "take the parts from `time.date` and `time.clock`, which know time zones, and put them together with `sprintf`";
 
@@ -32,10 +32,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("opa.runtime", NETWORK),
     ("providers.aws.sign_req", NETWORK),
     ("rand.intn", UNSTEADY),
-    (
-        "time.now_ns",
-        "a decision must come out the same when it is looked at again; use `time.parse_rfc3339_ns(input.time)`",
-    ),
+    ("time.now_ns", "a decision must be repeatable; use `time.parse_rfc3339_ns(input.time)`"),
     ("uuid.rfc4122", UNSTEADY),
     (
         "json.match_schema",

@@ -74,7 +74,7 @@ impl Compiled {
                 !items.is_empty()
             }
             _ => {
-                reasons.push("the policy's `deny` is no set of reasons".to_owned());
+                reasons.push("the policy's `deny` is not a set of reasons".to_owned());
                 true
             }
         };

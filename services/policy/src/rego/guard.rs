@@ -33,7 +33,7 @@ pub fn check(module: &str, text: &str) -> Result<(), Problem> {
         })?;
         let (line, column) = (token.place.line, token.place.column);
         if count >= MAX_TOKENS {
-            return Err(problem(line, column, format!("the module has more than {MAX_TOKENS} words and signs")));
+            return Err(problem(line, column, format!("the module has more than {MAX_TOKENS} tokens")));
         }
         match token.kind {
             Kind::Open(bracket) => {

@@ -38,7 +38,7 @@ fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
     }
     let home = Some(principal.tenant).filter(|tenant| !tenant.is_empty());
     if home.as_deref().is_some_and(|home| home != tenant) {
-        return Err(Error::invalid("/principal/tenant", "is another than the one it would happen in"));
+        return Err(Error::invalid("/principal/tenant", "is not the tenant of the job"));
     }
     let mut grants: Vec<Grant> = principal.grants.into_iter().map(Into::into).collect();
     if home.is_some() {

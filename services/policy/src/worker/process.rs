@@ -71,7 +71,7 @@ impl Process {
         let mut process = Self { child, stdin, stdout, asked: 0, prepared: HashSet::new() };
         match process.within(START).await {
             Ok(Reply::Hello { protocol }) if protocol == PROTOCOL => Ok(process),
-            Ok(_) => Err(Trouble::Start(io::Error::other("the program is no policy worker of this version"))),
+            Ok(_) => Err(Trouble::Start(io::Error::other("the program is not a policy worker of this version"))),
             Err(Trouble::Died(source)) => Err(Trouble::Start(source)),
             Err(trouble) => Err(Trouble::Start(io::Error::other(trouble))),
         }

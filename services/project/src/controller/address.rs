@@ -26,10 +26,10 @@ pub(crate) fn url(given: &str, allow_plain_http: bool) -> Result<String> {
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains('@') {
-        return Err(wrong("must not contain a user name or password; they belong into the credential"));
+        return Err(wrong("must not contain a user name or password; they belong in the credential"));
     }
     if authority.contains(['/', '?', '#', '\\']) {
-        return Err(wrong("must be scheme, host and port only; the path of the API belongs into api_root"));
+        return Err(wrong("must be scheme, host and port only; the path of the API belongs in api_root"));
     }
     let (host, port) = split_port(authority).ok_or_else(|| wrong("has no valid port"))?;
     let host = Host::parse(host).ok_or_else(|| wrong("has no valid host name or address"))?;
@@ -38,7 +38,7 @@ pub(crate) fn url(given: &str, allow_plain_http: bool) -> Result<String> {
     }
     if scheme == "http" && !allow_plain_http && !host.is_loopback() {
         return Err(wrong(
-            "must begin with https://; http:// is for loopback addresses only, as the credential would travel in clear",
+            "must begin with https://; http:// is for loopback addresses only, because the credential would travel in clear text",
         ));
     }
     let default = if scheme == "https" { 443 } else { 80 };

@@ -21,20 +21,22 @@ pub(crate) fn ca_pem(given: &str) -> Result<String> {
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(trimmed.as_bytes()) {
         let (kind, der) = section.map_err(|_| wrong("is not PEM"))?;
         if kind != SectionKind::Certificate {
-            return Err(wrong("must hold certificates only; if there is a private key in it, consider that key lost"));
+            return Err(wrong(
+                "must contain certificates only; if there is a private key in it, consider that key compromised",
+            ));
         }
         let certificate = CertificateDer::from(der);
         let (rest, _) = x509_parser::parse_x509_certificate(&certificate)
-            .map_err(|_| wrong("holds something that is no certificate"))?;
+            .map_err(|_| wrong("contains something that is not a certificate"))?;
         if !rest.is_empty() {
-            return Err(wrong("holds something after a certificate"));
+            return Err(wrong("contains something after a certificate"));
         }
         count += 1;
     }
     match count {
-        0 => Err(wrong("holds no certificate: it must have lines such as -----BEGIN CERTIFICATE-----")),
+        0 => Err(wrong("contains no certificate: it must have lines such as -----BEGIN CERTIFICATE-----")),
         1..=MOST => Ok(format!("{trimmed}\n")),
-        _ => Err(wrong("holds more than 20 certificates")),
+        _ => Err(wrong("contains more than 20 certificates")),
     }
 }
 

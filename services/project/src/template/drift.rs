@@ -20,7 +20,7 @@ impl Templates {
     /// Records drift seen against a fingerprint. A report about another mapping than the present one says nothing.
     pub async fn report_drift(&self, tenant: &str, name: &str, fingerprint: &str, drift: Vec<String>) -> Result<()> {
         if fingerprint.is_empty() {
-            return Err(Error::invalid("/fingerprint", "must be the fingerprint that was compared with"));
+            return Err(Error::invalid("/fingerprint", "must be the fingerprint that was compared"));
         }
         let drift: Vec<String> = drift.into_iter().take(MOST).map(shown).collect();
         // An audit entry has room for the first few.

@@ -39,9 +39,9 @@ pub(super) fn check(found: &Description, written: &Schema, fixed: &Fixed) -> Res
     for name in &survey.required {
         if !answered(written, name) && !fixed.has(name) {
             let default = survey.questions.get(name).is_some_and(|question| question.get("default").is_some());
-            let even = if default { ", also where there is a default" } else { "" };
+            let even = if default { ", even though it has a default" } else { "" };
             let detail = format!(
-                "the survey demands an answer to `{name}` in every launch{even}: make it a required parameter, or fix it"
+                "the survey requires an answer to `{name}` in every launch{even}: make it a required parameter, or fix it"
             );
             wrong.push(FieldError { pointer: "/parameters/required".to_owned(), detail });
         }
@@ -90,7 +90,7 @@ fn passage(offer: &Offer, survey: &Survey, name: &str, target: LaunchField) -> O
     match target {
         LaunchField::ExtraVars if prompts(target) || survey.asks(name) => None,
         LaunchField::ExtraVars => Some(format!(
-            "the template takes no variable `{name}`: it neither prompts for variables on launch nor asks for it in its survey"
+            "the template does not accept the variable `{name}`: it neither prompts for variables on launch nor asks for it in its survey"
         )),
         field if prompts(field) => None,
         field => Some(format!(
@@ -111,7 +111,7 @@ fn answered(schema: &Schema, name: &str) -> bool {
 /// A survey, as far as a mapping needs to know it.
 struct Survey {
     questions: Map<String, Value>,
-    /// AWX wants an answer to these in every launch, also where there is a default.
+    /// AWX wants an answer to these in every launch, even though it has a default.
     required: Vec<String>,
 }
 
@@ -139,7 +139,7 @@ impl Survey {
         let question = self.questions.get(name).filter(|_| target == LaunchField::ExtraVars)?;
         if question.get("writeOnly") == Some(&Value::Bool(true)) {
             return Some(
-                "is a password question; fixed values can be read by whoever may see the template, so let callers send \
+                "is a password question; anyone who may see the template can read fixed values, so let callers send \
                  it, or set its default on the controller"
                     .to_owned(),
             );

@@ -112,7 +112,7 @@ pub(super) async fn find(pool: &SqlitePool, tenant: &str, entry_ids: &[&str]) ->
 /// Looks at records along the narrowest index that the filter has, reads those and no others, and says where it stopped
 /// unless it was the end of the log.
 pub(super) async fn list(pool: &SqlitePool, tenant: &str, filter: &Filter, page: Page) -> Result<Found> {
-    let whole = |count: usize| i64::try_from(count).map_err(|_| StoreError::Invalid("a page beyond all measure"));
+    let whole = |count: usize| i64::try_from(count).map_err(|_| StoreError::Invalid("a page that is far too large"));
     let (top, look) = (page.below.map_or(Ok(i64::MAX), to_sql)?, whole(page.look)?);
     let ways: &[(&str, &str)] = match filter {
         Filter { job: Some(job), .. } => &[(" AND job = ", job)],

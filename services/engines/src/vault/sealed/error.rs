@@ -23,7 +23,7 @@ pub enum OpenError {
     },
     /// A master key's file holds other bytes than those the store was sealed with.
     #[error(
-        "{path} is not the master key this store was sealed with: id {id} is right and the key is not. Restore the \
+        "{path} is not the master key this store was sealed with: the id {id} matches, but the key does not. Restore the \
          file from the backup that belongs to this store"
     )]
     WrongMasterKey {
@@ -33,7 +33,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A tenant key does not open with the master key it names: the record was changed outside of Runwarden.
-    #[error("the stored tenant key {key} does not open with master key {master}: its record was damaged or changed")]
+    #[error(
+        "the stored tenant key {key} cannot be decrypted with master key {master}: its record was damaged or changed"
+    )]
     DamagedTenantKey {
         /// Its key in the config store.
         key: String,
@@ -64,7 +66,7 @@ pub enum OpenError {
     },
     /// The store holds tenant keys and does not say which master key is in use.
     #[error(
-        "the store holds tenant keys and no note of the master key in use: it was restored in part. Restore all of it"
+        "the store has tenant keys but does not say which master key is in use: it was only partly restored. Restore all of it"
     )]
     StoreIncomplete,
     /// The vault behind it failed: the store, or the cryptographic library.

@@ -31,7 +31,7 @@ impl MasterKey {
 
     /// Reads a file's content back.
     pub(super) fn parse(content: &str) -> Result<Self, &'static str> {
-        let line = content.strip_suffix('\n').ok_or("it does not end with a line")?;
+        let line = content.strip_suffix('\n').ok_or("it does not end with a line break")?;
         let mut words = line.split(' ');
         let mut word = || words.next().ok_or("it is too short");
         if word()? != FORMAT {
@@ -45,7 +45,7 @@ impl MasterKey {
         }
         // It names a file, so nothing else may pass.
         if !runwarden_kit::id::is_valid("mkey", &id) {
-            return Err("its id is not of the form `mkey_…`");
+            return Err("its id does not have the form `mkey_…`");
         }
         let key = Key::from_bytes(&key).ok_or("its key is not 32 bytes")?;
         Ok(Self { id, created_at, key })

@@ -139,7 +139,7 @@ async fn remove_unused(vault: &SealedVault) -> Result<()> {
     }
     for id in older.into_iter().filter(|id| !used.contains(id)) {
         vault.keyring.remove(&id).await.map_err(VaultError::keys)?;
-        tracing::info!(master_key = id, "removed a master key that wraps nothing any more");
+        tracing::info!(master_key = id, "removed a master key that is no longer in use");
         vault.steps.reached(Step::OldRemoved)?;
     }
     Ok(())

@@ -201,7 +201,7 @@ fn answers(module: &str, input: &str, rules: usize) -> Vec<Answer> {
 
 /// What fails here by intention, as docs/policies.md says.
 const LIMITS: &[&str] = &[
-    "what is decoded is no text",
+    "what is decoded is not text",
     "the empty text cannot be replaced",
     "cannot be used for a number",
     "cannot be used in a format",

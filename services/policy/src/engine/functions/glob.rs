@@ -82,7 +82,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<()> {
         is_empty = false;
         next = rest.next();
     }
-    ensure!(!is_empty, "a bracket holds nothing");
+    ensure!(!is_empty, "a bracket is empty");
     out.push(']');
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(super) fn range(arguments: &Arguments<'_>) -> Result<Value> {
 
 pub(super) fn range_step(arguments: &Arguments<'_>) -> Result<Value> {
     let (from, to, step) = (arguments.integer(0)?, arguments.integer(1)?, arguments.integer(2)?);
-    ensure!(step > 0, "the step must be a positive number above zero");
+    ensure!(step > 0, "the step must be a positive number");
     numbers(from, to, step.unsigned_abs())
 }
 

@@ -31,7 +31,7 @@ fn date(days: i128) -> (i128, i128, i128) {
 }
 
 fn nanoseconds(time: i128) -> Result<Value> {
-    Ok(i64::try_from(time).ok().context("the time is beyond what nanoseconds can say")?.into())
+    Ok(i64::try_from(time).ok().context("the time is out of range for nanoseconds")?.into())
 }
 
 pub(super) fn add_date(arguments: &Arguments<'_>) -> Result<Value> {
@@ -52,7 +52,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self, digits: usize) -> Result<i128> {
-        ensure!((0..digits).all(|place| self.is_digit(place)), "not a time of RFC 3339");
+        ensure!((0..digits).all(|place| self.is_digit(place)), "not an RFC 3339 time");
         let (number, rest) = self.0.split_at(digits);
         self.0 = rest;
         Ok(number.iter().fold(0, |number, digit| number * 10 + i128::from(digit - b'0')))
@@ -64,7 +64,7 @@ impl Reader<'_> {
                 self.0 = rest;
                 Ok(*mark)
             }
-            _ => bail!("not a time of RFC 3339"),
+            _ => bail!("not an RFC 3339 time"),
         }
     }
 }
@@ -99,15 +99,15 @@ pub(super) fn parse_rfc3339_ns(arguments: &Arguments<'_>) -> Result<Value> {
             let hours = reader.number(2)?;
             reader.mark(b":")?;
             let minutes = reader.number(2)?;
-            ensure!(hours <= 24 && minutes <= 60, "not a time of RFC 3339");
+            ensure!(hours <= 24 && minutes <= 60, "not an RFC 3339 time");
             (hours * 60 + minutes) * if sign == b'-' { -1 } else { 1 }
         }
     };
-    ensure!(reader.0.is_empty(), "not a time of RFC 3339");
-    ensure!((1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60, "not a time of RFC 3339");
+    ensure!(reader.0.is_empty(), "not an RFC 3339 time");
+    ensure!((1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60, "not an RFC 3339 time");
     let first = first_of_month(year, month - 1);
     let next = if month == 12 { first_of_month(year + 1, 0) } else { first_of_month(year, month) };
-    ensure!(day >= 1 && day <= next - first, "not a time of RFC 3339");
+    ensure!(day >= 1 && day <= next - first, "not an RFC 3339 time");
     let seconds = (hour * 60 + minute - offset) * 60 + second;
     nanoseconds((first + day - 1) * DAY + seconds * 1_000_000_000 + fraction)
 }

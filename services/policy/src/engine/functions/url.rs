@@ -17,7 +17,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
 fn text_of(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).ok().context("what is decoded is no text")
+    String::from_utf8(bytes).ok().context("what is decoded is not text")
 }
 
 fn unescape(text: &str) -> Result<String> {
@@ -62,7 +62,7 @@ pub(super) fn encode(arguments: &Arguments<'_>) -> Result<Value> {
 pub(super) fn decode_object(arguments: &Arguments<'_>) -> Result<Value> {
     let mut fields: BTreeMap<Value, Vec<Value>> = BTreeMap::new();
     for part in arguments.text(0)?.split('&').filter(|part| !part.is_empty()) {
-        ensure!(!part.contains(';'), "a semicolon separates nothing in a query");
+        ensure!(!part.contains(';'), "a semicolon does not separate parameters in a query");
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         fields.entry(unescape(key)?.into()).or_default().push(unescape(value)?.into());
     }

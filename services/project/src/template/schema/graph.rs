@@ -119,7 +119,7 @@ impl Graph {
         }
         let Some(node) = self.nodes.get(place) else {
             let from = path.last().map(String::as_str).unwrap_or_default();
-            return Err(wrong(from, "has a $ref that leads to no schema in this document"));
+            return Err(wrong(from, "has a $ref that does not lead to a schema in this document"));
         };
         if let Some(measured) = node.measured {
             return if path.len() + measured.1 > DEEPEST { Err(too_deep(place)) } else { Ok(measured) };
@@ -136,7 +136,7 @@ impl Graph {
         }
         path.pop();
         if work > WORK {
-            return Err(wrong(place, "is too much work to validate: its references fan out"));
+            return Err(wrong(place, "takes too long to validate: its references multiply"));
         }
         if let Some(node) = self.nodes.get_mut(place) {
             node.measured = Some((work, height));

@@ -116,7 +116,7 @@ impl Schema {
         let ref_hides = close(&mut value)?;
         let idle = strict::check(&value, ref_hides);
         if !idle.is_empty() {
-            let detail = "The schema says something that would not be checked; `errors` says what to write instead.";
+            let detail = "Parts of the schema would not be checked; `errors` says what to write instead.";
             return Err(Error::new(ErrorReason::ValidationFailed, detail).with_fields(idle));
         }
         graph::check(&value)?;
@@ -124,7 +124,7 @@ impl Schema {
         let schema = Self(value);
         let wrong = property::check(&schema);
         if !wrong.is_empty() {
-            let error = Error::new(ErrorReason::ValidationFailed, "Some parameters cannot be offered like this.");
+            let error = Error::new(ErrorReason::ValidationFailed, "Some parameters cannot be offered as written.");
             return Err(error.with_fields(wrong));
         }
         Ok(schema)
@@ -198,7 +198,7 @@ fn close(value: &mut Value) -> Result<bool> {
         Some(dialect) => match EARLIER.iter().find(|(earlier, _)| *earlier == dialect) {
             Some((_, ref_hides)) => *ref_hides,
             None => {
-                let detail = format!("must be `{DIALECT}`; draft-06, draft-07 and 2019-09 are read as that, too");
+                let detail = format!("must be `{DIALECT}`; draft-06, draft-07 and 2019-09 are read as that too");
                 return wrong("/$schema", &detail);
             }
         },
@@ -231,7 +231,7 @@ fn compile(value: &Value) -> Result<jsonschema::Validator> {
         let place = error.instance_path().to_string();
         let pointer = format!("/parameters{place}");
         if value.pointer(&place).and_then(Value::as_str).is_some_and(needs_backtracking) {
-            let detail = "must be a regular expression without look-around and back-references, so that it runs in \
+            let detail = "must be a regular expression without look-around or back-references, so that it runs in \
                           linear time; to exclude something, write `\"not\": {\"pattern\": \"^prod\"}` beside it";
             return Error::invalid(pointer, detail);
         }

@@ -188,7 +188,7 @@ fn mistake(name: &str, value: &Value, place: &str, beside: &Map<String, Value>) 
     if name == TARGET_KEYWORD {
         let is_parameter = place.strip_prefix("/properties/").is_some_and(|name| !name.contains('/'));
         return (!is_parameter)
-            .then(|| "has no effect here: it belongs directly into a parameter's own schema".to_owned());
+            .then(|| "has no effect here: it belongs directly in a parameter's own schema".to_owned());
     }
     if name.starts_with("x-") && !name.starts_with("x-runwarden-") {
         return None;

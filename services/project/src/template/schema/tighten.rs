@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-const NONE_TAKEN: &str = "the controller takes none of its values";
+const NONE_TAKEN: &str = "the controller accepts none of its values";
 
 /// Narrows a parameter's schema to values that also fit the controller's. Only keywords next to those that are there are
 /// changed or added: beside each other they all hold, whatever else the schema says.
@@ -13,7 +13,7 @@ pub(in crate::template) fn tighten(property: &mut Value, taken: &Value) -> Resul
     let Value::Object(taken) = taken else { return Ok(()) };
     if taken.contains_key("not") {
         let why = taken.get("$comment").and_then(Value::as_str);
-        return Err(why.unwrap_or("the controller takes no value for it").to_owned());
+        return Err(why.unwrap_or("the controller accepts no value for it").to_owned());
     }
     if *property == Value::Bool(true) {
         *property = json!({});
@@ -39,7 +39,7 @@ pub(in crate::template) fn tighten(property: &mut Value, taken: &Value) -> Resul
         let number = |keyword: &str| own.get(keyword).and_then(Value::as_f64);
         let is_bounded = taken.contains_key(least) || taken.contains_key(most);
         if is_bounded && number(most).is_some() && number(least) > number(most) {
-            return Err(format!("the controller takes no value between its `{least}` and its `{most}`"));
+            return Err(format!("the controller accepts no value between its `{least}` and its `{most}`"));
         }
     }
     items(own, taken)
@@ -96,7 +96,7 @@ fn types(own: &mut Map<String, Value>, taken: &Map<String, Value>) -> Result<(),
         // Every integer is a number.
         "number" if given.contains(&"integer") => "integer",
         "integer" if given.contains(&"number") => "integer",
-        _ => return Err(format!("the controller takes only values of the type `{kind}` for it")),
+        _ => return Err(format!("the controller accepts only values of type `{kind}` for it")),
     };
     own.insert("type".to_owned(), narrowed.into());
     Ok(())
