@@ -28,9 +28,9 @@ pub(crate) use templates::{ListTemplates, ShowTemplate, Templates};
 /// The table of exit codes, for `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  it went well; a job that was waited for has succeeded
-    1  the job failed: the playbook said no
-    2  the command makes no sense, or the parameters do not fit the template
+    0  success; a job that was waited for has succeeded
+    1  the job failed: the playbook failed
+    2  the command is not valid, or the parameters do not fit the template
     3  not logged in, not recognised, or not permitted
     4  refused: not found, not valid, against a policy
     5  the job was cancelled
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run all services in one process on embedded stores
     Up(Box<Up>),
-    /// See the whole way of a job: starts everything with a sandbox controller and runs one
+    /// See Runwarden at work: starts everything with a sandbox controller and runs a job
     #[cfg(feature = "demo")]
     Demo(Box<Demo>),
     /// Log in: check a client's credentials and keep them in a profile
@@ -87,7 +87,7 @@ Without a profile: RUNWARDEN_URL, RUNWARDEN_CLIENT_ID, RUNWARDEN_CLIENT_SECRET."
     /// Run a template
     #[command(after_help = format!("{RUN_HELP}\n\n{EXIT_CODES}"))]
     Run(Box<Run>),
-    /// See to jobs: list, show, watch and cancel them, and decide about those that are `unknown`
+    /// Work with jobs: list, show, watch and cancel them, and decide about those that are `unknown`
     #[command(after_help = EXIT_CODES)]
     #[command(subcommand)]
     Jobs(Box<Jobs>),
@@ -101,7 +101,7 @@ Examples:
         /// The shell
         shell: Shell,
     },
-    /// Prove the audit log, and look after it
+    /// Verify the audit log, and look after it
     #[command(subcommand)]
     Audit(Audit),
 }
@@ -109,8 +109,8 @@ Examples:
 /// The settings of `up`.
 #[derive(Args, Clone)]
 pub(crate) struct Up {
-    /// Where all state lives; made at the first start. If not given: runwarden in XDG_DATA_HOME, which is
-    /// ~/.local/share unless set. It does not depend on where you are, so that no second start begins with nothing
+    /// Where all state is kept; created at the first start. If not given: runwarden in XDG_DATA_HOME, which is
+    /// ~/.local/share unless set. It does not depend on the current folder, so that the next start finds the state
     #[arg(long, env = "RUNWARDEN_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// The trust domain of the services' SPIFFE ids
@@ -138,10 +138,10 @@ pub(crate) struct Up {
 #[cfg(feature = "demo")]
 #[derive(Args, Clone)]
 pub(crate) struct Demo {
-    /// Where all state lives; a second start goes on with it
+    /// Where all state is kept; the next start continues with it
     #[arg(long, env = "RUNWARDEN_DATA_DIR", default_value = "runwarden-data")]
     pub(crate) data_dir: PathBuf,
-    /// Exit after the story: 0 only if the job succeeded and the audit log verified
+    /// Exit at the end instead of staying up: 0 only if the job succeeded and the audit log was verified
     #[arg(long)]
     pub(crate) once: bool,
     /// Address of the public listener; the next free one if it is taken

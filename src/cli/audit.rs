@@ -13,7 +13,7 @@ runwarden audit verify --records <EXPORT> --key <KEY> [OPTIONS]
 /// What to do about the audit log.
 #[derive(Subcommand)]
 pub(crate) enum Audit {
-    /// Prove that nothing was changed, removed or reordered; exit 0 only if all is whole
+    /// Verify that nothing was changed, removed or reordered; exit 0 only if all is whole
     #[command(override_usage = VERIFY_USAGE, after_help = "\
 Examples:
   # what GET /api/v1/audit/export answered, on any machine; it ends with the checkpoint that covers it:
@@ -23,7 +23,7 @@ Examples:
   # every log of a data folder, while it runs or not:
   runwarden audit verify --data-dir runwarden-data --since kept-elsewhere.txt")]
     Verify(Verify),
-    /// Print how much of each log every service has seen, to compare with elsewhere: one JSON line each
+    /// Print how much of each log every service has seen, for a comparison elsewhere: one JSON line each
     Seen(Folder),
     /// After restoring the audit folder from a backup: accept that its logs are older than what services saw
     #[command(after_help = "\
@@ -43,12 +43,12 @@ pub(crate) struct Folder {
     /// The data folder of `up`, or a service's own
     #[arg(long)]
     pub(crate) data_dir: PathBuf,
-    /// The executors' jobs file, where it is not in the data folder
+    /// The executors' jobs file, if it is not in the data folder
     #[arg(long)]
     pub(crate) jobs_file: Option<PathBuf>,
 }
 
-/// What to prove.
+/// What to verify.
 #[derive(Args)]
 pub(crate) struct Verify {
     /// Exported records, one JSON line each from index 0; - for standard input
@@ -60,10 +60,10 @@ pub(crate) struct Verify {
     /// The log's verifier key (`verifier_key` of a checkpoint), from a source you trust
     #[arg(long)]
     pub(crate) key: Option<String>,
-    /// The data folder of `up`, or the audit service's own: proves every log in it
+    /// The data folder of `up`, or the audit service's own: verifies every log in it
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The executors' jobs file, where it is not in the data folder
+    /// The executors' jobs file, if it is not in the data folder
     #[arg(long, requires = "data_dir")]
     pub(crate) jobs_file: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere: the log must have only grown since
@@ -101,11 +101,11 @@ pub(crate) struct AcceptRestore {
 pub(crate) enum SetAside {
     /// List them with the reason each was refused for, one JSON line each
     List(Folder),
-    /// Hand them over again, such as after an upgrade that takes them
+    /// Send them again, for example after an upgrade that accepts them
     SendAgain(SendAgain),
 }
 
-/// What to hand over again.
+/// What to send again.
 #[derive(Args)]
 pub(crate) struct SendAgain {
     #[command(flatten)]

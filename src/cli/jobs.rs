@@ -35,13 +35,13 @@ Examples:
     Output(Output),
     /// Ask for a job to be stopped
     Cancel(One),
-    /// Operators: show each attempt to launch a job, with what finds its run on the controller
+    /// Operators: show each attempt to launch a job, with what identifies its run on the controller
     #[command(after_help = "\
 Example:
   # beside a `runwarden up --data-dir runwarden-data`:
   runwarden jobs attempts job_01990f9a0c6f7c52b8f54ee30bd5d1a1 --data-dir runwarden-data --tenant acme")]
     Attempts(One),
-    /// Operators: say what became of the launch of a job that is `unknown`; it is believed and put on record
+    /// Operators: say what became of the launch of a job that is `unknown`; this is taken as true and recorded
     #[command(after_help = "\
 Example:
   # the controller shows that it became run 123:
@@ -64,7 +64,7 @@ impl Jobs {
         }
     }
 
-    /// Where to go and as whom, and how to show what came of it: what a job printed has one form only.
+    /// Where to go and as whom, and how to print the answer: output has one form only.
     pub(crate) fn common(&self) -> (&Reach, Show) {
         let Common { show, reach } = match self {
             Self::List(list) => &list.common,
@@ -81,7 +81,7 @@ impl Jobs {
 /// Which jobs.
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only jobs in these states, with commas between
+    /// Only jobs in these states, separated by commas
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = STATES)]
     pub(crate) state: Vec<String>,
     /// Only jobs of this template
@@ -113,7 +113,7 @@ pub(crate) struct One {
 /// One job, now or when it has ended.
 #[derive(Args)]
 pub(crate) struct ShowJob {
-    /// Wait until it ends; the exit code then says how. Ctrl-C leaves it running
+    /// Wait until it ends; the exit code says how it ended. Ctrl-C leaves it running
     #[arg(short, long)]
     pub(crate) wait: bool,
     /// How long to wait at most, such as 10m; the job goes on
@@ -139,7 +139,7 @@ pub(crate) struct Output {
     /// The job's id
     #[arg(value_parser = an_id)]
     pub(crate) job: String,
-    /// Leave out this many bytes at the beginning
+    /// Skip this many bytes at the beginning
     #[arg(long, default_value_t = 0, value_name = "BYTES")]
     pub(crate) offset: u64,
     #[command(flatten)]
@@ -168,7 +168,7 @@ pub(crate) struct Resolution {
     /// It was not launched: launch it again
     #[arg(long)]
     pub(crate) retry: bool,
-    /// Nobody will find out: the job ends as failed
+    /// It cannot be found out: the job ends as failed
     #[arg(long)]
     pub(crate) give_up: bool,
 }

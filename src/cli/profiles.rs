@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 
 use super::reach::{Place, Show, a_slug};
 
-/// Whom to be from now on.
+/// Who to be from now on.
 #[derive(Args)]
 pub(crate) struct Login {
-    /// What to call the profile
+    /// The profile's name
     #[arg(long, env = "RUNWARDEN_PROFILE", value_name = "NAME", default_value = "default", value_parser = a_slug)]
     pub(crate) profile: String,
     /// A file with the client's id and secret: what `POST /api/v1/clients` answered, or `ID:SECRET`
@@ -24,7 +24,7 @@ pub(crate) struct Login {
     pub(crate) show: Show,
 }
 
-/// Whom to forget.
+/// Which profiles to remove.
 #[derive(Args)]
 pub(crate) struct Logout {
     /// The profile to remove; the current one if not given [env: RUNWARDEN_PROFILE]
@@ -35,7 +35,7 @@ pub(crate) struct Logout {
     pub(crate) all: bool,
 }
 
-/// What to do about profiles; lists them if nothing is said.
+/// What to do about profiles; lists them by default.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Profiles {

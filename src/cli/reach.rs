@@ -37,19 +37,19 @@ pub(crate) struct Place {
     /// The OAuth client to act as [env: RUNWARDEN_CLIENT_ID]
     #[arg(long)]
     pub(crate) client_id: Option<String>,
-    /// The file with its secret, or - for standard input; or put the secret into the variable RUNWARDEN_CLIENT_SECRET
+    /// The file with its secret, or - for standard input; or set the variable RUNWARDEN_CLIENT_SECRET to the secret
     /// [env: RUNWARDEN_CLIENT_SECRET_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: Option<PathBuf>,
     /// The certificate authorities to trust for the address, PEM; the system's if not given
     #[arg(long, env = "RUNWARDEN_CA_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Allow an http:// address that is not on this machine; the secret then travels in clear
+    /// Allow an http:// address that is not on this machine; the secret then travels in clear text
     #[arg(long, env = "RUNWARDEN_ALLOW_PLAIN_HTTP")]
     pub(crate) allow_plain_http: bool,
 }
 
-/// How to show what came of it, where to go, and as whom.
+/// How to print the answer, where to go, and as whom.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Common {
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct Common {
     pub(crate) reach: Reach,
 }
 
-/// How to show what came of it.
+/// How to print the answer.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Show {
     /// How to print the answer: for people, or as one JSON document for programs

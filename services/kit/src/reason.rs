@@ -97,7 +97,7 @@ impl ReasonExt for ErrorReason {
             R::IdempotencyInProgress => "The first request with this idempotency key is still in progress",
             R::ParametersInvalid => "The parameters do not fit the template",
             R::TemplateDrifted => "The controller's template has changed",
-            R::TemplateUnsuitable => "The controller's template would not honour this",
+            R::TemplateUnsuitable => "The controller's template does not support this",
             R::PayloadTooLarge => "The body is too large",
             R::UnsupportedMediaType => "Unsupported media type",
             R::RateLimited => "Too many requests",

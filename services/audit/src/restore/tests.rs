@@ -44,7 +44,7 @@ async fn it_needs_a_reason_a_stopped_service_and_a_log_that_verifies() {
     for reason in ["", "  ", "a\nb", &"x".repeat(MOST_REASON + 1)] {
         assert!(refused(dir.path(), &["acme"], reason).await.contains("the reason must be"), "{reason}");
     }
-    assert!(refused(dir.path(), &["_platform"], "why").await.contains("cannot be a tenant's name"));
+    assert!(refused(dir.path(), &["_platform"], "why").await.contains("is not a valid tenant name"));
     let lock = only_one(dir.path()).unwrap();
     assert!(refused(dir.path(), &["acme"], "why").await.contains("the audit service is running"));
     drop(lock);

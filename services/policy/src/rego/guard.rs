@@ -128,7 +128,7 @@ mod tests {
         assert!(refusal(&"x \n".repeat(MAX_BYTES / 2)).2.contains("bytes"));
         assert!(refusal(&"\n".repeat(MAX_LINES + 1)).2.contains("empty"));
         assert!(refusal(&"x\n".repeat(MAX_LINES + 1)).2.contains("lines"));
-        assert!(refusal(&"x , x , x , x , x , x ,\n".repeat(6_000)).2.contains("words"));
+        assert!(refusal(&"x , x , x , x , x , x ,\n".repeat(6_000)).2.contains("tokens"));
         assert!(refusal("  \n\t").2.contains("empty"));
     }
 
