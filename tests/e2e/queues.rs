@@ -46,7 +46,7 @@ async fn those_who_wait_are_told_their_place_and_begin_in_that_order() {
     for (job, position) in waiting.iter().zip([3, 2, 1]) {
         let job = acme.launcher.job(job).await;
         assert_eq!(job["queue"]["position"], position, "{job}");
-        assert!(text(&job, "progress").contains("as many jobs of this template as may"), "{job}");
+        assert!(text(&job, "progress").contains("this template has reached its limit of jobs in progress"), "{job}");
     }
     let mut runs = vec![first];
     for next in waiting.iter().rev() {

@@ -15,32 +15,32 @@ use crate::launch::patience::Patience;
 #[derive(Args, Clone, Debug)]
 #[group(id = "executor_settings")]
 pub struct Config {
-    /// How many launches may be under way at once; a quarter of them for one tenant, an eighth on one controller
+    /// How many launches may be in progress at once; a quarter of them for one tenant, an eighth on one controller
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCHES_AT_ONCE", default_value_t = 512)]
     pub launches_at_once: usize,
     /// How many bytes of each run's output are kept
     #[arg(long, env = "RUNWARDEN_EXECUTOR_OUTPUT_LIMIT", default_value_t = 10 * 1024 * 1024)]
     pub output_limit: u64,
-    /// The longest a controller works on one request, seconds: after a lost answer nothing is repeated before this
+    /// How many seconds a controller works on one request at most: after a lost answer nothing is repeated earlier
     #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", default_value_t = 120)]
     pub controller_request_seconds: u64,
-    /// How far clocks of Runwarden and controllers may differ, seconds
+    /// How far the clocks of Runwarden and controllers may differ, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", default_value_t = 90)]
     pub clock_skew_seconds: u64,
-    /// How long a run that its controller does not list any more may be missing before its job is lost, and how long a
-    /// launch is looked for that may be hidden from Runwarden's account before a person is asked, seconds
+    /// How many seconds a run may be missing from its controller's list before its job is lost, and how long a launch
+    /// that may be hidden from Runwarden's account is searched for before a person must decide
     #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub run_missing_seconds: u64,
     /// How long to wait for the answer to a launch, seconds
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
     pub launch_timeout_seconds: u64,
-    /// How much memory answers of controllers may take at a time, MiB; one tenant's controllers get an eighth
+    /// How much memory answers of controllers may take at a time, in MiB; one tenant's controllers get an eighth
     #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub controller_memory_mib: u32,
-    /// How many jobs of one tenant may wait to be begun, where the tenant has no number of its own
+    /// How many jobs of one tenant may wait to be begun, if the tenant has no limit of its own
     #[arg(long, env = "RUNWARDEN_EXECUTOR_QUEUE_LIMIT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_limit: u32,
-    /// How long an executor may show no life before others take over what it holds, seconds
+    /// After how many seconds without a sign of life others take over an executor's work
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub lease_seconds: u64,
     /// Event streams and waits at once
@@ -58,7 +58,7 @@ pub struct Config {
     /// For tests: have the process die at this place, `NAME` or `NAME:N` for the N-th time
     #[arg(long, env = "RUNWARDEN_EXECUTOR_FAILPOINT", default_value = "", hide = true)]
     pub failpoint: Failpoint,
-    /// Allow `http://` controllers that are not on this machine (credentials then travel in clear)
+    /// Allow `http://` controllers that are not on this machine (credentials then travel in clear text)
     #[arg(long, env = "RUNWARDEN_EXECUTOR_ALLOW_PLAIN_HTTP_CONTROLLERS", default_value_t = false)]
     pub executor_allow_plain_http: bool,
 }

@@ -41,7 +41,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(256..=16384)
     )]
     pub worker_memory_mib: u32,
-    /// How long evaluating one request may take before the answer is no
+    /// How long evaluating one request may take; after that the answer is no
     #[arg(
         id = "policy_decision_time",
         value_name = "TIME",

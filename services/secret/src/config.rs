@@ -12,11 +12,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[derive(Args, Clone, Debug)]
 #[group(id = "secret_settings")]
 pub struct Config {
-    /// Where the master keys are, apart from what they protect; `master-keys` in the data folder if not set. Back this
-    /// folder up together with the store, and keep the two backups apart
+    /// Where the master keys are kept, apart from what they protect; `master-keys` in the data folder if not set. Back
+    /// this folder up together with the store, and keep the two backups apart
     #[arg(long, env = "RUNWARDEN_SECRET_MASTER_KEYS_DIR")]
     pub secret_master_keys_dir: Option<PathBuf>,
-    /// After how long a tenant's data key seals no more and the next one is made; older ones go on opening
+    /// How long a tenant's data key seals before the next one is made; older ones can still decrypt
     #[arg(long, env = "RUNWARDEN_SECRET_TENANT_KEY_MAX_AGE", default_value = "90d", value_parser = humantime::parse_duration)]
     pub secret_tenant_key_max_age: Duration,
 }

@@ -89,7 +89,7 @@ pub(super) fn cause(found: &Steps) -> Option<(&'static str, String)> {
             let what = match why(step) {
                 reason::LOST => "the controller lost the run of {}, whose playbook may even still be at work",
                 reason::APPROVAL_DENIED => "the approval {} was denied on the controller",
-                reason::APPROVAL_TIMED_OUT => "nobody gave the approval {} in time",
+                reason::APPROVAL_TIMED_OUT => "the approval {} was not given in time",
                 reason::PLAYBOOK_FAILED => "the playbook of {} failed",
                 _ => match step.status.as_str() {
                     "canceled" => "{} was cancelled on the controller",
@@ -190,7 +190,7 @@ mod tests {
                 vec![late.clone()],
                 (
                     reason::APPROVAL_TIMED_OUT,
-                    words("Nobody gave the approval step \"Release manager says yes\" in time."),
+                    words("The approval step \"Release manager says yes\" was not given in time."),
                 ),
             ),
             (vec![failed.clone()], (reason::PLAYBOOK_FAILED, words("The playbook of step \"deploy\" failed."))),
@@ -210,7 +210,7 @@ mod tests {
                 (
                     reason::LOST,
                     words(
-                        "Nobody gave the approval step \"Release manager says yes\" in time; the controller lost the run \
+                        "The approval step \"Release manager says yes\" was not given in time; the controller lost the run \
                          of step \"deploy\", whose playbook may even still be at work.",
                     ),
                 ),

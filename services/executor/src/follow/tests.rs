@@ -580,7 +580,7 @@ async fn an_approval_that_nobody_gave_in_time_is_the_reason() {
     let watch = Watch::of(&awx, &run).await;
     let job = watch.ended().await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Failed, Some(reason::APPROVAL_TIMED_OUT)));
-    let words = "Nobody gave the approval step \"Release manager says yes\" in time.";
+    let words = "The approval step \"Release manager says yes\" was not given in time.";
     assert_eq!(job.reason_detail.as_deref(), Some(words));
 }
 

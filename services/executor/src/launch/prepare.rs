@@ -47,7 +47,7 @@ pub fn groundless(template: Option<&Template>, job: &Job) -> Option<(&'static st
     if template.tenant_disabled {
         return Some((reason::TENANT_DISABLED, "The tenant was disabled before the job was launched."));
     }
-    let changed = "The template was changed before the job was launched; what was decided on no longer holds.";
+    let changed = "The template was changed before the job was launched, so the decision no longer applies.";
     (template.launch_digest != job.launch_digest).then_some((reason::TEMPLATE_CHANGED, changed))
 }
 

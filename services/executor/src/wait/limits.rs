@@ -43,9 +43,9 @@ impl Scope {
     #[must_use]
     pub const fn waits_for(self) -> &'static str {
         match self {
-            Self::Template => "waiting: as many jobs of this template as may are under way",
-            Self::Controller => "waiting: as many jobs on this controller as may are under way",
-            Self::Principal => "waiting: as many jobs of this principal as may are under way",
+            Self::Template => "waiting: this template has reached its limit of jobs in progress",
+            Self::Controller => "waiting: this controller has reached its limit of jobs in progress",
+            Self::Principal => "waiting: this principal has reached its limit of jobs in progress",
         }
     }
 }
