@@ -61,7 +61,7 @@ pub(crate) fn note(text: &str) {
     }
 }
 
-/// A line on standard error. If its reader has gone nobody is left to be told.
+/// A line on standard error. If its reader is gone, the failure to write is ignored.
 pub(crate) fn say(text: impl Display) {
     aside(format_args!("{text}\n"));
 }

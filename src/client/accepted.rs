@@ -1,4 +1,4 @@
-//! A job that was accepted: it goes on whatever becomes of the command that wants to see its end.
+//! A job that was accepted: it continues whatever happens to the command that waits for its end.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl<'a> Accepted<'a> {
         unless_interrupted(following, || Failure::new(Exit::Interrupted, "interrupted")).await
     }
 
-    /// A failure of a command that only looks: where the job goes on, it says how to come back.
+    /// A failure of a command that only watches: if the job goes on, it says how to follow it again.
     pub(super) fn unseen(&self, failure: Failure) -> Failure {
         let failure = failure.with("job", self.id);
         match failure.exit {

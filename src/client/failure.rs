@@ -50,7 +50,7 @@ impl Exit {
             "canceled" => Self::JobCanceled,
             "error" => Self::JobError,
             "unknown" => Self::JobUnknown,
-            // It goes on: nobody waited for its end.
+            // The job goes on: nobody waited for its end.
             _ => Self::NotNow,
         }
     }

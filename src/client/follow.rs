@@ -105,7 +105,7 @@ impl Following<'_> {
         }
         let mut events = Events::of(answer);
         let ended = self.shown(&mut events, view).await;
-        // A stream that only opens is no word of the job: one that ends at once, again and again, leads nowhere.
+        // A stream that only opens says nothing of the job: one that ends at once, again and again, leads nowhere.
         match (events.last_word(), ended?) {
             (None, Ended::Stopped) => {
                 let why = format!("the events of {} ended before the first one arrived", self.id);

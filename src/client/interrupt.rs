@@ -1,4 +1,4 @@
-//! Ctrl-C: a command leaves, what it asked for goes on.
+//! Ctrl-C: the command ends, what it started goes on.
 
 use std::time::Duration;
 

@@ -90,11 +90,11 @@ pub(super) fn tell_end(job: &Value) {
     }
 }
 
-/// What is to be done about a job that no machine can decide about.
+/// What to do about a job whose launch is ambiguous.
 const HINT_ON_UNKNOWN: &str =
     "\nA person must decide: see `runwarden jobs attempts`, look at the controller, then `runwarden jobs resolve`.\n";
 
-/// What the API is told about a launch.
+/// What is sent to the API about a launch.
 fn resolution(resolution: &Resolution, reason: &str) -> Value {
     match resolution {
         Resolution { bind: Some(run), .. } => json!({"action": "bind", "run": run, "reason": reason}),

@@ -1,4 +1,4 @@
-//! The commands of whoever uses Runwarden: they call the REST API like any other program.
+//! The commands for users of Runwarden: they call the REST API like any other program.
 
 // They panic where nobody reads any more; `terminal` has what does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

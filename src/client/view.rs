@@ -72,7 +72,7 @@ impl View {
             progress if progress.is_empty() => render::state(colours, &text("state")),
             progress => format!("{}: {progress}", render::state(colours, &text("state"))),
         };
-        // How it ended is said by whoever followed it, with the reason.
+        // The command that followed it says how it ended, with the reason.
         let is_end = Exit::of(job) != Exit::NotNow;
         if self.tells_states && !is_end && told != self.state {
             if std::mem::take(&mut self.within_line) && std::io::stdout().is_terminal() {

@@ -1,4 +1,4 @@
-//! `runwarden demo`: the whole way of a job, told while it happens. It uses the REST API like any caller.
+//! `runwarden demo`: the whole course of a job, shown as it happens. It uses the REST API like any caller.
 
 mod api;
 mod next;

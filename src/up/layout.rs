@@ -57,7 +57,7 @@ impl Layout {
         self.path(BOOTSTRAP_JSON)
     }
 
-    /// Where it is told how the running system is reached.
+    /// The file that says how to reach the running system.
     pub(crate) fn runwarden_json(&self) -> PathBuf {
         self.path(RUNWARDEN_JSON)
     }

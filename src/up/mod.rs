@@ -41,7 +41,7 @@ pub(crate) fn main(settings: Up) -> ExitCode {
     })
 }
 
-/// Says that the wish to stop was heard, and what else one can do: stopping in order takes a moment.
+/// Says that the shutdown signal was received, and what else one can do: an orderly stop takes a moment.
 pub(crate) fn say_when_stopping(tasks: &Tasks) {
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("word of the stop", async move {

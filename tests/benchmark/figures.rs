@@ -44,7 +44,7 @@ impl Table {
         self.0.push([what.into(), format!("{figure:.1} {unit}"), format!("{aim} {unit}"), ratio]);
     }
 
-    /// A figure that is only told.
+    /// A figure that is only reported.
     pub(crate) fn told(&mut self, what: impl Into<String>, figure: impl Into<String>) {
         self.0.push([what.into(), figure.into(), String::new(), String::new()]);
     }

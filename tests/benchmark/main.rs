@@ -34,7 +34,7 @@ enum What {
     Submit,
     /// What following thousands of runs costs.
     Sweep,
-    /// How soon everything goes on after a kill.
+    /// How soon everything continues after a kill.
     Resume,
     /// The controller, in a process of its own: what this program starts itself as.
     #[command(hide = true)]

@@ -1,4 +1,4 @@
-//! The person to whom jobs are left that no machine can know about: looks at the controller's ledger, and says.
+//! The person who decides about ambiguous launches: looks at the controller's ledger, and says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Operator {
         Some(mine.collect())
     }
 
-    /// The runs that a person is told of.
+    /// The runs that a person is shown.
     async fn candidates(&self, admin: &Caller, id: &str) -> Option<BTreeSet<u64>> {
         let attempts = attempts(admin, id).await?;
         let last = attempts.last()?;

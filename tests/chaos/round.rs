@@ -211,7 +211,7 @@ impl Round {
         }
     }
 
-    /// There are no other jobs than those that somebody was told of.
+    /// There are no jobs but those that were reported to somebody.
     async fn list(&self) {
         let told = self.witness.told();
         for caller in &self.callers {

@@ -1,4 +1,4 @@
-//! What really happened, by the controller's ledger, against what everybody was told.
+//! What really happened, by the controller's ledger, against what was reported.
 
 use std::collections::BTreeMap;
 

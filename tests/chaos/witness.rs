@@ -27,7 +27,7 @@ const FIXED: [&str; 9] = [
 /// Ends.
 pub(crate) const OVER: [&str; 4] = ["succeeded", "failed", "canceled", "error"];
 
-/// A job as its callers were told of it.
+/// A job as it was reported to its callers.
 #[derive(Clone)]
 pub(crate) struct Told {
     /// The order that it came from.
@@ -36,7 +36,7 @@ pub(crate) struct Told {
     pub(crate) accepted: Value,
     /// Its states, and when each had been heard.
     states: Vec<(Instant, String)>,
-    /// The answer that told of its end, once there was one.
+    /// The answer that reported its end, once there was one.
     pub(crate) end: Option<Value>,
     /// Since when it is known that somebody asked for it to be stopped.
     cancelled: Option<Instant>,
@@ -46,7 +46,7 @@ pub(crate) struct Told {
     pub(crate) given_up: bool,
     /// Whether it was left to a person at some time.
     pub(crate) was_unknown: bool,
-    /// Its events, as whoever followed it has them.
+    /// Its events, as its follower has them.
     pub(crate) events: Vec<Event>,
 }
 
@@ -96,7 +96,7 @@ impl Witness {
         self.began
     }
 
-    /// Writes down what was heard, for whoever looks for what went wrong.
+    /// Writes down what was heard, for those who look for what went wrong.
     pub(crate) fn write(&self, what: &str) {
         let line = format!("{:>9.3} {what}", self.began.elapsed().as_secs_f64());
         self.memory().history.push(line);
@@ -188,7 +188,7 @@ impl Witness {
         }
     }
 
-    /// An event came to whoever follows a job from its beginning.
+    /// An event came to the follower of a job from its beginning.
     pub(crate) fn event(&self, id: &str, event: &Event) {
         let mut memory = self.memory();
         memory.answers += 1;
@@ -208,7 +208,7 @@ impl Witness {
         told.events.push(event.clone());
     }
 
-    /// The number of the last event that whoever follows a job has.
+    /// The number of the last event that a job's follower has.
     pub(crate) fn last_event(&self, id: &str) -> Option<u64> {
         self.memory().told.get(id)?.events.last()?.id
     }

@@ -151,7 +151,7 @@ async fn whoever_cannot_know_whether_a_job_was_accepted_is_given_the_key() {
         let sent = server.asked(SUBMIT);
         assert!(sent.iter().all(|request| request.contains(&format!("idempotency-key: {key}\r\n"))), "{sent:?}");
         assert_eq!(sent.len(), if lost { 2 } else { 1 }, "{then}");
-        // A person is told the same.
+        // A person sees the same message.
         let said = server.say(&person, &["run", "deploy"]).await;
         assert!(said.ends(code).err.contains("--idempotency-key run_"), "{}", said.err);
     }

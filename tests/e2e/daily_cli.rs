@@ -47,12 +47,12 @@ impl Person {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
-    /// Whoever has logged in as a tenant's launcher.
+    /// A user who has logged in as a tenant's launcher.
     async fn logged_in(acme: &Tenant) -> Self {
         Self::at(acme.launcher.base(), &acme.launcher_credentials).await
     }
 
-    /// Whoever has logged in there as this client.
+    /// A user who has logged in there as this client.
     async fn at(base: &str, credentials: &Credentials) -> Self {
         let person = Self::new();
         let pair = json!({"client_id": credentials.id, "client_secret": credentials.secret});

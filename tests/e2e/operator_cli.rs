@@ -120,7 +120,7 @@ async fn what_is_refused_is_told_with_a_code_and_what_to_quote() {
     let said = jobs("show job_none --json", &who, secret).await;
     let problem: Value = serde_json::from_str(said.failed(4)).unwrap();
     assert_eq!((&problem["code"], &problem["status"]), (&json!("NOT_FOUND"), &json!(404)));
-    // Whoever belongs to the platform must say for which tenant.
+    // A platform administrator must say for which tenant.
     let data = system.data().display().to_string();
     let said = jobs("list", &["--data-dir", &data], None).await;
     assert!(said.failed(4).contains("--tenant") && !said.err.contains("X-Tenant"), "{}", said.err);

@@ -40,7 +40,7 @@ async fn without_the_audit_log_nothing_is_lost_and_nothing_goes_unrecorded() {
     is_missing(system.reach(), Service::Audit).await;
     // What has a store of its own keeps the record with the job until the log takes it.
     let accepted = submit(&acme.launcher, deployment()).await.expect(202);
-    // A refusal that cannot be put on record is not told as one.
+    // A refusal that cannot be recorded is not reported as one.
     let wrong = acme.launcher.at(acme.admin.base()).get("/api/v1/clients").await;
     wrong.refused(503, "AUDIT_UNAVAILABLE");
     acme.admin.get("/api/v1/audit/records").await.refused(503, "UNAVAILABLE");

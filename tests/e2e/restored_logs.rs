@@ -80,7 +80,7 @@ async fn yesterdays_copy_of_the_audit_folder_is_refused_until_an_operator_accept
     assert!(said.contains("executor saw"), "{said}");
     assert!(said.contains("runwarden-audit/umbrella: whole"), "{said}");
 
-    // It starts, and whoever is not concerned goes on.
+    // It starts, and other tenants are not affected.
     system.allow_error("an audit log");
     system.start_again().await;
     let before = records(&acme).await;

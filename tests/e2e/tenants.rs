@@ -45,7 +45,7 @@ async fn every_call_for_a_tenant_that_is_not_there_is_not_found() {
     let (_controller, system, acme) = acme(&settings()).await;
     let platform = system.reach().platform_admin().await;
     let nowhere = platform.acting_for(NOWHERE);
-    // All at once: whoever waits for the same answer shares it.
+    // All at once: those who wait for the same answer share it.
     let mut asked = JoinSet::new();
     for (method, path) in routes() {
         let nowhere = nowhere.clone();

@@ -1,4 +1,4 @@
-//! What no machine can know is left to a person: bound, launched again or given up, with a reason, on record.
+//! Ambiguous launches are left to a person: bound, launched again or given up, with a reason, on record.
 
 use runwarden_harness::jobs::text;
 use runwarden_harness::{Answer, Api, Controller, System, Tenant, until};

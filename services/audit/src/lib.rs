@@ -31,7 +31,7 @@ use runwarden_kit::service::{Parts, ServiceKit};
 use log::{Reader, Writer};
 use store::{LogStore as _, SqliteLogStore};
 
-/// How long the writer still takes entries after the wish to stop: calls under way are answered truthfully.
+/// How long the writer still accepts entries after the shutdown signal, so that calls in progress get true answers.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// Where the logs are, in this data folder.
@@ -54,7 +54,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let (journal, writer) =
         Writer::start(Arc::new(sqlite.for_writer()), key.clone(), kit.clock.clone(), (&config).into()).await?;
     let doubts = writer.doubts();
-    // One log that cannot be trusted is its tenant's trouble: the service goes on for all others.
+    // One log that cannot be trusted affects its own tenant only: the service continues for all others.
     kit.notes.add("audit logs", move || doubts.note());
     let shutdown = kit.shutdown().clone();
     kit.tasks.spawn("audit: writer", async move {

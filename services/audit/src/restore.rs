@@ -25,7 +25,7 @@ const MOST_REASON: usize = 1000;
 pub struct Accepted {
     /// Whose log.
     pub log: String,
-    /// How many records it goes on from.
+    /// How many records it continues from.
     pub size: u64,
 }
 

@@ -175,7 +175,8 @@ impl Idempotency {
     }
 }
 
-/// The right to be the first. While it lives, repeats are told to wait; dropped without a commit, a repeat starts over.
+/// The right to be the first. While it exists, repeats are asked to wait; dropped without a commit, a repeat starts
+/// over.
 #[derive(Debug)]
 pub struct Ticket {
     held: Option<Held>,

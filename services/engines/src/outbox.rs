@@ -98,7 +98,7 @@ impl ConfigOutbox {
         self.store.list(WAITING, None, usize::MAX).await?.iter().map(decode).collect()
     }
 
-    /// Takes out entries that were delivered and keeps how far logs were seen. Ids that are not there are no failure.
+    /// Takes out entries that were delivered and keeps how far logs were seen. Unknown ids are not a failure.
     pub async fn settle(&self, tenant: &str, ids: &[String], seen: &[LogHead]) -> Result<()> {
         let ids: Vec<&String> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let last = ids.len().saturating_sub(1) / AT_ONCE;

@@ -34,7 +34,7 @@ pub struct Revealed {
     pub version: i64,
 }
 
-/// What can be told of a secret without revealing it.
+/// What can be shown of a secret without revealing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its name.
@@ -123,7 +123,7 @@ pub trait Vault: Debug + Send + Sync + 'static {
     /// Opens a sealed value; `None` when it was not sealed for this tenant and context, or was changed since.
     async fn open(&self, tenant: &str, context: &str, sealed: &[u8]) -> Result<Option<Plaintext>>;
 
-    /// Makes a new master key and wraps every tenant key with it, while everything else goes on.
+    /// Makes a new master key and wraps every tenant key with it, while everything else runs.
     /// [`VaultError::RotationRunning`] when one is under way.
     async fn rotate_master(&self, note: Note<'_, RotationNote>) -> Result<Rotation>;
 

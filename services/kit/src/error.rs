@@ -19,7 +19,7 @@ const DOMAIN: &str = "runwarden";
 /// Metadata key of the id that finds an internal error in the logs.
 const ERROR_ID: &str = "error_id";
 
-/// Response metadata that says when a call may be tried again by whoever sent it (gRFC A6).
+/// Response metadata that says when the sender may try a call again (gRFC A6).
 pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// The most bytes of words that an error carries. They travel in HTTP/2 headers, which have their limits: with base64
 /// and percent encoding on top, what is over this would break the call instead of explaining it.

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The wish to stop. Cloned to everyone; heard by all at once.
+/// The shutdown signal. Every task has a clone; all receive it at once.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -21,18 +21,18 @@ pub struct Shutdown {
 pub struct Stopping;
 
 impl Shutdown {
-    /// A wish not yet made.
+    /// A signal that has not been given yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the wish.
+    /// Gives the signal.
     pub fn begin(&self) {
         self.token.cancel();
     }
 
-    /// Makes the wish because something broke: the process ends in order, and as a failure.
+    /// Gives the signal because something failed: the process shuts down in order, with a failing exit code.
     pub fn fail(&self, why: impl Into<String>) {
         let _the_first_is_the_cause = self.failure.set(why.into());
         self.begin();
@@ -66,7 +66,7 @@ impl Shutdown {
         }
     }
 
-    /// Makes the wish when the process gets SIGINT or SIGTERM; a second signal ends the process at once. From the
+    /// Gives the signal when the process gets SIGINT or SIGTERM; a second one ends the process at once. From the
     /// return of this function on no signal is missed.
     pub fn on_signals(&self) {
         let mut signals = match Signals::listen() {
@@ -125,7 +125,7 @@ impl Tasks {
         Self { shutdown, running: Arc::default() }
     }
 
-    /// The wish that ends them.
+    /// The signal that ends them.
     #[must_use]
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown

@@ -2,7 +2,7 @@
 //!
 //! A token holds the last key of the page before, and a digest of it with everything that makes the listing what it is:
 //! the collection, the tenant, the filters. One that was made for another listing, was cut off or was made up is refused
-//! instead of giving a page that looks empty. The digest is no signature, and need not be: rights and filters are
+//! instead of giving a page that looks empty. The digest is not a signature, and need not be: rights and filters are
 //! applied to every page anew, so a token that somebody computes leads nowhere they could not go.
 
 use aws_lc_rs::digest;

@@ -61,7 +61,7 @@ pub fn write_new(path: &Path, content: &[u8]) -> io::Result<bool> {
 /// # Errors
 /// `PermissionDenied` if others can read or change it, `InvalidData` if it is longer than `most` bytes, or is not a file.
 pub fn read(path: &Path, most: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    // What is checked is what was opened. Opening a pipe would otherwise wait for whoever writes to it.
+    // What is checked is what was opened. Opening a pipe would otherwise wait for its writer.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     let file = match options.open(path) {

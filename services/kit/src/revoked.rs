@@ -11,7 +11,7 @@ use crate::token::{LEEWAY_SECONDS, LONGEST_TOKEN};
 /// verifiers give, and a minute for clocks that differ.
 pub const OUTLIVED: Duration = Duration::from_secs(LONGEST_TOKEN.as_secs() + LEEWAY_SECONDS + 60);
 
-/// The present, told twice: the wall clock can be set, steady time cannot.
+/// The present by two clocks: the wall clock can be set, steady time cannot.
 #[derive(Clone, Copy, Debug)]
 pub struct Present {
     /// By the wall clock.

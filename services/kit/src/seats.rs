@@ -1,5 +1,5 @@
-//! Room for what is in use at once: so much in all, and so much for each key. Nobody waits for room here; whoever finds
-//! none is told so, and a seat that is dropped is free again.
+//! Limits on what is in use at once: so much in total, and so much for each key. Nobody waits here: without a free seat
+//! the request is refused at once, and a seat that is dropped is free again.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -69,7 +69,7 @@ impl ServiceKit {
         })
     }
 
-    /// The wish to stop.
+    /// The shutdown signal.
     #[must_use]
     pub fn shutdown(&self) -> &Shutdown {
         self.tasks.shutdown()

@@ -9,7 +9,7 @@ pub fn is_slug(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(|b| inner(&b)) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// Refuses what is no slug, naming the field.
+/// Refuses what is not a slug, naming the field.
 ///
 /// # Errors
 /// `VALIDATION_FAILED` with the pointer.

@@ -101,7 +101,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// From a JSON Web Key Set (RFC 7517). Keys that are no signature keys of an accepted algorithm are left out.
+    /// From a JSON Web Key Set (RFC 7517). Keys that are not signature keys of an accepted algorithm are left out.
     ///
     /// # Errors
     /// When the set is no JWKS.

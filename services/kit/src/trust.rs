@@ -1,7 +1,7 @@
 //! Each service's own copy of what it takes to judge callers: keys, revocations, and the tenants there are. It is
 //! renewed from `auth` every second; what travels is what has changed.
 //!
-//! A service that cannot renew it goes on for [`MAX_AGE`] and then refuses: a revocation it has not heard of could
+//! A service that cannot renew it continues for [`MAX_AGE`] and then refuses: a revocation it has not heard of could
 //! otherwise be ignored for as long as `auth` can be kept away. The same holds for what `auth` hears of tenants from
 //! `project`, for whatever is done in a tenant.
 

@@ -198,7 +198,7 @@ fn check_size(texts: &[ModuleText]) -> Result<()> {
 }
 
 /// What to tell the author of a module that is stored; a refusal if it makes void what another one says, or another one
-/// does so to it. What others do to each other is told, and keeps nobody from mending one after the other.
+/// does so to it. Conflicts among others are reported as warnings, so that they can be fixed one by one.
 fn accepted(name: &str, advice: Advice) -> Result<Vec<String>> {
     let concerns =
         |with: &[String], problem: &Problem| problem.module == name || with.iter().any(|other| other == name);

@@ -64,7 +64,7 @@ pub struct Module {
     pub rego: String,
     /// SHA-256 of the source, hex.
     pub digest: String,
-    /// Counts the changes of this module alone. One of a name that was removed goes on above it.
+    /// Counts the changes of this module alone. A new module with the name of a removed one continues above it.
     pub revision: i64,
     /// When it was changed last.
     pub updated_at: Moment,

@@ -1,4 +1,4 @@
-//! Limits that several nouns have, and how they are checked: all that is wrong with those of a request is told at once.
+//! Limits that several nouns have, and how they are checked: everything wrong in a request is reported at once.
 
 use std::ops::RangeInclusive;
 

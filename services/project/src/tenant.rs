@@ -118,7 +118,7 @@ pub(crate) async fn find(catalog: &Catalog, name: &str) -> Result<Option<Stored<
 #[derive(Clone)]
 pub struct Tenants {
     catalog: Catalog,
-    /// Names this process. The store's revisions are no name across a restored backup.
+    /// Names this process. The store's revisions do not identify a state across a restored backup.
     process: String,
 }
 

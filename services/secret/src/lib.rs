@@ -3,7 +3,7 @@
 //! - `secrets`: named values that this service keeps, such as a controller's credential.
 //! - `sealing`: values that are sealed for somebody else to keep, such as a job's password parameters.
 //! - `keys`: the master key, its state and its rotation.
-//! - `record`: what the audit log is told. Never a value.
+//! - `record`: what is written to the audit log. Never a value.
 //! - `repeats`: rotations that are asked for again with the idempotency key of the first.
 //! - `rpc`: the only place that knows gRPC.
 //!
@@ -40,7 +40,7 @@ use secrets::Secrets;
 ///
 /// # Errors
 /// When the settings do not make sense, or the vault does not open: above all when a master key is missing or is
-/// another one. That is for an operator to mend, so the process does not start.
+/// another one. That is for an operator to fix, so the process does not start.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     config.check()?;
     let path = kit.data_dir.join("config.sqlite");

@@ -1,4 +1,4 @@
-//! What the audit log is told of secrets: who, which, why and which version. Never a value, nor a hash of one.
+//! What is recorded of secrets in the audit log: who, which, why and which version. Never a value, or a hash of one.
 
 use std::sync::Arc;
 

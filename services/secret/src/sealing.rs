@@ -27,7 +27,7 @@ impl Sealing {
         Self { vault, recorder, records }
     }
 
-    /// Seals a value. That reveals nothing, so nothing is recorded: whoever asks knows the value already.
+    /// Seals a value. That reveals nothing, so nothing is recorded: the caller knows the value already.
     pub(crate) async fn seal(&self, tenant: &str, context: &str, value: Plaintext) -> Result<Sealed> {
         slug::check("/tenant", tenant)?;
         check_context(context)?;

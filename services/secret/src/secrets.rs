@@ -88,7 +88,7 @@ impl Secrets {
         Ok(Page { secrets, next_page_token })
     }
 
-    /// Removes a value for good. One that is gone already is no failure: the mesh may repeat the call.
+    /// Removes a value for good. One that is already gone is not a failure: the mesh may repeat the call.
     pub(crate) async fn delete(&self, caller: &Caller, tenant: &str, name: &str) -> Result<()> {
         check_caller(caller, tenant)?;
         let name = check_name(name)?;

@@ -42,7 +42,7 @@ enum Places {
 /// How a process is ended and started again.
 #[derive(Clone, Debug)]
 pub struct Restart {
-    /// How it is told to end.
+    /// How it is asked to end.
     pub signal: Signal,
     /// Not before it has been ready for so long; at once if none, whether it is ready or not.
     pub ripe: Option<Duration>,

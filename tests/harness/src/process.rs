@@ -13,7 +13,7 @@ const START: Duration = Duration::from_secs(60);
 /// How long it may take to end when asked to.
 pub(crate) const STOP: Duration = Duration::from_secs(25);
 
-/// What a process is told.
+/// What a process is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Please stop.

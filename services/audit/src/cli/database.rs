@@ -36,7 +36,7 @@ pub struct Against<'a> {
 /// Checks every log in the service's database and the file itself, also while the service runs.
 ///
 /// # Errors
-/// When nothing can be read, or there are no logs at all. A log that is not whole is no error but a report.
+/// When nothing can be read, or there are no logs at all. A log that is not whole is not an error but a report.
 pub async fn verify_database(path: &Path, against: Against<'_>) -> Result<Verdict, CliError> {
     let Against { key: given, since, known } = against;
     let key = match given {
@@ -62,7 +62,7 @@ pub async fn verify_database(path: &Path, against: Against<'_>) -> Result<Verdic
         Err(_) if !verdict.engine.is_empty() => return Ok(verdict),
         Err(error) => return Err(failed(error)),
     };
-    // A log that is gone altogether is missed by whoever knows of it.
+    // A log that is gone altogether is only missed by those who know of it.
     tenants.extend(kept.keys().cloned());
     tenants.extend(known.seen.iter().map(|seen| seen.log.clone()));
     let waiting = known.waiting.iter().filter(|tenant| !tenants.contains(*tenant)).cloned().collect::<Vec<_>>();

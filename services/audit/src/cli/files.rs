@@ -30,7 +30,7 @@ impl<'a> From<&'a Path> for Records<'a> {
 /// given, against an earlier checkpoint that was kept elsewhere.
 ///
 /// # Errors
-/// When a file cannot be read or the key is none. A log that is not whole is no error but a report.
+/// When a file cannot be read or the key is not valid. A log that is not whole is not an error but a report.
 pub fn verify_files(
     records: Records<'_>,
     checkpoint: &Path,
@@ -60,7 +60,7 @@ pub fn verify_files(
 /// memory: its checkpoint comes last and is needed first. An export that was cut off has no checkpoint and is not whole.
 ///
 /// # Errors
-/// When a file cannot be read or the key is none. A log that is not whole is no error but a report.
+/// When a file cannot be read or the key is not valid. A log that is not whole is not an error but a report.
 pub fn verify_export(export: Records<'_>, key: &str, since: Option<&Path>) -> Result<Report, CliError> {
     let mut verifier = Verifier::new(parse_key(key)?);
     let mut bytes = Vec::new();

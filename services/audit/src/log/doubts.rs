@@ -14,7 +14,7 @@ pub enum Doubt {
     RolledBack(String),
 }
 
-/// The logs that take nothing; shared with whoever tells operators. One doubtful log stops its own tenant only.
+/// The logs that accept nothing; shared with what reports to operators. One doubtful log stops its own tenant only.
 #[derive(Debug, Clone, Default)]
 pub struct Doubts(Arc<RwLock<BTreeMap<String, Doubt>>>);
 

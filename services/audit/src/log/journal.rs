@@ -84,7 +84,7 @@ impl Journal {
 
     /// Compares logs with what was seen of them and makes entries durable, each in the log of the tenant it comes
     /// with; nothing goes into a log that does not continue what was seen of it. Entries that are queued are written
-    /// even when whoever waits here goes away.
+    /// even when the waiting caller goes away.
     ///
     /// # Errors
     /// When the writer does not take the request. What each log took is in the answer.

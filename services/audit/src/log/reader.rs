@@ -58,7 +58,7 @@ impl Default for SearchLimits {
     }
 }
 
-/// A page of records, and where the search for more of them goes on.
+/// A page of records, and where the search for more of them continues.
 #[derive(Debug)]
 pub struct RecordPage {
     /// The records with their leaf hashes, newest first.

@@ -120,7 +120,7 @@ impl Writer {
                     Err(error) => answer.refused.push((tenant, error)),
                 }
             }
-            // Whoever waited may be gone.
+            // The waiting caller may be gone.
             let _ = done.send(answer);
         }
     }

@@ -14,7 +14,7 @@ const FORMAT: &[BorrowedFormatItem<'_>] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(OffsetDateTime);
 
-/// The number or text is no such time.
+/// The number or text is not such a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time between the years 1 and 9999")]
 pub struct TimestampError;

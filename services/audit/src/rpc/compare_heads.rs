@@ -17,7 +17,7 @@ pub(super) async fn handle(
     let answer = journal.hand_in(Vec::new(), seen).await.map_err(append_failure)?;
     let mut untrusted = Vec::new();
     for (log, error) in answer.refused {
-        // What could not be found out is no finding.
+        // What could not be found out is not a finding.
         let Some(why) = doubt(&error) else { return Err(log_failure(error)) };
         untrusted.push(UntrustedLog { tenant: tenant_of(&log).to_owned(), why: why.to_owned() });
     }

@@ -1,4 +1,4 @@
-//! What the failures of a log mean to whoever called.
+//! What the failures of a log mean to the caller.
 
 use runwarden_engines::StoreError;
 use runwarden_kit::{Error, ErrorReason};

@@ -24,7 +24,7 @@ use finding::Findings;
 pub enum Claim {
     /// It came with the records.
     Own,
-    /// Whoever checks kept it from earlier, away from the log.
+    /// The verifier kept it from earlier, away from the log.
     Trusted,
 }
 

@@ -61,7 +61,7 @@ pub struct SealedVaultOptions {
     pub store: Arc<dyn ConfigStore>,
     /// The folder of the master keys.
     pub master_keys: PathBuf,
-    /// A tenant's data key that is older than this seals no more; the next one is made then. It goes on opening.
+    /// A tenant's data key older than this no longer seals; the next one is made then. The old one can still decrypt.
     pub tenant_key_max_age: Duration,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,

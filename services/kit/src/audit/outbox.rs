@@ -169,7 +169,7 @@ impl Outbox {
     /// `AUDIT_LOG_UNTRUSTED` or `AUDIT_UNAVAILABLE`.
     pub async fn check_room(&self, tenant: &str) -> Result<()> {
         let mut compared = self.logs.compared.subscribe();
-        // Whoever drains it always tries, within a few seconds; without that, the bound below protects.
+        // The drain always tries, within a few seconds; without that, the bound below protects.
         let _ = tokio::time::timeout(COMPARED_WITHIN, compared.wait_for(|compared| *compared)).await;
         if let Some(why) = self.untrusted().get(tenant) {
             return Err(untrusted(why));

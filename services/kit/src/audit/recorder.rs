@@ -29,7 +29,7 @@ pub trait Recorder: Send + Sync + 'static {
         self.record_all(vec![entry]).await
     }
 
-    /// Records entries for whoever has to know why they were not taken.
+    /// Records entries for callers that need to know why they were not accepted.
     ///
     /// # Errors
     /// As the audit service said it: what is wrong with an entry is a field under `/entries/`.

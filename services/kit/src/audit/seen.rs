@@ -1,4 +1,4 @@
-//! How far a service saw each log. Whoever puts an older copy of the logs back cannot put back what the services saw.
+//! How far a service saw each log. An attacker who restores older logs cannot restore what the services saw.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

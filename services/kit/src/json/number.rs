@@ -174,7 +174,7 @@ mod tests {
             if let Ok(read) = serde_json::from_str::<f64>(&written)
                 && survives(&written, read)
             {
-                // Whoever rounds correctly gets the same.
+                // Correct rounding gives the same.
                 prop_assert_eq!(written.parse::<f64>().unwrap().to_bits(), read.to_bits());
             }
         }

@@ -27,7 +27,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_TRIES: u32 = 3;
 /// The first pause between tries; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A service that asks for a longer pause is not asked again here: whoever called us is told when to come back.
+/// A service that asks for a longer pause is not called again here: our own caller is told when to try again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,7 +45,7 @@ impl MeshChannel {
         Self { to, inner }
     }
 
-    /// A call whose answer goes on for as long as both sides want; only its beginning has a limit.
+    /// A call whose answer lasts as long as both sides want; only its beginning has a limit.
     async fn open_stream(self, request: Request<Body>, until: Instant) -> Outcome {
         match tokio::time::timeout_at(until.into(), send(self.inner, request)).await {
             Ok(outcome) => outcome,
@@ -152,7 +152,7 @@ fn pause_before_another(outcome: &Outcome, planned: Duration) -> Option<Duration
         return None;
     }
     let Some(pushback) = response.headers().get(PUSHBACK) else { return Some(planned) };
-    // What is no number, such as -1, means: do not.
+    // What is not a number, such as -1, means: do not.
     let wanted = Duration::from_millis(pushback.to_str().ok()?.parse().ok()?);
     (wanted <= LONGEST_PAUSE).then_some(wanted)
 }

@@ -46,7 +46,7 @@ impl Peers {
     /// A channel to a service. It connects at the first call and again whenever that is needed.
     ///
     /// # Errors
-    /// When the service's address is not configured, or what is configured is no address.
+    /// When the service's address is not configured or not an address.
     pub fn channel(&self, to: Service) -> anyhow::Result<MeshChannel> {
         self.open(to, |endpoint| endpoint)
     }

@@ -73,7 +73,7 @@ fn described<'a>(part: &'a Map<String, Value>, name: &str) -> Vec<&'a Value> {
     named.into_iter().chain(matching).chain(rest).collect()
 }
 
-/// Whether a name matches a pattern, as validation sees it; if that cannot be told, it does.
+/// Whether a name matches a pattern, as validation sees it; if that cannot be determined, it does.
 fn matches(pattern: &str, name: &str) -> bool {
     super::compile(&json!({"pattern": pattern}))
         .map_or(true, |validator| validator.is_valid(&Value::String(name.to_owned())))

@@ -1,4 +1,4 @@
-//! Health (grpc.health.v1), told as it is at the moment of the question: a service serves as long as it is not
+//! Health (grpc.health.v1), computed when it is asked for: a service serves as long as it is not
 //! stopping, can verify its callers, and none of its parts is in trouble.
 
 use std::pin::Pin;

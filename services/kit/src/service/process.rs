@@ -33,7 +33,7 @@ where
         }
         let started = tokio::select! {
             started = start(tasks.clone()) => started,
-            // Being told to stop while still starting is no failure.
+            // A shutdown signal during the start is not a failure.
             () = shutdown.begun() => Ok(()),
         };
         if started.is_ok() {

@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock::{Clock as _, SystemClock};
 use crate::context;
 
-/// What ties lines together. Of other fields of spans only those of the innermost are told.
+/// What ties lines together. Of other fields of spans only those of the innermost are written.
 const IDS: &[&str] = &["request_id", "trace_id", "tenant", "principal", "job", "service"];
 
 pub(super) struct Lines;

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
 
-/// What a disabled tenant's principals are told.
+/// The message for a disabled tenant's principals.
 pub(super) fn disabled() -> Error {
     Error::new(ErrorReason::TenantDisabled, "The tenant is disabled.")
 }
@@ -39,7 +39,7 @@ impl Trust {
     /// that is not known is asked for.
     ///
     /// # Errors
-    /// `NOT_FOUND`, or `UNAVAILABLE` when it cannot be told.
+    /// `NOT_FOUND`, or `UNAVAILABLE` when that is not known.
     pub async fn require_tenant(&self, name: &str) -> Result<bool> {
         if self.source.is_none() {
             return Ok(false);

@@ -88,7 +88,7 @@ impl Pool {
             Some(process) => process,
             None => Process::start(&self.settings.command, self.standing()).await?,
         };
-        // Whoever is not put back is killed: also when the caller has gone meanwhile.
+        // A worker that is not put back is killed, even if the caller has gone meanwhile.
         let outcome = self.ask(&mut process, key, modules, input).await;
         if outcome.is_ok() && process.asked < MAX_ASKED {
             self.keep(process);

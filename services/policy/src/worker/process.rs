@@ -47,7 +47,7 @@ pub(super) struct Process {
     stdout: ChildStdout,
     /// How often it was asked.
     pub(super) asked: u32,
-    /// The sets it was told to prepare; it may have dropped some.
+    /// The sets it was asked to prepare; it may have dropped some.
     pub(super) prepared: HashSet<String>,
 }
 

@@ -87,7 +87,7 @@ impl Host {
         if let Ok(address) = text.parse() {
             return match address {
                 IpAddr::V4(v4) => Some(Self::Address(IpAddr::V4(v4))),
-                // Without brackets it cannot be told from a port.
+                // Without brackets it looks like a port.
                 IpAddr::V6(_) => None,
             };
         }

@@ -154,7 +154,7 @@ impl Controllers {
             after.ca_pem = authority::ca_pem(ca_pem)?;
         }
         if update.credential.is_none() && (after.url != before.url || after.ca_pem != before.ca_pem) {
-            // Else whoever may change the address could have the stored credential sent to a host of their own.
+            // Otherwise anybody who may change the address could have the stored credential sent to their own host.
             return Err(Error::invalid("/credential", "must be given again when the address or its authority changes"));
         }
         after.limits.set(&update.limits)?;

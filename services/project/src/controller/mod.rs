@@ -32,7 +32,7 @@ pub struct Controller {
     pub ca_pem: String,
     /// What it calls itself.
     pub product: String,
-    /// Its version, as it last told.
+    /// Its version, as last reported.
     pub version: String,
     /// Our user's id there.
     pub account_id: i64,
@@ -43,12 +43,12 @@ pub struct Controller {
     pub limits: ControllerLimits,
     /// When it was mapped.
     pub created_at: Moment,
-    /// Grows with every change, and goes on where one of this name stopped that was removed.
+    /// Grows with every change, and continues the count of a removed one with this name.
     pub revision: i64,
     /// The name of its credential in the secret service. Every new credential gets a new name, so that it and the
     /// address it is for change in one commit.
     pub secret_name: String,
-    /// The name of the credential before: kept for whoever resolved the controller just before it was replaced.
+    /// The name of the previous credential: kept for launches that resolved the controller just before the change.
     pub retired_secret: Option<String>,
 }
 

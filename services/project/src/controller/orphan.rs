@@ -60,7 +60,7 @@ pub(super) async fn give_up(catalog: &Catalog, secrets: &dyn SecretKeeper, tenan
     }
 }
 
-/// Removes what nothing refers to. Failing is no failure of the request it is done beside: the next one tries again.
+/// Removes what nothing refers to. A failure here does not fail the request that it accompanies: the next one retries.
 pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str) {
     let swept = async {
         for orphan in catalog.some::<Orphan>(&key::orphans(tenant), AT_ONCE).await? {

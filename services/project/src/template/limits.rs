@@ -10,7 +10,7 @@ const LONGEST_RUN: i64 = 7 * 24 * 3600;
 /// The longest wait that can be asked for: thirty days, in seconds.
 const LONGEST_WAIT: i64 = 30 * 24 * 3600;
 
-/// A template's limits. They are no part of the launch digest: jobs that wait stay launchable when they change.
+/// A template's limits. They are not part of the launch digest: waiting jobs stay launchable when they change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 // Templates that were stored before there was one of the limits do not have it.
 #[serde(default)]

@@ -100,7 +100,7 @@ pub struct Template {
     pub drift: Vec<String>,
     /// When it was mapped.
     pub created_at: Moment,
-    /// Grows with every change, and goes on where one of this name stopped that was removed.
+    /// Grows with every change, and continues the count of a removed one with this name.
     pub revision: i64,
     /// What matters to a launch, hashed.
     pub launch_digest: String,

@@ -72,9 +72,9 @@ fn check_overlap(schema: &Schema, fixed: &Fixed) -> Result<()> {
     Ok(())
 }
 
-/// Why the template cannot be launched as it is, apart from what fixed values mend.
+/// Why the template cannot be launched as it is, apart from what fixed values solve.
 fn problems(offer: &Offer, fixed: &Fixed) -> Vec<FieldError> {
-    // Who describes the template names what fixing would mend: "… so fix `inventory`".
+    // The description of the template names what a fixed value would solve: "… so fix `inventory`".
     let mended = |problem: &str| fixed.iter().any(|(name, ..)| problem.ends_with(&format!("so fix `{name}`")));
     offer
         .obstacles
@@ -134,7 +134,7 @@ impl Survey {
         self.questions.contains_key(name)
     }
 
-    /// Why a fixed value is no good answer.
+    /// Why a fixed value is not a valid answer.
     fn misfit(&self, name: &str, target: LaunchField, value: &Value) -> Option<String> {
         let question = self.questions.get(name).filter(|_| target == LaunchField::ExtraVars)?;
         if question.get("writeOnly") == Some(&Value::Bool(true)) {

@@ -173,7 +173,7 @@ async fn whoever_follows_the_tenants_is_told_what_changed() {
     assert_eq!((only_changes, all), (false, named(&[("acme", false), ("other", false)])));
     let (same, only_changes, none) = ask(&version).await;
     assert_eq!((&same, only_changes, none), (&version, true, Vec::new()));
-    // What happens inside of tenants is no news of them.
+    // What happens inside tenants does not change their list.
     world.create_project(&admin("acme"), "new").await.unwrap();
     let (version, only_changes, none) = ask(&version).await;
     assert_eq!((only_changes, none), (true, Vec::new()));

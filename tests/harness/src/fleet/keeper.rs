@@ -30,7 +30,7 @@ pub enum End {
     Failpoint,
     /// It ended, and nobody wanted that.
     Itself(ExitStatus),
-    /// It was told to end and did not, until it was killed.
+    /// It was asked to end and did not, until it was killed.
     Hung,
 }
 
@@ -45,7 +45,7 @@ pub struct Life {
     pub settings: Vec<(String, String)>,
     /// What it wrote.
     pub log: Log,
-    /// How it ended; none while it goes on.
+    /// How it ended; none while it runs.
     pub end: Option<End>,
 }
 

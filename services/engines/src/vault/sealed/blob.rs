@@ -1,6 +1,6 @@
 //! The sealed form that leaves the vault: `1 (format) ‖ data key number (4, big-endian) ‖ box`.
 //!
-//! Opaque to whoever keeps it. The head is not encrypted, but part of what the box is bound to.
+//! Opaque to its keeper. The head is not encrypted, but part of what the box is bound to.
 
 use super::envelope::{Binding, CryptoFailed, Key, OVERHEAD, seal_into};
 

@@ -174,7 +174,7 @@ impl TenantKeys {
         }
     }
 
-    /// Makes the next data key, and the root with the first. Whoever loses a race takes what the winner made.
+    /// Makes the next data key, and the root with the first. The loser of a race takes what the winner made.
     async fn make_next(&self, tenant: &str, keys: Option<&Unwrapped>) -> Result<()> {
         let (marker, revision) = marker::expect(&*self.store).await?;
         let master = self.keyring.get(&marker.id).await?;

@@ -1,4 +1,4 @@
-//! `urlquery.*`, `base64.*` and `hex.decode`. Bytes that are no UTF-8 are an error: texts hold no others here.
+//! `urlquery.*`, `base64.*` and `hex.decode`. Bytes that are not UTF-8 are an error: texts hold no others here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

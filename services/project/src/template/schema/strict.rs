@@ -13,7 +13,7 @@ use super::graph::{LIST, MAP, ONE, REFUSED};
 /// How many findings are reported.
 const MOST: usize = 20;
 
-/// Keywords whose value is no schema and which apply to every type.
+/// Keywords whose value is not a schema and which apply to every type.
 const PLAIN: &[&str] = &[
     "$comment",
     "$id",
