@@ -158,7 +158,7 @@ impl Query {
         let size = self.number("page_size", 1, largest, i64::try_from(page::DEFAULT_SIZE).unwrap_or(50));
         let token = self.text("page_token").unwrap_or_default();
         if !page::is_token(&token) {
-            self.wrong("page_token", "is not a token of an earlier page of this list");
+            self.wrong("page_token", page::BAD_TOKEN);
         }
         (i32::try_from(size).unwrap_or(50), token)
     }

@@ -27,10 +27,8 @@ pub(super) fn cut<P, T: From<P>>(
     items.sort_by_cached_key(key);
     let last = listing.after(&params.page_token)?;
     let first = last.map_or(0, |last| items.partition_point(|item| key(item) <= last));
-    let more = items.len() > first + size;
-    let kept: Vec<P> = items.into_iter().skip(first).take(size).collect();
-    let next_page_token = kept.last().filter(|_| more).map(|item| listing.token(&key(item))).unwrap_or_default();
-    Ok(Json(Page { items: kept.into_iter().map(T::from).collect(), next_page_token }))
+    let page = listing.cut(items.split_off(first), size, key).map(T::from);
+    Ok(Json(Page { items: page.items, next_page_token: page.next }))
 }
 
 #[cfg(test)]

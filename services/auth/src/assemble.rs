@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use runwarden_engines::catalog::Catalog;
 use runwarden_engines::config::{Change, ConfigStore};
 use runwarden_engines::idempotency::{self, Idempotency};
 use runwarden_kit::audit::Outbox;
@@ -64,7 +65,7 @@ pub(crate) struct Assembled {
 /// Puts the service together. When this returns, there are a signing key and an administrator.
 pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Result<Assembled> {
     config.check()?;
-    let store = Store::new(Arc::clone(&ground.config_store), ground.outbox);
+    let store = Store::new(Catalog::new(Arc::clone(&ground.config_store), ground.outbox));
     let in_folder = |name: &str| ground.data_dir.join(name);
     let seal_path = config.seal_key_file.clone();
     let seal_path = seal_path.unwrap_or_else(|| in_folder("seal.key"));

@@ -71,11 +71,11 @@ impl Maintenance {
         Ok(())
     }
 
-    fn expired(&self, all: &[(String, Stored<Revocation>)], now: Present) -> Vec<(String, i64)> {
+    fn expired(&self, all: &[Stored<Revocation>], now: Present) -> Vec<(String, i64)> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *seen);
         let mut expired = Vec::new();
-        for (key, Stored { value, revision }) in all {
+        for Stored { key, value, revision } in all {
             let first = before.get(key).filter(|(at, _)| at == revision).map_or(now.steady, |(_, first)| *first);
             seen.insert(key.clone(), (*revision, first));
             if value.forget_at <= now.wall && now.steady.saturating_duration_since(first) >= OUTLIVED {

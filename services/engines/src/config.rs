@@ -53,6 +53,14 @@ pub enum Commit {
     },
 }
 
+impl Commit {
+    /// Whether it happened.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+}
+
 /// What was written after a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {

@@ -1,11 +1,13 @@
 //! Where Runwarden's state lives, behind one trait per need.
 //!
+//! - [`catalog`]: a service's records in a config store, typed, changed together with their audit entries.
 //! - [`config`]: small state that is read everywhere: compare-and-swap on revisions, as etcd has it.
 //! - [`sqlite`]: a SQLite database opened the way Runwarden needs it: durable, private, migrated.
 //! - [`outbox`]: audit entries that become durable in the same commit as the change they tell of.
 //! - [`idempotency`]: the first answer again for the same key and body.
 //! - [`vault`]: secrets, sealed with a key of their tenant.
 
+pub mod catalog;
 pub mod config;
 mod error;
 pub mod idempotency;

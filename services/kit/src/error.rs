@@ -94,6 +94,19 @@ impl Error {
         Self::new(ErrorReason::Conflict, detail)
     }
 
+    /// What the caller's change is based on was changed by somebody else. `what` names the kind: `template`.
+    #[must_use]
+    pub fn changed(what: &str) -> Self {
+        Self::conflict(format!("The {what} was changed by somebody else. Read it again and repeat the request."))
+    }
+
+    /// Others kept changing the same thing; nothing was done.
+    #[must_use]
+    pub fn contended() -> Self {
+        Self::conflict("Others are changing the same thing at the same time. Try again.")
+            .with_retry_after(Duration::from_secs(1))
+    }
+
     /// Something needed cannot be reached now.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {

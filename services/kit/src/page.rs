@@ -8,6 +8,7 @@
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prost_types::Timestamp;
 
 use crate::error::{Error, Result};
 
@@ -19,6 +20,44 @@ pub const MAX_SIZE: usize = 200;
 const MAX_LENGTH: usize = 2048;
 /// How many bytes of the digest a token holds.
 const CHECK: usize = 16;
+
+/// What is wrong with a token that does not belong to the listing it was sent to.
+pub const BAD_TOKEN: &str = "is not a page token of this list; with other filters, start from the first page";
+
+/// Which page is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// How many items; 0 for the default.
+    pub size: i32,
+    /// From the page before; empty for the first.
+    pub token: String,
+}
+
+impl PageRequest {
+    /// How many items the page has at most.
+    ///
+    /// # Errors
+    /// `VALIDATION_FAILED` for a negative one.
+    pub fn size(&self) -> Result<usize> {
+        size(self.size)
+    }
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Leads to the next page; empty on the last.
+    pub next: String,
+}
+
+impl<T> Page<T> {
+    /// The page with something else made of each item.
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(make).collect(), next: self.next }
+    }
+}
 
 /// Reads a page size: 0 is the default, more than the maximum is the maximum.
 ///
@@ -38,13 +77,8 @@ pub fn is_token(text: &str) -> bool {
     text.len() <= MAX_LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// The refusal of a token that does not belong here.
-#[must_use]
-pub fn bad_token() -> Error {
-    Error::invalid(
-        "/page_token",
-        "is not a token of an earlier page of this list; with other filters, start from the first page",
-    )
+fn bad_token() -> Error {
+    Error::invalid("/page_token", BAD_TOKEN)
 }
 
 /// A listing: a collection as one caller asked for it.
@@ -70,6 +104,12 @@ impl Listing {
         self
     }
 
+    /// Narrowed by a moment.
+    #[must_use]
+    pub fn filter_time(self, name: &str, time: Option<&Timestamp>) -> Self {
+        self.filter(name, &time.map(|time| format!("{}.{:09}", time.seconds, time.nanos)).unwrap_or_default())
+    }
+
     fn check(&self, key: &str) -> digest::Digest {
         self.clone().filter("key", key).0.finish()
     }
@@ -80,6 +120,23 @@ impl Listing {
         let check = self.check(last_key);
         let bytes: Vec<u8> = check.as_ref().iter().take(CHECK).copied().chain(last_key.bytes()).collect();
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What a page has of the items from its first on, of which there is one more than its size if there is a next page.
+    /// `key` is what the next page begins after.
+    pub fn cut<T>(&self, mut items: Vec<T>, size: usize, key: impl FnOnce(&T) -> String) -> Page<T> {
+        let more = items.len() > size;
+        items.truncate(size);
+        let next = items.last().filter(|_| more).map(|last| self.token(&key(last))).unwrap_or_default();
+        Page { items, next }
+    }
+
+    /// Where the page begins that a token leads to, as `read` makes it of the key; `None` for the first page.
+    ///
+    /// # Errors
+    /// `VALIDATION_FAILED` for a token of another listing, and for one whose key `read` does not accept.
+    pub fn start<T>(&self, token: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>> {
+        self.after(token)?.map(|key| read(&key).ok_or_else(bad_token)).transpose()
     }
 
     /// The key that a token leads beyond; an empty token means the first page.
@@ -124,6 +181,26 @@ mod tests {
             Listing::of("job", Some("sacme")).filter("template", "deploy"),
         ] {
             assert_eq!(other.after(&token).unwrap_err().fields()[0].pointer, "/page_token");
+        }
+    }
+
+    #[test]
+    fn a_page_is_cut_where_the_next_begins() {
+        let listing = Listing::of("jobs", Some("acme"));
+        let cut = |items: &[&'static str]| listing.cut(items.to_vec(), 2, |item| (*item).to_owned());
+        assert_eq!(cut(&["a", "b", "c"]), Page { items: vec!["a", "b"], next: listing.token("b") });
+        assert_eq!(cut(&["a", "b"]), Page { items: vec!["a", "b"], next: String::new() });
+        assert_eq!(cut(&[]), Page { items: vec![], next: String::new() });
+    }
+
+    #[test]
+    fn a_key_that_its_service_does_not_know_is_refused_in_the_same_words() {
+        let listing = Listing::of("records", Some("acme"));
+        let start = |token: &str| listing.start(token, |key| key.parse::<u64>().ok());
+        assert_eq!(start("").unwrap(), None);
+        assert_eq!(start(&listing.token("7")).unwrap(), Some(7));
+        for bad in [listing.token("seven"), Listing::of("records", None).token("7")] {
+            assert_eq!(start(&bad).unwrap_err().fields()[0].detail, BAD_TOKEN);
         }
     }
 

@@ -19,6 +19,7 @@ pub mod worker;
 use std::sync::Arc;
 
 use anyhow::Context;
+use runwarden_engines::catalog::Catalog;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_kit::service::{Parts, ServiceKit};
@@ -52,8 +53,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     pool.warm_up().await.with_context(|| format!("starting {command} as a policy worker"))?;
 
     let judge: Arc<dyn Judge> = Arc::new(pool);
-    let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
-    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(store)));
+    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+    let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
     let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));
     let standing = rpc::DecideFor(Arc::clone(&decider));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use runwarden_engines::catalog::TRIES;
 use runwarden_kit::audit::{EntryBuilder, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
@@ -17,8 +18,6 @@ use crate::rego::{Problem, guard};
 use crate::store::{Edit, ModuleStore, Saved};
 use crate::worker::{ModuleText, Tried};
 
-/// How often a change is tried again when another one was faster.
-const TRIES: usize = 5;
 /// The most problems that are named at once.
 const MAX_NAMED: usize = 20;
 
@@ -85,7 +84,7 @@ impl Library {
             let shelf = self.store.shelf(&owner).await?;
             let before = shelf.find(name);
             if expected_revision != 0 && before.map(|module| module.revision) != Some(expected_revision) {
-                return Err(Error::conflict("The module is no longer at this revision: read it again."));
+                return Err(Error::changed("module"));
             }
             if let Some(same) = before.filter(|module| module.digest == digest) {
                 return Ok(Stored { module: same.clone(), created: false, warnings: Vec::new() });
@@ -115,14 +114,11 @@ impl Library {
             let created = before.is_none();
             let edit = Edit::Put(module.clone());
             match self.store.save(&owner, &shelf, edit, entry).await? {
-                Saved::Done => {
-                    self.outbox.ring();
-                    return Ok(Stored { module, created, warnings });
-                }
+                Saved::Done => return Ok(Stored { module, created, warnings }),
                 Saved::Overtaken => {}
             }
         }
-        Err(overtaken())
+        Err(Error::contended())
     }
 
     /// Removes a module, if the others do without it.
@@ -149,14 +145,11 @@ impl Library {
             let entry = self.entry(&owner, "policy.delete", name, &module.digest, &details);
             let edit = Edit::Remove(name.to_owned());
             match self.store.save(&owner, &shelf, edit, entry).await? {
-                Saved::Done => {
-                    self.outbox.ring();
-                    return Ok(());
-                }
+                Saved::Done => return Ok(()),
                 Saved::Overtaken => {}
             }
         }
-        Err(overtaken())
+        Err(Error::contended())
     }
 
     async fn try_out(&self, owner: &Owner, texts: &[ModuleText]) -> Result<Tried> {
@@ -219,8 +212,4 @@ fn unfit(name: &str, problems: &[Problem]) -> Error {
         Error::new(ErrorReason::PolicyInvalid, "The module cannot be used: see what is wrong and where."),
         |error, problem| error.with_field("/rego", problem.sentence(name)),
     )
-}
-
-fn overtaken() -> Error {
-    Error::conflict("These modules are being changed by others at the same time: try again.")
 }

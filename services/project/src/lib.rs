@@ -24,6 +24,7 @@ mod text;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use runwarden_engines::catalog;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::idempotency::{Idempotency, Pepper};
 use runwarden_engines::outbox::ConfigOutbox;
@@ -57,7 +58,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     );
     let access = Arc::new(MeshAccess::new(kit.peers.channel(Service::Executor)?));
     let secrets = Arc::new(MeshSecrets::new(kit.peers.channel(Service::Secret)?));
-    let catalog = Catalog::new(store, idempotency, outbox, Arc::clone(&kit.clock));
+    let catalog = Catalog::new(catalog::Catalog::new(store, outbox), idempotency, Arc::clone(&kit.clock));
     let services = Services::new(catalog, access, secrets, config.allow_plain_http_controllers);
     Ok(Parts::new()
         .with(TenantServiceServer::new(services.tenants))

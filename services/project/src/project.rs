@@ -3,13 +3,13 @@
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::page::Listing;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::refusal::{changed, creation, require_or_hide};
-use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
+use crate::refusal::{creation, require_or_hide};
+use crate::store::{Begun, Catalog, Repeat, Stored, keep, key, put};
 use crate::{tenant, text};
 
 /// A team's space.
@@ -102,7 +102,7 @@ impl Projects {
         let visible = caller.visible("projects.read");
         let listing = Listing::of("projects", Some(&tenant.name));
         let seen = |project: &Project| visible.includes(&project.name);
-        self.catalog.page(&listing, &key::projects(&tenant.name), page, seen).await
+        self.catalog.page(&listing, &key::projects(&tenant.name), page, slug::is_slug, seen).await
     }
 
     /// Removes a project that has no templates. Its name stays taken: roles that were given at it, and records that
@@ -116,15 +116,15 @@ impl Projects {
         let found = find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?;
         let uses = key::project_uses(&tenant.name, name);
         let mut change = Change::new();
-        change.vacant(&uses).at(&found.key, found.at).delete(&found.key);
-        put(&mut change, &key::retired_project(&tenant.name, name), &json!({ "retired_at": self.catalog.now() }))?;
+        change.vacant(&uses).at(&found.key, found.revision).delete(&found.key);
+        put(&mut change, key::retired_project(&tenant.name, name), &json!({ "retired_at": self.catalog.now() }))?;
         let entry = self.catalog.entry(&tenant.name, "project.delete", "project", name).build();
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(()),
             Commit::Refused { key } if key == uses => {
                 Err(Error::conflict("The project still has templates. Remove them first."))
             }
-            Commit::Refused { .. } => Err(changed("project")),
+            Commit::Refused { .. } => Err(Error::changed("project")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Refusals that several nouns share.
 
-use runwarden_engines::idempotency::Ticket;
+use runwarden_engines::idempotency::{IdempotencyError, Ticket};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::{Error, ErrorReason, Result};
 
@@ -10,27 +10,14 @@ pub(crate) fn taken(what: &str, name: &str) -> Error {
     Error::new(ErrorReason::AlreadyExists, detail).with_field("/name", "is taken")
 }
 
-/// Somebody changed it in between.
-pub(crate) fn changed(what: &str) -> Error {
-    Error::conflict(format!("The {what} was just changed by somebody else. Read it again and repeat the request."))
-}
-
-/// The commit was refused because the same request, sent to another replica, was done first.
-pub(crate) fn in_progress() -> Error {
-    Error::new(
-        ErrorReason::IdempotencyInProgress,
-        "The first request with this idempotency key has not been answered yet.",
-    )
-}
-
 /// What a refused creation means: the repeat lost, the name is taken, or something it stands on has changed.
 pub(crate) fn creation(ticket: &Ticket, refused: &str, own_key: &str, what: &str, name: &str) -> Error {
     if ticket.lost(refused) {
-        in_progress()
+        IdempotencyError::InProgress.into()
     } else if refused == own_key {
         taken(what, name)
     } else {
-        changed(what)
+        Error::changed(what)
     }
 }
 

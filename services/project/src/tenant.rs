@@ -2,18 +2,19 @@
 
 mod limits;
 
+use runwarden_engines::catalog::Written;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::page::Listing;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use limits::{TenantLimits, TenantLimitsUpdate};
 
-use crate::refusal::{changed, creation};
-use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put};
+use crate::refusal::creation;
+use crate::store::{Begun, Catalog, Repeat, Stored, keep, key, put};
 use crate::text;
 
 /// Names no tenant may have: they stand for Runwarden itself in logs, records and addresses.
@@ -172,12 +173,12 @@ impl Tenants {
     /// Lists the tenants the caller may see.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Tenant>> {
         let seen = |tenant: &Tenant| caller.holds("tenants.read", &Scope::tenant(&tenant.name));
-        self.catalog.page(&Listing::of("tenants", None), key::TENANTS, page, seen).await
+        self.catalog.page(&Listing::of("tenants", None), key::TENANTS, page, slug::is_slug, seen).await
     }
 
     /// Changes a tenant. Only the platform can: a tenant cannot end its own suspension.
     pub async fn update(&self, caller: &Caller, name: &str, update: TenantUpdate) -> Result<Tenant> {
-        let Stored { key, value: mut tenant, at } = self.visible(caller, name).await?;
+        let Stored { key, value: mut tenant, revision: at } = self.visible(caller, name).await?;
         caller.require("tenants.write", &Scope::platform())?;
         let before = tenant.clone();
         if let Some(display_name) = update.display_name {
@@ -201,7 +202,7 @@ impl Tenants {
         };
         match self.catalog.commit(change, &self.entry(action, &tenant)).await? {
             Commit::Done { .. } => Ok(tenant),
-            Commit::Refused { .. } => Err(changed("tenant")),
+            Commit::Refused { .. } => Err(Error::changed("tenant")),
         }
     }
 
@@ -219,7 +220,8 @@ impl Tenants {
     pub async fn states(&self, known_version: &str) -> Result<TenantStates> {
         let known = known_version.split_once(' ').filter(|(process, _)| *process == self.process);
         let known: Option<i64> = known.and_then(|(_, at)| at.parse().ok());
-        let (written, at) = self.catalog.written_since::<Tenant>(key::TENANTS, known.unwrap_or(0)).await?;
+        let Written { records: written, head: at } =
+            self.catalog.written_since::<Tenant>(key::TENANTS, known.unwrap_or(0)).await?;
         Ok(TenantStates {
             version: format!("{} {at}", self.process),
             only_changes: known.is_some(),

@@ -6,7 +6,7 @@ use runwarden_engines::vault::{Listed, Plaintext, Revealed, SecretName, Vault};
 use runwarden_kit::audit::Recorder;
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::mesh::Peer;
-use runwarden_kit::page::{self, Listing};
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 
 use crate::outbox::Outbox;
@@ -23,12 +23,6 @@ pub(crate) struct Secrets {
     outbox: Outbox,
     recorder: Arc<dyn Recorder>,
     records: Records,
-}
-
-/// A page of a list.
-pub(crate) struct Page {
-    pub(crate) secrets: Vec<Listed>,
-    pub(crate) next_page_token: String,
 }
 
 impl Secrets {
@@ -70,22 +64,15 @@ impl Secrets {
     }
 
     /// Lists names and versions of the caller's tenant.
-    pub(crate) async fn list(&self, caller: &Caller, page_size: i32, page_token: &str) -> Result<Page> {
+    pub(crate) async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Listed>> {
         let tenant = caller.require_tenant()?;
         caller.require("secrets.list", &Scope::tenant(tenant))?;
-        let size = page::size(page_size)?;
+        let size = page.size()?;
         let listing = Listing::of("secrets", Some(tenant));
-        let after = listing.after(page_token)?;
-        let after = after.map(|name| SecretName::parse(&name).map_err(|_| page::bad_token())).transpose()?;
+        let after = listing.start(&page.token, |name| SecretName::parse(name).ok())?;
         // One more than asked for tells whether there is another page.
-        let mut secrets = self.vault.list(tenant, after.as_ref(), size.saturating_add(1)).await?;
-        let more = secrets.len() > size;
-        secrets.truncate(size);
-        let next_page_token = match secrets.last() {
-            Some(last) if more => listing.token(last.name.as_str()),
-            _ => String::new(),
-        };
-        Ok(Page { secrets, next_page_token })
+        let secrets = self.vault.list(tenant, after.as_ref(), size.saturating_add(1)).await?;
+        Ok(listing.cut(secrets, size, |last| last.name.as_str().to_owned()))
     }
 
     /// Removes a value for good. One that is already gone is not a failure: the mesh may repeat the call.

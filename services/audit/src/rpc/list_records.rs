@@ -1,7 +1,6 @@
 //! `ListRecords`: a page of records, newest first.
 
 use prost::Message as _;
-use prost_types::Timestamp;
 use runwarden_kit::Result;
 use runwarden_kit::page::{self, Listing};
 use runwarden_proto::audit::v1::{self as proto, ListRecordsRequest, ListRecordsResponse};
@@ -17,7 +16,7 @@ const MOST_PAGE_BYTES: usize = 3 * 1024 * 1024;
 pub(super) async fn handle(reader: &Reader, log: &str, request: ListRecordsRequest) -> Result<ListRecordsResponse> {
     let size = page::size(request.page_size)?;
     let listing = listing(log, &request);
-    let below = listing.after(&request.page_token)?.map(|last| index(&last)).transpose()?;
+    let below = listing.start(&request.page_token, index)?;
     let filter = filter(request)?;
     let found = reader.list(log, &filter, below, size).await.map_err(read_failure)?;
     let mut next_below = found.next_below;
@@ -39,19 +38,17 @@ pub(super) async fn handle(reader: &Reader, log: &str, request: ListRecordsReque
 
 /// What a page token is good for: this log, looked through with these filters.
 pub(super) fn listing(log: &str, request: &ListRecordsRequest) -> Listing {
-    let time = |time: &Option<Timestamp>| time.map(|t| format!("{}.{:09}", t.seconds, t.nanos)).unwrap_or_default();
     Listing::of("records", Some(log))
         .filter("job", &request.job)
         .filter("principal", &request.principal)
         .filter("action", &request.action)
-        .filter("after", &time(&request.after))
-        .filter("before", &time(&request.before))
+        .filter_time("after", request.after.as_ref())
+        .filter_time("before", request.before.as_ref())
 }
 
 /// Below which index the page before said to go on.
-fn index(last: &str) -> Result<u64> {
-    let index = last.parse::<u64>().ok().filter(|index| i64::try_from(*index).is_ok());
-    index.ok_or_else(page::bad_token)
+fn index(last: &str) -> Option<u64> {
+    last.parse::<u64>().ok().filter(|index| i64::try_from(*index).is_ok())
 }
 
 fn filter(request: ListRecordsRequest) -> Result<Filter> {

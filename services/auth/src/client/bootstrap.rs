@@ -124,7 +124,7 @@ async fn make(shared: &Shared, credentials: &Credentials) -> anyhow::Result<bool
     let entry = shared
         .entry("client.create", "client", &credentials.client_id)
         .details(&json!({ "name": NAME, "roles": new.roles, "first_start": true }));
-    Ok(shared.store.commit(change, entry).await?.is_done())
+    Ok(shared.store.commit(change, &entry.build()).await?.is_done())
 }
 
 #[cfg(test)]

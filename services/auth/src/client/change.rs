@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runwarden_engines::config::Change;
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
@@ -15,7 +15,7 @@ use crate::once::Once;
 use crate::role::administrators::{self, Pair};
 use crate::role::authority;
 use crate::role::principal::Principal;
-use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::store::{self, Stored, TRIES, keys};
 use crate::trust::revocation::{self, LONGEST_TOKEN};
 
 /// What shall be different about a client.
@@ -86,12 +86,12 @@ impl Clients {
                 "expires_at": after.expires_at.map(Moment::rfc3339),
                 "tokens_ended": ends,
             }));
-            if self.shared.store.commit(commit, entry).await?.is_done() {
+            if self.shared.store.commit(commit, &entry.build()).await?.is_done() {
                 self.shared.trust.changed();
                 return self.view(after).await;
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// Adds a second secret.
@@ -120,12 +120,12 @@ impl Clients {
                 .shared
                 .entry("client.rotate_secret", "client", client_id)
                 .details(&json!({ "name": made.view.client.name, "secret_id": secret_id }));
-            match self.shared.store.commit(change, entry).await? {
-                Outcome::Done => return Ok(made),
-                Outcome::Refused(key) => once.check_lost(&key)?,
+            match self.shared.store.commit(change, &entry.build()).await? {
+                Commit::Done { .. } => return Ok(made),
+                Commit::Refused { key } => once.check_lost(&key)?,
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// Ends one of two secrets: the named one, else the older.
@@ -156,11 +156,11 @@ impl Clients {
                 .shared
                 .entry("client.retire_secret", "client", client_id)
                 .details(&json!({ "name": client.name, "secret_id": retired.secret_id }));
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 return self.view(client).await;
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// Removes a client with its principal, its bindings and its tokens.
@@ -196,12 +196,12 @@ impl Clients {
                 .shared
                 .entry("client.delete", "client", client_id)
                 .details(&json!({ "name": client.name, "principal": client.principal }));
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 self.shared.trust.changed();
                 return Ok(());
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// A client that the caller may change, with its principal: whatever is done to it, giving or taking, the caller

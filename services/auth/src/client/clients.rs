@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use runwarden_engines::config::Change;
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, slug};
 use serde_json::json;
 
@@ -19,7 +20,7 @@ use crate::role::binding::{self, Binding, BindingOwner, MAX_BINDINGS};
 use crate::role::principal::Principal;
 use crate::role::record::Roles;
 use crate::shared::Shared;
-use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::store::{self, Stored, TRIES, keys};
 use crate::trust::scopes;
 
 /// A client to make.
@@ -92,13 +93,13 @@ impl Clients {
                 "roles": new.roles,
                 "expires_at": client.expires_at.map(Moment::rfc3339),
             }));
-            match self.shared.store.commit(change, entry).await? {
-                Outcome::Done => return Ok(made),
-                Outcome::Refused(key) if key == name_key => return Err(name_taken(&new.name)),
-                Outcome::Refused(key) => once.check_lost(&key)?,
+            match self.shared.store.commit(change, &entry.build()).await? {
+                Commit::Done { .. } => return Ok(made),
+                Commit::Refused { key } if key == name_key => return Err(name_taken(&new.name)),
+                Commit::Refused { key } => once.check_lost(&key)?,
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// Reads a client that the caller may see.
@@ -107,34 +108,14 @@ impl Clients {
         self.view(client).await
     }
 
-    /// Lists the clients the caller may see, by id.
-    pub(crate) async fn list(
-        &self,
-        caller: &Caller,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<ClientView>, Option<String>)> {
-        let prefix = keys::clients(caller.tenant());
-        let mut after = after.map(|last| format!("{prefix}{last}"));
-        let mut seen: Vec<Client> = Vec::new();
-        loop {
-            let batch = self.shared.store.list::<Client>(&prefix, after.as_deref(), limit + 1).await?;
-            let last = batch.len() <= limit;
-            after = batch.last().map(|(key, _)| key.clone());
-            let visible = batch
-                .into_iter()
-                .map(|(_, stored)| stored.value)
-                .filter(|client| caller.holds("clients.read", &client.scope()));
-            seen.extend(visible);
-            if last || seen.len() > limit {
-                break;
-            }
-        }
-        let more = seen.len() > limit;
-        seen.truncate(limit);
-        let next = seen.last().filter(|_| more).map(|client| client.client_id.clone());
-        let views = try_join_all(seen.into_iter().map(|client| self.view(client))).await?;
-        Ok((views, next))
+    /// A page of the clients the caller may see, by id.
+    pub(crate) async fn list(&self, caller: &Caller, request: &PageRequest) -> Result<Page<ClientView>> {
+        let listing = Listing::of("clients", caller.tenant());
+        let is_id = |last: &str| id::is_valid(ids::CLIENT, last);
+        let seen = |client: &Client| caller.holds("clients.read", &client.scope());
+        let page = self.shared.store.page(&listing, &keys::clients(caller.tenant()), request, is_id, seen).await?;
+        let items = try_join_all(page.items.into_iter().map(|client| self.view(client))).await?;
+        Ok(Page { items, next: page.next })
     }
 
     /// A client of the tenant the caller acts for; one that it may not see is not there.

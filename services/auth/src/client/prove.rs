@@ -102,7 +102,7 @@ impl Prover {
                 .actor(audit::unproven())
                 .outcome(Outcome::Denied)
                 .details(&json!({ "further_refusals": counted.refusals }));
-            if let Err(error) = self.shared.store.commit(Change::new(), entry).await {
+            if let Err(error) = self.shared.store.commit(Change::new(), &entry.build()).await {
                 self.refusals.put_back(counted, now);
                 outcome = Err(error);
             }
@@ -132,7 +132,7 @@ impl Prover {
             .actor(audit::unproven())
             .outcome(Outcome::Denied)
             .details(&json!({ "reason": why.name(), "wanted": proof.purpose, "name": client.name }));
-        if let Err(error) = self.shared.store.commit(Change::new(), entry).await {
+        if let Err(error) = self.shared.store.commit(Change::new(), &entry.build()).await {
             // It is refused either way; another answer would tell that the client exists.
             tracing::warn!(client_id = client.client_id, cause = ?error.cause(), "a refusal could not be recorded: {error}");
         }

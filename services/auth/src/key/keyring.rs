@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rsa::KeySize;
-use runwarden_engines::config::Change;
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::audit;
 use crate::key::sealing::Sealer;
 use crate::key::signing_key::{self, KeyRecord, KeyState, SigningKey};
 use crate::once::Once;
-use crate::store::{self, Outcome, Store, TRIES, keys};
+use crate::store::{self, Store, TRIES, keys};
 use crate::trust::revocation::OUTLIVED;
 
 /// At most this many keys are published at a time; each is looked through by every verifier.
@@ -140,7 +140,7 @@ impl Keyring {
             .list_all::<KeyRecord>(keys::SIGNING_KEYS)
             .await?
             .into_iter()
-            .map(|(_, stored)| stored.value)
+            .map(|stored| stored.value)
             .collect();
         records.sort_by(|a, b| (a.signs_from, &a.kid).cmp(&(b.signs_from, &b.kid)));
         let known = self.ring.load_full();
@@ -183,7 +183,7 @@ impl Keyring {
                 let mut change = Change::new();
                 change.delete(keys::signing_key(kid));
                 let entry = audit::entry(&*self.clock, "signing_key.forget", "signing_key", kid);
-                self.store.commit(change, entry).await?;
+                self.store.commit(change, &entry.build()).await?;
             }
         }
         let newest = ring.keys.last().map(|key| key.record.signs_from);
@@ -223,13 +223,13 @@ impl Keyring {
                 .tenant("")
                 .details(&json!({ "signs_from": signs_from.rfc3339(), "replaces": replaced }));
             let first = newest.is_none();
-            match self.store.commit(change, entry).await? {
-                Outcome::Done => {
+            match self.store.commit(change, &entry.build()).await? {
+                Commit::Done { .. } => {
                     self.refresh().await?;
                     tracing::info!(kid, signs_from = signs_from.rfc3339(), "made a signing key");
                     return Ok(kid);
                 }
-                Outcome::Refused(refused) => once.map_or(Ok(()), |once| once.check_lost(&refused))?,
+                Commit::Refused { key: refused } => once.map_or(Ok(()), |once| once.check_lost(&refused))?,
             }
             self.refresh().await?;
             if first && let Some(key) = self.ring.load().keys.first() {
@@ -237,7 +237,7 @@ impl Keyring {
                 return Ok(key.record.kid.clone());
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     async fn generate(&self, now: Moment, signs_from: Moment) -> Result<KeyRecord> {

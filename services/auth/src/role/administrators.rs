@@ -116,7 +116,7 @@ async fn keep_one_on_platform(
 async fn best_other(store: &Store, tenant: Option<&str>, but: &str, now: Moment) -> Result<Standing> {
     let principals = store.list_all::<Principal>(&keys::principals(tenant)).await?;
     let mut best = Standing::No;
-    for principal in principals.into_iter().map(|(_, stored)| stored.value).filter(|other| other.principal != but) {
+    for principal in principals.into_iter().map(|stored| stored.value).filter(|other| other.principal != but) {
         if !administers(&principal) {
             continue;
         }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use runwarden_engines::config::Change;
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::role::binding::{self, Binding, BindingOwner, BindingView, MAX_BINDING
 use crate::role::principal::Principal;
 use crate::role::record::Roles;
 use crate::shared::Shared;
-use crate::store::{self, Outcome, Stored, TRIES, keys};
+use crate::store::{self, Stored, TRIES, keys};
 use crate::trust::revocation;
 use crate::trust::scopes;
 
@@ -112,12 +113,12 @@ impl Bindings {
             once.keep(&mut change, &view)?;
             let entry =
                 self.shared.entry("binding.create", "binding", &view.binding.binding_id).details(&details(&view));
-            match self.shared.store.commit(change, entry).await? {
-                Outcome::Done => return Ok(view),
-                Outcome::Refused(key) => once.check_lost(&key)?,
+            match self.shared.store.commit(change, &entry.build()).await? {
+                Commit::Done { .. } => return Ok(view),
+                Commit::Refused { key } => once.check_lost(&key)?,
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// Lists the bindings the caller may see, by principal and then in the order they were given.
@@ -125,15 +126,19 @@ impl Bindings {
         &self,
         caller: &Caller,
         filter: &BindingFilter,
-        after: Option<&BindingMark>,
-        limit: usize,
-    ) -> Result<(Vec<BindingView>, Option<BindingMark>)> {
+        page: &PageRequest,
+    ) -> Result<Page<BindingView>> {
         let tenant = caller.tenant();
+        let size = page.size()?;
+        let listing = Listing::of("bindings", tenant)
+            .filter("principal", filter.principal.as_deref().unwrap_or_default())
+            .filter("project", filter.project.as_deref().unwrap_or_default());
+        let after = listing.start(&page.token, BindingMark::parse)?;
         let mut found: Vec<BindingView> = Vec::new();
         let mut take = |principal: &Principal| {
             for binding in &principal.bindings {
                 let wanted = filter.project.as_ref().is_none_or(|project| binding.project.as_ref() == Some(project));
-                let told = after.is_some_and(|mark| {
+                let told = after.as_ref().is_some_and(|mark| {
                     (&principal.principal, &binding.binding_id) <= (&mark.principal, &mark.binding_id)
                 });
                 let view = view(binding.clone(), principal);
@@ -141,7 +146,7 @@ impl Bindings {
                     found.push(view);
                 }
             }
-            found.len() > limit
+            found.len() > size
         };
         if let Some(only) = &filter.principal {
             if id::is_valid(ids::PRINCIPAL, only)
@@ -152,7 +157,7 @@ impl Bindings {
         } else {
             let prefix = keys::principals(tenant);
             let mut from = None;
-            if let Some(mark) = after {
+            if let Some(mark) = &after {
                 // The page may have ended in the middle of a principal.
                 if let Some(stored) = self.shared.store.principal(tenant, &mark.principal).await? {
                     take(&stored.value);
@@ -160,22 +165,19 @@ impl Bindings {
                 from = Some(keys::principal(tenant, &mark.principal));
             }
             loop {
-                let batch = self.shared.store.list::<Principal>(&prefix, from.as_deref(), limit).await?;
-                let last = batch.len() < limit;
-                let full = batch.iter().any(|(_, stored)| take(&stored.value));
+                let batch = self.shared.store.list::<Principal>(&prefix, from.as_deref(), size).await?;
+                let last = batch.len() < size;
+                let full = batch.iter().any(|stored| take(&stored.value));
                 if full || last {
                     break;
                 }
-                from = batch.last().map(|(key, _)| key.clone());
+                from = batch.last().map(|stored| stored.key.clone());
             }
         }
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|view| BindingMark {
-            principal: view.owner.principal.clone(),
-            binding_id: view.binding.binding_id.clone(),
-        });
-        Ok((found, next))
+        let mark = |last: &BindingView| {
+            BindingMark { principal: last.owner.principal.clone(), binding_id: last.binding.binding_id.clone() }.text()
+        };
+        Ok(listing.cut(found, size, mark))
     }
 
     /// Takes a role away and ends the tokens that carry it.
@@ -201,12 +203,12 @@ impl Bindings {
             change.delete(keys::binding_id(binding_id));
             revocation::end_principal(&self.shared.store, &mut change, &holder, self.shared.now()).await?;
             let entry = self.shared.entry("binding.delete", "binding", binding_id).details(&details(&taken));
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 self.shared.trust.changed();
                 return Ok(());
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     /// A binding that the caller may see: its principal, and its place there.

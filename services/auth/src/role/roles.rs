@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use runwarden_engines::config::Change;
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope, Visible};
 use runwarden_kit::{Error, ErrorReason, Result, permission, slug};
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::once::Once;
 use crate::role::authority;
 use crate::role::record::{self, MAX_OWN_ROLES, OwnRole, Role};
 use crate::shared::Shared;
-use crate::store::{self, Outcome, TRIES, keys};
+use crate::store::{self, TRIES, keys};
 use crate::trust::scopes;
 
 /// The longest description, in characters.
@@ -44,7 +44,7 @@ impl RoleBook {
         let mut roles: Vec<Role> = record::built_in().collect();
         if let Some(tenant) = caller.tenant() {
             let own = self.shared.store.list_all::<OwnRole>(&keys::roles(tenant)).await?;
-            roles.extend(own.into_iter().map(|(_, stored)| Role::from(stored.value)));
+            roles.extend(own.into_iter().map(|stored| Role::from(stored.value)));
         }
         Ok(roles)
     }
@@ -77,12 +77,12 @@ impl RoleBook {
             self.shared.entry("role.create", "role", &role.name).details(&json!({ "permissions": role.permissions }));
         let shown = Role::from(role);
         once.keep(&mut change, &shown)?;
-        match self.shared.store.commit(change, entry).await? {
-            Outcome::Done => Ok(shown),
-            Outcome::Refused(refused) if refused == key => Err(name_taken(&shown.name)),
-            Outcome::Refused(refused) => {
+        match self.shared.store.commit(change, &entry.build()).await? {
+            Commit::Done { .. } => Ok(shown),
+            Commit::Refused { key: refused } if refused == key => Err(name_taken(&shown.name)),
+            Commit::Refused { key: refused } => {
                 once.check_lost(&refused)?;
-                Err(store::busy())
+                Err(Error::contended())
             }
         }
     }
@@ -111,11 +111,11 @@ impl RoleBook {
                 .shared
                 .entry("role.delete", "role", name)
                 .details(&json!({ "permissions": role.value.permissions }));
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 return Ok(());
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use prost::Message as _;
 use runwarden_kit::clock::Moment;
-use runwarden_kit::page::{self, Listing};
+use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::caller;
-use runwarden_kit::{Error, ExposeSecret as _, id};
+use runwarden_kit::{Error, ExposeSecret as _};
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::client_service_server::ClientService;
 use tonic::{Request, Response, Status};
@@ -14,7 +14,6 @@ use super::{OnceBook, optional};
 use crate::client::change::ClientChange;
 use crate::client::clients::{Clients, NewClient, WithSecret};
 use crate::client::record::ClientView;
-use crate::ids;
 use crate::once::Once;
 
 /// Serves clients.
@@ -67,16 +66,11 @@ impl ClientService for ClientRpc {
     ) -> Result<Response<wire::ListClientsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let size = page::size(request.page_size)?;
-        let listing = Listing::of("clients", caller.tenant());
-        let after = listing.after(&request.page_token)?;
-        if after.as_ref().is_some_and(|last| !id::is_valid(ids::CLIENT, last)) {
-            return Err(page::bad_token().into());
-        }
-        let (views, next) = self.clients.list(&caller, after.as_deref(), size).await?;
+        let page = PageRequest { size: request.page_size, token: request.page_token };
+        let page = self.clients.list(&caller, &page).await?;
         Ok(Response::new(wire::ListClientsResponse {
-            clients: views.iter().map(client).collect(),
-            next_page_token: next.as_deref().map(|last| listing.token(last)).unwrap_or_default(),
+            clients: page.items.iter().map(client).collect(),
+            next_page_token: page.next,
         }))
     }
 

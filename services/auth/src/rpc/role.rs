@@ -1,7 +1,7 @@
 //! `RoleService`.
 
 use prost::Message as _;
-use runwarden_kit::page::{self, Listing};
+use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::caller;
 use runwarden_kit::slug;
 use runwarden_proto::auth::v1 as wire;
@@ -12,7 +12,7 @@ use super::once::Judged;
 use super::{OnceBook, optional};
 use crate::once::Once;
 use crate::role::binding::BindingView;
-use crate::role::bindings::{BindingFilter, BindingMark, Bindings, NewBinding};
+use crate::role::bindings::{BindingFilter, Bindings, NewBinding};
 use crate::role::record::Role;
 use crate::role::roles::{NewRole, RoleBook};
 
@@ -87,20 +87,15 @@ impl RoleService for RoleRpc {
     ) -> Result<Response<wire::ListBindingsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let size = page::size(request.page_size)?;
-        let listing = Listing::of("bindings", caller.tenant())
-            .filter("principal", &request.principal)
-            .filter("project", &request.project);
-        let after = listing.after(&request.page_token)?;
-        let after = after.map(|text| BindingMark::parse(&text).ok_or_else(page::bad_token)).transpose()?;
+        let page = PageRequest { size: request.page_size, token: request.page_token };
         let filter = BindingFilter { principal: optional(request.principal), project: optional(request.project) };
         if let Some(project) = &filter.project {
             slug::check("/project", project)?;
         }
-        let (views, next) = self.bindings.list(&caller, &filter, after.as_ref(), size).await?;
+        let page = self.bindings.list(&caller, &filter, &page).await?;
         Ok(Response::new(wire::ListBindingsResponse {
-            bindings: views.iter().map(binding).collect(),
-            next_page_token: next.map(|mark| listing.token(&mark.text())).unwrap_or_default(),
+            bindings: page.items.iter().map(binding).collect(),
+            next_page_token: page.next,
         }))
     }
 

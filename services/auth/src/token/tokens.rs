@@ -77,12 +77,12 @@ impl Tokens {
                 )
                 .with_metadata("oauth_error", "invalid_scope"));
             }
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 metrics::counter!("runwarden_auth_tokens_issued_total").increment(1);
                 return Ok(Issued { access_token, ..issued });
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 
     async fn principal_of(&self, proven: &Proven) -> Result<Stored<Principal>> {
@@ -221,12 +221,12 @@ impl Tokens {
                 .tenant(client.tenant.as_deref().unwrap_or_default())
                 .actor(audit::proven(client))
                 .details(&json!({ "all_tokens_of_the_client": all }));
-            if self.shared.store.commit(change, entry).await?.is_done() {
+            if self.shared.store.commit(change, &entry.build()).await?.is_done() {
                 self.shared.trust.changed();
                 return Ok(());
             }
         }
-        Err(store::busy())
+        Err(Error::contended())
     }
 }
 

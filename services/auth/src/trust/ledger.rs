@@ -8,7 +8,7 @@ use std::time::Instant;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::revoked::{Present, Revoked};
 
-use crate::store::{Stored, WrittenSince, keys};
+use crate::store::{Stored, Written, keys};
 use crate::trust::revocation::{Ended, OUTLIVED, Revocation};
 
 /// What has ended before its time.
@@ -45,12 +45,12 @@ impl Ledger {
     }
 
     /// Takes in what was written since, and forgets what has expired.
-    pub(crate) fn take(&mut self, written: WrittenSince<Revocation>, now: Present) {
+    pub(crate) fn take(&mut self, written: Written<Revocation>, now: Present) {
         self.read_to = self.read_to.max(written.head);
         let news = !written.records.is_empty();
-        for (key, stored) in written.records {
+        for stored in written.records {
             self.last = self.last.max(stored.revision);
-            self.put(key, stored, now.steady);
+            self.put(stored, now.steady);
         }
         let expired = self.forget(now);
         if news || expired {
@@ -58,7 +58,8 @@ impl Ledger {
         }
     }
 
-    fn put(&mut self, key: String, stored: Stored<Revocation>, heard: Instant) {
+    fn put(&mut self, stored: Stored<Revocation>, heard: Instant) {
+        let key = stored.key.clone();
         let forget_at = stored.value.forget_at;
         self.remove(&key);
         match &stored.value.ended {

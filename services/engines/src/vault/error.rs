@@ -1,7 +1,5 @@
 //! How a vault fails once it is open. The texts are for operators, never for callers, and never hold a value.
 
-use std::time::Duration;
-
 use crate::StoreError;
 
 /// The result of a vault.
@@ -42,9 +40,7 @@ impl From<VaultError> for runwarden_kit::Error {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Store(error) => error.into(),
-            VaultError::Contended(_) => Self::conflict("Others changed this at the same time. Try again.")
-                .with_retry_after(Duration::from_secs(1))
-                .with_cause(error),
+            VaultError::Contended(_) => Self::contended().with_cause(error),
             VaultError::RotationRunning => {
                 Self::conflict("A rotation of the master key is under way. The keys' status shows how far it got.")
             }

@@ -39,6 +39,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::slug::is_slug;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use self::keyring::Keyring;
 use self::steps::Steps;
@@ -46,7 +48,8 @@ use self::tenant_keys::TenantKeys;
 use super::{
     KeyStatus, Listed, Note, Plaintext, Result, Revealed, Rotation, RotationNote, Sealed, SecretName, Vault, VaultError,
 };
-use crate::config::ConfigStore;
+use crate::catalog;
+use crate::config::{ConfigStore, Entry};
 
 pub use error::OpenError;
 
@@ -54,6 +57,16 @@ pub use error::OpenError;
 const ATTEMPTS: usize = 32;
 /// How many entries are read at once when all of them are looked at.
 const PAGE: usize = 200;
+
+/// Reads a record of the vault.
+fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
+    catalog::decode(&entry.key, &entry.value).map_err(|_| VaultError::Damaged(entry.key.clone()))
+}
+
+/// A record of the vault as it is stored.
+fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
+    Ok(catalog::encode(record)?)
+}
 
 /// How a sealed vault is opened.
 pub struct SealedVaultOptions {

@@ -60,6 +60,7 @@ impl PolicyService for Handlers {
 mod tests {
     use std::sync::Mutex;
 
+    use runwarden_engines::catalog::Catalog;
     use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
     use runwarden_engines::outbox::ConfigOutbox;
     use runwarden_kit::audit::Outbox;
@@ -98,10 +99,10 @@ mod tests {
     pub(super) async fn handlers(folder: &tempfile::TempDir, script: Vec<Result<Outcome, Trouble>>) -> Handlers {
         let path = folder.path().join("config.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
-        let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Arc::clone(&store)));
+        let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+        let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
         let judge: Arc<dyn Judge> = Arc::new(Scripted(Mutex::new(script)));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(store)));
         let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&clock));
         let trust = Trust::fixed(Verifier::default());
         Handlers { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)), trust }

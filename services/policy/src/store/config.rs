@@ -1,19 +1,15 @@
 //! Modules in a config store: `policies/<owner>/<name>` each, and `policies/<owner>/_head` that
 //! names them all and is written with every change.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use runwarden_engines::StoreError;
-use runwarden_engines::config::{Change, Commit, ConfigStore, Entry as Stored};
-use runwarden_engines::outbox;
+use runwarden_engines::catalog::{self, Catalog, Stored};
+use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result, json};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::failure::refuse;
 use super::{Edit, ModuleStore, Saved};
 use crate::module::{Head, MAX_MODULES, Module, Named, Owner, Shelf};
 
@@ -21,16 +17,16 @@ use crate::module::{Head, MAX_MODULES, Module, Named, Owner, Shelf};
 const HEAD: &str = "_head";
 
 /// Modules in a config store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ConfigModules {
-    store: Arc<dyn ConfigStore>,
+    catalog: Catalog,
 }
 
 impl ConfigModules {
-    /// The modules in this store.
+    /// The modules in this catalogue.
     #[must_use]
-    pub fn new(store: Arc<dyn ConfigStore>) -> Self {
-        Self { store }
+    pub fn new(catalog: Catalog) -> Self {
+        Self { catalog }
     }
 }
 
@@ -59,57 +55,47 @@ fn key(owner: &Owner, name: &str) -> String {
     format!("{}{name}", prefix(owner))
 }
 
-fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T> {
-    serde_json::from_slice(&stored.value)
-        .map_err(|error| refuse(StoreError::Corrupt(format!("{}: {error}", stored.key))))
-}
-
-fn write<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(Error::internal)
-}
-
-fn read_module(stored: &Stored, name: &str) -> Result<Module> {
-    let module: StoredModule = read(stored)?;
-    Ok(Module {
+fn module(stored: Stored<StoredModule>, name: &str) -> Module {
+    let Stored { value: module, revision, .. } = stored;
+    Module {
         name: name.to_owned(),
         digest: json::sha256_hex(module.rego.as_bytes()),
         rego: module.rego,
-        revision: module.revision.unwrap_or(stored.revision),
+        revision: module.revision.unwrap_or(revision),
         updated_at: module.updated_at,
         updated_by: module.updated_by,
-    })
+    }
 }
 
 #[async_trait]
 impl ModuleStore for ConfigModules {
     async fn head(&self, owner: &Owner) -> Result<Head> {
-        let stored = self.store.get(&key(owner, HEAD)).await.map_err(refuse)?;
-        let Some(stored) = stored else {
-            return Ok(Head { revision: 0, modules: Vec::new() });
-        };
-        let head: StoredHead = read(&stored)?;
-        Ok(Head { revision: stored.revision, modules: head.modules })
+        let head = self.catalog.get::<StoredHead>(&key(owner, HEAD)).await?;
+        Ok(match head {
+            None => Head { revision: 0, modules: Vec::new() },
+            Some(Stored { value, revision, .. }) => Head { revision, modules: value.modules },
+        })
     }
 
     async fn shelf(&self, owner: &Owner) -> Result<Shelf> {
         let prefix = prefix(owner);
         let mut shelf = Shelf { revision: 0, highest_removed: 0, modules: Vec::new() };
-        let all = self.store.list(&prefix, None, MAX_MODULES.saturating_add(1)).await.map_err(refuse)?;
+        let all = self.catalog.entries(&prefix, MAX_MODULES.saturating_add(1)).await?;
         let mut named = Vec::new();
-        for stored in &all {
-            match stored.key.strip_prefix(&prefix) {
+        for entry in all {
+            match entry.key.strip_prefix(&prefix).map(str::to_owned).as_deref() {
                 Some(HEAD) => {
-                    shelf.revision = stored.revision;
-                    let head: StoredHead = read(stored)?;
-                    (named, shelf.highest_removed) = (head.modules, head.highest_removed);
+                    let head = catalog::read::<StoredHead>(entry)?;
+                    shelf.revision = head.revision;
+                    (named, shelf.highest_removed) = (head.value.modules, head.value.highest_removed);
                 }
-                Some(name) => shelf.modules.push(read_module(stored, name)?),
+                Some(name) => shelf.modules.push(module(catalog::read(entry)?, name)),
                 None => {}
             }
         }
         // What decides is what the head names: a store that was tampered with decides nothing.
         if shelf.named() != named {
-            return Err(refuse(StoreError::Corrupt(format!(
+            return Err(Error::from(StoreError::Corrupt(format!(
                 "the modules under {prefix} are not those its head names"
             ))));
         }
@@ -137,7 +123,7 @@ impl ModuleStore for ConfigModules {
                     updated_at: module.updated_at,
                     updated_by: module.updated_by,
                 };
-                change.put(key(owner, &module.name), write(&stored)?);
+                catalog::put(&mut change, key(owner, &module.name), &stored)?;
             }
             Edit::Remove(name) => {
                 named.retain(|other| other.name != name);
@@ -146,9 +132,8 @@ impl ModuleStore for ConfigModules {
                 change.delete(key(owner, &name));
             }
         }
-        change.put(head, write(&StoredHead { modules: named, highest_removed })?);
-        outbox::put(&mut change, &entry);
-        match self.store.commit(change).await.map_err(refuse)? {
+        catalog::put(&mut change, head, &StoredHead { modules: named, highest_removed })?;
+        match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(Saved::Done),
             Commit::Refused { .. } => Ok(Saved::Overtaken),
         }
@@ -157,15 +142,19 @@ impl ModuleStore for ConfigModules {
 
 #[cfg(test)]
 mod tests {
-    use runwarden_engines::config::SqliteConfigStore;
+    use std::sync::Arc;
+
+    use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
     use runwarden_engines::outbox::ConfigOutbox;
+    use runwarden_kit::audit::Outbox;
 
     use super::*;
 
     async fn open(folder: &tempfile::TempDir) -> (Arc<dyn ConfigStore>, ConfigModules) {
         let path = folder.path().join("config.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
-        (Arc::clone(&store), ConfigModules::new(store))
+        let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+        (Arc::clone(&store), ConfigModules::new(Catalog::new(store, outbox)))
     }
 
     fn module(name: &str, rego: &str) -> Module {

@@ -1,7 +1,6 @@
 //! Where modules are kept.
 
 mod config;
-mod failure;
 
 use async_trait::async_trait;
 use runwarden_kit::Result;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runwarden_engines::catalog::Catalog;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_kit::audit::{Entry, Outbox};
@@ -40,15 +41,11 @@ impl House {
             queue: Duration::from_secs(20),
         }));
         let clock = Arc::new(HeldClock::at(Moment::from_micros(1_763_000_000_000_000)));
-        let modules = Arc::new(ConfigModules::new(Arc::clone(&store)));
-        let outbox = ConfigOutbox::new(store);
+        let outbox = ConfigOutbox::new(Arc::clone(&store));
+        let entries = Outbox::undrained(Arc::new(outbox.clone()));
+        let modules = Arc::new(ConfigModules::new(Catalog::new(store, entries.clone())));
         Self {
-            library: Library::new(
-                modules.clone(),
-                pool.clone(),
-                Outbox::undrained(Arc::new(outbox.clone())),
-                clock.clone(),
-            ),
+            library: Library::new(modules.clone(), pool.clone(), entries, clock.clone()),
             decider: Decider::new(modules.clone(), pool, clock.clone()),
             outbox,
             clock,

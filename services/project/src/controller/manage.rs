@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::page::Listing;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, Result, id, slug};
 use serde_json::json;
 
 use super::orphan::{self, Orphan};
 use super::{Controller, ControllerLimits, ControllerLimitsUpdate, Credential, address, authority, find};
 use crate::port::{Account, ControllerAccess, Login, Offers, SecretKeeper};
-use crate::refusal::{changed, creation, taken};
-use crate::store::{Begun, Catalog, Page, PageRequest, Repeat, Stored, keep, key, put, retire_revision};
+use crate::refusal::{creation, taken};
+use crate::store::{Begun, Catalog, Repeat, Stored, keep, key, put, retire_revision};
 use crate::tenant::{self, Tenant};
 
 /// A controller to be mapped.
@@ -136,13 +136,13 @@ impl Controllers {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         caller.require("controllers.read", &Scope::tenant(&tenant.name))?;
         let listing = Listing::of("controllers", Some(&tenant.name));
-        self.catalog.page(&listing, &key::controllers(&tenant.name), page, |_: &Controller| true).await
+        self.catalog.page(&listing, &key::controllers(&tenant.name), page, slug::is_slug, |_: &Controller| true).await
     }
 
     /// Changes a controller after trying it as it would be, unless only its limits change.
     pub async fn update(&self, caller: &Caller, name: &str, update: ControllerUpdate) -> Result<Controller> {
         let tenant = self.writable(caller).await?.name;
-        let Stored { key, value: before, at } = self.find(&tenant, name).await?;
+        let Stored { key, value: before, revision: at } = self.find(&tenant, name).await?;
         let mut after = before.clone();
         if let Some(url) = &update.url {
             after.url = address::url(url, self.allow_plain_http)?;
@@ -187,14 +187,14 @@ impl Controllers {
         });
         match self.commit_with(change, orphan, "controller.update", &after, &details).await? {
             Commit::Done { .. } => Ok(after),
-            Commit::Refused { .. } => Err(changed("controller")),
+            Commit::Refused { .. } => Err(Error::changed("controller")),
         }
     }
 
     /// Removes a controller that no template uses, and its credential.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         let tenant = self.writable(caller).await?.name;
-        let Stored { key, value: controller, at } = self.find(&tenant, name).await?;
+        let Stored { key, value: controller, revision: at } = self.find(&tenant, name).await?;
         let uses = key::controller_uses(&tenant, name);
         let mut change = Change::new();
         change.vacant(&uses).at(&key, at).delete(&key);
@@ -210,7 +210,7 @@ impl Controllers {
             Commit::Refused { key } if key == uses => {
                 Err(Error::conflict("Templates still use the controller. Remove them first."))
             }
-            Commit::Refused { .. } => Err(changed("controller")),
+            Commit::Refused { .. } => Err(Error::changed("controller")),
         }
     }
 

@@ -8,12 +8,11 @@
 use std::time::Duration;
 
 use runwarden_engines::config::{Change, Commit};
-use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::port::SecretKeeper;
-use crate::refusal::changed;
 use crate::store::{Catalog, Stored, key, put};
 
 /// How old an orphan must be: a younger one may belong to a request that is still running.
@@ -37,20 +36,20 @@ pub(super) async fn expect(catalog: &Catalog, tenant: &str, secret_name: &str) -
     change.absent(&key);
     put(&mut change, &key, &value)?;
     match catalog.commit_silently(change).await? {
-        Commit::Done { revision } => Ok(Stored { key, value, at: revision }),
-        Commit::Refused { .. } => Err(changed("controller")),
+        Commit::Done { revision } => Ok(Stored { key, value, revision }),
+        Commit::Refused { .. } => Err(Error::changed("controller")),
     }
 }
 
 /// Strikes the name off, in the commit that makes a controller refer to it. Refuses if somebody is removing it.
 pub(super) fn adopt(change: &mut Change, orphan: &Stored<Orphan>) {
-    change.at(&orphan.key, orphan.at).delete(&orphan.key);
+    change.at(&orphan.key, orphan.revision).delete(&orphan.key);
 }
 
 /// Writes a name down, in the commit that makes no controller refer to it. It may be removed at once.
 pub(super) fn abandon(change: &mut Change, tenant: &str, secret_name: &str) -> Result<()> {
     let value = Orphan { secret_name: secret_name.to_owned(), since: Moment::from_micros(0), doomed: false };
-    put(change, &key::orphan(tenant, secret_name), &value)
+    put(change, key::orphan(tenant, secret_name), &value)
 }
 
 /// Removes one orphan now, because the request it belonged to failed.
@@ -63,7 +62,7 @@ pub(super) async fn give_up(catalog: &Catalog, secrets: &dyn SecretKeeper, tenan
 /// Removes what nothing refers to. A failure here does not fail the request that it accompanies: the next one retries.
 pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str) {
     let swept = async {
-        for orphan in catalog.some::<Orphan>(&key::orphans(tenant), AT_ONCE).await? {
+        for orphan in catalog.list::<Orphan>(&key::orphans(tenant), None, AT_ONCE).await? {
             if orphan.value.doomed || catalog.now().since(orphan.value.since) >= GRACE {
                 remove(catalog, secrets, tenant, orphan).await?;
             }
@@ -76,21 +75,21 @@ pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant:
 }
 
 async fn remove(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str, orphan: Stored<Orphan>) -> Result<()> {
-    let Stored { key, mut value, mut at } = orphan;
+    let Stored { key, mut value, mut revision } = orphan;
     if !value.doomed {
         value.doomed = true;
         let mut change = Change::new();
-        change.at(&key, at);
+        change.at(&key, revision);
         put(&mut change, &key, &value)?;
         match catalog.commit_silently(change).await? {
-            Commit::Done { revision } => at = revision,
+            Commit::Done { revision: now } => revision = now,
             // It was adopted, or somebody else removes it.
             Commit::Refused { .. } => return Ok(()),
         }
     }
     secrets.delete(tenant, &value.secret_name).await?;
     let mut change = Change::new();
-    change.at(&key, at).delete(&key);
+    change.at(&key, revision).delete(&key);
     catalog.commit_silently(change).await?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use runwarden_kit::context;
+use runwarden_kit::page::PageRequest;
 
 pub use access_port::MeshAccess;
 pub use controller::ControllerRpc;
@@ -23,7 +24,7 @@ pub use tenant::TenantRpc;
 use crate::controller::Controllers;
 use crate::port::{ControllerAccess, SecretKeeper};
 use crate::project::Projects;
-use crate::store::{Catalog, PageRequest, Repeat};
+use crate::store::{Catalog, Repeat};
 use crate::template::Templates;
 use crate::tenant::Tenants;
 

@@ -21,7 +21,7 @@ impl Catalog {
     pub(crate) async fn first_revision(&self, change: &mut Change, removed_key: &str) -> Result<i64> {
         Ok(match self.get::<Removed>(removed_key).await? {
             Some(removed) => {
-                change.at(removed_key, removed.at);
+                change.at(removed_key, removed.revision);
                 removed.value.last_revision.saturating_add(1)
             }
             None => {

@@ -87,7 +87,7 @@ impl Templates {
             launch_digest: String::new(),
         };
         let own = key::template(&template.tenant, &template.name);
-        if self.catalog.any_at(&own).await? {
+        if self.catalog.exists(&own).await? {
             return Err(taken("template", &template.name));
         }
         let text = fixed.text();
@@ -104,7 +104,7 @@ impl Templates {
         let removed = key::removed_template(&template.tenant, &template.name);
         template.revision = self.catalog.first_revision(&mut change, &removed).await?;
         // What it stands on must still be what was looked at; the marks keep it from being removed later.
-        change.absent(&own).at(&project.key, project.at).at(&controller.key, controller.at);
+        change.absent(&own).at(&project.key, project.revision).at(&controller.key, controller.revision);
         put(&mut change, &own, &template)?;
         for mark in marks(&template) {
             change.put(mark, b"");

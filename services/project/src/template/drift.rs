@@ -1,11 +1,11 @@
 //! What the executor sees when it launches: that a controller's template is no longer what was mapped, or is again.
 
+use runwarden_engines::catalog::TRIES;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 
 use super::Templates;
-use crate::refusal::changed;
 use crate::store::{Stored, put};
 
 /// How many differences are kept, and how many characters of each.
@@ -13,8 +13,6 @@ const MOST: usize = 50;
 const LONGEST: usize = 300;
 /// How many of them an audit entry tells.
 const RECORDED: usize = 10;
-/// How often a report is tried that meets other changes of the template.
-const TRIES: usize = 5;
 
 impl Templates {
     /// Records drift seen against a fingerprint. A report about another mapping than the present one says nothing.
@@ -26,7 +24,7 @@ impl Templates {
         // An audit entry has room for the first few.
         let recorded = drift.get(..RECORDED).unwrap_or(&drift);
         for _ in 0..TRIES {
-            let Stored { key, value: mut template, at } = self.find(tenant, name).await?;
+            let Stored { key, value: mut template, revision: at } = self.find(tenant, name).await?;
             if template.fingerprint != fingerprint || template.drift == drift {
                 return Ok(());
             }
@@ -44,7 +42,7 @@ impl Templates {
                 return Ok(());
             }
         }
-        Err(changed("template"))
+        Err(Error::contended())
     }
 }
 

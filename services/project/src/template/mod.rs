@@ -15,7 +15,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::page::Listing;
+use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::{Error, FieldError, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,8 +26,8 @@ pub use update::TemplateUpdate;
 
 use crate::controller::{self, Controller};
 use crate::port::ControllerAccess;
-use crate::refusal::{changed, require_or_hide};
-use crate::store::{Catalog, Page, PageRequest, Stored, key, retire_revision};
+use crate::refusal::require_or_hide;
+use crate::store::{Catalog, Stored, key, retire_revision};
 use crate::tenant::{self, Tenant};
 
 /// The kind of a controller's template.
@@ -163,12 +163,12 @@ impl Templates {
             visible.includes(&template.project) && (project.is_empty() || template.project == project)
         };
         let listing = Listing::of("templates", Some(&tenant.name)).filter("project", project);
-        self.catalog.page(&listing, &key::templates(&tenant.name), page, seen).await
+        self.catalog.page(&listing, &key::templates(&tenant.name), page, slug::is_slug, seen).await
     }
 
     /// Removes a template.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
-        let (_, Stored { key, value: template, at }) = self.writable(caller, name).await?;
+        let (_, Stored { key, value: template, revision: at }) = self.writable(caller, name).await?;
         let mut change = Change::new();
         change.at(&key, at).delete(&key);
         let removed = key::removed_template(&template.tenant, &template.name);
@@ -180,7 +180,7 @@ impl Templates {
         let entry = self.catalog.entry(&template.tenant, "template.delete", "template", name).details(&details).build();
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(()),
-            Commit::Refused { .. } => Err(changed("template")),
+            Commit::Refused { .. } => Err(Error::changed("template")),
         }
     }
 

@@ -9,7 +9,6 @@ use super::fixed::Fixed;
 use super::schema::Schema;
 use super::{OnDrift, Template, TemplateLimitsUpdate, Templates, mapping};
 use crate::port::Look;
-use crate::refusal::changed;
 use crate::store::{Stored, put};
 use crate::{controller, text};
 
@@ -36,7 +35,7 @@ pub struct TemplateUpdate {
 impl Templates {
     /// Changes a template.
     pub async fn update(&self, caller: &Caller, name: &str, update: TemplateUpdate) -> Result<Template> {
-        let (_, Stored { key, value: before, at }) = self.writable(caller, name).await?;
+        let (_, Stored { key, value: before, revision: at }) = self.writable(caller, name).await?;
         let mut after = before.clone();
         if let Some(description) = &update.description {
             after.description = text::description(description)?;
@@ -64,7 +63,7 @@ impl Templates {
             .build();
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => Ok(after),
-            Commit::Refused { .. } => Err(changed("template")),
+            Commit::Refused { .. } => Err(Error::changed("template")),
         }
     }
 

@@ -11,6 +11,7 @@ mod tenants;
 
 use std::sync::Arc;
 
+use runwarden_engines::catalog;
 use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
 use runwarden_engines::idempotency::{Idempotency, Pepper};
 use runwarden_engines::outbox::ConfigOutbox;
@@ -55,7 +56,7 @@ pub(crate) async fn empty_world() -> World {
     let clock = HeldClock::at(Moment::from_micros(1_700_000_000_000_000));
     let idempotency = Idempotency::new(Arc::clone(&store), Pepper::new([7; 32]));
     let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
-    let catalog = Catalog::new(Arc::clone(&store), idempotency, outbox, Arc::new(clock.clone()));
+    let catalog = Catalog::new(catalog::Catalog::new(Arc::clone(&store), outbox), idempotency, Arc::new(clock.clone()));
     let (access, secrets) = (FakeAccess::new(), FakeSecrets::new());
     let services = Services::new(catalog, access.clone(), secrets.clone(), false);
     World { _dir: dir, store, services, access, secrets, clock }

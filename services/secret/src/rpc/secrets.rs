@@ -2,6 +2,7 @@
 
 use runwarden_engines::vault::{Listed, Plaintext};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::{caller, peer};
 use runwarden_proto::secret::v1 as proto;
 use tonic::{Request, Response, Status};
@@ -35,10 +36,10 @@ pub(super) async fn list(
 ) -> Result<Response<proto::ListSecretsResponse>, Status> {
     let caller = caller(&request)?;
     let proto::ListSecretsRequest { page_size, page_token } = request.into_inner();
-    let page = secrets.list(&caller, page_size, &page_token).await?;
+    let page = secrets.list(&caller, &PageRequest { size: page_size, token: page_token }).await?;
     Ok(Response::new(proto::ListSecretsResponse {
-        secrets: page.secrets.into_iter().map(info).collect(),
-        next_page_token: page.next_page_token,
+        secrets: page.items.into_iter().map(info).collect(),
+        next_page_token: page.next,
     }))
 }
 

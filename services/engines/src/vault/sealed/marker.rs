@@ -33,7 +33,7 @@ impl Marker {
 
     /// As it is stored.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| VaultError::Damaged(format!("{KEY} ({error})")))
+        super::encode(self)
     }
 }
 
@@ -42,8 +42,7 @@ pub(super) async fn read(store: &dyn ConfigStore) -> Result<Option<(Marker, i64)
     let Some(entry) = store.get(KEY).await? else {
         return Ok(None);
     };
-    let marker = serde_json::from_slice(&entry.value).map_err(|_| VaultError::Damaged(KEY.to_owned()))?;
-    Ok(Some((marker, entry.revision)))
+    Ok(Some((super::decode(&entry)?, entry.revision)))
 }
 
 /// Reads the note of a vault that is open, which therefore has one.

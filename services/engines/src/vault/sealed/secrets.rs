@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::blob::{self, Belongs};
-use super::{ATTEMPTS, SealedVault};
-use crate::config::{Change, Commit, Entry};
+use super::{ATTEMPTS, SealedVault, decode, encode};
+use crate::config::{Change, Commit};
 use crate::outbox;
 use crate::vault::{Listed, Note, Plaintext, Result, Revealed, SecretName, VaultError};
 
@@ -17,12 +17,6 @@ struct Stored {
     updated_at: i64,
     /// The blob, in base64.
     sealed: String,
-}
-
-impl Stored {
-    fn decode(entry: &Entry) -> Result<Self> {
-        serde_json::from_slice(&entry.value).map_err(|_| VaultError::Damaged(entry.key.clone()))
-    }
 }
 
 fn prefix(tenant: &str) -> String {
@@ -50,14 +44,14 @@ pub(super) async fn put(
             }
             Some(entry) => {
                 change.at(&at, entry.revision);
-                Stored::decode(&entry)?.version.saturating_add(1)
+                decode::<Stored>(&entry)?.version.saturating_add(1)
             }
         };
         let (number, data_key) = vault.tenant_keys.sealing(tenant).await?;
         let belongs = Belongs::Secret { tenant, name: name.as_str(), version };
         let sealed = STANDARD.encode(blob::seal(number, &data_key, &belongs, value.expose())?);
         let stored = Stored { version, updated_at: vault.clock.now().micros(), sealed };
-        change.put(&at, serde_json::to_vec(&stored).map_err(VaultError::keys)?);
+        change.put(&at, encode(&stored)?);
         outbox::put(&mut change, &note(version));
         match vault.store.commit(change).await? {
             Commit::Done { .. } => return Ok(version),
@@ -72,7 +66,7 @@ pub(super) async fn read(vault: &SealedVault, tenant: &str, name: &SecretName) -
     let Some(entry) = vault.store.get(&at).await? else {
         return Ok(None);
     };
-    let stored = Stored::decode(&entry)?;
+    let stored: Stored = decode(&entry)?;
     let sealed = STANDARD.decode(&stored.sealed).map_err(|_| VaultError::Damaged(at.clone()))?;
     let belongs = Belongs::Secret { tenant, name: name.as_str(), version: stored.version };
     let value = vault.open_blob(tenant, &belongs, &sealed).await?.ok_or(VaultError::Damaged(at))?;
@@ -91,7 +85,7 @@ pub(super) async fn list(
     entries
         .iter()
         .map(|entry| {
-            let stored = Stored::decode(entry)?;
+            let stored: Stored = decode(entry)?;
             let name = SecretName::parse(entry.key.strip_prefix(&prefix).unwrap_or_default())
                 .map_err(|_| VaultError::Damaged(entry.key.clone()))?;
             Ok(Listed { name, version: stored.version, updated_at: stored.updated_at })
@@ -110,7 +104,7 @@ pub(super) async fn delete(
         let Some(entry) = vault.store.get(&at).await? else {
             return Ok(None);
         };
-        let version = Stored::decode(&entry)?.version;
+        let version = decode::<Stored>(&entry)?.version;
         let mut change = Change::new();
         change.at(&at, entry.revision).delete(&at);
         outbox::put(&mut change, &note(version));

@@ -36,12 +36,12 @@ pub(super) struct Wrapped {
 impl Wrapped {
     /// Reads a stored one.
     pub(super) fn decode(entry: &Entry) -> Result<Self> {
-        serde_json::from_slice(&entry.value).map_err(|_| VaultError::Damaged(entry.key.clone()))
+        super::decode(entry)
     }
 
     /// As it is stored.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(VaultError::keys)
+        super::encode(self)
     }
 
     /// Wraps a key that is stored at `at`, which names the tenant and the key's number.

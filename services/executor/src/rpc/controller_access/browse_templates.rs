@@ -19,8 +19,7 @@ pub(super) async fn handle(
     let listing = Listing::of("controller templates", Some(&controller.tenant))
         .filter("controller", &controller.name)
         .filter("url", &controller.url);
-    let after = listing.after(&page_token)?;
-    let after: Option<TemplateCursor> = after.map(|text| text.parse().map_err(|()| page::bad_token())).transpose()?;
+    let after = listing.start(&page_token, |text| text.parse::<TemplateCursor>().ok())?;
     let client = access.stored(&controller, &secret_name, "browse controller").await?;
     let found = client.templates(after, size).await.map_err(Error::from)?;
     let here = client.installation(Ask::Afresh).await.map_err(Error::from)?;

@@ -31,10 +31,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
         None => None,
     };
     let listing = listing(&tenant, &body);
-    let before = listing.after(&body.page_token)?;
-    if before.as_ref().is_some_and(|last| !id::is_valid("job", last)) {
-        return Err(page::bad_token().into());
-    }
+    let before = listing.start(&body.page_token, |last| id::is_valid("job", last).then(|| last.to_owned()))?;
     let filter = JobFilter {
         visible: caller.visible("jobs.read"),
         tenant,
@@ -51,12 +48,11 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
 /// What a page token is good for: the jobs of this tenant that these filters let through.
 fn listing(tenant: &str, body: &ListJobsRequest) -> Listing {
     let states = body.states.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
-    let created_after = body.created_after.map(|t| format!("{}.{:09}", t.seconds, t.nanos)).unwrap_or_default();
     Listing::of("jobs", Some(tenant))
         .filter("states", &states)
         .filter("template", &body.template)
         .filter("project", &body.project)
-        .filter("created_after", &created_after)
+        .filter_time("created_after", body.created_after.as_ref())
 }
 
 /// A page of at most `size` jobs, and of few enough that it can be sent: their parameters may be large. Read in small
