@@ -1,7 +1,8 @@
 //! Audit entries on their way: written in the same commit as the change they tell of, taken out once the audit
 //! service has them, in the same commit that keeps how far the log was then.
 
-use std::collections::BTreeSet;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use prost::Message;
 use runwarden_kit::audit::{LogHead, OutboxStore, SetAside, log_name, tenant_of};
 use runwarden_proto::audit::v1::Entry;
 
-use crate::config::{Change, ConfigStore};
+use crate::config::{Change, Commit, ConfigStore};
 use crate::{Result, StoreError};
 
 /// Where entries wait: by tenant, then by id. Entry ids grow with time, so key order is the order of events.
@@ -98,23 +99,48 @@ impl ConfigOutbox {
         self.store.list(WAITING, None, usize::MAX).await?.iter().map(decode).collect()
     }
 
-    /// Takes out entries that were delivered and keeps how far logs were seen. Unknown ids are not a failure.
+    /// Takes out entries that were delivered and keeps how far logs were seen, unless more was seen already. Unknown
+    /// ids are not a failure.
     pub async fn settle(&self, tenant: &str, ids: &[String], seen: &[LogHead]) -> Result<()> {
         let ids: Vec<&String> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let last = ids.len().saturating_sub(1) / AT_ONCE;
         for at in 0..=last {
-            let mut change = Change::new();
-            for id in ids.iter().skip(at * AT_ONCE).take(AT_ONCE) {
-                change.delete(format!("{}{id}", waiting_of(tenant)));
+            loop {
+                let mut change = Change::new();
+                for id in ids.iter().skip(at * AT_ONCE).take(AT_ONCE) {
+                    change.delete(format!("{}{id}", waiting_of(tenant)));
+                }
+                // With the first of them: no entry is forgotten before how far its log was is kept.
+                if at == 0 {
+                    self.keep_heads(&mut change, seen).await?;
+                }
+                // Refused only when another process kept a head meanwhile: then both are looked at again.
+                if change.writes().is_empty() || matches!(self.store.commit(change).await?, Commit::Done { .. }) {
+                    break;
+                }
             }
-            // With the first of them: no entry is forgotten before how far its log was is kept.
-            for head in seen.iter().filter(|_| at == 0) {
-                change.put(format!("{SEEN}{}", log_name(&head.tenant)), head.encode_to_vec());
+        }
+        Ok(())
+    }
+
+    /// Adds those heads that are newer than what is kept. What was seen of a log never goes back, whichever process
+    /// saw it.
+    async fn keep_heads(&self, change: &mut Change, seen: &[LogHead]) -> Result<()> {
+        let mut newest: BTreeMap<&str, &LogHead> = BTreeMap::new();
+        for head in seen {
+            let kept = newest.entry(log_name(&head.tenant)).or_insert(head);
+            if age(head) > age(kept) {
+                *kept = head;
             }
-            if !change.writes().is_empty() {
-                // Without guards nothing can refuse it.
-                self.store.commit(change).await?;
-            }
+        }
+        for (log, head) in newest {
+            let key = format!("{SEEN}{log}");
+            match self.store.get(&key).await? {
+                None => change.absent(key.as_str()),
+                Some(kept) if age(head) > age(&decode(&kept)?) => change.at(key.as_str(), kept.revision),
+                Some(_) => continue,
+            };
+            change.put(key, head.encode_to_vec());
         }
         Ok(())
     }
@@ -133,6 +159,11 @@ impl ConfigOutbox {
             }
         }
     }
+}
+
+/// How heads of one log follow one another: a restored log may be shorter than it was.
+fn age(head: &LogHead) -> (i64, i64) {
+    (head.restores, head.size)
 }
 
 fn decode<T: Message + Default>(stored: &crate::config::Entry) -> Result<T> {
@@ -192,7 +223,7 @@ impl OutboxStore for ConfigOutbox {
         if let Some(entry) = &aside.entry {
             put(&mut change, entry);
         }
-        Ok(matches!(self.store.commit(change).await?, crate::config::Commit::Done { .. }))
+        Ok(matches!(self.store.commit(change).await?, Commit::Done { .. }))
     }
 }
 

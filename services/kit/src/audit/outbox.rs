@@ -51,7 +51,7 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// When the store fails.
     async fn waiting(&self) -> Result<Vec<String>>;
 
-    /// The oldest entries of a tenant.
+    /// The oldest entries of a tenant, in the order in which their changes were made; at most so many.
     ///
     /// # Errors
     /// When the store fails.
@@ -69,7 +69,9 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// When the store fails.
     async fn totals(&self) -> Result<(usize, usize)>;
 
-    /// In one commit: forgets entries of a tenant that were handed over, and keeps how far logs were seen.
+    /// In one commit: forgets entries of a tenant that were handed over, and keeps how far logs were seen, unless more
+    /// was seen of one already: what was seen never goes back. Entries that are not there are no failure, so that it
+    /// may be repeated.
     ///
     /// # Errors
     /// When the store fails.
@@ -81,7 +83,7 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// When the store fails.
     async fn seen(&self) -> Result<Vec<LogHead>>;
 
-    /// Takes an entry out of the queue and keeps it apart, in one commit.
+    /// Takes an entry out of the queue and keeps it apart, in one commit. It may be repeated.
     ///
     /// # Errors
     /// When the store fails.
