@@ -18,7 +18,7 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::{Error, ErrorReason, context};
 
 use crate::StoreError;
-use crate::config::{Change, ConfigStore};
+use crate::config::{Change, Commit, ConfigStore};
 use record::{Hashes, Record};
 
 /// Where answers are kept.
@@ -167,8 +167,7 @@ impl Idempotency {
                     let mut change = Change::new();
                     // Unless it was used anew in the meantime.
                     change.at(&entry.key, entry.revision).delete(&entry.key);
-                    self.store.commit(change).await?;
-                    forgotten += 1;
+                    forgotten += usize::from(matches!(self.store.commit(change).await?, Commit::Done { .. }));
                 }
             }
         }
