@@ -5,6 +5,8 @@
 //! derived from the service's pepper *and* the caller's idempotency key, of which only a keyed hash is stored: neither
 //! the store nor the pepper alone, nor both together, can open it. Entries are forgotten after a day.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod pepper;
 mod record;
 
@@ -237,5 +239,7 @@ impl Drop for Slot {
     }
 }
 
+#[cfg(test)]
+mod sqlite_conformance;
 #[cfg(test)]
 mod tests;

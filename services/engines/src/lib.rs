@@ -9,6 +9,8 @@
 
 pub mod catalog;
 pub mod config;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 pub mod idempotency;
 pub mod outbox;

@@ -1,6 +1,8 @@
 //! Audit entries on their way: written in the same commit as the change they tell of, taken out once the audit
 //! service has them, in the same commit that keeps how far the log was then.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -227,5 +229,7 @@ impl OutboxStore for ConfigOutbox {
     }
 }
 
+#[cfg(test)]
+mod sqlite_conformance;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! SQLite the way Runwarden needs it: every commit on disk before it answers, one writer, many readers, migrated
 //! forward only, and readable by the owning user alone.
 
+#[cfg(any(test, feature = "conformance"))]
+mod faults;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +12,9 @@ use std::time::Duration;
 use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
+
+#[cfg(any(test, feature = "conformance"))]
+pub use faults::SqliteFaults;
 
 use crate::{Result, StoreError};
 

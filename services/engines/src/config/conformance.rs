@@ -14,7 +14,9 @@ use super::{Change, Commit, ConfigStore, Entry, Written};
 #[macro_export]
 macro_rules! config_store_conformance {
     ($make:path) => {
-        $crate::config_store_conformance!(@each $make:
+        $crate::conformance_tests!(
+            $make,
+            [$crate::config::conformance],
             a_key_is_read_as_it_was_written,
             revisions_are_global_and_grow,
             an_absent_guard_holds_only_without_the_key,
@@ -30,15 +32,6 @@ macro_rules! config_store_conformance {
             what_was_written_since_is_under_the_prefix_and_oldest_first,
             whoever_asks_what_was_written_since_misses_nothing,
         );
-    };
-    (@each $make:path: $($name:ident),* $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                let (_guard, store) = $make().await?;
-                $crate::config::conformance::$name(store).await
-            }
-        )*
     };
 }
 

@@ -37,6 +37,17 @@ impl SqliteConfigStore {
         self.database.close().await;
     }
 
+    /// A fresh store, open twice as by two processes, and its faults: for conformance suites.
+    #[cfg(test)]
+    pub(crate) async fn two_that_can_fail()
+    -> anyhow::Result<(tempfile::TempDir, [std::sync::Arc<dyn ConfigStore>; 2], crate::sqlite::SqliteFaults)> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("config.db");
+        let (one, two) = (Self::open(&path).await?, Self::open(&path).await?);
+        let faults = crate::sqlite::SqliteFaults::of([one.database.clone(), two.database.clone()]);
+        Ok((folder, [std::sync::Arc::new(one), std::sync::Arc::new(two)], faults))
+    }
+
     async fn apply(&self, change: &Change) -> Result<Commit> {
         // IMMEDIATE takes the write lock at once: what the guards read stays so until the end.
         let mut tx = self.database.write.begin_with("BEGIN IMMEDIATE").await?;

@@ -16,7 +16,9 @@ use super::{Plaintext, RotationNote, SecretName, Vault, VaultError};
 #[macro_export]
 macro_rules! vault_conformance {
     ($make:path) => {
-        $crate::vault_conformance!(@each $make:
+        $crate::conformance_tests!(
+            $make,
+            [$crate::vault::conformance],
             a_secret_is_read_as_it_was_put,
             versions_grow_by_one,
             a_secret_that_is_not_there_is_none,
@@ -33,15 +35,6 @@ macro_rules! vault_conformance {
             a_tenant_that_is_no_slug_is_refused,
             nothing_secret_is_printed,
         );
-    };
-    (@each $make:path: $($name:ident),* $(,)?) => {
-        $(
-            #[tokio::test]
-            async fn $name() -> anyhow::Result<()> {
-                let (_guard, vault) = $make().await?;
-                $crate::vault::conformance::$name(vault).await
-            }
-        )*
     };
 }
 

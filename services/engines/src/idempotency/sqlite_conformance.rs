@@ -1,0 +1,13 @@
+//! Answers kept in a config store, on SQLite.
+
+use std::sync::Arc;
+
+use super::conformance::Bench;
+use crate::config::SqliteConfigStore;
+
+async fn bench() -> anyhow::Result<(tempfile::TempDir, Bench)> {
+    let (folder, stores, faults) = SqliteConfigStore::two_that_can_fail().await?;
+    Ok((folder, Bench { stores, faults: Arc::new(faults) }))
+}
+
+crate::idempotency_conformance!(bench);
