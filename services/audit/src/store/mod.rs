@@ -1,5 +1,7 @@
 //! Where logs are kept: one trait, one engine a folder.
 
+#[cfg(test)]
+mod conformance;
 mod sqlite;
 
 use std::collections::{BTreeSet, HashMap};
@@ -119,6 +121,9 @@ pub trait LogStore: fmt::Debug + Send + Sync + 'static {
     /// Looks for records that fit, newest first. What it costs is bounded by the page, however long the log is.
     async fn list(&self, tenant: &str, filter: &Filter, page: Page) -> Result<Found>;
 
-    /// Adds to several logs, all or nothing, durable when it returns.
+    /// Adds to several logs, all or nothing, durable when it returns. When it fails, it may be that all of it was done:
+    /// then the tail says so. Fails without doing anything when a record does not come right after the last one, when
+    /// an entry is in its log already, when a checkpoint covers no more than the last one, and when a tile is not a
+    /// longer form of what it was: of two writers that race, one gets the place.
     async fn append(&self, batches: &[Batch]) -> Result<()>;
 }

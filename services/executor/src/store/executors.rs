@@ -12,10 +12,10 @@ pub struct Beat {
     pub beat: i64,
 }
 
-/// Knows which executors live.
+/// Knows which executors live. No clock is asked: who stands still is gone.
 #[async_trait]
 pub trait Executors {
-    /// This one starts: what it held in an earlier life is free again. Answers how many jobs that were.
+    /// This one starts: what it held in an earlier life is free again, under new fences. Answers how many jobs that were.
     async fn resume(&self, holder: &str) -> Result<u64>;
 
     /// This one lives.
@@ -25,6 +25,6 @@ pub trait Executors {
     async fn beats(&self, holder: &str) -> Result<Vec<Beat>>;
 
     /// Frees all that an executor holds that is gone, under new fences, unless it has moved since. Answers how many
-    /// jobs that were; none if it has moved.
+    /// jobs that were; none if it has moved, or if somebody else freed it.
     async fn free(&self, gone: &Beat) -> Result<Option<u64>>;
 }

@@ -4,6 +4,8 @@
 //! May use `job`, the words of `wait` and the transitions of [`crate::launch::protocol`]. The traits are here; only the
 //! engines beside them know SQL.
 
+#[cfg(test)]
+mod conformance;
 mod executors;
 mod outbox;
 mod queues;
@@ -175,9 +177,14 @@ pub enum Happening {
 }
 
 /// Keeps jobs.
+///
+/// What every engine promises, here and in the traits beside this one, is what `conformance` checks. Each call that
+/// writes is one transaction: all of it happens or nothing, and all if it answers `Ok`. A call that fails may have
+/// happened: its caller looks, or does it again. Times order nothing: events, changes and fences have numbers.
 #[async_trait]
 pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'static {
-    /// Makes a job durable, or finds the one an earlier request made.
+    /// Makes a job durable, or finds the one an earlier request made. Of requests with one key that race, one makes its
+    /// job; of jobs that race for the last room, one gets it.
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted>;
 
     /// The job an idempotency key made, if any, with the digest of its body.
@@ -186,10 +193,12 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     /// Reads a job of a tenant.
     async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>>;
 
-    /// Lists jobs, newest first.
+    /// Lists jobs, newest first. Whoever goes on before the last id of a page sees each job that was there at the
+    /// beginning once.
     async fn list(&self, filter: JobFilter) -> Result<Vec<Job>>;
 
-    /// Changes a job in one transaction and answers it as it is then; `None` if there is no such job.
+    /// Changes a job in one transaction and answers it as it is then; `None` if there is no such job. Changes of one job
+    /// are made one after the other.
     async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>>;
 
     /// The last attempt at a job.
@@ -211,12 +220,12 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     /// The latest run of an installation that is bound to a job and was made by this moment.
     async fn latest_run(&self, installation: &Installation, by: Moment) -> Result<Option<Run>>;
 
-    /// The events of a job after a number.
+    /// The events of a job after a number, in the order of their numbers, which leave no gap; at most so many.
     async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>>;
 
     /// Output of a job from a byte offset on, at most about `limit` bytes.
     async fn output(&self, job: &str, offset: u64, limit: usize) -> Result<String>;
 
-    /// Forgets idempotency keys older than this.
+    /// Forgets idempotency keys of jobs that were accepted before this. The jobs stay.
     async fn forget_keys(&self, before: Moment) -> Result<()>;
 }

@@ -82,15 +82,17 @@ pub trait Queues {
     /// When the next job will be due that is not yet.
     async fn next_due(&self, now: Moment) -> Result<Option<Moment>>;
 
-    /// Takes the first due job of a queue if nothing stands in the way, judged and written in one transaction. What is
-    /// empty, full or blocked is found out by reading alone: looking at it costs nobody the write lock.
+    /// Takes the first due job of a queue under a new fence if nothing stands in the way, judged and written in one
+    /// transaction. What is empty, full or blocked is found out by reading alone: looking at it costs nobody the write
+    /// lock.
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed>;
 
-    /// Lets go of a claimed job, if it is still held with this fence.
+    /// Lets go of a claimed job, if it is still held with this fence; else does nothing.
     async fn release(&self, job: &str, fence: i64) -> Result<()>;
 
     /// Makes an attempt's intent durable, if the job is still the claimant's and nothing stands in the way: all of
-    /// it judged and written in one transaction.
+    /// it judged and written in one transaction, so that of attempts that race no more are begun than may be. Asked
+    /// again it begins no second one.
     async fn begin_attempt(&self, begin: Begin) -> Result<Begun>;
 
     /// Whether a launch is out that could not be told from one to this goal.

@@ -492,4 +492,6 @@ async fn by_key(
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;

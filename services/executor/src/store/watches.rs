@@ -45,10 +45,11 @@ pub trait Watches {
     /// Running jobs by id, after this one; at most so many.
     async fn running(&self, after: &str, limit: usize) -> Result<Vec<Job>>;
 
-    /// What changed after a number, in order; at most so many. A job that changed twice is told once.
+    /// What changed after a number, in order; at most so many. A job that changed twice is told once. No change with a
+    /// lower number appears after one with a higher: whoever reads on from the last one misses none.
     async fn changed(&self, after: i64, limit: usize) -> Result<Vec<Changed>>;
 
-    /// Whether this executor follows the runs of a controller; it begins to if nobody does.
+    /// Whether this executor follows the runs of a controller; it begins to if nobody does. Of those that race, one does.
     async fn watch(&self, tenant: &str, controller: &str, holder: &str) -> Result<bool>;
 
     /// This executor follows nothing any more.

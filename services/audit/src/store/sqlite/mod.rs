@@ -96,4 +96,6 @@ impl LogStore for SqliteLogStore {
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod tests;
