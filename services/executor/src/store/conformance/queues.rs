@@ -235,7 +235,7 @@ pub(crate) async fn names_of_queues_are_taken_literally(bench: Bench) -> Result<
     let wanted = jobs.iter().map(|job| (job.template.clone(), job.id.clone()));
     ensure!(queues.collect::<BTreeSet<_>>() == wanted.collect());
     for job in &jobs {
-        ensure!(bench.store().outdated(&job.queue(), None).await? == [job.id.clone()]);
+        ensure!(bench.store().outdated(&job.queue(), None).await? == std::slice::from_ref(&job.id));
         ensure!(bench.store().place(job, &Limits::default(), at(10)).await?.position == 1);
         ensure!(claimed(bench.store(), job, "exe_1").await?.id == job.id);
         ensure!(matches!(claim(bench.store(), job, "exe_1", Limits::default()).await?, Claimed::Nothing));
