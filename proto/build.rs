@@ -21,6 +21,7 @@ fn main() -> Result<()> {
 
     let pool = DescriptorPool::decode(descriptors.as_slice())?;
     std::fs::write(out.join("access.rs"), access_table(&pool)?)?;
+    std::fs::write(out.join("permissions.rs"), permissions(&pool)?)?;
     let (redacted, impls) = redacted_messages(&pool)?;
     std::fs::write(out.join("redacted.rs"), impls)?;
 
@@ -52,6 +53,7 @@ fn contracts(folder: &Path) -> Result<Vec<PathBuf>> {
 /// One row for each RPC. An RPC without an `access` option, or with a contradictory one, does not compile.
 fn access_table(pool: &DescriptorPool) -> Result<String> {
     let option = pool.get_extension_by_name("runwarden.common.v1.access").context("options.proto defines `access`")?;
+    let known: Vec<Permission> = permissions_of(pool)?;
     let mut rows = String::from("&[\n");
     for service in pool.services() {
         for method in service.methods() {
@@ -76,6 +78,11 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
             if permission.is_empty() == without_caller.is_empty() {
                 bail!("{path} must name a permission, or say why it needs no caller: exactly one of them");
             }
+            let needs = match known.iter().find(|known| known.name == permission) {
+                Some(known) => format!("Some({})", known.path()),
+                None if permission.is_empty() => "None".into(),
+                None => bail!("{path} needs the permission {permission}, which permission.proto does not have"),
+            };
             let level = idempotency(&method);
             let reads = level == IdempotencyLevel::NoSideEffects;
             let for_disabled = flag(access, "for_disabled_tenant");
@@ -84,7 +91,7 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
             }
             writeln!(
                 rows,
-                "    Access {{ path: {path:?}, services: &{services:?}, permission: {permission:?}, without_caller: {without_caller:?}, idempotent: {}, reads: {reads}, streaming: {}, for_disabled_tenant: {} }},",
+                "    Access {{ path: {path:?}, services: &{services:?}, permission: {needs}, without_caller: {without_caller:?}, idempotent: {}, reads: {reads}, streaming: {}, for_disabled_tenant: {} }},",
                 level != IdempotencyLevel::IdempotencyUnknown,
                 method.is_server_streaming() || method.is_client_streaming(),
                 for_disabled || reads,
@@ -93,6 +100,85 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
     }
     rows.push(']');
     Ok(rows)
+}
+
+/// A value of the contracts' `Permission`.
+struct Permission {
+    /// Its name as in `PERMISSION_JOBS_SUBMIT`, without the prefix.
+    value: String,
+    /// Its name everywhere else: `jobs.submit`.
+    name: String,
+    /// What it allows.
+    description: String,
+}
+
+impl Permission {
+    /// Its variant in Rust, as `prost` names it.
+    fn path(&self) -> String {
+        let words = self.value.split('_').map(|word| {
+            let (first, rest) = word.split_at(1);
+            format!("{first}{}", rest.to_lowercase())
+        });
+        format!("common::v1::Permission::{}", words.collect::<String>())
+    }
+}
+
+/// Every permission but the unspecified one.
+fn permissions_of(pool: &DescriptorPool) -> Result<Vec<Permission>> {
+    let all =
+        pool.get_enum_by_name("runwarden.common.v1.Permission").context("permission.proto defines `Permission`")?;
+    let file = all.parent_file();
+    let comments = file.file_descriptor_proto().source_code_info.as_ref().context("comments are kept")?;
+    let mut found = Vec::new();
+    for value in all.values().filter(|value| value.number() != 0) {
+        let full = value.name();
+        let short = full.strip_prefix("PERMISSION_").with_context(|| format!("{full} lacks the enum's prefix"))?;
+        let (noun, verb) = short.split_once('_').with_context(|| format!("{full} is not a noun and a verb"))?;
+        let comment =
+            comments.location.iter().find(|place| place.path == value.path()).map(|place| place.leading_comments());
+        let description = comment.unwrap_or_default().trim().to_owned();
+        if verb.is_empty() || verb.contains('_') || description.is_empty() {
+            bail!("{full} must be a noun and a verb, with a comment that says what it allows");
+        }
+        let name = format!("{noun}.{verb}").to_lowercase();
+        found.push(Permission { value: short.to_owned(), name, description });
+    }
+    Ok(found)
+}
+
+/// What Rust knows of permissions beyond the enum itself: their names and what they allow.
+fn permissions(pool: &DescriptorPool) -> Result<String> {
+    let (mut all, mut names, mut descriptions) = (String::new(), String::new(), String::new());
+    for permission in permissions_of(pool)? {
+        let path = permission.path();
+        writeln!(all, "        {path},")?;
+        writeln!(names, "            {path} => {:?},", permission.name)?;
+        writeln!(descriptions, "            {path} => {:?},", permission.description)?;
+    }
+    Ok(format!(
+        "impl common::v1::Permission {{
+    /// Every permission there is.
+    pub const ALL: &'static [Self] = &[
+{all}    ];
+
+    /// Its name, `<noun>.<verb>`; empty for the unspecified one.
+    #[must_use]
+    pub const fn name(self) -> &'static str {{
+        match self {{
+            Self::Unspecified => \"\",
+{names}        }}
+    }}
+
+    /// What it allows, in a sentence.
+    #[must_use]
+    pub const fn description(self) -> &'static str {{
+        match self {{
+            Self::Unspecified => \"\",
+{descriptions}        }}
+    }}
+}}
+"
+    ))
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {

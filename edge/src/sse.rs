@@ -124,6 +124,7 @@ mod tests {
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::clock::Moment;
     use runwarden_kit::context::{self, RequestContext};
+    use runwarden_kit::permission::Permission;
     use runwarden_kit::token::Verifier;
     use runwarden_kit::trust::Trust;
     use serde_json::json;
@@ -170,7 +171,7 @@ mod tests {
 
     /// A caller whose token has expired, with one that wrote something and goes on for ever.
     async fn outlived(ending: Ending) -> Result<Bytes, axum::Error> {
-        let mut caller = Caller::example(&["jobs.read"], Scope::tenant("acme"));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
         caller.expires_at = Moment::from_micros(0);
         let context = RequestContext { caller: Some(Arc::new(caller)), ..RequestContext::default() };
         let endless = context::scope(context, async {
@@ -191,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_who_takes_nothing_holds_up_nobody() {
-        let mut caller = Caller::example(&["jobs.read"], Scope::tenant("acme"));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
         caller.expires_at = Moment::from_micros(0);
         let caller = Arc::new(caller);
         let context = RequestContext { caller: Some(caller.clone()), ..RequestContext::default() };

@@ -54,6 +54,8 @@ mod redacted {
     include!(concat!(env!("OUT_DIR"), "/redacted.rs"));
 }
 
+mod permission;
+
 /// Who may call one RPC, from its `access` option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -61,8 +63,8 @@ pub struct Access {
     pub path: &'static str,
     /// The services whose mesh certificate may open the call.
     pub services: &'static [&'static str],
-    /// The permission the caller token must grant in some scope; empty if none is needed.
-    pub permission: &'static str,
+    /// The permission the caller token must grant in some scope; none if no caller token is needed.
+    pub permission: Option<common::v1::Permission>,
     /// Why no caller token is needed; empty if one is.
     pub without_caller: &'static str,
     /// Whether the call may be repeated without harm.
@@ -107,7 +109,7 @@ mod tests {
                     let row = access(&path).unwrap_or_else(|| panic!("{path} has no access row"));
                     assert!(!row.services.is_empty(), "{path} names no service");
                     assert_ne!(
-                        row.permission.is_empty(),
+                        row.permission.is_none(),
                         row.without_caller.is_empty(),
                         "{path} needs a permission or a reason for none"
                     );

@@ -22,7 +22,7 @@ const NOWHERE: &str = "acne";
 
 /// The calls that an operator makes with a token, by the access table.
 fn calls_of_operators() -> impl Iterator<Item = &'static runwarden_proto::Access> {
-    ACCESS.iter().filter(|row| !row.permission.is_empty() && row.services.contains(&"operator"))
+    ACCESS.iter().filter(|row| row.permission.is_some() && row.services.contains(&"operator"))
 }
 
 /// Every route that takes a token, as it could be called.

@@ -115,6 +115,7 @@ mod tests {
     use crate::surface::{Listener, ROUTES, Route};
     use runwarden_kit::ErrorReason;
     use runwarden_kit::caller::{Caller, Scope};
+    use runwarden_kit::permission::Permission;
     use std::net::IpAddr;
 
     fn route(path: &str) -> &'static Route {
@@ -137,7 +138,7 @@ mod tests {
     }
 
     fn of(tenant: &str, principal: &str) -> Caller {
-        let mut caller = Caller::example(&["jobs.read"], Scope::tenant(tenant));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(tenant));
         caller.principal = principal.to_owned();
         caller
     }

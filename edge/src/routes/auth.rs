@@ -5,7 +5,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
-use runwarden_kit::{ExposeSecret as _, context, permission};
+use runwarden_kit::permission::Permission;
+use runwarden_kit::{ExposeSecret as _, context};
 use runwarden_proto::auth::v1 as proto;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -297,7 +298,7 @@ async fn metadata(State(app): State<App>, Params(NoParams): Params<NoParams>) ->
         introspection_endpoint: at("/api/v1/auth/introspect"),
         revocation_endpoint: at("/api/v1/auth/revoke"),
         service_documentation: at("/docs/"),
-        scopes_supported: permission::ALL.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        scopes_supported: Permission::ALL.iter().map(ToString::to_string).collect(),
         response_types_supported: Vec::new(),
         grant_types_supported: vec!["client_credentials".to_owned()],
         token_endpoint_auth_methods_supported: methods(),

@@ -18,6 +18,7 @@ use runwarden_edge::surface::Listener;
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::token::{AUDIENCE, Claims, TYPE, Verifier};
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason};
@@ -59,7 +60,7 @@ impl Signer {
 
     /// A token of a launcher in a tenant.
     pub(crate) fn token_of(&self, tenant: &str, principal: &str, seconds: i64) -> String {
-        let mut caller = Caller::example(&["jobs.submit", "jobs.read"], Scope::tenant(tenant));
+        let mut caller = Caller::example(&[Permission::JobsSubmit, Permission::JobsRead], Scope::tenant(tenant));
         principal.clone_into(&mut caller.principal);
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let claims = Claims {

@@ -14,6 +14,7 @@ use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::{Shutdown, Tasks};
 use runwarden_kit::mesh::pki::DevCa;
 use runwarden_kit::mesh::{self, MeshChannel, MeshTls, Peer, Peers, Service, TrustDomain};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::service::{self, Parts, ServiceKit};
 use runwarden_kit::token::Verifier;
 use runwarden_kit::trust::Trust;
@@ -240,7 +241,7 @@ async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let caller = executor.verify(&token).await?;
-    ensure!(caller.holds("jobs.submit", &Scope::project("acme", "web")));
+    ensure!(caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
     // A launcher may not look at clients, and the gate says so.
     let list = acting(&token, clients.list_clients(wire::ListClientsRequest::default())).await;
     ensure!(reason(list) == Some(ErrorReason::PermissionDenied));

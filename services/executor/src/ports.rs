@@ -5,6 +5,7 @@ use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::ExposeSecret as _;
 use runwarden_kit::Result;
 use runwarden_kit::SecretString;
+use runwarden_kit::permission::Permission;
 use serde_json::{Map, Value};
 
 use crate::job::Job;
@@ -144,7 +145,7 @@ pub trait Policies: Send + Sync + 'static {
 #[async_trait]
 pub trait Standings: Send + Sync + 'static {
     /// Whether who asked for a job could ask for it now.
-    async fn standing(&self, job: &Job, permission: &str) -> Result<Standing>;
+    async fn standing(&self, job: &Job, permission: Permission) -> Result<Standing>;
 }
 
 /// A sealed value.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use runwarden_awx::{Credential, Installation, Target, TemplateKind};
 use runwarden_kit::audit::Bell;
 use runwarden_kit::clock::SystemClock;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -128,7 +129,7 @@ pub(crate) fn yes() -> Decision {
 
 #[async_trait]
 impl Standings for Said {
-    async fn standing(&self, job: &Job, _: &str) -> Result<Standing> {
+    async fn standing(&self, job: &Job, _: Permission) -> Result<Standing> {
         let said = self.standing.lock().unwrap().clone();
         said.unwrap_or_else(|| Ok(Standing::Holds(Principal { id: job.requested_by.clone(), ..Principal::default() })))
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::error::{Error, Result};
+use crate::permission::Permission;
 
 /// Where a role holds, or where something is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -170,23 +171,23 @@ impl Caller {
 
     /// Whether it holds a permission at a scope.
     #[must_use]
-    pub fn holds(&self, permission: &str, at: &Scope) -> bool {
+    pub fn holds(&self, permission: Permission, at: &Scope) -> bool {
         self.grants
             .iter()
-            .any(|grant| grant.permissions.contains(permission) && Scope::from(grant.scope.clone()).covers(at))
+            .any(|grant| grant.permissions.contains(permission.name()) && Scope::from(grant.scope.clone()).covers(at))
     }
 
     /// Whether it holds a permission anywhere at all.
     #[must_use]
-    pub fn holds_somewhere(&self, permission: &str) -> bool {
-        self.grants.iter().any(|grant| grant.permissions.contains(permission))
+    pub fn holds_somewhere(&self, permission: Permission) -> bool {
+        self.grants.iter().any(|grant| grant.permissions.contains(permission.name()))
     }
 
     /// Demands a permission at a scope.
     ///
     /// # Errors
     /// `PERMISSION_DENIED`, naming what is missing where.
-    pub fn require(&self, permission: &str, at: &Scope) -> Result<()> {
+    pub fn require(&self, permission: Permission, at: &Scope) -> Result<()> {
         if self.holds(permission, at) {
             return Ok(());
         }
@@ -195,7 +196,7 @@ impl Caller {
 
     /// Which projects of the tenant it acts for a permission lets it see.
     #[must_use]
-    pub fn visible(&self, permission: &str) -> Visible {
+    pub fn visible(&self, permission: Permission) -> Visible {
         let here = self.acting_scope();
         if self.holds(permission, &here) {
             return Visible::All;
@@ -203,7 +204,7 @@ impl Caller {
         Visible::Projects(
             self.grants
                 .iter()
-                .filter(|g| g.permissions.contains(permission) && g.scope.tenant == self.acting_tenant)
+                .filter(|g| g.permissions.contains(permission.name()) && g.scope.tenant == self.acting_tenant)
                 .filter_map(|g| g.scope.project.clone())
                 .collect(),
         )
@@ -227,7 +228,7 @@ impl Caller {
 
     /// A caller for tests of other crates: one grant at one scope, acting in that scope's tenant.
     #[must_use]
-    pub fn example(permissions: &[&str], at: Scope) -> Self {
+    pub fn example(permissions: &[Permission], at: Scope) -> Self {
         Self {
             principal: "sa_00000000000000000000000000000001".into(),
             name: "example".into(),
@@ -241,7 +242,7 @@ impl Caller {
             grants: vec![Grant {
                 role: "example".into(),
                 scope: at.into(),
-                permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
+                permissions: permissions.iter().map(ToString::to_string).collect(),
             }],
         }
     }
@@ -253,26 +254,37 @@ mod tests {
 
     #[test]
     fn a_grant_holds_at_its_scope_and_below_and_nowhere_else() {
-        let caller = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
-        assert!(caller.holds("jobs.read", &Scope::project("acme", "web")));
-        assert!(!caller.holds("jobs.read", &Scope::project("acme", "db")));
-        assert!(!caller.holds("jobs.read", &Scope::tenant("acme")));
-        assert!(!caller.holds("jobs.read", &Scope::platform()));
-        assert!(!caller.holds("jobs.submit", &Scope::project("acme", "web")));
-        let tenant = Caller::example(&["jobs.read"], Scope::tenant("acme"));
-        assert!(tenant.holds("jobs.read", &Scope::project("acme", "web")));
-        assert!(!tenant.holds("jobs.read", &Scope::project("other", "web")));
-        assert!(Caller::example(&["jobs.read"], Scope::platform()).holds("jobs.read", &Scope::project("a", "b")));
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
+        assert!(caller.holds(Permission::JobsRead, &Scope::project("acme", "web")));
+        assert!(!caller.holds(Permission::JobsRead, &Scope::project("acme", "db")));
+        assert!(!caller.holds(Permission::JobsRead, &Scope::tenant("acme")));
+        assert!(!caller.holds(Permission::JobsRead, &Scope::platform()));
+        assert!(!caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
+        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        assert!(tenant.holds(Permission::JobsRead, &Scope::project("acme", "web")));
+        assert!(!tenant.holds(Permission::JobsRead, &Scope::project("other", "web")));
+        assert!(
+            Caller::example(&[Permission::JobsRead], Scope::platform())
+                .holds(Permission::JobsRead, &Scope::project("a", "b"))
+        );
+        let admin = Caller::example(&[Permission::JobsRead], Scope::platform());
+        assert!(!admin.holds(Permission::Unspecified, &Scope::project("acme", "web")));
         let nowhere = Scope { tenant: None, project: Some("web".into()) };
-        assert!(!Caller::example(&["jobs.read"], nowhere).holds("jobs.read", &Scope::project("acme", "web")));
+        assert!(
+            !Caller::example(&[Permission::JobsRead], nowhere)
+                .holds(Permission::JobsRead, &Scope::project("acme", "web"))
+        );
     }
 
     #[test]
     fn visibility_is_the_callers_projects_in_the_tenant_it_acts_for() {
-        let caller = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
-        let visible = caller.visible("jobs.read");
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
+        let visible = caller.visible(Permission::JobsRead);
         assert!(visible.includes("web") && !visible.includes("db"));
-        assert_eq!(Caller::example(&["jobs.read"], Scope::tenant("acme")).visible("jobs.read"), Visible::All);
-        assert!(!caller.visible("jobs.submit").includes("web"));
+        assert_eq!(
+            Caller::example(&[Permission::JobsRead], Scope::tenant("acme")).visible(Permission::JobsRead),
+            Visible::All
+        );
+        assert!(!caller.visible(Permission::JobsSubmit).includes("web"));
     }
 }

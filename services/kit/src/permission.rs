@@ -1,33 +1,10 @@
 //! What can be permitted, and the roles that come with Runwarden.
 
-/// Every permission with what it allows. RPCs name theirs in `access.permission`; a test holds the two together.
-pub const ALL: &[(&str, &str)] = &[
-    ("tenants.read", "See tenants."),
-    ("tenants.write", "Create, change and disable tenants."),
-    ("projects.read", "See projects."),
-    ("projects.write", "Create and delete projects."),
-    ("controllers.read", "See controllers and what they offer."),
-    ("controllers.write", "Map, change and remove controllers and their credentials."),
-    ("templates.read", "See templates and their parameters."),
-    ("templates.write", "Map, change and remove templates."),
-    ("clients.read", "See service accounts and their OAuth clients."),
-    ("clients.write", "Create, rotate, disable and remove OAuth clients."),
-    ("roles.read", "See roles."),
-    ("roles.write", "Create and remove a tenant's own roles."),
-    ("bindings.read", "See who holds which role."),
-    ("bindings.write", "Grant and revoke roles that the holder has too."),
-    ("policies.read", "See policy modules."),
-    ("policies.write", "Upload and remove policy modules."),
-    ("secrets.list", "See which secrets exist, never their values."),
-    ("keys.read", "See the state of master keys."),
-    ("keys.rotate", "Rotate master and signing keys."),
-    ("audit.read", "Read, prove and export the audit log."),
-    ("tokens.introspect", "Introspect the tokens of all tenants."),
-    ("jobs.submit", "Submit jobs."),
-    ("jobs.read", "See jobs and what they printed."),
-    ("jobs.cancel", "Cancel jobs."),
-    ("jobs.resolve", "Decide what became of an ambiguous launch."),
-];
+pub use runwarden_proto::common::v1::Permission;
+
+use crate::error::{Error, Result};
+
+use Permission as P;
 
 /// A role that comes with Runwarden.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +14,7 @@ pub struct BuiltInRole {
     /// What it is for.
     pub description: &'static str,
     /// What it permits.
-    pub permissions: &'static [&'static str],
+    pub permissions: &'static [Permission],
 }
 
 /// The roles that come with Runwarden.
@@ -45,113 +22,89 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
     BuiltInRole {
         name: "platform-admin",
         description: "Runs the platform: everything, in every tenant.",
-        permissions: &[
-            "tenants.read",
-            "tenants.write",
-            "projects.read",
-            "projects.write",
-            "controllers.read",
-            "controllers.write",
-            "templates.read",
-            "templates.write",
-            "clients.read",
-            "clients.write",
-            "roles.read",
-            "roles.write",
-            "bindings.read",
-            "bindings.write",
-            "policies.read",
-            "policies.write",
-            "secrets.list",
-            "keys.read",
-            "keys.rotate",
-            "audit.read",
-            "tokens.introspect",
-            "jobs.submit",
-            "jobs.read",
-            "jobs.cancel",
-            "jobs.resolve",
-        ],
+        permissions: Permission::ALL,
     },
     BuiltInRole {
         name: "cms-admin",
         description: "Manages what may be run and under which policies; cannot run anything or grant rights.",
         permissions: &[
-            "tenants.read",
-            "projects.read",
-            "projects.write",
-            "controllers.read",
-            "controllers.write",
-            "templates.read",
-            "templates.write",
-            "roles.read",
-            "bindings.read",
-            "clients.read",
-            "policies.read",
-            "policies.write",
-            "secrets.list",
+            P::TenantsRead,
+            P::ProjectsRead,
+            P::ProjectsWrite,
+            P::ControllersRead,
+            P::ControllersWrite,
+            P::TemplatesRead,
+            P::TemplatesWrite,
+            P::RolesRead,
+            P::BindingsRead,
+            P::ClientsRead,
+            P::PoliciesRead,
+            P::PoliciesWrite,
+            P::SecretsList,
         ],
     },
     BuiltInRole {
         name: "tenant-admin",
         description: "Runs one tenant: its projects, templates, people and policies.",
         permissions: &[
-            "tenants.read",
-            "projects.read",
-            "projects.write",
-            "controllers.read",
-            "controllers.write",
-            "templates.read",
-            "templates.write",
-            "clients.read",
-            "clients.write",
-            "roles.read",
-            "roles.write",
-            "bindings.read",
-            "bindings.write",
-            "policies.read",
-            "policies.write",
-            "secrets.list",
-            "audit.read",
-            "jobs.submit",
-            "jobs.read",
-            "jobs.cancel",
-            "jobs.resolve",
+            P::TenantsRead,
+            P::ProjectsRead,
+            P::ProjectsWrite,
+            P::ControllersRead,
+            P::ControllersWrite,
+            P::TemplatesRead,
+            P::TemplatesWrite,
+            P::ClientsRead,
+            P::ClientsWrite,
+            P::RolesRead,
+            P::RolesWrite,
+            P::BindingsRead,
+            P::BindingsWrite,
+            P::PoliciesRead,
+            P::PoliciesWrite,
+            P::SecretsList,
+            P::AuditRead,
+            P::JobsSubmit,
+            P::JobsRead,
+            P::JobsCancel,
+            P::JobsResolve,
         ],
     },
     BuiltInRole {
         name: "project-user",
         description: "Works in a project: sees it, runs its templates, cancels its jobs.",
-        permissions: &["projects.read", "templates.read", "jobs.submit", "jobs.read", "jobs.cancel"],
+        permissions: &[P::ProjectsRead, P::TemplatesRead, P::JobsSubmit, P::JobsRead, P::JobsCancel],
     },
     BuiltInRole {
         name: "launcher",
         description: "A machine that runs templates and follows them.",
-        permissions: &["templates.read", "jobs.submit", "jobs.read", "jobs.cancel"],
+        permissions: &[P::TemplatesRead, P::JobsSubmit, P::JobsRead, P::JobsCancel],
     },
     BuiltInRole {
         name: "auditor",
         description: "Sees everything, changes nothing.",
         permissions: &[
-            "tenants.read",
-            "projects.read",
-            "controllers.read",
-            "templates.read",
-            "clients.read",
-            "roles.read",
-            "bindings.read",
-            "policies.read",
-            "secrets.list",
-            "audit.read",
-            "jobs.read",
+            P::TenantsRead,
+            P::ProjectsRead,
+            P::ControllersRead,
+            P::TemplatesRead,
+            P::ClientsRead,
+            P::RolesRead,
+            P::BindingsRead,
+            P::PoliciesRead,
+            P::SecretsList,
+            P::AuditRead,
+            P::JobsRead,
         ],
     },
 ];
 
-/// Whether a permission exists.
-#[must_use]
-pub fn exists(permission: &str) -> bool {
-    ALL.iter().any(|(name, _)| *name == permission)
+/// The permission of a name that somebody gave at `pointer`.
+///
+/// # Errors
+/// `VALIDATION_FAILED` when there is none.
+pub fn named(pointer: &str, name: &str) -> Result<Permission> {
+    name.parse().map_err(|_| Error::invalid(pointer, "is not a permission"))
 }
 
 /// A built-in role by name.
@@ -165,20 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rpcs_and_roles_use_only_permissions_that_exist_and_each_is_used() {
-        for row in runwarden_proto::ACCESS {
-            assert!(row.permission.is_empty() || exists(row.permission), "{} wants {}", row.path, row.permission);
-        }
-        for role in BUILT_IN_ROLES {
-            for permission in role.permissions {
-                assert!(exists(permission), "{} grants {permission}", role.name);
-            }
-        }
-        for (permission, _) in ALL {
-            assert!(
-                built_in_role("platform-admin").is_some_and(|r| r.permissions.contains(permission)),
-                "nobody could ever use {permission}"
-            );
+    fn every_permission_is_needed_by_some_rpc_and_held_by_the_platform() {
+        let admin = built_in_role("platform-admin").map(|role| role.permissions).unwrap_or_default();
+        for permission in Permission::ALL {
+            // Anybody may introspect a token of their own; this one widens what is answered.
+            let needed = *permission == P::TokensIntrospect
+                || runwarden_proto::ACCESS.iter().any(|row| row.permission == Some(*permission));
+            assert!(needed, "no RPC needs {permission}");
+            assert!(admin.contains(permission), "nobody could ever use {permission}");
         }
     }
 
@@ -196,7 +143,7 @@ mod tests {
     #[test]
     fn only_the_platform_makes_tenants_and_rotates_keys() {
         for role in BUILT_IN_ROLES.iter().filter(|r| r.name != "platform-admin") {
-            for forbidden in ["tenants.write", "keys.rotate", "tokens.introspect"] {
+            for forbidden in [P::TenantsWrite, P::KeysRotate, P::TokensIntrospect] {
                 assert!(!role.permissions.contains(&forbidden), "{} must not hold {forbidden}", role.name);
             }
         }

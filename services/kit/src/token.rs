@@ -179,6 +179,7 @@ pub(crate) fn key_id(token: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::caller::Scope;
+    use crate::permission::Permission;
 
     #[test]
     fn the_rights_of_a_tenant_s_principal_end_at_its_tenant() {
@@ -204,8 +205,11 @@ mod tests {
             ],
         };
         let own = claims(Some("acme")).into_caller();
-        assert!(own.holds("jobs.read", &Scope::project("acme", "web")));
-        assert!(!own.holds("jobs.read", &Scope::platform()) && !own.holds("jobs.read", &Scope::tenant("umbrella")));
-        assert!(claims(None).into_caller().holds("jobs.read", &Scope::tenant("umbrella")));
+        assert!(own.holds(Permission::JobsRead, &Scope::project("acme", "web")));
+        assert!(
+            !own.holds(Permission::JobsRead, &Scope::platform())
+                && !own.holds(Permission::JobsRead, &Scope::tenant("umbrella"))
+        );
+        assert!(claims(None).into_caller().holds(Permission::JobsRead, &Scope::tenant("umbrella")));
     }
 }

@@ -80,7 +80,7 @@ impl Decider {
         let mut policies = json!({"roles": roles(caller, &scope)});
 
         let mut refusal = None;
-        if caller.holds(&question.action, &scope) {
+        if caller.holds(question.action, &scope) {
             for owner in [Owner::Platform, Owner::Tenant(question.tenant.clone())] {
                 let Some(set) = self.set(&owner).await? else {
                     continue;

@@ -7,6 +7,7 @@ use runwarden_kit::audit::{EntryBuilder, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::Service;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, json, slug};
 use serde_json::{Value, json};
 
@@ -64,13 +65,13 @@ impl Library {
     }
 
     async fn read(&self, caller: &Caller) -> Result<Shelf> {
-        caller.require("policies.read", &caller.acting_scope())?;
+        caller.require(Permission::PoliciesRead, &caller.acting_scope())?;
         self.store.shelf(&Owner::of(caller.tenant())).await
     }
 
     /// Stores a module, if the whole set is fit with it and it makes nothing void that another one says.
     pub async fn put(&self, caller: &Caller, name: &str, rego: &str, expected_revision: i64) -> Result<Stored> {
-        caller.require("policies.write", &caller.acting_scope())?;
+        caller.require(Permission::PoliciesWrite, &caller.acting_scope())?;
         slug::check("/name", name)?;
         if expected_revision < 0 {
             return Err(Error::invalid("/expected_revision", "must not be negative"));
@@ -124,7 +125,7 @@ impl Library {
     /// Removes a module, if the others do without it.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         slug::check("/name", name)?;
-        caller.require("policies.write", &caller.acting_scope())?;
+        caller.require(Permission::PoliciesWrite, &caller.acting_scope())?;
         self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
         let owner = Owner::of(caller.tenant());
         for _ in 0..TRIES {

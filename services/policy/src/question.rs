@@ -2,7 +2,8 @@
 
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::{Error, Result, json, permission, slug};
+use runwarden_kit::permission::Permission;
+use runwarden_kit::{Error, Result, json, slug};
 use serde_json::{Map, Value, json};
 
 /// What somebody wants to do.
@@ -13,7 +14,7 @@ pub struct Question {
     /// The project it would happen in.
     pub project: String,
     /// The permission it needs.
-    pub action: String,
+    pub action: Permission,
     /// The template.
     pub template: String,
     /// The controller the template is on.
@@ -29,9 +30,6 @@ impl Question {
         slug::check("/project", &self.project)?;
         slug::check("/template", &self.template)?;
         slug::check("/controller", &self.controller)?;
-        if !permission::exists(&self.action) {
-            return Err(Error::invalid("/action", "There is no such permission."));
-        }
         Ok(())
     }
 
@@ -55,7 +53,7 @@ impl Question {
                 "permissions": caller.permissions_at(&scope),
                 "authenticated_by": caller.authenticated_by,
             },
-            "action": self.action,
+            "action": self.action.name(),
             "tenant": self.tenant,
             "project": self.project,
             "template": {"name": self.template, "controller": self.controller},
@@ -112,14 +110,14 @@ mod tests {
         let question = Question {
             tenant: "acme".to_owned(),
             project: "web".to_owned(),
-            action: "jobs.submit".to_owned(),
+            action: Permission::JobsSubmit,
             template: "deploy".to_owned(),
             controller: "awx".to_owned(),
             parameters: Map::new(),
         };
         question.check().unwrap();
         let now = Moment::from_micros(1_763_000_000_000_000);
-        let caller = Caller::example(&["jobs.submit"], question.scope());
+        let caller = Caller::example(&[Permission::JobsSubmit], question.scope());
         let real = question.input(&caller, now);
         let sample: Value = serde_json::from_str(&sample("acme", now)).unwrap();
         let shape = |value: &Value| -> Vec<String> {

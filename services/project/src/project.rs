@@ -4,6 +4,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -62,7 +63,7 @@ impl Projects {
             Begun::Replay(project) => return Ok(project),
             Begun::Fresh(ticket) => ticket,
         };
-        caller.require("projects.write", &Scope::tenant(&tenant.name))?;
+        caller.require(Permission::ProjectsWrite, &Scope::tenant(&tenant.name))?;
         slug::check("/name", &new.name)?;
         let display_name = text::display_name(&new.display_name, &new.name)?;
         let own = key::project(&tenant.name, &new.name);
@@ -92,14 +93,14 @@ impl Projects {
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<Project> {
         slug::check("/name", name)?;
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        require_or_hide(caller, "projects.read", &[], &Scope::project(&tenant.name, name), "project")?;
+        require_or_hide(caller, Permission::ProjectsRead, &[], &Scope::project(&tenant.name, name), "project")?;
         Ok(find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?.value)
     }
 
     /// Lists the projects the caller may see.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Project>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        let visible = caller.visible("projects.read");
+        let visible = caller.visible(Permission::ProjectsRead);
         let listing = Listing::of("projects", Some(&tenant.name));
         let seen = |project: &Project| visible.includes(&project.name);
         self.catalog.page(&listing, &key::projects(&tenant.name), page, slug::is_slug, seen).await
@@ -111,7 +112,7 @@ impl Projects {
         slug::check("/name", name)?;
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let scope = Scope::project(&tenant.name, name);
-        require_or_hide(caller, "projects.write", &["projects.read"], &scope, "project")?;
+        require_or_hide(caller, Permission::ProjectsWrite, &[Permission::ProjectsRead], &scope, "project")?;
         tenant.check_open(caller)?;
         let found = find(&self.catalog, &tenant.name, name).await?.ok_or_else(|| Error::not_found("project"))?;
         let uses = key::project_uses(&tenant.name, name);

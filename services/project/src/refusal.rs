@@ -2,6 +2,7 @@
 
 use runwarden_engines::idempotency::{IdempotencyError, Ticket};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result};
 
 /// The name is taken.
@@ -24,15 +25,15 @@ pub(crate) fn creation(ticket: &Ticket, refused: &str, own_key: &str, what: &str
 /// Demands a permission at a scope; whoever may not even see what is there is told that there is nothing.
 pub(crate) fn require_or_hide(
     caller: &Caller,
-    permission: &str,
-    seeing: &[&str],
+    permission: Permission,
+    seeing: &[Permission],
     at: &Scope,
     what: &str,
 ) -> Result<()> {
     if caller.holds(permission, at) {
         return Ok(());
     }
-    if seeing.iter().any(|seeing| caller.holds(seeing, at)) {
+    if seeing.iter().any(|seeing| caller.holds(*seeing, at)) {
         return caller.require(permission, at);
     }
     Err(Error::not_found(what))

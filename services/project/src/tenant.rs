@@ -7,6 +7,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -135,7 +136,7 @@ impl Tenants {
             Begun::Replay(tenant) => return Ok(tenant),
             Begun::Fresh(ticket) => ticket,
         };
-        caller.require("tenants.write", &Scope::platform())?;
+        caller.require(Permission::TenantsWrite, &Scope::platform())?;
         slug::check("/name", &new.name)?;
         if RESERVED.contains(&new.name.as_str()) {
             return Err(Error::invalid("/name", "is reserved"));
@@ -164,7 +165,7 @@ impl Tenants {
 
     async fn visible(&self, caller: &Caller, name: &str) -> Result<Stored<Tenant>> {
         slug::check("/name", name)?;
-        if !caller.holds("tenants.read", &Scope::tenant(name)) {
+        if !caller.holds(Permission::TenantsRead, &Scope::tenant(name)) {
             return Err(Error::not_found("tenant"));
         }
         find(&self.catalog, name).await?.ok_or_else(|| Error::not_found("tenant"))
@@ -172,14 +173,14 @@ impl Tenants {
 
     /// Lists the tenants the caller may see.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Tenant>> {
-        let seen = |tenant: &Tenant| caller.holds("tenants.read", &Scope::tenant(&tenant.name));
+        let seen = |tenant: &Tenant| caller.holds(Permission::TenantsRead, &Scope::tenant(&tenant.name));
         self.catalog.page(&Listing::of("tenants", None), key::TENANTS, page, slug::is_slug, seen).await
     }
 
     /// Changes a tenant. Only the platform can: a tenant cannot end its own suspension.
     pub async fn update(&self, caller: &Caller, name: &str, update: TenantUpdate) -> Result<Tenant> {
         let Stored { key, value: mut tenant, revision: at } = self.visible(caller, name).await?;
-        caller.require("tenants.write", &Scope::platform())?;
+        caller.require(Permission::TenantsWrite, &Scope::platform())?;
         let before = tenant.clone();
         if let Some(display_name) = update.display_name {
             tenant.display_name = text::display_name(&display_name, name)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use runwarden_engines::vault::{KeyStatus, Rotation, Vault};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, context};
 
 use crate::outbox::Outbox;
@@ -27,7 +28,7 @@ impl Keys {
     /// caller stops waiting; a process that ends in between goes on with it at its next start. A repeat with the same
     /// idempotency key gets the first one's outcome.
     pub(crate) async fn rotate(&self, caller: &Caller) -> Result<Rotation> {
-        caller.require("keys.rotate", &Scope::platform())?;
+        caller.require(Permission::KeysRotate, &Scope::platform())?;
         let ticket = match self.repeats.begin(caller, "master_key.rotate").await? {
             Begun::Repeat(rotation) => return Ok(rotation),
             Begun::First(ticket) => ticket,
@@ -48,7 +49,7 @@ impl Keys {
 
     /// Which master key is in use, and how far a rotation got.
     pub(crate) async fn status(&self, caller: &Caller) -> Result<KeyStatus> {
-        caller.require("keys.read", &Scope::platform())?;
+        caller.require(Permission::KeysRead, &Scope::platform())?;
         Ok(self.vault.status().await?)
     }
 }

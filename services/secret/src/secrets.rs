@@ -7,6 +7,7 @@ use runwarden_kit::audit::Recorder;
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::mesh::Peer;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 
 use crate::outbox::Outbox;
@@ -66,7 +67,7 @@ impl Secrets {
     /// Lists names and versions of the caller's tenant.
     pub(crate) async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Listed>> {
         let tenant = caller.require_tenant()?;
-        caller.require("secrets.list", &Scope::tenant(tenant))?;
+        caller.require(Permission::SecretsList, &Scope::tenant(tenant))?;
         let size = page.size()?;
         let listing = Listing::of("secrets", Some(tenant));
         let after = listing.start(&page.token, |name| SecretName::parse(name).ok())?;
@@ -91,7 +92,7 @@ fn check_caller(caller: &Caller, tenant: &str) -> Result<()> {
     if caller.require_tenant()? != tenant {
         return Err(Error::not_found("tenant"));
     }
-    caller.require("controllers.write", &Scope::tenant(tenant))
+    caller.require(Permission::ControllersWrite, &Scope::tenant(tenant))
 }
 
 fn check_name(name: &str) -> Result<SecretName> {

@@ -11,6 +11,7 @@ mod prove_consistency;
 mod prove_inclusion;
 
 use futures::stream::BoxStream;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
 use runwarden_kit::{ErrorReason, rpc};
 use runwarden_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
@@ -25,7 +26,7 @@ use crate::log::{Journal, Reader};
 use crate::record::PLATFORM;
 
 /// The permission to read a log. A log is read as a whole or not at all, so it must be held for the whole tenant.
-const READ: &str = "audit.read";
+const READ: Permission = Permission::AuditRead;
 /// As many of the largest entries as one request may bring, and some.
 const MOST_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 

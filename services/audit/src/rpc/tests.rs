@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::mesh::{Peer, Service};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason};
 use runwarden_proto::audit::v1::export_records_response::Piece;
 use runwarden_proto::audit::v1::{Actor, Entry, Outcome};
@@ -155,8 +156,8 @@ async fn a_page_of_large_records_stays_below_what_a_client_takes() {
 async fn only_who_may_read_the_whole_log_reads_it() {
     let (_log, rpc) = serving().await;
     let project = Caller::example(&[READ], Scope::project("acme", "web"));
-    let nobody = Caller::example(&["jobs.read"], Scope::tenant("acme"));
-    let platform_without_right = Caller::example(&["jobs.read"], Scope::platform());
+    let nobody = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+    let platform_without_right = Caller::example(&[Permission::JobsRead], Scope::platform());
     let mut elsewhere = auditor("umbrella");
     elsewhere.acting_tenant = Some("acme".to_owned());
     for caller in [project, nobody, platform_without_right, elsewhere] {

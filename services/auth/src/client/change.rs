@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 
@@ -213,7 +214,7 @@ impl Clients {
         change: &mut Change,
     ) -> Result<(Stored<Client>, Stored<Principal>)> {
         let client = self.visible(caller, client_id).await?;
-        caller.require("clients.write", &client.value.scope())?;
+        caller.require(Permission::ClientsWrite, &client.value.scope())?;
         let principal = self.principal_of(&client.value).await?;
         let roles = self.shared.roles_of(&principal.value).await?;
         authority::require_principal(caller, &roles, &principal.value)?;

@@ -8,6 +8,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, slug};
 use serde_json::json;
 
@@ -62,7 +63,7 @@ impl Clients {
         let tenant = caller.tenant();
         let here = binding::scope(tenant, new.project.as_deref());
         check_new(new, self.shared.now())?;
-        caller.require("clients.write", &here)?;
+        caller.require(Permission::ClientsWrite, &here)?;
         scopes::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
         // Several at the same moment may go over that by their number.
         if self.shared.store.count(&keys::clients(tenant)).await? >= self.most {
@@ -112,7 +113,7 @@ impl Clients {
     pub(crate) async fn list(&self, caller: &Caller, request: &PageRequest) -> Result<Page<ClientView>> {
         let listing = Listing::of("clients", caller.tenant());
         let is_id = |last: &str| id::is_valid(ids::CLIENT, last);
-        let seen = |client: &Client| caller.holds("clients.read", &client.scope());
+        let seen = |client: &Client| caller.holds(Permission::ClientsRead, &client.scope());
         let page = self.shared.store.page(&listing, &keys::clients(caller.tenant()), request, is_id, seen).await?;
         let items = try_join_all(page.items.into_iter().map(|client| self.view(client))).await?;
         Ok(Page { items, next: page.next })
@@ -129,7 +130,7 @@ impl Clients {
             .await?
             .filter(|stored| {
                 let here = stored.value.scope();
-                caller.holds("clients.read", &here) || caller.holds("clients.write", &here)
+                caller.holds(Permission::ClientsRead, &here) || caller.holds(Permission::ClientsWrite, &here)
             })
             .ok_or_else(|| Error::not_found("client"))
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use runwarden_kit::caller::{Grant, Scope};
-use runwarden_kit::{Error, Result, id, permission, slug};
+use runwarden_kit::permission::Permission;
+use runwarden_kit::{Error, Result, id, slug};
 
 use crate::ids;
 use crate::role::grants;
@@ -22,7 +23,7 @@ pub(crate) struct Asked {
     /// Where in the tenant.
     pub(crate) project: String,
     /// The permission that was needed.
-    pub(crate) permission: String,
+    pub(crate) permission: Permission,
     /// What the token was narrowed to there; empty if it was not.
     pub(crate) narrowed_to: BTreeSet<String>,
 }
@@ -72,9 +73,6 @@ impl Standings {
     pub(crate) async fn check(&self, asked: &Asked) -> Result<Standing> {
         slug::check("/tenant", &asked.tenant)?;
         slug::check("/project", &asked.project)?;
-        if !permission::exists(&asked.permission) {
-            return Err(Error::invalid("/permission", "There is no such permission."));
-        }
         for (pointer, kind, given) in
             [("/client_id", ids::CLIENT, &asked.client_id), ("/principal", ids::PRINCIPAL, &asked.principal)]
         {
@@ -110,7 +108,7 @@ impl Standings {
             held.iter_mut().for_each(|grant| grant.permissions.retain(|name| asked.narrowed_to.contains(name)));
             held.retain(|grant| !grant.permissions.is_empty());
         }
-        if !place.project_exists || !grants::hold(&held, &asked.permission, &here) {
+        if !place.project_exists || !grants::hold(&held, asked.permission, &here) {
             return lapsed(Lapse::NotPermitted);
         }
         Ok(Standing::Holds { name: client.name, tenant: client.tenant, grants: held })

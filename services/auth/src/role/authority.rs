@@ -17,8 +17,13 @@ pub(crate) fn require_all<'a>(
     require(caller, permissions, at, "Nobody can give what they do not hold.")
 }
 
+/// Whether the caller holds a permission that a role names. What this version does not know, nobody holds.
+fn holds(caller: &Caller, permission: &str, at: &Scope) -> bool {
+    permission.parse().is_ok_and(|permission| caller.holds(permission, at))
+}
+
 fn require<'a>(caller: &Caller, permissions: impl IntoIterator<Item = &'a str>, at: &Scope, why: &str) -> Result<()> {
-    let missing: Vec<&str> = permissions.into_iter().filter(|permission| !caller.holds(permission, at)).collect();
+    let missing: Vec<&str> = permissions.into_iter().filter(|permission| !holds(caller, permission, at)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -46,10 +51,11 @@ pub(crate) fn require_principal(caller: &Caller, roles: &Roles, principal: &Prin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runwarden_kit::permission::Permission;
 
     #[test]
     fn what_is_missing_is_named_with_its_place() {
-        let caller = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
         let web = Scope::project("acme", "web");
         assert!(require_all(&caller, ["jobs.read"], &web).is_ok());
         let error = require_all(&caller, ["jobs.read", "jobs.submit"], &web).unwrap_err();
@@ -59,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_unknown_role_is_a_mistake_in_the_request() {
-        let caller = Caller::example(&["jobs.read"], Scope::platform());
+        let caller = Caller::example(&[Permission::JobsRead], Scope::platform());
         let error = require_role(&caller, &Roles::default(), "nope", &Scope::platform(), "/roles/0").unwrap_err();
         assert_eq!(error.fields()[0].pointer, "/roles/0");
     }

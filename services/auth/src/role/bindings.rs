@@ -5,6 +5,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde_json::json;
 
@@ -82,7 +83,7 @@ impl Bindings {
             slug::check("/project", project)?;
         }
         slug::check("/role", &new.role)?;
-        caller.require("bindings.write", &here)?;
+        caller.require(Permission::BindingsWrite, &here)?;
         scopes::require_place(&*self.shared.scopes, tenant, new.project.as_deref()).await?;
         for _ in 0..TRIES {
             let mut principal = self.principal(tenant, &new.principal).await?;
@@ -142,7 +143,7 @@ impl Bindings {
                     (&principal.principal, &binding.binding_id) <= (&mark.principal, &mark.binding_id)
                 });
                 let view = view(binding.clone(), principal);
-                if wanted && !told && caller.holds("bindings.read", &view.scope()) {
+                if wanted && !told && caller.holds(Permission::BindingsRead, &view.scope()) {
                     found.push(view);
                 }
             }
@@ -187,7 +188,7 @@ impl Bindings {
             let (mut principal, at) = self.find(caller, binding_id).await?;
             let before = principal.value.clone();
             let taken = view(principal.value.bindings.remove(at), &principal.value);
-            caller.require("bindings.write", &taken.scope())?;
+            caller.require(Permission::BindingsWrite, &taken.scope())?;
             authority::require_principal(caller, &self.shared.roles_of(&before).await?, &before)?;
             let holder = before.principal.clone();
             let mut change = Change::new();
@@ -233,7 +234,7 @@ impl Bindings {
             .get(at)
             .map(|binding| binding::scope(caller.tenant(), binding.project.as_deref()))
             .ok_or_else(missing)?;
-        let sees = caller.holds("bindings.read", &scope) || caller.holds("bindings.write", &scope);
+        let sees = caller.holds(Permission::BindingsRead, &scope) || caller.holds(Permission::BindingsWrite, &scope);
         if sees { Ok((principal, at)) } else { Err(missing()) }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use runwarden_kit::caller::{Grant, Scope};
+use runwarden_kit::permission::Permission;
 
 use crate::role::binding;
 use crate::role::principal::Principal;
@@ -52,8 +53,10 @@ pub(crate) fn permissions(grants: &[Grant]) -> BTreeSet<&str> {
 }
 
 /// Whether some grants give a permission at a scope.
-pub(crate) fn hold(grants: &[Grant], permission: &str, at: &Scope) -> bool {
-    grants.iter().any(|grant| grant.permissions.contains(permission) && Scope::from(grant.scope.clone()).covers(at))
+pub(crate) fn hold(grants: &[Grant], permission: Permission, at: &Scope) -> bool {
+    grants
+        .iter()
+        .any(|grant| grant.permissions.contains(permission.name()) && Scope::from(grant.scope.clone()).covers(at))
 }
 
 #[cfg(test)]
@@ -64,10 +67,10 @@ mod tests {
     fn a_role_grants_its_permissions_where_it_is_bound() {
         let principal = Principal::example(Some("acme"), &[("launcher", Some("web")), ("auditor", None)]);
         let grants = resolve(&principal, &Roles::default());
-        assert!(hold(&grants, "jobs.submit", &Scope::project("acme", "web")));
-        assert!(!hold(&grants, "jobs.submit", &Scope::project("acme", "db")));
-        assert!(hold(&grants, "audit.read", &Scope::tenant("acme")));
-        assert!(!hold(&grants, "audit.read", &Scope::tenant("other")));
+        assert!(hold(&grants, Permission::JobsSubmit, &Scope::project("acme", "web")));
+        assert!(!hold(&grants, Permission::JobsSubmit, &Scope::project("acme", "db")));
+        assert!(hold(&grants, Permission::AuditRead, &Scope::tenant("acme")));
+        assert!(!hold(&grants, Permission::AuditRead, &Scope::tenant("other")));
     }
 
     #[test]

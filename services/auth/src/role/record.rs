@@ -59,7 +59,7 @@ pub(crate) fn built_in() -> impl Iterator<Item = Role> {
     BUILT_IN_ROLES.iter().map(|role| Role {
         name: role.name.to_owned(),
         description: role.description.to_owned(),
-        permissions: role.permissions.iter().map(|permission| (*permission).to_owned()).collect(),
+        permissions: role.permissions.iter().map(ToString::to_string).collect(),
         built_in: true,
     })
 }
@@ -91,7 +91,7 @@ impl Roles {
     /// What a role permits; `None` when there is no such role.
     pub(crate) fn permissions(&self, name: &str) -> Option<Vec<&str>> {
         if let Some(role) = permission::built_in_role(name) {
-            return Some(role.permissions.to_vec());
+            return Some(role.permissions.iter().map(|permission| permission.name()).collect());
         }
         let role = self.own.get(name)?;
         Some(role.value.permissions.iter().map(String::as_str).collect())

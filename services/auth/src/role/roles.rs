@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope, Visible};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, ErrorReason, Result, permission, slug};
 use serde_json::json;
 
@@ -38,8 +39,8 @@ impl RoleBook {
     /// Lists the built-in roles and the tenant's own. Roles have no project, so whoever may see them anywhere in
     /// the tenant sees them all.
     pub(crate) async fn list(&self, caller: &Caller) -> Result<Vec<Role>> {
-        if caller.visible("roles.read") == Visible::Projects(BTreeSet::new()) {
-            caller.require("roles.read", &caller.acting_scope())?;
+        if caller.visible(Permission::RolesRead) == Visible::Projects(BTreeSet::new()) {
+            caller.require(Permission::RolesRead, &caller.acting_scope())?;
         }
         let mut roles: Vec<Role> = record::built_in().collect();
         if let Some(tenant) = caller.tenant() {
@@ -53,7 +54,7 @@ impl RoleBook {
     pub(crate) async fn create(&self, caller: &Caller, new: &NewRole, once: &Once<'_, Role>) -> Result<Role> {
         let tenant = caller.require_tenant()?;
         let here = Scope::tenant(tenant);
-        caller.require("roles.write", &here)?;
+        caller.require(Permission::RolesWrite, &here)?;
         let permissions = check_new(new)?;
         authority::require_all(caller, permissions.iter().map(String::as_str), &here)?;
         scopes::require_place(&*self.shared.scopes, Some(tenant), None).await?;
@@ -92,7 +93,7 @@ impl RoleBook {
         let tenant = caller.require_tenant()?;
         let missing = || Error::not_found("role");
         slug::check("/name", name)?;
-        caller.require("roles.write", &Scope::tenant(tenant))?;
+        caller.require(Permission::RolesWrite, &Scope::tenant(tenant))?;
         if permission::built_in_role(name).is_some() {
             return Err(Error::conflict("This role comes with Runwarden and stays."));
         }
@@ -133,9 +134,7 @@ fn check_new(new: &NewRole) -> Result<BTreeSet<String>> {
     let mut permissions = BTreeSet::new();
     for (index, name) in new.permissions.iter().enumerate() {
         let pointer = format!("/permissions/{index}");
-        if !permission::exists(name) {
-            return Err(Error::invalid(pointer, "is no permission"));
-        }
+        permission::named(&pointer, name)?;
         if !permissions.insert(name.clone()) {
             return Err(Error::invalid(pointer, "is named already"));
         }

@@ -1,5 +1,6 @@
 //! `StandingService`.
 
+use runwarden_kit::permission;
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::standing_service_server::StandingService;
 use tonic::{Request, Response, Status};
@@ -21,7 +22,7 @@ impl StandingService for StandingRpc {
             principal: request.principal,
             tenant: request.tenant,
             project: request.project,
-            permission: request.permission,
+            permission: permission::named("/permission", &request.permission)?,
             narrowed_to: request.token_permissions.into_iter().collect(),
         };
         Ok(Response::new(match self.0.check(&asked).await? {

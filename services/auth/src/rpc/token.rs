@@ -8,6 +8,7 @@ use prost::Message as _;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::context;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::rpc::caller;
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::token_service_server::TokenService;
@@ -118,7 +119,7 @@ impl TokenService for TokenRpc {
         request: Request<wire::RotateSigningKeyRequest>,
     ) -> Result<Response<wire::RotateSigningKeyResponse>, Status> {
         let caller = caller(&request)?;
-        caller.require("keys.rotate", &Scope::platform())?;
+        caller.require(Permission::KeysRotate, &Scope::platform())?;
         let now = self.tokens.shared.clock.now();
         let ticket = match self.once.judge(&caller, "signing_key.rotate", request.get_ref(), now).await? {
             Judged::Repeat(answer) => return Ok(Response::new(answer)),

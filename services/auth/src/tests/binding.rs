@@ -3,6 +3,7 @@
 use super::*;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::page::Listing;
+use runwarden_kit::permission::Permission;
 
 async fn list(world: &World, caller: &Caller, request: wire::ListBindingsRequest) -> wire::ListBindingsResponse {
     answer(world.service.roles.list_bindings(from(caller, request)).await).unwrap()
@@ -18,12 +19,12 @@ async fn a_role_that_is_given_is_in_the_next_token_and_one_that_is_taken_ends_th
     assert_eq!(binding.scope.as_ref().unwrap().project, "db");
     let token = world.issue(&who, "").await.unwrap().access_token;
     let held = world.verify(&token).await.unwrap();
-    assert!(held.holds("jobs.submit", &Scope::project("acme", "db")));
-    assert!(!held.holds("jobs.submit", &Scope::project("acme", "web")));
+    assert!(held.holds(Permission::JobsSubmit, &Scope::project("acme", "db")));
+    assert!(!held.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
     world.unbind(&admin, &binding.binding_id).await.unwrap();
     assert_eq!(reason(world.verify(&token).await), ErrorReason::TokenRevoked);
     let again = world.login(&who).await;
-    assert!(!again.holds_somewhere("jobs.submit") && again.holds_somewhere("audit.read"));
+    assert!(!again.holds_somewhere(Permission::JobsSubmit) && again.holds_somewhere(Permission::AuditRead));
     assert_eq!(world.entries("binding.create").await.len(), 1);
     assert_eq!(world.entries("binding.delete").await[0].object_id, binding.binding_id);
     // The client shows the roles it holds at its own scope.

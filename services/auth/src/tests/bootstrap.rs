@@ -12,8 +12,8 @@ async fn the_first_start_leaves_working_credentials_for_its_owner_alone() {
     let mode = std::fs::metadata(place.dir.path().join("bootstrap.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(admin.home_tenant, None);
-    for (permission, _) in runwarden_kit::permission::ALL {
-        assert!(admin.holds(permission, &Scope::project("acme", "web")), "{permission}");
+    for permission in runwarden_kit::permission::Permission::ALL {
+        assert!(admin.holds(*permission, &Scope::project("acme", "web")), "{permission}");
     }
     assert!(!world.everything().await.contains(&place.bootstrap().secret));
     assert_eq!(world.entries("client.create").await.len(), 1);

@@ -7,6 +7,7 @@ use runwarden_engines::config::Change;
 use runwarden_kit::audit::EntryBuilder;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::token::{AUDIENCE, Claims};
 use runwarden_kit::{Error, ErrorReason, Result, id};
 use serde_json::json;
@@ -187,7 +188,7 @@ impl Tokens {
         let principal = self.principal_of(&proven).await?.value;
         let roles = self.shared.roles_of(&principal).await?;
         let held = grants::resolve(&principal, &roles);
-        let may = grants::hold(&held, "tokens.introspect", &Scope::platform());
+        let may = grants::hold(&held, Permission::TokensIntrospect, &Scope::platform());
         Ok(may.then_some(claims))
     }
 

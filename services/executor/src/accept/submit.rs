@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::context::RequestContext;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, telemetry};
 
@@ -22,7 +23,7 @@ use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
 
 /// The action that a role must grant and policies decide on.
-pub(crate) const ACTION: &str = "jobs.submit";
+pub(crate) const ACTION: Permission = Permission::JobsSubmit;
 
 /// Accepts jobs.
 pub struct Submitter {
@@ -121,7 +122,7 @@ impl Submitter {
         let unknown = || Error::not_found("template").with_field("/template", "there is no such template");
         let template = self.shared.templates.template(tenant, name).await?.ok_or_else(unknown)?;
         let scope = Scope::project(tenant, &template.project);
-        if !caller.holds("templates.read", &scope) && !caller.holds(ACTION, &scope) {
+        if !caller.holds(Permission::TemplatesRead, &scope) && !caller.holds(ACTION, &scope) {
             return Err(unknown());
         }
         caller.require(ACTION, &scope)?;

@@ -62,7 +62,7 @@ fn request(question: Question) -> DecideRequest {
     DecideRequest {
         tenant: question.tenant,
         project: question.project,
-        action: ACTION.into(),
+        action: ACTION.name().into(),
         template: question.template,
         controller: question.controller,
         parameters_json: question.parameters.to_string(),

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
 use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
@@ -22,13 +23,13 @@ impl MeshStandings {
 
 #[async_trait]
 impl Standings for MeshStandings {
-    async fn standing(&self, job: &Job, permission: &str) -> Result<Standing> {
+    async fn standing(&self, job: &Job, permission: Permission) -> Result<Standing> {
         let request = CheckStandingRequest {
             client_id: job.client_id.clone(),
             principal: job.requested_by.clone(),
             tenant: job.tenant.clone(),
             project: job.project.clone(),
-            permission: permission.to_owned(),
+            permission: permission.name().to_owned(),
             token_permissions: job.asked_with.permissions.iter().cloned().collect(),
         };
         let answer =

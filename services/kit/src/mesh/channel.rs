@@ -169,7 +169,7 @@ fn write_context(headers: &mut HeaderMap, context: &RequestContext, access: Opti
     };
     set(context::REQUEST_ID, &context.request_id);
     set(context::SOURCE_ADDRESS, &context.source_address);
-    if access.is_some_and(|access| !access.permission.is_empty()) {
+    if access.is_some_and(|access| access.permission.is_some()) {
         set(context::TENANT, context.tenant.as_deref().unwrap_or_default());
         set(context::IDEMPOTENCY_KEY, context.idempotency_key.as_deref().unwrap_or_default());
         if let Some(token) = context.token_text()

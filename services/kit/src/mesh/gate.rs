@@ -166,7 +166,7 @@ impl Gate {
                 )
             };
         }
-        let is_housekeeping = access.permission.is_empty() && !headers.contains_key(context::TRACEPARENT);
+        let is_housekeeping = access.permission.is_none() && !headers.contains_key(context::TRACEPARENT);
         let span = if is_housekeeping { span!(tracing::Level::DEBUG) } else { span!(tracing::Level::INFO) };
         telemetry::continue_trace(&span, headers);
         if let Some(trace_id) = telemetry::trace_id(&span) {
@@ -209,13 +209,13 @@ impl Gate {
             context.source_address = address.to_string();
         }
         request.extensions_mut().insert(peer);
-        if access.permission.is_empty() {
+        let Some(permission) = access.permission else {
             // Nobody looks at who else is named here, so nobody may act on it either.
             context.tenant = None;
             context.token = None;
             context.idempotency_key = None;
             return Ok(());
-        }
+        };
         context.idempotency_key = context::idempotency_key(request.headers())?;
         let token = context
             .token_text()
@@ -226,8 +226,8 @@ impl Gate {
         span.record("tenant", caller.tenant().unwrap_or("_platform"));
         context.caller = Some(caller.clone());
         self.trust.admit(&caller, access.for_disabled_tenant).await?;
-        if !caller.holds_somewhere(access.permission) {
-            return Err(Error::denied(format!("This needs the permission {}.", access.permission)));
+        if !caller.holds_somewhere(permission) {
+            return Err(Error::denied(format!("This needs the permission {permission}.")));
         }
         request.extensions_mut().insert(caller);
         Ok(())
@@ -325,14 +325,15 @@ fn code_name(code: Code) -> &'static str {
 mod tests {
     use super::*;
     use crate::caller::Scope;
+    use crate::permission::Permission;
 
     #[test]
     fn only_a_platform_principal_may_act_for_another_tenant() {
-        let tenant = Caller::example(&["jobs.read"], Scope::tenant("acme"));
+        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
         assert_eq!(act_for(tenant.clone(), Some("acme")).ok().and_then(|c| c.acting_tenant).as_deref(), Some("acme"));
         let refused = act_for(tenant, Some("other")).expect_err("another tenant");
         assert_eq!(refused.reason(), ErrorReason::NotFound);
-        let platform = Caller::example(&["jobs.read"], Scope::platform());
+        let platform = Caller::example(&[Permission::JobsRead], Scope::platform());
         assert_eq!(act_for(platform.clone(), Some("acme")).ok().and_then(|c| c.acting_tenant).as_deref(), Some("acme"));
         assert!(act_for(platform, Some("../etc")).is_err());
     }

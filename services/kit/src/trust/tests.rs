@@ -7,6 +7,7 @@ use runwarden_proto::auth::v1::{Revocation, TenantState};
 use super::*;
 use crate::caller::Scope;
 use crate::clock::Moment;
+use crate::permission::Permission;
 use crate::reason::ErrorReason;
 use crate::revoked::OUTLIVED;
 
@@ -203,7 +204,7 @@ async fn what_travels_is_what_changed_and_what_is_held_is_all_of_it() {
     held.change(TrustState { tenants: vec![tenant("acme", true)], ..TrustState::default() });
     trust.renew().await.unwrap();
     assert_eq!((held.carried(), entries(&trust)), (2, 501));
-    let mut caller = Caller::example(&["jobs.read"], Scope::tenant("other"));
+    let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("other"));
     for token_id in ["tok_0", "tok_499", "tok_new"] {
         caller.token_id = token_id.to_owned();
         assert_eq!(trust.refusal(&caller).unwrap().reason(), ErrorReason::TokenRevoked);
@@ -310,8 +311,10 @@ async fn nobody_acts_in_a_tenant_of_which_nothing_was_heard_for_too_long() {
     let (trust, held) = trust();
     held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
     trust.renew().await.unwrap();
-    let (own, platform) =
-        (Caller::example(&["jobs.read"], Scope::tenant("acme")), Caller::example(&["tenants.read"], Scope::platform()));
+    let (own, platform) = (
+        Caller::example(&[Permission::JobsRead], Scope::tenant("acme")),
+        Caller::example(&[Permission::TenantsRead], Scope::platform()),
+    );
     trust.admit(&own, false).await.unwrap();
     // The auth service answers, but has heard nothing of the project service.
     held.tenants_age_ms.store(u64::try_from(MAX_AGE.as_millis()).unwrap() + 1, Ordering::SeqCst);
@@ -333,8 +336,8 @@ async fn a_disabled_tenant_is_closed_to_its_own_and_open_to_the_platform_for_som
     let (trust, held) = trust();
     held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
     trust.renew().await.unwrap();
-    let own = Caller::example(&["jobs.read"], Scope::project("acme", "web"));
-    let mut platform = Caller::example(&["jobs.read"], Scope::platform());
+    let own = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
+    let mut platform = Caller::example(&[Permission::JobsRead], Scope::platform());
     platform.acting_tenant = Some("acme".to_owned());
     for caller in [&own, &platform] {
         trust.admit(caller, false).await.unwrap();

@@ -1,8 +1,8 @@
 //! `Decide`.
 
-use runwarden_kit::Error;
 use runwarden_kit::rpc::caller;
 use runwarden_kit::trust::Trust;
+use runwarden_kit::{Error, permission};
 use runwarden_proto::policy::v1::{DecideRequest, DecideResponse};
 use tonic::{Request, Response, Status};
 
@@ -27,7 +27,7 @@ pub(super) fn question(asked: DecideRequest) -> Result<Question, Error> {
         parameters: question::parameters(&asked.parameters_json)?,
         tenant: asked.tenant,
         project: asked.project,
-        action: asked.action,
+        action: permission::named("/action", &asked.action)?,
         template: asked.template,
         controller: asked.controller,
     };

@@ -62,6 +62,7 @@ fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
 #[cfg(test)]
 mod tests {
     use runwarden_kit::caller::Scope;
+    use runwarden_kit::permission::Permission;
     use runwarden_kit::{ErrorReason, json};
     use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
     use serde_json::Value;
@@ -73,7 +74,10 @@ mod tests {
 
     /// Whom [`decide`] is asked by.
     fn principal() -> wire::Principal {
-        let caller = Caller::example(&["jobs.submit", "policies.read", "policies.write"], Scope::tenant("acme"));
+        let caller = Caller::example(
+            &[Permission::JobsSubmit, Permission::PoliciesRead, Permission::PoliciesWrite],
+            Scope::tenant("acme"),
+        );
         wire::Principal {
             id: caller.principal,
             name: caller.name,

@@ -58,6 +58,7 @@ impl PolicyService for Handlers {
 
 #[cfg(test)]
 mod tests {
+    use runwarden_kit::permission::Permission;
     use std::sync::Mutex;
 
     use runwarden_engines::catalog::Catalog;
@@ -109,7 +110,7 @@ mod tests {
     }
 
     fn from_admin<T>(message: T) -> Request<T> {
-        let permissions = ["jobs.submit", "policies.read", "policies.write"];
+        let permissions = [Permission::JobsSubmit, Permission::PoliciesRead, Permission::PoliciesWrite];
         let mut request = Request::new(message);
         let caller = Caller::example(&permissions, Scope::tenant("acme"));
         request.extensions_mut().insert(Arc::new(caller));
@@ -173,6 +174,19 @@ mod tests {
         handlers.decide(request).await.unwrap_err();
         let request = Request::new(put("m").into_inner());
         handlers.put_module(request).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_action_that_is_not_a_permission_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let handlers = handlers(&folder, Vec::new()).await;
+        for action in ["jobs.destroy", "", "JOBS.SUBMIT"] {
+            let mut request = decide();
+            action.clone_into(&mut request.get_mut().action);
+            let error = Error::from_status(&handlers.decide(request).await.unwrap_err());
+            assert_eq!(error.reason(), ErrorReason::ValidationFailed, "{action:?}");
+            assert_eq!(error.fields()[0].pointer, "/action", "{action:?}");
+        }
     }
 
     #[tokio::test]

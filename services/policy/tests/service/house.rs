@@ -10,6 +10,7 @@ use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
+use runwarden_kit::permission::Permission;
 use runwarden_policy::decision::{Decider, Decision};
 use runwarden_policy::library::Library;
 use runwarden_policy::module::{Module, Owner};
@@ -92,7 +93,7 @@ pub(crate) fn question(parameters: Value) -> Question {
     Question {
         tenant: "acme".to_owned(),
         project: "web".to_owned(),
-        action: "jobs.submit".to_owned(),
+        action: Permission::JobsSubmit,
         template: "deploy".to_owned(),
         controller: "awx".to_owned(),
         parameters,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, id, slug};
 use serde_json::json;
 
@@ -83,7 +84,7 @@ impl Controllers {
             Begun::Replay(controller) => return Ok(controller),
             Begun::Fresh(ticket) => ticket,
         };
-        caller.require("controllers.write", &Scope::tenant(&tenant))?;
+        caller.require(Permission::ControllersWrite, &Scope::tenant(&tenant))?;
         slug::check("/name", &new.name)?;
         let mut limits = ControllerLimits::default();
         limits.set(&new.limits)?;
@@ -134,7 +135,7 @@ impl Controllers {
     /// Lists the controllers of the tenant the caller acts for.
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Controller>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        caller.require("controllers.read", &Scope::tenant(&tenant.name))?;
+        caller.require(Permission::ControllersRead, &Scope::tenant(&tenant.name))?;
         let listing = Listing::of("controllers", Some(&tenant.name));
         self.catalog.page(&listing, &key::controllers(&tenant.name), page, slug::is_slug, |_: &Controller| true).await
     }
@@ -228,14 +229,14 @@ impl Controllers {
 
     async fn writable(&self, caller: &Caller) -> Result<Tenant> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        caller.require("controllers.write", &Scope::tenant(&tenant.name))?;
+        caller.require(Permission::ControllersWrite, &Scope::tenant(&tenant.name))?;
         tenant.check_open(caller)?;
         Ok(tenant)
     }
 
     async fn readable(&self, caller: &Caller, name: &str) -> Result<Stored<Controller>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        caller.require("controllers.read", &Scope::tenant(&tenant.name))?;
+        caller.require(Permission::ControllersRead, &Scope::tenant(&tenant.name))?;
         self.find(&tenant.name, name).await
     }
 

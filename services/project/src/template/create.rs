@@ -2,6 +2,7 @@
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, slug};
 use serde_json::json;
 
@@ -50,7 +51,13 @@ impl Templates {
         slug::check("/project", &new.project)?;
         slug::check("/controller", &new.controller)?;
         let scope = Scope::project(&tenant.name, &new.project);
-        require_or_hide(caller, "templates.write", &["templates.read", "projects.read"], &scope, "project")?;
+        require_or_hide(
+            caller,
+            Permission::TemplatesWrite,
+            &[Permission::TemplatesRead, Permission::ProjectsRead],
+            &scope,
+            "project",
+        )?;
         let missing = |what: &str| Error::not_found(what).with_field(format!("/{what}"), "does not exist");
         let project =
             project::find(&self.catalog, &tenant.name, &new.project).await?.ok_or_else(|| missing("project"))?;

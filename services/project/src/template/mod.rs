@@ -16,6 +16,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, FieldError, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -143,14 +144,14 @@ impl Templates {
     pub async fn get(&self, caller: &Caller, name: &str) -> Result<Template> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let found = self.find(&tenant.name, name).await?;
-        require_or_hide(caller, "templates.read", &[], &scope(&found.value), "template")?;
+        require_or_hide(caller, Permission::TemplatesRead, &[], &scope(&found.value), "template")?;
         Ok(found.value)
     }
 
     /// Lists the templates of the projects the caller may see, or of one of them.
     pub async fn list(&self, caller: &Caller, project: &str, page: &PageRequest) -> Result<Page<Template>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
-        let visible = caller.visible("templates.read");
+        let visible = caller.visible(Permission::TemplatesRead);
         if !project.is_empty() {
             slug::check("/project", project)?;
             let known = visible.includes(project)
@@ -203,7 +204,13 @@ impl Templates {
     async fn writable(&self, caller: &Caller, name: &str) -> Result<(Tenant, Stored<Template>)> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let found = self.find(&tenant.name, name).await?;
-        require_or_hide(caller, "templates.write", &["templates.read"], &scope(&found.value), "template")?;
+        require_or_hide(
+            caller,
+            Permission::TemplatesWrite,
+            &[Permission::TemplatesRead],
+            &scope(&found.value),
+            "template",
+        )?;
         tenant.check_open(caller)?;
         Ok((tenant, found))
     }

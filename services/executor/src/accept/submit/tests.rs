@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use runwarden_kit::audit::{MAX_DETAILS, MemoryRecorder, Outbox};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::token::Verifier;
 use runwarden_kit::{ExposeSecret as _, SecretString, json};
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ fn schema() -> Value {
 }
 
 fn caller() -> Caller {
-    Caller::example(&["jobs.submit"], Scope::project("acme", "web"))
+    Caller::example(&[Permission::JobsSubmit], Scope::project("acme", "web"))
 }
 
 impl Here {
@@ -153,8 +154,10 @@ async fn a_repeat_is_the_first_answer_whatever_has_happened_since() {
     *here.world.decision.lock().unwrap() = Decision { allowed: false, reasons: vec!["no".into()], ..yes() };
     here.map(None);
     again(&caller()).await;
-    let narrowed =
-        Caller { principal: caller().principal, ..Caller::example(&["jobs.submit"], Scope::project("acme", "db")) };
+    let narrowed = Caller {
+        principal: caller().principal,
+        ..Caller::example(&[Permission::JobsSubmit], Scope::project("acme", "db"))
+    };
     again(&narrowed).await;
     // Others' keys are theirs.
     let stranger = Caller { principal: "sa_2".into(), ..caller() };

@@ -1,5 +1,6 @@
 use runwarden_awx::{Ask, TemplateCursor};
 use runwarden_kit::page::{self, Listing};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
@@ -13,7 +14,7 @@ pub(super) async fn handle(
     let caller = rpc::caller(&request)?;
     let proto::BrowseTemplatesRequest { controller, secret_name, page_size, page_token } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, "controllers.read", &controller.tenant)?;
+    require(&caller, Permission::ControllersRead, &controller.tenant)?;
     let size = page::size(page_size)?;
     // The address belongs to it: after a controller was moved, its templates are others.
     let listing = Listing::of("controller templates", Some(&controller.tenant))

@@ -1,4 +1,5 @@
 use runwarden_awx::{Ask, AwxError, Credential};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::project::v1 as project;
@@ -13,7 +14,7 @@ pub(super) async fn handle(
     let caller = rpc::caller(&request)?;
     let proto::CheckConnectionRequest { controller, credential, secret_name } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, "controllers.write", &controller.tenant)?;
+    require(&caller, Permission::ControllersWrite, &controller.tenant)?;
     let client = match credential {
         Some(given) => access.client(&controller, &given_credential(given)?)?,
         None => access.stored(&controller, &secret_name, "check controller").await?,

@@ -1,5 +1,6 @@
 use runwarden_awx::{Ask, AwxError, Problem, TemplateKind, Wish};
 use runwarden_kit::launch_field::{LaunchField, target_of};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
 use serde_json::{Map, Value};
@@ -23,7 +24,7 @@ pub(super) async fn handle(
         ..
     } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, "templates.write", &controller.tenant)?;
+    require(&caller, Permission::TemplatesWrite, &controller.tenant)?;
     let kind = convert::kind(kind).ok_or_else(|| Error::invalid("/kind", "must be job or workflow"))?;
     if id <= 0 {
         return Err(Error::invalid("/id", "must be the id of a template on the controller").into());

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use runwarden_awx::{Client, Credential, Limits, Target};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
 use runwarden_kit::{Error, ErrorReason, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
@@ -73,10 +74,10 @@ fn named(controller: Option<Controller>) -> Result<Controller> {
 
 /// Demands a permission in the controller's tenant. Who holds it in one project only may still map templates there,
 /// and to do so must see what there is to map.
-fn require(caller: &Caller, permission: &str, tenant: &str) -> Result<()> {
+fn require(caller: &Caller, permission: Permission, tenant: &str) -> Result<()> {
     let in_a_project = caller.grants.iter().any(|grant| {
-        permission == "templates.write"
-            && grant.permissions.contains(permission)
+        permission == Permission::TemplatesWrite
+            && grant.permissions.contains(permission.name())
             && grant.scope.tenant.as_deref() == Some(tenant)
     });
     if in_a_project { Ok(()) } else { caller.require(permission, &Scope::tenant(tenant)) }

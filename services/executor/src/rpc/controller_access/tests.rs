@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use runwarden_kit::ErrorReason;
 use runwarden_kit::page::Listing;
+use runwarden_kit::permission::Permission;
 use runwarden_proto::project::v1 as project;
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ fn controller(address: SocketAddr) -> Option<project::Controller> {
     })
 }
 
-fn asked<T>(message: T, permission: &str, at: Scope) -> Request<T> {
+fn asked<T>(message: T, permission: Permission, at: Scope) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Arc::new(Caller::example(&[permission], at)));
     request
@@ -92,7 +93,7 @@ async fn a_connection_is_tried_with_the_given_or_the_stored_credential() {
     let tenant = Scope::tenant("acme");
     let given = project::Credential { token: "t0ken".into(), ..Default::default() };
     let told = service
-        .check_connection(asked(ask(Some(given)), "controllers.write", tenant.clone()))
+        .check_connection(asked(ask(Some(given)), Permission::ControllersWrite, tenant.clone()))
         .await
         .unwrap()
         .into_inner();
@@ -102,15 +103,18 @@ async fn a_connection_is_tried_with_the_given_or_the_stored_credential() {
     );
     assert!(kept.0.lock().unwrap().is_empty());
 
-    service.check_connection(asked(ask(None), "controllers.write", tenant.clone())).await.unwrap();
+    service.check_connection(asked(ask(None), Permission::ControllersWrite, tenant.clone())).await.unwrap();
     assert_eq!(*kept.0.lock().unwrap(), ["acme/controllers/main: check controller main"]);
 
     let wrong = project::Credential { username: "u".into(), password: "p".into(), ..Default::default() };
-    let refused =
-        service.check_connection(asked(ask(Some(wrong)), "controllers.write", tenant.clone())).await.unwrap_err();
+    let refused = service
+        .check_connection(asked(ask(Some(wrong)), Permission::ControllersWrite, tenant.clone()))
+        .await
+        .unwrap_err();
     assert_eq!(reason(refused), (ErrorReason::ControllerRefused, vec!["/credential".to_owned()]));
     let both = project::Credential { username: "u".into(), token: "t".into(), ..Default::default() };
-    let refused = service.check_connection(asked(ask(Some(both)), "controllers.write", tenant)).await.unwrap_err();
+    let refused =
+        service.check_connection(asked(ask(Some(both)), Permission::ControllersWrite, tenant)).await.unwrap_err();
     assert_eq!(reason(refused).0, ErrorReason::ValidationFailed);
 }
 
@@ -124,11 +128,14 @@ async fn no_credential_is_read_for_a_caller_without_the_permission_in_that_tenan
         proto::DescribeTemplateRequest { controller: controller(address), kind: 1, id: 4, ..Default::default() };
     let elsewhere = Scope::tenant("other");
     let denied = [
-        service.check_connection(asked(check.clone(), "controllers.write", elsewhere.clone())).await.map(|_| ()),
-        service.check_connection(asked(check, "controllers.read", Scope::tenant("acme"))).await.map(|_| ()),
-        service.browse_templates(asked(browse, "controllers.read", elsewhere.clone())).await.map(|_| ()),
-        service.describe_template(asked(describe.clone(), "templates.write", elsewhere)).await.map(|_| ()),
-        service.describe_template(asked(describe, "templates.read", Scope::tenant("acme"))).await.map(|_| ()),
+        service
+            .check_connection(asked(check.clone(), Permission::ControllersWrite, elsewhere.clone()))
+            .await
+            .map(|_| ()),
+        service.check_connection(asked(check, Permission::ControllersRead, Scope::tenant("acme"))).await.map(|_| ()),
+        service.browse_templates(asked(browse, Permission::ControllersRead, elsewhere.clone())).await.map(|_| ()),
+        service.describe_template(asked(describe.clone(), Permission::TemplatesWrite, elsewhere)).await.map(|_| ()),
+        service.describe_template(asked(describe, Permission::TemplatesRead, Scope::tenant("acme"))).await.map(|_| ()),
     ];
     for result in denied {
         assert_eq!(reason(result.unwrap_err()).0, ErrorReason::PermissionDenied);
@@ -148,7 +155,7 @@ async fn templates_are_listed_page_by_page_and_described_in_full() {
             page_token: page_token.into(),
             ..Default::default()
         };
-        asked(message, "controllers.read", tenant.clone())
+        asked(message, Permission::ControllersRead, tenant.clone())
     };
     let first = service.browse_templates(browse("", 1)).await.unwrap().into_inner();
     let second = service.browse_templates(browse(&first.next_page_token, 1)).await.unwrap().into_inner();
@@ -172,7 +179,7 @@ async fn templates_are_listed_page_by_page_and_described_in_full() {
     let describe = |id, kind| {
         let message =
             proto::DescribeTemplateRequest { controller: controller(address), kind, id, ..Default::default() };
-        asked(message, "templates.write", Scope::project("acme", "web"))
+        asked(message, Permission::TemplatesWrite, Scope::project("acme", "web"))
     };
     let told = service.describe_template(describe(4, 1)).await.unwrap().into_inner().template.unwrap();
     assert_eq!((told.name.as_str(), told.fingerprint.len()), ("t4", 64));

@@ -1,5 +1,6 @@
 //! CancelJob: asks for a job to be stopped.
 
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::{CancelJobRequest, CancelJobResponse};
 use tonic::{Request, Status};
@@ -12,7 +13,7 @@ use crate::store::Effects;
 pub(super) async fn handle(jobs: &Jobs, request: Request<CancelJobRequest>) -> Result<CancelJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let id = request.into_inner().id;
-    let job = jobs.visible(&caller, &id, "jobs.cancel").await?;
+    let job = jobs.visible(&caller, &id, Permission::JobsCancel).await?;
     jobs.outbox.check_room(&job.tenant).await?;
     let now = jobs.shared.clock.now();
     // Built here, where the caller is known; the change runs inside the store.

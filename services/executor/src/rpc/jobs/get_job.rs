@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::{self as wire, GetJobRequest, GetJobResponse};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
     let _seat = if wait > 0 { Some(jobs.streams.take(&caller)?) } else { None };
     let mut waiter = (wait > 0).then(|| jobs.shared.live.wait_for(&body.id));
     loop {
-        let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
+        let job = jobs.visible(&caller, &body.id, Permission::JobsRead).await?;
         // Who waits for the end is not made to wait for a person.
         let settled = job.state.is_end() || job.state == JobState::Unknown;
         match &mut waiter {

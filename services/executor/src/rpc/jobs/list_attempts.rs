@@ -1,6 +1,7 @@
 //! ListAttempts: each try at launching a job, with what a person needs to find it on the controller.
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::rpc;
 use runwarden_proto::executor::v1::{self as wire, ListAttemptsRequest, ListAttemptsResponse};
 use tonic::{Request, Status};
@@ -10,7 +11,7 @@ use crate::job::{Attempt, AttemptState};
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListAttemptsRequest>) -> Result<ListAttemptsResponse, Status> {
     let caller = rpc::caller(&request)?;
-    let job = jobs.visible(&caller, &request.into_inner().id, "jobs.resolve").await?;
+    let job = jobs.visible(&caller, &request.into_inner().id, Permission::JobsResolve).await?;
     let attempts = jobs.shared.store.attempts(&job.id).await?;
     Ok(ListAttemptsResponse { attempts: attempts.into_iter().map(convert).collect() })
 }

@@ -3,6 +3,7 @@
 use prost::Message as _;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{self, Listing};
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, id, rpc, slug};
 use runwarden_proto::executor::v1::{ListJobsRequest, ListJobsResponse};
 use tonic::{Request, Status};
@@ -33,7 +34,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
     let listing = listing(&tenant, &body);
     let before = listing.start(&body.page_token, |last| id::is_valid("job", last).then(|| last.to_owned()))?;
     let filter = JobFilter {
-        visible: caller.visible("jobs.read"),
+        visible: caller.visible(Permission::JobsRead),
         tenant,
         states,
         template: named("/template", body.template)?,

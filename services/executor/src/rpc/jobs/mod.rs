@@ -18,6 +18,7 @@ use futures::Stream;
 use runwarden_kit::audit::Outbox;
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::{Error, Result, id};
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
@@ -51,14 +52,14 @@ impl Jobs {
     }
 
     /// A job that the caller may see. What it may not see does not exist.
-    async fn visible(&self, caller: &Caller, job: &str, permission: &str) -> Result<Job> {
+    async fn visible(&self, caller: &Caller, job: &str, permission: Permission) -> Result<Job> {
         let tenant = caller.require_tenant()?;
         if !id::is_valid("job", job) {
             return Err(Error::not_found("job"));
         }
         let found = self.shared.store.get(tenant, job).await?.ok_or_else(|| Error::not_found("job"))?;
         let scope = Scope::project(tenant, &found.project);
-        if !caller.holds("jobs.read", &scope) && !caller.holds(permission, &scope) {
+        if !caller.holds(Permission::JobsRead, &scope) && !caller.holds(permission, &scope) {
             return Err(Error::not_found("job"));
         }
         caller.require(permission, &scope)?;

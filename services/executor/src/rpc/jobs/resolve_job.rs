@@ -1,5 +1,6 @@
 //! ResolveJob: a person says what became of a launch that no machine can know about.
 
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::resolve_job_request::Resolution;
 use runwarden_proto::executor::v1::{ResolveJobRequest, ResolveJobResponse};
@@ -11,7 +12,7 @@ use crate::launch::resolver::Said;
 pub(super) async fn handle(jobs: &Jobs, request: Request<ResolveJobRequest>) -> Result<ResolveJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
-    let job = jobs.visible(&caller, &body.id, "jobs.resolve").await?;
+    let job = jobs.visible(&caller, &body.id, Permission::JobsResolve).await?;
     let said = match body.resolution {
         Some(Resolution::Bind(bind)) => Said::Bind(bind.run_id),
         Some(Resolution::Retry(_)) => Said::Retry,

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use futures::Stream;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::WatchJobResponse;
 use runwarden_proto::executor::v1::{WatchJobRequest, watch_job_response::Event};
@@ -25,7 +26,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Re
         return Err(Error::invalid("/after_event", "must not be negative").into());
     }
     let seat = jobs.streams.take(&caller)?;
-    let job = jobs.visible(&caller, &body.id, "jobs.read").await?;
+    let job = jobs.visible(&caller, &body.id, Permission::JobsRead).await?;
     let (sender, receiver) = mpsc::channel(16);
     let jobs = jobs.clone();
     tokio::spawn(async move {
