@@ -205,7 +205,7 @@ async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
                 Ok(None) if stream.state.is_over() => {
                     return pieces.send(sse::event("end", None, &json!({"state": stream.state}))).await;
                 }
-                // The executor stopped: the client comes back after the pause it was told.
+                // Whatever ended it, the client comes back after the pause it was told.
                 Ok(None) => return Ok(()),
                 Err(status) => return pieces.send(failure(&Problem::from(status))).await,
             },

@@ -1,4 +1,4 @@
-use crate::support::{Edge, get, post};
+use crate::support::{Edge, STOPPING, get, post};
 
 #[tokio::test]
 async fn a_job_is_accepted_with_the_way_to_it_and_what_travels_along() {
@@ -65,6 +65,9 @@ async fn a_stream_resumes_and_says_when_nothing_is_left() {
     assert!(text.contains("id: 3\n") && !text.contains("id: 2\n"), "{text}");
     let done = edge.call(get("/api/v1/jobs/job_1/events").header("last-event-id", "3"), "").await;
     assert_eq!((done.status.as_u16(), done.body.len()), (204, 0));
+    // The job is over, but that everything was sent is not known.
+    let cut = get("/api/v1/jobs/job_1/events").header("last-event-id", STOPPING.to_string());
+    edge.call(cut, "").await.problem(503, "UNAVAILABLE");
     edge.call(get("/api/v1/jobs/job_2/events"), "").await.problem(404, "NOT_FOUND");
     let odd = get("/api/v1/jobs/job_1/events").header("last-event-id", "x");
     edge.call(odd, "").await.problem(422, "VALIDATION_FAILED");

@@ -240,6 +240,10 @@ impl JobService for FakeJobs {
             self.watched.lock().unwrap().push(sender);
             return Ok(tonic::Response::new(ReceiverStream::new(receiver)));
         }
+        if after == STOPPING {
+            sender.try_send(Err(Status::unavailable("stopping"))).unwrap();
+            return Ok(tonic::Response::new(ReceiverStream::new(receiver)));
+        }
         let events = [
             Event::State(job("job_1", proto::JobState::Running)),
             Event::Output("hello\n".into()),
@@ -252,6 +256,9 @@ impl JobService for FakeJobs {
         Ok(tonic::Response::new(ReceiverStream::new(receiver)))
     }
 }
+
+/// Whoever follows a job after this event finds that the executor is stopping.
+pub(crate) const STOPPING: i64 = 77;
 
 /// A service that cannot be reached.
 fn away() -> Port {

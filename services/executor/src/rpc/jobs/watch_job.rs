@@ -1,4 +1,7 @@
 //! WatchJob: state changes and output as they come, until the job is over. The gate ends it with its caller's token.
+//!
+//! It ends well only when the job is over and everything was sent: whoever reads it may take that for the end. What
+//! ends it before, such as a shutdown, is an error.
 
 use std::pin::Pin;
 
@@ -31,17 +34,28 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Re
     let jobs = jobs.clone();
     tokio::spawn(async move {
         let _seat = seat;
-        let ends = tell(&jobs, &job.id, &job.tenant, body.after_event, &sender);
-        let told = tokio::select! {
-            told = ends => told,
-            () = sender.closed() => Ok(()),
-            () = jobs.shutdown.begun() => Ok(()),
-        };
-        if let Err(error) = told {
+        let told = tell(&jobs, &job.id, &job.tenant, body.after_event, &sender);
+        if let Err(error) = until_over(told, sender.closed(), jobs.shutdown.begun()).await {
             let _gone = sender.send(Err(error.into())).await;
         }
     });
     Ok(Box::pin(ReceiverStream::new(receiver)))
+}
+
+/// Waits until everything was sent, or nobody listens any more.
+///
+/// # Errors
+/// What sending failed with; `UNAVAILABLE` when the executor stops before everything was sent.
+async fn until_over(
+    told: impl Future<Output = Result<(), Error>>,
+    gone: impl Future<Output = ()>,
+    stopping: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    tokio::select! {
+        told = told => told,
+        () = gone => Ok(()),
+        () = stopping => Err(Error::unavailable("The executor is stopping; follow the job again.")),
+    }
 }
 
 async fn tell(
@@ -84,4 +98,21 @@ fn convert_event(event: JobEvent) -> Result<WatchJobResponse, Error> {
             Happening::Output(text) => Event::Output(text),
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use runwarden_kit::ErrorReason;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_a_shutdown_cuts_short_does_not_look_complete() {
+        let cut = until_over(pending(), pending(), ready(())).await;
+        assert_eq!(cut.map_err(|error| error.reason()), Err(ErrorReason::Unavailable));
+        assert!(until_over(ready(Ok(())), pending(), pending()).await.is_ok(), "everything was sent");
+        assert!(until_over(pending(), ready(()), pending()).await.is_ok(), "nobody listens");
+    }
 }
