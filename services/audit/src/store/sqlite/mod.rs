@@ -17,8 +17,10 @@ use sqlx::SqlitePool;
 use super::{Batch, Filter, Found, LogStore, Page, Tail};
 use crate::merkle::{TileId, Tiles};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "log", sql: include_str!("../../../migrations/sqlite/0001_log.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "log", sql: include_str!("../../../migrations/sqlite/0001_log.sql") },
+    Migration { version: 2, name: "times", sql: include_str!("../../../migrations/sqlite/0002_times.sql") },
+];
 
 /// All logs in one file. Exactly one process writes it.
 #[derive(Debug, Clone)]

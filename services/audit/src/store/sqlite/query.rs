@@ -9,10 +9,13 @@ use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
 use super::{from_sql, to_sql};
 use crate::merkle::{Tile, TileId, Tiles};
+use crate::record::Timestamp;
 use crate::store::{ActionFilter, Filter, Found, Page, Tail};
 
 /// Far below SQLite's limit of bound values.
 const AT_ONCE: usize = 500;
+/// The most blocks of 1024 records that one search by time passes over. Each costs one look into an index.
+const MOST_BLOCKS: i64 = 4096;
 
 /// Whose logs there are anything of: from tenant to tenant along the primary keys, not from record to record.
 pub(super) const TENANTS: &str = "
@@ -113,7 +116,8 @@ pub(super) async fn find(pool: &SqlitePool, tenant: &str, entry_ids: &[&str]) ->
 /// unless it was the end of the log.
 pub(super) async fn list(pool: &SqlitePool, tenant: &str, filter: &Filter, page: Page) -> Result<Found> {
     let whole = |count: usize| i64::try_from(count).map_err(|_| StoreError::Invalid("a page that is far too large"));
-    let (top, look) = (page.below.map_or(Ok(i64::MAX), to_sql)?, whole(page.look)?);
+    let (below, look) = (page.below.map_or(Ok(i64::MAX), to_sql)?, whole(page.look)?);
+    let Some(top) = newest_in_time(pool, tenant, filter, below).await? else { return Ok(Found::default()) };
     let ways: &[(&str, &str)] = match filter {
         Filter { job: Some(job), .. } => &[(" AND job = ", job)],
         Filter { principal: Some(principal), .. } => {
@@ -150,6 +154,35 @@ pub(super) async fn list(pool: &SqlitePool, tenant: &str, filter: &Filter, page:
         }
     }
     Ok(found)
+}
+
+/// Below which index the newest block of records begins that has one of the filter's time; `None` when no record has.
+/// Past [`MOST_BLOCKS`] it is the block that was reached.
+async fn newest_in_time(pool: &SqlitePool, tenant: &str, filter: &Filter, below: i64) -> Result<Option<i64>> {
+    if filter.after.is_none() && filter.before.is_none() {
+        return Ok(Some(below));
+    }
+    // The block -1 stands for the end of the log.
+    let block: Option<i64> = sqlx::query_scalar(
+        "WITH RECURSIVE passed (block) AS (
+             SELECT max(idx) >> 10 FROM records WHERE tenant = ?1 AND idx < ?2
+             UNION ALL
+             SELECT block - 1 FROM passed WHERE block >= 0 AND NOT EXISTS (
+                 SELECT 1 FROM records
+                 WHERE tenant = ?1 AND idx >> 10 = block AND occurred_at >= ?3 AND occurred_at < ?4
+             )
+             LIMIT ?5
+         )
+         SELECT min(block) FROM passed",
+    )
+    .bind(tenant)
+    .bind(below)
+    .bind(filter.after.map_or(i64::MIN, Timestamp::micros))
+    .bind(filter.before.map_or(i64::MAX, Timestamp::micros))
+    .bind(MOST_BLOCKS)
+    .fetch_one(pool)
+    .await?;
+    Ok(block.filter(|block| *block >= 0).map(|block| below.min((block + 1) << 10)))
 }
 
 fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
