@@ -75,8 +75,8 @@ const REFUSED_FAMILIES: &[(&str, &str)] = &[
         "compare what is meant itself, not its hash; signatures and certificates are checked before a policy is asked",
     ),
     ("io.jwt.", "the token was verified before a policy is asked: use `input.principal`"),
-    ("graphql.", "it is not available here"),
-    ("rego.", "it is not available here"),
+    ("graphql.", "pass what is to be decided on as parameters of their own: a policy cannot read GraphQL"),
+    ("rego.", "a policy cannot look at its own text; use `startswith` on a name that modules agree on, or a constant"),
     ("internal.", "only OPA itself calls it"),
     ("__", "only the engine itself calls it"),
 ];
@@ -100,6 +100,9 @@ pub(super) fn find(name: &str) -> Builtin {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -129,5 +132,39 @@ mod tests {
         assert_eq!(find("print"), Builtin::Variadic);
         assert_eq!(find("net.cidr_contains"), Builtin::WithoutResult(2));
         assert_eq!(find("no.such"), Builtin::Unknown);
+    }
+
+    /// The table "not there" of the page, as the names that are in code in its first column.
+    fn missing_by_the_page() -> BTreeSet<String> {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policies.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, table) = page.split_once("| not there | instead |").unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let first = rows.filter_map(|row| row.split('|').nth(1));
+        first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    }
+
+    /// Families that only an engine itself calls; nobody writes a policy with them.
+    const NOT_FOR_PEOPLE: [&str; 2] = ["internal.", "__"];
+
+    #[test]
+    fn the_page_lists_what_is_refused_and_nothing_else() {
+        let page = missing_by_the_page();
+        let listed = |name: &str| {
+            page.iter().any(|entry| entry.strip_suffix('*').map_or(entry == name, |start| name.starts_with(start)))
+        };
+        for (name, _) in REFUSED {
+            assert!(listed(name), "docs/policies.md does not list `{name}`");
+        }
+        for (family, _) in REFUSED_FAMILIES.iter().filter(|(family, _)| !NOT_FOR_PEOPLE.contains(family)) {
+            assert!(page.contains(&format!("{family}*")), "docs/policies.md does not list `{family}*`");
+        }
+        for entry in &page {
+            let refused = match entry.strip_suffix('*') {
+                Some(start) => REFUSED.iter().chain(REFUSED_FAMILIES).any(|(name, _)| name.starts_with(start)),
+                None => matches!(find(entry), Builtin::Refused(_)),
+            };
+            assert!(refused, "docs/policies.md lists `{entry}`, which is not refused");
+        }
     }
 }

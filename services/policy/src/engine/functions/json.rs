@@ -6,11 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use regorus::Value;
 
 use super::arguments::{Arguments, in_order};
+use super::numbers::MAX_EXPONENT;
 
 /// How deep objects and arrays may nest.
 const MAX_DEPTH: usize = 128;
-/// The largest power of ten a number may be written with.
-const MAX_EXPONENT: u32 = 400;
 
 /// Reads one JSON text.
 ///

@@ -28,8 +28,8 @@ pub(super) fn range_step(arguments: &Arguments<'_>) -> Result<Value> {
     numbers(from, to, step.unsigned_abs())
 }
 
-/// The largest power of ten a number may be written with.
-const MAX_EXPONENT: u32 = 400;
+/// The largest power of ten a number may be written with, in JSON as well.
+pub(super) const MAX_EXPONENT: u32 = 400;
 
 pub(super) fn to_number(arguments: &Arguments<'_>) -> Result<Value> {
     match arguments.value(0)? {
