@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use runwarden_kit::launch_field::LaunchField;
+use runwarden_kit::launch_field::{LONGEST_TEXT, LaunchField};
 use serde_json::{Value, json};
 
 use super::Problem;
@@ -43,21 +43,14 @@ impl TemplateView {
                     }
                 }
                 LaunchField::Forks => {
-                    let most = objects.max_forks;
-                    if most > 0 && wish.value.as_i64().is_some_and(|forks| forks > most) {
-                        wrong(format!("must be at most {most}, the most forks this installation allows"));
+                    let most = objects.most_forks();
+                    if let Some((_, why)) = most.filter(|(most, _)| wish.value.as_i64().is_some_and(|n| n > *most)) {
+                        wrong(why);
                     }
                 }
                 LaunchField::JobSliceCount => {
-                    let chosen = wishes.iter().find(|wish| wish.field == LaunchField::Inventory);
-                    let hosts = match chosen.and_then(|wish| wish.value.as_i64()) {
-                        // The template's own is not looked up: it is known.
-                        Some(id) if self.inventory.as_ref().is_none_or(|own| own.id != id) => {
-                            objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts)
-                        }
-                        Some(_) | None => self.hosts(),
-                    };
-                    if hosts == Some(1) && wish.value.as_i64().is_some_and(|slices| slices > 1) {
+                    let alone = self.hosts_of(wishes, objects) == Some(1);
+                    if alone && wish.value.as_i64().is_some_and(|slices| slices > 1) {
                         wrong("must be 1: the inventory has one host, which AWX does not slice".to_owned());
                     }
                 }
@@ -72,6 +65,18 @@ impl TemplateView {
             }
         }
         problems
+    }
+
+    /// How many hosts the inventory of a launch has, if that is known.
+    fn hosts_of(&self, wishes: &[Wish<'_>], objects: &Objects) -> Option<i64> {
+        let chosen = wishes.iter().find(|wish| wish.field == LaunchField::Inventory);
+        match chosen.and_then(|wish| wish.value.as_i64()) {
+            // The template's own is not looked up: it is known.
+            Some(id) if self.inventory.as_ref().is_none_or(|own| own.id != id) => {
+                objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts)
+            }
+            Some(_) | None => self.hosts(),
+        }
     }
 
     fn is_bound_to_its_branch(&self) -> bool {
@@ -148,25 +153,25 @@ impl TemplateView {
         }
     }
 
-    /// What AWX takes for each launch field that the template prompts for, as JSON Schemas by the field's name. A schema
-    /// that takes nothing says why in `$comment`.
-    pub fn taken(&self, objects: &Objects) -> Value {
+    /// What AWX takes for each launch field that the template prompts for beside fixed values, as JSON Schemas by the
+    /// field's name. A schema that takes nothing says why in `$comment`.
+    pub fn taken(&self, fixed: &[Wish<'_>], objects: &Objects) -> Value {
         let text = |longest: Option<usize>| match longest {
             Some(longest) => json!({"type": "string", "maxLength": longest}),
             None => json!({"type": "string"}),
         };
         let count = |most: i64| json!({"type": "integer", "minimum": 0, "maximum": most});
-        let most_forks = if objects.max_forks > 0 { objects.max_forks } else { LARGEST_COUNT };
+        let most_forks = objects.most_forks().map_or(LARGEST_COUNT, |(most, _)| most);
         let schema = |field: LaunchField| match field {
             LaunchField::Limit => Some(text(None)),
             LaunchField::ScmBranch if self.is_bound_to_its_branch() => Some(json!({"not": {}, "$comment": ONE_BRANCH})),
-            LaunchField::JobTags | LaunchField::SkipTags | LaunchField::ScmBranch => {
-                Some(text(Some(LONGEST_TEXT_FIELD)))
-            }
+            LaunchField::JobTags | LaunchField::SkipTags | LaunchField::ScmBranch => Some(text(Some(LONGEST_TEXT))),
             LaunchField::JobType => Some(json!({"type": "string", "enum": ["run", "check"]})),
             LaunchField::Verbosity => Some(count(5)),
             LaunchField::DiffMode => Some(json!({"type": "boolean"})),
             LaunchField::Forks => Some(count(most_forks)),
+            // AWX makes at most a slice of each host, but refuses to slice a single one.
+            LaunchField::JobSliceCount if self.hosts_of(fixed, objects) == Some(1) => Some(count(1)),
             LaunchField::Timeout | LaunchField::JobSliceCount => Some(count(LARGEST_COUNT)),
             // Variables are the survey's; objects are never the caller's.
             LaunchField::ExtraVars
@@ -185,8 +190,6 @@ const ONE_BRANCH: &str =
     "the project does not allow launches to choose its branch: allow branch override in the project";
 /// The greatest number that AWX keeps.
 const LARGEST_COUNT: i64 = 2_147_483_647;
-/// The longest text of a launch field other than the limit, characters.
-pub(super) const LONGEST_TEXT_FIELD: usize = 1024;
 
 /// What a launch field refers to, and the right that using it takes.
 fn words(field: LaunchField) -> (&'static str, &'static str) {

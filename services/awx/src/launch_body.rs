@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use runwarden_kit::launch_field::{LaunchField, target_of};
+use runwarden_kit::launch_field::{LONGEST_TEXT, LaunchField, target_of};
 use runwarden_kit::schema::is_write_only;
 use serde_json::{Map, Value};
 
 use super::Problem;
-use super::fits::{LONGEST_TEXT_FIELD, Wish};
+use super::fits::Wish;
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
 
 /// What AWX shows in place of a secret, and takes for "use the default".
@@ -265,8 +265,8 @@ fn field_value(field: LaunchField, value: &Value) -> Result<Value, String> {
 /// Whether a text is longer than AWX keeps in a launch field.
 pub(super) fn too_long(field: LaunchField, value: &Value) -> Option<String> {
     let bounded = !matches!(field, LaunchField::ExtraVars | LaunchField::Limit);
-    let long = value.as_str().is_some_and(|text| text.chars().count() > LONGEST_TEXT_FIELD);
-    (bounded && long).then(|| format!("must not be longer than {LONGEST_TEXT_FIELD} characters"))
+    let long = value.as_str().is_some_and(|text| text.chars().count() > LONGEST_TEXT);
+    (bounded && long).then(|| format!("must not be longer than {LONGEST_TEXT} characters"))
 }
 
 /// Tags: a comma-separated string, or a list of them.

@@ -38,7 +38,7 @@
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
 //! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
 //! view.misfits(&wishes, &objects)            -> Vec<Problem>                what AWX refuses of a launch's fields, rights included
-//! view.taken(&objects)                       what AWX takes for each field the template prompts for, as JSON Schemas
+//! view.taken(&fixed, &objects)              what AWX takes for each field the template prompts for, as JSON Schemas
 //! body.dropped_in(&row)                      -> Vec<String>                 what was sent and is visibly not in a run
 //! body.matches(&row)                         whether nothing is: a run found by search may be this launch's
 //! summary.ending()                           -> Option<Ending>              how a run ended, `Lost` told apart

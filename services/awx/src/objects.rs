@@ -21,11 +21,11 @@ const USUAL_MAX_FORKS: i64 = 200;
 pub(super) const MOST_IDS: usize = 200;
 
 /// What was found out about a launch's objects, and what the installation allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Objects {
     found: BTreeMap<(LaunchField, i64), Object>,
-    /// The most forks a launch may ask for; 0 for no limit.
-    pub(super) max_forks: i64,
+    /// The most forks a launch may ask for; 0 for no limit, `None` where our account may not read the setting.
+    max_forks: Option<i64>,
 }
 
 /// One of them, as our account sees it.
@@ -42,15 +42,24 @@ pub(super) struct Object {
     pub(super) hosts: Option<i64>,
 }
 
-impl Default for Objects {
-    fn default() -> Self {
-        Self { found: BTreeMap::new(), max_forks: USUAL_MAX_FORKS }
-    }
-}
-
 impl Objects {
     pub(super) fn get(&self, field: LaunchField, id: i64) -> Option<&Object> {
         self.found.get(&(field, id))
+    }
+
+    /// The most forks a launch may ask for, with the reason in words; `None` for no limit.
+    pub(super) fn most_forks(&self) -> Option<(i64, String)> {
+        match self.max_forks {
+            Some(..=0) => None,
+            Some(most) => Some((most, format!("must be at most {most}, the most forks this installation allows"))),
+            None => Some((
+                USUAL_MAX_FORKS,
+                format!(
+                    "must be at most {USUAL_MAX_FORKS}, AWX's usual `MAX_FORKS`: Runwarden's account may not read this \
+                     installation's own. If it is greater, make the account a system auditor"
+                ),
+            )),
+        }
     }
 }
 
@@ -92,8 +101,7 @@ impl Client {
         }
         if fields.iter().any(|(field, _)| *field == LaunchField::Forks) {
             let settings = readable(reading.get(&Path::to("settings").then("jobs"), &Query::new()).await)?;
-            let told = settings.as_ref().and_then(|settings| read::integer(settings, "MAX_FORKS"));
-            objects.max_forks = told.unwrap_or(USUAL_MAX_FORKS);
+            objects.max_forks = settings.as_ref().and_then(|settings| read::integer(settings, "MAX_FORKS"));
         }
         Ok(objects)
     }

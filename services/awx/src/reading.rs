@@ -78,11 +78,7 @@ impl Reading<'_> {
         query: &Query,
         read: impl FnOnce(&[u8], &mut usize) -> Result<T, AwxError>,
     ) -> Result<T, AwxError> {
-        let limit = self.http.limits().answer_bytes;
-        match self.fetch(path, query, limit).await? {
-            Fetched::Whole(body, _) => read(&body, &mut { self.http.limits().kept_bytes }),
-            Fetched::TooLarge(_) => Err(AwxError::TooLarge { limit }),
-        }
+        self.look_alone(path, query, false, read).await
     }
 
     /// As [`Self::look`]; what cannot be had in smaller parts may be larger than any other answer.

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// The schema keyword that sends a property somewhere else than its name says.
 pub const TARGET_KEYWORD: &str = "x-runwarden-target";
 
+/// What AWX keeps of a launch field that is a text, other than the limit: so many characters.
+pub const LONGEST_TEXT: usize = 1024;
+
 /// A field of an AWX launch request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LaunchField {

@@ -146,7 +146,7 @@ async fn what_is_taken_of_each_field_goes_by_the_installation_and_the_project() 
     let client = Client::new(&target_for(sandbox.address()), &admin, limits).unwrap();
     super::sandbox::lever(&sandbox, reqwest::Method::PATCH, "templates/11", json!({"project": 9})).await;
     let view = client.template(TemplateKind::Job, 11).await.unwrap();
-    let taken = view.taken(&client.objects(&view, &[(LaunchField::Forks, Value::Null)]).await.unwrap());
+    let taken = view.taken(&[], &client.objects(&view, &[(LaunchField::Forks, Value::Null)]).await.unwrap());
     assert_eq!(taken["forks"]["maximum"], 200);
     assert_eq!(taken["verbosity"], json!({"type": "integer", "minimum": 0, "maximum": 5}));
     assert!(taken["scm_branch"]["not"].is_object());
@@ -161,4 +161,41 @@ async fn what_is_taken_of_each_field_goes_by_the_installation_and_the_project() 
 async fn slices_are_held_against_the_templates_own_inventory_also_where_it_is_sent() {
     let told = refusals(json!({}), json!({"inventory": 1, "job_slice_count": 2})).await;
     assert!(told.first().is_some_and(|detail| detail.contains("one host")), "{told:?}");
+}
+
+#[tokio::test]
+async fn callers_may_ask_for_slices_only_of_several_hosts() {
+    let sandbox = start().await;
+    let client = client(&sandbox);
+    let view = client.template(TemplateKind::Job, 11).await.unwrap();
+    let most = async |inventory: Option<i64>| {
+        let id = json!(inventory);
+        let wishes: Vec<_> = inventory
+            .map(|_| Wish { parameter: "inventory", field: LaunchField::Inventory, value: &id })
+            .into_iter()
+            .collect();
+        let objects = client.objects(&view, &[(LaunchField::Inventory, id.clone())]).await.unwrap();
+        view.taken(&wishes, &objects)["job_slice_count"]["maximum"].as_i64()
+    };
+    assert_eq!(most(None).await, Some(1), "its own inventory has one host");
+    assert_eq!(most(Some(1)).await, Some(1));
+    assert_eq!(most(Some(2)).await, Some(2_147_483_647), "AWX makes as many slices as there are hosts");
+}
+
+#[tokio::test]
+async fn a_limit_of_forks_that_is_only_assumed_says_so() {
+    let told = refusals(json!({}), json!({"forks": 201})).await;
+    assert!(told.first().is_some_and(|detail| detail.contains("may not read this installation's own")), "{told:?}");
+    let sandbox = start().await;
+    let account = sandbox.account("admin");
+    let admin = Credential::basic(account.username, account.password);
+    let client = Client::new(&target_for(sandbox.address()), &admin, usual()).unwrap();
+    let view = client.template(TemplateKind::Job, 11).await.unwrap();
+    let forks = json!(201);
+    let objects = client.objects(&view, &[(LaunchField::Forks, forks.clone())]).await.unwrap();
+    let told = view.misfits(&[Wish { parameter: "forks", field: LaunchField::Forks, value: &forks }], &objects);
+    assert!(
+        told.len() == 1 && told.iter().all(|problem| problem.detail.contains("this installation allows")),
+        "{told:?}"
+    );
 }

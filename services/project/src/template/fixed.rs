@@ -1,13 +1,11 @@
 //! Values that are always sent and that callers cannot set.
 
 use runwarden_kit::json::{canonical, find_nul, pointer_step};
-use runwarden_kit::launch_field::{LaunchField, check_name, target_of};
+use runwarden_kit::launch_field::{LONGEST_TEXT, LaunchField, check_name, target_of};
 use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
 use serde_json::{Map, Value};
 
 const LONGEST: usize = 64 * 1024;
-/// What AWX keeps of a launch field that is a text, other than the limit; characters.
-const LONGEST_TEXT: usize = 1024;
 
 /// Checked fixed values.
 #[derive(Clone, Debug, PartialEq)]

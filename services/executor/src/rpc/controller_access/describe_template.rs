@@ -52,7 +52,7 @@ pub(super) async fn handle(
     };
     Ok(Response::new(proto::DescribeTemplateResponse {
         template: Some(convert::view(&view, &here)),
-        taken_json: view.taken(&objects).to_string(),
+        taken_json: view.taken(&wishes, &objects).to_string(),
         fixed_problems: view.misfits(&wishes, &objects).into_iter().map(problem).collect(),
         drift,
     }))
