@@ -188,17 +188,25 @@ impl Keyring {
         }
         let newest = ring.keys.last().map(|key| key.record.signs_from);
         if newest.is_none_or(|from| from.plus(self.policy.rotate_every) <= now) {
+            // Which leaves the ring as it is in the store.
             self.make("signing_key.rotate", None).await?;
+            return Ok(());
         }
         self.refresh().await
     }
 
     async fn make(&self, action: &str, once: Option<&Once<'_, String>>) -> Result<String> {
+        let mut refused_the_first = false;
         for _ in 0..TRIES {
+            // The head first: a key that is made after it was read refuses this change.
             let head = self.store.get::<SigningHead>(keys::SIGNING_HEAD).await?;
             self.refresh().await?;
             let now = self.clock.now();
             let ring = self.ring.load_full();
+            if refused_the_first && let Some(key) = ring.keys.first() {
+                // Another replica made the first one at the same time.
+                return Ok(key.record.kid.clone());
+            }
             let mut change = Change::new();
             let Kept { times, replaced } = ring.keep(&mut change, now, self.policy.overlap)?;
             let states = signing_key::states(&times, now, OUTLIVED);
@@ -222,7 +230,6 @@ impl Keyring {
             let entry = audit::entry(&*self.clock, action, "signing_key", &kid)
                 .tenant("")
                 .details(&json!({ "signs_from": signs_from.rfc3339(), "replaces": replaced }));
-            let first = newest.is_none();
             match self.store.commit(change, &entry.build()).await? {
                 Commit::Done { .. } => {
                     self.refresh().await?;
@@ -231,11 +238,7 @@ impl Keyring {
                 }
                 Commit::Refused { key: refused } => once.map_or(Ok(()), |once| once.check_lost(&refused))?,
             }
-            self.refresh().await?;
-            if first && let Some(key) = self.ring.load().keys.first() {
-                // Another replica made the first one at the same time.
-                return Ok(key.record.kid.clone());
-            }
+            refused_the_first = newest.is_none();
         }
         Err(Error::contended())
     }
