@@ -79,7 +79,7 @@ impl std::error::Error for CallError {}
 
 impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
-        Self { perhaps_done: !refusal.is_final(), why: Why::Refused(Box::new(refusal)) }
+        Self { perhaps_done: !refusal.is_certain(), why: Why::Refused(Box::new(refusal)) }
     }
 }
 

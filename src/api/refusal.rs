@@ -39,7 +39,7 @@ impl Refusal {
 
     /// Whether it is certain that nothing was done: Runwarden itself said no. A proxy's page does not tell what became
     /// of the request behind it, and neither does a failure on the server's side.
-    pub(crate) fn is_final(&self) -> bool {
+    pub(crate) fn is_certain(&self) -> bool {
         let is_settled = self.status != StatusCode::REQUEST_TIMEOUT && self.code() != "IDEMPOTENCY_IN_PROGRESS";
         self.is_problem && self.status.is_client_error() && is_settled
     }
