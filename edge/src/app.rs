@@ -1,25 +1,18 @@
-//! What every request is served with, and how layers and routes are put together.
+//! What every request is served with. Knows no route and no layer: those know it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
-use http::{HeaderName, HeaderValue, Method, header};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::trust::Trust;
-use tower::ServiceExt as _;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Config;
-use crate::extract::headers;
 use crate::limits::rate::Limit;
 use crate::limits::refusals::Refusals;
 use crate::limits::room::Room;
 use crate::ports::Ports;
-use crate::routes::health::Readiness;
-use crate::surface::Listener;
-use crate::{docs, gate, manners, path, routes};
+use crate::readiness::Readiness;
+use crate::route_table::Listener;
 
 /// What every request is served with.
 #[derive(Clone)]
@@ -43,9 +36,9 @@ pub struct Inner {
     pub by_address: Option<Limit<IpAddr>>,
     /// Room for what goes on at once.
     pub room: Room,
-    /// What was last heard of the services' health.
+    /// The services' reports of their health.
     pub readiness: Readiness,
-    /// The wish to stop.
+    /// The shutdown signal.
     pub shutdown: Shutdown,
 }
 
@@ -80,50 +73,13 @@ impl App {
     pub fn is_https(&self) -> bool {
         self.config.edge_tls_cert.is_some() || self.public_url.starts_with("https://")
     }
-
-    /// All that a listener serves, layers included.
-    pub fn router(&self, listener: Listener) -> Router {
-        let (routes, document) = routes::all();
-        let here = gate::Here { app: self.clone(), listener };
-        let mut router = routes
-            .merge(docs::page_routes())
-            .layer(docs::served(&document, listener))
-            .layer(axum::extract::Extension(listener))
-            .fallback(gate::nothing_here)
-            .layer(from_fn_with_state(here.clone(), gate::pass))
-            .with_state(self.clone());
-        if !self.config.cors_origins.is_empty() {
-            router = router.layer(cors(&self.config.cors_origins));
-        }
-        let router = router.layer(from_fn_with_state(here, manners::mind));
-        // Before routes are looked for, so it cannot be a layer of theirs.
-        Router::new().fallback_service(router.map_request(path::without_slash_at_end))
-    }
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::IF_MATCH,
-            headers::IDEMPOTENCY_KEY,
-            headers::TENANT,
-            headers::REQUEST_ID,
-            headers::LAST_EVENT_ID,
-            HeaderName::from_static("traceparent"),
-        ])
-        .expose_headers([
-            header::LOCATION,
-            header::ETAG,
-            header::RETRY_AFTER,
-            headers::REQUEST_ID,
-            gate::RATE_LIMIT,
-            gate::RATE_LIMIT_POLICY,
-            gate::REPLAYED,
-        ])
-        .max_age(std::time::Duration::from_secs(600))
+/// The app on one of its listeners.
+#[derive(Clone)]
+pub struct ListenerApp {
+    /// What requests are served with.
+    pub app: App,
+    /// The listener.
+    pub listener: Listener,
 }

@@ -9,7 +9,7 @@ use runwarden_kit::seats::CallerLimits;
 use runwarden_kit::service::listen_address;
 
 use crate::limits::address::Network;
-use crate::surface::LITTLE;
+use crate::route_table::LITTLE;
 
 /// The edge's settings. Each has a flag, an environment variable and a default.
 #[derive(Clone, Debug, clap::Args)]

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::extract::oauth::OAuthError;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{FieldProblem, Problem, ProblemBody, Result};
-use crate::surface::Listener;
+use crate::route_table::Listener;
 
 mod complete;
 

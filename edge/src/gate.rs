@@ -14,20 +14,20 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use runwarden_kit::context::RequestContext;
+use runwarden_kit::seats::address_key;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, context};
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::ListenerApp;
+use crate::conventions::{MatchedRoute, matched_route};
 use crate::extract::body::{BodyLimits, BodySlot};
 use crate::extract::{bearer, headers, query};
-use crate::limits::address::bucket;
 use crate::limits::rate::Standing;
 use crate::limits::room::Place;
-use crate::manners::{self, Served};
 use crate::path::without_empty_parts;
 use crate::problem::{Problem, Result};
 use crate::readers::Readers;
-use crate::surface::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
+use crate::route_table::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
 
 /// Where the caller stands (draft-ietf-httpapi-ratelimit-headers).
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -37,18 +37,9 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 /// Says that an answer is an earlier one's again, by the idempotency key.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The app on one of its listeners.
-#[derive(Clone)]
-pub struct Here {
-    /// What requests are served with.
-    pub app: App,
-    /// The listener.
-    pub listener: Listener,
-}
-
 /// The layer around all routes.
-pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Response {
-    let route = manners::route_of(&request).map(str::to_owned);
+pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next) -> Response {
+    let route = matched_route(&request).map(str::to_owned);
     let mut standings = Vec::new();
     let (parts, body) = request.into_parts();
     let readers = parts.extensions.get::<Readers>().cloned().unwrap_or_default();
@@ -72,9 +63,9 @@ pub async fn pass(State(here): State<Here>, request: Request, next: Next) -> Res
         Err(problem) if is_options && problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.as_options(),
         Err(problem) => problem.into_response(),
     };
-    tell(response.headers_mut(), &standings);
+    set_rate_limits(response.headers_mut(), &standings);
     if let Some(route) = route {
-        response.extensions_mut().insert(Served { route });
+        response.extensions_mut().insert(MatchedRoute(route));
     }
     response
 }
@@ -85,7 +76,7 @@ pub async fn nothing_here() -> Problem {
 }
 
 async fn admit(
-    here: &Here,
+    here: &ListenerApp,
     path: Option<&str>,
     asked: &Parts,
     standings: &mut Vec<Standing>,
@@ -93,7 +84,7 @@ async fn admit(
     let mut context = context::current();
     let address = context.source_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     if let Some(limit) = &here.app.by_address {
-        within(limit.count(&bucket(address)), standings)?;
+        within(limit.count(&address_key(address)), standings)?;
     }
     let route = looked_up(here.listener, asked, path)?;
     if route.access == Access::Caller {
@@ -122,7 +113,7 @@ fn looked_up(listener: Listener, asked: &Parts, path: Option<&str>) -> Result<&'
     if let Some(plain) = without_empty_parts(asked.uri.path()) {
         return Err(Problem::empty_part_in_path(&plain));
     }
-    match surface::find(listener, &asked.method, path.unwrap_or_default()) {
+    match route_table::find(listener, &asked.method, path.unwrap_or_default()) {
         Found::Route(route) => Ok(route),
         Found::OtherMethods(allowed) => Err(Problem::method_not_allowed(&allowed)),
         Found::Nothing => Err(Problem::no_such_path()),
@@ -131,7 +122,7 @@ fn looked_up(listener: Listener, asked: &Parts, path: Option<&str>) -> Result<&'
 
 /// Finds out who is calling and puts that, and what else travels to the services, into the context.
 async fn identify(
-    here: &Here,
+    here: &ListenerApp,
     given: &HeaderMap,
     address: IpAddr,
     context: &mut RequestContext,
@@ -192,8 +183,8 @@ fn within(standing: Standing, standings: &mut Vec<Standing>) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// Tells the caller where it stands.
-fn tell(headers: &mut HeaderMap, standings: &[Standing]) {
+/// Adds the rate limit headers.
+fn set_rate_limits(headers: &mut HeaderMap, standings: &[Standing]) {
     if standings.is_empty() {
         return;
     }

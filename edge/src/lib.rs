@@ -7,19 +7,21 @@
 pub mod app;
 pub mod audit;
 pub mod config;
+pub mod conventions;
 pub mod docs;
 pub mod extract;
 pub mod gate;
 pub mod limits;
 pub mod listener;
-pub mod manners;
 pub mod path;
 pub mod ports;
 pub mod problem;
 pub mod readers;
+pub mod readiness;
+pub mod route_table;
+pub mod router;
 pub mod routes;
 pub mod sse;
-pub mod surface;
 pub mod tls;
 
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ pub use limits::address::{Network, NotANetwork};
 use app::App;
 use listener::{Bound, Limits};
 use ports::Ports;
-use surface::Listener;
+use route_table::Listener;
 use tls::Certificates;
 
 /// A built edge: both listeners are bound, so their addresses are known; nothing is served yet.
@@ -113,7 +115,7 @@ impl Edge {
         for bound in [public, admin] {
             let name = format!("edge: {} listener", bound.listener.name());
             tracing::info!(listener = bound.listener.name(), address = %bound.address, tls = tls.is_some(), "listening");
-            let router = app.router(bound.listener);
+            let router = router::router(&app, bound.listener);
             kit.tasks.spawn(name, bound.serve(router, tls.clone(), limits.clone(), kit.shutdown().clone()));
         }
         kit.tasks.spawn("edge: housekeeping", audit::keep(app, kit.recorder.clone(), kit.clock.clone()));

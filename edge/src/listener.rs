@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::seats::Seats;
+use runwarden_kit::seats::{Seats, address_key};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use crate::limits::address::{Network, bucket};
+use crate::limits::address::Network;
 use crate::readers::Readers;
-use crate::surface::Listener;
+use crate::route_table::Listener;
 use crate::tls::Certificates;
 
 /// How long a TLS handshake may take.
@@ -100,7 +100,7 @@ impl Bound {
                 accepted = accept(&self.socket, &slots) => accepted,
             };
             let Some((stream, peer, slot)) = accepted else { continue };
-            let Ok(seat) = seats.take_up_to(limits.of(peer.ip()), bucket(peer.ip()), 1) else {
+            let Ok(seat) = seats.take_up_to(limits.of(peer.ip()), address_key(peer.ip()), 1) else {
                 // Closed at once: one address that has its share must not take room even for being told so.
                 metrics::counter!("runwarden_http_connections_refused_total", "listener" => self.listener.name())
                     .increment(1);

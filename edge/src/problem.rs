@@ -115,8 +115,8 @@ impl Problem {
     #[must_use]
     pub fn empty_part_in_path(plain: &str) -> Self {
         let detail = format!(
-            "There is an empty part between two slashes in this path. Write {plain} if the base URL ends with a slash; \
-             otherwise a name or an id is missing."
+            "The path has an empty segment (two slashes in a row). Write {plain} if the base \
+             URL ends with a slash; otherwise a name or an id is missing."
         );
         Self::new(ErrorReason::NotFound, detail)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use runwarden_edge::surface::{Access, ROUTES};
+use runwarden_edge::route_table::{Access, ROUTES};
 use runwarden_harness::jobs::text;
 use runwarden_harness::{Api, until_within};
 use runwarden_kit::ErrorReason;

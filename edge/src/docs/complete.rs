@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use crate::problem::{MEDIA_TYPE, Problem};
-use crate::surface::{self, Access, Found, Listener, Route};
+use crate::route_table::{self, Access, Found, Listener, Route};
 
 /// The errors with what they mean and an example: its code and its words. Each becomes a response of the components.
 const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
@@ -49,7 +49,7 @@ const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
         415,
         "The body has another media type than this call takes.",
         ErrorReason::UnsupportedMediaType,
-        "The body must be application/json, in UTF-8; say so with one Content-Type.",
+        "The body must be application/json in UTF-8, declared by exactly one Content-Type header.",
     ),
     (
         422,
@@ -91,7 +91,7 @@ pub fn finish(document: OpenApi) -> Value {
             for (method, operation) in item.as_object_mut().into_iter().flatten() {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
                 if let (Found::Route(route), Some(operation)) =
-                    (surface::find(Listener::Admin, &method, path), operation.as_object_mut())
+                    (route_table::find(Listener::Admin, &method, path), operation.as_object_mut())
                 {
                     complete(route, operation);
                 }
@@ -117,7 +117,7 @@ pub fn of_listener(document: &Value, listener: Listener) -> Value {
             if let Some(item) = item.as_object_mut() {
                 item.retain(|method, _| {
                     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
-                    matches!(surface::find(listener, &method, path), Found::Route(_))
+                    matches!(route_table::find(listener, &method, path), Found::Route(_))
                 });
             }
         }

@@ -149,7 +149,7 @@ pub async fn bytes(request: Request, types: &[&'static str]) -> Result<(&'static
     if headers.get(CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::new(
             ErrorReason::UnsupportedMediaType,
-            "Compressed bodies are not taken; send it without Content-Encoding.",
+            "Compressed bodies are not accepted. Send the body without Content-Encoding.",
         ));
     }
     let found = media_type(headers).and_then(|given| types.iter().find(|wanted| given == **wanted));
@@ -157,7 +157,7 @@ pub async fn bytes(request: Request, types: &[&'static str]) -> Result<(&'static
         let wanted = types.join(" or ");
         return Err(Problem::new(
             ErrorReason::UnsupportedMediaType,
-            format!("The body must be {wanted}, in UTF-8; say so with one Content-Type."),
+            format!("The body must be {wanted} in UTF-8, declared by exactly one Content-Type header."),
         ));
     };
     Ok((found, whole(request).await?))

@@ -100,18 +100,9 @@ fn entry_address(entry: &str) -> Option<IpAddr> {
     inner.parse::<Ipv6Addr>().ok().map(|address| canonical(IpAddr::V6(address)))
 }
 
-/// What limits are counted by: an IPv4 address, or the /64 an IPv6 address is in, since whoever has one has them all.
-#[must_use]
-pub fn bucket(address: IpAddr) -> IpAddr {
-    match canonical(address) {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Network, NotANetwork, bucket, client};
+    use super::{Network, NotANetwork, client};
     use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
     use std::net::IpAddr;
@@ -165,13 +156,6 @@ mod tests {
         for wrong in ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "host/8", "::/129"] {
             assert_eq!(wrong.parse::<Network>(), Err(NotANetwork), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_whole_ipv6_network_shares_one_bucket() {
-        assert_eq!(bucket(ip("2001:db8::1")), bucket(ip("2001:db8::ffff:1")));
-        assert_ne!(bucket(ip("2001:db8::1")), bucket(ip("2001:db8:0:1::1")));
-        assert_eq!(bucket(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
-use super::address::bucket;
+use runwarden_kit::seats::address_key;
 
 /// How many addresses are told apart in one minute; the rest are counted together.
 const MOST_ADDRESSES: usize = 500;
@@ -34,7 +34,7 @@ pub struct Counted {
 impl Refusals {
     /// Counts one refusal. Whoever has an IPv6 address has the whole /64 it is in, so that is what counts.
     pub fn note(&self, address: IpAddr) {
-        let address = bucket(address);
+        let address = address_key(address);
         let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(count) = counts.by_address.get_mut(&address) {
             *count += 1;

@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use runwarden_kit::caller::Caller;
-use runwarden_kit::seats::{CallerSeat, CallerSeats, Full, Seat, Seats};
+use runwarden_kit::seats::{CallerSeat, CallerSeats, Full, Seat, Seats, address_key};
 use runwarden_kit::{Error, ErrorReason, Result};
 
-use super::address::bucket;
 use crate::config::Config;
-use crate::surface::{Access, Lasts, Route};
+use crate::route_table::{Access, Lasts, Route};
 
 /// The part of the bytes in flight that one address, or one tenant, may have.
 const SHARE: usize = 8;
@@ -65,7 +64,7 @@ impl Room {
             (Access::Caller, Some(caller)) if lasts => self.streams.take(caller).map(Place::Caller),
             (Access::Caller, Some(caller)) => self.calls.take(caller).map(Place::Caller),
             (Access::Open, _) | (Access::Caller, None) => {
-                let seat = self.open_calls.take(bucket(address).to_string(), 1);
+                let seat = self.open_calls.take(address_key(address).to_string(), 1);
                 seat.map(Place::Open).map_err(|full| refusal(full, "calls", "address"))
             }
         }
@@ -76,7 +75,7 @@ impl Room {
     pub fn purse(&self, address: IpAddr, caller: Option<&Caller>) -> Purse {
         let (seats, key, whose) = match caller {
             Some(caller) => (&self.known_bytes, caller.home_tenant.clone().unwrap_or_default(), "tenant"),
-            None => (&self.open_bytes, bucket(address).to_string(), "address"),
+            None => (&self.open_bytes, address_key(address).to_string(), "address"),
         };
         Purse { seat: seats.empty(key), whose }
     }
@@ -112,7 +111,7 @@ fn refusal(full: Full, what: &str, whose: &str) -> Error {
 mod tests {
     use super::{Place, Room};
     use crate::config::Config;
-    use crate::surface::{Listener, ROUTES, Route};
+    use crate::route_table::{Listener, ROUTES, Route};
     use runwarden_kit::ErrorReason;
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::permission::Permission;
@@ -205,7 +204,7 @@ mod tests {
     #[test]
     fn every_route_has_a_place_to_go() {
         let room = small();
-        for route in crate::surface::of(Listener::Admin) {
+        for route in crate::route_table::of(Listener::Admin) {
             assert!(room.enter(route, false, ONE, Some(&of("acme", "sa_1"))).is_ok(), "{}", route.path);
         }
     }

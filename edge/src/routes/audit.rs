@@ -14,7 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, checked_page, kept_object, some};
+use super::answer::{Page, checked_page};
+use super::field::{always, kept_object, some};
 use crate::app::App;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};

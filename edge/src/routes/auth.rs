@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::kept_json;
+use super::field::kept_json;
 use crate::app::App;
 use crate::extract::oauth::{ClientForm, Refused, unstored};
 use crate::extract::query::{NoParams, Params};
@@ -127,7 +127,7 @@ impl From<proto::IntrospectTokenResponse> for Introspection {
             scope: Some(answer.scope),
             client_id: Some(answer.client_id),
             sub: Some(answer.sub),
-            tenant: super::some(answer.tenant),
+            tenant: super::field::some(answer.tenant),
             exp: Some(answer.exp),
             iat: Some(answer.iat),
             jti: Some(answer.jti),

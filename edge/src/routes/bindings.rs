@@ -10,7 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, created, page, present, some};
+use super::answer::{Page, created, page};
+use super::field::{always, present, some};
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::ById;

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, created, moment, nullable, page, present, some, time};
+use super::answer::{Page, created, page};
+use super::field::{always, moment, nullable, present, some, time};
 use crate::app::App;
 use crate::extract::body::{Body, NoBody};
 use crate::extract::path::{ById, BySecret};

@@ -13,9 +13,10 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Page, checked_page, created, page};
+use super::field::{always, kept_object, nullable, present, some};
 use super::rate::Rate;
 use super::templates::Kind;
-use super::{Page, always, checked_page, created, kept_object, nullable, page, present, some};
 use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;

@@ -1,17 +1,10 @@
 //! Health: whether the edge lives, and whether everything a request needs is there.
 
-use std::time::{Duration, Instant};
-
 use axum::Json;
 use axum::extract::{Extension, State};
-use futures::future::join_all;
 use runwarden_kit::ErrorReason;
-use runwarden_kit::service::NOTES;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::Mutex;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,12 +12,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{Problem, Result};
-use crate::surface::Listener;
-
-/// How long a service may take to say how it is.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long what was heard is believed, so that probes from outside cost nothing inside.
-const BELIEVED: Duration = Duration::from_secs(1);
+use crate::readiness::Reports;
+use crate::route_table::Listener;
 
 /// This noun's routes.
 #[must_use]
@@ -42,53 +31,6 @@ pub struct Health {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["audit: audit logs: damaged: acme"]))]
     pub notes: Vec<String>,
-}
-
-/// What was last heard of the services.
-#[derive(Debug, Default)]
-pub struct Readiness(Mutex<Option<(Instant, Heard)>>);
-
-/// What services say of themselves.
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    /// Those that cannot be reached or cannot serve.
-    missing: Vec<&'static str>,
-    /// What the others mention, each with the service's name.
-    notes: Vec<String>,
-}
-
-impl Readiness {
-    /// What they say, at most a second old.
-    async fn heard(&self, app: &App) -> Heard {
-        // The lock is held while asking, so that many probes ask once; it is an async one for that reason.
-        let mut heard = self.0.lock().await;
-        if let Some((at, said)) = heard.as_ref()
-            && at.elapsed() < BELIEVED
-        {
-            return said.clone();
-        }
-        let asked = app.ports.health().map(|(name, mut client)| async move {
-            let request = HealthCheckRequest { service: String::new() };
-            match tokio::time::timeout(PATIENCE, client.check(request)).await {
-                Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => {
-                    Ok(answer.metadata().get(NOTES).and_then(|note| note.to_str().ok()).map(|n| format!("{name}: {n}")))
-                }
-                _ => Err(name),
-            }
-        });
-        let mut said = Heard::default();
-        for answer in join_all(asked).await {
-            match answer {
-                Ok(note) => said.notes.extend(note),
-                Err(name) => said.missing.push(name),
-            }
-        }
-        if !app.trust.is_ready() {
-            said.missing.push("trust");
-        }
-        *heard = Some((Instant::now(), said.clone()));
-        said
-    }
 }
 
 /// Whether the edge lives
@@ -130,7 +72,7 @@ async fn answer(app: &App, listener: Listener) -> Result<Json<Health>> {
             Problem::new(ErrorReason::Unavailable, "Runwarden is stopping.").with_extra("missing", json!(["edge"]))
         );
     }
-    let Heard { missing, notes } = app.readiness.heard(app).await;
+    let Reports { missing, notes } = app.readiness.reports(&app.ports, &app.trust).await;
     if missing.is_empty() {
         let notes = if listener == Listener::Admin { notes } else { Vec::new() };
         return Ok(Json(Health { status: "ready", notes }));

@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Page, checked_page};
+use super::field::{always, present, some, time};
 use super::jobs::{Job, accepted};
-use super::{Page, always, checked_page, present, some, time};
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::ById;

@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::always;
+use super::field::always;
 use super::jobs::{Job, JobState, get};
 use crate::app::App;
 use crate::extract::headers::last_event_id;

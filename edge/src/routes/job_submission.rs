@@ -5,14 +5,15 @@ use axum::response::Response;
 use prost_types::Timestamp;
 use runwarden_kit::FieldError;
 use runwarden_proto::executor::v1 as proto;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::field::{moment, present};
+use super::job_priority::Priority;
 use super::jobs::accepted;
-use super::{moment, present};
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::query::{NoParams, Params};
@@ -22,39 +23,6 @@ use crate::problem::{Problem, Result};
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(submit))
-}
-
-/// Which of a tenant's waiting jobs goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// After all others.
-    Low,
-    /// In the order of acceptance.
-    Normal,
-    /// Before all others.
-    High,
-}
-
-impl From<proto::JobPriority> for Priority {
-    fn from(priority: proto::JobPriority) -> Self {
-        match priority {
-            proto::JobPriority::Low => Self::Low,
-            proto::JobPriority::Normal | proto::JobPriority::Unspecified => Self::Normal,
-            proto::JobPriority::High => Self::High,
-        }
-    }
-}
-
-impl Priority {
-    fn sent(this: Option<Self>) -> i32 {
-        match this {
-            None => proto::JobPriority::Unspecified.into(),
-            Some(Self::Low) => proto::JobPriority::Low.into(),
-            Some(Self::Normal) => proto::JobPriority::Normal.into(),
-            Some(Self::High) => proto::JobPriority::High.into(),
-        }
-    }
 }
 
 /// A job to accept.

@@ -12,8 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::job_submission::Priority;
-use super::{Page, always, checked_page, kept_json, kept_object, located, present, some, time};
+use super::answer::{Page, checked_page, located};
+use super::field::{always, kept_json, kept_object, present, some, time};
+use super::job_priority::Priority;
 use crate::app::App;
 use crate::extract::body::NoBody;
 use crate::extract::path::ById;

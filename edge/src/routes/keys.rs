@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{always, kept_json};
+use super::field::{always, kept_json};
 use crate::app::App;
 use crate::extract::body::NoBody;
 use crate::extract::query::{NoParams, Params};

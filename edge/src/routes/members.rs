@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Page, created, page};
 use super::bindings::Binding;
-use super::{Page, created, page, present};
+use super::field::present;
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::{ByName, ByNameAndId};

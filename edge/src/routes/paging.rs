@@ -4,7 +4,7 @@ use axum::Json;
 use runwarden_kit::context;
 use runwarden_kit::page::{self, Listing};
 
-use super::Page;
+use super::answer::Page;
 use crate::extract::query::PageParams;
 use crate::problem::Result;
 

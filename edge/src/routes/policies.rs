@@ -12,7 +12,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, paging, present, some};
+use super::answer::Page;
+use super::field::{always, present, some};
+use super::paging;
 use crate::app::App;
 use crate::extract::body::{bytes, from_json, without_mark};
 use crate::extract::headers::{Precondition, etag, precondition};

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, created, page, present};
+use super::answer::{Page, created, page};
+use super::field::{always, present};
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::ByName;

@@ -40,7 +40,7 @@ impl Rate {
 mod tests {
     use super::{Object, Rate, StartRate};
     use crate::extract::body::from_json;
-    use crate::routes::nullable;
+    use crate::routes::field::nullable;
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]

@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, created, paging, present};
+use super::answer::{Page, created};
+use super::field::present;
+use super::paging;
 use crate::app::App;
 use crate::extract::body::Body;
 use crate::extract::path::ByName;

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Page, always, page};
+use super::answer::{Page, page};
+use super::field::always;
 use crate::app::App;
 use crate::extract::query::{PageParams, Params};
 use crate::problem::Result;

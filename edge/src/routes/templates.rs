@@ -14,8 +14,9 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Page, checked_page, created};
+use super::field::{always, kept_object, nullable, present};
 use super::rate::Rate;
-use super::{Page, always, checked_page, created, kept_object, nullable, present};
 use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer::{Page, created, page};
+use super::field::{always, nullable, present};
 use super::rate::Rate;
-use super::{Page, always, created, nullable, page, present};
 use crate::app::App;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use runwarden_edge::docs::of_listener;
+use runwarden_edge::route_table::{self, Access, Listener, ROUTES};
 use runwarden_edge::routes;
-use runwarden_edge::surface::{self, Access, Listener, ROUTES};
 use serde_json::Value;
 
 use crate::support::{Edge, get};
@@ -112,7 +112,7 @@ async fn the_public_listener_describes_only_itself() {
     let answer = edge.send(get("/api/v1/openapi.json"), "").await;
     let document = answer.json();
     let served =
-        surface::of(Listener::Public).filter(|route| route.path != "/" && !route.path.starts_with("/docs")).count();
+        route_table::of(Listener::Public).filter(|route| route.path != "/" && !route.path.starts_with("/docs")).count();
     assert_eq!(operations(&document).len(), served);
     assert!(document["paths"].get("/api/v1/tenants").is_none());
     assert!(document["paths"]["/api/v1/templates"].get("post").is_none());

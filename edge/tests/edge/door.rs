@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use runwarden_edge::Config;
-use runwarden_edge::surface::Listener;
+use runwarden_edge::route_table::Listener;
 
 use crate::support::{Edge, get, post};
 

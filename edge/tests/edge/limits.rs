@@ -1,7 +1,7 @@
 //! Shares, limits and rates on their way in and out.
 
 use http::Request;
-use runwarden_edge::surface::Listener;
+use runwarden_edge::route_table::Listener;
 use runwarden_proto::project::v1 as proto;
 use serde_json::{Value, json};
 

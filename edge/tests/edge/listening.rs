@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runwarden_edge::Config;
 use runwarden_edge::listener::{Limits, bind};
-use runwarden_edge::surface::Listener;
+use runwarden_edge::route_table::Listener;
 use runwarden_edge::tls::Certificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

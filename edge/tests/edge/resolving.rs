@@ -1,6 +1,6 @@
 //! Jobs that wait, and launches that a person decides about.
 
-use runwarden_edge::surface::Listener;
+use runwarden_edge::route_table::Listener;
 use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::executor::v1::resolve_job_request::Resolution;
 use serde_json::json;

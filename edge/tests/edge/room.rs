@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use runwarden_edge::Config;
 use runwarden_edge::listener::Peer;
-use runwarden_edge::surface::{LITTLE, Listener};
+use runwarden_edge::route_table::{LITTLE, Listener};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 

@@ -14,7 +14,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runwarden_edge::Config;
 use runwarden_edge::app::App;
 use runwarden_edge::ports::{Port, Ports};
-use runwarden_edge::surface::Listener;
+use runwarden_edge::route_table::Listener;
+use runwarden_edge::router::router;
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
@@ -305,7 +306,7 @@ impl Edge {
     }
 
     pub(crate) fn router(&self, listener: Listener) -> Router {
-        self.app.router(listener)
+        router(&self.app, listener)
     }
 
     /// Sends a request as an authenticated caller on the public listener.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::caller::Caller;
@@ -11,6 +12,16 @@ use crate::reason::ErrorReason;
 
 /// What platform principals, who have no tenant, are counted as. No tenant can have this name.
 const PLATFORM: &str = "_platform";
+
+/// The key that an address is counted by: an IPv4 address, or the /64 that an IPv6 address is in, since one caller usually
+/// has all of it.
+#[must_use]
+pub fn address_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
 
 /// Counts units in use, in all and by key.
 #[derive(Clone, Debug)]
@@ -180,6 +191,14 @@ impl CallerSeats {
 mod tests {
     use super::*;
     use crate::caller::Scope;
+
+    #[test]
+    fn a_whole_ipv6_network_has_one_key() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("::ffff:192.0.2.1").to_string(), "192.0.2.1");
+    }
 
     #[test]
     fn a_key_has_its_share_and_all_together_have_theirs() {

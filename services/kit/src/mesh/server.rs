@@ -1,6 +1,6 @@
 //! Serving the mesh: accept, shake hands with certificates, know the peer, serve gRPC, and end in time.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::gate::{Gate, GateLayer};
 use super::identity::Peer;
 use super::tls::MeshTls;
 use crate::lifecycle::Shutdown;
-use crate::seats::Seats;
+use crate::seats::{Seats, address_key};
 
 /// How long a peer may take to shake hands.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
@@ -117,7 +117,7 @@ async fn accept(
             () = shutdown.begun() => return,
             () = cut_off.cancelled() => return,
         };
-        let Ok(place) = by_address.take(neighbourhood(address.ip()), 1) else {
+        let Ok(place) = by_address.take(address_key(address.ip()), 1) else {
             tracing::debug!(%address, "too many handshakes are under way with this address");
             continue;
         };
@@ -133,14 +133,6 @@ async fn accept(
                 Err(_) => tracing::debug!(%address, "a handshake took too long"),
             }
         });
-    }
-}
-
-/// What handshakes are counted by: an IPv4 address, or the /64 that an IPv6 address is in.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
