@@ -56,7 +56,7 @@ impl Objects {
                 USUAL_MAX_FORKS,
                 format!(
                     "must be at most {USUAL_MAX_FORKS}, AWX's usual `MAX_FORKS`: Runwarden's account may not read this \
-                     installation's own. If it is greater, make the account a system auditor"
+                     installation's own. If that is greater, use an account that may read the controller's job settings"
                 ),
             )),
         }
