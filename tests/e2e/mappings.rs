@@ -89,6 +89,51 @@ async fn what_changes_after_the_mapping_is_told_before_anything_is_launched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_after_the_mapping_is_named_and_nothing_is_launched() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    let nothing = json!({"properties": {}});
+    let fixed = json!({"credentials": [1, 5], "inventory": 2});
+    acme.map_with("ask", "ask-everything", json!({"parameters": nothing, "fixed": fixed})).await;
+    assert_eq!(text(&acme.launcher.run("ask", json!({})).await, "state"), "succeeded");
+    for (collection, id, right, part) in [
+        ("credentials", 5, "read", "may see credential `vault of dev` (5) but not use it: give it the role Use on it"),
+        ("credentials", 5, "none", "no credential 5 that Runwarden's account can see"),
+        ("inventories", 2, "read", "may see inventory `fleet` (2) but not use it: give it the role Use on it"),
+        ("inventories", 2, "none", "no inventory 2 that Runwarden's account can see"),
+    ] {
+        controller.allow(collection, id, right).await;
+        let job = acme.launcher.run("ask", json!({})).await;
+        assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "template_unsuitable"), "{job}");
+        assert!(text(&job, "reason_detail").contains(part), "{job}");
+        controller.allow(collection, id, "use").await;
+    }
+    assert_eq!(controller.launched(), 1, "nothing was launched without the right");
+    assert_eq!(text(&acme.launcher.run("ask", json!({})).await, "state"), "succeeded", "given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_of_a_single_host_are_refused_when_they_are_asked_for() {
+    let (controller, _system, acme) = acme(&settings()).await;
+    let slices = json!({"properties": {"job_slice_count": {"type": "integer"}}});
+    acme.map_with("one", "ask-everything", json!({"parameters": slices, "fixed": {"inventory": 1}})).await;
+    acme.map_with("fleet", "ask-everything", json!({"parameters": slices, "fixed": {"inventory": 2}})).await;
+    let submit = async |template: &str, slices: u32| {
+        let body = json!({"template": template, "parameters": {"job_slice_count": slices}});
+        acme.launcher.post("/api/v1/jobs", &body).await
+    };
+    let refused = submit("one", 2).await.refused(422, "PARAMETERS_INVALID");
+    assert_eq!(told(&refused)[0].0, "/parameters/job_slice_count", "{refused}");
+    assert_eq!(controller.launched(), 0);
+    for (template, slices) in [("one", 1), ("fleet", 9)] {
+        let job = acme.launcher.run(template, json!({"job_slice_count": slices})).await;
+        assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    }
+    let never = json!({"properties": {"job_slice_count": {"type": "integer", "minimum": 2}}});
+    let body = mapping("never", "ask-everything", json!({"parameters": never, "fixed": {"inventory": 1}}));
+    let _refused = acme.admin.post("/api/v1/templates", &body).await.refused(422, "TEMPLATE_UNSUITABLE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_comment_in_the_variables_is_no_drift_and_another_value_is() {
     let (controller, _system, acme) = acme(&settings()).await;
     let set = async |text: &str, value: u16| {

@@ -143,6 +143,11 @@ impl Controller {
         self.control(Method::PATCH, &format!("templates/{}", Self::template(name)), Some(change)).await;
     }
 
+    /// Sets what Runwarden's account may do with an object, such as `credentials` 5: `use`, `read` or `none`.
+    pub async fn allow(&self, collection: &str, id: u64, right: &str) {
+        self.control(Method::POST, &format!("rights/{collection}/{id}"), Some(json!({"right": right}))).await;
+    }
+
     /// Takes a template and all its runs from Runwarden's account: lists leave them out, and each by itself is 403.
     pub async fn hide(&self, name: &str) {
         self.change_template(name, json!({"restricted": true})).await;

@@ -98,6 +98,14 @@ impl State {
             .find(|row| row.get("id").and_then(Value::as_u64) == Some(id))
     }
 
+    pub(crate) fn row_mut(&mut self, path: &str, id: u64) -> Option<&mut Map<String, Value>> {
+        self.catalogue
+            .get_mut(path)?
+            .iter_mut()
+            .filter_map(Value::as_object_mut)
+            .find(|row| row.get("id").and_then(Value::as_u64) == Some(id))
+    }
+
     pub(crate) fn row_name(&self, path: &str, id: u64) -> String {
         self.row(path, id).and_then(|row| row.get("name")).and_then(Value::as_str).unwrap_or_default().to_owned()
     }

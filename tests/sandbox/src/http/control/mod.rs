@@ -8,6 +8,7 @@ mod faults;
 mod ledger;
 mod requests;
 mod restore;
+mod rights;
 mod runs;
 mod templates;
 
@@ -74,6 +75,7 @@ fn act(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Outcome {
         ("POST", ["accounts", name]) => accounts::change(app, name, &read(body)?),
         ("POST", ["accounts", name, "rotate"]) => accounts::rotate(app, name),
         ("PATCH", ["templates", id]) => templates::change(app, number(id)?, read(body)?),
+        ("POST", ["rights", path, id]) => rights::change(app, path, number(id)?, &read(body)?),
         _ => Err(Refusal::detail(StatusCode::NOT_FOUND, "The control API has no such call.")),
     }
 }
