@@ -66,7 +66,10 @@ impl Report {
             ends.at_failpoints,
             ends.stopped,
         );
-        self.broken().unless(ends.killed > 0 && lost > 0 && unheard > 0 && jobs > 0, Promise::Trouble, || {
+        // On a machine that is slow enough, launches can miss every fault that loses an answer; kills still put some in
+        // doubt.
+        let doubtful = lost + repeats;
+        self.broken().unless(ends.killed > 0 && doubtful > 0 && unheard > 0 && jobs > 0, Promise::Trouble, || {
             format!("it was too quiet: {}", self.counts)
         });
     }

@@ -310,7 +310,11 @@ async fn a_flag_takes_the_place_of_variables_and_no_secret_goes_elsewhere() {
         let mut command = person.command(&["jobs", "list", "--data-dir", &folder]);
         command.envs(variables.iter().copied());
         let refused = said(command).await;
-        assert!(refused.ends(3).err.contains(&format!("{} gave first-admin no token", here.base)), "{}", refused.err);
+        assert!(
+            refused.ends(3).err.contains(&format!("{} did not give first-admin a token", here.base)),
+            "{}",
+            refused.err
+        );
     }
     assert!(other.asked("POST").is_empty());
     // The other way round the folder is left alone.
@@ -318,7 +322,11 @@ async fn a_flag_takes_the_place_of_variables_and_no_secret_goes_elsewhere() {
         let mut command = person.command(&[words, &["--url", &other.base, "--client-id", "theirs"]].concat());
         command.env("RUNWARDEN_DATA_DIR", &folder).env("RUNWARDEN_PROFILE", "x").env("RUNWARDEN_CLIENT_SECRET", "s");
         let refused = said(command).await;
-        assert!(refused.ends(3).err.contains(&format!("{} gave theirs no token", other.base)), "{}", refused.err);
+        assert!(
+            refused.ends(3).err.contains(&format!("{} did not give theirs a token", other.base)),
+            "{}",
+            refused.err
+        );
     }
     assert!(person.say(&["login"]).await.ends(2).err.contains("--data-dir"));
 }

@@ -134,11 +134,11 @@ mod tests {
         assert_eq!(find("no.such"), Builtin::Unknown);
     }
 
-    /// The table "not there" of the page, as the names that are in code in its first column.
+    /// The table "not available" of the page, as the names that are in code in its first column.
     fn missing_by_the_page() -> BTreeSet<String> {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policies.md");
         let page = std::fs::read_to_string(page).unwrap();
-        let (_, table) = page.split_once("| not there | instead |").unwrap();
+        let (_, table) = page.split_once("| not available | use instead |").unwrap();
         let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
         let first = rows.filter_map(|row| row.split('|').nth(1));
         first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
