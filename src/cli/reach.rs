@@ -91,7 +91,7 @@ pub(crate) fn a_slug(text: &str) -> Result<String, &'static str> {
     if slug::is_slug(text) {
         return Ok(text.to_owned());
     }
-    Err("must be 1 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit")
+    Err(slug::RULE)
 }
 
 /// An id becomes a part of a path as it is.

@@ -2,7 +2,7 @@
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
-use runwarden_kit::{ErrorReason, context, slug};
+use runwarden_kit::{ErrorReason, idempotency, slug};
 
 use crate::problem::{Problem, Result};
 
@@ -53,10 +53,10 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
         Some(quoted) => unquote(quoted),
         None => Some(text.to_owned()),
     };
-    key.filter(|key| context::is_idempotency_key(key)).map(Some).ok_or_else(|| {
+    key.filter(|key| idempotency::is_key(key)).map(Some).ok_or_else(|| {
         Problem::new(
             ErrorReason::ValidationFailed,
-            "The header Idempotency-Key must be 1 to 255 visible ASCII characters without spaces, such as a UUID.",
+            format!("The header Idempotency-Key {}, such as a UUID.", idempotency::KEY_RULE),
         )
     })
 }

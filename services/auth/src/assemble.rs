@@ -24,7 +24,6 @@ use crate::key::sealing::Sealer;
 use crate::maintenance::Maintenance;
 use crate::role::bindings::Bindings;
 use crate::role::roles::RoleBook;
-use crate::rpc::OnceBook;
 use crate::rpc::client::ClientRpc;
 use crate::rpc::role::RoleRpc;
 use crate::rpc::standing::StandingRpc;
@@ -98,7 +97,7 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
     bootstrap::ensure_administrator(&shared, &bootstrap_path).await?;
 
     let idempotency = Idempotency::new(ground.config_store, idempotency::Pepper::new(pepper.derive("idempotency")));
-    let once = OnceBook::new(idempotency.clone());
+    let once = idempotency.clone();
     let prover = Arc::new(Prover { shared: Arc::clone(&shared), refusals: Refusals::default() });
     Ok(Assembled {
         tokens: TokenRpc {

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use runwarden_engines::config::Change;
 use runwarden_engines::idempotency::Idempotency;
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::revoked::Present;
+use runwarden_kit::revoked::{Keep, Present};
 use runwarden_kit::{Error, Result};
 
 use crate::client::prove::Prover;
 use crate::key::keyring::Keyring;
 use crate::shared::Shared;
 use crate::store::{Stored, keys};
-use crate::trust::revocation::{OUTLIVED, Revocation};
+use crate::trust::revocation::Revocation;
 
 /// How often it is looked whether something is to be done.
 const EVERY: Duration = Duration::from_secs(15);
@@ -78,7 +78,7 @@ impl Maintenance {
         for Stored { key, value, revision } in all {
             let first = before.get(key).filter(|(at, _)| at == revision).map_or(now.steady, |(_, first)| *first);
             seen.insert(key.clone(), (*revision, first));
-            if value.forget_at <= now.wall && now.steady.saturating_duration_since(first) >= OUTLIVED {
+            if (Keep { until: value.forget_at, heard: first }).is_over(now) {
                 expired.push((key.clone(), *revision));
             }
         }

@@ -1,7 +1,7 @@
 //! Creating once: a repeat with the same idempotency key gets the first answer, secret and all.
 
 use runwarden_engines::config::Change;
-use runwarden_engines::idempotency::{IdempotencyError, Ticket};
+use runwarden_engines::idempotency::Ticket;
 use runwarden_kit::Result;
 
 /// The right to create something, with the way its answer is kept for repeats.
@@ -23,9 +23,6 @@ impl<'a, T> Once<'a, T> {
 
     /// Refuses when the commit failed because another process answered this very key first.
     pub(crate) fn check_lost(&self, refused: &str) -> Result<()> {
-        if self.ticket.lost(refused) {
-            return Err(IdempotencyError::InProgress.into());
-        }
-        Ok(())
+        Ok(self.ticket.check_lost(refused)?)
     }
 }

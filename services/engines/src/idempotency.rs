@@ -10,17 +10,20 @@ pub mod conformance;
 mod pepper;
 mod record;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use pepper::Pepper;
+use prost::Message;
+use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::idempotency::{self, Answering, InProgress};
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::{Error, ErrorReason, context};
+use runwarden_kit::{Error, context};
+use serde::de::DeserializeOwned;
 
-use crate::StoreError;
 use crate::config::{Change, Commit, ConfigStore};
+use crate::{StoreError, catalog};
 use record::{Hashes, Record};
 
 /// Where answers are kept.
@@ -53,17 +56,9 @@ pub enum IdempotencyError {
 impl From<IdempotencyError> for Error {
     fn from(error: IdempotencyError) -> Self {
         match error {
-            IdempotencyError::InProgress => Self::new(
-                ErrorReason::IdempotencyInProgress,
-                "The first request with this idempotency key has not been answered yet.",
-            ),
-            IdempotencyError::Reused => Self::new(
-                ErrorReason::IdempotencyKeyReused,
-                "This idempotency key was used for another request. Use a new key.",
-            ),
-            IdempotencyError::BadKey => {
-                Self::invalid("", "The idempotency key must have 1 to 255 visible ASCII characters.")
-            }
+            IdempotencyError::InProgress => idempotency::in_progress(),
+            IdempotencyError::Reused => idempotency::reused(),
+            IdempotencyError::BadKey => Self::invalid("", format!("The idempotency key {}.", idempotency::KEY_RULE)),
             IdempotencyError::Store(error) => error.into(),
         }
     }
@@ -84,6 +79,54 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
+impl<'a> Request<'a> {
+    /// A caller's request in the tenant it acts for.
+    pub fn of(caller: &'a Caller, operation: &'a str, repeat: &'a Repeat) -> Self {
+        Self {
+            tenant: caller.tenant().unwrap_or_default(),
+            principal: &caller.principal,
+            operation,
+            key: repeat.key.as_deref(),
+            body: &repeat.body,
+        }
+    }
+}
+
+/// What makes a call recognisable when it comes again.
+#[derive(Clone, Debug, Default)]
+pub struct Repeat {
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// What it sent.
+    pub body: Vec<u8>,
+}
+
+impl Repeat {
+    /// The call being served, with its message.
+    pub fn of(message: &impl Message) -> Self {
+        Self { key: context::current().idempotency_key, body: message.encode_to_vec() }
+    }
+}
+
+/// What a call turned out to be, with the answer in the service's own type.
+#[derive(Debug)]
+pub enum Begun<A> {
+    /// A repeat: this was the first one's answer.
+    Replay(A),
+    /// The first: do it, and let the ticket keep the answer in the same commit.
+    Fresh(Ticket),
+}
+
+/// Reads a kept answer that is a message of the contract.
+pub fn message<A: Message + Default>(kept: &[u8]) -> runwarden_kit::Result<A> {
+    A::decode(kept).map_err(Error::internal)
+}
+
+/// Reads a kept answer that is JSON.
+pub fn json<A: DeserializeOwned>(kept: &[u8]) -> runwarden_kit::Result<A> {
+    Ok(catalog::decode("of a kept answer", kept)?)
+}
+
 /// What a request turned out to be.
 #[derive(Debug)]
 pub enum Begin {
@@ -98,13 +141,13 @@ pub enum Begin {
 pub struct Idempotency {
     store: Arc<dyn ConfigStore>,
     pepper: Arc<Pepper>,
-    running: Running,
+    running: InProgress<[u8; 32]>,
 }
 
 impl Idempotency {
     /// Remembers answers in this store, sealed with this pepper.
     pub fn new(store: Arc<dyn ConfigStore>, pepper: Pepper) -> Self {
-        Self { store, pepper: Arc::new(pepper), running: Running::default() }
+        Self { store, pepper: Arc::new(pepper), running: InProgress::default() }
     }
 
     /// Finds out whether the request is a repeat. `now` decides which answers have expired.
@@ -112,12 +155,12 @@ impl Idempotency {
         let Some(key) = request.key else {
             return Ok(Begin::Fresh(Ticket { held: None }));
         };
-        if !context::is_idempotency_key(key) {
+        if !idempotency::is_key(key) {
             return Err(IdempotencyError::BadKey);
         }
         let hashes = Hashes::new(&self.pepper, &request, key);
         let entry_key = format!("{PREFIX}{}", hex::encode(hashes.key));
-        let slot = self.running.enter(hashes.key).ok_or(IdempotencyError::InProgress)?;
+        let answering = self.running.begin(hashes.key).map_err(|_| IdempotencyError::InProgress)?;
         let found = self.store.get(&entry_key).await?;
         let revision = match found {
             None => None,
@@ -135,7 +178,20 @@ impl Idempotency {
             }
         };
         let expires = now.plus(KEPT).seconds();
-        Ok(Begin::Fresh(Ticket { held: Some(Held { _slot: slot, hashes, entry_key, revision, expires }) }))
+        Ok(Begin::Fresh(Ticket { held: Some(Held { _answering: answering, hashes, entry_key, revision, expires }) }))
+    }
+
+    /// [`Self::begin`] with the answer as `read` makes it of what was kept.
+    pub async fn judge<A>(
+        &self,
+        request: Request<'_>,
+        now: Moment,
+        read: impl FnOnce(&[u8]) -> runwarden_kit::Result<A>,
+    ) -> runwarden_kit::Result<Begun<A>> {
+        Ok(match self.begin(request, now).await? {
+            Begin::Replay(kept) => Begun::Replay(read(&kept)?),
+            Begin::Fresh(ticket) => Begun::Fresh(ticket),
+        })
     }
 
     /// Forgets expired answers every now and then, until shutdown.
@@ -185,7 +241,7 @@ pub struct Ticket {
 
 #[derive(Debug)]
 struct Held {
-    _slot: Slot,
+    _answering: Answering<[u8; 32]>,
     hashes: Hashes,
     entry_key: String,
     revision: Option<i64>,
@@ -207,35 +263,18 @@ impl Ticket {
         Ok(())
     }
 
+    /// Refuses when the commit was refused because another process answered this very key first.
+    ///
+    /// # Errors
+    /// [`IdempotencyError::InProgress`].
+    pub fn check_lost(&self, refused: &str) -> Result<(), IdempotencyError> {
+        if self.lost(refused) { Err(IdempotencyError::InProgress) } else { Ok(()) }
+    }
+
     /// Whether a refused commit was refused because another process answered this very key first: the caller should
     /// get [`IdempotencyError::InProgress`] and will have the answer when asking again.
     pub fn lost(&self, refused: &str) -> bool {
         self.held.as_ref().is_some_and(|held| held.entry_key == refused)
-    }
-}
-
-/// The keys whose first request is running in this process.
-#[derive(Clone, Debug, Default)]
-struct Running {
-    keys: Arc<Mutex<HashSet<[u8; 32]>>>,
-}
-
-impl Running {
-    fn enter(&self, key: [u8; 32]) -> Option<Slot> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key).then(|| Slot { running: self.clone(), key })
-    }
-}
-
-#[derive(Debug)]
-struct Slot {
-    running: Running,
-    key: [u8; 32],
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.running.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

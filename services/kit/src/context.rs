@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::caller::Caller;
 use crate::error::{Error, Result};
+use crate::idempotency;
 
 /// gRPC metadata with the request's id.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -132,15 +133,6 @@ pub fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     scheme.eq_ignore_ascii_case("bearer").then(|| SecretString::from(token.trim().to_owned()))
 }
 
-/// The longest idempotency key.
-pub const LONGEST_IDEMPOTENCY_KEY: usize = 255;
-
-/// Whether a text can be an idempotency key: 1 to [`LONGEST_IDEMPOTENCY_KEY`] visible ASCII characters.
-#[must_use]
-pub fn is_idempotency_key(key: &str) -> bool {
-    (1..=LONGEST_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
-}
-
 /// The idempotency key a mesh peer sent along, if it sent one.
 ///
 /// # Errors
@@ -149,9 +141,9 @@ pub fn is_idempotency_key(key: &str) -> bool {
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| values.next().is_none() && is_idempotency_key(key));
+    let key = value.to_str().ok().filter(|key| values.next().is_none() && idempotency::is_key(key));
     let key = key.ok_or_else(|| {
-        Error::invalid("", format!("{IDEMPOTENCY_KEY} must be given once, as 1 to 255 visible ASCII characters"))
+        Error::invalid("", format!("{IDEMPOTENCY_KEY} must be given once, and {}", idempotency::KEY_RULE))
     })?;
     Ok(Some(key.to_owned()))
 }

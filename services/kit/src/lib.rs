@@ -7,6 +7,7 @@ pub mod clock;
 pub mod context;
 pub mod error;
 pub mod id;
+pub mod idempotency;
 pub mod json;
 pub mod launch_field;
 pub mod lifecycle;

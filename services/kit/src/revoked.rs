@@ -23,13 +23,17 @@ pub struct Present {
 /// When something can be forgotten: when the wall clock says so, and so much steady time has passed since it was heard
 /// of that every token it ends has expired. A clock that is ahead for a moment must not make anybody forget for good.
 #[derive(Clone, Copy, Debug)]
-struct Keep {
-    until: Moment,
-    heard: Instant,
+pub struct Keep {
+    /// By the wall clock.
+    pub until: Moment,
+    /// When it was heard of, in steady time.
+    pub heard: Instant,
 }
 
 impl Keep {
-    fn is_over(self, now: Present) -> bool {
+    /// Whether it can be forgotten.
+    #[must_use]
+    pub fn is_over(self, now: Present) -> bool {
         self.until <= now.wall && now.steady.saturating_duration_since(self.heard) >= OUTLIVED
     }
 }

@@ -2,6 +2,10 @@
 
 use crate::error::{Error, Result};
 
+/// What a slug must be, for the end of a sentence that begins with its name.
+pub const RULE: &str =
+    "must be 1 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit";
+
 /// Whether a text is a slug.
 #[must_use]
 pub fn is_slug(text: &str) -> bool {
@@ -17,10 +21,7 @@ pub fn check(pointer: &str, text: &str) -> Result<()> {
     if is_slug(text) {
         return Ok(());
     }
-    Err(Error::invalid(
-        pointer,
-        "must be 1 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit",
-    ))
+    Err(Error::invalid(pointer, RULE))
 }
 
 #[cfg(test)]

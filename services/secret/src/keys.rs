@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use runwarden_engines::idempotency::Begun;
 use runwarden_engines::vault::{KeyStatus, Rotation, Vault};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::permission::Permission;
@@ -9,7 +10,7 @@ use runwarden_kit::{Error, Result, context};
 
 use crate::outbox::Outbox;
 use crate::record::Records;
-use crate::repeats::{Begun, Repeats};
+use crate::repeats::Repeats;
 
 /// The keys of the platform.
 pub(crate) struct Keys {
@@ -30,8 +31,8 @@ impl Keys {
     pub(crate) async fn rotate(&self, caller: &Caller) -> Result<Rotation> {
         caller.require(Permission::KeysRotate, &Scope::platform())?;
         let ticket = match self.repeats.begin(caller, "master_key.rotate").await? {
-            Begun::Repeat(rotation) => return Ok(rotation),
-            Begun::First(ticket) => ticket,
+            Begun::Replay(rotation) => return Ok(rotation),
+            Begun::Fresh(ticket) => ticket,
         };
         let (vault, outbox, records) = (Arc::clone(&self.vault), self.outbox.clone(), self.records.clone());
         let repeats = self.repeats.clone();

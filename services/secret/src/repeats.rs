@@ -3,20 +3,12 @@
 use std::sync::Arc;
 
 use runwarden_engines::config::{Change, Commit, ConfigStore};
-use runwarden_engines::idempotency::{Begin, Idempotency, Request, Ticket};
+use runwarden_engines::idempotency::{Begun, Idempotency, Repeat, Request, Ticket};
 use runwarden_engines::vault::Rotation;
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
-use runwarden_kit::{Error, Result, context};
+use runwarden_kit::{Error, Result};
 use serde_json::{Value, json};
-
-/// What a request for a rotation turns out to be.
-pub(crate) enum Begun {
-    /// A repeat: this came of the first.
-    Repeat(Rotation),
-    /// The first.
-    First(Ticket),
-}
 
 /// Knows what came of earlier rotations.
 #[derive(Clone)]
@@ -32,14 +24,12 @@ impl Repeats {
     }
 
     /// Judges the request being served by its idempotency key.
-    pub(crate) async fn begin(&self, caller: &Caller, operation: &str) -> Result<Begun> {
-        let key = context::current().idempotency_key;
-        // The platform's, whichever tenant its administrator acts for. The request says nothing else.
-        let request = Request { tenant: "", principal: &caller.principal, operation, key: key.as_deref(), body: &[] };
-        match self.idempotency.begin(request, self.clock.now()).await? {
-            Begin::Fresh(ticket) => Ok(Begun::First(ticket)),
-            Begin::Replay(kept) => read(&kept).map(Begun::Repeat),
-        }
+    pub(crate) async fn begin(&self, caller: &Caller, operation: &str) -> Result<Begun<Rotation>> {
+        // The request says nothing beyond its key.
+        let repeat = Repeat::of(&());
+        // The platform's, whichever tenant its administrator acts for.
+        let request = Request { tenant: "", ..Request::of(caller, operation, &repeat) };
+        self.idempotency.judge(request, self.clock.now(), read).await
     }
 
     /// Keeps what came of it, after the fact: a rotation is many commits. If the process ends before this, a repeat

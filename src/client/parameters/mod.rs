@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
+use runwarden_kit::schema::nearest;
 use runwarden_kit::{ExposeSecret as _, json};
 use serde_json::{Map, Value};
 
@@ -19,9 +20,6 @@ use assignment::{Assignment, Source};
 use schema::{Expected, Schema};
 
 pub(in crate::client) use schema::{Schema as ParameterSchema, word};
-
-/// How alike two names must be for one to be proposed for the other, from 0 to 1.
-const ALIKE: f64 = 0.75;
 
 /// What was given on the command line.
 pub(super) struct Given<'a> {
@@ -184,11 +182,10 @@ async fn text(assignment: &Assignment, expected: Expected<'_>) -> Result<String,
 /// What to say about a name that the template does not know.
 fn unknown(name: &str, schema: Schema<'_>) -> String {
     let names = schema.names();
-    let alike = names.iter().map(|known| (strsim::jaro_winkler(name, known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = match alike {
-        Some((score, known)) if score >= ALIKE => format!(": did you mean {known}?"),
-        Some(_) => format!("; it has {}", names.join(", ")),
-        None => "; it has none".to_owned(),
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(known) => format!(": did you mean {known}?"),
+        None if names.is_empty() => "; it has none".to_owned(),
+        None => format!("; it has {}", names.join(", ")),
     };
     format!("{name}: is not a parameter of this template{hint}")
 }

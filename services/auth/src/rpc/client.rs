@@ -1,6 +1,7 @@
 //! `ClientService`.
 
 use prost::Message as _;
+use runwarden_engines::idempotency::{self, Begun, Idempotency, Repeat, message};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::caller;
@@ -9,8 +10,7 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::client_service_server::ClientService;
 use tonic::{Request, Response, Status};
 
-use super::once::Judged;
-use super::{OnceBook, optional};
+use super::optional;
 use crate::client::change::ClientChange;
 use crate::client::clients::{Clients, NewClient, WithSecret};
 use crate::client::record::ClientView;
@@ -19,7 +19,7 @@ use crate::once::Once;
 /// Serves clients.
 pub(crate) struct ClientRpc {
     pub(crate) clients: Clients,
-    pub(crate) once: OnceBook,
+    pub(crate) once: Idempotency,
 }
 
 #[tonic::async_trait]
@@ -31,9 +31,13 @@ impl ClientService for ClientRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let now = self.clients.shared.clock.now();
-        let ticket = match self.once.judge(&caller, "client.create", &request, now).await? {
-            Judged::Repeat(answer) => return Ok(Response::new(answer)),
-            Judged::First(ticket) => ticket,
+        let ticket = match self
+            .once
+            .judge(idempotency::Request::of(&caller, "client.create", &Repeat::of(&request)), now, message)
+            .await?
+        {
+            Begun::Replay(answer) => return Ok(Response::new(answer)),
+            Begun::Fresh(ticket) => ticket,
         };
         let new = NewClient {
             name: request.name,
@@ -101,10 +105,13 @@ impl ClientService for ClientRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let now = self.clients.shared.clock.now();
-        let judged = self.once.judge(&caller, "client.rotate_secret", &request, now).await?;
+        let judged = self
+            .once
+            .judge(idempotency::Request::of(&caller, "client.rotate_secret", &Repeat::of(&request)), now, message)
+            .await?;
         let ticket = match judged {
-            Judged::Repeat(answer) => return Ok(Response::new(answer)),
-            Judged::First(ticket) => ticket,
+            Begun::Replay(answer) => return Ok(Response::new(answer)),
+            Begun::Fresh(ticket) => ticket,
         };
         let answer = |made: &WithSecret| wire::RotateClientSecretResponse {
             client: Some(client(&made.view)),

@@ -1,13 +1,10 @@
 //! The only place that knows gRPC: one file per service of the contract, and the project service as a port.
 
 pub(crate) mod client;
-mod once;
 pub(crate) mod project;
 pub(crate) mod role;
 pub(crate) mod standing;
 pub(crate) mod token;
-
-pub(crate) use once::OnceBook;
 
 /// An optional name in proto3, where absent is empty.
 fn optional(text: String) -> Option<String> {

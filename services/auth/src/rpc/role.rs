@@ -1,6 +1,7 @@
 //! `RoleService`.
 
 use prost::Message as _;
+use runwarden_engines::idempotency::{self, Begun, Idempotency, Repeat, message};
 use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::caller;
 use runwarden_kit::slug;
@@ -8,8 +9,7 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::role_service_server::RoleService;
 use tonic::{Request, Response, Status};
 
-use super::once::Judged;
-use super::{OnceBook, optional};
+use super::optional;
 use crate::once::Once;
 use crate::role::binding::BindingView;
 use crate::role::bindings::{BindingFilter, Bindings, NewBinding};
@@ -20,7 +20,7 @@ use crate::role::roles::{NewRole, RoleBook};
 pub(crate) struct RoleRpc {
     pub(crate) roles: RoleBook,
     pub(crate) bindings: Bindings,
-    pub(crate) once: OnceBook,
+    pub(crate) once: Idempotency,
 }
 
 #[tonic::async_trait]
@@ -41,9 +41,13 @@ impl RoleService for RoleRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let now = self.roles.shared.clock.now();
-        let ticket = match self.once.judge(&caller, "role.create", &request, now).await? {
-            Judged::Repeat(answer) => return Ok(Response::new(answer)),
-            Judged::First(ticket) => ticket,
+        let ticket = match self
+            .once
+            .judge(idempotency::Request::of(&caller, "role.create", &Repeat::of(&request)), now, message)
+            .await?
+        {
+            Begun::Replay(answer) => return Ok(Response::new(answer)),
+            Begun::Fresh(ticket) => ticket,
         };
         let new = NewRole { name: request.name, description: request.description, permissions: request.permissions };
         let answer = |made: &Role| wire::CreateRoleResponse { role: Some(role(made)) };
@@ -69,10 +73,13 @@ impl RoleService for RoleRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let now = self.bindings.shared.clock.now();
-        let judged = self.once.judge(&caller, "binding.create", &request, now).await?;
+        let judged = self
+            .once
+            .judge(idempotency::Request::of(&caller, "binding.create", &Repeat::of(&request)), now, message)
+            .await?;
         let ticket = match judged {
-            Judged::Repeat(answer) => return Ok(Response::new(answer)),
-            Judged::First(ticket) => ticket,
+            Begun::Replay(answer) => return Ok(Response::new(answer)),
+            Begun::Fresh(ticket) => ticket,
         };
         let new = NewBinding { principal: request.principal, role: request.role, project: optional(request.project) };
         let answer = |made: &BindingView| wire::CreateBindingResponse { binding: Some(binding(made)) };

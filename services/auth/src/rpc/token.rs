@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use prost::Message as _;
+use runwarden_engines::idempotency::{self, Begun, Idempotency, Repeat, message};
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::context;
@@ -14,7 +15,6 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::token_service_server::TokenService;
 use tonic::{Request, Response, Status};
 
-use super::once::{Judged, OnceBook};
 use crate::client::prove::Proof;
 use crate::key::keyring::Keyring;
 use crate::once::Once;
@@ -27,7 +27,7 @@ pub(crate) struct TokenRpc {
     pub(crate) tokens: Tokens,
     pub(crate) trust: Arc<Trust>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) once: OnceBook,
+    pub(crate) once: Idempotency,
 }
 
 #[tonic::async_trait]
@@ -121,9 +121,17 @@ impl TokenService for TokenRpc {
         let caller = caller(&request)?;
         caller.require(Permission::KeysRotate, &Scope::platform())?;
         let now = self.tokens.shared.clock.now();
-        let ticket = match self.once.judge(&caller, "signing_key.rotate", request.get_ref(), now).await? {
-            Judged::Repeat(answer) => return Ok(Response::new(answer)),
-            Judged::First(ticket) => ticket,
+        let ticket = match self
+            .once
+            .judge(
+                idempotency::Request::of(&caller, "signing_key.rotate", &Repeat::of(request.get_ref())),
+                now,
+                message,
+            )
+            .await?
+        {
+            Begun::Replay(answer) => return Ok(Response::new(answer)),
+            Begun::Fresh(ticket) => ticket,
         };
         let answer = |key_id: &String| wire::RotateSigningKeyResponse { key_id: key_id.clone() };
         let encode = |key_id: &String| answer(key_id).encode_to_vec();

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::time::Instant;
 
 use runwarden_kit::clock::Moment;
-use runwarden_kit::revoked::{Present, Revoked};
+use runwarden_kit::revoked::{Keep, Present, Revoked};
 
 use crate::store::{Stored, Written, keys};
 use crate::trust::revocation::{Ended, OUTLIVED, Revocation};
@@ -92,12 +92,14 @@ impl Ledger {
         }
     }
 
-    /// When an entry may be forgotten is what [`Revoked`] says. Whatever was heard of long enough ago has nearly always
-    /// expired by the clock, too.
+    /// Only what was heard of long enough ago is looked at; nearly all of that has expired by the clock, too.
     fn forget(&mut self, now: Present) -> bool {
         let Some(long_ago) = now.steady.checked_sub(OUTLIVED) else { return false };
         let old = self.heard.range(..=(long_ago, String::from(char::MAX)));
-        let expired = |key: &String| self.entries.get(key).is_some_and(|kept| kept.stored.value.forget_at <= now.wall);
+        let expired = |key: &String| {
+            let kept = self.entries.get(key);
+            kept.is_some_and(|kept| (Keep { until: kept.stored.value.forget_at, heard: kept.heard }).is_over(now))
+        };
         let over: Vec<String> = old.map(|(_, key)| key).filter(|key| expired(key)).cloned().collect();
         over.iter().for_each(|key| self.remove(key));
         !over.is_empty()

@@ -2,13 +2,10 @@
 //! asked, and nothing else is looked at. Not the template, which may be gone; not the schema, the roles or the policies,
 //! which may be others by now.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::caller::Caller;
-use runwarden_kit::{Error, ErrorReason, Result, SecretString, json};
+use runwarden_kit::{Result, SecretString, idempotency, json};
 use serde_json::{Map, Value, json};
 
 use crate::accept::parameters::Parameters;
@@ -90,7 +87,7 @@ impl Asked<'_> {
         // What is write-only today may not have been then.
         let parameters = Parameters::divided(self.parameters.clone(), |name| job.is_sealed(name));
         if self.digested(seals, tenant, &job.id, &parameters).await?.digest != digest {
-            return Err(key_reused());
+            return Err(idempotency::reused());
         }
         Ok(Some(job.as_accepted()))
     }
@@ -111,42 +108,12 @@ impl Key {
     pub fn of(caller: &Caller, key: &str) -> Self {
         Self { principal: caller.principal.clone(), hash: json::sha256_hex(key.as_bytes()) }
     }
-}
 
-/// The answer to a key that was used for something else.
-pub(crate) fn key_reused() -> Error {
-    Error::new(ErrorReason::IdempotencyKeyReused, "This idempotency key was used for another request.")
-}
-
-/// Which requests with an idempotency key are being answered by this process right now.
-#[derive(Clone, Default)]
-pub struct InProgress(Arc<Mutex<HashSet<(String, String, String)>>>);
-
-/// One of them; gone when it is dropped.
-pub struct Answering {
-    all: InProgress,
-    key: (String, String, String),
-}
-
-impl InProgress {
-    /// Begins to answer a request.
-    ///
-    /// # Errors
-    /// `IDEMPOTENCY_IN_PROGRESS` when one with this key is being answered.
-    pub fn begin(&self, tenant: &str, key: &Key) -> Result<Answering> {
-        let key = (tenant.to_owned(), key.principal.clone(), key.hash.clone());
-        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
-            return Err(Error::new(
-                ErrorReason::IdempotencyInProgress,
-                "The first request with this idempotency key is still being answered.",
-            ));
-        }
-        Ok(Answering { all: self.clone(), key })
+    /// What it is told apart by from all others in this process.
+    pub(crate) fn within(&self, tenant: &str) -> (String, String, String) {
+        (tenant.to_owned(), self.principal.clone(), self.hash.clone())
     }
 }
 
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
+/// Which requests with an idempotency key are being answered by this process right now: tenant, principal, key.
+pub type InProgress = idempotency::InProgress<(String, String, String)>;

@@ -9,10 +9,10 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::trust::Trust;
-use runwarden_kit::{Error, ErrorReason, Result, id, telemetry};
+use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, telemetry};
 
 use crate::accept::parameters::{Parameters, Schemas};
-use crate::accept::repeats::{Asked, Digested, InProgress, Key, key_reused};
+use crate::accept::repeats::{Asked, Digested, InProgress, Key};
 use crate::failpoint::At;
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
@@ -68,7 +68,7 @@ impl Submitter {
         let shown = self.trust.is_recent(authority::NEWS) && !self.trust.has_revoked(caller);
         let tenant = caller.require_tenant()?;
         let key = context.idempotency_key.as_ref().map(|key| Key::of(caller, key));
-        let _answering = key.as_ref().map(|key| self.in_progress.begin(tenant, key)).transpose()?;
+        let _answering = key.as_ref().map(|key| self.in_progress.begin(key.within(tenant))).transpose()?;
         // Before all that may have changed since the first answer.
         if let Some(key) = &key
             && let Some(job) = asked.earlier(&*self.shared.store, &*self.seals, tenant, key).await?
@@ -107,7 +107,7 @@ impl Submitter {
             Accepted::New => self.shared.failpoint.pass(At::SubmitAfterCommit),
             Accepted::QueueFull { of, pace } => return Err(queue_full(of, pace)),
             Accepted::Replayed(earlier) => return Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
-            Accepted::KeyReused => return Err(key_reused()),
+            Accepted::KeyReused => return Err(idempotency::reused()),
         }
         metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.clone()).increment(1);
         tracing::info!(job = job.id, template = job.template, "job accepted");

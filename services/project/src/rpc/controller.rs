@@ -10,7 +10,7 @@ use runwarden_proto::project::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{convert, page, repeat};
+use super::{Repeat, convert, page};
 use crate::controller::{ControllerLimitsUpdate, ControllerUpdate, Controllers, NewController};
 
 /// Serves controllers.
@@ -25,7 +25,7 @@ impl ControllerService for ControllerRpc {
     ) -> Result<Response<CreateControllerResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let repeat = repeat(&request);
+        let repeat = Repeat::of(&request);
         let new = NewController {
             name: request.name,
             url: request.url,

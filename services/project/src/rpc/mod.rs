@@ -10,8 +10,6 @@ mod tenant;
 
 use std::sync::Arc;
 
-use prost::Message;
-use runwarden_kit::context;
 use runwarden_kit::page::PageRequest;
 
 pub use access_port::MeshAccess;
@@ -62,11 +60,6 @@ impl Services {
             templates: TemplateRpc(Templates::new(catalog, access)),
         }
     }
-}
-
-/// What makes this request recognisable when it comes again.
-fn repeat(request: &impl Message) -> Repeat {
-    Repeat { key: context::current().idempotency_key, body: request.encode_to_vec() }
 }
 
 fn page(size: i32, token: String) -> PageRequest {

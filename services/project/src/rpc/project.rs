@@ -8,7 +8,7 @@ use runwarden_proto::project::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{page, repeat};
+use super::{Repeat, page};
 use crate::project::{NewProject, Projects};
 use crate::tenant::Tenants;
 
@@ -27,7 +27,7 @@ impl ProjectService for ProjectRpc {
     ) -> Result<Response<CreateProjectResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let repeat = repeat(&request);
+        let repeat = Repeat::of(&request);
         let new = NewProject { name: request.name, display_name: request.display_name };
         let project = self.projects.create(&caller, new, &repeat).await?;
         Ok(Response::new(CreateProjectResponse { project: Some(project.into()) }))

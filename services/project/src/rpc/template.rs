@@ -10,7 +10,7 @@ use runwarden_proto::project::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{convert, page, repeat};
+use super::{Repeat, convert, page};
 use crate::template::{NewTemplate, Resolved, TemplateLimitsUpdate, TemplateUpdate, Templates};
 
 /// A request in which what is the same JSON is the same text: equal numbers, however they are written.
@@ -37,7 +37,7 @@ impl TemplateService for TemplateRpc {
     ) -> Result<Response<CreateTemplateResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let repeat = repeat(&alike(&request));
+        let repeat = Repeat::of(&alike(&request));
         let schema = request.parameters_schema_json;
         let new = NewTemplate {
             name: request.name,

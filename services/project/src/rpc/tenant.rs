@@ -9,7 +9,7 @@ use runwarden_proto::project::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{page, repeat};
+use super::{Repeat, page};
 use crate::tenant::{NewTenant, TenantLimitsUpdate, TenantUpdate, Tenants};
 
 /// Serves tenants.
@@ -24,7 +24,7 @@ impl TenantService for TenantRpc {
     ) -> Result<Response<CreateTenantResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let repeat = repeat(&request);
+        let repeat = Repeat::of(&request);
         let limits = TenantLimitsUpdate {
             share: (request.share != 0).then_some(request.share),
             max_queued: Some(request.max_queued),

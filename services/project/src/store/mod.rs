@@ -9,7 +9,8 @@ use std::sync::Arc;
 use runwarden_engines::catalog;
 pub(crate) use runwarden_engines::catalog::{Stored, put};
 use runwarden_engines::config::Change;
-use runwarden_engines::idempotency::{Begin, Idempotency, Request, Ticket};
+use runwarden_engines::idempotency::{self, Idempotency, Request, Ticket};
+pub(crate) use runwarden_engines::idempotency::{Begun, Repeat};
 use runwarden_kit::Result;
 use runwarden_kit::audit::EntryBuilder;
 use runwarden_kit::caller::Caller;
@@ -19,24 +20,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use revision::retire_revision;
-
-/// What makes a request recognisable when it comes again.
-#[derive(Clone, Debug, Default)]
-pub struct Repeat {
-    /// The caller's idempotency key.
-    pub key: Option<String>,
-    /// What it sent.
-    pub body: Vec<u8>,
-}
-
-/// A creating request that begins.
-#[derive(Debug)]
-pub(crate) enum Begun<T> {
-    /// It came before: this was made.
-    Replay(T),
-    /// It is the first.
-    Fresh(Ticket),
-}
 
 /// The service's state: a catalogue of records, with its clock and the answers it gave.
 #[derive(Clone)]
@@ -72,17 +55,7 @@ impl Catalog {
         operation: &str,
         repeat: &Repeat,
     ) -> Result<Begun<T>> {
-        let request = Request {
-            tenant: caller.tenant().unwrap_or_default(),
-            principal: &caller.principal,
-            operation,
-            key: repeat.key.as_deref(),
-            body: &repeat.body,
-        };
-        Ok(match self.idempotency.begin(request, self.now()).await? {
-            Begin::Replay(answer) => Begun::Replay(catalog::decode("of a kept answer", &answer)?),
-            Begin::Fresh(ticket) => Begun::Fresh(ticket),
-        })
+        self.idempotency.judge(Request::of(caller, operation, repeat), self.now(), idempotency::json).await
     }
 
     /// An audit entry of this service about something in a tenant.

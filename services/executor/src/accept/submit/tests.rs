@@ -199,7 +199,7 @@ async fn secret_numbers_are_the_same_too_and_are_sealed_as_they_were_sent() {
 #[tokio::test]
 async fn while_the_first_is_being_answered_a_repeat_is_told_to_wait() {
     let here = Here::new().await;
-    let answering = here.submitter.in_progress.begin("acme", &Key::of(&caller(), "k")).unwrap();
+    let answering = here.submitter.in_progress.begin(Key::of(&caller(), "k").within("acme")).unwrap();
     assert_eq!(refusal(here.send("k", "{}").await), ErrorReason::IdempotencyInProgress);
     drop(answering);
     here.send("k", "{}").await.unwrap();
