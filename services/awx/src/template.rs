@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
-use time::OffsetDateTime;
 
 use super::address::Path;
 use super::http::Query;
@@ -12,7 +11,7 @@ use super::own_values::OwnValues;
 use super::reading::Reading;
 use super::survey::Survey;
 use super::tree::Wanted;
-use super::{AwxError, Client, clock, nodes, read};
+use super::{AwxError, Client, nodes, read};
 
 /// What kind of template it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,9 +136,6 @@ pub struct TemplateView {
     pub inventory: Option<Named>,
     /// Its project; workflows have none.
     pub project: Option<ProjectView>,
-    /// When it was read, by the controller's clock; `None` if the controller does not tell the time. The runs that are
-    /// launched after it are not older.
-    pub controller_time: Option<OffsetDateTime>,
     /// What it launches with when nothing is sent.
     pub(super) own: OwnValues,
     /// The steps of a workflow; `None` for job templates and when our account may not read them.
@@ -225,7 +221,7 @@ impl Client {
         let path = kind.path(id);
         let reading = self.http.reading();
         let none = Query::new();
-        let ((row, headers), launch) = tokio::try_join!(
+        let ((row, _), launch) = tokio::try_join!(
             Box::pin(reading.pick::<OfTemplate>(&path, &none)),
             Box::pin(launch_page(&reading, kind, id))
         )?;
@@ -234,8 +230,7 @@ impl Client {
         if view.id != id {
             return Err(AwxError::bad("another template than was asked for"));
         }
-        let controller_time = clock::told(&headers);
-        Ok(TemplateView { controller_time, _kept: Some(Arc::new(reading.into_kept())), ..view })
+        Ok(TemplateView { _kept: Some(Arc::new(reading.into_kept())), ..view })
     }
 }
 
@@ -369,7 +364,6 @@ impl TemplateView {
             passwords_needed,
             inventory: named(&summary.row, "inventory"),
             project,
-            controller_time: None,
             _kept: None,
             own: OwnValues::read(page, &summary.row),
             steps,

@@ -125,7 +125,7 @@ pub struct Decision {
 
 /// What policies say of a principal that is not there to ask.
 #[derive(Clone, Debug)]
-pub enum Verdict {
+pub enum Evaluation {
     /// Yes or no.
     Decided(Decision),
     /// They could not be evaluated, so it is a no for now.
@@ -138,7 +138,7 @@ pub trait Policies: Send + Sync + 'static {
     /// Decides on behalf of the caller of the request being served.
     async fn decide(&self, question: Question) -> Result<Decision>;
     /// Decides for a principal whose request was accepted earlier, by what it holds now.
-    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict>;
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Evaluation>;
 }
 
 /// Who holds what now: the auth service.

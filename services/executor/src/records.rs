@@ -6,11 +6,11 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
+use crate::job::Stray;
 use crate::job::{Attempt, AttemptState};
 use crate::job::{Job, Run};
 use crate::launch::authority::Denial;
 use crate::launch::protocol::Resolution;
-use crate::launch::strays::Stray;
 use crate::ports::Decision;
 
 /// A job was accepted, or refused by policy.

@@ -19,7 +19,7 @@ use crate::job::Job;
 use crate::launch::authority::{Authority, Principal, Shown, Standing};
 use crate::live::Live;
 use crate::ports::{
-    Controller, CredentialSource, Decision, Policies, Question, Standings, Template, Templates, Verdict,
+    Controller, CredentialSource, Decision, Evaluation, Policies, Question, Standings, Template, Templates,
 };
 use crate::shared::Shared;
 use crate::store::{JobStore, Room};
@@ -99,7 +99,7 @@ pub(crate) struct Said {
     /// What auth says.
     pub(crate) standing: Mutex<Option<Result<Standing>>>,
     /// What policy says.
-    pub(crate) verdict: Mutex<Option<Result<Verdict>>>,
+    pub(crate) verdict: Mutex<Option<Result<Evaluation>>>,
     /// What policy was asked.
     pub(crate) questions: Mutex<Vec<(Principal, Question)>>,
 }
@@ -141,8 +141,8 @@ impl Policies for Said {
         Ok(Decision { id: "dec_1".into(), ..yes() })
     }
 
-    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict> {
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Evaluation> {
         self.questions.lock().unwrap().push((principal.clone(), question));
-        self.verdict.lock().unwrap().clone().unwrap_or_else(|| Ok(Verdict::Decided(yes())))
+        self.verdict.lock().unwrap().clone().unwrap_or_else(|| Ok(Evaluation::Decided(yes())))
     }
 }

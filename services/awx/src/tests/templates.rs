@@ -65,20 +65,21 @@ async fn a_template_is_read_whole() {
 }
 
 #[tokio::test]
-async fn the_controllers_own_time_comes_along_with_its_template() {
+async fn the_controllers_own_time_is_known_once_its_template_was_read() {
     for (date, told) in
         [("Sun, 22 Nov 2026 05:00:07 GMT", Some(datetime!(2026-11-22 05:00:07 UTC))), ("yesterday", None), ("", None)]
     {
         let stub = Stub::start(move |seen| {
             let mut response = controller(|_, _| {})(seen);
-            // Other answers that the reading takes are later, or made elsewhere.
-            let date = if seen.path.ends_with("/job_templates/4/") { date } else { "Sun, 22 Nov 2026 09:00:00 GMT" };
             response.headers_mut().insert("date", date.parse().unwrap());
             response
         })
         .await;
-        let view = stub.client().template(TemplateKind::Job, 4).await.unwrap();
-        assert_eq!(view.controller_time, told, "{date}");
+        let client = stub.client();
+        client.template(TemplateKind::Job, 4).await.unwrap();
+        let since = client.controller_time().zip(told).map(|(now, told)| now - told);
+        assert_eq!(client.controller_time().is_some(), told.is_some(), "{date}");
+        assert!(since.is_none_or(|since| since >= time::Duration::ZERO && since < time::Duration::MINUTE), "{date}");
     }
 }
 

@@ -92,7 +92,7 @@ async fn without_a_key_nothing_is_a_repeat_or_kept() {
 #[tokio::test]
 async fn a_key_that_is_no_key_is_refused() {
     let world = world().await;
-    let long = "k".repeat(runwarden_kit::context::LONGEST_IDEMPOTENCY_KEY + 1);
+    let long = "k".repeat(runwarden_kit::idempotency::LONGEST_KEY + 1);
     for bad in ["", " ", "a b", "a\nb", "ä", &long] {
         let refused = world.idempotency.begin(request(Some(bad), b""), NOW).await;
         assert!(matches!(refused, Err(IdempotencyError::BadKey)), "{bad:?}");

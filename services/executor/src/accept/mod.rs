@@ -1,7 +1,7 @@
 //! Accepting a job: from a caller's request to the transaction that writes it.
 //!
-//! May use `job`, `store`, the ports, and of `launch` only what was shown of an authority ([`crate::launch::authority`])
-//! and of `wait` only what is known of limits. Knows nothing of controllers.
+//! May use `job`, `store` and the ports; of `launch` only what was shown of an authority, and of `wait` only the limits.
+//! Knows nothing of controllers.
 
 pub mod parameters;
 pub mod repeats;

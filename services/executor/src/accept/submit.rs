@@ -16,14 +16,11 @@ use crate::accept::repeats::{Asked, Digested, InProgress, Key};
 use crate::failpoint::At;
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
-use crate::launch::authority::{self, Shown};
+use crate::launch::authority::{self, ACTION, Shown};
 use crate::ports::{Decision, Policies, Question, Seals, Template};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
-
-/// The action that a role must grant and policies decide on.
-pub(crate) const ACTION: Permission = Permission::JobsSubmit;
 
 /// Accepts jobs.
 pub struct Submitter {

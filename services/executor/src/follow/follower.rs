@@ -10,7 +10,7 @@ use runwarden_kit::clock::Moment;
 use serde_json::{Value, json};
 
 use super::steps;
-use super::unlisted::Found;
+use super::unlisted::Lookup;
 use crate::failpoint::At;
 use crate::job::{Condemned, Job, JobState, Run, moment, reason, time_of};
 use crate::records;
@@ -45,8 +45,8 @@ impl Follower {
         let row = match row {
             Some(row) => row,
             None => match self.unlisted(client, &job, &run).await? {
-                Found::There(row) => *row,
-                Found::Noted(changed) => return Ok(changed),
+                Lookup::There(row) => *row,
+                Lookup::Noted(changed) => return Ok(changed),
             },
         };
         // Nothing of a stranger's is taken for the job's, and nothing is done to it.

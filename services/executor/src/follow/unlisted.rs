@@ -43,7 +43,7 @@ impl Asked {
 }
 
 /// What is known of a run that a list left out.
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// It is there after all.
     There(Box<RunSummary>),
     /// Something was noted, or nothing could be found out; whether anything changed.
@@ -52,9 +52,9 @@ pub(super) enum Found {
 
 impl Follower {
     /// Asks for a run that the list left out.
-    pub(super) async fn unlisted(&self, client: &Client, job: &Job, run: &Run) -> Result<Found> {
+    pub(super) async fn unlisted(&self, client: &Client, job: &Job, run: &Run) -> Result<Lookup> {
         let noted = match client.whereabouts(run.to_ref()).await {
-            Ok(Whereabouts::There(row)) => return Ok(Found::There(row)),
+            Ok(Whereabouts::There(row)) => return Ok(Lookup::There(row)),
             Ok(Whereabouts::Hidden) => self.hidden(job, HIDDEN).await?,
             Ok(Whereabouts::Gone) if self.is_doubtful(job) => match self.sight(client, job).await {
                 Ok(TemplateSight::Clear | TemplateSight::Gone) => self.missing(job, DELETED).await?,
@@ -64,7 +64,7 @@ impl Follower {
             Ok(Whereabouts::Gone) => self.missing(job, DELETED).await?,
             Err(error) => unknown(job, &error),
         };
-        Ok(Found::Noted(noted))
+        Ok(Lookup::Noted(noted))
     }
 
     /// Whether to make sure that our account may see before a run counts as gone: it has been missing for so long that

@@ -15,12 +15,14 @@ mod queue;
 pub mod reason;
 mod run;
 mod state;
+mod stray;
 
 pub use attempt::{Attempt, AttemptState};
 pub use priority::{BEGUN, OUT, Priority};
 pub use queue::Queue;
 pub use run::{Bound, Run, moment, time_of};
 pub use state::JobState;
+pub use stray::Stray;
 
 /// Due whatever the clock of whoever looks shows: executors' clocks may differ, and what can go on at once must not
 /// wait for the difference.

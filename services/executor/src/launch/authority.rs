@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::caller::Grant;
+use runwarden_kit::permission::Permission;
 use runwarden_kit::text::shortened;
 use runwarden_kit::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use crate::accept::submit::ACTION;
 use crate::job::{Job, JobState, reason};
 use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
-use crate::ports::{Decision, Policies, Question, Standings, Verdict};
+use crate::ports::{Decision, Evaluation, Policies, Question, Standings};
 
 /// For how long what was shown need not be asked again, by the steady clock.
 ///
@@ -25,6 +25,8 @@ use crate::ports::{Decision, Policies, Question, Standings, Verdict};
 pub const SHOWN_FOR: Duration = Duration::from_secs(1);
 /// How old the trust state may be by which a caller was verified, for the verification to count here.
 pub const NEWS: Duration = Duration::from_millis(1500);
+/// The action that a role must grant and policies decide on.
+pub(crate) const ACTION: Permission = Permission::JobsSubmit;
 /// How many jobs are remembered; others are asked about.
 const MOST: usize = 4096;
 /// The most bytes of reasons that a job is told.
@@ -157,12 +159,12 @@ impl Authority {
         };
         let decided = self.policies.decide_for(&principal, question(job)).await;
         match decided.map_err(|error| wait("whether policies still allow it", &error))? {
-            Verdict::Decided(decision) if decision.allowed => {
+            Evaluation::Decided(decision) if decision.allowed => {
                 self.shown.note(&job.id, asked_at);
                 Ok(Some(decision))
             }
-            Verdict::Decided(decision) => Err(Halt::Denied(Box::new(refused(decision)))),
-            Verdict::Failed(decision) => {
+            Evaluation::Decided(decision) => Err(Halt::Denied(Box::new(refused(decision)))),
+            Evaluation::Failed(decision) => {
                 // A policy that fails allows nothing. But it says nothing of this job either.
                 Err(Stop::Later(format!("waiting for policies that can be evaluated: {}", words(&decision))).into())
             }

@@ -28,7 +28,7 @@ use crate::shared::Shared;
 use crate::store::{Claim, Claimed, JobStore};
 use crate::wait::limits::Scope;
 use crate::wait::place::BLOCKED;
-use crate::wait::scheduler::{Head, Place, Scheduler};
+use crate::wait::scheduler::{Head, Scheduler, Slot};
 
 /// How often to look for work that nobody rang for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -94,7 +94,7 @@ impl Launcher {
     }
 
     /// Takes the job whose turn it is, if any may be taken.
-    async fn claim(&self, scheduler: &Scheduler, heads: &mut Heads) -> Result<Option<(Job, Place)>> {
+    async fn claim(&self, scheduler: &Scheduler, heads: &mut Heads) -> Result<Option<(Job, Slot)>> {
         let now = self.shared.clock.now();
         heads.refresh(&*self.shared.store, now).await?;
         for turn in scheduler.turns(heads.found.clone(), Instant::now()) {

@@ -8,10 +8,10 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::{Clock, Moment};
 
 use crate::failpoint::At;
+use crate::job::Stray;
 use crate::job::{AT_ONCE, Attempt, Job, JobState, Run};
 use crate::launch::authority::Denial;
 use crate::launch::protocol::{self, Stop, Written};
-use crate::launch::strays::Stray;
 use crate::records;
 use crate::shared::Shared;
 use crate::store::Effects;

@@ -8,9 +8,8 @@ use runwarden_awx::{Ask, AwxError, Client};
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::lifecycle::Shutdown;
-use serde::{Deserialize, Serialize};
 
-use crate::job::Run;
+use crate::job::Stray;
 use crate::records;
 use crate::shared::Shared;
 
@@ -25,36 +24,9 @@ const HOPELESS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How many are looked at in one go.
 const SOME: usize = 20;
 
-/// A run that should not be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stray {
-    /// The tenant of the job.
-    pub tenant: String,
-    /// The job it was launched for.
-    pub job: String,
-    /// The attempt that launched it.
-    pub attempt: u32,
-    /// The controller, by Runwarden's name.
-    pub controller: String,
-    /// The run.
-    pub run: Run,
-    /// When it came to light.
-    pub found_at: Moment,
-    /// When to look at it next. A column of its own.
-    #[serde(skip, default = "at_once")]
-    pub due_at: Moment,
-    /// How often it was looked at.
-    #[serde(default)]
-    pub looks: u32,
-}
-
-fn at_once() -> Moment {
-    crate::job::AT_ONCE
-}
-
 /// What a look at it showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum StrayState {
     /// It goes on.
     Goes,
     /// It is over; how, in the controller's word.
@@ -80,7 +52,7 @@ pub enum UnderId {
     Nothing,
 }
 
-impl Sight {
+impl StrayState {
     /// What it says of the run. The name may lead to another installation than the run's by now: what that one has under
     /// the id, or has not, says nothing, for the run may go on where it is.
     #[must_use]
@@ -106,20 +78,20 @@ pub enum Next {
     Settled(&'static str),
 }
 
-impl Stray {
-    /// Takes note of a look. Nothing but its end lets go of it.
+impl Next {
+    /// What to do about a stray run after a look at it, which it notes. Nothing but its end lets go of it.
     #[must_use]
-    pub fn seen(&mut self, sight: &Sight, now: Moment) -> Next {
-        let pause = Duration::from_secs(1 << self.looks.min(6)).min(LONGEST);
-        self.looks = self.looks.saturating_add(1);
-        self.due_at = now.plus(pause);
-        match sight {
-            Sight::Goes => Next::Stop,
-            Sight::Over(status) => Next::Settled(status),
-            Sight::Gone => Next::Settled("deleted"),
-            Sight::Another => Next::Settled("replaced"),
-            Sight::Untold if now.since(self.found_at) > HOPELESS => Next::Settled("unknown"),
-            Sight::Untold => Next::Look,
+    pub fn after(stray: &mut Stray, state: &StrayState, now: Moment) -> Self {
+        let pause = Duration::from_secs(1 << stray.looks.min(6)).min(LONGEST);
+        stray.looks = stray.looks.saturating_add(1);
+        stray.due_at = now.plus(pause);
+        match state {
+            StrayState::Goes => Self::Stop,
+            StrayState::Over(status) => Self::Settled(status),
+            StrayState::Gone => Self::Settled("deleted"),
+            StrayState::Another => Self::Settled("replaced"),
+            StrayState::Untold if now.since(stray.found_at) > HOPELESS => Self::Settled("unknown"),
+            StrayState::Untold => Self::Look,
         }
     }
 }
@@ -157,8 +129,8 @@ impl Strays {
         if !self.shared.store.take_stray(&stray, now.plus(LOOKING)).await? {
             return Ok(());
         }
-        let (sight, client) = self.look(&stray).await?;
-        match stray.seen(&sight, self.shared.clock.now()) {
+        let (state, client) = self.look(&stray).await?;
+        match Next::after(&mut stray, &state, self.shared.clock.now()) {
             Next::Stop => {
                 if let Some(client) = client
                     && let Err(error) = client.cancel(stray.run.to_ref()).await
@@ -188,13 +160,13 @@ impl Strays {
     }
 
     /// Looks at it. A client comes along if it goes on: only what was just seen to be it is ever asked to stop.
-    async fn look(&self, stray: &Stray) -> Result<(Sight, Option<Arc<Client>>)> {
+    async fn look(&self, stray: &Stray) -> Result<(StrayState, Option<Arc<Client>>)> {
         let Some(controller) = self.shared.templates.controller(&stray.tenant, &stray.controller).await? else {
-            return Ok((Sight::Untold, None));
+            return Ok((StrayState::Untold, None));
         };
         let key = (controller.tenant.clone(), controller.name.clone());
         if !self.shared.breaker.admits(&key, Instant::now()) {
-            return Ok((Sight::Untold, None));
+            return Ok((StrayState::Untold, None));
         }
         let client = self.shared.controllers.client(&controller, &format!("stop {}", stray.job)).await?;
         let run = stray.run.to_ref();
@@ -211,7 +183,7 @@ impl Strays {
             Err(AwxError::NotFound { .. }) => UnderId::Nothing,
             Err(error) => {
                 tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be looked at");
-                return Ok((Sight::Untold, None));
+                return Ok((StrayState::Untold, None));
             }
         };
         let is_there = match under {
@@ -221,6 +193,6 @@ impl Strays {
                 here.is_ok_and(|here| here.is_same(&stray.run.installation))
             }
         };
-        Ok((Sight::of(under, is_there), (under == UnderId::Itself).then_some(client)))
+        Ok((StrayState::of(under, is_there), (under == UnderId::Itself).then_some(client)))
     }
 }

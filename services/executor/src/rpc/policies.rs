@@ -8,9 +8,9 @@ use runwarden_proto::policy::v1::decision_service_client::DecisionServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::policy::v1::{self as wire, DecideForRequest, DecideRequest, DecideResponse};
 
-use crate::accept::submit::ACTION;
+use crate::launch::authority::ACTION;
 use crate::launch::authority::Principal;
-use crate::ports::{Decision, Policies, Question, Verdict};
+use crate::ports::{Decision, Evaluation, Policies, Question};
 
 /// Asks the policy service over the mesh.
 pub(crate) struct MeshPolicies {
@@ -33,7 +33,7 @@ impl Policies for MeshPolicies {
         Ok(decision(answer.into_inner()))
     }
 
-    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Verdict> {
+    async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Evaluation> {
         let principal = principal.clone();
         let request = DecideForRequest {
             principal: Some(wire::Principal {
@@ -54,7 +54,11 @@ impl Policies for MeshPolicies {
             .ok_or_else(|| Error::internal(anyhow::anyhow!("the policy service answered without a decision")))?;
         let decision = decision(decided);
         // Whatever else it says: only a yes is one.
-        Ok(if answer.failed && !decision.allowed { Verdict::Failed(decision) } else { Verdict::Decided(decision) })
+        Ok(if answer.failed && !decision.allowed {
+            Evaluation::Failed(decision)
+        } else {
+            Evaluation::Decided(decision)
+        })
     }
 }
 

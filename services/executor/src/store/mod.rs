@@ -1,8 +1,8 @@
 //! Where jobs live. Every change is one transaction that carries the job, its events, its attempt and its audit
 //! entries together.
 //!
-//! May use `job`, the words of `wait` and the transitions of [`crate::launch::protocol`]. The traits are here; only the
-//! engines beside them know SQL.
+//! May use `job`, the terms of `wait` (limits, places, turns) and the transitions of `launch/protocol`. The traits are
+//! here; only the engines beside them know SQL.
 
 #[cfg(test)]
 mod conformance;
@@ -29,8 +29,8 @@ use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 
 use crate::job::Attempt;
+use crate::job::Stray;
 use crate::job::{Bound, Job, JobState, Run};
-use crate::launch::strays::Stray;
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 
-use crate::launch::strays::Stray;
+use crate::job::Stray;
 
 /// Keeps them. They come in as [`Effects`](super::Effects) of what brought them to light.
 #[async_trait]

@@ -92,7 +92,7 @@ pub struct Scheduler {
 }
 
 /// One taken place; free again when it is dropped.
-pub struct Place {
+pub struct Slot {
     scheduler: Scheduler,
     queue: Queue,
 }
@@ -166,7 +166,7 @@ impl Scheduler {
 
     /// A job of this queue was claimed.
     #[must_use]
-    pub fn take(&self, queue: &Queue, now: Instant) -> Place {
+    pub fn take(&self, queue: &Queue, now: Instant) -> Slot {
         let controller = queue.controller_key();
         self.breaker.trying(&controller, now);
         let share = u64::from(self.known.of(&queue.tenant, &queue.template).share.max(1));
@@ -180,7 +180,7 @@ impl Scheduler {
             state.had.clear();
         }
         drop(state);
-        Place { scheduler: self.clone(), queue: queue.clone() }
+        Slot { scheduler: self.clone(), queue: queue.clone() }
     }
 
     /// A scope is full. `free_in` is when a place of its period comes free; none if it waits for a job to end.
@@ -255,7 +255,7 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.scheduler.state();
         one_less(&mut state.places, &self.queue.controller_key());
@@ -324,9 +324,9 @@ mod tests {
         let (scheduler, now) = (scheduler(16), Instant::now());
         let all = || vec![head("evil", "hangs"), head("evil", "works"), head("acme", "awx")];
         assert_eq!(scheduler.turns(all(), now).len(), 3);
-        let first: Vec<Place> = (0..2).map(|_| scheduler.take(&queue("evil", "hangs"), now)).collect();
+        let first: Vec<Slot> = (0..2).map(|_| scheduler.take(&queue("evil", "hangs"), now)).collect();
         assert_eq!(names(&scheduler.turns(all(), now)), [("acme", "awx"), ("evil", "works")]);
-        let _more: Vec<Place> = (0..2).map(|n| scheduler.take(&queue("evil", &format!("c{n}")), now)).collect();
+        let _more: Vec<Slot> = (0..2).map(|n| scheduler.take(&queue("evil", &format!("c{n}")), now)).collect();
         assert_eq!(names(&scheduler.turns(all(), now)), [("acme", "awx")]);
         drop(first);
         assert_eq!(scheduler.turns(all(), now).len(), 3);

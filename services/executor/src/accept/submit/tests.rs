@@ -14,7 +14,7 @@ use super::*;
 use crate::accept::wishes::Wishes;
 use crate::launch::authority::Principal;
 use crate::ports::Templates;
-use crate::ports::{Controller, Sealed, Verdict};
+use crate::ports::{Controller, Evaluation, Sealed};
 use crate::store::sqlite::SqliteJobs;
 use crate::test_doubles::shared;
 use crate::test_doubles::{SHOWN_IN_TESTS, template, yes};
@@ -46,7 +46,7 @@ impl Policies for World {
         Ok(self.decision.lock().unwrap().clone())
     }
 
-    async fn decide_for(&self, _: &Principal, _: Question) -> Result<Verdict> {
+    async fn decide_for(&self, _: &Principal, _: Question) -> Result<Evaluation> {
         Err(Error::unavailable("nobody asks here"))
     }
 }

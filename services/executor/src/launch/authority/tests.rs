@@ -40,7 +40,7 @@ async fn a_yes_counts_for_a_moment_and_a_no_for_nothing() {
     assert!(authority.demand(&job).await.is_ok_and(|again| again.is_none()));
     assert_eq!(said.asked(), 1);
     let other = example();
-    *said.verdict.lock().unwrap() = Some(Ok(Verdict::Decided(Decision { allowed: false, ..yes() })));
+    *said.verdict.lock().unwrap() = Some(Ok(Evaluation::Decided(Decision { allowed: false, ..yes() })));
     for asked in 2..4 {
         assert_eq!(denied(authority.demand(&other).await).reason, reason::POLICY_DENIED);
         assert_eq!(said.asked(), asked);
@@ -51,7 +51,7 @@ async fn a_yes_counts_for_a_moment_and_a_no_for_nothing() {
 async fn a_job_is_told_why_in_words_of_bounded_length() {
     let said = Arc::new(Said::default());
     let reasons = vec!["𝕏".repeat(256); 16];
-    *said.verdict.lock().unwrap() = Some(Ok(Verdict::Decided(Decision { allowed: false, reasons, ..yes() })));
+    *said.verdict.lock().unwrap() = Some(Ok(Evaluation::Decided(Decision { allowed: false, reasons, ..yes() })));
     let denial = denied(said.authority().demand(&example()).await);
     assert!(denial.detail.len() < MOST_WORDS + 200 && denial.detail.contains("𝕏"), "{}", denial.detail.len());
     *said.standing.lock().unwrap() = Some(Ok(Standing::Lapsed(Lapse::NotPermitted)));

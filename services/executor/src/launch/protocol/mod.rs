@@ -25,8 +25,6 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 /// How long after its intent a launch can reach the controller at the latest: the three above, one after the other.
 pub const DELIVERED_WITHIN: Duration = Duration::from_secs(10);
-/// How long a job that waits for others waits before it looks again.
-const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// How soon to look for a launch whose answer was lost.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 /// How often to look while it may still commit.
@@ -386,8 +384,6 @@ pub fn resolved(
 pub enum Stop {
     /// Try again later, after a pause that grows.
     Later(String),
-    /// Try again in a moment: it waits for other jobs, not for something that is broken.
-    Soon(String),
     /// Try again as soon as its queue goes on: what it needs is full or down, and the launcher knows.
     Yield(String),
     /// The job is over.
@@ -446,7 +442,7 @@ impl Stop {
     #[must_use]
     pub fn why(&self) -> &str {
         match self {
-            Self::Later(why) | Self::Soon(why) | Self::Yield(why) | Self::End(_, _, why) => why,
+            Self::Later(why) | Self::Yield(why) | Self::End(_, _, why) => why,
         }
     }
 }
@@ -454,10 +450,6 @@ impl Stop {
 fn go_on(job: &mut Job, stop: Stop, now: Moment) -> Result<()> {
     match stop {
         Stop::Later(why) => job.set_back(now, why),
-        Stop::Soon(why) => {
-            job.due_at = Some(now.plus(WAIT_FOR_OTHERS));
-            job.progress = why;
-        }
         Stop::Yield(why) => {
             job.look_now();
             job.progress = why;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 
 use super::{Bench, all, at, changing, entry, example, run};
-use crate::launch::strays::Stray;
+use crate::job::Stray;
 use crate::store::Effects;
 
 /// A run that should not be, of a job that is there.

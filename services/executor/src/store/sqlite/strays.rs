@@ -7,7 +7,7 @@ use runwarden_kit::clock::Moment;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::SqliteJobs;
-use crate::launch::strays::Stray;
+use crate::job::Stray;
 use crate::store::rows::{failed, read, write};
 use crate::store::{StrayRuns, outbox};
 

@@ -4,8 +4,8 @@ use runwarden_kit::audit::{Entry, OutboxStore as _};
 
 use super::*;
 use crate::job::JobState;
+use crate::job::Stray;
 use crate::job::tests::example;
-use crate::launch::strays::Stray;
 use crate::store::{Executors as _, IdempotencyClaim, StrayRuns as _, Watches as _};
 use crate::test_doubles::installation;
 

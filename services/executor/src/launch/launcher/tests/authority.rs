@@ -4,7 +4,7 @@ use runwarden_kit::audit::Outcome;
 
 use super::*;
 use crate::launch::authority::{Lapse, Principal, Standing};
-use crate::ports::{Decision, Verdict};
+use crate::ports::{Decision, Evaluation};
 use crate::test_doubles::{SHOWN_IN_TESTS, yes};
 
 async fn outbox(world: &World) -> Vec<runwarden_kit::audit::Entry> {
@@ -34,7 +34,7 @@ async fn a_job_whose_client_was_deleted_or_whose_policies_changed_is_not_launche
         (Standing::Holds(Principal::default()), Some(no()), "policy_denied"),
     ] {
         *world.said.standing.lock().unwrap() = Some(Ok(standing));
-        *world.said.verdict.lock().unwrap() = verdict.clone().map(|no| Ok(Verdict::Decided(no)));
+        *world.said.verdict.lock().unwrap() = verdict.clone().map(|no| Ok(Evaluation::Decided(no)));
         let job = world.accept().await;
         go_on(&launcher).await;
         let ended = world.job(&job.id).await;
@@ -60,7 +60,7 @@ async fn while_nobody_can_be_asked_a_job_waits_and_then_launches_on_the_new_deci
     let launcher = world.executor("a", 0).await;
     let job = world.accept().await;
     let away = || Some(Err(Error::unavailable("away")));
-    let failing = || Some(Ok(Verdict::Failed(no())));
+    let failing = || Some(Ok(Evaluation::Failed(no())));
     for (standing, verdict) in [(away(), None), (None, Some(Err(Error::unavailable("away")))), (None, failing())] {
         *world.said.standing.lock().unwrap() = standing;
         *world.said.verdict.lock().unwrap() = verdict;

@@ -21,10 +21,11 @@ mod world;
 use runwarden_awx::{Installation, Proof, proof};
 
 use crate::job::Attempt;
+use crate::job::Stray;
 use crate::job::{Bound, Job, Run};
 use crate::launch::judging::{Facts, Verdict, conclude};
 use crate::launch::patience::Patience;
-use crate::launch::strays::{self, Stray, UnderId};
+use crate::launch::strays::{self, UnderId};
 use runwarden_kit::clock::Moment;
 
 use super::{Answer, Around, Beginning, Finding, Resolution, Step, Stop, Written};
@@ -55,8 +56,8 @@ struct Rules {
     /// Whether a stray run outlives the memory of who learned of it.
     keeps_strays: bool,
     /// What a look at a stray run's id says, and whether it was at the run's installation.
-    tells: fn(UnderId, bool) -> strays::Sight,
-    stray: fn(&mut Stray, &strays::Sight, Moment) -> strays::Next,
+    tells: fn(UnderId, bool) -> strays::StrayState,
+    stray: fn(&mut Stray, &strays::StrayState, Moment) -> strays::Next,
 }
 
 const LEGAL: &str = "a legal transition";
@@ -79,8 +80,8 @@ const REAL: Rules = Rules {
     same: Installation::is_same,
     is: Bound::is,
     keeps_strays: true,
-    tells: strays::Sight::of,
-    stray: Stray::seen,
+    tells: strays::StrayState::of,
+    stray: strays::Next::after,
 };
 
 fn holds(settings: &[(&str, Setting)], at_least: usize) {

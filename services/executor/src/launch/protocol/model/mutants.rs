@@ -122,7 +122,7 @@ fn a_mutant_that_takes_a_lost_answer_for_a_no_is_caught() {
     let hasty: fn(&mut Job, Option<&mut Attempt>, Answer, bool, Moment) -> Written =
         |job, attempt, answer, held, now| {
             let answer = match answer {
-                Answer::Unresolved { why, .. } => Answer::NotLaunched { why, then: Stop::Soon(String::new()) },
+                Answer::Unresolved { why, .. } => Answer::NotLaunched { why, then: Stop::Later(String::new()) },
                 answer => answer,
             };
             super::super::answered(job, attempt, answer, held, now).expect(LEGAL)
@@ -314,17 +314,17 @@ fn a_mutant_that_remembers_a_stray_run_only_while_it_lives_is_caught() {
 #[test]
 fn a_mutant_that_takes_another_installations_word_for_a_stray_run_is_caught() {
     let moved = Setting { again: Some(Again::Moved), overdue: true, others: 2, attempts: 1, ..Setting::marked() };
-    let credulous = Rules { tells: |under, _| strays::Sight::of(under, true), ..REAL };
+    let credulous = Rules { tells: |under, _| strays::StrayState::of(under, true), ..REAL };
     is_caught(&credulous, Setting { crashes: 0, losses: 0, cancels: false, ..moved }, &[FORGOTTEN]);
 }
 
 #[test]
 fn a_mutant_that_gives_up_on_a_stray_run_is_caught() {
-    let weary: fn(&mut Stray, &strays::Sight, Moment) -> strays::Next = |stray, sight, now| match stray.seen(sight, now)
-    {
-        strays::Next::Stop | strays::Next::Look if stray.looks > 5 => strays::Next::Settled("given up"),
-        next => next,
-    };
+    let weary: fn(&mut Stray, &strays::StrayState, Moment) -> strays::Next =
+        |stray, state, now| match strays::Next::after(stray, state, now) {
+            strays::Next::Stop | strays::Next::Look if stray.looks > 5 => strays::Next::Settled("given up"),
+            next => next,
+        };
     is_caught(&Rules { stray: weary, ..REAL }, odd(Setting::unmarked()), &[FORGOTTEN]);
 }
 

@@ -3,7 +3,7 @@
 use crate::job::Attempt;
 use crate::job::{Bound, JobState, reason};
 use crate::launch::protocol::Resolution;
-use crate::launch::strays::{Next as AfterLook, Sight, UnderId};
+use crate::launch::strays::{Next as AfterLook, StrayState, UnderId};
 
 use super::Rules;
 use super::steps::{Next, name};
@@ -94,7 +94,7 @@ fn look_at_stray(world: &World, at: usize, rules: &Rules, next: &mut Vec<Next>) 
         (None, None) => UnderId::Nothing,
     };
     let told = (rules.tells)(under, run.installation.is_same(&installation(world.uuid, 0)));
-    for sight in [told, Sight::Untold] {
+    for sight in [told, StrayState::Untold] {
         let mut after = world.clone();
         match (rules.stray)(&mut after.kept[at], &sight, world.now()) {
             AfterLook::Stop => {

@@ -1,8 +1,8 @@
 //! What must hold in every world, and between a world and what came before it.
 
+use crate::job::Stray;
 use crate::job::{Attempt, AttemptState};
 use crate::job::{Job, JobState, Lease, reason};
-use crate::launch::strays::Stray;
 
 use super::world::{Launch, Setting, World, installation};
 

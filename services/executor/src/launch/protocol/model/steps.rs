@@ -5,11 +5,11 @@ use std::time::Duration;
 use runwarden_awx::Proof;
 use runwarden_kit::clock::Moment;
 
+use crate::job::Stray;
 use crate::job::{AT_ONCE, Job, JobState, Run, reason};
 use crate::job::{Attempt, AttemptState};
 use crate::launch::judging::{Candidate, Facts, Inputs, Marked, Verdict};
 use crate::launch::protocol::{Answer, Around, Beginning, Finding, Step, Stop, Written};
-use crate::launch::strays::Stray;
 
 use super::Rules;
 use super::outside::outside;
@@ -68,7 +68,7 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
         Worker::Begun { which, attempt, fence } => {
             if !(rules.may_send)(&attempt, now) {
                 let mut after = world.clone();
-                let answer = Answer::NotLaunched { why: String::new(), then: Stop::Soon(String::new()) };
+                let answer = Answer::NotLaunched { why: String::new(), then: Stop::Later(String::new()) };
                 settle(&mut after, which, attempt.number, fence, answer, rules);
                 after.workers[worker] = Worker::Idle;
                 next.push(("a worker comes too late to send", after));

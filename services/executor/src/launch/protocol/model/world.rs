@@ -12,9 +12,9 @@ use crate::launch::patience::Patience;
 use runwarden_awx::{Installation, MarkerPlacement, Target};
 use uuid::Uuid;
 
+use crate::job::Stray;
 use crate::job::tests::example;
 use crate::job::{AT_ONCE, Bound, Job, Run};
-use crate::launch::strays::Stray;
 
 pub(super) const TICK: u64 = 25;
 /// The controller's longest request, in ticks.
