@@ -2,6 +2,7 @@
 //! for; nothing fails for being slow. Linux only: processor time and memory are read from `/proc`.
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+mod compare;
 mod controller;
 mod figures;
 mod machine;
@@ -36,6 +37,8 @@ enum What {
     Sweep,
     /// How soon everything continues after a kill.
     Resume,
+    /// Runwarden beside the design that it replaces: needs PostgreSQL and wrk.
+    Compare,
     /// The controller, in a process of its own: what this program starts itself as.
     #[command(hide = true)]
     Controller(controller::Options),
@@ -59,5 +62,13 @@ fn main() {
     if matches!(what, What::All | What::Resume) {
         runtime.block_on(resume::measure(cli.quick));
     }
+    let mut whole = true;
+    if matches!(what, What::All | What::Compare) {
+        whole = runtime.block_on(compare::measure(cli.quick));
+    }
     println!("\nLoad average at the end: {}", machine::load());
+    // Who asked for the comparison alone is not to take its absence for success.
+    if matches!(what, What::Compare) && !whole {
+        std::process::exit(3);
+    }
 }

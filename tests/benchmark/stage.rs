@@ -56,6 +56,13 @@ impl Stage {
         let _template = self.admin.post("/api/v1/templates", &mapping(template, template, settings)).await.expect(201);
     }
 
+    /// Stores a policy that decides about the tenant's jobs.
+    pub(crate) async fn decide_by(&self, name: &str, rego: &str) {
+        let put = self.admin.call(reqwest::Method::PUT, &format!("/api/v1/policies/{name}"));
+        let stored = put.json(&json!({"rego": rego})).send().await;
+        assert!(stored.status < 300, "the policy is stored: {}", stored.json());
+    }
+
     /// A caller that may launch, with a fresh token and connections that it keeps.
     pub(crate) async fn caller(&self) -> Api {
         self.system.reach().caller(&self.launcher).await

@@ -68,9 +68,12 @@ fn process(pid: u32) -> Option<Process> {
     Some(Process { pid, parent: u32::try_from(number(4)?).ok()?, ticks })
 }
 
+/// What a process has in memory, MiB: of what it shares with others (code, PostgreSQL's buffers) its proportional part.
 fn resident(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
+    let kib = |file: &str, key: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    kib("smaps_rollup", "Pss:").or_else(|| kib("status", "VmRSS:")).unwrap_or_default() / 1024.0
 }

@@ -1,0 +1,62 @@
+//! The load: wrk, which takes little of the cores that it shares with what it measures.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::process::Command;
+
+/// What came of one load.
+pub(super) struct Answered {
+    /// How many requests were answered.
+    pub(super) requests: u64,
+    /// How many of them with something else than success.
+    pub(super) refused: u64,
+    /// How many had no answer.
+    pub(super) broken: u64,
+    /// Answers a second.
+    pub(super) rate: f64,
+    /// Median of the time to an answer, milliseconds.
+    pub(super) p50: f64,
+    /// 99th percentile.
+    pub(super) p99: f64,
+}
+
+/// Where wrk is.
+pub(super) fn find() -> Option<PathBuf> {
+    super::program("wrk", &[super::backends().join("debian/usr/bin")])
+}
+
+/// Submits jobs over these connections, the next one as soon as the last is answered.
+pub(super) async fn offer(wrk: &Path, url: &str, token: &str, connections: u32, time: Duration) -> Answered {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benchmark/compare/load.lua");
+    let tomorrow = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).expect("a time of this age");
+    let threads = connections.min(2).to_string();
+    let libraries = super::backends().join("debian/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let run = Command::new(wrk)
+        .args(["-t", &threads, "-c", &connections.to_string(), "-d", &format!("{}s", time.as_secs())])
+        .args(["--timeout", "10s", "-s"])
+        .arg(script)
+        .args([url, "--", token, &tomorrow])
+        .env("LD_LIBRARY_PATH", libraries)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .expect("wrk runs");
+    let text = String::from_utf8_lossy(&run.stdout);
+    let line = text.lines().find_map(|line| line.strip_prefix("RESULT "));
+    let printed: Value = serde_json::from_str(line.unwrap_or(&text)).expect("what load.lua prints");
+    // Times are in microseconds.
+    let number = |name: &str| printed.get(name).and_then(Value::as_u64).expect("a number that load.lua prints");
+    Answered {
+        requests: number("requests"),
+        refused: number("refused"),
+        broken: number("broken"),
+        rate: number("requests") as f64 * 1_000_000.0 / number("micros") as f64,
+        p50: number("p50") as f64 / 1000.0,
+        p99: number("p99") as f64 / 1000.0,
+    }
+}
