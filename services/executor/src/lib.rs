@@ -1,10 +1,11 @@
 //! The executor: accepts jobs, launches each exactly once, follows its run, keeps what it printed.
 //!
 //! The code is laid out by what happens to a job: [`accept`] → [`wait`] → [`launch`] → [`follow`], with what a job is in
-//! [`job`], where it lives in [`store`], and the contracts in [`rpc`]. Each room says what it may use of the
+//! [`job`], where it lives in [`store`], what callers may do with it in [`access`], and the contracts in [`rpc`]. Each room says what it may use of the
 //! others, and the test in `rooms.rs` holds it to that.
 
 pub mod accept;
+pub mod access;
 pub mod breaker;
 mod config;
 pub mod controllers;
@@ -41,6 +42,7 @@ pub use store::sqlite::SqliteJobs;
 use accept::parameters::Schemas;
 use accept::repeats::InProgress;
 use accept::submit::Submitter;
+use access::JobAccess;
 use breaker::Breaker;
 use controllers::Controllers;
 use follow::Watcher;
@@ -144,10 +146,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         shown,
     };
     let jobs = Jobs {
+        access: JobAccess::new(shared, outbox, resolver),
         submitter: Arc::new(submitter),
-        resolver: Arc::new(resolver),
-        shared,
-        outbox,
         shutdown: kit.shutdown().clone(),
         streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use runwarden_awx::{Credential, Target, TemplateKind};
-use runwarden_kit::ExposeSecret as _;
-use runwarden_kit::Result;
-use runwarden_kit::SecretString;
+use runwarden_kit::access::Guarded;
+use runwarden_kit::caller::Scope;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString};
 use serde_json::{Map, Value};
 
 use crate::job::Job;
@@ -80,6 +80,18 @@ pub struct Template {
     pub launch_digest: String,
     /// Whether its tenant is disabled.
     pub tenant_disabled: bool,
+}
+
+impl Guarded for Template {
+    const SEEN_WITH: Permission = Permission::TemplatesRead;
+
+    fn scope(&self) -> Scope {
+        Scope::project(&self.tenant, &self.project)
+    }
+
+    fn missing() -> Error {
+        Error::not_found("template").with_field("/template", "there is no such template")
+    }
 }
 
 /// What may be run: the project service.

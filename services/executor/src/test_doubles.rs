@@ -5,23 +5,27 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use runwarden_awx::{Credential, Installation, Target, TemplateKind};
-use runwarden_kit::audit::Bell;
+use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result};
 use serde_json::{Map, json};
 use uuid::Uuid;
 
+use crate::access::JobAccess;
 use crate::breaker::Breaker;
 use crate::controllers::{self, Controllers};
 use crate::failpoint::Failpoint;
 use crate::job::Job;
 use crate::launch::authority::{Authority, Principal, Shown, Standing};
+use crate::launch::patience::Patience;
+use crate::launch::resolver::Resolver;
 use crate::live::Live;
 use crate::ports::{
     Controller, CredentialSource, Decision, Evaluation, Policies, Question, Standings, Template, Templates,
 };
 use crate::shared::Shared;
+use crate::store::sqlite::SqliteJobs;
 use crate::store::{JobStore, Room};
 use crate::wait::limits::Limits;
 use crate::work::WorkBell;
@@ -88,6 +92,32 @@ pub(crate) fn shared(store: Arc<dyn JobStore>, templates: Arc<dyn Templates>) ->
         watch: WorkBell::default(),
         bell: Bell::default(),
     }
+}
+
+/// Nothing is mapped.
+struct NoTemplates;
+
+#[async_trait]
+impl Templates for NoTemplates {
+    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+        Ok(None)
+    }
+
+    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+        Ok(None)
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Jobs in this store, as callers reach them.
+pub(crate) fn access(store: Arc<SqliteJobs>) -> JobAccess {
+    let shared = shared(store.clone(), Arc::new(NoTemplates));
+    let outbox = Outbox::undrained(store);
+    let resolver = Resolver { shared: shared.clone(), outbox: outbox.clone(), patience: Patience::default() };
+    JobAccess::new(shared, outbox, resolver)
 }
 
 /// For how long what was shown counts in tests.

@@ -1,6 +1,7 @@
 //! What any Runwarden service needs to be one: who is calling and what they may, errors that say what to do, the mesh
 //! between services, audit entries, lifecycle and telemetry. No business of any service lives here.
 
+pub mod access;
 pub mod audit;
 pub mod caller;
 pub mod clock;

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use runwarden_kit::access::{Authorized, Guarded as _, right};
 use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::context::RequestContext;
-use runwarden_kit::permission::Permission;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, telemetry};
 
@@ -16,11 +16,14 @@ use crate::accept::repeats::{Asked, Digested, InProgress, Key};
 use crate::failpoint::At;
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
-use crate::launch::authority::{self, ACTION, Shown};
+use crate::launch::authority::{self, Shown};
 use crate::ports::{Decision, Policies, Question, Seals, Template};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
+
+/// A template and the proof that its caller may run it.
+type Allowed = Authorized<Template, right::JobsSubmit>;
 
 /// Accepts jobs.
 pub struct Submitter {
@@ -114,15 +117,10 @@ impl Submitter {
     }
 
     /// Finds the template and checks that the caller may run it. What the caller may not even see does not exist.
-    async fn resolve(&self, caller: &Caller, tenant: &str, name: &str) -> Result<Template> {
+    async fn resolve(&self, caller: &Caller, tenant: &str, name: &str) -> Result<Allowed> {
         runwarden_kit::slug::check("/template", name)?;
-        let unknown = || Error::not_found("template").with_field("/template", "there is no such template");
-        let template = self.shared.templates.template(tenant, name).await?.ok_or_else(unknown)?;
-        let scope = Scope::project(tenant, &template.project);
-        if !caller.holds(Permission::TemplatesRead, &scope) && !caller.holds(ACTION, &scope) {
-            return Err(unknown());
-        }
-        caller.require(ACTION, &scope)?;
+        let template = self.shared.templates.template(tenant, name).await?.ok_or_else(Template::missing)?;
+        let template = caller.authorize(template)?;
         if template.tenant_disabled {
             return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
         }
@@ -158,7 +156,7 @@ impl Submitter {
         &self,
         caller: &Caller,
         context: &RequestContext,
-        template: &Template,
+        template: &Allowed,
         parameters: &Parameters,
         id: String,
         digested: Digested,

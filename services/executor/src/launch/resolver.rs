@@ -2,6 +2,7 @@
 //! record with its reason, and taken for true.
 
 use runwarden_awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
+use runwarden_kit::access::{Authorized, right};
 use runwarden_kit::audit::Outbox;
 use runwarden_kit::{Error, ErrorReason, Result};
 
@@ -44,7 +45,7 @@ impl Resolver {
     /// # Errors
     /// `CONFLICT` when the job waits for no such word; `VALIDATION_FAILED` for a reason or run that cannot be;
     /// `UNAVAILABLE` or `CONTROLLER_UNREACHABLE` when the run cannot be looked at.
-    pub async fn resolve(&self, job: &Job, said: Said, reason: &str) -> Result<Job> {
+    pub async fn resolve(&self, job: &Authorized<Job, right::JobsResolve>, said: Said, reason: &str) -> Result<Job> {
         let reason = checked_reason(reason)?;
         let attempt = self.shared.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
         let attempt = match attempt {

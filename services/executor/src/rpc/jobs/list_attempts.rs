@@ -1,7 +1,6 @@
 //! ListAttempts: each try at launching a job, with what a person needs to find it on the controller.
 
 use runwarden_kit::clock::Moment;
-use runwarden_kit::permission::Permission;
 use runwarden_kit::rpc;
 use runwarden_proto::executor::v1::{self as wire, ListAttemptsRequest, ListAttemptsResponse};
 use tonic::{Request, Status};
@@ -11,8 +10,8 @@ use crate::job::{Attempt, AttemptState};
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListAttemptsRequest>) -> Result<ListAttemptsResponse, Status> {
     let caller = rpc::caller(&request)?;
-    let job = jobs.visible(&caller, &request.into_inner().id, Permission::JobsResolve).await?;
-    let attempts = jobs.shared.store.attempts(&job.id).await?;
+    let job = jobs.access.authorize(&caller, &request.into_inner().id).await?;
+    let attempts = jobs.access.attempts(&job).await?;
     Ok(ListAttemptsResponse { attempts: attempts.into_iter().map(convert).collect() })
 }
 

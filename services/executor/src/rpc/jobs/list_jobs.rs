@@ -1,15 +1,15 @@
 //! ListJobs: the jobs of the projects the caller may see, newest first.
 
 use prost::Message as _;
+use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{self, Listing};
-use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, id, rpc, slug};
 use runwarden_proto::executor::v1::{ListJobsRequest, ListJobsResponse};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert, silence};
-use crate::store::{JobFilter, JobStore};
+use super::{Jobs, convert};
+use crate::access::{JobAccess, Wanted};
 
 /// How large a page may get; the job that goes beyond still belongs to it.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -18,7 +18,7 @@ const STEP: usize = 20;
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Result<ListJobsResponse, Status> {
     let caller = rpc::caller(&request)?;
-    let tenant = caller.require_tenant()?.to_owned();
+    let tenant = caller.require_tenant()?;
     let mut body = request.into_inner();
     // Named a thousand times, a state is looked for once.
     body.states.sort_unstable();
@@ -31,11 +31,9 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
         }
         None => None,
     };
-    let listing = listing(&tenant, &body);
+    let listing = listing(tenant, &body);
     let before = listing.start(&body.page_token, |last| id::is_valid("job", last).then(|| last.to_owned()))?;
-    let filter = JobFilter {
-        visible: caller.visible(Permission::JobsRead),
-        tenant,
+    let wanted = Wanted {
         states,
         template: named("/template", body.template)?,
         project: named("/project", body.project)?,
@@ -43,7 +41,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Re
         before,
         limit: 0,
     };
-    Ok(paged(&*jobs.shared.store, &listing, filter, page::size(body.page_size)?).await?)
+    Ok(paged(&jobs.access, &caller, &listing, wanted, page::size(body.page_size)?).await?)
 }
 
 /// What a page token is good for: the jobs of this tenant that these filters let through.
@@ -59,29 +57,29 @@ fn listing(tenant: &str, body: &ListJobsRequest) -> Listing {
 /// A page of at most `size` jobs, and of few enough that it can be sent: their parameters may be large. Read in small
 /// steps, so that jobs nobody will be shown are not in memory either.
 async fn paged(
-    store: &dyn JobStore,
+    jobs: &JobAccess,
+    caller: &Caller,
     listing: &Listing,
-    mut filter: JobFilter,
+    mut wanted: Wanted,
     size: usize,
 ) -> Result<ListJobsResponse, Error> {
     let mut listed = Vec::new();
     let mut bytes = 0;
     loop {
         // One more than the page has room for tells whether there is a next one.
-        filter.limit = STEP.min(size + 1 - listed.len());
-        let mut found = store.list(filter.clone()).await?;
-        silence::admit(store, &filter.tenant, &mut found).await?;
+        wanted.limit = STEP.min(size + 1 - listed.len());
+        let found = jobs.list(caller, wanted.clone()).await?;
         for job in &found {
             if listed.len() >= size || bytes >= MOST_BYTES {
-                let next_page_token = filter.before.as_deref().map(|last| listing.token(last)).unwrap_or_default();
+                let next_page_token = wanted.before.as_deref().map(|last| listing.token(last)).unwrap_or_default();
                 return Ok(ListJobsResponse { jobs: listed, next_page_token });
             }
             let job = convert::job(job)?;
             bytes += job.encoded_len();
-            filter.before = Some(job.id.clone());
+            wanted.before = Some(job.id.clone());
             listed.push(job);
         }
-        if found.len() < filter.limit {
+        if found.len() < wanted.limit {
             return Ok(ListJobsResponse { jobs: listed, next_page_token: String::new() });
         }
     }
@@ -98,19 +96,22 @@ fn named(pointer: &str, name: String) -> Result<Option<String>, Error> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
-    use runwarden_kit::caller::Visible;
+    use runwarden_kit::caller::Scope;
+    use runwarden_kit::permission::Permission;
     use serde_json::json;
 
     use super::*;
     use crate::job::Job;
     use crate::job::tests::example;
-    use crate::store::Acceptance;
     use crate::store::sqlite::SqliteJobs;
+    use crate::store::{Acceptance, JobStore as _};
+    use crate::test_doubles::access;
 
-    async fn kept(jobs: usize, parameter: usize) -> (tempfile::TempDir, SqliteJobs, BTreeSet<String>) {
+    async fn kept(jobs: usize, parameter: usize) -> (tempfile::TempDir, JobAccess, BTreeSet<String>) {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap();
+        let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
         let mut ids = BTreeSet::new();
         for _ in 0..jobs {
             let parameters = json!({"text": "x".repeat(parameter)}).as_object().unwrap().clone();
@@ -118,28 +119,16 @@ mod tests {
             ids.insert(job.id.clone());
             store.accept(Acceptance::of(job)).await.unwrap();
         }
-        (folder, store, ids)
-    }
-
-    fn all() -> JobFilter {
-        JobFilter {
-            visible: Visible::All,
-            tenant: "acme".into(),
-            states: Vec::new(),
-            template: None,
-            project: None,
-            created_after: None,
-            before: None,
-            limit: 0,
-        }
+        (folder, access(store), ids)
     }
 
     /// Follows the pages to the end; how long each was.
-    async fn walk(store: &SqliteJobs, size: usize, seen: &mut BTreeSet<String>) -> Vec<usize> {
-        let (mut filter, mut lengths) = (all(), Vec::new());
+    async fn walk(jobs: &JobAccess, size: usize, seen: &mut BTreeSet<String>) -> Vec<usize> {
+        let caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        let (mut wanted, mut lengths) = (Wanted::default(), Vec::new());
         let listing = Listing::of("jobs", Some("acme"));
         loop {
-            let page = paged(store, &listing, filter.clone(), size).await.unwrap();
+            let page = paged(jobs, &caller, &listing, wanted.clone(), size).await.unwrap();
             lengths.push(page.jobs.len());
             for job in page.jobs {
                 assert!(seen.insert(job.id), "listed twice");
@@ -147,26 +136,26 @@ mod tests {
             if page.next_page_token.is_empty() {
                 return lengths;
             }
-            filter.before = listing.after(&page.next_page_token).unwrap();
+            wanted.before = listing.after(&page.next_page_token).unwrap();
         }
     }
 
     #[tokio::test]
     async fn a_page_of_large_jobs_ends_before_it_is_too_large_to_send() {
-        let (_folder, store, ids) = kept(12, MOST_BYTES / 8).await;
+        let (_folder, jobs, ids) = kept(12, MOST_BYTES / 8).await;
         let mut seen = BTreeSet::new();
-        assert_eq!(walk(&store, 200, &mut seen).await, [8, 4]);
+        assert_eq!(walk(&jobs, 200, &mut seen).await, [8, 4]);
         assert_eq!(seen, ids);
     }
 
     #[tokio::test]
     async fn pages_hold_what_was_asked_for_and_the_last_one_says_so() {
-        let (_folder, store, ids) = kept(STEP * 2, 1).await;
+        let (_folder, jobs, ids) = kept(STEP * 2, 1).await;
         for (size, lengths) in
             [(STEP * 2, vec![STEP * 2]), (STEP, vec![STEP, STEP]), (STEP * 2 - 1, vec![STEP * 2 - 1, 1])]
         {
             let mut seen = BTreeSet::new();
-            assert_eq!(walk(&store, size, &mut seen).await, lengths);
+            assert_eq!(walk(&jobs, size, &mut seen).await, lengths);
             assert_eq!(seen, ids);
         }
     }

@@ -7,7 +7,6 @@ mod list_attempts;
 mod list_jobs;
 mod read_output;
 mod resolve_job;
-mod silence;
 mod submit_job;
 mod watch_job;
 
@@ -15,12 +14,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use runwarden_kit::audit::Outbox;
-use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::lifecycle::Shutdown;
-use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::CallerSeats;
-use runwarden_kit::{Error, Result, id};
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
 use runwarden_proto::executor::v1::{
     CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, ListAttemptsRequest, ListAttemptsResponse,
@@ -30,17 +25,13 @@ use runwarden_proto::executor::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::accept::submit::Submitter;
-use crate::job::Job;
-use crate::launch::resolver::Resolver;
-use crate::shared::Shared;
+use crate::access::JobAccess;
 
 /// Serves JobService.
 #[derive(Clone)]
 pub(crate) struct Jobs {
-    pub(crate) shared: Shared,
+    pub(crate) access: JobAccess,
     pub(crate) submitter: Arc<Submitter>,
-    pub(crate) resolver: Arc<Resolver>,
-    pub(crate) outbox: Outbox,
     pub(crate) shutdown: Shutdown,
     pub(crate) streams: CallerSeats,
 }
@@ -49,22 +40,6 @@ impl Jobs {
     /// As the generated server.
     pub(crate) fn into_server(self) -> JobServiceServer<Self> {
         JobServiceServer::new(self)
-    }
-
-    /// A job that the caller may see. What it may not see does not exist.
-    async fn visible(&self, caller: &Caller, job: &str, permission: Permission) -> Result<Job> {
-        let tenant = caller.require_tenant()?;
-        if !id::is_valid("job", job) {
-            return Err(Error::not_found("job"));
-        }
-        let found = self.shared.store.get(tenant, job).await?.ok_or_else(|| Error::not_found("job"))?;
-        let scope = Scope::project(tenant, &found.project);
-        if !caller.holds(Permission::JobsRead, &scope) && !caller.holds(permission, &scope) {
-            return Err(Error::not_found("job"));
-        }
-        caller.require(permission, &scope)?;
-        tracing::Span::current().record("job", found.id.as_str());
-        Ok(found)
     }
 }
 

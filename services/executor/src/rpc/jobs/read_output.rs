@@ -1,6 +1,5 @@
 //! ReadOutput: what a run printed, from a byte offset on.
 
-use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::{ReadOutputRequest, ReadOutputResponse};
 use tonic::{Request, Status};
@@ -15,8 +14,8 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> 
     let body = request.into_inner();
     let offset = u64::try_from(body.offset).map_err(|_| Error::invalid("/offset", "must not be negative"))?;
     // The job first: what it says of its output is then a part of what is read after it.
-    let job = jobs.visible(&caller, &body.id, Permission::JobsRead).await?;
-    let content = jobs.shared.store.output(&job.id, offset, PIECE).await?;
+    let job = jobs.access.authorize(&caller, &body.id).await?;
+    let content = jobs.access.output(&job, offset, PIECE).await?;
     let next = offset.min(job.output_bytes).saturating_add(content.len() as u64);
     Ok(ReadOutputResponse {
         content,

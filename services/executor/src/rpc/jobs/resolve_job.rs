@@ -1,6 +1,5 @@
 //! ResolveJob: a person says what became of a launch that no machine can know about.
 
-use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::resolve_job_request::Resolution;
 use runwarden_proto::executor::v1::{ResolveJobRequest, ResolveJobResponse};
@@ -12,13 +11,13 @@ use crate::launch::resolver::Said;
 pub(super) async fn handle(jobs: &Jobs, request: Request<ResolveJobRequest>) -> Result<ResolveJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
-    let job = jobs.visible(&caller, &body.id, Permission::JobsResolve).await?;
+    let job = jobs.access.authorize(&caller, &body.id).await?;
     let said = match body.resolution {
         Some(Resolution::Bind(bind)) => Said::Bind(bind.run_id),
         Some(Resolution::Retry(_)) => Said::Retry,
         Some(Resolution::GiveUp(_)) => Said::GiveUp,
         None => return Err(Error::invalid("/resolution", "must be `bind`, `retry` or `give_up`").into()),
     };
-    let job = jobs.resolver.resolve(&job, said, &body.reason).await?;
+    let job = jobs.access.resolve(&job, said, &body.reason).await?;
     Ok(ResolveJobResponse { job: Some(convert::job(&job)?) })
 }

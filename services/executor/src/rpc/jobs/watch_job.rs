@@ -6,7 +6,7 @@
 use std::pin::Pin;
 
 use futures::Stream;
-use runwarden_kit::permission::Permission;
+use runwarden_kit::access::right;
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::WatchJobResponse;
 use runwarden_proto::executor::v1::{WatchJobRequest, watch_job_response::Event};
@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
-use crate::store::{Happening, JobEvent};
+use crate::access::{AuthorizedJob, Happening, JobEvent};
 
 /// How many events are read at once.
 const BATCH: usize = 100;
@@ -29,12 +29,12 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Re
         return Err(Error::invalid("/after_event", "must not be negative").into());
     }
     let seat = jobs.streams.take(&caller)?;
-    let job = jobs.visible(&caller, &body.id, Permission::JobsRead).await?;
+    let job = jobs.access.authorize(&caller, &body.id).await?;
     let (sender, receiver) = mpsc::channel(16);
     let jobs = jobs.clone();
     tokio::spawn(async move {
         let _seat = seat;
-        let told = tell(&jobs, &job.id, &job.tenant, body.after_event, &sender);
+        let told = tell(&jobs, &job, body.after_event, &sender);
         if let Err(error) = until_over(told, sender.closed(), jobs.shutdown.begun()).await {
             let _gone = sender.send(Err(error.into())).await;
         }
@@ -60,17 +60,16 @@ async fn until_over(
 
 async fn tell(
     jobs: &Jobs,
-    id: &str,
-    tenant: &str,
+    job: &AuthorizedJob<right::JobsRead>,
     mut after: i64,
     sender: &mpsc::Sender<Result<WatchJobResponse, Status>>,
 ) -> Result<(), Error> {
-    let mut waiter = jobs.shared.live.wait_for(id);
+    let mut waiter = jobs.access.wait_for(&job.id);
     loop {
         // The job before its events: if it is over here, its last event is among those read next.
-        let over = jobs.shared.store.get(tenant, id).await?.is_none_or(|job| job.state.is_end());
+        let over = jobs.access.again(job).await?.is_none_or(|job| job.state.is_end());
         loop {
-            let events = jobs.shared.store.events(id, after, BATCH).await?;
+            let events = jobs.access.events(job, after, BATCH).await?;
             let more = events.len() == BATCH;
             for event in events {
                 after = event.number;

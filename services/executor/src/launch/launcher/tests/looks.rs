@@ -1,5 +1,8 @@
 //! What a look for a lost launch may conclude, and from which moment.
 
+use runwarden_kit::caller::{self, Caller};
+use runwarden_kit::permission::Permission;
+
 use super::*;
 use crate::launch::resolver::{Resolver, Said};
 
@@ -205,7 +208,8 @@ async fn a_person_may_give_up_on_a_launch_that_nobody_can_look_for_any_more() {
         outbox: outbox.clone(),
         patience: launcher.patience,
     };
-    let launching = world.job(&job.id).await;
+    let person = Caller::example(&[Permission::JobsResolve], caller::Scope::tenant(&job.tenant));
+    let launching = person.authorize(world.job(&job.id).await).unwrap();
     let early = resolver(0).resolve(&launching, Said::GiveUp, "its credential is gone").await;
     assert_eq!(early.unwrap_err().reason(), ErrorReason::Conflict, "it may still commit");
     let ended = resolver(OVER).resolve(&launching, Said::GiveUp, "its credential is gone").await.unwrap();
