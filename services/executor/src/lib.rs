@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod access;
 pub mod breaker;
+mod changes;
 mod config;
 pub mod controllers;
 pub mod failpoint;

@@ -58,6 +58,16 @@ impl Live {
 }
 
 impl Waiter {
+    /// Whether something changed since this was asked last.
+    #[cfg(test)]
+    pub(crate) fn has_rung(&mut self) -> bool {
+        self.receiver.as_mut().is_some_and(|receiver| {
+            let changed = receiver.has_changed().is_ok_and(|changed| changed);
+            receiver.mark_unchanged();
+            changed
+        })
+    }
+
     /// Waits for a change, or for the time to look again.
     pub async fn changed(&mut self) {
         match &mut self.receiver {

@@ -6,16 +6,23 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::mesh::Service;
 use serde_json::{Value, json};
 
-use crate::job::Stray;
-use crate::job::{Attempt, AttemptState};
-use crate::job::{Job, Run};
+use crate::job::{Attempt, AttemptState, Job, JobState, Run, Stray};
 use crate::launch::authority::Denial;
 use crate::launch::protocol::Resolution;
 use crate::ports::Decision;
 
+/// A clock that shows one moment: what happens in one transaction happened at one time, however often it was tried.
+struct At(Moment);
+
+impl Clock for At {
+    fn now(&self) -> Moment {
+        self.0
+    }
+}
+
 /// A job was accepted, or refused by policy.
-pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {
-    EntryBuilder::new(clock, Service::Executor, "job.submit", "job", &job.id)
+pub fn submit(now: Moment, job: &Job, outcome: Outcome, reasons: &[String]) -> Entry {
+    EntryBuilder::new(&At(now), Service::Executor, "job.submit", "job", &job.id)
         .tenant(&job.tenant)
         .outcome(outcome)
         .decision(&job.decision_id, &job.policy_digest)
@@ -27,8 +34,8 @@ pub fn submit(clock: &dyn Clock, job: &Job, outcome: Outcome, reasons: &[String]
 }
 
 /// Somebody asked for a job to be stopped.
-pub fn cancel(clock: &dyn Clock, job: &Job) -> Entry {
-    EntryBuilder::new(clock, Service::Executor, "job.cancel", "job", &job.id)
+pub fn cancel(now: Moment, job: &Job) -> Entry {
+    EntryBuilder::new(&At(now), Service::Executor, "job.cancel", "job", &job.id)
         .tenant(&job.tenant)
         .details(&json!({"state": job.state.name(), "template": job.template}))
         .build()
@@ -36,9 +43,9 @@ pub fn cancel(clock: &dyn Clock, job: &Job) -> Entry {
 
 /// A launch is about to be sent. `decision` is the one that was made for it; none if that of the job's acceptance is
 /// recent enough.
-pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt, decision: Option<&Decision>) -> Entry {
+pub fn launch(now: Moment, job: &Job, attempt: &Attempt, decision: Option<&Decision>) -> Entry {
     by_executor_as_decided(
-        clock,
+        now,
         job,
         "job.launch",
         Outcome::Intent,
@@ -53,7 +60,7 @@ pub fn launch(clock: &dyn Clock, job: &Job, attempt: &Attempt, decision: Option<
 }
 
 /// What became of an attempt: bound to a run, certainly not launched, or not known.
-pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
+pub fn attempt(now: Moment, job: &Job, attempt: &Attempt) -> Entry {
     let (action, outcome) = match &attempt.state {
         AttemptState::Bound { .. } => ("job.bind", Outcome::Success),
         AttemptState::NotLaunched { .. } | AttemptState::Ambiguous { .. } | AttemptState::GivenUp { .. } => {
@@ -62,7 +69,7 @@ pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
         AttemptState::Intent | AttemptState::Unresolved { .. } => ("job.attempt", Outcome::Intent),
     };
     by_executor(
-        clock,
+        now,
         job,
         action,
         outcome,
@@ -73,24 +80,24 @@ pub fn attempt(clock: &dyn Clock, job: &Job, attempt: &Attempt) -> Entry {
 }
 
 /// A run came to light that should not be: what it was launched for was settled without it. It is stopped.
-pub fn stray(clock: &dyn Clock, job: &Job, attempt: u32, run: &Run) -> Entry {
-    by_executor(clock, job, "job.stray_run", Outcome::Failed, &json!({"attempt": attempt, "run": run}))
+pub fn stray(now: Moment, job: &Job, attempt: u32, run: &Run) -> Entry {
+    by_executor(now, job, "job.stray_run", Outcome::Failed, &json!({"attempt": attempt, "run": run}))
 }
 
 /// A run that should not be has come to its end, or is not there any more; how.
-pub fn stray_settled(clock: &dyn Clock, job: &Job, stray: &Stray, how: &str) -> Entry {
+pub fn stray_settled(now: Moment, job: &Job, stray: &Stray, how: &str) -> Entry {
     let details = json!({"attempt": stray.attempt, "run": stray.run, "how": how, "looks": stray.looks});
-    by_executor(clock, job, "job.stray_settled", Outcome::Success, &details)
+    by_executor(now, job, "job.stray_settled", Outcome::Success, &details)
 }
 
 /// A person says what became of a launch.
-pub fn resolve(clock: &dyn Clock, job: &Job, attempt: u32, resolution: &Resolution, why: &str) -> Entry {
+pub fn resolve(now: Moment, job: &Job, attempt: u32, resolution: &Resolution, why: &str) -> Entry {
     let (action, run) = match resolution {
         Resolution::Bind(run) => ("bind", Some(run)),
         Resolution::Retry => ("retry", None),
         Resolution::GiveUp => ("give_up", None),
     };
-    EntryBuilder::new(clock, Service::Executor, "job.resolve", "job", &job.id)
+    EntryBuilder::new(&At(now), Service::Executor, "job.resolve", "job", &job.id)
         .tenant(&job.tenant)
         .details(&json!({
             "resolution": action, "run": run, "reason": why, "attempt": attempt, "template": job.template,
@@ -98,20 +105,11 @@ pub fn resolve(clock: &dyn Clock, job: &Job, attempt: u32, resolution: &Resoluti
         .build()
 }
 
-/// A job is over, or a person must decide. Every way to an end passes here, so it is also where ends are counted.
-pub fn finish(clock: &dyn Clock, job: &Job) -> Entry {
-    metrics::counter!("runwarden_jobs_finished_total", "state" => job.state.name()).increment(1);
-    tracing::info!(
-        job = job.id,
-        tenant = job.tenant,
-        principal = job.requested_by,
-        state = job.state.name(),
-        reason = job.reason,
-        "job finished"
-    );
-    let outcome = if job.state == crate::job::JobState::Succeeded { Outcome::Success } else { Outcome::Failed };
+/// A job is over, or a person must decide.
+pub fn finish(now: Moment, job: &Job) -> Entry {
+    let outcome = if job.state == JobState::Succeeded { Outcome::Success } else { Outcome::Failed };
     by_executor(
-        clock,
+        now,
         job,
         "job.finish",
         outcome,
@@ -122,10 +120,10 @@ pub fn finish(clock: &dyn Clock, job: &Job) -> Entry {
 }
 
 /// Who asked for a job could not ask for it any more when its turn came, so it was not launched.
-pub fn denied(clock: &dyn Clock, job: &Job, denial: &Denial) -> Entry {
+pub fn denied(now: Moment, job: &Job, denial: &Denial) -> Entry {
     let decision = denial.decision.as_ref();
     by_executor_as_decided(
-        clock,
+        now,
         job,
         "job.authorize",
         Outcome::Denied,
@@ -140,13 +138,13 @@ pub fn denied(clock: &dyn Clock, job: &Job, denial: &Denial) -> Entry {
     )
 }
 
-fn by_executor(clock: &dyn Clock, job: &Job, action: &str, outcome: Outcome, details: &Value) -> Entry {
-    by_executor_as_decided(clock, job, action, outcome, None, details)
+fn by_executor(now: Moment, job: &Job, action: &str, outcome: Outcome, details: &Value) -> Entry {
+    by_executor_as_decided(now, job, action, outcome, None, details)
 }
 
 /// With another decision than the one that the job was accepted by, if there is one.
 fn by_executor_as_decided(
-    clock: &dyn Clock,
+    now: Moment,
     job: &Job,
     action: &str,
     outcome: Outcome,
@@ -158,7 +156,7 @@ fn by_executor_as_decided(
     if let Value::Object(map) = &mut details {
         map.insert("requested_by".into(), json!(job.requested_by));
     }
-    EntryBuilder::new(clock, Service::Executor, action, "job", &job.id)
+    EntryBuilder::new(&At(now), Service::Executor, action, "job", &job.id)
         .tenant(&job.tenant)
         .actor(Actor {
             principal: "service:executor".into(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use runwarden_awx::{Credential, Installation, Target, TemplateKind};
 use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::clock::SystemClock;
@@ -20,7 +21,7 @@ use crate::job::Job;
 use crate::launch::authority::{Authority, Principal, Shown, Standing};
 use crate::launch::patience::Patience;
 use crate::launch::resolver::Resolver;
-use crate::live::Live;
+use crate::live::{Live, Waiter};
 use crate::ports::{
     Controller, CredentialSource, Decision, Evaluation, Policies, Question, Standings, Template, Templates,
 };
@@ -95,7 +96,7 @@ pub(crate) fn shared(store: Arc<dyn JobStore>, templates: Arc<dyn Templates>) ->
 }
 
 /// Nothing is mapped.
-struct NoTemplates;
+pub(crate) struct NoTemplates;
 
 #[async_trait]
 impl Templates for NoTemplates {
@@ -118,6 +119,34 @@ pub(crate) fn access(store: Arc<SqliteJobs>) -> JobAccess {
     let outbox = Outbox::undrained(store);
     let resolver = Resolver { shared: shared.clone(), outbox: outbox.clone(), patience: Patience::default() };
     JobAccess::new(shared, outbox, resolver)
+}
+
+/// What rang since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rung {
+    /// For those who wait for the job.
+    pub(crate) live: bool,
+    /// For the launcher.
+    pub(crate) work: bool,
+    /// Because something ended.
+    pub(crate) ended: bool,
+    /// For the watcher of runs.
+    pub(crate) watch: bool,
+    /// For the audit log.
+    pub(crate) bell: bool,
+}
+
+impl Rung {
+    /// What rang in this executor, and for this waiter, since the last look.
+    pub(crate) fn since(shared: &Shared, waiter: &mut Waiter) -> Self {
+        Self {
+            live: waiter.has_rung(),
+            work: shared.work.has_rung(),
+            ended: shared.work.has_ended(),
+            watch: shared.watch.has_rung(),
+            bell: shared.bell.heard().now_or_never().is_some(),
+        }
+    }
 }
 
 /// For how long what was shown counts in tests.

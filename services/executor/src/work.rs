@@ -34,6 +34,13 @@ impl WorkBell {
         self.0.ended.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether it rang since this was asked last.
+    #[cfg(test)]
+    pub(crate) fn has_rung(&self) -> bool {
+        use futures::FutureExt as _;
+        self.0.rung.notified().now_or_never().is_some()
+    }
+
     /// Waits for a ring, but not longer than this.
     pub async fn heard_within(&self, limit: Duration) {
         let _either = tokio::time::timeout(limit, self.0.rung.notified()).await;

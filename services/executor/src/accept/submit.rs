@@ -13,7 +13,6 @@ use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, telemetry};
 
 use crate::accept::parameters::{Parameters, Schemas};
 use crate::accept::repeats::{Asked, Digested, InProgress, Key};
-use crate::failpoint::At;
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
 use crate::launch::authority::{self, Shown};
@@ -89,7 +88,7 @@ impl Submitter {
             return Err(self.refuse(&job, decision).await);
         }
         self.outbox.check_room(tenant).await?;
-        let entries = vec![records::submit(&*self.shared.clock, &job, Outcome::Success, &decision.reasons)];
+        let entries = vec![records::submit(self.shared.clock.now(), &job, Outcome::Success, &decision.reasons)];
         let room = Room {
             of_tenant: if template.room.of_tenant > 0 { template.room.of_tenant } else { self.queue_limit },
             ..template.room
@@ -102,18 +101,12 @@ impl Submitter {
         if shown {
             self.shown.note(&job.id, arrived);
         }
-        self.shared.failpoint.pass(At::SubmitBeforeCommit);
-        match self.shared.store.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
-            Accepted::New => self.shared.failpoint.pass(At::SubmitAfterCommit),
-            Accepted::QueueFull { of, pace } => return Err(queue_full(of, pace)),
-            Accepted::Replayed(earlier) => return Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
-            Accepted::KeyReused => return Err(idempotency::reused()),
+        match self.shared.accept(Acceptance { job: job.clone(), idempotency, entries, room }).await? {
+            Accepted::New(_) => Ok(Submitted { job, replayed: false }),
+            Accepted::QueueFull { of, pace } => Err(queue_full(of, pace)),
+            Accepted::Replayed(earlier) => Ok(Submitted { job: earlier.as_accepted(), replayed: true }),
+            Accepted::KeyReused => Err(idempotency::reused()),
         }
-        metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.clone()).increment(1);
-        tracing::info!(job = job.id, template = job.template, "job accepted");
-        self.shared.bell.ring();
-        self.shared.work.ring();
-        Ok(Submitted { job, replayed: false })
     }
 
     /// Finds the template and checks that the caller may run it. What the caller may not even see does not exist.
@@ -141,7 +134,7 @@ impl Submitter {
 
     /// Puts a denial on the record, and then answers it.
     async fn refuse(&self, job: &Job, decision: Decision) -> Error {
-        let entry = records::submit(&*self.shared.clock, job, Outcome::Denied, &decision.reasons);
+        let entry = records::submit(self.shared.clock.now(), job, Outcome::Denied, &decision.reasons);
         if let Err(error) = self.recorder.record(entry).await {
             return error;
         }

@@ -6,7 +6,7 @@ use runwarden_kit::access::{Guarded as _, right};
 use super::{AuthorizedJob, JobAccess};
 use crate::job::Job;
 use crate::records;
-use crate::store::Effects;
+use crate::store::{Effects, News};
 
 impl JobAccess {
     /// Asks for a job to be stopped, and answers it as it is then. One that waits ends at once.
@@ -18,28 +18,24 @@ impl JobAccess {
         self.outbox.check_room(&job.tenant).await?;
         let now = shared.clock.now();
         // Built here, where the caller is known; the change runs inside the store.
-        let entry = records::cancel(&*shared.clock, &job);
-        let clock = shared.clock.clone();
-        let change = move |job: &mut Job, _| {
+        let entry = records::cancel(now, &job);
+        let change = |job: &mut Job, _, _| {
             let repeated = job.cancel_requested && !job.state.is_end();
             job.request_cancel(now)?;
             if repeated {
                 return Ok(None);
             }
-            if !job.state.is_end() && job.due_at.is_some() {
-                job.look_now();
-            }
-            let mut effects = Effects::told().with_entry(entry);
+            let effects = Effects::announced().with_entry(entry.clone());
             if job.state.is_end() {
-                effects = effects.with_entry(records::finish(&*clock, job));
+                return Ok(Some(effects.finished(records::finish(now, job))));
             }
-            Ok(Some(effects))
+            if job.due_at.is_some() {
+                job.look_now();
+                return Ok(Some(effects.with_news(News::Due)));
+            }
+            Ok(Some(effects.with_news(News::ToStop)))
         };
-        let job = shared.store.update(&job.id, now, Box::new(change)).await?.ok_or_else(Job::missing)?;
-        shared.live.ring(&job.id);
-        shared.watch.ring();
-        shared.work.ring();
-        shared.bell.ring();
+        let job = shared.change(&job.id, now, None, &change).await?.ok_or_else(Job::missing)?.job;
         self.as_known(job).await
     }
 }

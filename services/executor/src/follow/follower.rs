@@ -119,7 +119,7 @@ impl Follower {
             return Ok(false);
         }
         let now = self.shared.clock.now();
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -128,11 +128,10 @@ impl Follower {
             }
             job.missing_since = None;
             job.hidden_since = None;
-            job.progress = progress;
-            Ok(Some(Effects::told()))
+            job.progress.clone_from(&progress);
+            Ok(Some(Effects::announced()))
         };
-        self.shared.store.update(&job.id, now, Box::new(change)).await?;
-        self.shared.live.ring(&job.id);
+        self.shared.change(&job.id, now, None, &change).await?;
         Ok(true)
     }
 
@@ -165,7 +164,7 @@ impl Follower {
             return Ok(false);
         }
         let limit = job.max_duration_seconds;
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -178,9 +177,9 @@ impl Follower {
             }
             job.cancel_sent_at = Some(now);
             job.progress = "cancelling".into();
-            Ok(Some(Effects::told()))
+            Ok(Some(Effects::announced()))
         };
-        self.shared.store.update(&job.id, now, Box::new(change)).await?;
+        self.shared.change(&job.id, now, None, &change).await?;
         let answer = client.cancel(run.to_ref()).await;
         self.shared.failpoint.pass(At::CancelAfter);
         match answer {
@@ -196,36 +195,27 @@ impl Follower {
     /// The run is over and its output is kept: so is the job.
     async fn finish(&self, job: &Job, row: &RunSummary, ending: Ending, steps: &Steps) -> Result<()> {
         let now = self.shared.clock.now();
-        let clock = self.shared.clock.clone();
         let mut outcome = outcome_of(row);
         if row.run.kind == RunKind::Workflow {
             steps::tell(steps, &mut outcome);
         }
         let cause = steps::cause(steps).filter(|_| ending == Ending::Failed);
-        let explanation = row.job_explanation.clone();
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
-            job.outcome = Some(outcome);
-            match cause {
-                Some((why, words)) if job.condemned.is_none() => job.end(JobState::Failed, now, Some((why, words)))?,
-                _ => end(job, ending, &explanation, now)?,
+            job.outcome = Some(outcome.clone());
+            match &cause {
+                Some((why, words)) if job.condemned.is_none() => {
+                    job.end(JobState::Failed, now, Some((why, words.clone())))?;
+                }
+                _ => end(job, ending, &row.job_explanation, now)?,
             }
-            Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
+            Ok(Some(Effects::announced().finished(records::finish(now, job))))
         };
-        self.shared.failpoint.pass(At::WatchBeforeEnd);
-        self.shared.store.update(&job.id, now, Box::new(change)).await?;
-        self.shared.failpoint.pass(At::WatchAfterEnd);
-        self.told(&job.id);
+        let between = (At::WatchBeforeEnd, At::WatchAfterEnd);
+        self.shared.change_between(between, &job.id, now, None, &change).await?;
         Ok(())
-    }
-
-    pub(super) fn told(&self, job: &str) {
-        self.shared.live.ring(job);
-        self.shared.bell.ring();
-        // What ended may have made room for another.
-        self.shared.work.ring_ended();
     }
 }
 

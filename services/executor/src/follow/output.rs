@@ -53,11 +53,11 @@ impl Follower {
     ) -> Result<(bool, bool)> {
         let now = self.shared.clock.now();
         if job.ended_since.is_none() {
-            let change = move |job: &mut Job, _| {
+            let change = |job: &mut Job, _, _| {
                 job.ended_since.get_or_insert(now);
                 Ok(Some(Effects::default()))
             };
-            self.shared.store.update(&job.id, now, Box::new(change)).await?;
+            self.shared.change(&job.id, now, None, &change).await?;
         }
         if job.output_truncated {
             return Ok((false, true));
@@ -128,18 +128,17 @@ impl Follower {
             kept += text.len() as u64;
             changed |= !text.is_empty();
             let (before, position, truncated) = (cursor.to_string(), next.to_string(), full);
-            let change = move |job: &mut Job, _| {
+            let change = |job: &mut Job, _, _| {
                 // Another replica was faster: what it wrote stands.
                 if job.output_cursor != before && !(job.output_cursor.is_empty() && is_start(&before)) {
                     return Ok(None);
                 }
-                job.output_cursor = position;
+                job.output_cursor.clone_from(&position);
                 job.output_truncated |= truncated;
                 job.output_incomplete |= lacks;
-                Ok(Some(Effects { output: Some(text), ..Effects::default() }))
+                Ok(Some(Effects { output: Some(text.clone()), ..Effects::default() }))
             };
-            self.shared.store.update(&job.id, self.shared.clock.now(), Box::new(change)).await?;
-            self.shared.live.ring(&job.id);
+            self.shared.change(&job.id, self.shared.clock.now(), None, &change).await?;
             cursor = next;
             if !more {
                 return Ok((changed, if waits { Reached::Waits } else { Reached::End }));
@@ -171,15 +170,13 @@ impl Follower {
     /// Nothing more of it can be read: whoever reads what there is must know that some may be missing.
     async fn mark_unread(&self, job: &str, error: &AwxError) -> Result<()> {
         let word = format!("[Runwarden: the output ends here because the rest could not be read: {error}]\n");
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if std::mem::replace(&mut job.output_incomplete, true) || job.output_truncated {
                 return Ok(Some(Effects::default()));
             }
-            Ok(Some(Effects { output: Some(word), ..Effects::default() }))
+            Ok(Some(Effects { output: Some(word.clone()), ..Effects::default() }))
         };
-        self.shared.store.update(job, self.shared.clock.now(), Box::new(change)).await.map(drop)?;
-        self.shared.live.ring(job);
-        Ok(())
+        self.shared.change(job, self.shared.clock.now(), None, &change).await.map(drop)
     }
 }
 

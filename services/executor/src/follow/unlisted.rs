@@ -90,8 +90,7 @@ impl Follower {
     /// The run is gone, or nobody can be asked about it any more: after a while it is lost.
     pub(super) async fn missing(&self, job: &Job, why: &'static str) -> Result<bool> {
         let (now, limit) = (self.shared.clock.now(), self.missing_limit);
-        let clock = self.shared.clock.clone();
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
@@ -99,22 +98,16 @@ impl Follower {
             let Some(since) = job.missing_since else {
                 job.missing_since = Some(now);
                 job.progress = format!("its run is missing on the controller; if it stays so it is lost in {limit:?}");
-                return Ok(Some(Effects::told()));
+                return Ok(Some(Effects::announced()));
             };
             if now.since(since) < limit {
                 return Ok(None);
             }
             job.end(JobState::Failed, now, Some((reason::LOST, why.into())))?;
-            Ok(Some(Effects::told().with_entry(records::finish(&*clock, job))))
+            Ok(Some(Effects::announced().finished(records::finish(now, job))))
         };
-        let after = self.shared.store.update(&job.id, now, Box::new(change)).await?;
-        let ended = after.is_some_and(|job| job.state.is_end());
-        if ended {
-            self.told(&job.id);
-        } else {
-            self.shared.live.ring(&job.id);
-        }
-        Ok(ended)
+        let after = self.shared.change(&job.id, now, None, &change).await?;
+        Ok(after.is_some_and(|after| after.job.state.is_end()))
     }
 
     /// Nothing can be said of the run: it may well be at work. True if that is news.
@@ -126,17 +119,16 @@ impl Follower {
             return Ok(false);
         }
         tracing::warn!(job = job.id, why, "nothing is known of a run");
-        let change = move |job: &mut Job, _| {
+        let change = |job: &mut Job, _, _| {
             if job.state != JobState::Running {
                 return Ok(None);
             }
             job.missing_since = None;
             job.hidden_since = Some(since);
-            job.progress = progress;
-            Ok(Some(Effects::told()))
+            job.progress.clone_from(&progress);
+            Ok(Some(Effects::announced()))
         };
-        self.shared.store.update(&job.id, now, Box::new(change)).await?;
-        self.shared.live.ring(&job.id);
+        self.shared.change(&job.id, now, None, &change).await?;
         Ok(true)
     }
 }

@@ -212,21 +212,13 @@ impl Reconciler<'_> {
 
     async fn settle(&self, job: &Job, attempt: &Attempt, finding: Finding) -> Result<(), Halt> {
         self.shared.failpoint.pass(At::ReconcileAfter);
-        let run = finding.run.clone();
-        let written = ledger::learn(
-            self.shared,
-            &job.id,
-            attempt.number,
-            job.lease.fence,
-            run,
-            move |job, attempt, held, now| {
-                // A later attempt: what this one came to was settled by somebody else.
-                attempt.map_or(Ok(protocol::Written::Nothing), |attempt| {
-                    protocol::judged(job, attempt, finding, held, now)
-                })
-            },
-        );
-        Ok(written.await?)
+        let judged = |job: &mut Job, attempt: Option<&mut Attempt>, held: bool, now: Moment| match attempt {
+            Some(attempt) => protocol::judged(job, attempt, finding.clone(), held, now),
+            // A later attempt was begun: what this one came to was settled by another executor.
+            None => Ok(protocol::Written::Nothing),
+        };
+        let run = finding.run.as_ref();
+        Ok(ledger::learn(self.shared, &job.id, attempt.number, job.lease.fence, run, &judged).await?)
     }
 
     async fn search(

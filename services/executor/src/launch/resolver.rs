@@ -90,45 +90,30 @@ impl Resolver {
 
     async fn write(&self, job: &Job, attempt: &Attempt, resolution: Resolution, reason: String) -> Result<Job> {
         let now = self.shared.clock.now();
-        let (number, clock, patience) = (attempt.number, self.shared.clock.clone(), self.patience);
+        let number = attempt.number;
         // Built here, where the caller is known; the change runs inside the store.
-        let entry = records::resolve(&*self.shared.clock, job, number, &resolution, &reason);
+        let entry = records::resolve(now, job, number, &resolution, &reason);
         let run = match &resolution {
-            Resolution::Bind(run) => Some(run.clone()),
+            Resolution::Bind(run) => Some(run),
             Resolution::Retry | Resolution::GiveUp => None,
         };
-        let change = move |job: &mut Job, last: Option<Attempt>, held: bool| {
+        let change = |job: &mut Job, last: Option<Attempt>, held: bool| {
             if held {
                 return Err(Error::invalid("/run", "is another job's"));
             }
             let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else {
                 return Err(not_unknown(job));
             };
-            if !protocol::resolved(job, &mut attempt, resolution, &reason, &patience, now)? {
+            if !protocol::resolved(job, &mut attempt, resolution.clone(), &reason, &self.patience, now)? {
                 return Err(not_unknown(job));
             }
-            let mut effects = Effects::told().with_entry(entry).with_entry(records::attempt(&*clock, job, &attempt));
-            if job.state.is_end() {
-                effects = effects.with_entry(records::finish(&*clock, job));
-            }
-            Ok(Some(effects.with_attempt(attempt)))
+            let learned = records::attempt(now, job, &attempt);
+            let effects = Effects::announced().with_entry(entry.clone()).learned(attempt, learned);
+            Ok(Some(if job.state.is_end() { effects.finished(records::finish(now, job)) } else { effects }))
         };
-        self.shared.failpoint.pass(At::ResolveBefore);
-        let after = match &run {
-            Some(run) => self.shared.store.bind(&job.id, now, run, Box::new(change)).await?,
-            None => {
-                self.shared
-                    .store
-                    .update(&job.id, now, Box::new(move |job: &mut Job, last| change(job, last, false)))
-                    .await?
-            }
-        };
-        self.shared.failpoint.pass(At::ResolveAfter);
-        self.shared.live.ring(&job.id);
-        self.shared.bell.ring();
-        self.shared.watch.ring();
-        self.shared.work.ring_ended();
-        after.ok_or_else(|| Error::not_found("job"))
+        let between = (At::ResolveBefore, At::ResolveAfter);
+        let after = self.shared.change_between(between, &job.id, now, run, &change).await?;
+        after.map(|after| after.job).ok_or_else(|| Error::not_found("job"))
     }
 }
 

@@ -61,10 +61,10 @@ impl Sender<'_> {
             Answer::Launched { run, .. } => Some(run.clone()),
             Answer::NotLaunched { .. } | Answer::Unresolved { .. } => None,
         };
-        let answered = move |job: &mut Job, attempt: Option<&mut Attempt>, held: bool, now: Moment| {
-            protocol::answered(job, attempt, answer, held, now)
+        let answered = |job: &mut Job, attempt: Option<&mut Attempt>, held: bool, now: Moment| {
+            protocol::answered(job, attempt, answer.clone(), held, now)
         };
-        Ok(ledger::learn(self.shared, &job.id, attempt.number, job.lease.fence, run, answered).await?)
+        Ok(ledger::learn(self.shared, &job.id, attempt.number, job.lease.fence, run.as_ref(), &answered).await?)
     }
 
     /// Whether the job may be launched now, and would be launched as it was asked for.
@@ -121,14 +121,14 @@ impl Sender<'_> {
             fence: job.lease.fence,
             limits: template.limits,
             now,
-            entries: vec![records::launch(&*self.shared.clock, job, &attempt, decision.as_ref())],
+            entries: vec![records::launch(now, job, &attempt, decision.as_ref())],
             attempt: attempt.clone(),
         };
         self.shared.failpoint.pass(At::BeginBefore);
         // From here on the launch must leave soon or not at all. The wall clock may be set; the steady one may not.
         let begun = Instant::now();
-        let job = match self.shared.store.begin_attempt(begin).await? {
-            Begun::Yes(job) => *job,
+        let job = match self.shared.begin_attempt(begin).await? {
+            Begun::Yes(job, _) => *job,
             Begun::Blocked => {
                 let Attempt { installation, controller_template, .. } = attempt;
                 let marked = launch.is_marked();
@@ -140,10 +140,7 @@ impl Sender<'_> {
             }
             Begun::Lost => return Err(Halt::Lost),
         };
-        self.shared.failpoint.pass(At::BeginAfter);
         self.seen.since(&attempt);
-        self.shared.live.ring(&job.id);
-        self.shared.bell.ring();
         Ok(Intent { job, attempt, begun })
     }
 

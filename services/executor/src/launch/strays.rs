@@ -149,12 +149,8 @@ impl Strays {
                     "a run that should not be has come to its end"
                 );
                 let Some(job) = self.shared.store.get(&stray.tenant, &stray.job).await? else { return Ok(()) };
-                self.shared
-                    .store
-                    .settle_stray(&stray, records::stray_settled(&*self.shared.clock, &job, &stray, how))
-                    .await?;
-                self.shared.bell.ring();
-                Ok(())
+                let entry = records::stray_settled(self.shared.clock.now(), &job, &stray, how);
+                self.shared.settle_stray(&job, &stray, entry).await
             }
         }
     }

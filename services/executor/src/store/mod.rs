@@ -5,7 +5,8 @@
 //! here; only the engines beside them know SQL.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
+mod effects;
 mod executors;
 mod outbox;
 mod queues;
@@ -14,6 +15,7 @@ pub mod sqlite;
 mod strays;
 mod watches;
 
+pub use effects::{Change, Committed, Effects, News};
 pub use executors::{Beat, Executors};
 pub use queues::{Begin, Begun, Claim, Claimed, Queues};
 pub use strays::StrayRuns;
@@ -28,9 +30,7 @@ use runwarden_kit::audit::Entry;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 
-use crate::job::Attempt;
-use crate::job::Stray;
-use crate::job::{Bound, Job, JobState, Run};
+use crate::job::{Attempt, Bound, Job, JobState, Run};
 
 /// A job to accept, with everything that must become durable with it.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ pub struct IdempotencyClaim {
 /// What became of an acceptance.
 #[derive(Clone, Debug)]
 pub enum Accepted {
-    /// The job is durable.
-    New,
+    /// The job is durable, with these effects.
+    New(Box<Effects>),
     /// An earlier request with the same key and body made this job.
     Replayed(Box<Job>),
     /// The key was used with another body.
@@ -90,50 +90,6 @@ pub enum Accepted {
         pace: Option<Duration>,
     },
 }
-
-/// What a change brings with it beside the job itself.
-#[derive(Clone, Debug, Default)]
-pub struct Effects {
-    /// The attempt as it is now.
-    pub attempt: Option<Attempt>,
-    /// Output to append.
-    pub output: Option<String>,
-    /// Whether the job's state should be told to watchers.
-    pub tell: bool,
-    /// A run that came to light and should not be.
-    pub stray: Option<Stray>,
-    /// Audit entries.
-    pub entries: Vec<Entry>,
-}
-
-impl Effects {
-    /// Tells watchers of the job's state.
-    #[must_use]
-    pub fn told() -> Self {
-        Self { tell: true, ..Self::default() }
-    }
-
-    /// Adds an audit entry.
-    #[must_use]
-    pub fn with_entry(mut self, entry: Entry) -> Self {
-        self.entries.push(entry);
-        self
-    }
-
-    /// Writes the attempt.
-    #[must_use]
-    pub fn with_attempt(mut self, attempt: Attempt) -> Self {
-        self.attempt = Some(attempt);
-        self
-    }
-}
-
-/// A change to one job, applied to it and its last attempt as they stand inside the transaction. `None` leaves
-/// everything as it is.
-pub type Change = Box<dyn FnOnce(&mut Job, Option<Attempt>) -> Result<Option<Effects>> + Send>;
-
-/// A [`Change`] that may bind the job to a run. It is told whether another job has that very run.
-pub type Binding = Box<dyn FnOnce(&mut Job, Option<Attempt>, bool) -> Result<Option<Effects>> + Send>;
 
 /// Which jobs to list.
 #[derive(Clone, Debug)]
@@ -197,9 +153,10 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     /// beginning once.
     async fn list(&self, filter: JobFilter) -> Result<Vec<Job>>;
 
-    /// Changes a job in one transaction and answers it as it is then; `None` if there is no such job. Changes of one job
-    /// are made one after the other.
-    async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>>;
+    /// Changes a job in one transaction; `None` if there is no such job. Changes of one job are made one after the other.
+    /// Whether another job has `run` is read in the same transaction; without one, none has. The change may be called
+    /// more than once; what is committed is what one call answered.
+    async fn change(&self, id: &str, now: Moment, run: Option<&Run>, change: &Change<'_>) -> Result<Option<Committed>>;
 
     /// The last attempt at a job.
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>>;
@@ -209,10 +166,6 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
 
     /// Every attempt at a job, oldest first.
     async fn attempts(&self, job: &str) -> Result<Vec<Attempt>>;
-
-    /// As [`JobStore::update`], for a change that may bind the job to this run. Whether another job has it is read in
-    /// the same transaction.
-    async fn bind(&self, id: &str, now: Moment, run: &Run, change: Binding) -> Result<Option<Job>>;
 
     /// The runs with these ids that are bound to jobs, on whatever installation.
     async fn bound(&self, ids: &[i64]) -> Result<Vec<Bound>>;

@@ -5,9 +5,8 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 
-use crate::job::Attempt;
-use crate::job::Job;
-use crate::job::Queue;
+use super::Effects;
+use crate::job::{Attempt, Job, Queue};
 use crate::wait::limits::{Limits, Scope};
 use crate::wait::place::Place;
 use crate::wait::scheduler::{Goal, Head, Turn};
@@ -63,8 +62,8 @@ pub struct Begin {
 /// What became of beginning an attempt.
 #[derive(Clone, Debug)]
 pub enum Begun {
-    /// The intent is durable: the launch may be sent.
-    Yes(Box<Job>),
+    /// The intent is durable, with these effects: the launch may be sent.
+    Yes(Box<Job>, Box<Effects>),
     /// Another launch of the controller's template is open, and the two could not be told apart.
     Blocked,
     /// As many jobs as may are under way, or were begun lately; until when.

@@ -10,8 +10,11 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
+use super::effects::make;
 use super::rows::{failed, job_of, read, write};
-use super::{Acceptance, Accepted, Binding, Change, Effects, Happening, JobEvent, JobFilter, JobStore, Room, outbox};
+use super::{
+    Acceptance, Accepted, Change, Committed, Effects, Happening, JobEvent, JobFilter, JobStore, News, Room, outbox,
+};
 use crate::job::Attempt;
 use crate::job::{Bound, Job, Run};
 use crate::wait::place::{self, RECENT};
@@ -145,14 +148,14 @@ async fn begun_lately(connection: &mut SqliteConnection, job: &Job) -> Result<Ve
 }
 
 /// Writes what a change brings along; numbers events and output in the job.
-async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, effects: Effects) -> Result<()> {
-    if let Some(text) = effects.output.filter(|t| !t.is_empty()) {
+async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, effects: &Effects) -> Result<()> {
+    if let Some(text) = effects.output.as_ref().filter(|t| !t.is_empty()) {
         job.last_event += 1;
         let offset = job.output_bytes;
         job.output_bytes += text.len() as u64;
-        event(connection, job, now, "output", &text, Some(offset)).await?;
+        event(connection, job, now, "output", text, Some(offset)).await?;
     }
-    if effects.tell {
+    if effects.announced {
         job.last_event += 1;
         // What was asked never changes: it is kept once, with the job, and not again with all that happens to it.
         let asked = (std::mem::take(&mut job.parameters), job.sealed_parameters.take());
@@ -160,7 +163,7 @@ async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, ef
         (job.parameters, job.sealed_parameters) = asked;
         event(connection, job, now, "state", &document?, None).await?;
     }
-    if let Some(attempt) = effects.attempt {
+    if let Some(attempt) = &effects.attempt {
         sqlx::query(
             "INSERT INTO attempts (job_id, number, installation, controller_template, marked, open, document)
              VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -172,13 +175,13 @@ async fn bring(connection: &mut SqliteConnection, job: &mut Job, now: Moment, ef
         .bind(attempt.controller_template)
         .bind(attempt.is_marked())
         .bind(attempt.is_open())
-        .bind(write(&attempt)?)
+        .bind(write(attempt)?)
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
     }
-    if let Some(stray) = effects.stray {
-        strays::put(connection, &stray).await?;
+    if let Some(stray) = &effects.stray {
+        strays::put(connection, stray).await?;
     }
     outbox::put(connection, &effects.entries).await
 }
@@ -202,25 +205,6 @@ async fn event(
         .await
         .map_err(failed)?;
     Ok(())
-}
-
-impl SqliteJobs {
-    /// Changes a job in one transaction. The change is told whether another job has the run.
-    async fn changed_by(&self, id: &str, now: Moment, run: Option<&Run>, change: Binding) -> Result<Option<Job>> {
-        let mut transaction = self.database.begin_write().await.map_err(failed)?;
-        let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
-        let mut job = before.clone();
-        let last = last_attempt(&mut transaction, id).await?;
-        let held = match run {
-            Some(run) => bound(&mut transaction, &[run.id], id).await?.iter().any(|bound| bound.is(run)),
-            None => false,
-        };
-        let Some(effects) = change(&mut job, last, held)? else { return Ok(Some(before)) };
-        bring(&mut transaction, &mut job, now, effects).await?;
-        save(&mut transaction, &job, false).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(Some(job))
-    }
 }
 
 /// The runs with these ids that are bound to jobs other than this one.
@@ -267,7 +251,8 @@ impl JobStore for SqliteJobs {
             return Ok(Accepted::QueueFull { of, pace });
         }
         save(&mut transaction, &job, true).await?;
-        bring(&mut transaction, &mut job, now, Effects { tell: true, entries, ..Effects::default() }).await?;
+        let effects = Effects { entries, ..Effects::announced().with_news(News::Accepted) };
+        bring(&mut transaction, &mut job, now, &effects).await?;
         save(&mut transaction, &job, false).await?;
         if let Some(claim) = idempotency {
             sqlx::query(
@@ -285,7 +270,7 @@ impl JobStore for SqliteJobs {
             .map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
-        Ok(Accepted::New)
+        Ok(Accepted::New(Box::new(effects)))
     }
 
     async fn find_by_key(&self, tenant: &str, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
@@ -330,12 +315,22 @@ impl JobStore for SqliteJobs {
         rows.iter().map(job_of).collect()
     }
 
-    async fn update(&self, id: &str, now: Moment, change: Change) -> Result<Option<Job>> {
-        self.changed_by(id, now, None, Box::new(|job, last, _| change(job, last))).await
-    }
-
-    async fn bind(&self, id: &str, now: Moment, run: &Run, change: Binding) -> Result<Option<Job>> {
-        self.changed_by(id, now, Some(run), change).await
+    async fn change(&self, id: &str, now: Moment, run: Option<&Run>, change: &Change<'_>) -> Result<Option<Committed>> {
+        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let Some(before) = load(&mut transaction, id).await? else { return Ok(None) };
+        let mut job = before.clone();
+        let last = last_attempt(&mut transaction, id).await?;
+        let held = match run {
+            Some(run) => bound(&mut transaction, &[run.id], id).await?.iter().any(|bound| bound.is(run)),
+            None => false,
+        };
+        let Some(effects) = make(change, &mut job, last, held)? else {
+            return Ok(Some(Committed { job: before, effects: None }));
+        };
+        bring(&mut transaction, &mut job, now, &effects).await?;
+        save(&mut transaction, &job, false).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(Committed { job, effects: Some(effects) }))
     }
 
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
@@ -492,6 +487,6 @@ async fn by_key(
 }
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod tests;

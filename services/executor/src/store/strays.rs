@@ -5,9 +5,10 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 
+use super::Effects;
 use crate::job::Stray;
 
-/// Keeps them. They come in as [`Effects`](super::Effects) of what brought them to light.
+/// Keeps them. They come in as [`Effects`] of what brought them to light.
 #[async_trait]
 pub trait StrayRuns {
     /// Those that are due, longest due first; at most so many.
@@ -22,6 +23,6 @@ pub trait StrayRuns {
     /// Writes it as it is.
     async fn keep_stray(&self, stray: &Stray) -> Result<()>;
 
-    /// Forgets it, with the entry that says how it came to its end, unless somebody else did.
-    async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<()>;
+    /// Forgets it, with the entry that says how it came to its end, unless somebody else did: then none.
+    async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<Option<Effects>>;
 }

@@ -9,14 +9,12 @@ use runwarden_kit::Result;
 use runwarden_kit::lifecycle::Shutdown;
 
 use crate::breaker::Key;
-use crate::job::Attempt;
-use crate::job::Job;
-use crate::job::Queue;
+use crate::job::{Attempt, Job, Queue};
 use crate::launch::prepare;
 use crate::launch::protocol;
 use crate::records;
 use crate::shared::Shared;
-use crate::store::{Change, Effects};
+use crate::store::Effects;
 
 /// How often to look at deadlines.
 const LOOK: Duration = Duration::from_millis(500);
@@ -69,12 +67,11 @@ impl Deadlines {
     async fn expire(&self) -> Result<()> {
         let now = self.shared.clock.now();
         for id in self.shared.store.expiring(now).await? {
-            let clock = self.shared.clock.clone();
-            let change = move |job: &mut Job, last: Option<Attempt>| {
+            let change = |job: &mut Job, last: Option<Attempt>, _| {
                 let ended = protocol::expired(job, last.as_ref(), now)?;
-                Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+                Ok(ended.then(|| Effects::announced().finished(records::finish(now, job))))
             };
-            self.end(&id, Box::new(change)).await?;
+            self.shared.change(&id, now, None, &change).await?;
         }
         Ok(())
     }
@@ -112,24 +109,14 @@ impl Deadlines {
                 None => None,
             };
             for id in self.shared.store.outdated(&head.queue, digest).await? {
-                let (clock, now, found) = (self.shared.clock.clone(), self.shared.clock.now(), found.clone());
-                let change = move |job: &mut Job, _: Option<Attempt>| {
+                let now = self.shared.clock.now();
+                let change = |job: &mut Job, _: Option<Attempt>, _| {
                     let Some(why) = prepare::groundless(found.as_ref(), job) else { return Ok(None) };
                     let ended = protocol::baseless(job, why, now)?;
-                    Ok(ended.then(|| Effects::told().with_entry(records::finish(&*clock, job))))
+                    Ok(ended.then(|| Effects::announced().finished(records::finish(now, job))))
                 };
-                self.end(&id, Box::new(change)).await?;
+                self.shared.change(&id, now, None, &change).await?;
             }
-        }
-        Ok(())
-    }
-
-    async fn end(&self, id: &str, change: Change) -> Result<()> {
-        let after = self.shared.store.update(id, self.shared.clock.now(), change).await?;
-        if after.is_some_and(|job| job.state.is_end()) {
-            self.shared.live.ring(id);
-            self.shared.bell.ring();
-            self.shared.work.ring_ended();
         }
         Ok(())
     }

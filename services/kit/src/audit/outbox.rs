@@ -112,7 +112,8 @@ impl Bell {
         self.0.notify_one();
     }
 
-    pub(super) async fn heard(&self) {
+    /// Waits until something does. A ring while nobody waited is kept.
+    pub async fn heard(&self) {
         self.0.notified().await;
     }
 }

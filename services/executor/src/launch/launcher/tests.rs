@@ -209,11 +209,11 @@ impl World {
 
     /// Has an executor look for a launch, as if the pause before had passed.
     async fn look(&self, launcher: &Launcher, job: &str) -> Job {
-        let hurry = |job: &mut Job, _: Option<Attempt>| {
+        let hurry = |job: &mut Job, _: Option<Attempt>, _| {
             job.look_now();
             Ok(Some(Effects::default()))
         };
-        self.store().await.update(job, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        self.store().await.change(job, Moment::from_micros(1), None, &hurry).await.unwrap();
         let taken = launcher.take().await.expect("it is due");
         assert!(launcher.step(taken).await.is_ok());
         self.job(job).await
@@ -318,11 +318,11 @@ async fn clocks_that_differ_by_a_minute_and_a_half_delay_nothing_and_prove_nothi
         let now = world.job(&job.id).await;
         assert_eq!((now.state, now.attempts), (JobState::Launching, 1), "nothing is concluded yet");
         // As if the pause between two looks had passed.
-        let hurry = |job: &mut Job, _: Option<Attempt>| {
+        let hurry = |job: &mut Job, _: Option<Attempt>, _| {
             job.look_now();
             Ok(Some(Effects::default()))
         };
-        world.store().await.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        world.store().await.change(&job.id, Moment::from_micros(1), None, &hurry).await.unwrap();
     }
     assert_eq!(world.sandbox.launched(), 0);
 }
@@ -341,13 +341,13 @@ async fn a_run_that_comes_to_light_too_late_is_recorded_and_stopped() {
         }
         // Somebody concludes that it did not happen, and ends the job: what must not be, and what would be if this
         // process had been stopped for minutes.
-        let end = |job: &mut Job, last: Option<Attempt>| {
+        let end = |job: &mut Job, last: Option<Attempt>, _| {
             let state = AttemptState::NotLaunched { why: "nothing appeared".into() };
             let attempt = last.map(|last| Attempt { state, ..last });
             job.end(JobState::Canceled, Moment::from_micros(9), None)?;
-            Ok(Some(Effects { attempt, ..Effects::told() }))
+            Ok(Some(Effects { attempt, ..Effects::announced() }))
         };
-        world.store().await.update(&job.id, Moment::from_micros(9), Box::new(end)).await.unwrap();
+        world.store().await.change(&job.id, Moment::from_micros(9), None, &end).await.unwrap();
     };
     let (done, ()) = tokio::join!(launching, concluding);
     assert!(done);
@@ -458,7 +458,7 @@ async fn what_waits_for_a_lost_launch_does_not_keep_it_from_being_looked_for() {
     let launcher = world.executor("a", 0).await;
     let (older, lost) = (world.accept().await, world.accept().await);
     // The older one was tried and is to be launched again; the launch of the younger one is out.
-    let begun = |job: &mut Job, _: Option<Attempt>| {
+    let begun = |job: &mut Job, _: Option<Attempt>, _| {
         job.become_state(JobState::Launching)?;
         Ok(Some(Effects::default()))
     };
@@ -468,15 +468,15 @@ async fn what_waits_for_a_lost_launch_does_not_keep_it_from_being_looked_for() {
     let second = launcher.take().await.unwrap();
     assert!(launcher.step(second).await.is_ok());
     launcher.shared.store.release(&older.id, claimed.lease.fence).await.unwrap();
-    world.store().await.update(&older.id, Moment::from_micros(1), Box::new(begun)).await.unwrap();
+    world.store().await.change(&older.id, Moment::from_micros(1), None, &begun).await.unwrap();
     let scheduler = Scheduler::new(8, launcher.shared.known.clone(), Breaker::default(), launcher.shared.work.clone());
     let mut looked = false;
     for _ in 0..4 {
-        let hurry = |job: &mut Job, _: Option<Attempt>| {
+        let hurry = |job: &mut Job, _: Option<Attempt>, _| {
             job.look_now();
             Ok(Some(Effects::default()))
         };
-        world.store().await.update(&lost.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        world.store().await.change(&lost.id, Moment::from_micros(1), None, &hurry).await.unwrap();
         let Some((job, _place)) = launcher.claim(&scheduler, &mut Heads::default()).await.unwrap() else { break };
         looked |= job.id == lost.id;
         launcher.take_further(job, &scheduler).await;

@@ -1,6 +1,7 @@
 //! What [`JobStore`](crate::store::JobStore) promises.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
@@ -8,8 +9,8 @@ use runwarden_kit::caller::Visible;
 use serde_json::json;
 
 use super::{Bench, all, at, changing, entry, example, intent, run};
-use crate::job::{AttemptState, Job, JobState};
-use crate::store::{Acceptance, Accepted, Effects, Happening, JobFilter, Room};
+use crate::job::{Attempt, AttemptState, Job, JobState};
+use crate::store::{Acceptance, Accepted, Effects, Happening, JobFilter, News, Room};
 
 fn filter(tenant: &str) -> JobFilter {
     JobFilter {
@@ -53,7 +54,7 @@ pub(crate) async fn an_acceptance_that_fails_leaves_nothing(bench: Bench) -> Res
     failing_commits(&*bench.faults, bench.store().accept(acceptance.clone())).await?;
     ensure!(bench.store().get("acme", &job.id).await?.is_none() && bench.entries().await? == 0);
     ensure!(bench.events(&job.id).await?.is_empty() && bench.store().version().await? == version);
-    ensure!(matches!(bench.store().accept(acceptance).await?, Accepted::New));
+    ensure!(matches!(bench.store().accept(acceptance).await?, Accepted::New(_)));
     ensure!(bench.entries().await? == 2 && bench.events(&job.id).await?.len() == 1);
     Ok(())
 }
@@ -86,7 +87,7 @@ pub(crate) async fn no_more_wait_than_there_is_room_for_however_many_race(bench:
         let mut accepted = 0;
         for answer in all(racers).await {
             match answer? {
-                Accepted::New => accepted += 1,
+                Accepted::New(_) => accepted += 1,
                 Accepted::QueueFull { of: full, .. } => ensure!(full == of),
                 other => anyhow::bail!("{other:?}"),
             }
@@ -104,13 +105,13 @@ pub(crate) async fn changes_that_race_are_all_made_one_after_the_other(bench: Be
         let (store, id) = (bench.of(number), job.id.clone());
         let change = changing(|job| {
             job.setbacks += 1;
-            Effects { output: Some("é".into()), ..Effects::told() }.with_entry(entry())
+            Effects { output: Some("é".into()), ..Effects::announced() }.with_entry(entry())
         });
-        async move { store.update(&id, at(2), change).await }
+        async move { store.change(&id, at(2), None, &change).await }
     });
     let mut seen = BTreeSet::new();
     for answer in all(racers).await {
-        seen.insert(answer?.context("the job is gone")?.setbacks);
+        seen.insert(answer?.context("the job is gone")?.job.setbacks);
     }
     ensure!(seen == (1..=24).collect(), "two began from the same: {seen:?}");
     ensure!(bench.job(&job.id).await?.setbacks == 24 && bench.entries().await? == 24);
@@ -125,17 +126,16 @@ pub(crate) async fn changes_that_race_are_all_made_one_after_the_other(bench: Be
 pub(crate) async fn a_change_that_fails_leaves_nothing(bench: Bench) -> Result<()> {
     let job = bench.put(example()).await?;
     let before = bench.job(&job.id).await?;
-    let change = |fails: bool| {
-        let attempt = intent(&before, 1, "none");
-        let change: crate::store::Change = Box::new(move |job, _| {
+    let change = async |fails: bool| {
+        let change = |job: &mut Job, _, _| {
             job.setbacks += 1;
             if fails {
                 return Err(runwarden_kit::Error::not_found("job"));
             }
-            let effects = Effects { output: Some("printed".into()), ..Effects::told() };
-            Ok(Some(effects.with_attempt(attempt).with_entry(entry())))
-        });
-        bench.store().update(&job.id, at(2), change)
+            let effects = Effects { output: Some("printed".into()), ..Effects::announced() };
+            Ok(Some(effects.with_attempt(intent(&before, 1, "none")).with_entry(entry())))
+        };
+        bench.store().change(&job.id, at(2), None, &change).await
     };
     ensure!(change(true).await.is_err());
     failing_commits(&*bench.faults, change(false)).await?;
@@ -157,9 +157,10 @@ pub(crate) async fn a_change_that_is_cut_off_is_whole_or_not_done(bench: Bench) 
         let attempt = intent(&job, 1, "extra_var");
         let change = changing(move |job| {
             job.setbacks += 1;
-            Effects { output: Some("printed".into()), ..Effects::told() }.with_attempt(attempt).with_entry(entry())
+            let effects = Effects { output: Some("printed".into()), ..Effects::announced() };
+            effects.with_attempt(attempt.clone()).with_entry(entry())
         });
-        let done = cut.during(bench.store().update(&job.id, at(2), change)).await;
+        let done = cut.during(bench.store().change(&job.id, at(2), None, &change)).await;
         let is_done = bench.job(&job.id).await?.setbacks == 1;
         ensure!(is_done || done.is_err());
         let left = (
@@ -178,30 +179,72 @@ pub(crate) async fn a_change_that_is_cut_off_is_whole_or_not_done(bench: Bench) 
 pub(crate) async fn a_change_that_wants_nothing_changes_nothing(bench: Bench) -> Result<()> {
     let job = bench.put(example()).await?;
     let version = bench.store().version().await?;
-    let nothing = || -> crate::store::Change {
-        Box::new(|job, _| {
-            job.setbacks = 99;
-            Ok(None)
-        })
+    let nothing = |job: &mut Job, _, _| {
+        job.setbacks = 99;
+        Ok(None)
     };
-    let answer = bench.store().update(&job.id, at(2), nothing()).await?.context("the job is gone")?;
-    ensure!(answer.setbacks == 0 && bench.job(&job.id).await?.setbacks == 0);
-    ensure!(bench.store().update("job_none", at(2), nothing()).await?.is_none());
+    let answer = bench.store().change(&job.id, at(2), None, &nothing).await?.context("the job is gone")?;
+    ensure!(answer.effects.is_none());
+    ensure!(answer.job.setbacks == 0 && bench.job(&job.id).await?.setbacks == 0);
+    ensure!(bench.store().change("job_none", at(2), None, &nothing).await?.is_none());
     ensure!(bench.store().version().await? == version && bench.events(&job.id).await?.len() == 1);
+    Ok(())
+}
+
+/// A change may be called more than once: each call sees the job as it is kept, and the effects of one are written. In
+/// debug builds every store calls each change twice.
+pub(crate) async fn a_change_that_is_made_more_than_once_has_its_effects_once(bench: Bench) -> Result<()> {
+    let job = bench.put(example()).await?;
+    bench.update(&job.id, |_| Effects::default().with_attempt(intent(&job, 1, "none"))).await?;
+    let seen = Mutex::new(Vec::new());
+    let change = |job: &mut Job, last: Option<Attempt>, _| {
+        let mut seen = seen.lock().map_err(|error| runwarden_kit::Error::internal(anyhow::anyhow!("{error}")))?;
+        seen.push((job.setbacks, last.map(|last| last.number)));
+        job.setbacks += 1;
+        let effects = Effects { output: Some("printed".into()), ..Effects::announced() };
+        Ok(Some(effects.with_attempt(intent(job, 2, "none")).with_entry(entry())))
+    };
+    let after = bench.store().change(&job.id, at(2), None, &change).await?.context("the job is gone")?;
+    let seen = seen.into_inner()?;
+    ensure!(seen.len() > 1 || !cfg!(debug_assertions));
+    ensure!(seen.iter().all(|seen| *seen == (0, Some(1))), "{seen:?}");
+    ensure!(after.job.setbacks == 1 && bench.job(&job.id).await?.setbacks == 1);
+    ensure!(bench.events(&job.id).await?.len() == 3 && bench.store().attempts(&job.id).await?.len() == 2);
+    ensure!(bench.store().output(&job.id, 0, 100).await? == "printed");
+    let kept: Vec<_> = bench.outbox.pending("acme", 9).await?;
+    ensure!(Some(kept) == after.effects.map(|effects| effects.entries), "another call's entries were written");
+    Ok(())
+}
+
+/// Whoever changes a job learns what was committed: the job as it is read from then on, and the effects, entry by entry.
+pub(crate) async fn what_is_committed_is_told_as_it_was_written(bench: Bench) -> Result<()> {
+    let job = example();
+    let acceptance = Acceptance { entries: vec![entry()], ..Acceptance::of(job.clone()) };
+    let Accepted::New(effects) = bench.store().accept(acceptance).await? else { anyhow::bail!("it is new") };
+    ensure!(effects.announced && effects.news == [News::Accepted]);
+    ensure!(effects.entries == bench.outbox.pending("acme", 9).await?);
+    let finished = |job: &mut Job, _, _| {
+        job.end(JobState::Canceled, at(2), None)?;
+        Ok(Some(Effects::announced().finished(entry())))
+    };
+    let after = bench.store().change(&job.id, at(2), None, &finished).await?.context("the job is gone")?;
+    ensure!(serde_json::to_value(&after.job)? == serde_json::to_value(bench.job(&job.id).await?)?);
+    let effects = after.effects.context("it changed")?;
+    ensure!(effects.news == [News::Finished] && effects.entries == bench.outbox.pending("acme", 9).await?[1..]);
     Ok(())
 }
 
 /// Whether another job has the run is read in the transaction that binds it; and who does not ask is refused.
 pub(crate) async fn of_jobs_that_race_for_a_run_one_gets_it(bench: Bench) -> Result<()> {
-    let bind = |is_asking: bool| -> crate::store::Binding {
-        Box::new(move |job, _, is_held| {
+    let bind = |is_asking: bool| {
+        move |job: &mut Job, _, is_held| {
             if is_asking && is_held {
                 return Ok(None);
             }
             job.state = JobState::Running;
             job.run = Some(run(7));
-            Ok(Some(Effects::told()))
-        })
+            Ok(Some(Effects::announced()))
+        }
     };
     let mut jobs = Vec::new();
     for _ in 0..8 {
@@ -209,16 +252,16 @@ pub(crate) async fn of_jobs_that_race_for_a_run_one_gets_it(bench: Bench) -> Res
     }
     let racers = jobs.iter().enumerate().map(|(number, job)| {
         let (store, id, change) = (bench.of(number), job.id.clone(), bind(true));
-        async move { store.bind(&id, at(2), &run(7), change).await }
+        async move { store.change(&id, at(2), Some(&run(7)), &change).await }
     });
     let mut bound = Vec::new();
     for answer in all(racers).await {
-        bound.extend(answer?.filter(|job| job.run.is_some()).map(|job| job.id));
+        bound.extend(answer?.map(|after| after.job).filter(|job| job.run.is_some()).map(|job| job.id));
     }
     ensure!(bound.len() == 1, "{bound:?} have the run");
     ensure!(bench.store().bound(&[6, 7, 8]).await?.len() == 1);
     let other = jobs.iter().find(|job| !bound.contains(&job.id)).context("seven others")?;
-    ensure!(bench.store().bind(&other.id, at(2), &run(7), bind(false)).await.is_err());
+    ensure!(bench.store().change(&other.id, at(2), Some(&run(7)), &bind(false)).await.is_err());
     ensure!(bench.job(&other.id).await?.run.is_none() && bench.store().bound(&[7]).await?.len() == 1);
     Ok(())
 }
@@ -268,7 +311,7 @@ pub(crate) async fn a_list_is_newest_first_and_pages_without_gaps_while_jobs_com
             break;
         }
         // What was passed may change: it does not come again.
-        bench.update(&page[0].id, |_| Effects::told()).await?;
+        bench.update(&page[0].id, |_| Effects::announced()).await?;
         seen.extend(page.into_iter().map(|job| job.id));
     }
     writer.await??;
@@ -283,8 +326,8 @@ pub(crate) async fn events_page_without_gaps_while_the_job_changes(bench: Bench)
     let (store, id) = (bench.of(1), job.id.clone());
     let writer = tokio::spawn(async move {
         for number in 0..30 {
-            let change = changing(move |_| Effects { output: Some(format!("{number}\n")), ..Effects::told() });
-            store.update(&id, at(2), change).await?;
+            let change = changing(move |_| Effects { output: Some(format!("{number}\n")), ..Effects::announced() });
+            store.change(&id, at(2), None, &change).await?;
         }
         anyhow::Ok(())
     });
@@ -313,7 +356,7 @@ pub(crate) async fn output_is_read_whole_in_pieces_of_any_size(bench: Bench) -> 
         let text = "aé€𝄞".repeat(number % 5) + "\n";
         whole += &text;
         let output = Some(text);
-        bench.update(&job.id, move |_| Effects { output, ..Effects::default() }).await?;
+        bench.update(&job.id, |_| Effects { output: output.clone(), ..Effects::default() }).await?;
     }
     ensure!(bench.job(&job.id).await?.output_bytes == whole.len() as u64);
     for limit in [4, 7, 100, usize::MAX] {
@@ -340,7 +383,7 @@ pub(crate) async fn time_that_goes_back_reorders_nothing(bench: Bench) -> Result
     let mut version = bench.store().version().await?;
     let times = [at(5000), at(3), runwarden_kit::clock::Moment::from_micros(i64::MIN), at(4000)];
     for now in times {
-        bench.store().update(&job.id, now, changing(|_| Effects::told())).await?;
+        bench.store().change(&job.id, now, None, &changing(|_| Effects::announced())).await?;
         let next = bench.store().version().await?;
         ensure!(next > version);
         version = next;
@@ -359,7 +402,7 @@ pub(crate) async fn an_attempt_is_written_over_and_the_last_one_is_the_highest(b
     let second = intent(&job, 2, "extra_var");
     first.state = AttemptState::NotLaunched { why: "ä".repeat(5000) };
     for attempt in [intent(&job, 1, "none"), second.clone(), first.clone()] {
-        bench.update(&job.id, move |_| Effects::default().with_attempt(attempt)).await?;
+        bench.update(&job.id, |_| Effects::default().with_attempt(attempt.clone())).await?;
     }
     ensure!(bench.store().attempts(&job.id).await? == [first, second.clone()]);
     ensure!(bench.store().last_attempt(&job.id).await? == Some(second));
@@ -371,8 +414,8 @@ pub(crate) async fn what_is_unresolved_is_the_oldest_that_is_out(bench: Bench) -
     ensure!(bench.store().oldest_unresolved().await?.is_none());
     for (second, state) in [(30, JobState::Launching), (20, JobState::Launching), (10, JobState::Unknown)] {
         let job = bench.put(Job { state, ..example() }).await?;
-        let attempt = crate::job::Attempt { sent_at: at(second), ..intent(&job, 1, "none") };
-        bench.update(&job.id, move |_| Effects::default().with_attempt(attempt)).await?;
+        let attempt = Attempt { sent_at: at(second), ..intent(&job, 1, "none") };
+        bench.update(&job.id, |_| Effects::default().with_attempt(attempt.clone())).await?;
         let oldest = bench.store().oldest_unresolved().await?;
         ensure!(oldest == Some(at(second.max(20))), "{oldest:?}");
     }

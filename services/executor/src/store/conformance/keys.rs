@@ -16,7 +16,7 @@ fn keyed(job: &Job, principal: &str, key: &str, body: &str) -> Acceptance {
 /// The id of the job that a request made or found.
 fn made(job: &Job, accepted: Accepted) -> Result<String> {
     match accepted {
-        Accepted::New => Ok(job.id.clone()),
+        Accepted::New(_) => Ok(job.id.clone()),
         Accepted::Replayed(earlier) => Ok(earlier.id),
         other => bail!("{other:?}"),
     }
@@ -31,7 +31,7 @@ pub(crate) async fn a_key_finds_its_job_for_its_tenant_and_principal_alone(bench
     {
         let job = Job { tenant: tenant.into(), ..example() };
         ensure!(bench.store().find_by_key(tenant, principal, key).await?.is_none());
-        ensure!(matches!(bench.store().accept(keyed(&job, principal, key, "a")).await?, Accepted::New));
+        ensure!(matches!(bench.store().accept(keyed(&job, principal, key, "a")).await?, Accepted::New(_)));
         let again = Job { tenant: tenant.into(), ..example() };
         ensure!(made(&again, bench.of(1).accept(keyed(&again, principal, key, "a")).await?)? == job.id);
         let other = bench.of(1).accept(keyed(&again, principal, key, "b")).await?;

@@ -18,7 +18,7 @@ use runwarden_engines::conformance::Faults;
 use runwarden_kit::audit::{Entry, OutboxStore};
 use runwarden_kit::clock::Moment;
 
-use super::{Acceptance, Accepted, Change, Effects, JobEvent, JobStore};
+use super::{Acceptance, Accepted, Effects, JobEvent, JobStore};
 use crate::job::tests::example;
 use crate::job::{AT_ONCE, Attempt, AttemptState, Job, JobState, Run};
 use crate::test_doubles::installation;
@@ -39,6 +39,8 @@ macro_rules! job_store_conformance {
                 a_change_that_fails_leaves_nothing,
                 a_change_that_is_cut_off_is_whole_or_not_done,
                 a_change_that_wants_nothing_changes_nothing,
+                a_change_that_is_made_more_than_once_has_its_effects_once,
+                what_is_committed_is_told_as_it_was_written,
                 of_jobs_that_race_for_a_run_one_gets_it,
                 a_tenant_is_a_wall,
                 a_list_is_newest_first_and_pages_without_gaps_while_jobs_come_in,
@@ -138,7 +140,7 @@ impl Bench {
     }
 
     async fn put(&self, job: Job) -> Result<Job> {
-        anyhow::ensure!(matches!(self.store().accept(Acceptance::of(job.clone())).await?, Accepted::New));
+        anyhow::ensure!(matches!(self.store().accept(Acceptance::of(job.clone())).await?, Accepted::New(_)));
         Ok(job)
     }
 
@@ -146,17 +148,17 @@ impl Bench {
     async fn put_running(&self) -> Result<Job> {
         let job = self.put(example()).await?;
         let id = run_id_of(&job);
-        self.update(&job.id, move |job| {
+        self.update(&job.id, |job| {
             job.state = JobState::Running;
             job.due_at = None;
             job.run = Some(run(id));
-            Effects::told()
+            Effects::announced()
         })
         .await
     }
 
-    async fn update(&self, id: &str, change: impl FnOnce(&mut Job) -> Effects + Send + 'static) -> Result<Job> {
-        self.store().update(id, at(2), changing(change)).await?.context("the job is gone")
+    async fn update(&self, id: &str, change: impl Fn(&mut Job) -> Effects + Send + Sync) -> Result<Job> {
+        Ok(self.store().change(id, at(2), None, &changing(change)).await?.context("the job is gone")?.job)
     }
 
     async fn job(&self, id: &str) -> Result<Job> {
@@ -172,8 +174,11 @@ impl Bench {
     }
 }
 
-fn changing(change: impl FnOnce(&mut Job) -> Effects + Send + 'static) -> Change {
-    Box::new(move |job, _| Ok(Some(change(job))))
+/// A change of the job alone.
+fn changing(
+    change: impl Fn(&mut Job) -> Effects + Send + Sync,
+) -> impl Fn(&mut Job, Option<Attempt>, bool) -> runwarden_kit::Result<Option<Effects>> + Send + Sync {
+    move |job, _, _| Ok(Some(change(job)))
 }
 
 fn at(second: u64) -> Moment {

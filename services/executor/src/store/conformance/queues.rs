@@ -113,7 +113,7 @@ pub(crate) async fn no_more_are_begun_than_may_be_under_way_however_many_race(be
         }
         let before = bench.entries().await?;
         let begun = begin_all(&bench, &jobs, "extra_var", limits).await?;
-        let yes = begun.iter().filter(|begun| matches!(begun, Begun::Yes(_))).count();
+        let yes = begun.iter().filter(|begun| matches!(begun, Begun::Yes(..))).count();
         let full = begun.iter().filter(|begun| matches!(begun, Begun::Full(full, _) if *full == scope)).count();
         ensure!((yes, full) == (2, 6), "of the {scope:?}: {yes} begun, {full} refused");
         ensure!(bench.entries().await? == before + 2, "what was refused left an entry");
@@ -129,7 +129,7 @@ pub(crate) async fn of_unmarked_launches_that_race_one_is_begun(bench: Bench) ->
         jobs.push(claimed(bench.store(), &job, "exe_1").await?);
     }
     let begun = begin_all(&bench, &jobs, "none", Limits::default()).await?;
-    let yes = begun.iter().filter(|begun| matches!(begun, Begun::Yes(_))).count();
+    let yes = begun.iter().filter(|begun| matches!(begun, Begun::Yes(..))).count();
     let blocked = begun.iter().filter(|begun| matches!(begun, Begun::Blocked)).count();
     ensure!((yes, blocked) == (1, 7), "{yes} begun, {blocked} blocked");
     let waits = bench.put(due()).await?;
@@ -175,7 +175,7 @@ pub(crate) async fn a_beginning_that_fails_leaves_nothing(bench: Bench) -> Resul
     ensure!(kept.state == JobState::New && kept.attempts == 0 && kept.lease == job.lease);
     ensure!(bench.store().attempts(&job.id).await?.is_empty() && bench.entries().await? == 0);
     ensure!(bench.events(&job.id).await?.len() == 1 && bench.store().version().await? == version);
-    ensure!(matches!(bench.store().begin_attempt(begin).await?, Begun::Yes(_)));
+    ensure!(matches!(bench.store().begin_attempt(begin).await?, Begun::Yes(..)));
     Ok(())
 }
 
@@ -274,7 +274,7 @@ pub(crate) async fn a_clock_that_jumps_back_begins_no_more_than_a_period_may_hav
     let first = bench.put(due()).await?;
     let first = claimed(bench.store(), &first, "exe_1").await?;
     let ahead = Begin { now: at(5000), ..begin(&first, "extra_var", limits) };
-    ensure!(matches!(bench.store().begin_attempt(ahead).await?, Begun::Yes(_)));
+    ensure!(matches!(bench.store().begin_attempt(ahead).await?, Begun::Yes(..)));
     let second = bench.put(due()).await?;
     let full = claim(bench.store(), &second, "exe_1", limits).await?;
     ensure!(matches!(full, Claimed::Full { until, .. } if until == at(5060)), "{full:?}");
@@ -308,11 +308,9 @@ pub(crate) async fn outdated_and_expired_jobs_are_found_to_the_last(bench: Bench
             ensure!(job.launch_digest == "old" && job.state == JobState::New);
             bench
                 .store()
-                .update(
-                    id,
-                    at(10),
-                    Box::new(|job, _| job.end(JobState::Error, at(10), None).map(|()| Some(Effects::told()))),
-                )
+                .change(id, at(10), None, &|job, _, _| {
+                    job.end(JobState::Error, at(10), None).map(|()| Some(Effects::announced()))
+                })
                 .await?
                 .context("the job is gone")?;
             ended += 1;

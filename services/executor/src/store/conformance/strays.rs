@@ -29,8 +29,8 @@ async fn kept(bench: &Bench) -> Result<Stray> {
 }
 
 async fn bring(bench: &Bench, stray: &Stray) -> runwarden_kit::Result<()> {
-    let effects = Effects { stray: Some(stray.clone()), ..Effects::told() };
-    bench.store().update(&stray.job, at(2), changing(move |_| effects)).await.map(drop)
+    let effects = Effects { stray: Some(stray.clone()), ..Effects::announced() };
+    bench.store().change(&stray.job, at(2), None, &changing(|_| effects.clone())).await.map(drop)
 }
 
 /// And is found when it is due, as it was, whichever way a clock jumps.

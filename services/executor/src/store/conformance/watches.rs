@@ -24,9 +24,9 @@ pub(crate) async fn whoever_reads_on_misses_no_change_while_jobs_change(bench: B
                 for number in 0..12 {
                     let change = changing(|job| {
                         job.setbacks += 1;
-                        Effects::told()
+                        Effects::announced()
                     });
-                    store.update(&jobs[(writer + number) % 4], at(2), change).await?;
+                    store.change(&jobs[(writer + number) % 4], at(2), None, &change).await?;
                 }
                 anyhow::Ok(())
             })
@@ -56,7 +56,7 @@ pub(crate) async fn whoever_reads_on_misses_no_change_while_jobs_change(bench: B
     bench
         .update(&jobs[0], |job| {
             job.state = JobState::Succeeded;
-            Effects::told()
+            Effects::announced()
         })
         .await?;
     let page = bench.store().changed(last, 9).await?;
@@ -68,12 +68,12 @@ pub(crate) async fn whoever_reads_on_misses_no_change_while_jobs_change(bench: B
 pub(crate) async fn a_change_that_fails_has_no_number(bench: Bench) -> Result<()> {
     let job = bench.put_running().await?;
     let version = bench.store().version().await?;
-    let change = || changing(|_| Effects::told());
-    failing_commits(&*bench.faults, bench.store().update(&job.id, at(2), change())).await?;
+    let change = || changing(|_| Effects::announced());
+    failing_commits(&*bench.faults, bench.store().change(&job.id, at(2), None, &change())).await?;
     ensure!(bench.store().version().await? == version && bench.store().changed(version, 9).await?.is_empty());
     at_every_call(&*bench.faults, async |cut| {
         let version = bench.store().version().await?;
-        let done = cut.during(bench.store().update(&job.id, at(2), change())).await;
+        let done = cut.during(bench.store().change(&job.id, at(2), None, &change())).await;
         let told = bench.store().changed(version, 9).await?.len();
         ensure!((bench.store().version().await? > version) == (told == 1) && (told == 1 || done.is_err()));
         Ok(())
@@ -98,7 +98,7 @@ pub(crate) async fn running_jobs_page_by_id_without_gaps(bench: Bench) -> Result
             bench
                 .update(&passing.id, |job| {
                     job.state = JobState::Succeeded;
-                    Effects::told()
+                    Effects::announced()
                 })
                 .await?;
             passing = bench.put_running().await?;

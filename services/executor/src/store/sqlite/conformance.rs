@@ -21,7 +21,7 @@ async fn stores() -> anyhow::Result<(tempfile::TempDir, [Arc<SqliteJobs>; 2], Ar
     Ok((folder, stores, Arc::new(faults)))
 }
 
-async fn bench() -> anyhow::Result<(tempfile::TempDir, Bench)> {
+pub(crate) async fn bench() -> anyhow::Result<(tempfile::TempDir, Bench)> {
     let (folder, stores, faults) = stores().await?;
     let outbox = stores[0].clone();
     Ok((folder, Bench { stores: stores.map(|store| store as _), outbox, faults }))

@@ -108,11 +108,11 @@ impl Queues for SqliteJobs {
             Beginning::Full(scope, until) => return Ok(Begun::Full(scope, until)),
             Beginning::Lost => return Ok(Begun::Lost),
         }
-        let effects = Effects { attempt: Some(attempt), entries, ..Effects::told() };
-        bring(&mut transaction, &mut job, now, effects).await?;
+        let effects = Effects { attempt: Some(attempt), entries, ..Effects::announced() };
+        bring(&mut transaction, &mut job, now, &effects).await?;
         save(&mut transaction, &job, false).await?;
         transaction.commit().await.map_err(failed)?;
-        Ok(Begun::Yes(Box::new(job)))
+        Ok(Begun::Yes(Box::new(job), Box::new(effects)))
     }
 
     async fn is_in_the_way(&self, goal: &Goal) -> Result<bool> {

@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::SqliteJobs;
 use crate::job::Stray;
 use crate::store::rows::{failed, read, write};
-use crate::store::{StrayRuns, outbox};
+use crate::store::{Effects, StrayRuns, outbox};
 
 /// Keeps one that came to light.
 pub(super) async fn put(connection: &mut SqliteConnection, stray: &Stray) -> Result<()> {
@@ -73,7 +73,7 @@ impl StrayRuns for SqliteJobs {
         Ok(())
     }
 
-    async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<()> {
+    async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<Option<Effects>> {
         let mut transaction = self.database.begin_write().await.map_err(failed)?;
         let done = sqlx::query("DELETE FROM strays WHERE job_id = ? AND attempt = ?")
             .bind(&stray.job)
@@ -81,9 +81,12 @@ impl StrayRuns for SqliteJobs {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        if done.rows_affected() == 1 {
-            outbox::put(&mut transaction, &[entry]).await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
         }
-        transaction.commit().await.map_err(failed)
+        let effects = Effects::default().with_entry(entry);
+        outbox::put(&mut transaction, &effects.entries).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(effects))
     }
 }

@@ -51,8 +51,8 @@ async fn what_was_asked_is_kept_once_and_shown_with_everything_that_happens() {
     let job = Job { parameters, sealed_parameters: Some("c2VhbGVk".into()), ..example() };
     store.accept(accepting(&job)).await.unwrap();
     for _ in 0..3 {
-        let told = |_: &mut Job, _: Option<Attempt>| Ok(Some(Effects::told()));
-        store.update(&job.id, Moment::from_micros(2), Box::new(told)).await.unwrap();
+        let told = |_: &mut Job, _: Option<Attempt>, _| Ok(Some(Effects::announced()));
+        store.change(&job.id, Moment::from_micros(2), None, &told).await.unwrap();
     }
     let events = store.events(&job.id, 0, 10).await.unwrap();
     assert_eq!(events.len(), 4);
@@ -71,7 +71,7 @@ async fn the_same_key_finds_the_same_job_and_another_body_is_refused() {
     let (_folder, store) = store().await;
     let job = example();
     let acceptance = Acceptance { idempotency: claim_of("k", "a"), ..accepting(&job) };
-    assert!(matches!(store.accept(acceptance).await.unwrap(), Accepted::New));
+    assert!(matches!(store.accept(acceptance).await.unwrap(), Accepted::New(_)));
     let again = Acceptance { idempotency: claim_of("k", "a"), ..accepting(&example()) };
     match store.accept(again).await.unwrap() {
         Accepted::Replayed(earlier) => assert_eq!(earlier.id, job.id),
@@ -82,7 +82,7 @@ async fn the_same_key_finds_the_same_job_and_another_body_is_refused() {
     // Another tenant's key is another key.
     let foreign = Job { tenant: "other".into(), ..example() };
     let acceptance = Acceptance { idempotency: claim_of("k", "b"), ..accepting(&foreign) };
-    assert!(matches!(store.accept(acceptance).await.unwrap(), Accepted::New));
+    assert!(matches!(store.accept(acceptance).await.unwrap(), Accepted::New(_)));
 }
 
 #[tokio::test]
@@ -116,33 +116,32 @@ async fn a_tenant_sees_its_own_jobs_and_a_project_member_its_projects_only() {
 #[tokio::test]
 async fn no_run_is_bound_to_two_jobs() {
     let (_folder, store) = store().await;
-    let bind = |job: &mut Job, _| {
+    let bind = |job: &mut Job, _, _| {
         job.state = JobState::Running;
         job.run = Some(run(7, 100));
-        Ok(Some(Effects::told()))
+        Ok(Some(Effects::announced()))
     };
     let (a, b, c) = (example(), example(), example());
     for job in [&a, &b, &c] {
         store.accept(accepting(job)).await.unwrap();
     }
-    store.update(&a.id, Moment::from_micros(2), Box::new(bind)).await.unwrap();
-    assert!(store.update(&b.id, Moment::from_micros(2), Box::new(bind)).await.is_err());
+    store.change(&a.id, Moment::from_micros(2), None, &bind).await.unwrap();
+    assert!(store.change(&b.id, Moment::from_micros(2), None, &bind).await.is_err());
     let bound: Vec<Run> = store.bound(&[6, 7]).await.unwrap().into_iter().map(|bound| bound.run).collect();
     assert_eq!(bound, [run(7, 100)]);
     assert_eq!(store.get("acme", &b.id).await.unwrap().unwrap().state, JobState::New);
     // Whoever is about to bind it is told so; another run that got its id is another run, and can be bound.
     for (found, taken) in [(run(7, 100), true), (run(7, 200), false)] {
-        let again = found.clone();
-        let change = move |job: &mut Job, _: Option<Attempt>, held: bool| {
+        let change = |job: &mut Job, _: Option<Attempt>, held: bool| {
             assert_eq!(held, taken);
             if held {
                 return Ok(None);
             }
             job.state = JobState::Running;
-            job.run = Some(again);
-            Ok(Some(Effects::told()))
+            job.run = Some(found.clone());
+            Ok(Some(Effects::announced()))
         };
-        store.bind(&c.id, Moment::from_micros(2), &found, Box::new(change)).await.unwrap();
+        store.change(&c.id, Moment::from_micros(2), Some(&found), &change).await.unwrap();
     }
     assert_eq!(store.get("acme", &c.id).await.unwrap().unwrap().run, Some(run(7, 200)));
     let by = async |micros| store.latest_run(&installation(1), Moment::from_micros(micros)).await;
@@ -167,8 +166,8 @@ async fn runs_that_should_not_be_are_kept_until_they_are_settled() {
         looks: 0,
     };
     let effects = Effects { stray: Some(stray.clone()), ..Effects::default() };
-    let change = move |_: &mut Job, _: Option<Attempt>| Ok(Some(effects));
-    store.update(&job.id, Moment::from_micros(5), Box::new(change)).await.unwrap();
+    let change = |_: &mut Job, _: Option<Attempt>, _| Ok(Some(effects.clone()));
+    store.change(&job.id, Moment::from_micros(5), None, &change).await.unwrap();
     let now = Moment::from_micros(10);
     assert_eq!(store.strays(now, 10).await.unwrap(), std::slice::from_ref(&stray));
     assert!(store.take_stray(&stray, now.plus(std::time::Duration::from_secs(60))).await.unwrap());
@@ -193,7 +192,7 @@ async fn output_is_read_back_byte_for_byte_from_any_offset() {
     store.accept(accepting(&job)).await.unwrap();
     for piece in ["PLAY [all] ***\n", "ok: [hôst]\n", "ende\n"] {
         let effects = Effects { output: Some(piece.into()), ..Effects::default() };
-        store.update(&job.id, Moment::from_micros(2), Box::new(move |_, _| Ok(Some(effects)))).await.unwrap();
+        store.change(&job.id, Moment::from_micros(2), None, &|_, _, _| Ok(Some(effects.clone()))).await.unwrap();
     }
     let whole = "PLAY [all] ***\nok: [hôst]\nende\n";
     for offset in (0..=whole.len()).filter(|at| whole.is_char_boundary(*at)) {
@@ -213,11 +212,11 @@ async fn more_jobs_than_may_wait_are_refused_and_repeats_are_not() {
     let accept = async |job: Job| store.accept(Acceptance { room, ..accepting(&job) }).await.unwrap();
     let full = |accepted: Accepted| match accepted {
         Accepted::QueueFull { of, .. } => Some(of),
-        Accepted::New | Accepted::Replayed(_) | Accepted::KeyReused => None,
+        Accepted::New(_) | Accepted::Replayed(_) | Accepted::KeyReused => None,
     };
     let first = example();
     let keyed = Acceptance { room, idempotency: claim_of("k", "a"), ..accepting(&first) };
-    assert!(matches!(store.accept(keyed.clone()).await.unwrap(), Accepted::New));
+    assert!(matches!(store.accept(keyed.clone()).await.unwrap(), Accepted::New(_)));
     assert_eq!(full(accept(example()).await), None);
     assert_eq!(full(accept(example()).await), Some("template"));
     let other = || Job { template: "other".into(), ..example() };
@@ -227,8 +226,8 @@ async fn more_jobs_than_may_wait_are_refused_and_repeats_are_not() {
     let again = Acceptance { job: example(), ..keyed };
     assert!(matches!(store.accept(again).await.unwrap(), Accepted::Replayed(_)), "it is in the queue already");
     // What was begun waits no more.
-    let begin = |job: &mut Job, _| job.become_state(JobState::Launching).map(|()| Some(Effects::told()));
-    store.update(&first.id, Moment::from_micros(2), Box::new(begin)).await.unwrap();
+    let begin = |job: &mut Job, _, _| job.become_state(JobState::Launching).map(|()| Some(Effects::announced()));
+    store.change(&first.id, Moment::from_micros(2), None, &begin).await.unwrap();
     assert_eq!(full(accept(example()).await), None);
 }
 
@@ -240,20 +239,21 @@ async fn who_follows_jobs_reads_on_from_where_they_were() {
         store.accept(accepting(job)).await.unwrap();
     }
     let before = store.version().await.unwrap();
-    let bind = move |job: &mut Job, _| {
+    let bind = |job: &mut Job, _, _| {
         job.state = JobState::Running;
         job.run = Some(run(7, 100));
-        Ok(Some(Effects::told()))
+        Ok(Some(Effects::announced()))
     };
-    store.update(&a.id, Moment::from_micros(2), Box::new(bind)).await.unwrap();
+    store.change(&a.id, Moment::from_micros(2), None, &bind).await.unwrap();
     let changed = store.changed(before, 10).await.unwrap();
     assert_eq!(changed.len(), 1);
     assert_eq!(changed[0].running.as_ref().map(|job| &job.id), Some(&a.id));
     assert_eq!(store.running("", 10).await.unwrap().len(), 1);
     assert!(store.running(&a.id, 10).await.unwrap().is_empty());
-    let end =
-        |job: &mut Job, _| job.end(JobState::Succeeded, Moment::from_micros(3), None).map(|()| Some(Effects::told()));
-    store.update(&a.id, Moment::from_micros(3), Box::new(end)).await.unwrap();
+    let end = |job: &mut Job, _, _| {
+        job.end(JobState::Succeeded, Moment::from_micros(3), None).map(|()| Some(Effects::announced()))
+    };
+    store.change(&a.id, Moment::from_micros(3), None, &end).await.unwrap();
     let after = store.changed(changed[0].version, 10).await.unwrap();
     assert!(after.len() == 1 && after[0].running.is_none() && after[0].id == a.id);
     assert!(store.changed(after[0].version, 10).await.unwrap().is_empty());

@@ -135,9 +135,9 @@ fn no() -> Decision {
 
 /// As if the pause before the next look had passed.
 async fn hurry(world: &World, job: &Job) {
-    let hurry = |job: &mut Job, _: Option<Attempt>| {
+    let hurry = |job: &mut Job, _: Option<Attempt>, _| {
         job.look_now();
         Ok(Some(Effects::default()))
     };
-    world.store().await.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+    world.store().await.change(&job.id, Moment::from_micros(1), None, &hurry).await.unwrap();
 }

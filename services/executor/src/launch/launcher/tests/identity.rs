@@ -16,11 +16,11 @@ async fn a_run_whose_id_an_ended_job_holds_is_bound_and_not_launched_again() {
         let world = World::new(22).await;
         let launcher = world.executor("a", 0).await;
         let first = launched(&world, &launcher).await;
-        let end = |job: &mut Job, _: Option<Attempt>| {
+        let end = |job: &mut Job, _: Option<Attempt>, _| {
             job.end(JobState::Succeeded, Moment::from_micros(9), None)?;
-            Ok(Some(Effects::told()))
+            Ok(Some(Effects::announced()))
         };
-        world.store().await.update(&first.id, Moment::from_micros(9), Box::new(end)).await.unwrap();
+        world.store().await.change(&first.id, Moment::from_micros(9), None, &end).await.unwrap();
         world.restore().await;
         let second = if lost {
             let lost = world.lost(json!({"kind": "lose_after"})).await;

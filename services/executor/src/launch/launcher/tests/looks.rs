@@ -38,7 +38,7 @@ async fn a_run_with_our_marker_is_ours_whatever_its_controllers_clock_said() {
         let world = World::new(22).await;
         let job = world.lost(json!({"kind": "lose_after"})).await;
         // As if a node of the controller had made it whose clock is wrong.
-        let shift = move |_: &mut Job, last: Option<Attempt>| {
+        let shift = move |_: &mut Job, last: Option<Attempt>, _| {
             let moved = |moment: Moment| Moment::from_micros(moment.micros() - too_late * 1_000_000);
             let attempt = last.map(|last| Attempt {
                 sent_at: moved(last.sent_at),
@@ -47,7 +47,7 @@ async fn a_run_with_our_marker_is_ours_whatever_its_controllers_clock_said() {
             });
             Ok(Some(Effects { attempt, ..Effects::default() }))
         };
-        world.store().await.update(&job.id, Moment::from_micros(1), Box::new(shift)).await.unwrap();
+        world.store().await.change(&job.id, Moment::from_micros(1), None, &shift).await.unwrap();
         let found = world.look(&world.executor("b", OVER + too_late.abs()).await, &job.id).await;
         assert_eq!((found.state, found.attempts, world.sandbox.launched()), (JobState::Running, 1, 1), "{too_late}");
     }
@@ -92,11 +92,11 @@ async fn a_wall_clock_that_was_wrong_or_is_set_proves_no_absence() {
 async fn a_marked_run_is_found_although_what_was_sealed_can_never_be_opened() {
     let world = World::new(22).await;
     let job = world.lost(json!({"kind": "lose_after"})).await;
-    let seal = |job: &mut Job, _: Option<Attempt>| {
+    let seal = |job: &mut Job, _: Option<Attempt>, _| {
         job.sealed_parameters = Some("c2VhbGVk".into());
         Ok(Some(Effects::default()))
     };
-    world.store().await.update(&job.id, Moment::from_micros(1), Box::new(seal)).await.unwrap();
+    world.store().await.change(&job.id, Moment::from_micros(1), None, &seal).await.unwrap();
     let early = world.executor("a", 0).await;
     let attempt = early.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
     let looked = early.reconciler().reconcile(world.job(&job.id).await, attempt).await;
@@ -129,13 +129,13 @@ async fn what_another_template_waits_for_is_not_made_ready_again_and_again() {
         }
     }
     assert_eq!(tried, 1, "after that a look shows that it has to wait");
-    let given_up = |job: &mut Job, last: Option<Attempt>| {
+    let given_up = |job: &mut Job, last: Option<Attempt>, _| {
         let attempt = last.map(|last| Attempt { state: AttemptState::GivenUp { why: "test".into() }, ..last });
         job.attempt_open = false;
         job.end(JobState::Error, Moment::from_micros(9), None)?;
         Ok(Some(Effects { attempt, ..Effects::default() }))
     };
-    launcher.shared.store.update(&lost.id, Moment::from_micros(9), Box::new(given_up)).await.unwrap();
+    launcher.shared.store.change(&lost.id, Moment::from_micros(9), None, &given_up).await.unwrap();
     scheduler.settled(&waits.queue());
     let (job, _place) =
         launcher.claim(&scheduler, &mut Heads::default()).await.unwrap().expect("nothing is in the way");
@@ -151,11 +151,11 @@ async fn that_a_job_waits_for_the_same_is_told_once() {
     let job = world.accept().await;
     let mut told = Vec::new();
     for _ in 0..50 {
-        let hurry = |job: &mut Job, _: Option<Attempt>| {
+        let hurry = |job: &mut Job, _: Option<Attempt>, _| {
             job.look_now();
             Ok(Some(Effects::default()))
         };
-        launcher.shared.store.update(&job.id, Moment::from_micros(1), Box::new(hurry)).await.unwrap();
+        launcher.shared.store.change(&job.id, Moment::from_micros(1), None, &hurry).await.unwrap();
         let claimed = launcher.take().await.unwrap();
         let stop = Stop::Later("the controller's credential cannot be read".into());
         ledger::stop(&launcher.shared, &job.id, claimed.lease.fence, stop, None).await.unwrap();

@@ -20,8 +20,9 @@ async fn a_stray_run_is_not_forgotten_because_its_controller_leads_elsewhere_now
         due_at: AT_ONCE,
         looks: 0,
     };
-    let keep = move |_: &mut Job, _: Option<Attempt>| Ok(Some(Effects { stray: Some(stray), ..Effects::default() }));
-    world.store().await.update(&job.id, Moment::from_micros(1), Box::new(keep)).await.unwrap();
+    let effects = Effects { stray: Some(stray), ..Effects::default() };
+    let keep = |_: &mut Job, _: Option<Attempt>, _| Ok(Some(effects.clone()));
+    world.store().await.change(&job.id, Moment::from_micros(1), None, &keep).await.unwrap();
     // The controller is pointed to another installation, which has a run with the same id.
     let elsewhere = World { folder: tempfile::tempdir().unwrap(), ..World::new(22).await };
     let theirs = elsewhere.accept().await;

@@ -102,7 +102,7 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
     let (job, next) = (put(&store, due()).await, put(&store, due()).await);
     assert_eq!(claim(&store, &job).await.unwrap().id, job.id);
     let begun = store.begin_attempt(beginning(intent(&job, "none"))).await.unwrap();
-    assert!(matches!(begun, Begun::Yes(_)));
+    assert!(matches!(begun, Begun::Yes(..)));
 
     let before = store.database.writes_begun();
     for _ in 0..3 {
@@ -121,11 +121,11 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
     assert_eq!(store.database.writes_begun(), before + 2, "one to accept it and one to take it");
     // What is out is not held back by itself.
     store.release(&job.id, 1).await.unwrap();
-    let looked = |job: &mut Job, _: Option<Attempt>| {
+    let looked = |job: &mut Job, _: Option<Attempt>, _| {
         job.look_now();
         Ok(Some(Effects::default()))
     };
-    store.update(&job.id, at(11), Box::new(looked)).await.unwrap();
+    store.change(&job.id, at(11), None, &looked).await.unwrap();
     assert_eq!(claim(&store, &next).await.unwrap().id, job.id);
 }
 
@@ -259,7 +259,7 @@ async fn limits_hold_at_the_claim_and_at_the_beginning() {
         assert_eq!(full, scope);
         // Of two that are held, the first may begin.
         let begin = |job| Begin { limits, ..beginning(intent(job, "extra_var")) };
-        assert!(matches!(store.begin_attempt(begin(&a)).await.unwrap(), Begun::Yes(_)), "{scope:?}");
+        assert!(matches!(store.begin_attempt(begin(&a)).await.unwrap(), Begun::Yes(..)), "{scope:?}");
         assert!(matches!(store.begin_attempt(begin(&b)).await.unwrap(), Begun::Full(full, _) if full == scope));
         // Another tenant's is another scope.
         let foreign = put(&store, Job { tenant: "other".into(), ..due() }).await;
@@ -277,7 +277,7 @@ async fn no_more_is_begun_in_a_period_than_may_be() {
         let job = put(&store, due()).await;
         claim(&store, &job).await.unwrap();
         let begin = Begin { limits, now: at(second), ..beginning(intent(&job, "extra_var")) };
-        assert!(matches!(store.begin_attempt(begin).await.unwrap(), Begun::Yes(_)));
+        assert!(matches!(store.begin_attempt(begin).await.unwrap(), Begun::Yes(..)));
         jobs.push(job);
     }
     let third = put(&store, due()).await;
@@ -292,7 +292,7 @@ async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_templ
     let (_folder, store) = store().await;
     let (a, b) = two_claimed_jobs(&store).await;
     let first = intent(&a, "none");
-    assert!(matches!(store.begin_attempt(beginning(first.clone())).await.unwrap(), Begun::Yes(_)));
+    assert!(matches!(store.begin_attempt(beginning(first.clone())).await.unwrap(), Begun::Yes(..)));
     let marked = beginning(intent(&b, "extra_var"));
     assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
     // Also by another address of the same installation, and when an earlier version wrote down the address alone.
@@ -305,16 +305,16 @@ async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_templ
     sqlx::query(address_alone).execute(&store.database.write).await.unwrap();
     assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
     let elsewhere = Attempt { controller_template: 10, ..intent(&b, "none") };
-    assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(_)));
+    assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(..)));
     // Once it is known what became of it, it stands in nobody's way.
     let settled = Effects::default().with_attempt(Attempt { state: AttemptState::Bound { run_id: 3 }, ..first });
-    store.update(&a.id, at(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
+    store.change(&a.id, at(30), None, &|_, _, _| Ok(Some(settled.clone()))).await.unwrap();
     let again = Begin { attempt: Attempt { number: 2, ..intent(&b, "none") }, ..marked };
     assert!(matches!(store.begin_attempt(again.clone()).await.unwrap(), Begun::Lost), "its own is still open");
     let nothing = AttemptState::NotLaunched { why: "refused".into() };
     let settled = Effects::default().with_attempt(Attempt { state: nothing, ..elsewhere });
-    store.update(&b.id, at(30), Box::new(move |_, _| Ok(Some(settled)))).await.unwrap();
-    assert!(matches!(store.begin_attempt(again).await.unwrap(), Begun::Yes(_)));
+    store.change(&b.id, at(30), None, &|_, _, _| Ok(Some(settled.clone()))).await.unwrap();
+    assert!(matches!(store.begin_attempt(again).await.unwrap(), Begun::Yes(..)));
 }
 
 #[tokio::test]
@@ -323,8 +323,8 @@ async fn an_intent_is_refused_to_who_lost_the_claim_and_after_a_cancel_or_a_dead
     let (a, b) = two_claimed_jobs(&store).await;
     let late = Begin { fence: 0, ..beginning(intent(&a, "extra_var")) };
     assert!(matches!(store.begin_attempt(late).await.unwrap(), Begun::Lost));
-    let cancel = |job: &mut Job, _| job.request_cancel(at(30)).map(|()| Some(Effects::told()));
-    store.update(&b.id, at(30), Box::new(cancel)).await.unwrap();
+    let cancel = |job: &mut Job, _, _| job.request_cancel(at(30)).map(|()| Some(Effects::announced()));
+    store.change(&b.id, at(30), None, &cancel).await.unwrap();
     assert!(matches!(store.begin_attempt(beginning(intent(&b, "extra_var"))).await.unwrap(), Begun::Lost));
     let repeated = Attempt { number: 2, ..intent(&a, "extra_var") };
     assert!(matches!(store.begin_attempt(beginning(repeated)).await.unwrap(), Begun::Lost), "numbers leave no gap");
@@ -340,7 +340,7 @@ async fn only_jobs_of_which_nothing_is_out_expire() {
     let out = put(&store, late()).await;
     claim(&store, &out).await.unwrap();
     let begin = Begin { now: at(10), ..beginning(intent(&out, "extra_var")) };
-    assert!(matches!(store.begin_attempt(begin).await.unwrap(), Begun::Yes(_)));
+    assert!(matches!(store.begin_attempt(begin).await.unwrap(), Begun::Yes(..)));
     let held = put(&store, late()).await;
     claim(&store, &held).await.unwrap();
     store.release(&out.id, 1).await.unwrap();
