@@ -186,7 +186,7 @@ impl Idempotency {
         &self,
         request: Request<'_>,
         now: Moment,
-        read: impl FnOnce(&[u8]) -> runwarden_kit::Result<A>,
+        read: impl Fn(&[u8]) -> runwarden_kit::Result<A>,
     ) -> runwarden_kit::Result<Begun<A>> {
         Ok(match self.begin(request, now).await? {
             Begin::Replay(kept) => Begun::Replay(read(&kept)?),

@@ -14,7 +14,9 @@ pub mod conformance;
 mod error;
 pub mod idempotency;
 pub mod outbox;
+mod retry;
 pub mod sqlite;
 pub mod vault;
 
 pub use error::{Result, StoreError};
+pub use retry::retrying;

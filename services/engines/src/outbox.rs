@@ -24,7 +24,7 @@ const ASIDE: &str = "outbox-set-aside/";
 /// How far each log was seen.
 const SEEN: &str = "outbox-seen/";
 
-/// How many entries one commit takes out or moves; the rest follows in further commits.
+/// How many entries one commit takes out or moves, and how many heads it keeps; the rest follows in further commits.
 const AT_ONCE: usize = 50;
 /// How many are read at once where all are wanted.
 const PAGE: usize = 500;
@@ -103,47 +103,50 @@ impl ConfigOutbox {
 
     /// Takes out entries that were delivered and keeps how far logs were seen, unless more was seen already. Unknown
     /// ids are not a failure.
+    ///
+    /// That may take several commits. The heads come first, the last of them together with the first entries: no entry
+    /// is forgotten before all heads are kept. What is cut off in between is done again by the next settlement.
     pub async fn settle(&self, tenant: &str, ids: &[String], seen: &[LogHead]) -> Result<()> {
         let ids: Vec<&String> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let last = ids.len().saturating_sub(1) / AT_ONCE;
-        for at in 0..=last {
-            loop {
-                let mut change = Change::new();
-                for id in ids.iter().skip(at * AT_ONCE).take(AT_ONCE) {
-                    change.delete(format!("{}{id}", waiting_of(tenant)));
-                }
-                // With the first of them: no entry is forgotten before how far its log was is kept.
-                if at == 0 {
-                    self.keep_heads(&mut change, seen).await?;
-                }
-                // Refused only when another process kept a head meanwhile: then both are looked at again.
-                if change.writes().is_empty() || matches!(self.store.commit(change).await?, Commit::Done { .. }) {
-                    break;
-                }
-            }
+        let heads = newest(seen);
+        let (first, last) = heads.split_at(heads.len().saturating_sub(1) / AT_ONCE * AT_ONCE);
+        for some in first.chunks(AT_ONCE) {
+            self.settle_some(tenant, &[], some).await?;
+        }
+        let mut ids = ids.chunks(AT_ONCE);
+        self.settle_some(tenant, ids.next().unwrap_or_default(), last).await?;
+        for more in ids {
+            self.settle_some(tenant, more, &[]).await?;
         }
         Ok(())
     }
 
-    /// Adds those heads that are newer than what is kept. What was seen of a log never goes back, whichever process
-    /// saw it.
-    async fn keep_heads(&self, change: &mut Change, seen: &[LogHead]) -> Result<()> {
-        let mut newest: BTreeMap<&str, &LogHead> = BTreeMap::new();
-        for head in seen {
-            let kept = newest.entry(log_name(&head.tenant)).or_insert(head);
-            if age(head) > age(kept) {
-                *kept = head;
+    /// One commit of a settlement.
+    async fn settle_some(&self, tenant: &str, ids: &[&String], heads: &[&LogHead]) -> Result<()> {
+        loop {
+            let mut change = Change::new();
+            for id in ids {
+                change.delete(format!("{}{id}", waiting_of(tenant)));
+            }
+            for head in heads {
+                self.keep_head(&mut change, head).await?;
+            }
+            // Refused only when another process kept a head meanwhile: then all of them are looked at again.
+            if change.writes().is_empty() || self.store.commit(change).await?.is_done() {
+                return Ok(());
             }
         }
-        for (log, head) in newest {
-            let key = format!("{SEEN}{log}");
-            match self.store.get(&key).await? {
-                None => change.absent(key.as_str()),
-                Some(kept) if age(head) > age(&decode(&kept)?) => change.at(key.as_str(), kept.revision),
-                Some(_) => continue,
-            };
-            change.put(key, head.encode_to_vec());
-        }
+    }
+
+    /// Adds a head if it is newer than what is kept. What was seen of a log never goes back, whichever process saw it.
+    async fn keep_head(&self, change: &mut Change, head: &LogHead) -> Result<()> {
+        let key = format!("{SEEN}{}", log_name(&head.tenant));
+        match self.store.get(&key).await? {
+            None => change.absent(key.as_str()),
+            Some(kept) if age(head) > age(&decode(&kept)?) => change.at(key.as_str(), kept.revision),
+            Some(_) => return Ok(()),
+        };
+        change.put(key, head.encode_to_vec());
         Ok(())
     }
 
@@ -166,6 +169,18 @@ impl ConfigOutbox {
 /// How heads of one log follow one another: a restored log may be shorter than it was.
 fn age(head: &LogHead) -> (i64, i64) {
     (head.restores, head.size)
+}
+
+/// The newest head of each log.
+fn newest(seen: &[LogHead]) -> Vec<&LogHead> {
+    let mut newest: BTreeMap<&str, &LogHead> = BTreeMap::new();
+    for head in seen {
+        let kept = newest.entry(log_name(&head.tenant)).or_insert(head);
+        if age(head) > age(kept) {
+            *kept = head;
+        }
+    }
+    newest.into_values().collect()
 }
 
 fn decode<T: Message + Default>(stored: &crate::config::Entry) -> Result<T> {

@@ -1,6 +1,7 @@
 //! SQLite the way Runwarden needs it: every commit on disk before it answers, one writer, many readers, migrated
 //! forward only, and readable by the owning user alone.
 
+mod error;
 #[cfg(any(test, feature = "conformance"))]
 mod faults;
 
@@ -157,7 +158,7 @@ async fn migrators_turn(path: &Path) -> Result<std::fs::File> {
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });
-    locked.await.map_err(StoreError::failed)?.map_err(StoreError::failed)
+    Ok(locked.await.map_err(StoreError::failed)??)
 }
 
 async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
@@ -173,7 +174,7 @@ async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
             )
         })
         .collect();
-    Migrator::with_migrations(migrations).run(write).await.map_err(StoreError::failed)
+    Ok(Migrator::with_migrations(migrations).run(write).await?)
 }
 
 #[cfg(unix)]

@@ -40,9 +40,8 @@ pub(super) fn read_failure(error: LogError) -> Error {
         }
         LogError::Damaged { .. } => Error::new(ErrorReason::AuditLogUntrusted, DAMAGED).with_cause(error),
         LogError::RolledBack { .. } => Error::new(ErrorReason::AuditLogUntrusted, ROLLED_BACK).with_cause(error),
-        LogError::Store(_) | LogError::NotWritten | LogError::Sealing(_) | LogError::Conflict(_) => {
-            Error::internal(error)
-        }
+        LogError::Store(error) => error.into(),
+        LogError::NotWritten | LogError::Sealing(_) | LogError::Conflict(_) => Error::internal(error),
     }
 }
 

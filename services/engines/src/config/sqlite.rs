@@ -8,7 +8,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::change::prefix_end;
 use super::{Change, Commit, ConfigStore, Entry, Guard, Write, Written};
 use crate::sqlite::{Database, Migration, open, open_read_only};
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, retrying};
 
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "config", sql: include_str!("../../migrations/sqlite/config/0001_config.sql") },
@@ -37,6 +37,12 @@ impl SqliteConfigStore {
         self.database.close().await;
     }
 
+    /// The file.
+    #[cfg(test)]
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// A fresh store, open twice as by two processes, and its faults: for conformance suites.
     #[cfg(test)]
     pub(crate) async fn two_that_can_fail()
@@ -50,7 +56,7 @@ impl SqliteConfigStore {
 
     async fn apply(&self, change: &Change) -> Result<Commit> {
         // IMMEDIATE takes the write lock at once: what the guards read stays so until the end.
-        let mut tx = self.database.write.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.database.begin_write().await?;
         for guard in change.guards() {
             if !holds(&mut tx, guard).await? {
                 tx.rollback().await?;
@@ -147,7 +153,8 @@ impl ConfigStore for SqliteConfigStore {
         change.check()?;
         let store = self.clone();
         // In a task of its own: a caller who hangs up does not cut it off in the middle.
-        tokio::spawn(async move { store.apply(&change).await }).await.map_err(StoreError::failed)?
+        let commit = async move { retrying(|| store.apply(&change)).await };
+        tokio::spawn(commit).await.map_err(StoreError::failed)?
     }
 
     async fn revision(&self) -> Result<i64> {

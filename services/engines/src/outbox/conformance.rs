@@ -31,6 +31,7 @@ macro_rules! outbox_conformance {
             settling_takes_out_these_entries_of_this_tenant_alone,
             a_settlement_that_fails_leaves_entries_and_heads,
             a_settlement_that_is_cut_off_is_whole_and_may_be_repeated,
+            heads_of_however_many_logs_are_kept_before_an_entry_is_forgotten,
             heads_never_go_back,
             heads_that_race_leave_the_newest,
             whoever_delivers_while_entries_come_in_delivers_each_once,
@@ -233,6 +234,30 @@ pub async fn a_settlement_that_is_cut_off_is_whole_and_may_be_repeated(bench: Be
         ensure!(left == 0 || settled.is_err());
         bench.outbox().settle("acme", &ids, &seen).await?;
         ensure!(bench.outbox().totals().await? == (0, 0) && bench.outbox().seen().await? == seen);
+        Ok(())
+    })
+    .await
+}
+
+/// A settlement may be larger than what the engine does at once. Wherever it is cut off, no entry is gone while a head is
+/// missing, and doing it again ends it.
+pub async fn heads_of_however_many_logs_are_kept_before_an_entry_is_forgotten(bench: Bench) -> Result<()> {
+    const LOGS: usize = 200;
+    let mut size = 0;
+    at_every_call(&*bench.faults, async |cut| {
+        let three = entries::<3>("acme");
+        bench.put(&three).await?;
+        size += 3;
+        let (ids, seen) = (ids(&three), Vec::from_iter((0..LOGS).map(|log| head(&format!("tenant-{log}"), 0, size))));
+        let settled = cut.during(bench.outbox().settle("acme", &ids, &seen)).await;
+        let left = bench.waiting_of("acme").await?.len();
+        let kept = bench.outbox().seen().await?.iter().filter(|head| head.size == size).count();
+        ensure!(kept == LOGS || left == 3, "{left} entries left and {kept} heads kept");
+        ensure!((kept, left) == (LOGS, 0) || settled.is_err());
+        bench.outbox().settle("acme", &ids, &seen).await?;
+        let all = bench.outbox().seen().await?;
+        ensure!(all.len() == LOGS && all.iter().all(|head| head.size == size), "{all:?}");
+        ensure!(bench.outbox().totals().await? == (0, 0));
         Ok(())
     })
     .await

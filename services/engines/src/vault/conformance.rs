@@ -26,6 +26,7 @@ macro_rules! vault_conformance {
             secrets_of_tenants_are_apart,
             a_list_is_by_name_and_pages_without_gaps,
             puts_that_race_get_versions_of_their_own,
+            a_note_that_is_made_again_says_what_came_about,
             a_sealed_value_opens_for_its_tenant_and_context_only,
             a_sealed_value_with_any_byte_changed_stays_shut,
             noise_stays_shut,
@@ -167,6 +168,38 @@ pub async fn puts_that_race_get_versions_of_their_own(vault: Store) -> Result<()
     ensure!(versions == (1..=8).collect::<Vec<i64>>(), "{versions:?}");
     ensure!(read(&vault, "acme", "a").await?.is_some_and(|(_, version)| version == 8));
     Ok(())
+}
+
+/// When a put that others got in the way of is tried again, so is its note, and the last one counts.
+pub async fn a_note_that_is_made_again_says_what_came_about(vault: Store) -> Result<()> {
+    for _ in 0..200 {
+        let racers: Vec<_> = (0..8)
+            .map(|_| {
+                let vault = Arc::clone(&vault);
+                tokio::spawn(async move {
+                    let noted = std::sync::Mutex::new(Vec::new());
+                    let note = |version| {
+                        if let Ok(mut noted) = noted.lock() {
+                            noted.push(version);
+                        }
+                        entry("secret.put")
+                    };
+                    let version = vault.put("acme", &name("a")?, &text("value"), &note).await?;
+                    anyhow::Ok((version, noted.into_inner().unwrap_or_default()))
+                })
+            })
+            .collect();
+        let mut was_made_again = false;
+        for racer in racers {
+            let (version, noted) = racer.await??;
+            ensure!(noted.last() == Some(&version), "version {version} has the note of {noted:?}");
+            was_made_again |= noted.len() > 1;
+        }
+        if was_made_again {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no put was ever tried again")
 }
 
 /// A sealed value is worth nothing anywhere else.

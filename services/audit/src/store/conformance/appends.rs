@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use runwarden_engines::StoreError;
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 
 use super::{Bench, at, batch, more, numbered};
@@ -94,7 +95,9 @@ pub(crate) async fn of_writers_that_race_for_a_place_one_gets_it(bench: Bench) -
         }
         let mut won = 0;
         for racer in racers {
-            won += usize::from(racer.await?.is_ok());
+            let outcome = racer.await?;
+            ensure!(matches!(outcome, Ok(()) | Err(StoreError::Conflict(_))), "it lost in another way: {outcome:?}");
+            won += usize::from(outcome.is_ok());
         }
         ensure!(won == 1, "{won} wrote to one place");
         ensure!(bench.is_so_long("acme", round * 2 + 2).await?);

@@ -1,6 +1,6 @@
 //! Adding to logs: one transaction for everything that belongs together.
 
-use runwarden_engines::Result;
+use runwarden_engines::{Result, retrying};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::columns::Columns;
@@ -8,6 +8,10 @@ use super::to_sql;
 use crate::store::Batch;
 
 pub(super) async fn append(pool: &SqlitePool, batches: &[Batch]) -> Result<()> {
+    retrying(|| append_once(pool, batches)).await
+}
+
+async fn append_once(pool: &SqlitePool, batches: &[Batch]) -> Result<()> {
     let mut transaction = pool.begin().await?;
     for batch in batches {
         append_records(&mut transaction, batch).await?;
