@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use runwarden_audit::cli::{Known, read_seen};
 use runwarden_audit::seen::SeenHead;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::config::ConfigStore;
+use runwarden_engines::{EngineSettings, Engines};
 use runwarden_executor::SqliteJobs;
 use runwarden_kit::audit::{OutboxStore, PLATFORM, log_name};
 use runwarden_kit::mesh::Service;
@@ -71,11 +71,13 @@ async fn open_one(service: Service, path: &Path, access: Access) -> anyhow::Resu
         };
         return Ok(Store { service, outbox: Arc::new(jobs), config: None });
     }
-    let store: Arc<dyn ConfigStore> = Arc::new(match access {
-        Access::Read => SqliteConfigStore::open_read_only(path).await?,
-        Access::Write => SqliteConfigStore::open(path).await?,
-    });
-    Ok(Store { service, outbox: Arc::new(ConfigOutbox::new(Arc::clone(&store))), config: Some(store) })
+    let settings = EngineSettings::embedded("");
+    let engines = Engines::open(match access {
+        Access::Read => settings.read_only(),
+        Access::Write => settings,
+    })?;
+    let store = engines.config(path).await?;
+    Ok(Store { service, outbox: engines.outbox(&store), config: Some(store) })
 }
 
 /// What the services in a folder, and files of what they saw elsewhere, know of the logs.

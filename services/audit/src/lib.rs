@@ -26,10 +26,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 pub use config::Config;
 pub use restore::{Accepted, accept_restore};
+use runwarden_engines::Engines;
 use runwarden_kit::service::{Parts, ServiceKit};
 
 use log::{Reader, Writer};
-use store::{LogStore as _, SqliteLogStore};
+use store::Logs;
 
 /// How long the writer still accepts entries after the shutdown signal, so that calls in progress get true answers.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Where the logs are, in this data folder.
 #[must_use]
 pub fn database_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("audit.db")
+    data_dir.join(store::FILE)
 }
 
 /// Builds the service: opens the logs, checks the end of each, starts the writer.
@@ -45,14 +46,13 @@ pub fn database_path(data_dir: &Path) -> PathBuf {
 /// # Errors
 /// When the logs cannot be opened, or the key that signed them is not there.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
-    let path = database_path(&kit.data_dir);
-    let sqlite = SqliteLogStore::open(&path).await.with_context(|| path.display().to_string())?;
+    let logs = Logs::open(&Engines::of(kit)?).await?;
     let lock = only_one(&kit.data_dir)?;
-    let logs_exist = !sqlite.tenants().await?.is_empty();
+    let logs_exist = !logs.reads.tenants().await?.is_empty();
     let key = Arc::new(signing_key::read_or_make(&kit.data_dir, logs_exist)?);
-    let store = Arc::new(sqlite.clone());
     let (journal, writer) =
-        Writer::start(Arc::new(sqlite.for_writer()), key.clone(), kit.clock.clone(), (&config).into()).await?;
+        Writer::start(logs.writes.clone(), key.clone(), kit.clock.clone(), (&config).into()).await?;
+    let reader = Reader::new(logs.reads.clone(), key);
     let doubts = writer.doubts();
     // One log that cannot be trusted affects its own tenant only: the service continues for all others.
     kit.notes.add("audit logs", move || doubts.note());
@@ -64,10 +64,10 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
                 tokio::time::sleep(LAST_CALLS).await;
             })
             .await;
-        sqlite.close().await;
+        logs.close().await;
         drop(lock);
     });
-    let rpc = rpc::AuditRpc::new(journal, Reader::new(store, key));
+    let rpc = rpc::AuditRpc::new(journal, reader);
     Ok(Parts::new().with(rpc.into_server()))
 }
 

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
+use runwarden_engines::{EngineSettings, Engines};
 use runwarden_kit::audit::log_name;
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::{id, slug};
@@ -14,8 +15,8 @@ use serde_json::json;
 use crate::log::{JournalLimits, Writer};
 use crate::record::{ACCEPT_RESTORE, Actor, Details, Entry, Outcome, Timestamp};
 use crate::seen::SeenHead;
-use crate::store::SqliteLogStore;
-use crate::{database_path, only_one, signing_key};
+use crate::store::Logs;
+use crate::{only_one, signing_key};
 
 /// The longest reason, in bytes.
 const MOST_REASON: usize = 1000;
@@ -51,25 +52,23 @@ pub async fn accept_restore(
         slug::check("", tenant).map_err(|_| anyhow::anyhow!("{tenant:?} is not a valid tenant name"))?;
     }
     let _lock = only_one(data_dir)?;
-    let path = database_path(data_dir);
-    let sqlite = SqliteLogStore::open(&path).await.with_context(|| path.display().to_string())?;
-    let accepted = accept_all(&sqlite, data_dir, tenants, who, reason, seen).await;
-    sqlite.close().await;
+    let logs = Logs::open(&Engines::open(EngineSettings::embedded(data_dir))?).await?;
+    let accepted = accept_all(&logs, data_dir, tenants, who, reason, seen).await;
+    logs.close().await;
     accepted
 }
 
 async fn accept_all(
-    sqlite: &SqliteLogStore,
+    logs: &Logs,
     data_dir: &Path,
     tenants: &[String],
     who: &str,
     reason: &str,
     seen: &[SeenHead],
 ) -> anyhow::Result<Vec<Accepted>> {
-    let key =
-        Arc::new(signing_key::read_or_make(data_dir, !crate::store::LogStore::tenants(sqlite).await?.is_empty())?);
-    let store = Arc::new(sqlite.for_writer());
-    let (journal, writer) = Writer::start(store, key, Arc::new(SystemClock), JournalLimits::default()).await?;
+    let key = Arc::new(signing_key::read_or_make(data_dir, !logs.reads.tenants().await?.is_empty())?);
+    let (journal, writer) =
+        Writer::start(logs.writes.clone(), key, Arc::new(SystemClock), JournalLimits::default()).await?;
     let doubts = writer.doubts();
     let writer = tokio::spawn(writer.run());
     let mut accepted = Vec::new();

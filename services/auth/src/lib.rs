@@ -24,8 +24,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::Engines;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::auth::v1::client_service_server::ClientServiceServer;
@@ -44,9 +43,9 @@ pub use config::{Config, KeyBits};
 /// # Errors
 /// When a setting cannot work, the store does not open, or a key file is missing or is not the store's own.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
-    let path = kit.data_dir.join("auth.db");
-    let config_store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await?);
-    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&config_store))));
+    let engines = Engines::of(kit)?;
+    let config_store = engines.config("auth.db").await?;
+    let outbox = kit.outbox(engines.outbox(&config_store));
     let ground = Ground {
         config_store,
         outbox,

@@ -9,16 +9,17 @@
 mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod sqlite;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+use crate::{Migration, Result, migrations};
+pub(crate) use change::prefix_end;
 pub use change::{Change, Guard, Limits, Write};
-pub use sqlite::SqliteConfigStore;
 
-use crate::Result;
+/// The tables of a config store, in engines that have tables.
+pub(crate) const MIGRATIONS: &[Migration] = migrations!["config" => "0001_config", "0002_no_watch"];
 
 /// A key with its value.
 #[derive(Clone, PartialEq, Eq)]

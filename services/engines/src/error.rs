@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use runwarden_kit::Error;
 
 /// The result of an engine.
-pub type Result<T> = std::result::Result<T, StoreError>;
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// What the driver said.
 type Source = Box<dyn std::error::Error + Send + Sync>;

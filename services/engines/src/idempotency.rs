@@ -279,6 +279,4 @@ impl Ticket {
 }
 
 #[cfg(test)]
-mod sqlite_conformance;
-#[cfg(test)]
 mod tests;

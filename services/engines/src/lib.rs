@@ -1,5 +1,7 @@
 //! Where Runwarden's state lives, behind one trait per need.
 //!
+//! [`Engines`] opens what a service needs on the engines that its settings name.
+//!
 //! - [`catalog`]: a service's records in a config store, typed, changed together with their audit entries.
 //! - [`config`]: small state that is read everywhere: compare-and-swap on revisions, as etcd has it.
 //! - [`sqlite`]: a SQLite database opened the way Runwarden needs it: durable, private, migrated.
@@ -11,12 +13,16 @@ pub mod catalog;
 pub mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod engines;
 mod error;
 pub mod idempotency;
+mod migration;
 pub mod outbox;
 mod retry;
 pub mod sqlite;
 pub mod vault;
 
+pub use engines::{Database, EngineSettings, Engines, NotOpened, OnDatabase, UnknownEngine};
 pub use error::{Result, StoreError};
+pub use migration::{Migration, Sql};
 pub use retry::retrying;

@@ -245,6 +245,4 @@ impl OutboxStore for ConfigOutbox {
 }
 
 #[cfg(test)]
-mod sqlite_conformance;
-#[cfg(test)]
 mod tests;

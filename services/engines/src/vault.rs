@@ -18,7 +18,7 @@ use runwarden_proto::audit::v1::Entry as AuditEntry;
 pub use error::{Result, VaultError};
 pub use name::SecretName;
 pub use plaintext::Plaintext;
-pub use sealed::{OpenError, SealedVault, SealedVaultOptions};
+pub use sealed::{OpenError, SealedVault, VaultOptions};
 
 /// Makes the audit entry of a change, which becomes durable with it: in the same commit where the engine has
 /// commits, before it where not. It may be called more than once when the change is tried again; only what the last
@@ -126,6 +126,10 @@ pub trait Vault: Debug + Send + Sync + 'static {
     /// Makes a new master key and wraps every tenant key with it, while everything else runs.
     /// [`VaultError::RotationRunning`] when one is under way.
     async fn rotate_master(&self, note: Note<'_, RotationNote>) -> Result<Rotation>;
+
+    /// Goes on with a rotation that was interrupted, and removes what it left over. `None` when there was none to go on
+    /// with.
+    async fn resume_rotation(&self, note: Note<'_, RotationNote>) -> Result<Option<Rotation>>;
 
     /// The state of the keys.
     async fn status(&self) -> Result<KeyStatus>;

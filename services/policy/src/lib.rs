@@ -19,9 +19,8 @@ pub mod worker;
 use std::sync::Arc;
 
 use anyhow::Context;
+use runwarden_engines::Engines;
 use runwarden_engines::catalog::Catalog;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_engines::outbox::ConfigOutbox;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
@@ -43,17 +42,15 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// # Errors
 /// When the store cannot be opened or no worker can be started.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
-    let path = kit.data_dir.join("config.db");
-    let store: Arc<dyn ConfigStore> = Arc::new(
-        SqliteConfigStore::open(&path).await.with_context(|| format!("opening the policies in {}", path.display()))?,
-    );
+    let engines = Engines::of(kit)?;
+    let store = engines.config("config.db").await?;
     let settings = config.settings()?;
     let command = settings.command.display().to_string();
     let pool = Pool::new(settings);
     pool.warm_up().await.with_context(|| format!("starting {command} as a policy worker"))?;
 
     let judge: Arc<dyn Judge> = Arc::new(pool);
-    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
+    let outbox = kit.outbox(engines.outbox(&store));
     let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
     let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));

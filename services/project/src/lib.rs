@@ -23,11 +23,8 @@ mod text;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use runwarden_engines::catalog;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_engines::idempotency::{Idempotency, Pepper};
-use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::idempotency::Pepper;
+use runwarden_engines::{Engines, catalog};
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::project::v1::controller_service_server::ControllerServiceServer;
@@ -46,12 +43,10 @@ pub use store::key::TENANTS;
 /// # Errors
 /// When the store does not open, the pepper is not readable by this service alone, or a peer has no address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
-    let path = kit.data_dir.join("project.db");
-    let store = SqliteConfigStore::open(&path).await.with_context(|| path.display().to_string())?;
-    let store: Arc<dyn ConfigStore> = Arc::new(store);
-    let outbox = kit.outbox(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
-    let idempotency =
-        Idempotency::new(Arc::clone(&store), Pepper::load_or_create(&kit.data_dir.join("project.pepper"))?);
+    let engines = Engines::of(kit)?;
+    let store = engines.config("project.db").await?;
+    let outbox = kit.outbox(engines.outbox(&store));
+    let idempotency = engines.idempotency(&store, Pepper::load_or_create(&kit.data_dir.join("project.pepper"))?);
     kit.tasks.spawn(
         "project: idempotency keys",
         idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),

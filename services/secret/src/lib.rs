@@ -20,11 +20,9 @@ mod secrets;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
-use runwarden_engines::idempotency::{Idempotency, Pepper};
-use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_engines::vault::{SealedVault, SealedVaultOptions, Vault};
+use runwarden_engines::Engines;
+use runwarden_engines::idempotency::Pepper;
+use runwarden_engines::vault::VaultOptions;
 use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
@@ -43,16 +41,15 @@ use secrets::Secrets;
 /// another one. That is for an operator to fix, so the process does not start.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     config.check()?;
-    let path = kit.data_dir.join("config.sqlite");
-    let store = SqliteConfigStore::open(&path).await.with_context(|| path.display().to_string())?;
-    let store: Arc<dyn ConfigStore> = Arc::new(store);
-    let vault = SealedVault::open(SealedVaultOptions {
+    let engines = Engines::of(kit)?;
+    let store = engines.config("config.sqlite").await?;
+    let options = VaultOptions {
         store: Arc::clone(&store),
         master_keys: config.secret_master_keys_dir.unwrap_or_else(|| kit.data_dir.join("master-keys")),
         tenant_key_max_age: config.secret_tenant_key_max_age,
         clock: Arc::clone(&kit.clock),
-    })
-    .await?;
+    };
+    let vault = engines.vault(options).await?;
     let records = Records::new(Arc::clone(&kit.clock));
     if let Some(rotation) = vault.resume_rotation(&|note| records.rotation(note)).await? {
         tracing::info!(
@@ -61,15 +58,13 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
             "finished a rotation that was interrupted"
         );
     }
-    let idempotency =
-        Idempotency::new(Arc::clone(&store), Pepper::load_or_create(&kit.data_dir.join("secret.pepper"))?);
+    let idempotency = engines.idempotency(&store, Pepper::load_or_create(&kit.data_dir.join("secret.pepper"))?);
     kit.tasks.spawn(
         "secret: idempotency keys",
         idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),
     );
     let repeats = Repeats::new(idempotency, Arc::clone(&store), Arc::clone(&kit.clock));
-    let outbox = Outbox(kit.outbox(Arc::new(ConfigOutbox::new(store))));
-    let vault: Arc<dyn Vault> = Arc::new(vault);
+    let outbox = Outbox(kit.outbox(engines.outbox(&store)));
     let service = rpc::SecretRpc {
         secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),
         sealing: Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()),

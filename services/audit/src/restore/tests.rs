@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::*;
+use crate::database_path;
 use crate::log::examples::Running;
 
 async fn stopped() -> tempfile::TempDir {

@@ -1,5 +1,6 @@
 //! Where logs are kept: one trait, one engine a folder.
 
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod sqlite;
@@ -7,16 +8,59 @@ mod sqlite;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use runwarden_engines::Result;
+use runwarden_engines::{Database, Engines, Migration, NotOpened, OnDatabase, Result, migrations, sqlite as engine};
 
+pub(crate) use columns::Columns;
 pub use sqlite::SqliteLogStore;
-pub(crate) use sqlite::columns::Columns;
 pub(crate) use sqlite::scan::Scan;
 
 use crate::merkle::{Tile, TileId, Tiles};
 use crate::record::{Record, Timestamp};
+
+/// The file of an embedded engine, in the service's folder.
+pub(crate) const FILE: &str = "audit.db";
+
+/// The tables of the logs.
+pub(crate) const MIGRATIONS: &[Migration] = migrations!["0001_log", "0002_times"];
+
+/// The logs, opened.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    database: Database,
+    /// For everybody who reads.
+    pub(crate) reads: Arc<dyn LogStore>,
+    /// For the one who writes: it waits for no reader.
+    pub(crate) writes: Arc<dyn LogStore>,
+}
+
+impl Logs {
+    /// Opens them where the service's settings say.
+    pub(crate) async fn open(engines: &Engines) -> Result<Self, NotOpened> {
+        let database = engines.database(FILE, MIGRATIONS).await?;
+        let Stores { reads, writes } = database.stores();
+        Ok(Self { database, reads, writes })
+    }
+
+    /// Closes them.
+    pub(crate) async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+struct Stores {
+    reads: Arc<dyn LogStore>,
+    writes: Arc<dyn LogStore>,
+}
+
+impl OnDatabase for Stores {
+    fn on_sqlite(database: engine::Database) -> Self {
+        let logs = SqliteLogStore::on(database);
+        Self { writes: Arc::new(logs.for_writer()), reads: Arc::new(logs) }
+    }
+}
 
 /// A record with the line that was hashed for it.
 #[derive(Debug, Clone)]

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::config::ConfigStore;
 use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::sqlite::SqliteConfigStore;
 use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, HeldClock, SystemClock};

@@ -5,8 +5,8 @@ use runwarden_kit::page::BAD_TOKEN;
 use serde::Deserialize;
 
 use super::*;
-use crate::config::SqliteConfigStore;
 use crate::outbox::ConfigOutbox;
+use crate::sqlite::SqliteConfigStore;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Thing {

@@ -164,7 +164,7 @@ fn check_key(key: &str) -> Result<()> {
 }
 
 /// The first key after all that begin with `prefix`, as bytes; `None` if there is no such bound.
-pub(super) fn prefix_end(prefix: &str) -> Option<String> {
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     // The successor of the last character that has one. UTF-8 keeps the order of code points.
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::config::{Commit, SqliteConfigStore};
+use crate::config::Commit;
+use crate::sqlite::SqliteConfigStore;
 
 const NOW: Moment = Moment::from_micros(0);
 const HOUR: Duration = Duration::from_secs(3600);

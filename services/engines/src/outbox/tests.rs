@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use runwarden_kit::clock::Moment;
 
 use super::*;
-use crate::config::{self, Commit, SqliteConfigStore, Written};
+use crate::config::{self, Commit, Written};
+use crate::sqlite::SqliteConfigStore;
 
 fn entry(tenant: &str, id: &str) -> Entry {
     Entry { entry_id: id.to_owned(), tenant: tenant.to_owned(), action: "tenant.create".to_owned(), ..Entry::default() }

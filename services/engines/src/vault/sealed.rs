@@ -68,8 +68,8 @@ fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>> {
     Ok(catalog::encode(record)?)
 }
 
-/// How a sealed vault is opened.
-pub struct SealedVaultOptions {
+/// How a vault is opened.
+pub struct VaultOptions {
     /// Where everything but the master keys is kept.
     pub store: Arc<dyn ConfigStore>,
     /// The folder of the master keys.
@@ -137,6 +137,11 @@ impl Vault for SealedVault {
             return Err(VaultError::RotationRunning);
         };
         rotation::rotate(self, note).await
+    }
+
+    async fn resume_rotation(&self, note: Note<'_, RotationNote>) -> Result<Option<Rotation>> {
+        let _running = self.rotating.lock().await;
+        rotation::resume(self, note).await
     }
 
     async fn status(&self) -> Result<KeyStatus> {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use runwarden_awx::Installation;
-use runwarden_engines::sqlite::{Database, Migration};
+use runwarden_engines::sqlite::Database;
+use runwarden_engines::{Migration, migrations};
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
@@ -24,14 +25,8 @@ mod queues;
 mod strays;
 mod watches;
 
-const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, name: "jobs", sql: include_str!("../../migrations/sqlite/0001_jobs.sql") },
-    Migration { version: 2, name: "controllers", sql: include_str!("../../migrations/sqlite/0002_controllers.sql") },
-    Migration { version: 3, name: "queues", sql: include_str!("../../migrations/sqlite/0003_queues.sql") },
-    Migration { version: 4, name: "silences", sql: include_str!("../../migrations/sqlite/0004_silences.sql") },
-    Migration { version: 5, name: "outbox", sql: include_str!("../../migrations/sqlite/0005_outbox.sql") },
-    Migration { version: 6, name: "identity", sql: include_str!("../../migrations/sqlite/0006_identity.sql") },
-];
+const MIGRATIONS: &[Migration] =
+    migrations!["0001_jobs", "0002_controllers", "0003_queues", "0004_silences", "0005_outbox", "0006_identity"];
 
 /// Jobs in one SQLite file.
 pub struct SqliteJobs {

@@ -62,8 +62,9 @@ mod tests {
     use std::sync::Mutex;
 
     use runwarden_engines::catalog::Catalog;
-    use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+    use runwarden_engines::config::ConfigStore;
     use runwarden_engines::outbox::ConfigOutbox;
+    use runwarden_engines::sqlite::SqliteConfigStore;
     use runwarden_kit::audit::Outbox;
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::clock::{Clock, SystemClock};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_engines::catalog::Catalog;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::config::ConfigStore;
 use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::sqlite::SqliteConfigStore;
 use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};

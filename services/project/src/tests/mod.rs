@@ -12,9 +12,10 @@ mod tenants;
 use std::sync::Arc;
 
 use runwarden_engines::catalog;
-use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+use runwarden_engines::config::ConfigStore;
 use runwarden_engines::idempotency::{Idempotency, Pepper};
 use runwarden_engines::outbox::ConfigOutbox;
+use runwarden_engines::sqlite::SqliteConfigStore;
 use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};

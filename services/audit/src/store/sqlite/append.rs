@@ -3,9 +3,8 @@
 use runwarden_engines::{Result, retrying};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
-use super::columns::Columns;
 use super::to_sql;
-use crate::store::Batch;
+use crate::store::{Batch, Columns};
 
 pub(super) async fn append(pool: &SqlitePool, batches: &[Batch]) -> Result<()> {
     retrying(|| append_once(pool, batches)).await

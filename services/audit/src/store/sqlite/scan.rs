@@ -6,9 +6,9 @@ use runwarden_engines::Result;
 use runwarden_engines::sqlite::read_only;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::columns::Columns;
 use super::{from_sql, query, to_sql};
 use crate::merkle::TileId;
+use crate::store::Columns;
 
 /// A file opened for reading only.
 #[derive(Debug)]

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqlitePool};
 
-use super::*;
 use crate::log::SearchLimits;
 use crate::log::examples::Running;
 use crate::record::{Details, Entry, Record, Timestamp, examples};
-use crate::store::ActionFilter;
+use crate::store::{ActionFilter, Filter, LogStore as _, Page, Tail};
 
 async fn filled() -> Running {
     let log = Running::new().await;

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 
 use super::*;
-use crate::config::{Change, ConfigStore as _, SqliteConfigStore};
-use crate::sqlite::{Database, Migration, open, open_read_only};
+use crate::config::{Change, ConfigStore as _};
+use crate::sqlite::{Database, SqliteConfigStore, open, open_read_only};
+use crate::{Migration, Sql};
 
-const TABLE: Migration = Migration {
-    version: 1,
-    name: "table",
-    sql: "CREATE TABLE a (x INTEGER PRIMARY KEY, y BLOB) STRICT;
-          CREATE TRIGGER a_stays BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'a row stays'); END;",
-};
+const TABLE: Migration = Migration::of_file(
+    "0001_table",
+    Sql {
+        sqlite: "CREATE TABLE a (x INTEGER PRIMARY KEY, y BLOB) STRICT;
+                 CREATE TRIGGER a_stays BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'a row stays'); END;",
+    },
+);
 
 async fn database(folder: &tempfile::TempDir) -> Database {
     open(&folder.path().join("a.db"), &[TABLE]).await.unwrap()

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::error::OpenError;
 use super::keyring::Keyring;
 use super::marker::{self, Marker};
-use super::rotation::{self, Pages};
+use super::rotation::Pages;
 use super::steps::Steps;
 use super::tenant_keys::{self, TenantKeys, Wrapped};
-use super::{SealedVault, SealedVaultOptions};
+use super::{SealedVault, VaultOptions};
 use crate::config::{Change, Commit};
-use crate::vault::{Note, Result, Rotation, RotationNote};
+use crate::vault::Result;
 
 impl SealedVault {
     /// Opens the vault, making the first master key if the store is new.
@@ -19,9 +19,9 @@ impl SealedVault {
     /// open: found now, while an operator is looking, and not at the next launch. A new master key is never made in
     /// place of a missing one.
     ///
-    /// Call [`resume_rotation`](Self::resume_rotation) next.
-    pub async fn open(options: SealedVaultOptions) -> Result<Self, OpenError> {
-        let SealedVaultOptions { store, master_keys, tenant_key_max_age, clock } = options;
+    /// Call [`Vault::resume_rotation`](crate::vault::Vault::resume_rotation) next.
+    pub async fn open(options: VaultOptions) -> Result<Self, OpenError> {
+        let VaultOptions { store, master_keys, tenant_key_max_age, clock } = options;
         let keyring = Arc::new(Keyring::open(master_keys).await?);
         let tenant_keys =
             TenantKeys::new(Arc::clone(&store), Arc::clone(&keyring), tenant_key_max_age, Arc::clone(&clock));
@@ -34,13 +34,6 @@ impl SealedVault {
         vault.check_master(&marker).await?;
         vault.check_tenant_keys().await?;
         Ok(vault)
-    }
-
-    /// Goes on with a rotation that was interrupted, and removes master keys that wrap nothing any more. `None` when
-    /// there was none to go on with.
-    pub async fn resume_rotation(&self, note: Note<'_, RotationNote>) -> Result<Option<Rotation>> {
-        let _running = self.rotating.lock().await;
-        rotation::resume(self, note).await
     }
 
     /// Notes the first master key in a store that has none.

@@ -15,9 +15,10 @@ use runwarden_proto::audit::v1::Entry as AuditEntry;
 use tempfile::TempDir;
 
 use super::steps::Step;
-use super::{OpenError, SealedVault, SealedVaultOptions};
-use crate::config::{Change, ConfigStore, SqliteConfigStore};
+use super::{OpenError, SealedVault, VaultOptions};
+use crate::config::{Change, ConfigStore};
 use crate::outbox::ConfigOutbox;
+use crate::sqlite::SqliteConfigStore;
 use crate::vault::{Plaintext, RotationNote, SecretName, Vault, VaultError};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -66,7 +67,7 @@ impl House {
     }
 
     async fn open_on(&self, store: Arc<dyn ConfigStore>) -> Result<SealedVault, OpenError> {
-        SealedVault::open(SealedVaultOptions {
+        SealedVault::open(VaultOptions {
             store,
             master_keys: self.master_keys(),
             tenant_key_max_age: 90 * DAY,

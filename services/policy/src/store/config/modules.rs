@@ -10,8 +10,8 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result, json};
 use serde::{Deserialize, Serialize};
 
-use super::{Edit, ModuleStore, Saved};
 use crate::module::{Head, MAX_MODULES, Module, Named, Owner, Shelf};
+use crate::store::{Edit, ModuleStore, Saved};
 
 /// No module is called so: names are slugs.
 const HEAD: &str = "_head";
@@ -144,8 +144,9 @@ impl ModuleStore for ConfigModules {
 mod tests {
     use std::sync::Arc;
 
-    use runwarden_engines::config::{ConfigStore, SqliteConfigStore};
+    use runwarden_engines::config::ConfigStore;
     use runwarden_engines::outbox::ConfigOutbox;
+    use runwarden_engines::sqlite::SqliteConfigStore;
     use runwarden_kit::audit::Outbox;
 
     use super::*;

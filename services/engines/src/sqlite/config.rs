@@ -5,15 +5,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::change::prefix_end;
-use super::{Change, Commit, ConfigStore, Entry, Guard, Write, Written};
-use crate::sqlite::{Database, Migration, open, open_read_only};
+use super::{Database, open, open_read_only};
+use crate::config::{Change, Commit, ConfigStore, Entry, Guard, MIGRATIONS, Write, Written, prefix_end};
 use crate::{Result, StoreError, retrying};
-
-const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, name: "config", sql: include_str!("../../migrations/sqlite/config/0001_config.sql") },
-    Migration { version: 2, name: "no watch", sql: include_str!("../../migrations/sqlite/config/0002_no_watch.sql") },
-];
 
 /// A config store in a SQLite file.
 #[derive(Clone, Debug)]
@@ -46,11 +40,11 @@ impl SqliteConfigStore {
     /// A fresh store, open twice as by two processes, and its faults: for conformance suites.
     #[cfg(test)]
     pub(crate) async fn two_that_can_fail()
-    -> anyhow::Result<(tempfile::TempDir, [std::sync::Arc<dyn ConfigStore>; 2], crate::sqlite::SqliteFaults)> {
+    -> anyhow::Result<(tempfile::TempDir, [std::sync::Arc<dyn ConfigStore>; 2], super::SqliteFaults)> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("config.db");
         let (one, two) = (Self::open(&path).await?, Self::open(&path).await?);
-        let faults = crate::sqlite::SqliteFaults::of([one.database.clone(), two.database.clone()]);
+        let faults = super::SqliteFaults::of([one.database.clone(), two.database.clone()]);
         Ok((folder, [std::sync::Arc::new(one), std::sync::Arc::new(two)], faults))
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::conformance::Bench;
-use crate::config::SqliteConfigStore;
+use crate::idempotency::conformance::Bench;
+use crate::sqlite::SqliteConfigStore;
 
 async fn bench() -> anyhow::Result<(tempfile::TempDir, Bench)> {
     let (folder, stores, faults) = SqliteConfigStore::two_that_can_fail().await?;

@@ -1,6 +1,9 @@
 //! SQLite the way Runwarden needs it: every commit on disk before it answers, one writer, many readers, migrated
 //! forward only, and readable by the owning user alone.
 
+mod config;
+#[cfg(test)]
+mod conformance;
 mod error;
 #[cfg(any(test, feature = "conformance"))]
 mod faults;
@@ -14,10 +17,11 @@ use sqlx::migrate::{MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
 
+pub use config::SqliteConfigStore;
 #[cfg(any(test, feature = "conformance"))]
 pub use faults::SqliteFaults;
 
-use crate::{Result, StoreError};
+use crate::{Migration, Result, StoreError};
 
 /// How long a writer waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,17 +29,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many reads run at once.
 const READERS: u32 = 4;
-
-/// One numbered step of a schema. Steps are never edited once released: SQLite refuses to open when one has changed.
-#[derive(Clone, Copy, Debug)]
-pub struct Migration {
-    /// Its number, from 1.
-    pub version: i64,
-    /// What it does, in a word or two.
-    pub name: &'static str,
-    /// The statements, from `include_str!`.
-    pub sql: &'static str,
-}
 
 /// An open database.
 #[derive(Clone, Debug)]
@@ -162,6 +155,7 @@ async fn migrators_turn(path: &Path) -> Result<std::fs::File> {
 }
 
 async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
+    Migration::check(migrations)?;
     let migrations = migrations
         .iter()
         .map(|step| {
@@ -169,7 +163,7 @@ async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
                 step.version,
                 step.name.into(),
                 MigrationType::Simple,
-                step.sql.into_sql_str(),
+                step.sql.sqlite.into_sql_str(),
                 false,
             )
         })
@@ -201,14 +195,14 @@ fn make_private(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sql;
 
     const FIRST: Migration =
-        Migration { version: 1, name: "first", sql: "CREATE TABLE a (x INTEGER NOT NULL) STRICT;" };
-    const SECOND: Migration = Migration {
-        version: 2,
-        name: "second",
-        sql: "CREATE TABLE b (x INTEGER NOT NULL REFERENCES a (rowid)) STRICT;",
-    };
+        Migration::of_file("0001_first", Sql { sqlite: "CREATE TABLE a (x INTEGER NOT NULL) STRICT;" });
+    const SECOND: Migration = Migration::of_file(
+        "0002_second",
+        Sql { sqlite: "CREATE TABLE b (x INTEGER NOT NULL REFERENCES a (rowid)) STRICT;" },
+    );
 
     #[tokio::test]
     async fn a_database_is_made_private_durable_and_migrated_in_steps() {
@@ -258,14 +252,13 @@ mod tests {
     async fn those_who_open_a_new_database_at_once_migrate_it_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        let slow = Migration {
-            version: 2,
-            name: "slow",
-            sql: "CREATE TABLE b (x INTEGER) STRICT;
-                  INSERT INTO b WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000)
-                  SELECT x FROM n;
-                  ALTER TABLE a ADD COLUMN y INTEGER;",
+        let slow = Sql {
+            sqlite: "CREATE TABLE b (x INTEGER) STRICT;
+                     INSERT INTO b WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 20000)
+                     SELECT x FROM n;
+                     ALTER TABLE a ADD COLUMN y INTEGER;",
         };
+        let slow = Migration::of_file("0002_slow", slow);
         let opened = (0..8).map(|_| {
             let path = path.clone();
             tokio::spawn(async move { open(&path, &[FIRST, slow]).await.map(drop) })
@@ -304,7 +297,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         open(&path, &[FIRST]).await.unwrap().close().await;
-        let edited = Migration { sql: "CREATE TABLE a (y INTEGER) STRICT;", ..FIRST };
+        let edited = Migration { sql: Sql { sqlite: "CREATE TABLE a (y INTEGER) STRICT;" }, ..FIRST };
         assert!(matches!(open(&path, &[edited]).await, Err(StoreError::Failed(_))));
     }
 

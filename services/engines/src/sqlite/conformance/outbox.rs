@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runwarden_proto::audit::v1::Entry;
 
-use super::conformance::{Bench, Carrier};
-use super::{ConfigOutbox, put};
-use crate::config::{Change, ConfigStore, SqliteConfigStore};
+use crate::config::{Change, ConfigStore};
+use crate::outbox::conformance::{Bench, Carrier};
+use crate::outbox::{ConfigOutbox, put};
+use crate::sqlite::SqliteConfigStore;
 
 struct Changes(Arc<dyn ConfigStore>);
 

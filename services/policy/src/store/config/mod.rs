@@ -1,0 +1,5 @@
+//! Modules in a config store, whatever engine that has.
+
+mod modules;
+
+pub use modules::ConfigModules;
