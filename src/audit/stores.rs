@@ -7,7 +7,7 @@ use runwarden_audit::cli::{Known, read_seen};
 use runwarden_audit::seen::SeenHead;
 use runwarden_engines::config::ConfigStore;
 use runwarden_engines::{EngineSettings, Engines};
-use runwarden_executor::SqliteJobs;
+use runwarden_executor::Stores;
 use runwarden_kit::audit::{OutboxStore, PLATFORM, log_name};
 use runwarden_kit::mesh::Service;
 
@@ -64,18 +64,15 @@ fn place(folder: &Path, service: Service, file: &str) -> Option<PathBuf> {
 }
 
 async fn open_one(service: Service, path: &Path, access: Access) -> anyhow::Result<Store> {
-    if service == Service::Executor {
-        let jobs = match access {
-            Access::Read => SqliteJobs::open_read_only(path).await?,
-            Access::Write => SqliteJobs::open(path).await?,
-        };
-        return Ok(Store { service, outbox: Arc::new(jobs), config: None });
-    }
     let settings = EngineSettings::embedded("");
     let engines = Engines::open(match access {
         Access::Read => settings.read_only(),
         Access::Write => settings,
     })?;
+    if service == Service::Executor {
+        let Stores { outbox, .. } = Stores::open(&engines, Some(path)).await?;
+        return Ok(Store { service, outbox, config: None });
+    }
     let store = engines.config(path).await?;
     Ok(Store { service, outbox: engines.outbox(&store), config: Some(store) })
 }

@@ -31,14 +31,14 @@ pub mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use runwarden_engines::Engines;
 use runwarden_kit::ErrorReason;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::service::{Parts, ServiceKit};
 
 pub use config::Config;
-pub use store::sqlite::SqliteJobs;
+pub use store::Stores;
 
 use accept::parameters::Schemas;
 use accept::repeats::InProgress;
@@ -76,14 +76,12 @@ const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// When the store cannot be opened or another service has no address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let instance = Arc::new(Instance::take(&kit.data_dir)?);
-    let path = config.jobs_file.clone().unwrap_or_else(|| kit.data_dir.join("jobs.sqlite"));
-    let sqlite = Arc::new(SqliteJobs::open(&path).await.with_context(|| path.display().to_string())?);
-    let store: Arc<dyn JobStore> = sqlite.clone();
+    let Stores { jobs: store, outbox } = Stores::open(&Engines::of(kit)?, config.jobs_file.as_deref()).await?;
     let held = store.resume(instance.id()).await?;
     if held > 0 {
         tracing::info!(jobs = held, "taking up what was held when this executor ended");
     }
-    let outbox = kit.outbox(sqlite);
+    let outbox = kit.outbox(outbox);
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
     let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));

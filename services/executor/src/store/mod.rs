@@ -8,15 +8,17 @@
 pub(crate) mod conformance;
 mod effects;
 mod executors;
+mod opened;
 mod outbox;
 mod queues;
 mod rows;
-pub mod sqlite;
+pub(crate) mod sqlite;
 mod strays;
 mod watches;
 
 pub use effects::{Change, Committed, Effects, News};
 pub use executors::{Beat, Executors};
+pub use opened::Stores;
 pub use queues::{Begin, Begun, Claim, Claimed, Queues};
 pub use strays::StrayRuns;
 pub use watches::{Changed, Silence, Watches};

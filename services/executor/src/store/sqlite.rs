@@ -1,7 +1,5 @@
 //! Jobs in SQLite.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use runwarden_awx::Installation;
 use runwarden_engines::sqlite::Database;
@@ -25,29 +23,19 @@ mod queues;
 mod strays;
 mod watches;
 
-const MIGRATIONS: &[Migration] =
+pub(super) const MIGRATIONS: &[Migration] =
     migrations!["0001_jobs", "0002_controllers", "0003_queues", "0004_silences", "0005_outbox", "0006_identity"];
 
 /// Jobs in one SQLite file.
-pub struct SqliteJobs {
+pub(crate) struct SqliteJobs {
     pub(super) database: Database,
 }
 
 impl SqliteJobs {
-    /// Opens the file, making it if it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be opened or is of a later version.
-    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+    /// Opens the file, making it if it is not there: for tests, which look into it.
+    #[cfg(test)]
+    pub(crate) async fn open(path: &std::path::Path) -> anyhow::Result<Self> {
         Ok(Self { database: runwarden_engines::sqlite::open(path, MIGRATIONS).await? })
-    }
-
-    /// Opens the file for reading only, also beside the executors that write it.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub async fn open_read_only(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self { database: runwarden_engines::sqlite::open_read_only(path).await? })
     }
 }
 
