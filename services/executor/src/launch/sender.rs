@@ -21,7 +21,6 @@ use crate::ports::{Decision, Seals, Template};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::{Begin, Begun};
-use crate::wait::limits::Scope;
 use crate::wait::scheduler::Goal;
 
 /// Launches one claimed job.
@@ -136,7 +135,7 @@ impl Sender<'_> {
             }
             Begun::Full(scope, until) => {
                 let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
-                return Err(Halt::Held { scope, name: limited(scope, job), free_in });
+                return Err(Halt::Held { scope, name: scope.name_for(job).to_owned(), free_in });
             }
             Begun::Lost => return Err(Halt::Lost),
         };
@@ -238,15 +237,6 @@ fn held_up(attempt: &Attempt) -> Answer {
     tracing::warn!(job = attempt.job_id, why, "a slow store or a busy machine delays launches");
     metrics::counter!("runwarden_launches_held_up_total").increment(1);
     Answer::NotLaunched { then: Stop::Later(format!("{why}; trying again")), why }
-}
-
-/// The name of what limits a job.
-fn limited(scope: Scope, job: &Job) -> String {
-    match scope {
-        Scope::Template => job.template.clone(),
-        Scope::Controller => job.controller.clone(),
-        Scope::Principal => job.requested_by.clone(),
-    }
 }
 
 /// The run a launch became, and whether it must be stopped because it is not what was asked for.

@@ -1,17 +1,19 @@
 //! Where jobs live. Every change is one transaction that carries the job, its events, its attempt and its audit
 //! entries together.
 //!
-//! May use `job`, the terms of `wait` (limits, places, turns) and the transitions of `launch/protocol`. The traits are
-//! here; only the engines beside them know SQL.
+//! The traits are here. `kernel` keeps their promises, once for all engines; `engine` says what rows an engine keeps, and
+//! only the engines know SQL.
+//!
+//! May use `job`, the terms of `wait` (limits, places, turns) and the transitions of `launch/protocol`.
 
 #[cfg(test)]
 pub(crate) mod conformance;
 mod effects;
+mod engine;
 mod executors;
+mod kernel;
 mod opened;
-mod outbox;
 mod queues;
-mod rows;
 pub(crate) mod sqlite;
 mod strays;
 mod watches;

@@ -37,7 +37,7 @@ impl Stores {
 
 impl OnDatabase for Stores {
     fn on_sqlite(database: sqlite::Database) -> Self {
-        let jobs = Arc::new(SqliteJobs { database });
+        let jobs = Arc::new(SqliteJobs::on(database));
         Self { outbox: jobs.clone(), jobs }
     }
 }

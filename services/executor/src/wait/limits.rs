@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use runwarden_kit::clock::Moment;
 
+use crate::job::Job;
+
 /// How many jobs may be begun in a period that slides along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -38,6 +40,16 @@ pub enum Scope {
 impl Scope {
     /// Every scope.
     pub const ALL: [Self; 3] = [Self::Template, Self::Controller, Self::Principal];
+
+    /// The name of the template, controller or principal with whose jobs this one counts.
+    #[must_use]
+    pub fn name_for(self, job: &Job) -> &str {
+        match self {
+            Self::Template => &job.template,
+            Self::Controller => &job.controller,
+            Self::Principal => &job.requested_by,
+        }
+    }
 
     /// What a job waits for that this limit holds back.
     #[must_use]

@@ -25,7 +25,7 @@ pub const BLOCKED: &str = "waiting for another launch of this template to be set
 /// The most that is counted of those that wait ahead.
 pub const COUNTED: u32 = 10_000;
 /// How many recent beginnings tell the pace of a queue.
-pub const RECENT: usize = 20;
+pub const RECENT: u32 = 20;
 
 /// The time between two beginnings, as far as recent ones tell. `begun` are the latest beginnings, newest first.
 #[must_use]

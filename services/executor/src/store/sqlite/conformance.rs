@@ -17,7 +17,7 @@ async fn stores() -> anyhow::Result<(tempfile::TempDir, [Arc<SqliteJobs>; 2], Ar
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("jobs.db");
     let stores = [Arc::new(SqliteJobs::open(&path).await?), Arc::new(SqliteJobs::open(&path).await?)];
-    let faults = SqliteFaults::of(stores.iter().map(|store| store.database.clone()));
+    let faults = SqliteFaults::of(stores.iter().map(|store| store.engine.database.clone()));
     Ok((folder, stores, Arc::new(faults)))
 }
 

@@ -1,12 +1,19 @@
 use std::collections::BTreeSet;
 
-use runwarden_kit::audit::{Entry, OutboxStore as _};
+use runwarden_kit::audit::OutboxStore as _;
+
+use runwarden_kit::caller::Visible;
+use runwarden_kit::clock::Moment;
+use sqlx::Row as _;
 
 use super::*;
-use crate::job::JobState;
-use crate::job::Stray;
 use crate::job::tests::example;
-use crate::store::{Executors as _, IdempotencyClaim, StrayRuns as _, Watches as _};
+use crate::job::{Attempt, Job, JobState, Run, Stray};
+use crate::store::engine::JobRows as _;
+use crate::store::{
+    Acceptance, Accepted, Effects, Executors as _, Happening, IdempotencyClaim, JobFilter, JobStore as _, Room,
+    StrayRuns as _, Watches as _,
+};
 use crate::test_doubles::installation;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
@@ -61,7 +68,7 @@ async fn what_was_asked_is_kept_once_and_shown_with_everything_that_happens() {
         assert_eq!((&told.parameters, &told.sealed_parameters), (&job.parameters, &job.sealed_parameters));
     }
     let sql = "SELECT max(length(payload)) AS longest FROM job_events";
-    let row = sqlx::query(sql).fetch_one(&store.database.read).await.unwrap();
+    let row = sqlx::query(sql).fetch_one(&store.engine.database.read).await.unwrap();
     assert!(row.get::<i64, _>("longest") < 4000, "{}", row.get::<i64, _>("longest"));
     assert_eq!(store.get("acme", &job.id).await.unwrap().unwrap().parameters, job.parameters);
 }
@@ -312,4 +319,22 @@ async fn what_an_earlier_version_kept_is_known_by_what_is_known_of_it() {
     };
     let bound = store.bound(&[7]).await.unwrap();
     assert!(bound[0].is(&known(1)) && !bound[0].is(&known(7200)));
+}
+
+#[tokio::test]
+#[should_panic(expected = "Job(\"job_1\") was not asked for")]
+async fn a_step_that_nothing_serialises_fails_its_test() {
+    let (_folder, store) = store().await;
+    let mut rows = store.engine.begin().await.unwrap();
+    rows.serialise(Serialise::Job("job_2".into())).await.unwrap();
+    let _job = rows.job("job_1").await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "others may wait in a circle")]
+async fn what_is_serialised_out_of_order_fails_its_test() {
+    let (_folder, store) = store().await;
+    let mut rows = store.engine.begin().await.unwrap();
+    rows.serialise(Serialise::Run(7)).await.unwrap();
+    rows.serialise(Serialise::Job("job_1".into())).await.unwrap();
 }

@@ -1,17 +1,16 @@
 use std::time::Duration;
 
-use runwarden_awx::Target;
+use runwarden_awx::{Installation, Target};
 use uuid::Uuid;
 
 use super::*;
-use crate::job::AT_ONCE;
-use crate::job::Priority;
 use crate::job::tests::example;
-use crate::job::{Attempt, AttemptState};
-use crate::store::{Acceptance, Executors as _, JobStore as _};
+use crate::job::{AT_ONCE, Attempt, AttemptState, BEGUN, JobState, Priority};
+use crate::store::kernel::queues::SOME;
+use crate::store::sqlite::SqliteJobs;
+use crate::store::{Acceptance, Begin, Begun, Claim, Claimed, Effects, Executors as _, JobStore as _, Queues as _};
 use crate::test_doubles::{installation, template};
-use crate::wait::limits::{Limit, Rate};
-use crate::wait::scheduler::Turn;
+use crate::wait::limits::{Limit, Limits, Rate};
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +103,7 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
     let begun = store.begin_attempt(beginning(intent(&job, "none"))).await.unwrap();
     assert!(matches!(begun, Begun::Yes(..)));
 
-    let before = store.database.writes_begun();
+    let before = store.engine.database.writes_begun();
     for _ in 0..3 {
         let held = claim_with(&store, &turn_of(&next), full, at(10)).await;
         assert!(matches!(held, Claimed::Full { scope: Scope::Template, .. }));
@@ -113,12 +112,12 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
         let elsewhere = Job { template: "other".into(), ..due() };
         assert!(claim(&store, &elsewhere).await.is_none());
     }
-    assert_eq!(store.database.writes_begun(), before);
+    assert_eq!(store.engine.database.writes_begun(), before);
 
     // Only jobs that were accepted for the same wait for it: what a template was mapped to may have changed.
     let changed = put(&store, Job { launch_digest: "mapped anew".into(), priority: Priority::High, ..due() }).await;
     assert_eq!(claim(&store, &next).await.unwrap().id, changed.id);
-    assert_eq!(store.database.writes_begun(), before + 2, "one to accept it and one to take it");
+    assert_eq!(store.engine.database.writes_begun(), before + 2, "one to accept it and one to take it");
     // What is out is not held back by itself.
     store.release(&job.id, 1).await.unwrap();
     let looked = |job: &mut Job, _: Option<Attempt>, _| {
@@ -302,7 +301,7 @@ async fn an_open_attempt_without_a_marker_blocks_every_other_launch_of_its_templ
     assert!(matches!(store.begin_attempt(beginning(spelled)).await.unwrap(), Begun::Blocked));
     let address_alone =
         "UPDATE attempts SET document = json_set(document, '$.installation', 'http://127.0.0.1:1/api/v2')";
-    sqlx::query(address_alone).execute(&store.database.write).await.unwrap();
+    sqlx::query(address_alone).execute(&store.engine.database.write).await.unwrap();
     assert!(matches!(store.begin_attempt(marked.clone()).await.unwrap(), Begun::Blocked));
     let elsewhere = Attempt { controller_template: 10, ..intent(&b, "none") };
     assert!(matches!(store.begin_attempt(beginning(elsewhere.clone())).await.unwrap(), Begun::Yes(..)));

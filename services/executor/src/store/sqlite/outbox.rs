@@ -6,8 +6,8 @@ use runwarden_kit::audit::{Entry, LogHead, MAX_PENDING, OutboxStore, SetAside};
 use runwarden_kit::{Error, Result};
 use sqlx::{Row as _, SqliteConnection};
 
-use super::rows::failed;
-use super::sqlite::SqliteJobs;
+use super::SqliteJobs;
+use super::documents::failed;
 
 /// How many entries of an earlier version are given their tenant at once.
 const ADOPTED_AT_ONCE: i64 = 500;
@@ -36,13 +36,13 @@ impl SqliteJobs {
         loop {
             let rows = sqlx::query("SELECT number, entry FROM outbox WHERE tenant IS NULL LIMIT ?")
                 .bind(ADOPTED_AT_ONCE)
-                .fetch_all(&self.database.read)
+                .fetch_all(&self.engine.database.read)
                 .await
                 .map_err(failed)?;
             if rows.is_empty() {
                 return Ok(());
             }
-            let mut transaction = self.database.begin_write().await.map_err(failed)?;
+            let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
             for row in &rows {
                 let entry: Entry = decode(row.get("entry"))?;
                 sqlx::query("UPDATE outbox SET tenant = ? WHERE number = ?")
@@ -58,7 +58,7 @@ impl SqliteJobs {
 
     async fn number(&self, sql: &'static str, tenant: &str, limit: i64) -> Result<usize> {
         let query = sqlx::query(sql).bind(tenant).bind(limit);
-        let row = query.fetch_one(&self.database.read).await.map_err(failed)?;
+        let row = query.fetch_one(&self.engine.database.read).await.map_err(failed)?;
         Ok(usize::try_from(row.get::<i64, _>(0)).unwrap_or(0))
     }
 }
@@ -77,7 +77,7 @@ impl OutboxStore for SqliteJobs {
              )
              SELECT tenant FROM waiting WHERE tenant IS NOT NULL",
         )
-        .fetch_all(&self.database.read)
+        .fetch_all(&self.engine.database.read)
         .await
         .map_err(failed)?;
         Ok(rows.iter().map(|row| row.get("tenant")).collect())
@@ -87,7 +87,7 @@ impl OutboxStore for SqliteJobs {
         let rows = sqlx::query("SELECT entry FROM outbox WHERE tenant = ? ORDER BY number LIMIT ?")
             .bind(tenant)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.database.read)
+            .fetch_all(&self.engine.database.read)
             .await
             .map_err(failed)?;
         rows.iter().map(|row| decode(row.get("entry"))).collect()
@@ -108,7 +108,7 @@ impl OutboxStore for SqliteJobs {
     }
 
     async fn settle(&self, tenant: &str, entry_ids: &[String], seen: &[LogHead]) -> Result<()> {
-        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
         for id in entry_ids {
             sqlx::query("DELETE FROM outbox WHERE entry_id = ? AND tenant = ?")
                 .bind(id)
@@ -137,13 +137,14 @@ impl OutboxStore for SqliteJobs {
     }
 
     async fn seen(&self) -> Result<Vec<LogHead>> {
-        let rows = sqlx::query("SELECT head FROM outbox_seen").fetch_all(&self.database.read).await.map_err(failed)?;
+        let rows =
+            sqlx::query("SELECT head FROM outbox_seen").fetch_all(&self.engine.database.read).await.map_err(failed)?;
         rows.iter().map(|row| decode(row.get("head"))).collect()
     }
 
     async fn set_aside(&self, refused: &SetAside) -> Result<()> {
         let Some(entry) = &refused.entry else { return Ok(()) };
-        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
         sqlx::query("DELETE FROM outbox WHERE entry_id = ? AND tenant = ?")
             .bind(&entry.entry_id)
             .bind(&entry.tenant)
@@ -162,14 +163,14 @@ impl OutboxStore for SqliteJobs {
 
     async fn aside(&self) -> Result<Vec<SetAside>> {
         let rows = sqlx::query("SELECT refused FROM outbox_set_aside ORDER BY tenant, entry_id")
-            .fetch_all(&self.database.read)
+            .fetch_all(&self.engine.database.read)
             .await
             .map_err(failed)?;
         rows.iter().map(|row| decode(row.get("refused"))).collect()
     }
 
     async fn send_again(&self, tenant: &str, entry_id: &str) -> Result<bool> {
-        let mut transaction = self.database.begin_write().await.map_err(failed)?;
+        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
         let row = sqlx::query("DELETE FROM outbox_set_aside WHERE tenant = ? AND entry_id = ? RETURNING refused")
             .bind(tenant)
             .bind(entry_id)

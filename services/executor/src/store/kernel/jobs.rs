@@ -1,0 +1,199 @@
+//! Accepting, changing and reading jobs.
+
+use async_trait::async_trait;
+use runwarden_awx::Installation;
+use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
+
+use super::{Kernel, bring, number, save};
+use crate::job::{Attempt, Bound, Job, Run};
+use crate::store::effects::make;
+use crate::store::engine::{
+    AttemptRows as _, Counted, Engine, EventRow, EventRows as _, JobRows as _, Kept, Key, KeyRows as _, QueueRows,
+    Rows, Serialise,
+};
+use crate::store::{
+    Acceptance, Accepted, Change, Committed, Effects, Happening, JobEvent, JobFilter, JobStore, News, Room,
+};
+use crate::wait::limits::Scope;
+use crate::wait::place::{self, RECENT};
+
+/// How many pieces of output are looked at for one answer.
+const PIECES: usize = 64;
+
+#[async_trait]
+impl<E: Engine> JobStore for Kernel<E> {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
+        let Acceptance { mut job, idempotency, entries, room } = acceptance;
+        let mut rows = self.engine.begin().await?;
+        let key = idempotency.map(|claim| {
+            let (tenant, principal, hash) = (job.tenant.clone(), claim.principal, claim.key_hash);
+            (Key { tenant, principal, hash }, claim.body_digest)
+        });
+        if let Some((key, digest)) = &key {
+            rows.serialise(Serialise::Key(key.clone())).await?;
+            if let Some((earlier, made)) = rows.by_key(key).await? {
+                let is_same = earlier == *digest;
+                return Ok(if is_same { Accepted::Replayed(Box::new(made)) } else { Accepted::KeyReused });
+            }
+        }
+        for of in Place::ALL {
+            of.serialise(&mut rows, &job, room).await?;
+        }
+        let now = job.created_at;
+        for of in Place::ALL {
+            if of.is_full(&mut rows, &job, room).await? {
+                drop(rows);
+                let begun = self.engine.read().await?.begun(&Counted::with(&job, Scope::Template), 0, RECENT).await?;
+                return Ok(Accepted::QueueFull { of: of.name(), pace: place::pace(&begun, now) });
+            }
+        }
+        rows.serialise(Serialise::Job(job.id.clone())).await?;
+        let effects = Effects { entries, ..Effects::announced().with_news(News::Accepted) };
+        let events = number(&mut job, now, &effects);
+        rows.insert_job(&job).await?;
+        bring(&mut rows, &job, &events, &effects).await?;
+        if let Some((key, digest)) = &key {
+            rows.put_key(key, digest, &job).await?;
+        }
+        rows.commit().await?;
+        Ok(Accepted::New(Box::new(effects)))
+    }
+
+    async fn find_by_key(&self, tenant: &str, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
+        let (tenant, principal, hash) = (tenant.to_owned(), principal.to_owned(), key_hash.to_owned());
+        self.engine.read().await?.by_key(&Key { tenant, principal, hash }).await
+    }
+
+    async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>> {
+        self.engine.read().await?.job_of(tenant, id).await
+    }
+
+    async fn list(&self, filter: JobFilter) -> Result<Vec<Job>> {
+        self.engine.read().await?.jobs(filter).await
+    }
+
+    async fn change(&self, id: &str, now: Moment, run: Option<&Run>, change: &Change<'_>) -> Result<Option<Committed>> {
+        let mut rows = self.engine.begin().await?;
+        rows.serialise(Serialise::Job(id.to_owned())).await?;
+        let Some(before) = rows.job(id).await? else { return Ok(None) };
+        let mut job = before.clone();
+        let last = rows.last_attempt(id).await?;
+        let held = match run {
+            Some(run) => {
+                rows.serialise(Serialise::Run(run.id)).await?;
+                rows.bound(&[run.id], id).await?.iter().any(|bound| bound.is(run))
+            }
+            None => false,
+        };
+        let Some(effects) = make(change, &mut job, last, held)? else {
+            return Ok(Some(Committed { job: before, effects: None }));
+        };
+        save(&mut rows, &mut job, now, &effects).await?;
+        rows.commit().await?;
+        Ok(Some(Committed { job, effects: Some(effects) }))
+    }
+
+    async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
+        self.engine.read().await?.last_attempt(job).await
+    }
+
+    async fn oldest_unresolved(&self) -> Result<Option<Moment>> {
+        self.engine.read().await?.oldest_open().await
+    }
+
+    async fn attempts(&self, job: &str) -> Result<Vec<Attempt>> {
+        self.engine.read().await?.attempts(job).await
+    }
+
+    async fn bound(&self, ids: &[i64]) -> Result<Vec<Bound>> {
+        self.engine.read().await?.bound(ids, "").await
+    }
+
+    async fn latest_run(&self, installation: &Installation, by: Moment) -> Result<Option<Run>> {
+        self.engine.read().await?.latest_run(installation, by).await
+    }
+
+    async fn events(&self, job: &str, after: i64, limit: usize) -> Result<Vec<JobEvent>> {
+        let mut rows = self.engine.read().await?;
+        let events = rows.events(job, after, limit).await?;
+        let Some(now) = rows.job(job).await? else { return Ok(Vec::new()) };
+        let event = |event: EventRow| JobEvent {
+            number: event.number,
+            at: event.at,
+            what: match event.what {
+                Kept::State(kept) => {
+                    let (parameters, sealed_parameters) = (now.parameters.clone(), now.sealed_parameters.clone());
+                    Happening::State(Box::new(Job { parameters, sealed_parameters, ..*kept }))
+                }
+                Kept::Output { text, .. } => Happening::Output(text),
+            },
+        };
+        Ok(events.into_iter().map(event).collect())
+    }
+
+    async fn output(&self, job: &str, offset: u64, limit: usize) -> Result<String> {
+        let pieces = self.engine.read().await?.output(job, offset, PIECES).await?;
+        let mut text = String::new();
+        for (begins, piece) in &pieces {
+            let skip = usize::try_from(offset.saturating_sub(*begins)).unwrap_or(usize::MAX);
+            // An offset inside a character, or past the end, is moved to where a character begins.
+            let from = (skip..=piece.len()).find(|at| piece.is_char_boundary(*at)).unwrap_or(piece.len());
+            text.push_str(piece.get(from..).unwrap_or_default());
+            if text.len() >= limit {
+                break;
+            }
+        }
+        let end = (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        Ok(text)
+    }
+
+    async fn forget_keys(&self, before: Moment) -> Result<()> {
+        self.engine.write().await?.forget_keys(before).await
+    }
+}
+
+/// Whose queue a new job needs room in.
+#[derive(Clone, Copy)]
+enum Place {
+    Template,
+    Tenant,
+}
+
+impl Place {
+    /// In the order in which they are judged.
+    const ALL: [Self; 2] = [Self::Template, Self::Tenant];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Tenant => "tenant",
+        }
+    }
+
+    /// How many may wait there; none for no limit.
+    fn limit(self, room: Room) -> Option<u32> {
+        let limit = match self {
+            Self::Template => room.of_template,
+            Self::Tenant => room.of_tenant,
+        };
+        (limit > 0).then_some(limit)
+    }
+
+    fn template(self, job: &Job) -> Option<&str> {
+        matches!(self, Self::Template).then_some(job.template.as_str())
+    }
+
+    async fn serialise<R: Rows>(self, rows: &mut R, job: &Job, room: Room) -> Result<()> {
+        if self.limit(room).is_none() {
+            return Ok(());
+        }
+        rows.serialise(Serialise::Waiting(job.tenant.clone(), self.template(job).map(str::to_owned))).await
+    }
+
+    async fn is_full<R: QueueRows + Send>(self, rows: &mut R, job: &Job, room: Room) -> Result<bool> {
+        let Some(limit) = self.limit(room) else { return Ok(false) };
+        Ok(rows.waiting(&job.tenant, self.template(job), limit).await? >= limit)
+    }
+}

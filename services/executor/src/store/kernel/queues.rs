@@ -1,0 +1,181 @@
+//! Jobs that wait: what may be claimed, and whether a launch may begin.
+
+use async_trait::async_trait;
+use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
+
+use super::{Kernel, save};
+use crate::job::{BEGUN, Job, JobState, Queue};
+use crate::launch::protocol::{self, Around, Beginning};
+use crate::store::engine::{AttemptRows, Counted, Engine, JobRows as _, QueueRows, Rows, Serialise};
+use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
+use crate::wait::limits::{Limits, Scope, Usage};
+use crate::wait::place::{self, COUNTED, Place, RECENT};
+use crate::wait::scheduler::{Goal, Head};
+
+/// How many jobs are told of at once that are to end unbegun.
+pub(in crate::store) const SOME: usize = 100;
+
+#[async_trait]
+impl<E: Engine> Queues for Kernel<E> {
+    async fn heads(&self, now: Moment) -> Result<Vec<Head>> {
+        self.engine.read().await?.heads(now).await
+    }
+
+    async fn next_due(&self, now: Moment) -> Result<Option<Moment>> {
+        self.engine.read().await?.next_due(now).await
+    }
+
+    async fn claim(&self, claim: Claim<'_>) -> Result<Claimed> {
+        // By reading alone first: what is empty, full or blocked costs nobody the write lock.
+        let mut reading = self.engine.read().await?;
+        if let Claimable::No(why) = claimable(&mut reading, &claim).await? {
+            return Ok(why);
+        }
+        drop(reading);
+        let mut rows = self.engine.begin().await?;
+        rows.serialise(Serialise::Queue(claim.turn.queue.clone())).await?;
+        let mut job = match claimable(&mut rows, &claim).await? {
+            Claimable::Yes(job) => *job,
+            Claimable::No(why) => return Ok(why),
+        };
+        job.lease.fence += 1;
+        job.lease.holder = Some(claim.holder.to_owned());
+        rows.save_lease(&job).await?;
+        rows.commit().await?;
+        Ok(Claimed::Job(Box::new(job)))
+    }
+
+    async fn release(&self, job: &str, fence: i64) -> Result<()> {
+        self.engine.write().await?.release(job, fence).await
+    }
+
+    async fn begin_attempt(&self, begin: Begin) -> Result<Begun> {
+        let Begin { attempt, fence, limits, now, entries } = begin;
+        let mut rows = self.engine.begin().await?;
+        rows.serialise(Serialise::Job(attempt.job_id.clone())).await?;
+        let Some(mut job) = rows.job(&attempt.job_id).await? else { return Ok(Begun::Lost) };
+        let last = rows.last_attempt(&job.id).await?;
+        let full = full(&mut rows, &job, &limits, now, Counting::Begun).await?;
+        rows.serialise(Serialise::ControllerTemplate(attempt.controller_template)).await?;
+        let goal = Goal {
+            installation: attempt.installation.clone(),
+            controller_template: attempt.controller_template,
+            marked: attempt.is_marked(),
+        };
+        let around = Around { blocked: is_blocked(&mut rows, &goal, &job.id).await?, full };
+        match protocol::begin(&mut job, last.as_ref(), &attempt, fence, &around, now)? {
+            Beginning::Begun => {}
+            Beginning::Blocked => return Ok(Begun::Blocked),
+            Beginning::Full(scope, until) => return Ok(Begun::Full(scope, until)),
+            Beginning::Lost => return Ok(Begun::Lost),
+        }
+        let effects = Effects { attempt: Some(attempt), entries, ..Effects::announced() };
+        save(&mut rows, &mut job, now, &effects).await?;
+        rows.commit().await?;
+        Ok(Begun::Yes(Box::new(job), Box::new(effects)))
+    }
+
+    async fn is_in_the_way(&self, goal: &Goal) -> Result<bool> {
+        is_blocked(&mut self.engine.read().await?, goal, "").await
+    }
+
+    async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
+        let mut rows = self.engine.read().await?;
+        let position = rows.ahead_of(job, COUNTED - 1).await?.saturating_add(1);
+        let pace = place::pace(&rows.begun(&Counted::with(job, Scope::Template), 0, RECENT).await?, now);
+        let held_by = full(&mut rows, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
+        let blocked = is_unmarked_out(&mut rows, job).await?;
+        let expected_start_at = place::expected(position, pace, job.start_at, now);
+        Ok(Place { position, expected_start_at, held_by, blocked })
+    }
+
+    async fn outdated(&self, queue: &Queue, launch_digest: Option<&str>) -> Result<Vec<String>> {
+        self.engine.read().await?.outdated(queue, launch_digest, SOME).await
+    }
+
+    async fn expiring(&self, now: Moment) -> Result<Vec<String>> {
+        self.engine.read().await?.overdue(now, SOME).await
+    }
+}
+
+/// Whether the first due job of a queue may be taken.
+enum Claimable {
+    Yes(Box<Job>),
+    No(Claimed),
+}
+
+async fn claimable<R: Rows>(rows: &mut R, claim: &Claim<'_>) -> Result<Claimable> {
+    let Some(job) = rows.first_due(claim.turn, BEGUN, claim.now).await? else {
+        return Ok(Claimable::No(Claimed::Nothing));
+    };
+    if job.state == JobState::New
+        && let Some((scope, until)) = full(rows, &job, &claim.limits, claim.now, Counting::Held).await?
+    {
+        let name = scope.name_for(&job).to_owned();
+        return Ok(Claimable::No(Claimed::Full { scope, name, until }));
+    }
+    if !job.attempt_open && is_unmarked_out(rows, &job).await? {
+        return Ok(Claimable::No(Claimed::Blocked));
+    }
+    Ok(Claimable::Yes(Box::new(job)))
+}
+
+/// Whether an unmarked launch is open of another job that was accepted for the same: then no other launch of theirs
+/// could be told from it, marked or not. What else may be in the way is known only when the template was read, and what
+/// begins meanwhile is found when the attempt is begun.
+async fn is_unmarked_out<R: AttemptRows + Send>(rows: &mut R, job: &Job) -> Result<bool> {
+    Ok(rows.unmarked_of(&job.queue(), &job.id).await?.contains(&job.launch_digest))
+}
+
+/// Whether an open attempt of another job could not be told from one to this goal: with a marker only those without
+/// stand in the way, without a marker any does.
+async fn is_blocked<R: AttemptRows + Send>(rows: &mut R, goal: &Goal, other_than: &str) -> Result<bool> {
+    let open = rows.open_at(goal.controller_template, other_than).await?;
+    let mut in_the_way = open.iter().filter(|open| !(open.marked && goal.marked));
+    Ok(in_the_way.any(|open| open.installation.is_same(&goal.installation)))
+}
+
+/// What counts as under way. The job that is judged does not: it is new, and not held when its claim is judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    /// What was begun.
+    Begun,
+    /// And what somebody is about to begin.
+    Held,
+}
+
+/// Which limit a job would exceed, and until when: the one that holds it back longest.
+async fn full<R: Rows>(
+    rows: &mut R,
+    job: &Job,
+    limits: &Limits,
+    now: Moment,
+    counting: Counting,
+) -> Result<Option<(Scope, Moment)>> {
+    let mut found: Option<(Scope, Moment)> = None;
+    for scope in Scope::ALL {
+        let limit = limits.of(scope);
+        let counted = Counted::with(job, scope);
+        if limit.at_once > 0 || limit.rate.is_some() {
+            let Counted { tenant, name, .. } = counted.clone();
+            rows.serialise(Serialise::UnderWay(tenant, scope, name)).await?;
+        }
+        let mut usage = Usage::default();
+        if limit.at_once > 0 {
+            usage.active = match counting {
+                Counting::Begun => rows.under_way(&counted).await?,
+                Counting::Held => rows.under_way_or_held(&counted).await?,
+            };
+        }
+        if let Some(rate) = limit.rate {
+            usage.nth_last_begun = rows.begun(&counted, rate.jobs.saturating_sub(1), 1).await?.first().copied();
+        }
+        if let Some(until) = limit.full_until(&usage, now)
+            && found.is_none_or(|(_, latest)| until > latest)
+        {
+            found = Some((scope, until));
+        }
+    }
+    Ok(found)
+}

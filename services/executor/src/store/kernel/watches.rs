@@ -1,0 +1,50 @@
+//! What is followed.
+
+use async_trait::async_trait;
+use runwarden_kit::Result;
+
+use super::Kernel;
+use crate::job::Job;
+use crate::store::engine::{Engine, WatchRows as _};
+use crate::store::{Changed, Silence, Watches};
+
+#[async_trait]
+impl<E: Engine> Watches for Kernel<E> {
+    async fn version(&self) -> Result<i64> {
+        self.engine.read().await?.version().await
+    }
+
+    async fn running(&self, after: &str, limit: usize) -> Result<Vec<Job>> {
+        self.engine.read().await?.running(after, limit).await
+    }
+
+    async fn changed(&self, after: i64, limit: usize) -> Result<Vec<Changed>> {
+        self.engine.read().await?.changed(after, limit).await
+    }
+
+    async fn watch(&self, tenant: &str, controller: &str, holder: &str) -> Result<bool> {
+        let follower = self.engine.read().await?.follower(tenant, controller).await?;
+        if let Some(follower) = follower {
+            return Ok(follower == holder);
+        }
+        let mut rows = self.engine.write().await?;
+        rows.put_follower(tenant, controller, holder).await?;
+        Ok(rows.follower(tenant, controller).await?.is_some_and(|follower| follower == holder))
+    }
+
+    async fn unwatch(&self, holder: &str) -> Result<()> {
+        self.engine.write().await?.remove_follower(holder).await
+    }
+
+    async fn silences(&self, tenant: &str) -> Result<Vec<Silence>> {
+        self.engine.read().await?.silences(tenant).await
+    }
+
+    async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()> {
+        self.engine.write().await?.put_silence(tenant, silence).await
+    }
+
+    async fn heard(&self, tenant: &str, controller: &str) -> Result<()> {
+        self.engine.write().await?.remove_silence(tenant, controller).await
+    }
+}
