@@ -34,7 +34,7 @@ Exit codes:
     3  not logged in, not recognised, or not permitted
     4  refused: not found, not valid, against a policy
     5  the job was cancelled
-    6  the job is unknown: a person must decide
+    6  the job is unknown: an operator must decide
     7  not now: not reached, busy, or not finished in time; trying again makes sense
     8  the job ended as error: it could not be run
     9  something broke, here or there
@@ -175,6 +175,25 @@ mod tests {
         let Command::Up(up) = Arguments::try_parse_from(line).unwrap().command else { panic!("another command") };
         assert!(up.edge.listen.ip().is_loopback() && up.edge.listen.port() == 9000);
         assert_eq!((up.edge.admin_listen.to_string().as_str(), up.data_dir), ("[::1]:0", None));
+    }
+
+    /// A flag and its variable have one name, the variable with the service in it, and docs/settings.md lists both.
+    #[test]
+    fn settings_have_one_name_and_are_documented() {
+        let documented = include_str!("../docs/settings.md");
+        let command = Arguments::command();
+        let up = command.find_subcommand("up").unwrap();
+        let services = ["", "EDGE_", "AUTH_", "POLICY_", "PROJECT_", "SECRET_", "AUDIT_", "EXECUTOR_"];
+        let mut checked = 0;
+        for setting in up.get_arguments().filter(|setting| !setting.is_hide_set()) {
+            let (Some(flag), Some(variable)) = (setting.get_long(), setting.get_env()) else { continue };
+            let (variable, named) = (variable.to_str().unwrap(), flag.to_uppercase().replace('-', "_"));
+            let fits = services.iter().any(|service| variable == format!("RUNWARDEN_{service}{named}"));
+            assert!(fits, "--{flag} and {variable}");
+            assert!(documented.contains(&format!("| `--{flag}` | `{variable}` |")), "--{flag} is not documented");
+            checked += 1;
+        }
+        assert!(checked > 50, "{checked} settings");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
 
+pub(crate) use runwarden_kit::stdio::{announce, print, say};
+
 /// Colours, where somebody sees them and did not ask for none (no-color.org).
 #[derive(Clone, Copy)]
 pub(crate) struct Colours(bool);
@@ -61,24 +63,9 @@ pub(crate) fn note(text: &str) {
     }
 }
 
-/// A line on standard error. If its reader is gone, the failure to write is ignored.
-pub(crate) fn say(text: impl Display) {
-    aside(format_args!("{text}\n"));
-}
-
 /// Text on standard error as it comes, without a line end.
 pub(crate) fn aside(text: impl Display) {
     let _gone = write!(std::io::stderr(), "{text}");
-}
-
-/// Prints to standard output.
-///
-/// # Errors
-/// When it cannot be written: `BrokenPipe` if its reader has seen enough and gone.
-pub(crate) fn print(bytes: &[u8]) -> std::io::Result<()> {
-    let mut out = std::io::stdout();
-    out.write_all(bytes)?;
-    out.flush()
 }
 
 /// What a playbook printed, piece by piece, as a terminal may show it: line ends, tabs and colours stay, every other

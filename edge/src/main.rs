@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         let edge = runwarden_edge::build(config, &kit).await?;
         let (public, admin) = (edge.public_address(), edge.admin_address());
         edge.start(&kit);
-        println!("runwarden-edge is ready on {public}, admin on {admin}");
+        runwarden_kit::stdio::announce(format_args!("runwarden-edge is ready on {public}, admin on {admin}"));
         Ok(())
     })
 }

@@ -7,7 +7,7 @@ use runwarden_audit::cli::{Against, Known, verify_database};
 use runwarden_audit::verify::{Finding, tenant_of};
 use runwarden_kit::audit::{PLATFORM, log_name, tenant_of as tenant_of_log};
 
-use super::{audit_folder, stores};
+use super::{audit_folder, print_line, stores};
 use crate::cli::AcceptRestore;
 
 pub(super) async fn run(accept: AcceptRestore) -> anyhow::Result<bool> {
@@ -27,7 +27,7 @@ pub(super) async fn run(accept: AcceptRestore) -> anyhow::Result<bool> {
     }
     let tenants: Vec<String> = logs.iter().map(|log| tenant_of_log(log).to_owned()).collect();
     for accepted in accept_restore(&folder, &tenants, &who(), &accept.reason, &known.seen).await? {
-        println!("{}: accepted; it goes on from {} records", accepted.log, accepted.size);
+        print_line(format_args!("{}: accepted; it continues from {} records", accepted.log, accepted.size))?;
     }
     Ok(true)
 }

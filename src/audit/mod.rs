@@ -5,10 +5,15 @@ mod aside;
 mod stores;
 mod verify;
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+
 use crate::cli::{Audit, SetAside};
+use crate::terminal::{print, say};
 
 /// `runwarden audit …`.
 pub(crate) fn main(command: Audit) -> ExitCode {
@@ -20,7 +25,7 @@ pub(crate) fn main(command: Audit) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("runwarden audit: {error:#}");
+            say(format_args!("runwarden audit: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -33,6 +38,17 @@ async fn run(command: Audit) -> anyhow::Result<bool> {
         Audit::AcceptRestore(accept) => accept::run(accept).await,
         Audit::SetAside(SetAside::List(folder)) => aside::list(&folder).await,
         Audit::SetAside(SetAside::SendAgain(again)) => aside::send_again(&again).await,
+    }
+}
+
+/// Prints a line of what was asked for. A reader that has gone wants no more of it, which is not a failure.
+///
+/// # Errors
+/// When it cannot be written for another reason, such as a full disk.
+fn print_line(line: impl Display) -> anyhow::Result<()> {
+    match print(format!("{line}\n").as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("cannot write to standard output"),
     }
 }
 

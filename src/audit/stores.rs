@@ -18,8 +18,8 @@ const FILES: [(Service, &str); 5] = [
     (Service::Auth, "auth.db"),
     (Service::Policy, "config.db"),
     (Service::Project, "project.db"),
-    (Service::Secret, "config.sqlite"),
-    (Service::Executor, "jobs.sqlite"),
+    (Service::Secret, "config.db"),
+    (Service::Executor, "jobs.db"),
 ];
 /// How many tenants are read at once.
 const PAGE: usize = 500;

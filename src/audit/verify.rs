@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use runwarden_audit::cli::{Against, Records, Verdict, verify_database, verify_export, verify_files};
 
-use super::{audit_folder, stores};
+use super::{audit_folder, print_line, stores};
 use crate::cli::{Folder, Verify};
+use crate::terminal::say;
 
 pub(super) async fn run(verify: Verify) -> anyhow::Result<bool> {
     let verdict = match (&verify.records, &verify.data_dir) {
@@ -21,7 +22,7 @@ pub(super) async fn run(verify: Verify) -> anyhow::Result<bool> {
         }
         (Some(_), Some(_)) | (None, None) => anyhow::bail!("say what to verify: --records with --key, or --data-dir"),
     };
-    println!("{verdict}");
+    print_line(&verdict)?;
     Ok(verdict.is_whole())
 }
 
@@ -44,10 +45,10 @@ fn exported(verify: &Verify, records: Records<'_>) -> anyhow::Result<Verdict> {
 pub(super) async fn print_seen(folder: &Folder) -> anyhow::Result<bool> {
     let known = stores::known(folder, &[]).await?;
     for seen in &known.seen {
-        println!("{}", serde_json::to_string(seen)?);
+        print_line(serde_json::to_string(seen)?)?;
     }
     for unasked in &known.unasked {
-        eprintln!("Not asked: {unasked}.");
+        say(format_args!("Not asked: {unasked}."));
     }
     Ok(!known.asked.is_empty())
 }

@@ -16,6 +16,7 @@ use runwarden_kit::telemetry::TelemetryArgs;
 use runwarden_sandbox::{Options, Sandbox};
 
 use crate::cli::{Arguments, Command, Demo, Up};
+use crate::terminal::announce;
 use crate::up;
 use tell::Teller;
 
@@ -48,7 +49,7 @@ async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<
     teller.part("   sandbox controller");
     let running =
         Box::pin(up::start(up_settings(settings)?, layout, tasks, |part| teller.part(&format!(" · {part}")))).await?;
-    println!();
+    announce("");
     teller.good(&format!(
         "ready on {} in {:.1} s, state in {}",
         running.base_url,

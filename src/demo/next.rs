@@ -1,12 +1,11 @@
 //! What to try next: lines that work as they are printed.
 
-use std::io::Write as _;
-
 use runwarden_kit::mesh::Service;
 use serde_json::Value;
 
 use super::story::{TEMPLATE, Told};
 use super::tell::Teller;
+use crate::terminal::announce;
 use crate::up::Running;
 
 /// Prints them.
@@ -15,8 +14,8 @@ pub(super) fn tell(running: &Running, told: &Told, teller: &Teller) -> anyhow::R
     let fact = |key: &str| facts.get(key).and_then(Value::as_str).unwrap_or_default();
     let executor = running.grpc.get(&Service::Executor).cloned().unwrap_or_default();
     let (base, job) = (&running.base_url, &told.job);
-    teller.step("What to try next (it stays up; Ctrl-C stops it, and the next start goes on with the same data)");
-    println!(
+    teller.step("What to try next (it stays up; Ctrl-C stops it, and the next start continues with the same data)");
+    announce(format_args!(
         r#"
 # documentation to read and to try:  {base}/docs   (everything: {admin}/docs)
 
@@ -46,8 +45,7 @@ grpcurl -cacert '{ca}' -cert '{cert}' -key '{key}' -H "authorization: Bearer $TO
         export = told.export.display(),
         verifier_key = told.verifier_key,
         program = program(),
-    );
-    std::io::stdout().flush()?;
+    ));
     Ok(())
 }
 

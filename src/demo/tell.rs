@@ -1,9 +1,8 @@
 //! Telling the story on a terminal: steps, what was called, what came back. Colours only where somebody sees them.
 
-use std::io::Write as _;
 use std::time::Instant;
 
-use crate::terminal::Colours;
+use crate::terminal::{Colours, announce, print};
 
 /// Who tells the story.
 pub(super) struct Teller {
@@ -30,39 +29,37 @@ impl Teller {
 
     /// A call and how it went.
     pub(super) fn call(&self, call: &str, answer: &str) {
-        println!("   {} {call}\n     {}", self.paint("36", "→"), self.paint("2", answer));
+        announce(format_args!("   {} {call}\n     {}", self.paint("36", "→"), self.paint("2", answer)));
     }
 
     /// Something to know.
     pub(super) fn say(&self, text: &str) {
-        println!("   {text}");
+        announce(format_args!("   {text}"));
     }
 
     /// Something that went well.
     pub(super) fn good(&self, text: &str) {
-        println!("   {} {text}", self.paint("32", "✓"));
+        announce(format_args!("   {} {text}", self.paint("32", "✓")));
     }
 
     /// Something that did not.
     pub(super) fn bad(&self, text: &str) {
-        println!("   {} {text}", self.paint("31", "✗"));
+        announce(format_args!("   {} {text}", self.paint("31", "✗")));
     }
 
     /// A part of a line, at once.
     pub(super) fn part(&self, text: &str) {
-        print!("{}", self.paint("2", text));
-        let _outcome = std::io::stdout().flush();
+        let _gone = print(self.paint("2", text).as_bytes());
     }
 
     /// What a run prints, indented, at once.
     pub(super) fn output(&self, text: &str) {
-        for line in text.split_inclusive('\n') {
-            print!("     {} {}", self.paint("34", "│"), line);
-        }
+        let bar = self.paint("34", "│");
+        let mut shown: String = text.split_inclusive('\n').map(|line| format!("     {bar} {line}")).collect();
         if !text.ends_with('\n') {
-            println!();
+            shown.push('\n');
         }
-        let _outcome = std::io::stdout().flush();
+        let _gone = print(shown.as_bytes());
     }
 
     /// How long it has taken so far, seconds.

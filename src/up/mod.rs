@@ -5,7 +5,6 @@ mod certificates;
 pub(crate) mod layout;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use runwarden_kit::mesh::{self, MeshTls, Peer, Peers, Service};
 use runwarden_kit::service::{self, Parts, ServiceKit, run_process};
 
 use crate::cli::Up;
+use crate::terminal::announce;
 #[cfg(feature = "demo")]
 pub(crate) use addresses::prefer;
 pub(crate) use layout::Layout;
@@ -31,12 +31,12 @@ pub(crate) fn main(settings: Up) -> ExitCode {
         say_when_stopping(&tasks);
         let data_dir = data_folder(settings.data_dir.clone(), |name| std::env::var_os(name))?;
         let running = Box::pin(start(settings, Layout::open(&data_dir)?, &tasks, |_| {})).await?;
-        println!(
+        announce(format_args!(
             "runwarden is ready on {}, admin on {}, data in {}",
             running.base_url,
             running.admin_base_url,
             data_dir.display()
-        );
+        ));
         Ok(())
     })
 }
@@ -44,10 +44,10 @@ pub(crate) fn main(settings: Up) -> ExitCode {
 /// Says that the shutdown signal was received, and what else one can do: an orderly stop takes a moment.
 pub(crate) fn say_when_stopping(tasks: &Tasks) {
     let shutdown = tasks.shutdown().clone();
-    tasks.spawn("word of the stop", async move {
+    tasks.spawn("shutdown notice", async move {
         shutdown.begun().await;
         if shutdown.failure().is_none() {
-            let _nobody_reads = writeln!(std::io::stdout(), "stopping; Ctrl-C again stops at once");
+            announce("stopping; Ctrl-C again stops at once");
         }
     });
 }
@@ -110,7 +110,7 @@ pub(crate) async fn start(
     let edge = runwarden_edge::build(settings.edge, &edge_kit).await?;
     settings.auth.issuer = edge.base_url().to_owned();
     settings.auth.bootstrap_file.get_or_insert_with(|| layout.bootstrap_file());
-    settings.executor.executor_allow_plain_http |= settings.project.allow_plain_http_controllers;
+    settings.executor.executor_allow_plain_http_controllers |= settings.project.allow_plain_http_controllers;
 
     let mut kits = vec![edge_kit.clone()];
     for service in

@@ -57,10 +57,10 @@ pub(crate) async fn run(plan: Plan, program: &str) -> Report {
 fn settings(program: &str) -> Settings {
     Settings::new(program)
         .that_stays()
-        .set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", "3")
-        .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", "1")
-        .set("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", "3")
-        .set("RUNWARDEN_EXECUTOR_LEASE_SECONDS", "2")
+        .set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_TIME", "3s")
+        .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW", "1s")
+        .set("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT", "3s")
+        .set("RUNWARDEN_EXECUTOR_LEASE", "2s")
 }
 
 impl Round {

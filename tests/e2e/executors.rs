@@ -14,7 +14,7 @@ const FOR_GOOD: Duration = Duration::from_secs(600);
 
 async fn two() -> (Controller, Fleet, Tenant) {
     let controller = Controller::start().await;
-    let settings = settings().impatient().set("RUNWARDEN_EXECUTOR_LEASE_SECONDS", "2");
+    let settings = settings().impatient().set("RUNWARDEN_EXECUTOR_LEASE", "2s");
     let fleet = Fleet::apart(&settings, 2).await;
     let acme = Tenant::onboard(fleet.reach(), "acme", &controller).await;
     acme.map("deploy", "deploy").await;

@@ -8,7 +8,7 @@ use super::{acme, deployment, settings};
 
 /// A job whose run hangs, on a controller of its own; a run that is missing for a second is lost.
 async fn running() -> (Controller, System, Tenant, String) {
-    let (controller, system, acme) = acme(&settings().set("RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", "1")).await;
+    let (controller, system, acme) = acme(&settings().set("RUNWARDEN_EXECUTOR_RUN_MISSING_TIME", "1s")).await;
     acme.map_bare("hangs", "hangs").await;
     let id = text(&acme.launcher.submit("hangs", json!({})).await, "id").to_owned();
     acme.launcher.becomes(&id, "running").await;
@@ -61,7 +61,7 @@ async fn a_run_that_is_deleted_is_lost_once_our_account_is_proven_to_see_and_its
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_launch_that_is_hidden_is_left_to_a_person_and_never_repeated() {
-    let settings = settings().impatient().set("RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", "1");
+    let settings = settings().impatient().set("RUNWARDEN_EXECUTOR_RUN_MISSING_TIME", "1s");
     let (controller, _system, acme) = acme(&settings).await;
     acme.map("deploy", "deploy").await;
     controller.at_next_launch(json!({"kind": "lose_after", "after_ms": 1500})).await;

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use runwarden_harness::until;
+
 use super::daily_cli::interrupt;
 
 /// Nothing of this process's environment but a home.
@@ -46,6 +48,38 @@ async fn up_needs_no_setting_takes_names_and_says_that_it_stops() {
     let said = Command::new(env!("CARGO_BIN_EXE_runwarden")).arg("up").env_clear().output().await.unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&said.stderr).contains("--data-dir"), "it says why there is no default");
+}
+
+/// A command with nobody left to read what it writes.
+fn unread(words: &[&str], home: &Path) -> Child {
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    command(words, home).stdout(gone()).stderr(gone()).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_panics_when_nobody_reads_its_output() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let shown = data.display().to_string();
+    let listeners = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let log = ["--log", "trace", "--log-format", "json"];
+    let mut up = unread(&[&["up", "--data-dir", &shown][..], &listeners, &log].concat(), home.path());
+    until("the services to be ready", async || data.join("runwarden.json").exists().then_some(())).await;
+    interrupt(&up);
+    assert_eq!(up.wait().await.unwrap().code(), Some(0));
+    for (words, code) in [
+        (&["audit", "verify", "--data-dir", &shown][..], 0),
+        (&["audit", "seen", "--data-dir", &shown], 0),
+        (&["audit", "set-aside", "list", "--data-dir", &shown], 0),
+        (&["audit", "verify", "--records", "missing", "--key", "none"], 2),
+        (&["up", "--data-dir", &shown, "--token-lifetime", "1s"], 1),
+    ] {
+        assert_eq!(unread(words, home.path()).wait().await.unwrap().code(), Some(code), "{words:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use runwarden_auth::{Config, build};
@@ -106,7 +106,7 @@ impl TenantService for Places {
     }
 }
 
-/// A mesh of the service, a played project service, and whoever a test wants to be.
+/// A mesh of the service, a fake project service, and any caller a test needs.
 struct House {
     temp: TempDir,
     domain: TrustDomain,
@@ -202,7 +202,7 @@ async fn listen() -> Result<tokio::net::TcpListener> {
     mesh::bind(([127, 0, 0, 1], 0).into()).await
 }
 
-/// Within a request of whoever holds the token, acting for `acme`.
+/// Within a request with this token, acting for `acme`.
 async fn acting<F: Future>(token: &str, call: F) -> F::Output {
     let context = RequestContext {
         token: Some(SecretString::from(token)),
@@ -210,6 +210,16 @@ async fn acting<F: Future>(token: &str, call: F) -> F::Output {
         ..RequestContext::default()
     };
     context::scope(context, call).await
+}
+
+/// Waits for a condition that must hold everywhere within the limit.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<()> {
+    let look = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(EVERYWHERE, look).await.with_context(|| format!("waited in vain for {what}"))
 }
 
 fn reason<T>(answer: Result<T, Status>) -> Option<ErrorReason> {
@@ -235,25 +245,19 @@ async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere
 
     let token = house.token(&client.client_id, &made.client_secret).await?;
     let executor = house.trust(Service::Executor)?;
-    let started = Instant::now();
-    while !executor.is_ready() {
-        ensure!(started.elapsed() < EVERYWHERE, "the trust state did not arrive");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    executor.renew().await?;
+    ensure!(executor.is_ready());
     let caller = executor.verify(&token).await?;
     ensure!(caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
-    // A launcher may not look at clients, and the gate says so.
+    // A launcher may not list clients, and the gate refuses it.
     let list = acting(&token, clients.list_clients(wire::ListClientsRequest::default())).await;
     ensure!(reason(list) == Some(ErrorReason::PermissionDenied));
 
     let disable =
         wire::UpdateClientRequest { client_id: client.client_id.clone(), disabled: Some(true), ..Default::default() };
     acting(&admin, clients.update_client(disable)).await?;
-    let disabled = Instant::now();
-    while executor.verify(&token).await.is_ok() {
-        ensure!(disabled.elapsed() < EVERYWHERE, "a disabled client's token still holds");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let ended = tokio::time::timeout(EVERYWHERE, executor.ended(&caller)).await;
+    ensure!(ended.context("a disabled client's token still holds")?.reason() == ErrorReason::TokenRevoked);
     let refused = executor.verify(&token).await.err().map(|error| error.reason());
     ensure!(refused == Some(ErrorReason::TokenRevoked));
     ensure!(reason(house.token(&client.client_id, &made.client_secret).await) == Some(ErrorReason::InvalidClient));
@@ -262,11 +266,7 @@ async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere
     let wanted = ["client.create", "token.issue", "client.disable", "token.refuse"];
     let recorder = Arc::clone(&house.recorder);
     let recorded = |action: &str| recorder.entries().iter().any(|entry| entry.action == action);
-    let waiting = Instant::now();
-    while !wanted.iter().all(|action| recorded(action)) {
-        ensure!(waiting.elapsed() < EVERYWHERE, "not everything was recorded");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("everything to be recorded", async || wanted.iter().all(|action| recorded(action))).await?;
     house.stop().await
 }
 
@@ -286,22 +286,17 @@ async fn a_tenant_that_is_disabled_with_project_is_closed_in_every_service_withi
     let list = async || acting(&token, clients.clone().list_clients(wire::ListClientsRequest::default())).await;
     list().await?;
     let executor = house.trust(Service::Executor)?;
-    let started = Instant::now();
-    while !executor.knows_tenants() {
-        ensure!(started.elapsed() < EVERYWHERE, "the tenants did not arrive");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the tenants to be known", async || executor.knows_tenants()).await?;
     let caller = executor.verify(&token).await?;
     executor.admit(&caller, false).await?;
 
     house.places.0.store(true, Ordering::SeqCst);
-    let disabled = Instant::now();
-    while reason(list().await) != Some(ErrorReason::TenantDisabled) || executor.admit(&caller, true).await.is_ok() {
-        ensure!(disabled.elapsed() < EVERYWHERE, "a disabled tenant's token still holds");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let ended = tokio::time::timeout(EVERYWHERE, executor.ended(&caller)).await;
+    ensure!(ended.context("a disabled tenant's token still holds")?.reason() == ErrorReason::TenantDisabled);
+    ensure!(executor.admit(&caller, true).await.is_err());
+    until("auth to refuse it too", async || reason(list().await) == Some(ErrorReason::TenantDisabled)).await?;
     ensure!(executor.has_revoked(&caller));
-    // The platform looks, and takes away, and gives nothing.
+    // The platform may still read and revoke there, but not grant.
     acting(&admin, clients.list_clients(wire::ListClientsRequest::default())).await?;
     let create = wire::CreateClientRequest { name: "late".to_owned(), ..Default::default() };
     ensure!(reason(acting(&admin, clients.create_client(create)).await) == Some(ErrorReason::TenantDisabled));
@@ -313,7 +308,7 @@ async fn the_mesh_decides_which_service_may_call_and_a_token_who_may() -> Result
     let house = House::start().await?;
     let (id, secret) = house.bootstrap()?;
     let token = house.token(&id, &secret).await?;
-    // The executor has no business with clients, whatever token it holds.
+    // The executor may not manage clients, with any token.
     let mut foreign = ClientServiceClient::new(house.channel(Service::Executor)?);
     let list = acting(&token, foreign.list_clients(wire::ListClientsRequest::default())).await;
     ensure!(reason(list) == Some(ErrorReason::PermissionDenied));

@@ -1,5 +1,6 @@
 //! The executor's settings.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,28 +22,28 @@ pub struct Config {
     /// How many bytes of each run's output are kept
     #[arg(long, env = "RUNWARDEN_EXECUTOR_OUTPUT_LIMIT", default_value_t = 10 * 1024 * 1024)]
     pub output_limit: u64,
-    /// How many seconds a controller works on one request at most: after a lost answer nothing is repeated earlier
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", default_value_t = 120)]
-    pub controller_request_seconds: u64,
-    /// How far the clocks of Runwarden and controllers may differ, seconds
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", default_value_t = 90)]
-    pub clock_skew_seconds: u64,
-    /// How many seconds a run may be missing from its controller's list before its job is lost, and how long a launch
-    /// that may be hidden from Runwarden's account is searched for before a person must decide
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub run_missing_seconds: u64,
-    /// How long to wait for the answer to a launch, seconds
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", default_value_t = 130)]
-    pub launch_timeout_seconds: u64,
-    /// How much memory answers of controllers may take at a time, in MiB; one tenant's controllers get an eighth
+    /// The longest a controller works on one request: after a lost answer nothing is repeated before that has passed
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_TIME", default_value = "120s", value_parser = humantime::parse_duration)]
+    pub controller_request_time: Duration,
+    /// How far the clocks of Runwarden and controllers may differ
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_CLOCK_SKEW", default_value = "90s", value_parser = humantime::parse_duration)]
+    pub clock_skew: Duration,
+    /// How long a run may be missing from its controller's list before its job counts as lost, and how long a launch
+    /// that may be hidden from Runwarden's account is searched for before an operator must decide; from 1s to 1d
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_TIME", default_value = "30s", value_parser = run_missing_time)]
+    pub run_missing_time: Duration,
+    /// How long to wait for the answer to a launch
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT", default_value = "130s", value_parser = humantime::parse_duration)]
+    pub launch_timeout: Duration,
+    /// How much memory responses of controllers may take at a time, in MiB; one tenant's controllers get an eighth
     #[arg(long, env = "RUNWARDEN_EXECUTOR_CONTROLLER_MEMORY_MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub controller_memory_mib: u32,
-    /// How many jobs of one tenant may wait to be begun, if the tenant has no limit of its own
+    /// How many jobs of one tenant may wait in the queue, if the tenant has no limit of its own
     #[arg(long, env = "RUNWARDEN_EXECUTOR_QUEUE_LIMIT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_limit: u32,
-    /// After how many seconds without a sign of life others take over an executor's work
-    #[arg(long, env = "RUNWARDEN_EXECUTOR_LEASE_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub lease_seconds: u64,
+    /// How long an executor may miss its heartbeats before others take over its work; from 1s to 10m
+    #[arg(long = "executor-lease", env = "RUNWARDEN_EXECUTOR_LEASE", default_value = "10s", value_parser = lease)]
+    pub lease: Duration,
     /// Event streams and waits at once
     #[arg(long, env = "RUNWARDEN_EXECUTOR_MAX_STREAMS", default_value_t = 4096)]
     pub executor_max_streams: usize,
@@ -55,12 +56,12 @@ pub struct Config {
     /// The file jobs are kept in, if not in the data folder; executors on one machine may share it
     #[arg(long, env = "RUNWARDEN_EXECUTOR_JOBS_FILE")]
     pub jobs_file: Option<PathBuf>,
-    /// For tests: have the process die at this place, `NAME` or `NAME:N` for the N-th time
+    /// For tests: the process dies at this place, `NAME` or `NAME:N` for the N-th time
     #[arg(long, env = "RUNWARDEN_EXECUTOR_FAILPOINT", default_value = "", hide = true)]
     pub failpoint: Failpoint,
     /// Allow `http://` controllers that are not on this machine (credentials then travel in clear text)
     #[arg(long, env = "RUNWARDEN_EXECUTOR_ALLOW_PLAIN_HTTP_CONTROLLERS", default_value_t = false)]
-    pub executor_allow_plain_http: bool,
+    pub executor_allow_plain_http_controllers: bool,
 }
 
 impl Default for Config {
@@ -68,30 +69,30 @@ impl Default for Config {
         Self {
             launches_at_once: 512,
             output_limit: 10 * 1024 * 1024,
-            controller_request_seconds: 120,
-            clock_skew_seconds: 90,
-            run_missing_seconds: 30,
-            launch_timeout_seconds: 130,
+            controller_request_time: Duration::from_secs(120),
+            clock_skew: Duration::from_secs(90),
+            run_missing_time: Duration::from_secs(30),
+            launch_timeout: Duration::from_secs(130),
             controller_memory_mib: 256,
             queue_limit: 10_000,
-            lease_seconds: 10,
+            lease: Duration::from_secs(10),
             executor_max_streams: 4096,
             executor_tenant_streams: 1024,
             executor_principal_streams: 256,
             jobs_file: None,
             failpoint: Failpoint::default(),
-            executor_allow_plain_http: false,
+            executor_allow_plain_http_controllers: false,
         }
     }
 }
 
 impl Config {
-    /// What is taken from controllers, and how long it is waited for.
+    /// How much is read from controllers, and how long to wait for it.
     #[must_use]
     pub fn limits(&self) -> Limits {
         Limits {
-            launch: Duration::from_secs(self.launch_timeout_seconds),
-            allow_plain_http: self.executor_allow_plain_http,
+            launch: self.launch_timeout,
+            allow_plain_http: self.executor_allow_plain_http_controllers,
             ..controllers::limits()
         }
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))
@@ -107,25 +108,69 @@ impl Config {
         }
     }
 
-    /// How long an executor may show no life.
-    #[must_use]
-    pub fn lease(&self) -> Duration {
-        Duration::from_secs(self.lease_seconds.max(1))
-    }
-
-    /// How long absence proves nothing.
+    /// How long finding no run of a launch proves nothing.
     #[must_use]
     pub fn patience(&self) -> Patience {
         Patience {
-            controller_request: Duration::from_secs(self.controller_request_seconds),
-            clock_skew: Duration::from_secs(self.clock_skew_seconds),
-            hidden: self.missing_limit(),
+            controller_request: self.controller_request_time,
+            clock_skew: self.clock_skew,
+            hidden: self.run_missing_time,
         }
     }
+}
 
-    /// How long a run may be missing on its controller before it is lost.
-    #[must_use]
-    pub fn missing_limit(&self) -> Duration {
-        Duration::from_secs(self.run_missing_seconds)
+/// Reads [`Config::run_missing_time`].
+fn run_missing_time(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1)..=Duration::from_hours(24))
+}
+
+/// Reads [`Config::lease`].
+fn lease(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1)..=Duration::from_mins(10))
+}
+
+fn between(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let read = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if range.contains(&read) {
+        return Ok(read);
+    }
+    let shown = humantime::format_duration;
+    Err(format!("must be from {} to {}", shown(*range.start()), shown(*range.end())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Config, clap::Error> {
+        let command = Config::augment_args(clap::Command::new("test"));
+        let matches = command.try_get_matches_from([&["test"], line].concat())?;
+        Config::from_arg_matches(&matches)
+    }
+
+    #[test]
+    fn the_default_settings_are_those_of_an_empty_command_line() {
+        assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_stay_in_range() {
+        let parsed = parse(&["--executor-lease", "1m", "--run-missing-time", "1500ms", "--clock-skew", "0s"]).unwrap();
+        assert_eq!(parsed.lease, Duration::from_secs(60));
+        assert_eq!(parsed.run_missing_time, Duration::from_millis(1500));
+        assert_eq!(parsed.clock_skew, Duration::ZERO);
+        for (flag, refused, why) in [
+            ("--executor-lease", "10", "unit"),
+            ("--executor-lease", "0s", "must be from 1s to 10m"),
+            ("--executor-lease", "11m", "must be from 1s to 10m"),
+            ("--run-missing-time", "999ms", "must be from 1s to 1day"),
+            ("--run-missing-time", "2d", "must be from 1s to 1day"),
+            ("--launch-timeout", "soon", "expected number"),
+        ] {
+            let error = parse(&[flag, refused]).expect_err(refused).to_string();
+            assert!(error.contains(why), "{flag} {refused}: {error}");
+        }
     }
 }

@@ -79,7 +79,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let Stores { jobs: store, outbox } = Stores::open(&Engines::of(kit)?, config.jobs_file.as_deref()).await?;
     let held = store.resume(instance.id()).await?;
     if held > 0 {
-        tracing::info!(jobs = held, "taking up what was held when this executor ended");
+        tracing::info!(jobs = held, "resuming the jobs this executor held when it ended");
     }
     let outbox = kit.outbox(outbox);
     let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
@@ -119,13 +119,13 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         shared: shared.clone(),
         instance: instance.clone(),
         output_limit: config.output_limit,
-        missing_limit: config.missing_limit(),
+        missing_limit: config.run_missing_time,
         memory: follow::Memory::default(),
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
     kit.tasks.spawn("executor: housekeeping", keep_house(store.clone(), kit.clone()));
-    let alive = instance::keep_alive(store, instance, config.lease(), shared.work.clone(), kit.shutdown().clone());
-    kit.tasks.spawn("executor: sign of life", alive);
+    let alive = instance::keep_alive(store, instance, config.lease, shared.work.clone(), kit.shutdown().clone());
+    kit.tasks.spawn("executor: heartbeat", alive);
     let deadlines = Deadlines { shared: shared.clone() };
     kit.tasks.spawn("executor: deadlines", deadlines.run(kit.shutdown().clone()));
     let strays = Strays { shared: shared.clone() };

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod seats;
 pub mod service;
 pub mod slug;
+pub mod stdio;
 pub mod telemetry;
 pub mod text;
 pub mod token;

@@ -95,7 +95,8 @@ pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line that cannot be written is lost: the layer would report that with `eprintln!`, which panics there.
+    let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let logs = if json {
         writer.fmt_fields(JsonFields::new()).event_format(Lines).with_filter(filter).boxed()
     } else {
@@ -137,7 +138,7 @@ fn tracer(service: &str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
 }
 
 /// A trace begins where a request comes in or a job is taken up, never with a call out: what services ask each other
-/// and controllers all the time, for nobody in particular, would bury the traces that somebody looks for.
+/// and controllers all the time, without a request, would bury the traces of requests.
 #[derive(Clone, Debug)]
 struct Beginnings;
 

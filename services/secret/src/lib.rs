@@ -42,7 +42,7 @@ use secrets::Secrets;
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     config.check()?;
     let engines = Engines::of(kit)?;
-    let store = engines.config("config.sqlite").await?;
+    let store = engines.config("config.db").await?;
     let options = VaultOptions {
         store: Arc::clone(&store),
         master_keys: config.secret_master_keys_dir.unwrap_or_else(|| kit.data_dir.join("master-keys")),

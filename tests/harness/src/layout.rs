@@ -118,7 +118,7 @@ impl Layout {
     /// One of several executors: a folder and an address of its own, and the jobs of them all.
     fn executor(&self, name: &str, port: &Port) -> Recipe {
         let mut recipe = self.base(Service::Executor, &self.folder.path().join(name));
-        let jobs = self.folder.path().join("jobs.sqlite").display().to_string();
+        let jobs = self.folder.path().join("jobs.db").display().to_string();
         recipe.variables.push(("RUNWARDEN_EXECUTOR_JOBS_FILE".to_owned(), jobs));
         recipe.variables.push(("RUNWARDEN_GRPC_LISTEN".to_owned(), port.address().to_string()));
         recipe

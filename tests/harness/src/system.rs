@@ -45,9 +45,9 @@ impl Settings {
     /// With an executor that concludes from silence within seconds.
     #[must_use]
     pub fn impatient(self) -> Self {
-        self.set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", "3")
-            .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", "1")
-            .set("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", "2")
+        self.set("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_TIME", "3s")
+            .set("RUNWARDEN_EXECUTOR_CLOCK_SKEW", "1s")
+            .set("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT", "2s")
     }
 }
 

@@ -10,7 +10,7 @@ use super::JobStore;
 use super::sqlite::{MIGRATIONS, SqliteJobs};
 
 /// The file of an embedded engine, in the executor's folder.
-const FILE: &str = "jobs.sqlite";
+const FILE: &str = "jobs.db";
 
 /// The stores of an executor.
 pub struct Stores {

@@ -18,7 +18,7 @@ use crate::lifecycle::Shutdown;
 use crate::mesh::Service;
 use crate::trust::Trust;
 
-/// How often those who watch are looked for news for.
+/// How often watchers are updated.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// A part that can be in trouble.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::STOP_LIMIT;
 use crate::lifecycle::{Shutdown, Tasks};
+use crate::stdio::say;
 use crate::telemetry::{self, TelemetryArgs};
 
 /// Telemetry, signals, start, wait, orderly stop, exit code: 0 only if nothing failed.
@@ -13,12 +14,12 @@ where
     F: FnOnce(Tasks) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    // Databases and whatever else is written is nobody else's business, wherever it lies.
+    // Databases and all other files are private to this user, wherever they are.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("{name}: {error}");
+            say(format_args!("{name}: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -53,7 +54,7 @@ where
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{name}: {error:#}");
+            say(format_args!("{name}: {error:#}"));
             ExitCode::FAILURE
         }
     }

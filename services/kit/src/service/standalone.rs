@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::{Parts, ServiceKit, listen_address, run_process, serve};
 use crate::mesh::{self, MeshTls, Peer, Peers, Service, TlsFiles, TrustDomain};
+use crate::stdio::announce;
 use crate::telemetry::TelemetryArgs;
 
 /// The settings that every service has when it runs by itself.
@@ -98,7 +99,7 @@ where
         let kit = ServiceKit::new(service, peers, tasks, &args.data_dir)?;
         let parts = build(config, kit.clone()).await?;
         serve(&kit, listener, parts).await?;
-        println!("runwarden-{service} is ready on {address}");
+        announce(format_args!("runwarden-{service} is ready on {address}"));
         Ok(())
     })
 }

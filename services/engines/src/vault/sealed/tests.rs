@@ -59,7 +59,7 @@ impl House {
     }
 
     async fn store(&self) -> Arc<dyn ConfigStore> {
-        Arc::new(SqliteConfigStore::open(&self.temp.path().join("config.sqlite")).await.unwrap())
+        Arc::new(SqliteConfigStore::open(&self.temp.path().join("config.db")).await.unwrap())
     }
 
     async fn open(&self) -> Result<SealedVault, OpenError> {
