@@ -28,13 +28,13 @@ pub struct Inner {
     pub ports: Ports,
     /// Verifies callers.
     pub trust: Arc<Trust>,
-    /// Refusals of callers nobody knows.
+    /// Refusals of unknown callers.
     pub refusals: Refusals,
     /// The limit by principal.
     pub by_principal: Option<Limit<String>>,
     /// The limit by address.
     pub by_address: Option<Limit<IpAddr>>,
-    /// Room for what goes on at once.
+    /// Limits on concurrent work.
     pub room: Room,
     /// The services' reports of their health.
     pub readiness: Readiness,

@@ -1,4 +1,4 @@
-//! What the edge itself puts on the record: refusals of callers nobody knows, counted by address and minute.
+//! What the edge itself records: refusals of unknown callers, counted by address and minute.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub async fn keep(app: App, recorder: Arc<dyn Recorder>, clock: Arc<dyn Clock>) 
     }
 }
 
-/// Records what was counted; what cannot be recorded now is counted on.
+/// Records the counts; those that cannot be recorded now are kept and grow.
 pub async fn hand_over(refusals: &Refusals, recorder: &dyn Recorder, clock: &dyn Clock) {
     let counted = refusals.take();
     for some in counted.chunks(200) {

@@ -39,7 +39,7 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY", default_value_t = false)]
     pub plain_behind_proxy: bool,
 
-    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8. None: the header is ignored.
+    /// Networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8. None: the header is ignored.
     #[arg(long, env = "RUNWARDEN_EDGE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<Network>,
 
@@ -63,11 +63,11 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_BODY_TIMEOUT", default_value = "15s", value_parser = duration)]
     pub body_timeout: Duration,
 
-    /// Time for a whole request; what `?wait=` asks for comes on top.
+    /// Time for a whole request; the time of `?wait=` is added to it.
     #[arg(long, env = "RUNWARDEN_EDGE_REQUEST_TIMEOUT", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// How long a reader may take nothing of its answer. The answer is then broken off and its place is free again.
+    /// How long a client may read nothing of its answer. The answer is then cut off and its place is free again.
     #[arg(long, env = "RUNWARDEN_EDGE_ANSWER_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub answer_timeout: Duration,
 
@@ -79,35 +79,35 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_ADDRESS_CONNECTIONS", default_value_t = 256)]
     pub address_connections: usize,
 
-    /// Answers that last at once, on both listeners together: event streams, waits, output, exports.
+    /// Long-lived answers at once, on both listeners together: event streams, waits, output, exports.
     #[arg(long, env = "RUNWARDEN_EDGE_MAX_STREAMS", default_value_t = 2048)]
     pub max_streams: usize,
 
-    /// Answers that last at once, of one tenant's principals.
+    /// Long-lived answers at once, of one tenant's principals.
     #[arg(long, env = "RUNWARDEN_EDGE_TENANT_STREAMS", default_value_t = 512)]
     pub tenant_streams: usize,
 
-    /// Answers that last at once, of one principal.
+    /// Long-lived answers at once, of one principal.
     #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_STREAMS", default_value_t = 128)]
     pub principal_streams: usize,
 
-    /// Calls under way at once, on both listeners together.
+    /// Calls in progress at once, on both listeners together.
     #[arg(long, env = "RUNWARDEN_EDGE_MAX_CALLS", default_value_t = 4096)]
     pub max_calls: usize,
 
-    /// Calls under way at once, of one tenant's principals.
+    /// Calls in progress at once, of one tenant's principals.
     #[arg(long, env = "RUNWARDEN_EDGE_TENANT_CALLS", default_value_t = 1024)]
     pub tenant_calls: usize,
 
-    /// Calls under way at once, of one principal; and of one address where nobody knows who calls.
+    /// Calls in progress at once, of one principal, and of one address where the caller is not known yet.
     #[arg(long, env = "RUNWARDEN_EDGE_PRINCIPAL_CALLS", default_value_t = 256)]
     pub principal_calls: usize,
 
-    /// Bytes of bodies on their way in on routes without a token, all together; one address may have an eighth.
+    /// Bytes of request bodies being received on routes without a token, in total; one address may have an eighth.
     #[arg(long, env = "RUNWARDEN_EDGE_OPEN_BYTES", default_value_t = 4 * 1024 * 1024)]
     pub open_bytes: usize,
 
-    /// Bytes of bodies on their way in from callers with a token, all together; one tenant may have an eighth.
+    /// Bytes of request bodies being received from callers with a token, in total; one tenant may have an eighth.
     #[arg(long, env = "RUNWARDEN_EDGE_BODY_BYTES", default_value_t = 64 * 1024 * 1024)]
     pub body_bytes: usize,
 
@@ -127,7 +127,7 @@ pub struct Config {
     #[arg(long, env = "RUNWARDEN_EDGE_ADDRESS_BURST", default_value_t = 200)]
     pub address_burst: u32,
 
-    /// How long requests that are under way may take to finish when the edge stops.
+    /// How long requests in progress may take to finish when the edge shuts down.
     #[arg(long, env = "RUNWARDEN_EDGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub drain_timeout: Duration,
 }
@@ -199,7 +199,7 @@ impl Config {
             let uri: http::Uri = origin.parse()?;
             anyhow::ensure!(
                 matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && !origin.ends_with('/'),
-                "--cors-origins: {origin} is no origin; write scheme://host[:port] without a path"
+                "--cors-origins: {origin} is not an origin; write scheme://host[:port] without a path"
             );
         }
         anyhow::ensure!(self.body_limit >= 1024, "--body-limit below 1 KiB would refuse every request with a body");
@@ -248,20 +248,20 @@ impl Config {
         ];
         for (what, limits) in groups {
             for (name, limit) in &limits {
-                anyhow::ensure!(*limit > 0, "{name} 0 would leave no {what} at all");
+                anyhow::ensure!(*limit > 0, "{name} must be at least 1, or there are no {what} at all");
             }
             for pair in limits.windows(2) {
                 if let [(smaller, less), (larger, more)] = pair {
                     anyhow::ensure!(
                         less < more,
-                        "{smaller} {less} must be less than {larger} {more}: one could take all"
+                        "{smaller} {less} must be less than {larger} {more}, so that one caller cannot take everything"
                     );
                 }
             }
         }
         let mesh = usize::try_from(mesh::MAX_STREAMS)? / 2;
         for (name, limit) in [("--max-streams", self.max_streams), ("--max-calls", self.max_calls)] {
-            anyhow::ensure!(limit <= mesh, "{name} {limit} is more than the {mesh} that services take from one edge");
+            anyhow::ensure!(limit <= mesh, "{name} {limit} is more than the {mesh} that services accept from one edge");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Who gets in: the table of routes, limits, the caller token, and how long it may take.
 //!
-//! `Accept` turns nobody away: each call has one answer, and whoever asks for another kind is better served by it than by
-//! a refusal (RFC 9110 section 12.5.1 leaves the choice).
+//! `Accept` is never a reason to refuse: each call has one answer, and a client that asks for another kind is better
+//! served by it than by a refusal (RFC 9110 section 12.5.1 leaves the choice).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next)
             let mut response = match tokio::time::timeout_at(deadline.into(), inside).await {
                 Ok(response) => response,
                 Err(_) => {
-                    Problem::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.").into_response()
+                    Problem::new(ErrorReason::DeadlineExceeded, "The request took too long to answer.").into_response()
                 }
             };
             if context.was_replayed() {
@@ -120,7 +120,7 @@ fn looked_up(listener: Listener, asked: &Parts, path: Option<&str>) -> Result<&'
     }
 }
 
-/// Finds out who is calling and puts that, and what else travels to the services, into the context.
+/// Authenticates the caller and puts it, with everything else that is passed on to the services, into the context.
 async fn identify(
     here: &ListenerApp,
     given: &HeaderMap,
@@ -147,7 +147,7 @@ async fn identify(
     context.tenant = headers::tenant(given)?;
     if let (None, Some(named)) = (&caller.home_tenant, &context.tenant) {
         // Before the body is looked at, so that every call for a tenant that is not there gets the same answer. What a
-        // tenant's principal names beside its own is refused by the services, and must not make us ask anybody.
+        // tenant's principal names beside its own is refused by the services, and must not cause a call.
         app.trust.require_tenant(named).await?;
     }
     let tenant = context.tenant.as_deref().or(caller.tenant()).unwrap_or("_platform");

@@ -48,7 +48,7 @@ pub struct Limits {
     pub headers: usize,
     /// Time for a request's headers, and for the first request of a connection.
     pub header_time: Duration,
-    /// How long a reader may take nothing of its answer.
+    /// How long a client may read nothing of its answer.
     pub answer_time: Duration,
     /// Time for requests under way to finish at the end.
     pub drain: Duration,
@@ -88,7 +88,7 @@ pub async fn bind(listener: Listener, address: SocketAddr) -> anyhow::Result<Bou
 }
 
 impl Bound {
-    /// Serves until shutdown begins, then lets requests under way finish within the drain time.
+    /// Serves until shutdown begins, then lets requests in progress finish within the drain time.
     pub async fn serve(self, router: Router, tls: Option<Arc<Certificates>>, limits: Limits, shutdown: Shutdown) {
         let slots = Arc::new(Semaphore::new(limits.connections));
         let seats = Seats::new(limits.connections, limits.address_connections);
@@ -101,7 +101,7 @@ impl Bound {
             };
             let Some((stream, peer, slot)) = accepted else { continue };
             let Ok(seat) = seats.take_up_to(limits.of(peer.ip()), address_key(peer.ip()), 1) else {
-                // Closed at once: one address that has its share must not take room even for being told so.
+                // Closed at once: an address beyond its share must not use resources even for an error response.
                 metrics::counter!("runwarden_http_connections_refused_total", "listener" => self.listener.name())
                     .increment(1);
                 continue;
@@ -250,7 +250,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_concurrent_streams(128)
-        // What may be under way before anybody has looked at it, for each request and for all of a connection's.
+        // How much may be buffered before it is read, per request and per connection.
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(256 * 1024)
         .max_header_list_size(u32::try_from(limits.headers).unwrap_or(u32::MAX))

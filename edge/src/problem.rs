@@ -108,7 +108,7 @@ impl Problem {
     /// Nothing is served at this path.
     #[must_use]
     pub fn no_such_path() -> Self {
-        Self::new(ErrorReason::NotFound, "There is nothing at this path. GET /api/v1/openapi.json lists what there is.")
+        Self::new(ErrorReason::NotFound, "There is nothing at this path. GET /api/v1/openapi.json lists all paths.")
     }
 
     /// Nothing is served at this path, in which a part between two slashes is empty; `plain` is the path without it.
@@ -157,7 +157,7 @@ impl Problem {
         self
     }
 
-    /// A header of the answer. What is no header value is left out.
+    /// A header of the answer. A value that is not valid in a header is left out.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -299,11 +299,11 @@ pub fn of_status(status: StatusCode) -> Problem {
         }
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ErrorReason::PayloadTooLarge, "The body is too large."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(ErrorReason::UnsupportedMediaType, "The body has a media type that is not taken here.")
+            Problem::new(ErrorReason::UnsupportedMediaType, "The body has a media type that is not supported here.")
         }
         StatusCode::UNPROCESSABLE_ENTITY => Problem::new(ErrorReason::ValidationFailed, "The request is not valid."),
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => {
-            Problem::new(ErrorReason::DeadlineExceeded, "There was not enough time.")
+            Problem::new(ErrorReason::DeadlineExceeded, "The request took too long to answer.")
         }
         other if other.is_server_error() => {
             Problem::from(Error::internal(std::io::Error::other(format!("an answer with bare status {other}"))))

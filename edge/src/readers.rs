@@ -1,6 +1,5 @@
-//! Readers: what becomes of answers that nobody takes. HTTP lets a reader stop reading and keep its connection for as long
-//! as it likes; here an answer of which nothing is taken for too long is given up, with the place that it held and all
-//! that works for it.
+//! Readers that stop reading. HTTP lets a client stop reading and keep its connection for as long as it likes; here an
+//! answer of which nothing is taken for too long is given up, with the place that it held and all that works for it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,7 +34,7 @@ struct UnderWay {
 /// A request without an answer yet.
 pub struct Request(Readers);
 
-/// What an answer keeps until it was taken, its reader has gone, or it was given up.
+/// What an answer holds until it was read, its reader has gone, or it is given up.
 enum Kept {
     Here {
         body: Body,
@@ -54,15 +53,15 @@ impl Readers {
         Request(self.clone())
     }
 
-    /// A body that keeps its place until its last piece was taken, its reader has gone, or it is given up.
+    /// A body that keeps its place until its last piece was read, its reader has gone, or it is given up.
     pub fn taking(&self, body: Body, place: Place) -> Body {
         let kept = Arc::new(Mutex::new(Kept::Here { body, _place: place, offered: Some(Instant::now()) }));
         self.lock().answers.push(Arc::downgrade(&kept));
         Body::new(Answer(kept))
     }
 
-    /// Notes that the connection took some bytes. The last piece of an answer is out of our hands while it is still being
-    /// sent, and whoever takes it slowly is not idle.
+    /// Notes that the connection took some bytes. The last piece of an answer is out of our hands while it is still
+    /// being sent, and a slow reader is not idle.
     pub fn took(&self, bytes: usize) {
         let mut under_way = self.lock();
         under_way.taken = under_way.taken.saturating_add(bytes);

@@ -46,7 +46,7 @@ pub enum Access {
 /// How large a request's body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
-    /// At most [`LITTLE`] bytes: nobody knows yet who sends them. All such bodies share one budget.
+    /// At most [`LITTLE`] bytes: the sender is not known yet. All such bodies share one budget.
     Little,
     /// As much as the settings say, from callers who are known. Their bodies share a budget of their own.
     Settings,
@@ -58,7 +58,7 @@ pub const LITTLE: usize = 16 * 1024;
 /// How long an answer takes, which decides what it counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// No time: it comes from what is at hand, and is there however busy everything is.
+    /// No time limit: it is answered from memory, however busy everything is.
     NoTime,
     /// As long as a service takes to answer.
     Call,
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_not_known_sends_little() {
+    fn unknown_callers_send_little() {
         for route in ROUTES {
             assert_eq!(route.takes == Takes::Little, route.access == Access::Open, "{}", route.path);
         }

@@ -52,18 +52,18 @@ impl Pieces {
     ///
     /// # Errors
     ///
-    /// When nobody reads any more.
+    /// When the reader has gone.
     pub async fn send(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
         self.sender.send(piece.into()).await.map_err(|_| Gone)
     }
 
-    /// Breaks the answer off after what was sent, so that its reader does not take the part for the whole.
+    /// Cuts the answer off after what was sent, so that its reader does not take the part for the whole.
     pub fn break_off(&self) {
         self.broken.store(true, Ordering::Release);
     }
 }
 
-/// How an answer ends whose caller may not go on: the token was revoked or has expired.
+/// How an answer ends when the caller's token is revoked or expires.
 #[derive(Clone, Copy)]
 pub enum Ending {
     /// It is broken off, so that its reader does not take the part for the whole.
@@ -99,9 +99,9 @@ where
             () = last.sender.closed() => return,
             why = not_any_more => why,
         };
-        tracing::info!(reason = ?why.reason(), "an answer ends with its caller's token");
+        tracing::info!(reason = ?why.reason(), "a response ended because its caller's token is no longer valid");
         if let Ending::Event(event) = ending {
-            // A reader that takes nothing is not waited for.
+            // It does not wait for a reader that reads nothing.
             let sent = tokio::time::timeout(LAST_WORD, last.send(event(&Problem::from(why)))).await;
             told.store(matches!(sent, Ok(Ok(()))), Ordering::Release);
         }
@@ -110,7 +110,7 @@ where
     // What ended in any other way than in order, be it by a panic, is broken off.
     let end = async move {
         let broken = !whole.load(Ordering::Acquire);
-        broken.then(|| Err(io::Error::other("the answer could not be finished")))
+        broken.then(|| Err(io::Error::other("the response could not be completed")))
     };
     Body::from_stream(ReceiverStream::new(receiver).map(Ok).chain(stream::once(end).filter_map(std::future::ready)))
 }
@@ -169,7 +169,7 @@ mod tests {
         assert!(panicking.collect().await.is_err());
     }
 
-    /// A caller whose token has expired, with one that wrote something and goes on for ever.
+    /// A caller whose token has expired, with a body that wrote something and never ends.
     async fn outlived(ending: Ending) -> Result<Bytes, axum::Error> {
         let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
         caller.expires_at = Moment::from_micros(0);
@@ -203,7 +203,7 @@ mod tests {
                 })
             });
         let stuck = stuck.await;
-        // The task holds the caller for as long as it goes on.
+        // The task holds the caller for as long as it runs.
         while Arc::strong_count(&caller) > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }

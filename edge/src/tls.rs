@@ -32,7 +32,7 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, is no PEM, or the key is not the certificate's.
+    /// If a file cannot be read, is not PEM, or the key does not match the certificate.
     pub fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<Self>> {
         let loaded = load(certificate, key)?;
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
@@ -49,7 +49,7 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// When what is there cannot be used; what was in use stays in use.
+    /// If the new files cannot be used; the current certificate stays in use.
     pub fn reload(&self) -> anyhow::Result<bool> {
         let fresh = load(&self.certificate, &self.key)?;
         if fresh.digest == self.loaded.load().digest {
@@ -77,14 +77,14 @@ impl Certificates {
             }
             match self.reload() {
                 Ok(true) => {
-                    tracing::info!(certificate = %self.certificate.display(), "the certificate was replaced");
+                    tracing::info!(certificate = %self.certificate.display(), "the certificate was reloaded");
                     complained = false;
                 }
                 Ok(false) => complained = false,
                 Err(error) if !complained => {
                     tracing::error!(
                         error = format!("{error:#}"),
-                        "the new certificate cannot be used; the old one stays"
+                        "the new certificate cannot be used; the old one stays in use"
                     );
                     complained = true;
                 }
@@ -99,16 +99,16 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Loaded> {
     let (certificate_pem, key_pem) = (read(certificate)?, read(key)?);
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate_pem)
         .collect::<Result<_, _>>()
-        .with_context(|| format!("{} is no PEM certificate chain", certificate.display()))?;
-    anyhow::ensure!(!chain.is_empty(), "{} holds no certificate", certificate.display());
-    let private =
-        PrivateKeyDer::from_pem_slice(&key_pem).with_context(|| format!("{} holds no private key", key.display()))?;
+        .with_context(|| format!("{} is not a PEM certificate chain", certificate.display()))?;
+    anyhow::ensure!(!chain.is_empty(), "{} contains no certificate", certificate.display());
+    let private = PrivateKeyDer::from_pem_slice(&key_pem)
+        .with_context(|| format!("{} contains no private key", key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))?;
+        .with_context(|| format!("certificate {} and key {} do not match", certificate.display(), key.display()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let digest = runwarden_kit::json::sha256_hex(&[certificate_pem, key_pem].concat());
     Ok(Loaded { config: Arc::new(config), digest })

@@ -20,7 +20,7 @@ pub(crate) enum Jobs {
     #[command(after_help = "\
 Examples:
   runwarden jobs list --state running,failed
-  # the launches that a person must decide about:
+  # the launches that an operator must decide about:
   runwarden jobs list --state unknown")]
     List(List),
     /// Show a job, or wait for its end

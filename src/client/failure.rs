@@ -25,7 +25,7 @@ pub(crate) enum Exit {
     Refused = 4,
     /// The job was cancelled.
     JobCanceled = 5,
-    /// The job is `unknown`: a person must decide.
+    /// The job is `unknown`: an operator must decide.
     JobUnknown = 6,
     /// Not now: not reached, busy, or not finished in time. Trying again makes sense.
     NotNow = 7,

@@ -386,7 +386,7 @@ async fn what_no_machine_can_know_has_an_exit_code_of_its_own() {
     let person = Person::logged_in(&case.acme).await;
     let id = case.id.as_str();
     let said = person.say(&["jobs", "watch", id]).await;
-    assert!(said.ends(6).err.contains("A person must decide"), "{}", said.err);
+    assert!(said.ends(6).err.contains("An operator must decide"), "{}", said.err);
     person.say(&["jobs", "show", id, "--wait"]).await.ends(6);
 }
 

@@ -21,7 +21,7 @@ fn told(problem: &Value) -> Vec<(String, String)> {
 async fn what_every_launch_would_be_refused_for_is_refused_when_it_is_mapped() {
     let (controller, _system, acme) = acme(&settings()).await;
     for (fixed, pointer, part) in [
-        (json!({"credentials": [1, 4]}), "/fixed/credentials", "of one kind"),
+        (json!({"credentials": [1, 4]}), "/fixed/credentials", "of the same kind"),
         (json!({"credentials": [5]}), "/fixed/credentials", "the template's own credential `machine` (1)"),
         (json!({"credentials": [7]}), "/fixed/credentials", "the role Use"),
         (json!({"labels": [999]}), "/fixed/labels", "no label 999"),

@@ -12,9 +12,9 @@ pub(super) fn id(job: &Value) -> String {
     text(job, "id").to_owned()
 }
 
-async fn submit_with(api: &Api, template: &str, wishes: Value) -> Value {
+async fn submit_with(api: &Api, template: &str, options: Value) -> Value {
     let mut body = json!({"template": template, "parameters": {}});
-    body.as_object_mut().unwrap().extend(wishes.as_object().unwrap().clone());
+    body.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     api.post("/api/v1/jobs", &body).await.expect(202)
 }
 

@@ -197,7 +197,7 @@ def run(checks, base, admin, client):
     return job
 
 
-def manners(checks, public, admin):
+def conventions(checks, public, admin):
     """What any caller may rely on."""
     checks.answers("it is alive", 200, public.get("/api/v1/health/live"))
     checks.answers("it is ready", 200, public.get("/health"))
@@ -228,7 +228,7 @@ def walk(checks, folder):
     checks.answers("the first administrator obtains a token", 200, answer)
     admin = Caller(about["admin_base_url"], answer.json["access_token"])
     client = onboard(checks, folder, admin)
-    manners(checks, Caller(base), admin)
+    conventions(checks, Caller(base), admin)
     job = run(checks, base, admin, client)
     export = admin.get("/api/v1/audit/export")
     checks.answers("the audit log is exported", 200, export)

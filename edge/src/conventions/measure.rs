@@ -20,7 +20,7 @@ pub fn matched_route(request: &Request) -> Option<&str> {
 
 /// Counts an answer and the time it took.
 pub(super) fn count(listener: Listener, method: &Method, route: &str, status: StatusCode, elapsed: Duration) {
-    // A method nobody serves is the caller's invention; it must not become a time series of its own.
+    // An unknown method is made up by the caller; it must not become a time series of its own.
     let method = match method.as_str() {
         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
         _ => "other".to_owned(),

@@ -15,45 +15,45 @@ use crate::route_table::{self, Access, Found, Listener, Route};
 const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
     (
         400,
-        "The request could not be read: malformed JSON, a key given twice, a broken escape.",
+        "The request could not be read: malformed JSON, a duplicate key, a broken escape.",
         ErrorReason::MalformedRequest,
         "The body is not JSON: expected `:` at line 1 column 12.",
     ),
     (
         401,
-        "Nobody proved who is asking: no token, or one that is not valid here.",
+        "The caller is not authenticated: no token, or one that is not valid here.",
         ErrorReason::TokenExpired,
         "The access token has expired.",
     ),
     (
         403,
-        "The caller may not do this, or a policy said no.",
+        "The caller may not do this, or a policy denied it.",
         ErrorReason::PermissionDenied,
         "This needs the permission `jobs.submit` in project `web`.",
     ),
-    (404, "It does not exist, or not for this caller.", ErrorReason::NotFound, "There is no such template."),
+    (404, "It does not exist, or this caller may not see it.", ErrorReason::NotFound, "There is no such template."),
     (408, "The body did not arrive in time.", ErrorReason::DeadlineExceeded, "The body did not arrive in time."),
     (
         409,
-        "It conflicts with what is there: a name that is taken, a thing in use, a request still in progress.",
+        "It conflicts with the current state: a name already taken, something in use, a request in progress.",
         ErrorReason::AlreadyExists,
-        "A project of this name exists already.",
+        "A project with this name already exists.",
     ),
     (
         413,
-        "The body is larger than is taken.",
+        "The body is larger than this call accepts.",
         ErrorReason::PayloadTooLarge,
-        "The body is larger than the 1048576 bytes that are taken.",
+        "The body is larger than the 1048576 bytes that are accepted.",
     ),
     (
         415,
-        "The body has another media type than this call takes.",
+        "The body has a media type that this call does not accept.",
         ErrorReason::UnsupportedMediaType,
         "The body must be application/json in UTF-8, declared by exactly one Content-Type header.",
     ),
     (
         422,
-        "The request was read and is wrong; `errors` names the fields.",
+        "The request is well-formed but not valid; `errors` names the fields.",
         ErrorReason::ValidationFailed,
         "must be a whole number from 0 to 60",
     ),
@@ -66,15 +66,15 @@ const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
     (500, "Runwarden failed; `error_id` finds the cause in its logs.", ErrorReason::Internal, ""),
     (
         503,
-        "A part that is needed cannot be reached now.",
+        "A service that is needed cannot be reached right now.",
         ErrorReason::Unavailable,
         "The service behind this call cannot be reached now.",
     ),
     (
         504,
-        "There was not enough time to answer.",
+        "The request took too long to answer.",
         ErrorReason::DeadlineExceeded,
-        "There was not enough time to answer.",
+        "The request took too long to answer.",
     ),
 ];
 /// Where tokens are obtained.
@@ -210,7 +210,7 @@ fn security(route: &Route) -> Value {
     match route.access {
         // With the page's own way to a token first, or with one that was obtained before.
         Access::Caller => json!([{"oauth": []}, {"token": []}]),
-        // With the credentials in the form there is no header: `{}` says so.
+        // `{}` stands for no header, when the credentials are in the form.
         Access::Open if is_oauth(route) => json!([{"client": []}, {}]),
         Access::Open => json!([]),
     }
@@ -244,7 +244,7 @@ fn example(status: u16, reason: ErrorReason, detail: &str) -> Value {
     let problem = problem.with_status(StatusCode::from_u16(status).unwrap_or_default());
     let mut example = serde_json::to_value(problem.body(REQUEST)).unwrap_or_default();
     if let Some(id) = example.get_mut("error_id") {
-        // Made anew for every failure, and the document is to be the same each time.
+        // Generated for every failure; the document has to be the same each time.
         *id = "err_01990f9a0c6f7c52b8f54ee30bd5d1a1".into();
     }
     example
@@ -252,7 +252,7 @@ fn example(status: u16, reason: ErrorReason, detail: &str) -> Value {
 
 fn oauth_refusal(error: &str, description: &str) -> Value {
     json!({
-        "description": "The request was refused, in the words of RFC 6749 section 5.2; what could not be read at all is a problem.",
+        "description": "Refused as in RFC 6749 section 5.2; a request that cannot be read gets a problem.",
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
         "content": {
             "application/json": {
@@ -288,12 +288,12 @@ fn responses() -> Value {
 fn headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
-        "RequestId": text("The request's id: the caller's, if it sent a sane one."),
-        "RateLimit": text("Where the caller stands: requests left and seconds until the quota is whole again."),
+        "RequestId": text("The request's id: the caller's own, if it sent a valid one."),
+        "RateLimit": text("The caller's quota: requests left, and seconds until it is restored."),
         "RateLimitPolicy": text("What is allowed: requests in a window of seconds."),
         "Challenge": text("How to prove who is asking (RFC 6750)."),
         "IdempotencyReplayed": text(
-            "`true` when this is the answer to an earlier request with the same `Idempotency-Key`, again; else absent."
+            "`true` when this is the answer to an earlier request with the same `Idempotency-Key`; otherwise absent."
         ),
         "RetryAfter": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 1}},
     })
@@ -303,7 +303,7 @@ fn parameters() -> Value {
     json!({
         "Tenant": {
             "name": "X-Tenant", "in": "header", "required": false,
-            "description": "The tenant a platform admin acts for. Everybody else's tenant comes with the token.",
+            "description": "The tenant a platform admin acts for. Other callers' tenant comes with the token.",
             "schema": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"},
         },
         "IdempotencyKey": {

@@ -15,7 +15,7 @@ use crate::problem::{Problem, Result};
 ///
 /// # Errors
 ///
-/// 400. Over HTTP/1 the connection ends with it: what follows may have been meant for somebody else.
+/// 400. Over HTTP/1 the connection ends with it: what follows may have been meant for another host.
 pub fn check(request: &Request) -> Result<()> {
     let version = request.version();
     let target = request.uri().authority().map(http::uri::Authority::as_str);
@@ -32,11 +32,11 @@ fn wrong(version: Version, target: Option<&str>, headers: &HeaderMap) -> Option<
         return Some("The header Host is given more than once.");
     }
     if host.is_some_and(|host| !is_authority(host)) || target.is_some_and(|target| !is_authority(target.as_bytes())) {
-        return Some("The host must be a name or an address, with a port if need be, such as runwarden.example:8080.");
+        return Some("The host must be a name or an address, optionally with a port, such as runwarden.example:8080.");
     }
     match (version, target, host) {
         (Version::HTTP_11, _, None) => Some("The header Host is missing; every request since HTTP/1.1 must have it."),
-        (Version::HTTP_2, None, None) => Some("Neither :authority nor Host says whom the request is for."),
+        (Version::HTTP_2, None, None) => Some("Neither :authority nor Host names the host this request is for."),
         (_, Some(target), Some(host)) if !target.as_bytes().eq_ignore_ascii_case(host) => {
             Some("The request target and the header Host name different hosts.")
         }

@@ -11,7 +11,7 @@ use crate::problem::{Problem, Result};
 ///
 /// # Errors
 ///
-/// 401 when there is none, with an error code in the challenge when there is something else.
+/// 401 if there is none, with an error code in the challenge if there is something else.
 pub fn token(headers: &HeaderMap) -> Result<SecretString> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = values.next() else {
@@ -29,7 +29,7 @@ pub fn token(headers: &HeaderMap) -> Result<SecretString> {
     token
         .filter(|_| values.next().is_none())
         .map(SecretString::from)
-        .ok_or_else(|| invalid("The Authorization header must be given once, as Bearer and an access token."))
+        .ok_or_else(|| invalid("The Authorization header must be sent once, as Bearer followed by an access token."))
 }
 
 /// A 401 for a token that is not valid here.

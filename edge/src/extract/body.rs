@@ -33,8 +33,8 @@ pub struct BodyLimits {
     pub time: Duration,
 }
 
-/// Holds a request's body until somebody reads it. Whoever does not read it all leaves the rest here to be drained:
-/// closing a connection with unread data makes the peer's system throw our answer away.
+/// Holds a request's body until it is read. What a handler does not read is drained here: closing a connection with
+/// unread data makes the peer's system throw our answer away.
 ///
 /// Nothing is read before the gate has said how much may be ([`BodySlot::allow`]). What was read is paid for until the
 /// request is answered.
@@ -68,7 +68,7 @@ impl BodySlot {
         std::mem::replace(&mut self.held().body, body)
     }
 
-    /// Reads what nobody wanted, within reason.
+    /// Reads and discards the unread rest, up to a limit.
     pub async fn drain(&self) {
         let Some(mut body) = self.swap(None) else { return };
         let drained = async {
@@ -91,7 +91,7 @@ impl BodySlot {
 
     async fn read(&self, headers: &HeaderMap) -> Result<Bytes> {
         let Some((limits, mut purse)) = self.held().allowed.take() else {
-            return Err(Problem::from(Error::internal(anyhow::anyhow!("a body that nobody allowed to be read"))));
+            return Err(Problem::from(Error::internal(anyhow::anyhow!("this route does not allow a body to be read"))));
         };
         let read = self.read_within(limits, &mut purse, headers).await;
         self.held().allowed = Some((limits, purse));
@@ -111,8 +111,8 @@ impl BodySlot {
         let mut read = BytesMut::new();
         let outcome = tokio::time::timeout(limits.time, async {
             while let Some(frame) = body.frame().await {
-                let frame = frame
-                    .map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body broke off before its end."))?;
+                let frame =
+                    frame.map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body ended too early."))?;
                 let Some(data) = frame.data_ref() else { continue };
                 if read.len() + data.len() > limit {
                     return Err(too_large(limit));
@@ -136,7 +136,7 @@ impl BodySlot {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(ErrorReason::PayloadTooLarge, format!("The body is larger than the {limit} bytes that are taken."))
+    Problem::new(ErrorReason::PayloadTooLarge, format!("The body is larger than the {limit} bytes that are accepted."))
 }
 
 /// Reads a request's body as bytes of one of the given media types, and says which it was.
@@ -216,7 +216,7 @@ impl<S: Sync> FromRequest<S> for NoBody {
 ///
 /// # Errors
 ///
-/// 400 for what is no JSON or could be read in two ways; 422 with a pointer for what is JSON and wrong.
+/// 400 for invalid or ambiguous JSON; 422 with a pointer for valid JSON that does not fit.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = parse(bytes)?;
     serde_path_to_error::deserialize(value).map(|Object(read)| read).map_err(|error| {
@@ -313,11 +313,11 @@ pub fn without_mark(text: &[u8]) -> &[u8] {
 ///
 /// # Errors
 ///
-/// 400 for what is no JSON or could be read in two ways; 422 with a pointer for a NUL character.
+/// 400 for invalid or ambiguous JSON; 422 with a pointer for a NUL character.
 pub fn parse(bytes: &[u8]) -> Result<Value> {
     let value = json::parse(without_mark(bytes))?;
     match json::find_nul(&value) {
-        Some(pointer) => Err(Problem::invalid(pointer, "must not hold a NUL character")),
+        Some(pointer) => Err(Problem::invalid(pointer, "must not contain a NUL character")),
         None => Ok(value),
     }
 }

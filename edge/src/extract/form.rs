@@ -1,4 +1,5 @@
-//! `application/x-www-form-urlencoded`, read strictly: a broken escape or bytes that are no UTF-8 are refused, not guessed.
+//! `application/x-www-form-urlencoded`, read strictly: a broken escape or bytes that are not UTF-8 are refused, not
+//! guessed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +9,7 @@ use std::fmt;
 pub enum FormError {
     /// A `%` without two hex digits.
     BrokenEscape,
-    /// Bytes that are no UTF-8.
+    /// Bytes that are not UTF-8.
     NotUtf8,
     /// A NUL byte.
     Nul,
@@ -16,7 +17,7 @@ pub enum FormError {
     TooMany,
 }
 
-/// How many pairs are read. No call takes nearly as many; whoever sends more wants to be expensive.
+/// How many pairs are read. No call takes nearly that many; more can only be an attempt to cause load.
 pub const MOST_PAIRS: usize = 100;
 
 impl fmt::Display for FormError {
@@ -24,7 +25,7 @@ impl fmt::Display for FormError {
         f.write_str(match self {
             Self::BrokenEscape => "a percent sign is not followed by two hex digits",
             Self::NotUtf8 => "a value is not UTF-8",
-            Self::Nul => "a value holds a NUL character",
+            Self::Nul => "a value contains a NUL character",
             Self::TooMany => "there are more than 100 parameters",
         })
     }
@@ -117,7 +118,7 @@ mod tests {
     fn a_flood_of_pairs_is_refused_when_it_is_seen_to_be_one() {
         assert_eq!(pairs(&b"a=1&".repeat(MOST_PAIRS)).unwrap().len(), MOST_PAIRS);
         assert_eq!(pairs(&b"a=1&".repeat(MOST_PAIRS + 1)), Err(FormError::TooMany));
-        // What comes after is not even looked at: it would be refused for another reason.
+        // The rest is not even read: it would be refused for another reason.
         let flood = [b"a=1&".repeat(MOST_PAIRS + 1), b"%".to_vec()].concat();
         assert_eq!(pairs(&flood), Err(FormError::TooMany));
         assert!(pairs(&b"&".repeat(100_000)).unwrap().is_empty());

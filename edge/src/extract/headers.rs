@@ -12,7 +12,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TENANT: HeaderName = HeaderName::from_static("x-tenant");
 /// Makes a creation repeatable.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Where an event stream goes on.
+/// Where an event stream resumes.
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The caller's request id, if it is one that may go into logs: 1 to 128 of `[A-Za-z0-9._-]`.
@@ -29,7 +29,7 @@ pub fn request_id(headers: &HeaderMap) -> Option<&str> {
 ///
 /// # Errors
 ///
-/// When it is given twice, or is no slug.
+/// If it is given twice, or is not a slug.
 pub fn tenant(headers: &HeaderMap) -> Result<Option<String>> {
     let Some(text) = single(headers, &TENANT)? else { return Ok(None) };
     if slug::is_slug(text) {
@@ -95,7 +95,7 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition> {
     if headers.contains_key(IF_NONE_MATCH) {
         return Err(Problem::new(
             ErrorReason::ValidationFailed,
-            "The header If-None-Match is not offered here; use If-Match with the ETag you read.",
+            "The header If-None-Match is not supported here; use If-Match with the ETag you read.",
         ));
     }
     let Some(text) = single(headers, &IF_MATCH)? else { return Ok(Precondition::None) };
@@ -111,7 +111,7 @@ pub fn precondition(headers: &HeaderMap) -> Result<Precondition> {
         .ok_or_else(|| {
             Problem::new(
                 ErrorReason::ValidationFailed,
-                "The header If-Match must be * or one ETag as it was answered, such as \"7\".",
+                "The header If-Match must be * or one ETag exactly as you received it, such as \"7\".",
             )
         })
 }
@@ -126,7 +126,7 @@ pub fn etag(revision: i64) -> String {
 ///
 /// # Errors
 ///
-/// When it is no number a stream ever sent.
+/// If it is not an id that a stream can have sent.
 pub fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>> {
     let Some(text) = single(headers, &LAST_EVENT_ID)?.filter(|text| !text.is_empty()) else { return Ok(None) };
     let digits = Some(text).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));

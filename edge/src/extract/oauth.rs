@@ -30,7 +30,7 @@ pub struct OAuthError {
 /// Why an OAuth call was refused: in OAuth's words where it has some, else as everywhere.
 #[derive(Debug)]
 pub enum Refused {
-    /// A refusal OAuth has a word for.
+    /// A refusal with an error code that OAuth defines.
     OAuth(OAuthError),
     /// Anything else.
     Problem(Problem),
@@ -90,7 +90,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Marks an answer as not to be kept by anybody on the way.
+/// Marks an answer as not to be cached.
 pub fn unstored(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
@@ -137,14 +137,14 @@ impl ClientForm {
             (Some((id, secret)), form_id, None) if form_id.as_ref().is_none_or(|other| *other == id) => (id, secret),
             (Some(_), _, _) => {
                 return Err(Refused::invalid_request(
-                    "The client presents itself both with Basic and in the form; use one.",
+                    "Client credentials were sent both with HTTP Basic and in the form; use only one.",
                 ));
             }
             (None, Some(id), Some(secret)) => (id, secret),
             (None, _, _) => {
                 return Err(Refused::new(
                     "invalid_client",
-                    "Present client_id and client_secret, with HTTP Basic or in the form.",
+                    "Send client_id and client_secret, with HTTP Basic or in the form.",
                 ));
             }
         };

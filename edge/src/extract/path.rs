@@ -1,5 +1,5 @@
 //! The parameters in a path. What cannot be an id names nothing: 404, whatever it is. What cannot be a name is a name
-//! that somebody misspelt: 422, with the rule.
+//! that is misspelt: 422, with the rule.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;

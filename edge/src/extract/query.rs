@@ -53,7 +53,7 @@ pub fn read<T: FromQuery>(query: &str) -> Result<T> {
     if query.errors.is_empty() { Ok(read) } else { Err(Problem::invalid_fields(query.errors)) }
 }
 
-/// The parameters that have not been taken yet, and what was wrong with those that have.
+/// The parameters that have not been read yet, and what was wrong with those that have.
 #[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,

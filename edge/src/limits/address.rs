@@ -1,4 +1,4 @@
-//! Whose request it is, by address: the peer's, or what a trusted proxy says.
+//! The client's address: the peer's, or the one that a trusted proxy reports.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -34,7 +34,7 @@ impl Network {
     }
 }
 
-/// Why a text is no network.
+/// Why a text is not a network.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotANetwork;
 

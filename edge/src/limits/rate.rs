@@ -73,7 +73,7 @@ impl<K: Hash + Eq + Clone> Limit<K> {
         let bucket = if self.limiter.len() < self.most_keys {
             Bucket::Own(key.clone())
         } else {
-            // Above the bound nobody gets a bucket of their own, so memory stays finite whatever comes from outside.
+            // Above the limit, new keys share one bucket, so memory stays bounded whatever arrives.
             Bucket::Shared(self.hasher.hash_one(key) % self.shared)
         };
         let (remaining, exceeded, reset) = match self.limiter.check_key(&bucket) {

@@ -1,5 +1,5 @@
-//! Refusals of callers nobody knows, counted by address and minute: a flood of bad tokens becomes a few audit entries,
-//! not a full log. Refusals of known principals are recorded one by one by the service that refused them.
+//! Refusals of unknown callers, counted by address and minute: a flood of bad tokens becomes a few audit entries, not a
+//! full log. Refusals of known principals are recorded one by one by the service that refused them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use runwarden_kit::seats::address_key;
 
-/// How many addresses are told apart in one minute; the rest are counted together.
+/// How many addresses are counted separately in one minute; the rest are counted together.
 const MOST_ADDRESSES: usize = 500;
 
 /// The counts of the current minute.
@@ -22,7 +22,7 @@ struct Counts {
     others: u64,
 }
 
-/// What is to be recorded for one address, or for all that were too many to tell apart.
+/// What to record for one address, or for all addresses that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
     /// The address, of IPv6 the /64 network; `None` for the rest.
@@ -32,7 +32,7 @@ pub struct Counted {
 }
 
 impl Refusals {
-    /// Counts one refusal. Whoever has an IPv6 address has the whole /64 it is in, so that is what counts.
+    /// Counts one refusal. An IPv6 client controls its whole /64, so refusals are counted for that.
     pub fn note(&self, address: IpAddr) {
         let address = address_key(address);
         let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! Room for what goes on at once, so that one caller never takes the others': calls under way, answers that last, and
-//! bytes of bodies on their way in.
+//! Limits on concurrent work, so that no caller can use up the share of others: calls in progress, long-lived answers,
+//! and bytes of bodies on their way in.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Room {
 pub enum Place {
     /// Nothing: its answer is at hand.
     None,
-    /// A call of somebody who is not known.
+    /// A call of an unknown caller.
     Open(Seat<String>),
     /// A caller's call or stream.
     Caller(CallerSeat),
@@ -52,7 +52,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// 429 when the principal, its tenant or the address has its share; 503 when there is no room at all.
+    /// 429 when the principal, its tenant or the address has used up its share; 503 when everything is in use.
     pub fn enter(&self, route: &Route, waits: bool, address: IpAddr, caller: Option<&Caller>) -> Result<Place> {
         let lasts = match route.lasts {
             Lasts::NoTime => return Ok(Place::None),
@@ -95,14 +95,14 @@ impl Purse {
     ///
     /// 429 when this address or tenant has its share of all bytes in flight; 503 when all are in flight.
     pub fn pay(&mut self, bytes: usize) -> Result<()> {
-        self.seat.take_more(bytes).map_err(|full| refusal(full, "bytes of bodies", self.whose))
+        self.seat.take_more(bytes).map_err(|full| refusal(full, "bytes of request bodies", self.whose))
     }
 }
 
 fn refusal(full: Full, what: &str, whose: &str) -> Error {
     let error = match full {
-        Full::Own => Error::new(ErrorReason::RateLimited, format!("Too many {what} of this {whose} are under way.")),
-        Full::All => Error::unavailable(format!("There is no room for more {what} now.")),
+        Full::Own => Error::new(ErrorReason::RateLimited, format!("Too many {what} are in progress for this {whose}.")),
+        Full::All => Error::unavailable(format!("The server cannot take more {what} right now.")),
     };
     error.with_retry_after(Duration::from_secs(1))
 }

@@ -32,7 +32,7 @@ pub(super) fn checked_page<P, T: TryFrom<P, Error = Problem>>(
     Ok(Json(Page { items, next_page_token }))
 }
 
-/// 201 with the way to what was made.
+/// 201 with the path of what was created.
 pub(super) fn created(location: &str, body: impl Serialize) -> Response {
     located(StatusCode::CREATED, location, body)
 }

@@ -103,7 +103,7 @@ pub struct AuditRecord {
     /// SHA-256 of the canonical request, hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_digest: Option<String>,
-    /// What else is worth knowing.
+    /// Further details.
     #[schema(value_type = Object)]
     pub details: Value,
     /// Where the request came from.
@@ -369,7 +369,7 @@ async fn copy(
             return Ok(());
         }
         next = exported.message().await.map_err(|status| {
-            tracing::warn!(code = ?status.code(), "an export broke off");
+            tracing::warn!(code = ?status.code(), "an export ended early");
             Failed
         })?;
     }

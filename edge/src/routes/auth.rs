@@ -1,4 +1,4 @@
-//! Tokens: obtaining, asking about and ending them, and what it takes to verify them.
+//! Obtain, introspect and revoke tokens, and what it takes to verify them.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -80,7 +80,7 @@ pub struct Token {
     pub scope: String,
 }
 
-/// What a token is worth now (RFC 7662). One that holds no more shows nothing else.
+/// The state of a token (RFC 7662). For an inactive one nothing else is shown.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Introspection {
     /// Whether it holds.
@@ -223,7 +223,7 @@ fn wanted_token(form: &mut ClientForm) -> Result<String, Refused> {
 /// RFC 7662. A token of another tenant than the asking client's is not active for it.
 #[utoipa::path(post, path = "/api/v1/auth/introspect", tag = "auth",
     request_body(content = TokenToken, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "What it is worth now.", body = Introspection)))]
+    responses((status = 200, description = "The state of the token.", body = Introspection)))]
 async fn introspect(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -241,10 +241,11 @@ async fn introspect(
 
 /// End a token
 ///
-/// RFC 7009. It ends everywhere within 5 seconds. A client may end its own tokens only; an unknown one is no error.
+/// RFC 7009. It is revoked everywhere within 5 seconds. A client may revoke its own tokens only; an unknown token is
+/// not an error.
 #[utoipa::path(post, path = "/api/v1/auth/revoke", tag = "auth",
     request_body(content = TokenToken, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "It holds no more.")))]
+    responses((status = 200, description = "The token is revoked.")))]
 async fn revoke(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -265,7 +266,7 @@ async fn trust_state(app: &App) -> Result<proto::GetTrustStateResponse> {
     Ok(app.ports.tokens().get_trust_state(request).await?.into_inner())
 }
 
-/// Whoever verifies tokens may keep the answer for a minute.
+/// Verifiers may cache the answer for a minute.
 fn cacheable(body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));

@@ -1,4 +1,4 @@
-//! Bindings: who holds which role where.
+//! Bindings: which principal has which role at which scope.
 
 use axum::Json;
 use axum::extract::State;
@@ -104,9 +104,9 @@ impl FromQuery for ListBindings {
 
 /// Give a principal a role
 ///
-/// Nobody can give what they do not hold. Needs `bindings.write`.
+/// Callers can only grant permissions that they hold themselves. Needs `bindings.write`.
 #[utoipa::path(post, path = "/api/v1/bindings", tag = "access", request_body = CreateBinding,
-    responses((status = 201, description = "It was made.", body = Binding)))]
+    responses((status = 201, description = "It was created.", body = Binding)))]
 async fn create(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -118,7 +118,7 @@ async fn create(
     Ok(created(&format!("/api/v1/bindings/{}", binding.binding_id), Binding::from(binding)))
 }
 
-/// List who holds what
+/// List bindings
 ///
 /// Needs `bindings.read`.
 #[utoipa::path(get, path = "/api/v1/bindings", tag = "access", params(ListBindings),
@@ -134,7 +134,7 @@ async fn list(State(app): State<App>, Params(filter): Params<ListBindings>) -> R
 ///
 /// Tokens that carried it end within 5 seconds. Needs `bindings.write`.
 #[utoipa::path(delete, path = "/api/v1/bindings/{id}", tag = "access", params(ById),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ById, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.roles().delete_binding(proto::DeleteBindingRequest { binding_id: by.id }).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -34,7 +34,7 @@ pub struct Client {
     /// The OAuth client id.
     #[schema(example = "client_01990f9a0c6f7c52b8f54ee30bd5d1a1")]
     pub client_id: String,
-    /// The principal it stands for.
+    /// Its principal.
     #[schema(example = "sa_01990f9a0c6f7c52b8f54ee30bd5d1a1")]
     pub principal: String,
     /// Its name, unique in its tenant.
@@ -57,11 +57,11 @@ pub struct Client {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
-    /// What can be told of its secrets.
+    /// Its secrets, without their values.
     pub secrets: Vec<ClientSecret>,
 }
 
-/// What can be told of a client's secret without telling it.
+/// A client's secret, without its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClientSecret {
     /// Its id.
@@ -126,7 +126,7 @@ pub struct CreateClient {
     expires_at: Option<String>,
 }
 
-/// What to change of a client; what is not given stays.
+/// The changes to a client; fields not given stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateClient {
@@ -140,10 +140,10 @@ pub struct UpdateClient {
 
 /// Make a client
 ///
-/// The secret is in this answer, and for 24 hours in repeats with the same `Idempotency-Key`; nobody can show it
-/// otherwise. Nobody can give roles they do not hold. Needs `clients.write`.
+/// The secret is in this answer, and for 24 hours in repeats with the same `Idempotency-Key`; it cannot be shown again
+/// otherwise. Callers can only grant roles that they hold themselves. Needs `clients.write`.
 #[utoipa::path(post, path = "/api/v1/clients", tag = "clients", request_body = CreateClient,
-    responses((status = 201, description = "It was made.", body = ClientWithSecret)))]
+    responses((status = 201, description = "It was created.", body = ClientWithSecret)))]
 async fn create(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -205,7 +205,7 @@ async fn update(
 ///
 /// Its bindings and tokens go with it. Needs `clients.write`.
 #[utoipa::path(delete, path = "/api/v1/clients/{id}", tag = "clients", params(ById),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ById, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.clients().delete_client(proto::DeleteClientRequest { client_id: by.id }).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -214,7 +214,7 @@ async fn delete(State(app): State<App>, by: ById, Params(NoParams): Params<NoPar
 /// Give a client a second secret
 ///
 /// The first stays valid until it is retired. The new one is in this answer, and for 24 hours in repeats with the same
-/// `Idempotency-Key`; nobody can show it otherwise. Needs `clients.write`.
+/// `Idempotency-Key`; it cannot be shown again otherwise. Needs `clients.write`.
 #[utoipa::path(post, path = "/api/v1/clients/{id}/rotate-secret", tag = "clients", params(ById),
     responses((status = 200, description = "The client with its new secret.", body = ClientWithSecret)))]
 async fn rotate_secret(

@@ -50,7 +50,7 @@ pub struct Controller {
     /// What it calls itself.
     #[schema(example = "AWX")]
     pub product: String,
-    /// Its version, as it last told.
+    /// Its version, as last reported.
     #[schema(example = "24.6.1")]
     pub version: String,
     /// The user Runwarden is there.
@@ -58,7 +58,7 @@ pub struct Controller {
     pub account_name: String,
     /// How many jobs may be launching or running on it at once; 0 for no limit.
     pub max_concurrent: i32,
-    /// How many jobs may be begun on it in a period; absent for no limit.
+    /// How many jobs may be started on it in a period; absent for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// When it was mapped.
@@ -80,7 +80,7 @@ impl From<proto::Controller> for Controller {
             version: controller.version,
             account_name: controller.account_name,
             max_concurrent: controller.max_concurrent,
-            rate: Rate::told(controller.rate),
+            rate: Rate::read(controller.rate),
             created_at: always(controller.created_at),
             revision: controller.revision,
         }
@@ -113,7 +113,7 @@ impl PartialSchema for Credential {
             .required("username")
             .required("password");
         let both = OneOfBuilder::new().item(token).item(user);
-        both.description(Some("How to log in to a controller. It goes in and never comes out.")).into()
+        both.description(Some("How to log in to a controller. Write-only: it is never returned.")).into()
     }
 }
 
@@ -154,12 +154,12 @@ pub struct CreateController {
     /// How many jobs may be launching or running on it at once; 0 for no limit.
     #[schema(minimum = 0, maximum = 10_000)]
     max_concurrent: Option<i32>,
-    /// How many jobs may be begun on it in a period; no limit if not given.
+    /// How many jobs may be started on it in a period; no limit if not given.
     #[schema(value_type = Option<Rate>)]
     rate: Option<Object<Rate>>,
 }
 
-/// What to change of a controller; what is not given stays.
+/// The changes to a controller; fields not given stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateController {
@@ -175,7 +175,7 @@ pub struct UpdateController {
     /// How many jobs may be launching or running on it at once; 0 for no limit.
     #[schema(minimum = 0, maximum = 10_000)]
     max_concurrent: Option<i32>,
-    /// How many jobs may be begun on it in a period; null for no limit.
+    /// How many jobs may be started on it in a period; null for no limit.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Rate>)]
     rate: Option<Option<Object<Rate>>>,
@@ -301,7 +301,7 @@ async fn update(
 ///
 /// No template may use it any more. Its credential goes with it. Needs `controllers.write`.
 #[utoipa::path(delete, path = "/api/v1/controllers/{name}", tag = "controllers", params(ByName),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.controllers().delete_controller(proto::DeleteControllerRequest { name: by.name }).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -42,7 +42,7 @@ async fn live(Params(NoParams): Params<NoParams>) -> Json<Health> {
 
 /// Whether everything a request needs is there
 ///
-/// When not, the problem's `missing` names what is not.
+/// If not, the problem's `missing` lists what is not ready.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
     responses((status = 200, description = "It is.", body = Health)))]
 async fn ready(
@@ -68,9 +68,8 @@ async fn health(
 
 async fn answer(app: &App, listener: Listener) -> Result<Json<Health>> {
     if app.shutdown.has_begun() {
-        return Err(
-            Problem::new(ErrorReason::Unavailable, "Runwarden is stopping.").with_extra("missing", json!(["edge"]))
-        );
+        return Err(Problem::new(ErrorReason::Unavailable, "Runwarden is shutting down.")
+            .with_extra("missing", json!(["edge"])));
     }
     let Reports { missing, notes } = app.readiness.reports(&app.ports, &app.trust).await;
     if missing.is_empty() {

@@ -1,5 +1,5 @@
-//! Jobs whose launch no machine can know about: what a person needs to find it on the controller, and to say what
-//! became of it. On the admin listener only.
+//! Jobs with an ambiguous launch: what an operator needs to find it on the controller, and to decide what became of it.
+//! On the admin listener only.
 
 use axum::Json;
 use axum::extract::State;
@@ -41,7 +41,7 @@ pub enum AttemptState {
     NotLaunched,
     /// It may or may not have been launched; Runwarden is finding out.
     Unresolved,
-    /// No machine can know; a person must tell.
+    /// It cannot be determined automatically; an operator must decide.
     Ambiguous,
     /// A person gave up on it.
     GivenUp,
@@ -86,7 +86,7 @@ pub struct Attempt {
     /// When its intent was written, just before the request left.
     #[schema(format = DateTime)]
     pub sent_at: String,
-    /// The controller's clock at about the same time; absent if it told none.
+    /// The controller's clock at about the same time; absent if it did not report it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub controller_time: Option<String>,
@@ -142,7 +142,7 @@ pub enum ResolveAction {
     Bind,
     /// It was not launched: launch it again.
     Retry,
-    /// Nobody will find out: the job ends as `failed` with reason `given_up`.
+    /// It cannot be found out: the job ends as `failed` with reason `given_up`.
     GiveUp,
 }
 
@@ -196,7 +196,7 @@ impl ResolveJob {
 /// What is said here is taken for true and put on record: look at the attempts and at the controller first. Needs
 /// `jobs.resolve`.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/resolve", tag = "jobs", params(ById), request_body = ResolveJob,
-    responses((status = 202, description = "It is done, or on its way.", body = Job)))]
+    responses((status = 202, description = "The decision was accepted.", body = Job)))]
 async fn resolve(
     State(app): State<App>,
     by: ById,

@@ -54,7 +54,7 @@ impl FromQuery for Offset {
 /// All there is so far, without escape sequences. Where it was cut or something could not be read, the text says so with a
 /// line that begins with `[Runwarden: `, and so do `X-Output-Truncated` and `X-Output-Incomplete`. Needs `jobs.read`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/output", tag = "jobs", params(ById, Offset),
-    responses((status = 200, description = "What the run printed.", body = String, content_type = "text/plain",
+    responses((status = 200, description = "The run's output.", body = String, content_type = "text/plain",
         headers(
             ("X-Output-Truncated" = bool, description = "Whether the run printed more than is kept; the text says where it was cut."),
             ("X-Output-Incomplete" = bool, description = "Whether the run may have printed more than could be read; the text says where something is missing.")))))]
@@ -110,13 +110,13 @@ async fn copy(
         }
         from = got.next_offset;
         got = piece(app, id, from).await.map_err(|problem| {
-            tracing::warn!(reason = ?problem.reason(), "output broke off");
+            tracing::warn!(reason = ?problem.reason(), "an output stream ended early");
             Broken::Off
         })?;
     }
 }
 
-/// Where a stream of events goes on, for clients that cannot send headers of their own.
+/// Where an event stream resumes, for clients that cannot send headers of their own.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Resumed {
@@ -127,20 +127,20 @@ pub struct Resumed {
 
 impl FromQuery for Resumed {
     fn from_query(query: &mut Query) -> Self {
-        // What stands for "none" in a browser is an empty text.
+        // A browser sends an empty text for "none".
         Self { last_event_id: query.number_or_empty("lastEventId", 0, i64::MAX, 0) }
     }
 }
 
 /// Follow a job
 ///
-/// Server-Sent Events: `state` carries the job after each change, `output` what the run printed
-/// (`{"at": …, "text": …}`), `end` comes last (`{"state": …}`). A client that comes back with `Last-Event-ID`, or with
-/// `?lastEventId=`, goes on where it was; 204 says that there is nothing more to come. Needs `jobs.read`.
+/// Server-Sent Events: `state` carries the job after each change, `output` what the run printed (`{"at": …, "text":
+/// …}`), `end` comes last (`{"state": …}`). A client that comes back with `Last-Event-ID`, or with `?lastEventId=`,
+/// resumes after that event; 204 means that there are no more events. Needs `jobs.read`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs", params(ById, Resumed,
         ("Last-Event-ID" = Option<i64>, Header, description = "The last event the caller has.", minimum = 0)),
     responses((status = 200, description = "The events as they come.", body = String, content_type = "text/event-stream"),
-        (status = 204, description = "The job is over and the caller has everything.")))]
+        (status = 204, description = "The job has ended and the caller has received all of its events.")))]
 async fn events(
     State(app): State<App>,
     by: ById,
@@ -161,7 +161,7 @@ async fn events(
     }
     let trust = app.trust.clone();
     let body = sse::body(&trust, Ending::Event(failure), async move |pieces| {
-        // An error here is only that the caller has gone.
+        // An error here only means that the caller has gone.
         let _gone = follow(Stream { app, events, first, state }, &pieces).await;
     });
     Ok(streamed(body))
@@ -193,7 +193,7 @@ async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
     let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + QUIET, QUIET);
     loop {
         tokio::select! {
-            // The client comes back by itself, to whoever serves then.
+            // The client reconnects by itself, to whichever edge serves then.
             () = stream.app.shutdown.begun() => return Ok(()),
             _ = keep_alive.tick() => pieces.send(KEEP_ALIVE).await?,
             event = stream.events.message() => match event {
@@ -205,7 +205,7 @@ async fn follow(mut stream: Stream, pieces: &Pieces) -> Result<(), Gone> {
                 Ok(None) if stream.state.is_over() => {
                     return pieces.send(sse::event("end", None, &json!({"state": stream.state}))).await;
                 }
-                // Whatever ended it, the client comes back after the pause it was told.
+                // However it ended, the client reconnects after the pause it was given.
                 Ok(None) => return Ok(()),
                 Err(status) => return pieces.send(failure(&Problem::from(status))).await,
             },

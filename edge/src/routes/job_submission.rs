@@ -1,4 +1,4 @@
-//! Submitting jobs: what is to be run, with what, how urgently, and when.
+//! Submitting jobs: the template, the parameters, the priority and the schedule.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -39,10 +39,10 @@ pub struct SubmitJob {
     parameters: Map<String, Value>,
     /// Which of the tenant's waiting jobs goes first; `normal` if not given.
     priority: Option<Priority>,
-    /// Not to be begun before this, at most 30 days ahead; at once if not given.
+    /// The earliest time to start it, at most 30 days ahead; at once if not given.
     #[schema(format = DateTime)]
     start_at: Option<String>,
-    /// Not to be begun after this; what the template says if not given.
+    /// The latest time to start it; the template's limit applies if not given.
     #[schema(format = DateTime)]
     start_by: Option<String>,
     /// How many seconds the run may take, at most what the template allows; what the template says if not given.
@@ -64,9 +64,9 @@ impl SubmitJob {
             }
         };
         let (start_at, start_by) = (time("/start_at", self.start_at), time("/start_by", self.start_by));
-        // Elsewhere 0 says that there is no limit; a job cannot say that.
+        // Elsewhere 0 means no limit; a job cannot ask for that.
         if self.max_duration_seconds.is_some_and(|seconds| seconds < 1) {
-            let detail = "must be at least 1; leave it out for what the template says".to_owned();
+            let detail = "must be at least 1; leave it out to use the template's limit".to_owned();
             wrong.push(FieldError { pointer: "/max_duration_seconds".to_owned(), detail });
         }
         if !wrong.is_empty() {
@@ -88,7 +88,7 @@ impl SubmitJob {
 /// It is validated, decided on, recorded and durable before this answers; then it is launched, once. With an
 /// `Idempotency-Key` it can be sent again without harm. Needs `jobs.submit` at the template's project.
 #[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = SubmitJob,
-    responses((status = 202, description = "It was accepted.", body = super::jobs::Job)))]
+    responses((status = 202, description = "The job was accepted.", body = super::jobs::Job)))]
 async fn submit(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,

@@ -105,7 +105,7 @@ pub struct Job {
     pub project: String,
     /// Where it stands.
     pub state: JobState,
-    /// Why, in a word programs can rely on; absent while nothing went wrong.
+    /// Why, as a stable code; absent while nothing went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "playbook_failed")]
     pub reason: Option<String>,
@@ -143,22 +143,22 @@ pub struct Job {
     /// What the controller says of the run while it waits or runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
-    /// Whether somebody asked for it to be stopped.
+    /// Whether its cancellation was requested.
     pub cancel_requested: bool,
     /// Which of its tenant's waiting jobs goes first.
     pub priority: Priority,
-    /// It is not begun before this; absent for at once.
+    /// The earliest time to start it; absent for at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub start_at: Option<String>,
-    /// It ends as `error` with reason `expired` if it was not begun by then; absent for never.
+    /// It ends as `error` with reason `expired` if it has not started by then; absent for never.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub start_by: Option<String>,
     /// How many seconds the run may take before it is cancelled; absent for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_duration_seconds: Option<i64>,
-    /// Where it stands in the queue: when it is read by its id, while it waits.
+    /// Its position in the queue: only when it is read by its id, and while it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueuePlace>,
     /// Whether the run printed more than is kept; the output says where it was cut.
@@ -170,7 +170,7 @@ pub struct Job {
 /// How a run ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RunOutcome {
-    /// The controller's word for it.
+    /// The controller's name for it.
     #[schema(example = "successful")]
     pub status: String,
     /// When it began to run.
@@ -201,7 +201,7 @@ pub struct WorkflowStep {
     /// What it ran: `job`, `workflow_job`, `workflow_approval`, `project_update` and others; empty if nothing was run.
     #[schema(example = "workflow_approval")]
     pub r#type: String,
-    /// The controller's word for how it ended; `skipped` where the workflow went another way, `not_started` before its turn.
+    /// The controller's status; `skipped` where the workflow took another path, `not_started` before its turn.
     #[schema(example = "failed")]
     pub status: String,
     /// The id of its run on the controller; null if it has none.
@@ -347,7 +347,7 @@ async fn list(State(app): State<App>, Params(filter): Params<ListJobs>) -> Resul
 ///
 /// Needs `jobs.read`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(ById, Wait),
-    responses((status = 200, description = "The job as it stands.", body = Job)))]
+    responses((status = 200, description = "The job's current state.", body = Job)))]
 async fn read(State(app): State<App>, by: ById, Params(wait): Params<Wait>) -> Result<Json<Job>> {
     Job::try_from(get(&app, &by.id, wait.wait).await?).map(Json)
 }
@@ -355,7 +355,8 @@ async fn read(State(app): State<App>, by: ById, Params(wait): Params<Wait>) -> R
 /// Reads a job from the executor.
 pub(super) async fn get(app: &App, id: &str, wait_seconds: i32) -> Result<proto::Job> {
     let request = proto::GetJobRequest { id: id.to_owned(), wait_seconds };
-    // The executor waits; when the edge stops meanwhile, the caller gets the job as it stands instead of a cut line.
+    // The executor waits; if the edge shuts down in the meantime, the caller gets the job's current state instead of a
+    // dropped connection.
     let mut jobs = if wait_seconds > 0 { app.ports.followed_jobs() } else { app.ports.jobs() };
     let answer = tokio::select! {
         answer = jobs.get_job(request) => answer?,
@@ -371,7 +372,7 @@ pub(super) async fn get(app: &App, id: &str, wait_seconds: i32) -> Result<proto:
 ///
 /// It may still end otherwise if it was about to. Needs `jobs.cancel`.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(ById),
-    responses((status = 202, description = "It was asked to stop.", body = Job)))]
+    responses((status = 202, description = "The job was asked to stop.", body = Job)))]
 async fn cancel(
     State(app): State<App>,
     by: ById,

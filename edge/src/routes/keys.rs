@@ -44,7 +44,7 @@ pub struct MasterKey {
 pub struct RotatedMasterKey {
     /// The new master key's id.
     pub key_id: String,
-    /// How many tenant keys were wrapped anew.
+    /// How many tenant keys were rewrapped.
     pub rewrapped: i32,
 }
 

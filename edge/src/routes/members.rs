@@ -47,7 +47,7 @@ async fn known(app: &App, name: &str) -> Result<()> {
 
 /// Add a member to a project
 ///
-/// Nobody can give what they do not hold. Needs `bindings.write` at the project.
+/// Callers can only grant permissions that they hold themselves. Needs `bindings.write` at the project.
 #[utoipa::path(post, path = "/api/v1/projects/{name}/members", tag = "projects", params(ByName), request_body = CreateMember,
     responses((status = 201, description = "It was added.", body = Binding)))]
 async fn create(
@@ -60,7 +60,7 @@ async fn create(
     let answer = match app.ports.roles().create_binding(request).await {
         Ok(answer) => answer.into_inner(),
         Err(refused) => {
-            // Only now: a repeat gets its first answer, whatever has become of the project since.
+            // Only now: a repeat gets its first answer, even if the project has changed since.
             known(&app, &by.name).await?;
             return Err(refused.into());
         }
@@ -91,9 +91,9 @@ async fn bindings(app: &App, project: &str, page_size: i32, page_token: String) 
 ///
 /// Needs `bindings.write` at the project.
 #[utoipa::path(delete, path = "/api/v1/projects/{name}/members/{id}", tag = "projects", params(ByNameAndId),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByNameAndId, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
-    // The id alone would take away any binding of the tenant: it must be one of this project.
+    // The id alone would delete any binding of the tenant: it must be one of this project.
     let mut token = String::new();
     loop {
         let size = i32::try_from(paging::MAX_SIZE).unwrap_or(200);

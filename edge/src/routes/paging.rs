@@ -15,8 +15,8 @@ pub(super) fn listing(collection: &str) -> Listing {
     Listing::of(collection, context.tenant.as_deref().or(own))
 }
 
-/// The page that was asked for. `key` orders the items and tells them apart, so that a page begins where the one before it
-/// ended, even if the item there was removed since.
+/// The requested page. `key` orders the items and is unique, so that a page begins where the one before it ended, even
+/// if the item there was removed since.
 pub(super) fn cut<P, T: From<P>>(
     listing: &Listing,
     mut items: Vec<P>,

@@ -91,7 +91,7 @@ impl<S: Sync> FromRequest<S> for Source {
         let text = String::from_utf8(without_mark(&body).to_vec())
             .map_err(|_| Problem::new(ErrorReason::MalformedRequest, "The body is not UTF-8."))?;
         if text.contains('\0') {
-            return Err(Problem::invalid("", "The body must not hold a NUL character."));
+            return Err(Problem::invalid("", "The body must not contain a NUL character."));
         }
         Ok(Self(text))
     }
@@ -112,7 +112,7 @@ fn tagged(mut response: Response, revision: i64) -> Response {
         ("If-Match" = Option<String>, Header, pattern = r#"^(\*|"[1-9][0-9]{0,17}")$"#, description = "Only if the policy is at this revision: an ETag, or * for any.")),
     request_body(content((PutPolicy = "application/json"), (String = "text/plain", example = json!("package runwarden.authz\n")))),
     responses((status = 200, description = "It was replaced.", body = Policy, headers(("ETag" = String, description = "The revision."))),
-        (status = 201, description = "It was made.", body = Policy, headers(("ETag" = String, description = "The revision.")))))]
+        (status = 201, description = "It was created.", body = Policy, headers(("ETag" = String, description = "The revision.")))))]
 async fn put(
     State(app): State<App>,
     by: ByName,
@@ -168,9 +168,9 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 
 /// Remove a policy
 ///
-/// With the last one gone, roles alone decide. Needs `policies.write`.
+/// Without any policy, roles alone decide. Needs `policies.write`.
 #[utoipa::path(delete, path = "/api/v1/policies/{name}", tag = "policies", params(ByName),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.policies().delete_module(proto::DeleteModuleRequest { name: by.name }).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -71,7 +71,7 @@ pub struct CreateProject {
 ///
 /// Needs `projects.write` at the tenant.
 #[utoipa::path(post, path = "/api/v1/projects", tag = "projects", request_body = CreateProject,
-    responses((status = 201, description = "It was made.", body = Project)))]
+    responses((status = 201, description = "It was created.", body = Project)))]
 async fn create(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -107,7 +107,7 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 ///
 /// It must have no templates left. Needs `projects.write`.
 #[utoipa::path(delete, path = "/api/v1/projects/{name}", tag = "projects", params(ByName),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.projects().delete_project(proto::DeleteProjectRequest { name: by.name }).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,4 +1,4 @@
-//! Rates: how many jobs may be begun in a period. Tenants, controllers and templates have them.
+//! Rates: how many jobs may be started in a period. Tenants, controllers and templates have them.
 
 use runwarden_proto::project::v1::StartRate;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::extract::body::Object;
 
-/// How many jobs may be begun in a period that slides along.
+/// How many jobs may be started in a sliding period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"jobs": 10, "period_seconds": 3600}))]
@@ -20,8 +20,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A rate as a service tells it; `None` for no limit.
-    pub(super) fn told(rate: Option<StartRate>) -> Option<Self> {
+    /// A rate as a service reports it; `None` for no limit.
+    pub(super) fn read(rate: Option<StartRate>) -> Option<Self> {
         rate.filter(|rate| rate.jobs > 0).map(|rate| Self { jobs: rate.jobs, period_seconds: rate.period_seconds })
     }
 
@@ -30,7 +30,7 @@ impl Rate {
         rate.map(|Object(rate)| StartRate { jobs: rate.jobs, period_seconds: rate.period_seconds })
     }
 
-    /// A changed rate: what is not given stays, null takes the limit away.
+    /// A changed rate: if not given it stays, null removes the limit.
     pub(super) fn changed(rate: Option<Option<Object<Self>>>) -> Option<StartRate> {
         rate.map(|rate| Self::sent(rate).unwrap_or_default())
     }
@@ -79,9 +79,9 @@ mod tests {
 
     #[test]
     fn no_limit_is_not_shown() {
-        assert_eq!(Rate::told(None), None);
-        assert_eq!(Rate::told(Some(StartRate::default())), None);
-        let told = Rate::told(Some(StartRate { jobs: 2, period_seconds: 60 }));
+        assert_eq!(Rate::read(None), None);
+        assert_eq!(Rate::read(Some(StartRate::default())), None);
+        let told = Rate::read(Some(StartRate { jobs: 2, period_seconds: 60 }));
         assert_eq!(told, Some(Rate { jobs: 2, period_seconds: 60 }));
     }
 }

@@ -70,7 +70,7 @@ async fn all(app: &App) -> Result<Vec<proto::Role>> {
 ///
 /// It can hold no permission that its maker lacks. Needs `roles.write`.
 #[utoipa::path(post, path = "/api/v1/roles", tag = "access", request_body = CreateRole,
-    responses((status = 201, description = "It was made.", body = Role)))]
+    responses((status = 201, description = "It was created.", body = Role)))]
 async fn create(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,
@@ -108,9 +108,9 @@ async fn read(State(app): State<App>, by: ByName, Params(NoParams): Params<NoPar
 
 /// Remove a role
 ///
-/// One of the tenant's own that nobody holds. Needs `roles.write`.
+/// One of the tenant's own roles that no binding uses. Needs `roles.write`.
 #[utoipa::path(delete, path = "/api/v1/roles/{name}", tag = "access", params(ByName),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.roles().delete_role(proto::DeleteRoleRequest { name: by.name }).await?;
     Ok(StatusCode::NO_CONTENT)

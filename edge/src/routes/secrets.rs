@@ -20,7 +20,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// What can be told of a secret without telling it.
+/// A secret, without its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SecretInfo {
     /// Its name in the tenant.

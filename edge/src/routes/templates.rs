@@ -79,7 +79,7 @@ impl OnDrift {
     }
 }
 
-/// Which template of the controller it stands for.
+/// The controller's template that it maps.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControllerTemplateRef {
@@ -107,7 +107,7 @@ pub struct Template {
     /// The controller it runs on.
     #[schema(example = "awx-prod")]
     pub controller: String,
-    /// Which template of the controller it stands for.
+    /// The controller's template that it maps.
     pub controller_template: ControllerTemplateRef,
     /// What that was called when it was mapped.
     pub controller_template_name: String,
@@ -121,12 +121,12 @@ pub struct Template {
     pub max_concurrent: i32,
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
     pub max_duration_seconds: i64,
-    /// How many jobs of it may be begun in a period; absent for no limit.
+    /// How many of its jobs may be started in a period; absent for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// How many jobs of it may wait at once; more are refused; 0 for no limit of its own.
     pub max_queued: i32,
-    /// How many seconds a job of it may wait to be begun before it ends as `error` with reason `expired`; 0 for no limit.
+    /// How many seconds its jobs may wait before they end as `error` with reason `expired`; 0 for no limit.
     pub max_wait_seconds: i64,
     /// What happens on drift.
     pub on_drift: OnDrift,
@@ -165,7 +165,7 @@ impl TryFrom<proto::Template> for Template {
             fixed: kept_object(&template.fixed_json, "a template's fixed values")?,
             max_concurrent: template.max_concurrent,
             max_duration_seconds: template.max_duration_seconds,
-            rate: Rate::told(template.rate),
+            rate: Rate::read(template.rate),
             max_queued: template.max_queued,
             max_wait_seconds: template.max_wait_seconds,
             on_drift,
@@ -201,7 +201,7 @@ pub struct CreateTemplate {
     /// The controller it runs on.
     #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     controller: String,
-    /// Which template of the controller it stands for.
+    /// The controller's template that it maps.
     #[schema(value_type = ControllerTemplateRef)]
     controller_template: Object<ControllerTemplateRef>,
     /// JSON Schema 2020-12 of the parameters callers may send; `"import"` makes one from the survey.
@@ -218,20 +218,20 @@ pub struct CreateTemplate {
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
     #[schema(minimum = 0, maximum = 604_800)]
     max_duration_seconds: Option<i64>,
-    /// How many jobs of it may be begun in a period; no limit if not given.
+    /// How many of its jobs may be started in a period; no limit if not given.
     #[schema(value_type = Option<Rate>)]
     rate: Option<Object<Rate>>,
     /// How many jobs of it may wait at once; 0 for no limit of its own.
     #[schema(minimum = 0, maximum = 1_000_000)]
     max_queued: Option<i32>,
-    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    /// How many seconds its jobs may wait; 0 for no limit.
     #[schema(minimum = 0, maximum = 2_592_000)]
     max_wait_seconds: Option<i64>,
     /// What to do on drift; `flag` if not given.
     on_drift: Option<OnDrift>,
 }
 
-/// What to change of a template; what is not given stays.
+/// The changes to a template; fields not given stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateTemplate {
@@ -249,14 +249,14 @@ pub struct UpdateTemplate {
     /// How many seconds a run may take before it is cancelled; 0 for no limit.
     #[schema(minimum = 0, maximum = 604_800)]
     max_duration_seconds: Option<i64>,
-    /// How many jobs of it may be begun in a period; null for no limit.
+    /// How many of its jobs may be started in a period; null for no limit.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Rate>)]
     rate: Option<Option<Object<Rate>>>,
     /// How many jobs of it may wait at once; 0 for no limit of its own.
     #[schema(minimum = 0, maximum = 1_000_000)]
     max_queued: Option<i32>,
-    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    /// How many seconds its jobs may wait; 0 for no limit.
     #[schema(minimum = 0, maximum = 2_592_000)]
     max_wait_seconds: Option<i64>,
     /// What to do on drift.
@@ -292,7 +292,7 @@ impl PartialSchema for ParametersOrImport {
 
 impl ToSchema for ParametersOrImport {}
 
-/// The schema as it is sent on; `import` stands for itself.
+/// The schema as it is passed on; `import` stays as it is.
 fn schema_text(parameters: &Value, import: &str) -> Result<String> {
     match parameters {
         Value::Object(_) => Ok(parameters.to_string()),
@@ -431,7 +431,7 @@ async fn update(
 ///
 /// Jobs of it that were accepted and not yet launched end as `error`. Needs `templates.write`.
 #[utoipa::path(delete, path = "/api/v1/templates/{name}", tag = "templates", params(ByName),
-    responses((status = 204, description = "It is gone.")))]
+    responses((status = 204, description = "It was deleted.")))]
 async fn delete(State(app): State<App>, by: ByName, Params(NoParams): Params<NoParams>) -> Result<StatusCode> {
     app.ports.templates().delete_template(proto::DeleteTemplateRequest { name: by.name }).await?;
     Ok(StatusCode::NO_CONTENT)

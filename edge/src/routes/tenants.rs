@@ -35,13 +35,13 @@ pub struct Tenant {
     pub display_name: String,
     /// Whether its requests are refused.
     pub disabled: bool,
-    /// Its share of the launcher next to other tenants that wait: one with 2 gets twice as many launches as one with 1.
+    /// Its share of launches compared with other waiting tenants: one with 2 gets twice as many launches as one with 1.
     pub share: i32,
     /// How many of its jobs may wait at once; more are refused; 0 for what the platform allows.
     pub max_queued: i32,
     /// How many jobs of one principal may be launching or running at once; 0 for no limit.
     pub principal_max_concurrent: i32,
-    /// How many jobs of one principal may be begun in a period; absent for no limit.
+    /// How many jobs of one principal may be started in a period; absent for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal_rate: Option<Rate>,
     /// When it was made.
@@ -60,7 +60,7 @@ impl From<proto::Tenant> for Tenant {
             share: tenant.share,
             max_queued: tenant.max_queued,
             principal_max_concurrent: tenant.principal_max_concurrent,
-            principal_rate: Rate::told(tenant.principal_rate),
+            principal_rate: Rate::read(tenant.principal_rate),
             created_at: always(tenant.created_at),
             revision: tenant.revision,
         }
@@ -86,12 +86,12 @@ pub struct CreateTenant {
     /// How many jobs of one principal may be launching or running at once; 0 for no limit.
     #[schema(minimum = 0, maximum = 10_000)]
     principal_max_concurrent: Option<i32>,
-    /// How many jobs of one principal may be begun in a period; no limit if not given.
+    /// How many jobs of one principal may be started in a period; no limit if not given.
     #[schema(value_type = Option<Rate>)]
     principal_rate: Option<Object<Rate>>,
 }
 
-/// What to change of a tenant; what is not given stays.
+/// The changes to a tenant; fields not given stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateTenant {
@@ -109,7 +109,7 @@ pub struct UpdateTenant {
     /// How many jobs of one principal may be launching or running at once; 0 for no limit.
     #[schema(minimum = 0, maximum = 10_000)]
     principal_max_concurrent: Option<i32>,
-    /// How many jobs of one principal may be begun in a period; null for no limit.
+    /// How many jobs of one principal may be started in a period; null for no limit.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Rate>)]
     principal_rate: Option<Option<Object<Rate>>>,
@@ -119,7 +119,7 @@ pub struct UpdateTenant {
 ///
 /// Needs `tenants.write` on the platform.
 #[utoipa::path(post, path = "/api/v1/tenants", tag = "tenants", request_body = CreateTenant,
-    responses((status = 201, description = "It was made.", body = Tenant)))]
+    responses((status = 201, description = "It was created.", body = Tenant)))]
 async fn create(
     State(app): State<App>,
     Params(NoParams): Params<NoParams>,

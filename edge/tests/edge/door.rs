@@ -169,7 +169,7 @@ async fn rates_are_told_and_kept() {
 }
 
 #[tokio::test]
-async fn an_address_is_limited_whoever_it_says_it_is() {
+async fn an_address_is_limited_whatever_identity_it_claims() {
     let edge = Edge::with(Config { address_rate: 1, address_burst: 1, ..Config::default() });
     assert_eq!(edge.send(get("/api/v1/health/live"), "").await.status, 200);
     let spoofed = get("/api/v1/health/live").header("x-forwarded-for", "198.51.100.7");

@@ -1,4 +1,4 @@
-//! A gRPC service that answers what it was told to, remembers what it was asked, and is away otherwise.
+//! A gRPC service that gives canned answers, remembers its requests, and is unavailable otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

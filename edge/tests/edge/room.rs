@@ -99,7 +99,7 @@ fn token_request(from: [u8; 4], body: Body) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn whoever_is_not_known_sends_little() {
+async fn unknown_callers_send_little() {
     let edge = Edge::new();
     for path in ["/api/v1/auth/token", "/api/v1/auth/introspect", "/api/v1/auth/revoke"] {
         let send = async |bytes: usize| {
@@ -108,7 +108,7 @@ async fn whoever_is_not_known_sends_little() {
         };
         send(LITTLE + 1).await.problem(413, "PAYLOAD_TOO_LARGE");
         assert_eq!(send(LITTLE).await.status, 401, "{path}");
-        // As many parameters as fit: refused before they are compared with each other.
+        // The maximum of parameters that fit: refused before they are compared with each other.
         let many = (0..3000).map(|n| format!("{n}&")).collect::<String>();
         let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         let refused = edge.send(request, many).await;
@@ -138,7 +138,7 @@ async fn bytes_in_flight_without_a_token_have_one_budget() {
     let send = |last: u8, body: Body| edge.router(Listener::Public).oneshot(token_request([192, 0, 2, last], body));
     let (let_go, held) = watch::channel(());
     let mut slow = Box::pin(futures::future::join_all((0..8).map(|n| send(n, unfinished(LITTLE, held.clone())))));
-    // Whoever has its share is told so; where all is in use, the others are asked to come back.
+    // A caller beyond its share is told so; when everything is in use, the others are asked to retry.
     let begun = async {
         loop {
             let answer = Answer::of(send(99, Body::from("a")).await.unwrap()).await;

@@ -144,7 +144,7 @@ impl JobService for FakeJobs {
     ) -> Result<tonic::Response<proto::GetJobResponse>, Status> {
         let proto::GetJobRequest { id, wait_seconds: wait } = request.into_inner();
         match id.as_str() {
-            // It never ends, so that whoever waits for its end waits for ever.
+            // It never ends, so a caller that waits for its end waits for ever.
             "job_hangs" if wait > 0 => std::future::pending().await,
             "job_1" | "job_hangs" => {
                 let job = Some(job("job_1", proto::JobState::Succeeded));
@@ -258,7 +258,7 @@ impl JobService for FakeJobs {
     }
 }
 
-/// Whoever follows a job after this event finds that the executor is stopping.
+/// A caller that follows a job after this event finds that the executor is shutting down.
 pub(crate) const STOPPING: i64 = 77;
 
 /// A service that cannot be reached.
@@ -272,7 +272,7 @@ pub(crate) struct Edge {
     pub(crate) app: App,
     pub(crate) signer: Signer,
     pub(crate) jobs: FakeJobs,
-    /// The project service; away until it is told an answer.
+    /// The project service; unavailable until it is given an answer.
     pub(crate) project: Recorder,
     pub(crate) shutdown: Shutdown,
 }

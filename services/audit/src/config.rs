@@ -22,7 +22,7 @@ pub struct Config {
         value_parser = humantime::parse_duration
     )]
     pub patience: Duration,
-    /// After how many entries a batch is closed and written
+    /// The number of entries after which a batch is closed and written
     #[arg(id = "audit_batch", long = "audit-batch", env = "RUNWARDEN_AUDIT_BATCH", default_value_t = 1000)]
     pub batch: usize,
 }

@@ -35,7 +35,7 @@ use crate::trust::scopes::Scopes;
 use crate::trust::state::Trust;
 use crate::trust::tenants::Tenants;
 
-/// What the service stands on.
+/// The parts the service is assembled from.
 pub(crate) struct Ground<'a> {
     /// Its store.
     pub(crate) config_store: Arc<dyn ConfigStore>,

@@ -22,7 +22,7 @@ pub(crate) fn proven(client: &Client) -> Actor {
     }
 }
 
-/// Somebody who claims to be a client and did not prove it: the claim is the object, not the actor.
+/// A caller who claimed to be a client and could not prove it: the claim is the object, not the actor.
 pub(crate) fn unproven() -> Actor {
     Actor { authenticated_by: "none".to_owned(), ..Actor::default() }
 }

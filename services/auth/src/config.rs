@@ -108,7 +108,7 @@ impl Config {
                 && !self.issuer.ends_with('/')
                 && self.issuer.bytes().all(|b| b.is_ascii_graphic())
                 && !self.issuer.contains(['?', '#']),
-            "the issuer must be an http or https URL without query, fragment or slash at its end"
+            "the issuer must be an http or https URL without query, fragment or trailing slash"
         );
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The auth service: who is asking. OAuth clients and their secrets, caller tokens and the keys that sign them, roles
-//! and who holds them where.
+//! The auth service: authentication and roles. OAuth clients and their secrets, caller tokens and the keys that sign
+//! them, roles and their bindings.
 //!
 //! The rooms, each of which says what it may use: [`key`] at the bottom, then [`trust`], [`role`], [`client`] and
 //! [`token`]; [`store`] holds the records of all, [`rpc`] serves the contracts.

@@ -1,5 +1,5 @@
-//! What happens by itself: keys rotate and are forgotten, revocations and kept answers that are over go away,
-//! counted refusals are recorded.
+//! Background work: keys are rotated and removed, expired revocations and kept answers are deleted, counted refusals
+//! are recorded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ impl Maintenance {
         // What was only counted must not be lost with the process, this minute's included.
         let end = self.shared.now().plus(Duration::from_secs(60));
         if let Err(error) = self.prover.record_counted(end).await {
-            report("recording counted refusals", &error);
+            report("recording refusal counts", &error);
         }
     }
 
@@ -48,18 +48,18 @@ impl Maintenance {
             report("rotating signing keys", &error);
         }
         if let Err(error) = self.prover.record_counted(self.shared.now()).await {
-            report("recording counted refusals", &error);
+            report("recording refusal counts", &error);
         }
         if let Err(error) = self.forget_revocations().await {
             report("forgetting revocations", &error);
         }
         if let Err(error) = self.forget_answers().await {
-            report("forgetting kept answers", &error);
+            report("removing expired idempotency answers", &error);
         }
     }
 
     /// Forgets revocations whose tokens have all expired, by the clock and by the time that has passed since they were
-    /// first seen here: a clock that is ahead for a moment must not make a token valid again.
+    /// first seen here: a clock that runs ahead for a moment must not make a token valid again.
     pub(crate) async fn forget_revocations(&self) -> Result<()> {
         let all = self.shared.store.list_all::<Revocation>(keys::REVOCATIONS).await?;
         for (key, revision) in self.expired(&all, self.shared.present()) {
@@ -92,5 +92,5 @@ impl Maintenance {
 }
 
 fn report(what: &str, error: &Error) {
-    tracing::warn!(cause = ?error.cause(), "{what} failed and is tried again: {error}");
+    tracing::warn!(cause = ?error.cause(), "{what} failed and will be retried: {error}");
 }

@@ -15,7 +15,7 @@ impl<'a, T> Once<'a, T> {
         Self { ticket, encode }
     }
 
-    /// Lets the answer become durable together with what it tells of.
+    /// Makes the answer durable together with the change it reports.
     pub(crate) fn keep(&self, change: &mut Change, made: &T) -> Result<()> {
         self.ticket.keep(change, &(self.encode)(made))?;
         Ok(())

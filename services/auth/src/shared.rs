@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::trust::scopes::Scopes;
 use crate::trust::state::Trust;
 
-/// The service's dependencies, passed to whoever needs them.
+/// The service's dependencies, passed to everything that needs them.
 pub(crate) struct Shared {
     /// Where everything is kept.
     pub(crate) store: Store,

@@ -88,12 +88,12 @@ impl Address {
             return Err(wrong("must not contain a user name or password; they belong in the credential"));
         }
         if root.query().is_some() || root.fragment().is_some() || root.path() != "/" {
-            return Err(wrong("must be scheme, host and port only; what follows belongs in api_root"));
+            return Err(wrong("must be scheme, host and port only; a path belongs in api_root"));
         }
         let host = root.host_str().unwrap_or_default().to_owned();
         let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
         if literal.is_some_and(is_forbidden) {
-            return Err(wrong("points to an address no controller can have"));
+            return Err(wrong("points to an address that no controller can have"));
         }
         let local = host.eq_ignore_ascii_case("localhost") || literal.is_some_and(|ip| ip.is_loopback());
         if root.scheme() == "http" && !local && !limits.allow_plain_http {

@@ -62,7 +62,7 @@ fn skip_short(chars: &mut Chars<'_>) {
     }
 }
 
-/// An unfinished string ends with its line, so that nobody can swallow the rest of the output.
+/// An unfinished string ends with its line, so that it cannot swallow the rest of the output.
 fn skip_string(chars: &mut Chars<'_>) {
     while let Some(c) = chars.next_if(|c| *c != '\n') {
         match c {

@@ -1,4 +1,4 @@
-//! What came back, and what it means before anybody looks at what it says.
+//! Responses, and what they mean before their content is read.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use time::OffsetDateTime;
 use super::memory::{FREE, Held, Memory};
 use super::{AwxError, Refusal, clock, tree};
 
-/// How much is kept of an answer that is too large: enough to tell what it begins with.
+/// How much is kept of an answer that is too large: enough to see how it begins.
 const BEGINNING: usize = 64 * 1024;
 /// The longest `Retry-After` that is honoured.
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
-/// The most of a refusal, bytes: AWX quotes all choices of a survey when none of them was taken.
+/// The most of a refusal, bytes: AWX quotes all choices of a survey if the answer is not one of them.
 const LONGEST_REFUSAL: usize = 1024 * 1024;
 /// The most memory that an answer to a writing request takes as values, bytes.
 const LARGEST_TREE: usize = 16 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Reads a body of up to `limit` bytes. One that is announced to be larger is hardly begun.
+    /// Reads a body of up to `limit` bytes. One that is announced to be larger is not read to the end.
     pub(super) async fn read(
         mut response: Response,
         limit: usize,
@@ -57,7 +57,7 @@ impl Answer {
             let more = chunk.as_ref().ok().and_then(Option::as_ref).map_or(0, Bytes::len);
             taken += more;
             if held.is_none() && taken > FREE && taken <= room {
-                // All it may come to at once: who holds a part and waits for the rest may wait for others who do.
+                // Everything at once: readers that hold a part and wait for the rest could wait for each other.
                 match memory.hold(announced.map_or(room, |length| length.min(room))).await {
                     Ok(room) => held = Some(room),
                     Err(busy) => break Err(busy),
@@ -74,7 +74,7 @@ impl Answer {
                 Ok(None) if status.is_success() => break Ok(read.freeze()),
                 Ok(None) => break Ok(without_credential(read.freeze(), authorization)),
                 Err(error) if error.is_timeout() => break Err(AwxError::Timeout),
-                Err(_) => break Err(AwxError::bad("it broke off in the middle")),
+                Err(_) => break Err(AwxError::bad("it ended before it was complete")),
             }
         };
         Self { status, headers, body, beginning, read: taken, held: held.unwrap_or_default() }
@@ -86,15 +86,13 @@ impl Answer {
         match status {
             200..=299 => Ok(()),
             300..=399 if self.is_migrating() => Err(AwxError::Migrating),
-            300..=399 => {
-                Err(AwxError::bad("it points to another address; configure the address and api_root it really has"))
-            }
-            // Some gateways check the credential on AWX's behalf, so anybody's word counts.
+            300..=399 => Err(AwxError::bad("it redirects to another address; configure its real address and api_root")),
+            // Some gateways check the credential on AWX's behalf, so any 401 counts.
             401 => Err(AwxError::Unauthorized),
             429 => Err(AwxError::Throttled { retry_after: self.retry_after() }),
             500.. => Err(AwxError::ServerError { status }),
             404 if !self.is_own() => {
-                Err(AwxError::bad("there is nothing of AWX's at this address (404); is api_root right?"))
+                Err(AwxError::bad("there is no AWX API at this address (404); is api_root right?"))
             }
             _ if !self.is_own() => Err(AwxError::InFront { status }),
             403 => Err(AwxError::Forbidden { detail: self.refusal().to_string() }),
@@ -103,7 +101,7 @@ impl Answer {
         }
     }
 
-    /// Whether AWX sends everybody away while its database is being migrated. A log-in page that is told where its
+    /// Whether AWX redirects everything while its database is being migrated. A login page that is told where its
     /// visitor came from does not count.
     pub(super) fn is_migrating(&self) -> bool {
         let path = |location: &str| location.split(['?', '#']).next().is_some_and(|l| l.contains("/migrations_notran"));
@@ -132,11 +130,11 @@ impl Answer {
         }
     }
 
-    /// Why it refused, as far as AWX itself says so. Nobody else's words are passed on.
+    /// Why it refused, if AWX itself says so. Nobody else's text is passed on.
     pub(super) fn refusal(&self) -> Refusal {
         match &self.body {
             Ok(body) if self.is_own() => Refusal::read(body),
-            Ok(_) => Refusal::plain("this is not an answer of AWX, so what it says is not passed on"),
+            Ok(_) => Refusal::plain("the response does not come from AWX, so its text is not passed on"),
             Err(_) => Refusal::plain("its reason could not be read"),
         }
     }
@@ -146,7 +144,7 @@ impl Answer {
     }
 }
 
-/// A refusal is told to people, and whatever is at the address may say again what it was sent.
+/// A refusal is shown to people, and a server may echo what it was sent.
 fn without_credential(body: Bytes, authorization: &HeaderValue) -> Bytes {
     let sent = authorization.as_bytes();
     let secret = sent.iter().position(|byte| *byte == b' ').and_then(|space| sent.get(space + 1..)).unwrap_or_default();

@@ -81,7 +81,7 @@ pub struct TemplatePage {
 }
 
 impl Client {
-    /// Lists templates, each read in full. Pages begin after an id, so nothing is skipped or told twice while
+    /// Lists templates, each read in full. Pages begin after an id, so nothing is skipped or listed twice while
     /// templates come and go.
     pub async fn templates(&self, after: Option<TemplateCursor>, page_size: usize) -> Result<TemplatePage, AwxError> {
         let wanted = page_size.clamp(1, 200);
@@ -100,7 +100,7 @@ impl Client {
             for Picked { row, .. } in list.into_rows().into_iter().take(wanted - before) {
                 let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a template without an id"))?;
                 if id <= cursor.after {
-                    return Err(AwxError::bad("a list that is not in order"));
+                    return Err(AwxError::bad("a list that is not sorted"));
                 }
                 cursor.after = id;
                 rows.push((cursor.kind, id, row));

@@ -4,7 +4,7 @@ use super::http::Unanswered;
 use super::run::RunRef;
 use super::{AwxError, Client};
 
-/// What became of the wish to stop a run.
+/// The result of cancelling a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelAnswer {
     /// The controller will try. The run may still end otherwise.
@@ -29,7 +29,7 @@ impl Client {
             405 if answer.is_own() => Ok(CancelAnswer::AlreadyFinished),
             404 if answer.is_own() => Ok(CancelAnswer::Gone),
             200..=299 if answer.body.is_ok() && answer.is_page() => {
-                Err(AwxError::bad("a page in answer to a cancellation"))
+                Err(AwxError::bad("a web page in response to a cancellation"))
             }
             _ => answer.check().map(|()| CancelAnswer::Accepted),
         }

@@ -42,7 +42,7 @@ impl Client {
         Ok(Self { http, target: target.clone(), installation: Mutex::default(), gave_uuid: AtomicBool::default() })
     }
 
-    /// What the controller's clock shows now, as far as its last answer tells, to the second, and our steady clock since.
+    /// The controller's time now, to the second, from its last answer and our steady clock since.
     #[must_use]
     pub fn controller_time(&self) -> Option<OffsetDateTime> {
         self.http.controller_time()
@@ -63,7 +63,7 @@ impl Client {
         let (me, headers) = reading.get_with_headers(&Path::to("me"), &Query::new()).await?;
         if !own::is_marked(&headers) {
             return Err(AwxError::bad(
-                "it lacks the header X-API-Product-Name, which AWX puts on every answer; is api_root right, or does a \
+                "it lacks the header X-API-Product-Name, which AWX adds to every response; is api_root right, or does a \
                  proxy remove headers?",
             ));
         }
@@ -75,7 +75,7 @@ impl Client {
                 .unwrap_or_default()
         };
         let me = me.get("results").and_then(Value::as_array).ok_or_else(|| AwxError::bad("a list without results"))?;
-        let me = me.first().ok_or_else(|| AwxError::bad("it does not say who we are"))?;
+        let me = me.first().ok_or_else(|| AwxError::bad("it does not say which account this is"))?;
         let mut account = Account {
             product: header("x-api-product-name"),
             version: header("x-api-product-version"),

@@ -6,7 +6,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-/// The one form of RFC 9110, section 5.6.7, that anybody may still write.
+/// The one date format that RFC 9110, section 5.6.7, still allows senders to write.
 const IMF_FIXDATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
@@ -37,7 +37,7 @@ mod tests {
     fn the_time_of_an_answer_is_read_to_the_second() {
         assert_eq!(read(b"Sun, 06 Nov 1994 08:49:37 GMT"), Some(datetime!(1994-11-06 08:49:37 UTC)));
         assert_eq!(read(b"Thu, 01 Jan 1970 00:00:00 GMT"), Some(OffsetDateTime::UNIX_EPOCH));
-        // Somebody who errs about the day of the week may still know the time.
+        // A wrong day of the week does not make the time wrong.
         assert_eq!(read(b"Mon, 06 Nov 1994 08:49:37 GMT"), Some(datetime!(1994-11-06 08:49:37 UTC)));
     }
 

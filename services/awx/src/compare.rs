@@ -1,9 +1,9 @@
 //! Whether a run carries what a launch sent.
 //!
 //! Two questions hang on it. Of a run that may be an unmarked attempt's: is it? And of one that is ours beyond doubt
-//! but whose launch was never answered: was something that was asked dropped, so that it has to be stopped? A wrong
-//! yes is as bad as a wrong no, so what AWX makes of a value before it shows it is undone here, and what a run does
-//! not tell is no evidence of anything.
+//! but whose launch was never answered: was a setting dropped, so that the run has to be cancelled? A wrong yes is as
+//! bad as a wrong no, so what AWX makes of a value before it shows it is undone here, and what a run does not show is
+//! not evidence of anything.
 //!
 //! What AWX does to what it is sent (`api/serializers.py`, `main/models/mixins.py`, `main/models/jobs.py`):
 //!
@@ -12,8 +12,8 @@
 //! - texts lose white space at both ends
 //! - a sliced job template becomes a workflow job, which has fewer fields; in one of those a text that was not given is
 //!   `null`
-//! - the number of slices is cut down to that of hosts, and what it was cut to is not told
-//! - an inventory that was deleted since is `null`; credentials, labels and instance groups are told elsewhere
+//! - the number of slices is reduced to the number of hosts, and the result is not shown
+//! - an inventory that was deleted since is `null`; credentials, labels and instance groups are reported elsewhere
 
 use std::collections::BTreeSet;
 
@@ -25,13 +25,13 @@ use super::marker::is_marker_tag;
 use super::{RunRow, read};
 
 impl LaunchBody {
-    /// Whether a run carries these inputs, as far as it tells of any. Secrets cannot be compared: AWX shows none.
+    /// Whether a run has these inputs, as far as it shows any. Secrets cannot be compared: AWX shows none.
     pub fn matches(&self, row: &RunRow) -> bool {
         self.dropped_in(row).is_empty()
     }
 
-    /// What was sent and is visibly not in a run, by name: `limit`, `extra_vars.version`. What the run does not tell
-    /// is not among it.
+    /// What was sent and is visibly missing from a run, by name: `limit`, `extra_vars.version`. What the run does not
+    /// show is not among it.
     pub fn dropped_in(&self, row: &RunRow) -> Vec<String> {
         let mut dropped = Vec::new();
         if let Some(seen) = &row.extra_vars {

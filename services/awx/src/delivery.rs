@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 /// How much is handed over at a time, bytes.
 const PIECE: usize = 16 * 1024;
 
-/// A body on its way. The system gives up what is not acknowledged; a peer that acknowledges a little at a time could
+/// A body being sent. The system gives up what is not acknowledged; a peer that acknowledges a little at a time could
 /// keep a launch on its way for minutes.
 pub(super) struct Delivery {
     rest: Bytes,

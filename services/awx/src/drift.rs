@@ -81,7 +81,7 @@ fn show(value: &Value) -> String {
 fn label(key: &str) -> String {
     match key {
         "kind" => "its kind",
-        "installation" => "the installation that its controller leads to",
+        "installation" => "the installation its controller belongs to",
         "playbook" => "the playbook",
         "job_type" => "the job type",
         "inventory" => "the inventory",
@@ -99,8 +99,8 @@ fn label(key: &str) -> String {
         "limit" => "the limit",
         "job_tags" => "the tags",
         "skip_tags" => "the tags to skip",
-        "extra_vars" | "variables" => "the template's own set of variables",
-        "prompts" => "what it prompts for",
+        "extra_vars" | "variables" => "the template's own variables",
+        "prompts" => "its prompts",
         "survey" => "the survey",
         "become_enabled" => "privilege escalation",
         "start_at_task" => "the task to start at",
@@ -137,8 +137,8 @@ mod tests {
                 "the inventory changed from `prod` (1) to `test` (2)",
                 "the playbook changed from `site.yml` to `evil.yml`",
                 "the branch changed from `main` to `dev`",
-                "what it prompts for: `job_tags` added",
-                "what it prompts for: `extra_vars` removed",
+                "its prompts: `job_tags` added",
+                "its prompts: `extra_vars` removed",
                 "the survey was removed",
             ]
         );

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use runwarden_kit::text::sentence;
 use runwarden_kit::{Error, ErrorReason};
 
 use super::{Refusal, TargetProblem};
@@ -28,13 +29,13 @@ pub enum AwxError {
     },
     /// It is being upgraded and answers nothing else meanwhile.
     Migrating,
-    /// Somebody between us and it answered in its place: a proxy's page, a gateway's or a firewall's refusal. It says
-    /// nothing about what was asked for.
+    /// Something in front of it answered in its place: a proxy's page, a gateway's or a firewall's refusal. It says
+    /// nothing about the request.
     InFront {
         /// The HTTP status.
         status: u16,
     },
-    /// It, or somebody in front of it, is limiting requests (429).
+    /// It, or a proxy in front of it, is limiting requests (429).
     Throttled {
         /// How long to leave it alone, where it says so.
         retry_after: Option<Duration>,
@@ -70,7 +71,7 @@ impl AwxError {
         Self::BadAnswer { detail: detail.into() }
     }
 
-    /// Whether the controller as a whole is not to be used now: it is away, or what stands in its place is not it. What
+    /// Whether the controller as a whole cannot be used now: it is down, or something else answers in its place. What
     /// is refused or not there for one request says nothing about others.
     pub fn is_outage(&self) -> bool {
         match self {
@@ -91,8 +92,7 @@ impl AwxError {
         }
     }
 
-    /// Whether it is AWX's own refusal of what was asked: it understood, and said no. Nothing else may end what was
-    /// accepted.
+    /// Whether it is AWX's own refusal of the request, which it understood. Nothing else may end what was accepted.
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Forbidden { .. } | Self::NotFound { .. } | Self::Refused { .. } => true,
@@ -117,7 +117,7 @@ impl AwxError {
         }
     }
 
-    /// Whether it does not accept our credential: nothing will be accepted before that is mended.
+    /// Whether it does not accept our credential: nothing will be accepted before that is fixed.
     pub fn is_credential(&self) -> bool {
         match self {
             Self::Unauthorized => true,
@@ -146,10 +146,10 @@ impl std::fmt::Display for AwxError {
                 "the controller does not accept Runwarden's credential (401): it may be wrong, expired or revoked",
             ),
             Self::Forbidden { detail } => {
-                write!(f, "the controller forbids this to Runwarden's account (403): {detail}")
+                write!(f, "the controller does not allow Runwarden's account to do this (403): {detail}")
             }
-            Self::NotFound { detail } => write!(f, "the controller has no such thing (404): {detail}"),
-            Self::Migrating => f.write_str("the controller is being upgraded and not ready yet; try again later"),
+            Self::NotFound { detail } => write!(f, "the controller did not find it (404): {detail}"),
+            Self::Migrating => f.write_str("the controller is being upgraded and is not ready yet; try again later"),
             Self::InFront { status } => {
                 write!(f, "something in front of the controller answered in its place ({status})")
             }
@@ -159,11 +159,11 @@ impl std::fmt::Display for AwxError {
             Self::Refused { status, refusal } => write!(f, "the controller refused ({status}): {refusal}"),
             Self::ServerError { status } => write!(f, "the controller failed ({status})"),
             Self::BadAnswer { detail } => {
-                write!(f, "the controller's answer makes no sense: {detail}")
+                write!(f, "the controller sent an unexpected response: {detail}")
             }
-            Self::Busy => f.write_str(
-                "Runwarden is already reading as much from controllers as its memory limit allows; try again later",
-            ),
+            Self::Busy => {
+                f.write_str("Runwarden has reached its memory limit for reading from controllers; try again later")
+            }
             Self::TooLarge { limit } => {
                 write!(f, "the controller's answer is larger than {limit} bytes")
             }
@@ -173,11 +173,11 @@ impl std::fmt::Display for AwxError {
 
 impl std::error::Error for AwxError {}
 
-/// The soonest that a caller is told to come again.
+/// The shortest `Retry-After` that a caller is given.
 const SOONEST: Duration = Duration::from_secs(1);
 
 impl From<AwxError> for Error {
-    /// What a caller is told when a call of theirs needed the controller.
+    /// The error for a caller whose request needed the controller.
     fn from(error: AwxError) -> Self {
         let reason = match &error {
             AwxError::Unreachable { .. }
@@ -206,11 +206,4 @@ impl From<TargetProblem> for Error {
     fn from(problem: TargetProblem) -> Self {
         Self::invalid(problem.pointer, problem.detail)
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{end}", chars.as_str())
 }

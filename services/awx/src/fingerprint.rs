@@ -1,4 +1,4 @@
-//! What makes a template what it is, so that an operator can pin it and be told when it changes.
+//! What makes a template what it is, so that an operator can pin it and learn when it changes.
 //!
 //! Names are kept for people but do not count: a renamed inventory is the same inventory. Contents that may hold
 //! secrets or are long (default variables, survey, addresses of repositories, workflow steps) count by digest.
@@ -14,7 +14,7 @@ use super::survey::{Question, QuestionKind, Survey};
 use super::template::{Named, ProjectView, TemplateKind, TemplateView, named};
 use super::{drift, meaning, read};
 
-/// The part that stands for what our account may not read.
+/// The placeholder for what our account may not read.
 pub(super) const UNREADABLE: &str = "unreadable";
 
 /// How contents that can be written in many ways are put into the parts.
@@ -42,7 +42,7 @@ impl TemplateView {
     }
 
     /// The parts of what is pinned: besides, the installation it is on, should that give itself a uuid. The same number
-    /// on another installation stands for something else, however much alike the two are.
+    /// on another installation is something else, however similar the two are.
     pub fn parts_at(&self, here: &Installation) -> Value {
         at(self.parts(), here)
     }
@@ -183,7 +183,7 @@ fn survey(survey: Option<&Survey>, form: Form) -> Value {
             json!({
                 "variable": q.variable, "type": q.kind.as_str(), "required": q.required,
                 "min": q.min, "max": q.max, "choices": q.choices,
-                // What a password's default is nobody can see.
+                // A password's default cannot be seen.
                 "default": (q.kind != QuestionKind::Password).then_some(&q.default),
             })
         })

@@ -1,5 +1,5 @@
-//! Whether a launch may have what it asks for: everything that AWX refuses or quietly changes in every launch, told when
-//! the template is mapped and again before each launch.
+//! Whether a launch may use its settings: everything that AWX refuses or silently changes in every launch, reported
+//! when the template is mapped and again before each launch.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::template::{TemplateKind, TemplateView};
 
 /// A launch field with its value, and the parameter or fixed value it came from.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct Setting<'a> {
     /// The name it was given by.
     pub parameter: &'a str,
     /// Where it goes.
@@ -23,34 +23,34 @@ pub struct Wish<'a> {
 }
 
 impl TemplateView {
-    /// What stands against these wishes. Nothing if AWX takes them all, as far as can be known.
-    pub fn misfits(&self, wishes: &[Wish<'_>], objects: &Objects) -> Vec<Problem> {
+    /// Why these settings would not work. Empty if AWX accepts them all, as far as can be known.
+    pub fn misfits(&self, settings: &[Setting<'_>], objects: &Objects) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for wish in wishes {
-            let mut wrong = |detail: String| problems.push(Problem::of(wish.parameter, detail));
-            match wish.field {
+        for setting in settings {
+            let mut wrong = |detail: String| problems.push(Problem::of(setting.parameter, detail));
+            match setting.field {
                 LaunchField::Inventory
                 | LaunchField::Labels
                 | LaunchField::InstanceGroups
-                | LaunchField::ExecutionEnvironment => self.check_objects(wish, objects, &mut wrong),
+                | LaunchField::ExecutionEnvironment => self.check_objects(setting, objects, &mut wrong),
                 LaunchField::Credentials => {
-                    self.check_objects(wish, objects, &mut wrong);
-                    self.check_credentials(wish.value, objects, &mut wrong);
+                    self.check_objects(setting, objects, &mut wrong);
+                    self.check_credentials(setting.value, objects, &mut wrong);
                 }
                 LaunchField::ScmBranch => {
-                    if wish.value != "" && self.is_bound_to_its_branch() {
+                    if setting.value != "" && self.is_bound_to_its_branch() {
                         wrong(ONE_BRANCH.to_owned());
                     }
                 }
                 LaunchField::Forks => {
                     let most = objects.most_forks();
-                    if let Some((_, why)) = most.filter(|(most, _)| wish.value.as_i64().is_some_and(|n| n > *most)) {
+                    if let Some((_, why)) = most.filter(|(most, _)| setting.value.as_i64().is_some_and(|n| n > *most)) {
                         wrong(why);
                     }
                 }
                 LaunchField::JobSliceCount => {
-                    let alone = self.hosts_of(wishes, objects) == Some(1);
-                    if alone && wish.value.as_i64().is_some_and(|slices| slices > 1) {
+                    let alone = self.hosts_of(settings, objects) == Some(1);
+                    if alone && setting.value.as_i64().is_some_and(|slices| slices > 1) {
                         wrong("must be 1: the inventory has one host, which AWX does not slice".to_owned());
                     }
                 }
@@ -68,9 +68,9 @@ impl TemplateView {
     }
 
     /// How many hosts the inventory of a launch has, if that is known.
-    fn hosts_of(&self, wishes: &[Wish<'_>], objects: &Objects) -> Option<i64> {
-        let chosen = wishes.iter().find(|wish| wish.field == LaunchField::Inventory);
-        match chosen.and_then(|wish| wish.value.as_i64()) {
+    fn hosts_of(&self, settings: &[Setting<'_>], objects: &Objects) -> Option<i64> {
+        let chosen = settings.iter().find(|setting| setting.field == LaunchField::Inventory);
+        match chosen.and_then(|setting| setting.value.as_i64()) {
             // The template's own is not looked up: it is known.
             Some(id) if self.inventory.as_ref().is_none_or(|own| own.id != id) => {
                 objects.get(LaunchField::Inventory, id).and_then(|inventory| inventory.hosts)
@@ -83,13 +83,13 @@ impl TemplateView {
         self.kind == TemplateKind::Job && self.branch_override() == Some(false)
     }
 
-    fn check_objects(&self, wish: &Wish<'_>, objects: &Objects, wrong: &mut impl FnMut(String)) {
-        if ids(wish.value).len() > MOST_IDS {
+    fn check_objects(&self, setting: &Setting<'_>, objects: &Objects, wrong: &mut impl FnMut(String)) {
+        if ids(setting.value).len() > MOST_IDS {
             return wrong(format!("has more than {MOST_IDS} ids"));
         }
-        for id in self.foreign(wish.field, wish.value) {
-            let (thing, right) = words(wish.field);
-            match objects.get(wish.field, id) {
+        for id in self.foreign(setting.field, setting.value) {
+            let (thing, right) = words(setting.field);
+            match objects.get(setting.field, id) {
                 Some(object) if object.usable => {}
                 Some(object) => wrong(format!(
                     "Runwarden's account may see {thing} `{}` ({id}) but not use it: give it {right}",
@@ -103,7 +103,7 @@ impl TemplateView {
         }
     }
 
-    /// AWX takes one credential of each kind, and none of the template's own may be left without a successor.
+    /// AWX accepts one credential of each kind, and each of the template's own must be kept or replaced.
     fn check_credentials(&self, value: &Value, objects: &Objects, wrong: &mut impl FnMut(String)) {
         let sent: BTreeSet<i64> = ids(value).into_iter().collect();
         let mut taken: Vec<(i64, String, CredentialKind)> = Vec::new();
@@ -131,7 +131,7 @@ impl TemplateView {
             };
             match taken.iter().find(|(_, _, other)| other == kind) {
                 Some((other, other_name, _)) => wrong(format!(
-                    "credentials `{other_name}` ({other}) and `{name}` ({id}) are of one kind, of which AWX uses only \
+                    "credentials `{other_name}` ({other}) and `{name}` ({id}) are of the same kind, of which AWX uses only \
                      one: leave one of them out"
                 )),
                 None => taken.push((*id, name.clone(), kind.clone())),
@@ -154,8 +154,8 @@ impl TemplateView {
     }
 
     /// What AWX takes for each launch field that the template prompts for beside fixed values, as JSON Schemas by the
-    /// field's name. A schema that takes nothing says why in `$comment`.
-    pub fn taken(&self, fixed: &[Wish<'_>], objects: &Objects) -> Value {
+    /// field's name. A schema that accepts nothing says why in `$comment`.
+    pub fn taken(&self, fixed: &[Setting<'_>], objects: &Objects) -> Value {
         let text = |longest: Option<usize>| match longest {
             Some(longest) => json!({"type": "string", "maxLength": longest}),
             None => json!({"type": "string"}),

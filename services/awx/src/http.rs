@@ -82,12 +82,12 @@ impl Http {
                 .connect_timeout(connect)
                 .pool_idle_timeout(Duration::from_secs(20))
                 .pool_max_idle_per_host(idle_connections);
-            // Where nothing is encrypted no certificates are needed either, and a machine without any is no obstacle.
+            // Without encryption no certificates are needed, so a machine without any works too.
             if !trusted.is_empty() || address.is_plain() {
                 builder = builder.tls_certs_only(trusted.clone());
             }
-            // What was sent and is not acknowledged is given up: a launch must not arrive when nobody counts on it any
-            // more, because a network that was cut was mended.
+            // What was sent and is not acknowledged is given up: a launch must not arrive late, when the network works
+            // again and it is no longer expected.
             #[cfg(target_os = "linux")]
             if idle_connections == 0 {
                 builder = builder.tcp_user_timeout(limits.acknowledge);
@@ -116,7 +116,7 @@ impl Http {
         !self.disturbed.load(Ordering::Acquire)
     }
 
-    /// What came to nothing so far does not count any more: it is found out anew what answers.
+    /// Failures so far no longer count: what answers is determined again.
     pub(super) fn count_anew(&self) {
         self.disturbed.store(false, Ordering::Release);
     }
@@ -130,7 +130,7 @@ impl Http {
         &self.address
     }
 
-    /// Reads a document of up to `limit` bytes; one that is larger is no error. Answers also how many bytes were read.
+    /// Reads a document of up to `limit` bytes; a larger one is not an error. Answers also how many bytes were read.
     /// Operations go through [`super::reading::Reading`], which counts them.
     pub(super) async fn fetch(&self, path: &Path, query: &Query, limit: usize) -> Result<(Fetched, usize), AwxError> {
         let response = self
@@ -146,7 +146,7 @@ impl Http {
         }
     }
 
-    /// Begins reading something that is no JSON; the caller bounds what it takes.
+    /// Begins reading something that is not JSON; the caller limits how much it reads.
     pub(super) async fn download(&self, path: &Path, query: &Query) -> Result<Response, AwxError> {
         let response = self
             .send(&self.reads, Method::GET, path, query, ANYTHING, None, self.limits.launch)
@@ -156,12 +156,12 @@ impl Http {
             return Ok(response);
         }
         let answer = self.whole(response).await;
-        // What was asked for is not JSON, so what is missing need not be told in JSON either.
+        // The request was not for JSON, so an error need not be JSON either.
         if answer.status == StatusCode::NOT_FOUND && own::is_marked(&answer.headers) {
             return Err(AwxError::NotFound { detail: answer.refusal().to_string() });
         }
         answer.check()?;
-        Err(AwxError::bad("neither success nor failure"))
+        Err(AwxError::bad("a status that is neither success nor failure"))
     }
 
     /// Writes, once. What has not left in time never does.
@@ -202,7 +202,7 @@ impl Http {
         body: Option<reqwest::Body>,
         within: Duration,
     ) -> Result<Response, reqwest::Error> {
-        // AWX takes a UUID of ours over into its logs. It is no proof of anything: it sticks to other jobs, too.
+        // AWX copies our UUID into its logs. It proves nothing: other jobs get it, too.
         let request_id = Uuid::new_v4();
         let mut request = client
             .request(method.clone(), self.address.at(path, query))

@@ -13,10 +13,10 @@ use super::{AwxError, Client, Target, own, read};
 /// API roots that lead to the controller as a whole.
 const ROOTS: [&str; 3] = ["", "api/v2", "api/controller/v2"];
 
-/// One controller, told from all others: by the install uuid it gives itself, or by its address if it gives none.
+/// A controller's identity: the install uuid it reports, or its address if it reports none.
 ///
 /// A uuid stays when the controller moves, is spelled differently or is restored from a backup; a controller that is
-/// set up anew at the same address has another.
+/// set up again at the same address has another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Installation {
@@ -127,7 +127,7 @@ impl Client {
     /// Which installation this is. One that gives no install uuid is known by its address.
     ///
     /// # Errors
-    /// When it does not answer. Then nothing is known: that it gives no uuid is a word of its own.
+    /// When it does not answer. Then nothing is known: an answer without a uuid is something else.
     pub async fn installation(&self, ask: Ask) -> Result<Installation, AwxError> {
         let known = self.known_installation();
         if ask == Ask::Once
@@ -146,14 +146,14 @@ impl Client {
         found
     }
 
-    /// Asks. One that gave its uuid before does not lack it now because somebody lets nobody ask.
+    /// Asks. One that gave its uuid before still has it if a proxy blocks the question now.
     async fn find_installation(&self, gave_uuid: bool) -> Result<Installation, AwxError> {
         let uuid = match self.http.reading().get_with_headers(&Path::to("ping"), &Query::new()).await {
             Ok((ping, head)) if own::is_marked(&head) => Uuid::parse_str(&read::text(&ping, "install_uuid")).ok(),
             Ok(_) => {
-                return Err(AwxError::bad("it lacks the header X-API-Product-Name, which AWX puts on every answer"));
+                return Err(AwxError::bad("it lacks the header X-API-Product-Name, which AWX adds to every response"));
             }
-            // It has no such answer, or a proxy lets nobody ask.
+            // It does not offer it, or a proxy blocks the question.
             Err(error) if error.is_refusal() => None,
             Err(AwxError::InFront { status: 403 }) if !gave_uuid => None,
             Err(error) => return Err(error),

@@ -56,7 +56,7 @@ pub enum LaunchError {
         /// What happened, for people.
         why: String,
         /// The run that the head of a success named before the rest proved unreadable: a hint where to look first.
-        /// Compare what is there before binding it.
+        /// Compare that run before binding it.
         named: Option<RunRef>,
     },
 }
@@ -103,18 +103,18 @@ pub enum Proof {
     None,
 }
 
-/// What a status other than success proves, given by AWX itself (`own`) or by whoever stands in front of it.
+/// What a status other than success proves, given by AWX itself (`own`) or by something in front of it.
 ///
-/// A page or a redirect in front is no proof that the launch did not get through. Proxies put them in the place of an
-/// answer that never came (nginx's `error_page 502 504`, an ingress's default backend with its 404), and firewalls
-/// that look at answers put their own refusal in the place of one that did come. Proof are only statuses that are
-/// decided by what a request is made of, before it is passed on.
+/// A page or a redirect from something in front does not prove that the launch did not get through. Proxies put them in
+/// the place of an answer that never came (nginx's `error_page 502 504`, an ingress's default backend with its 404),
+/// and firewalls that look at answers put their own refusal in the place of one that did come. Proof are only statuses
+/// that are decided by what a request is made of, before it is passed on.
 #[must_use]
 pub fn proof(status: u16, own: bool) -> Proof {
     match status {
-        // Not authenticated, too large, too long, too many: nobody works on a request first and says this then.
+        // Not authenticated, too large, too long, too many: these are only ever sent instead of processing a request.
         401 | 407 | 411 | 413 | 414 | 421 | 426 | 429 | 431 => Proof::NotLaunched,
-        // Whoever sends this gave up on a request it was passing on, or on one it had passed on.
+        // The sender gave up on a request it was passing on, or had passed on.
         408 => Proof::None,
         400..=499 if own => Proof::Refused,
         _ => Proof::None,
@@ -155,7 +155,7 @@ fn nothing_proven(status: u16) -> String {
         400..=499 => format!("something in front of the controller answered in its place ({status})"),
         502..=504 => format!("a proxy got no answer from the controller ({status})"),
         500..=599 => format!("the controller failed while launching ({status})"),
-        _ => format!("it answered {status}, which means nothing"),
+        _ => format!("it answered {status}, which is not a known response"),
     }
 }
 

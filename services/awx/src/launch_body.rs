@@ -6,7 +6,7 @@ use runwarden_kit::schema::is_write_only;
 use serde_json::{Map, Value};
 
 use super::Problem;
-use super::fits::Wish;
+use super::fits::Setting;
 use super::marker::{MARKER_VARIABLE, Marker, MarkerPlacement};
 
 /// What AWX shows in place of a secret, and takes for "use the default".
@@ -94,7 +94,7 @@ impl LaunchBody {
         }
         let value = field_value(target, value).map_err(|detail| Problem::of(name, detail))?;
         if self.fields.insert(target.name().to_owned(), value).is_some() {
-            return Err(Problem::of(name, format!("a second value for `{}`", target.name())));
+            return Err(Problem::of(name, format!("gives `{}` a second value", target.name())));
         }
         if name != target.name() {
             self.origins.insert((target, target.name().to_owned()), name.to_owned());
@@ -134,9 +134,9 @@ impl LaunchBody {
     }
 
     /// What is asked of the launch besides variables, with where each came from.
-    pub fn wishes(&self) -> Vec<Wish<'_>> {
-        let wish = |(field, value)| Wish { parameter: self.origin(field), field, value };
-        self.fields().map(wish).collect()
+    pub fn settings(&self) -> Vec<Setting<'_>> {
+        let setting = |(field, value)| Setting { parameter: self.origin(field), field, value };
+        self.fields().map(setting).collect()
     }
 
     pub(super) fn field(&self, field: LaunchField) -> Option<&Value> {
@@ -173,7 +173,8 @@ impl LaunchBody {
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (name, values) in &self.secrets {
-            // AWX names the variable and quotes its value next to it: short values cannot be told from other text.
+            // AWX names the variable and quotes its value next to it: short values cannot be distinguished from other
+            // text.
             if text.contains(&format!("'{name}'")) {
                 return format!("the value of '{name}' is not acceptable");
             }
@@ -247,7 +248,7 @@ fn field_value(field: LaunchField, value: &Value) -> Result<Value, String> {
             if value.as_u64().is_some_and(|n| n <= 2_147_483_647) {
                 Ok(value)
             } else {
-                Err("must be an integer, not negative".into())
+                Err("must be a non-negative integer".into())
             }
         }
         LaunchField::Inventory | LaunchField::ExecutionEnvironment if id(&value) => Ok(value),

@@ -32,25 +32,26 @@
 //!
 //! ```text
 //! TemplateSummary::schema()                  the survey as a JSON Schema 2020-12 ("import")
-//! TemplateView::parts_at(..)                what makes the template what it is; changed_since(pinned) tells changes
+//! TemplateView::parts_at(..)                what makes the template what it is; changed_since(pinned) lists changes
 //! MarkerPlacement::choose(&view)             where a launch can carry its marker
 //! marker.is_in(&row, placement)              whether a run carries it; Marker::any_in(&row): any marker at all
 //! LaunchBody::build(LaunchInput { schema, parameters, fixed, marker, default_skip_tags }) -> Result<_, Vec<Problem>>
 //! preflight(&view, &body)                    -> Result<(), Vec<Problem>>    what the template would drop or refuse
-//! view.misfits(&wishes, &objects)            -> Vec<Problem>                what AWX refuses of a launch's fields, rights included
+//! view.misfits(&settings, &objects)            -> Vec<Problem>                what AWX refuses of a launch's fields, rights included
 //! view.taken(&fixed, &objects)              what AWX takes for each field the template prompts for, as JSON Schemas
 //! body.dropped_in(&row)                      -> Vec<String>                 what was sent and is visibly not in a run
 //! body.matches(&row)                         whether nothing is: a run found by search may be this launch's
-//! summary.ending()                           -> Option<Ending>              how a run ended, `Lost` told apart
-//! error.is_outage() / is_credential()        whether to leave the controller alone, or to mend the credential
+//! summary.ending()                           -> Option<Ending>              how a run ended, `Lost` separately
+//! error.is_outage() / is_credential()        whether to pause the controller, or to fix the credential
 //! ```
 //!
 //! # Launching once
 //!
 //! [`Client::launch`] sends one POST on a fresh connection and never repeats it. Its error says what is known:
-//! [`LaunchError::NotLaunched`] and [`LaunchError::Refused`] are proof that nothing was
-//! launched, and only the second, AWX's own word, ends a job; [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may go on from there. Dropping the
-//! future after its first poll is the same as `Unresolved`: run it in a task of its own.
+//! [`LaunchError::NotLaunched`] and [`LaunchError::Refused`] are proof that nothing was launched, and only the second,
+//! AWX's own refusal, ends a job; [`LaunchError::Unresolved`] is the absence of proof, and only the reconciler may
+//! continue from there. Dropping the future after its first poll is the same as `Unresolved`: run it in a task of its
+//! own.
 //!
 //! `Launched::ignored` must be empty; if it is not, the run does something
 //! else than was asked and has to be cancelled. Of a run whose launch was never answered `body.dropped_in(&row)` says
@@ -58,12 +59,12 @@
 //!
 //! # What is not there
 //!
-//! Absence is claimed only by a complete answer of the controller itself. What could not be read is told apart:
-//! [`Runs::unreadable`] is not [`Runs::missing`], and [`Found::Part`] is no proof that a launch did not happen. A row
-//! that is too large, or over which the controller fails, costs itself and no other.
+//! Absence is claimed only by a complete answer of the controller itself. What could not be read is kept apart:
+//! [`Runs::unreadable`] is not [`Runs::missing`], and [`Found::Part`] does not prove that a launch did not happen. A
+//! row that is too large, or over which the controller fails, costs itself and no other.
 //!
-//! And it is claimed only by who may see: lists leave out what is hidden from our account. [`Client::sight`] and
-//! [`Client::whereabouts`] tell what is hidden from what is not there.
+//! And it is claimed only with the right to see: lists leave out what is hidden from our account. [`Client::sight`] and
+//! [`Client::whereabouts`] distinguish what is hidden from what does not exist.
 //!
 //! # What it may cost
 //!
@@ -129,7 +130,7 @@ pub use credential::Credential;
 pub use drift::drift;
 pub use error::AwxError;
 pub use fingerprint::{fingerprint, pinned_installation};
-pub use fits::Wish;
+pub use fits::Setting;
 pub use installation::{Ask, Installation};
 pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput, refused_fields};

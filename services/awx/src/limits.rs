@@ -9,7 +9,8 @@ pub struct Limits {
     pub connect: Duration,
     /// The same for a launch: what takes longer is not sent.
     pub connect_to_launch: Duration,
-    /// For the controller's machine to acknowledge what was sent of a launch, before the connection is given up.
+    /// How long the controller's machine may take to acknowledge what was sent of a launch before the connection is
+    /// given up.
     pub acknowledge: Duration,
     /// For a whole reading request.
     pub request: Duration,
@@ -35,7 +36,7 @@ pub struct Limits {
 impl Limits {
     /// The usual limits, for launches that may take so long to connect and then so long to be acknowledged.
     ///
-    /// Whoever launches decides both: together they bound how late a launch can still arrive.
+    /// The launcher sets both: together they bound how late a launch can still arrive.
     #[must_use]
     pub fn new(connect_to_launch: Duration, acknowledge: Duration) -> Self {
         Self {

@@ -71,12 +71,12 @@ impl<R: Row> List<R> {
         self.rows.unwrap_or_default()
     }
 
-    /// Whether it says that another page comes after this.
+    /// Whether it announces another page after this.
     pub(super) fn has_next(&self) -> bool {
         self.next
     }
 
-    /// Whether nothing comes after this page: only then is what was not told not there.
+    /// Whether this is the last page: only then is what was not listed really absent.
     pub(super) fn is_last(&self) -> bool {
         let rows = i64::try_from(self.rows().len()).unwrap_or(i64::MAX);
         !self.next && self.count.is_none_or(|count| count <= rows)

@@ -10,7 +10,7 @@ use super::template::TemplateKind;
 const ROOTS: [&str; 2] = ["/api/v2/", "/api/controller/v2/"];
 
 /// Reads a location. It has to lead to a run of a kind the template can become, on this controller, and be written as
-/// AWX writes it: whoever else had a hand in it is not believed.
+/// AWX writes it; anything else is not trusted.
 pub(super) fn read(location: &str, address: &Address, template: TemplateKind) -> Option<RunRef> {
     let path = path(location, address)?;
     let roots = [address.root()].into_iter().chain(ROOTS);

@@ -13,13 +13,13 @@ const PREFIX: &str = "rw_";
 /// How many hexadecimal digits the id of a job has.
 const JOB_ID_DIGITS: usize = 32;
 
-/// What tells one launch from another that looks the same.
+/// What distinguishes one launch from another that looks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
     text: String,
 }
 
-/// Where a launch can carry its marker, by what the template lets through.
+/// Where a launch can carry its marker, depending on what the template accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkerPlacement {
     /// As an extra variable: the template takes any.

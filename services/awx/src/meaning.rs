@@ -1,5 +1,5 @@
-//! What a template's own variables mean, however they were typed: a comment, another order, or JSON in place of YAML
-//! is no change of the template.
+//! What a template's own variables mean, however they were typed: a comment, another order, or JSON in place of YAML is
+//! not a change of the template.
 //!
 //! AWX reads them with a YAML 1.1 loader, so plain words are resolved as that does: `yes` is true, `0o17` is text. What
 //! is not certain to mean the same is not called the same.
@@ -12,10 +12,10 @@ use serde_json::{Map, Number, Value};
 /// The most values that are built, aliases counted as often as they are used.
 const MOST_VALUES: usize = 100_000;
 const DEEPEST: usize = 64;
-/// Stands before what JSON has no word for, so that no text is taken for it.
+/// The prefix of values that JSON cannot express, so that no text is mistaken for one.
 const NO_JSON: char = '\u{0}';
 
-/// The variables that a text stands for; `None` where that cannot be said.
+/// The variables that a text contains; `None` if that cannot be determined.
 pub(super) fn of(text: &str) -> Option<Value> {
     let value = match serde_json::from_str(text) {
         Ok(value) => value,
@@ -138,7 +138,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// A word without quotes, by YAML 1.1.
+/// An unquoted scalar in YAML 1.1.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -186,7 +186,7 @@ fn float(text: &str) -> Option<Value> {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (text, None),
     };
-    // An exponent has its sign, and a number that is no integer its point; all else is text.
+    // An exponent has its sign, and a non-integer number has its point; everything else is text.
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let signed = exponent.is_none_or(|exponent| exponent.strip_prefix(['+', '-']).is_some_and(digits));
     let (whole, fraction) = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa).split_once('.')?;
@@ -198,7 +198,7 @@ fn float(text: &str) -> Option<Value> {
     Some(Number::from_f64(number).map_or_else(|| format!("{NO_JSON}{text}").into(), Value::Number))
 }
 
-/// Whether a word is a time, a date or a number of a kind that JSON does not have: what it comes to is left alone.
+/// Whether a scalar is a time, a date or a number that JSON cannot express: its value is left alone.
 fn is_odd(text: &str) -> bool {
     text.bytes()
         .all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b':' | b'_' | b' ' | b'T' | b't' | b'Z'))

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AwxError;
 
-/// What any answer takes without being counted, bytes: ordinary ones wait for nobody.
+/// The size up to which answers are not counted, bytes: ordinary ones never wait.
 pub(super) const FREE: usize = 64 * 1024;
 /// What is counted in, bytes.
 const UNIT: usize = 1024;

@@ -30,9 +30,9 @@ pub(super) struct NodeJob {
     /// `job`, `project_update`, `workflow_job`, `workflow_approval` …
     pub(super) kind: String,
     pub(super) status: String,
-    /// The name of what it runs; of an approval, what is to be approved.
+    /// The name of what it runs; for an approval, what is to be approved.
     pub(super) name: String,
-    /// Whether it is an approval that nobody gave in time.
+    /// Whether it is an approval that was not given in time.
     pub(super) timed_out: bool,
 }
 
@@ -67,7 +67,7 @@ async fn all(reading: &Reading<'_>, path: &Path) -> Result<Vec<Value>, AwxError>
         for Picked { row, .. } in list.into_rows() {
             let id = read::id(&row, "id").ok_or_else(|| AwxError::bad("a step without an id"))?;
             if id <= after {
-                return Err(AwxError::bad("a list that is not in order"));
+                return Err(AwxError::bad("a list that is not sorted"));
             }
             after = id;
             rows.push(row);
@@ -76,7 +76,7 @@ async fn all(reading: &Reading<'_>, path: &Path) -> Result<Vec<Value>, AwxError>
             return Ok(rows);
         }
     }
-    Err(AwxError::bad("a workflow with more steps than can be looked through"))
+    Err(AwxError::bad("a workflow with more steps than Runwarden reads"))
 }
 
 fn read_node(row: &Value) -> Option<Node> {
@@ -87,7 +87,7 @@ fn read_node(row: &Value) -> Option<Node> {
             .filter(|name| !name.is_empty())
     };
     let identifier = Some(read::shown(&read::text(row, "identifier"), 200))
-        // AWX makes one up where nobody gave one, and that means nothing to people.
+        // AWX generates one if none was given, and that means nothing to people.
         .filter(|text| !text.is_empty() && uuid::Uuid::parse_str(text).is_err());
     let job = read::id(row, "job").map(|job| {
         let summary = read::at(row, &["summary_fields", "job"]).cloned().unwrap_or_default();

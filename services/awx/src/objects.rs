@@ -1,5 +1,5 @@
 //! What a launch refers to by id: whether it is there, and whether our account may use it. A launch over which AWX says
-//! "You do not have permission" is told here before it is accepted, with the right that is missing.
+//! "You do not have permission" is reported here before the job is accepted, with the right that is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::template::{TemplateView, readable};
 use super::tree::{Picked, Wanted};
 use super::{AwxError, Client, read};
 
-/// `MAX_FORKS` of an installation that does not tell ours: AWX's own.
+/// `MAX_FORKS` of an installation whose setting our account cannot read: AWX's default.
 const USUAL_MAX_FORKS: i64 = 200;
 /// The longest list of ids that is looked up: what fits into one page.
 pub(super) const MOST_IDS: usize = 200;
@@ -64,7 +64,7 @@ impl Objects {
 }
 
 /// Where the objects of a launch field are listed, and whether using them takes the role of that name. What has no such
-/// role is usable by whoever sees it.
+/// role is usable by every account that sees it.
 fn list_of(field: LaunchField) -> Option<(Path, bool)> {
     match field {
         LaunchField::Inventory => Some((Path::to("inventories"), true)),
@@ -117,7 +117,7 @@ async fn look_up(
         return list(reading, path, ids, false).await;
     }
     let mut found = match list(reading, path, ids, true).await {
-        // A controller that knows no such filter tells only what is visible.
+        // A controller without this filter lists only what is visible.
         Err(AwxError::Refused { status: 400, .. }) => return list(reading, path, ids, false).await,
         found => found?,
     };

@@ -30,12 +30,12 @@ const NOT_ALL: &str = "[Runwarden: this output may be incomplete: the controller
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutputCursor {
-    /// Where in a job's events, or in those of a workflow's step that is being told.
+    /// The position in a job's events, or in those of the workflow step that is being read.
     #[serde(flatten)]
     at: Position,
-    /// The steps of a workflow that were told, or are being told.
+    /// The steps of a workflow that were read, or are being read.
     nodes: BTreeSet<i64>,
-    /// The step that is being told.
+    /// The step that is being read.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<i64>,
 }
@@ -58,7 +58,7 @@ impl FromStr for OutputCursor {
 /// How far a run is, as far as reading its output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It goes on, or is over and its output is still arriving.
+    /// It is running, or has ended and its output is still arriving.
     Following,
     /// It is over and its output has arrived.
     Ended,
@@ -95,7 +95,7 @@ impl Client {
     /// Reads what a run printed since the cursor, up to about `budget` bytes.
     ///
     /// # Errors
-    /// When the controller does not tell. Nothing was lost: read again from the same cursor.
+    /// If the controller cannot be read. Nothing was lost: read again from the same cursor.
     pub async fn output(
         &self,
         run: RunRef,

@@ -1,5 +1,5 @@
 //! Whether an answer is AWX's own. A proxy, a log-in page or an internal service may stand where a controller should
-//! be: what those say settles nothing, and none of their words are passed on.
+//! be: their answers settle nothing, and none of their text is passed on.
 
 use http::HeaderMap;
 use serde::de::IgnoredAny;

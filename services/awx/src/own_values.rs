@@ -1,4 +1,5 @@
-//! What a template launches with when nothing is sent: the launch page's defaults, which whoever may launch may read.
+//! What a template launches with when nothing is sent: the launch page's defaults, which every account that may launch
+//! can read.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,7 @@ pub(super) struct OwnCredential {
     pub(super) asks: Vec<String>,
 }
 
-/// What tells one kind of credential from another: AWX takes one of each. Vaults are told apart by their id.
+/// What distinguishes kinds of credentials: AWX accepts one of each. Vaults are distinguished by their id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CredentialKind {
     credential_type: i64,

@@ -1,4 +1,4 @@
-//! What AWX would drop or refuse, told before anything is launched.
+//! What AWX would drop or refuse, reported before anything is launched.
 //!
 //! A job template silently drops what it does not prompt for and runs without it: who asked for one host gets the
 //! whole inventory. So whatever is predictable is refused here, and the answer's `ignored_fields` is only the net below.
@@ -22,7 +22,7 @@ pub fn preflight(template: &TemplateView, body: &LaunchBody) -> Result<(), Vec<P
     check_fields(template, body, &mut problems);
     check_variables(template, body, &mut problems);
     if body.bytes().len() > LARGEST {
-        problems.push(Problem::template("the parameters are larger than a controller takes"));
+        problems.push(Problem::template("the parameters are larger than a controller accepts"));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -45,7 +45,7 @@ fn check_template(template: &TemplateView, body: &LaunchBody, problems: &mut Vec
         problems.push(about("its credentials ask for passwords at launch, which Runwarden cannot supply"));
     }
     if template.survey_enabled && template.survey.as_ref().is_none_or(|survey| survey.questions.is_empty()) {
-        // What its survey lets through is not known, so nothing that relies on it can be promised.
+        // It is not known what its survey allows, so nothing that relies on it can be promised.
         let relies = !template.asks.has(LaunchField::ExtraVars) && !body.variables().is_empty();
         if relies {
             problems.push(about("its survey cannot be read"));
@@ -99,14 +99,14 @@ fn check_variables(template: &TemplateView, body: &LaunchBody, problems: &mut Ve
         if let Some(at) = find_placeholder(value) {
             problems.push(Problem::new(
                 format!("{}{at}", pointer_step(name)),
-                "must not be `$encrypted$`, which the controller takes for its default",
+                "must not be `$encrypted$`, which the controller reads as its default",
             ));
         }
     }
     for question in survey.into_iter().flat_map(|survey| &survey.questions) {
         if question.required && !body.variables().contains_key(&question.variable) {
             let detail = if question.variable == MARKER_VARIABLE {
-                "the survey's question for Runwarden's marker takes no marker; make it an optional text"
+                "the survey's question for Runwarden's marker cannot hold it; make it an optional text question"
             } else {
                 "the controller's survey requires this variable"
             };
@@ -164,14 +164,14 @@ fn refused(question: &Question, value: &Value) -> Option<String> {
                 .or_else(|| too_large(n).map(|max| format!("must be at most {max}")))
         }
         QuestionKind::MultipleChoice => {
-            (!question.choices.contains(value)).then(|| "is none of the survey's choices".into())
+            (!question.choices.contains(value)).then(|| "is not one of the survey's choices".into())
         }
         QuestionKind::MultiSelect => {
             let Some(chosen) = value.as_array() else { return Some("must be a list".into()) };
             chosen
                 .iter()
                 .any(|choice| !question.choices.contains(choice))
-                .then(|| "holds something that is none of the survey's choices".into())
+                .then(|| "contains something that is not one of the survey's choices".into())
         }
         QuestionKind::Other(_) => None,
     }

@@ -1,7 +1,7 @@
 use runwarden_kit::FieldError;
 use runwarden_kit::json::pointer_step;
 
-/// One reason why a launch would not do what was asked.
+/// One reason why a launch would not do what was requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The parameter it is about as a JSON pointer into what the caller sent, such as `/limit`; empty when it is

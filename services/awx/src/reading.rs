@@ -40,7 +40,7 @@ impl Reading<'_> {
         self.left.load(Ordering::Relaxed) >= self.http.limits().answer_bytes
     }
 
-    /// Reads a document of up to `limit` bytes; one that is larger is no error.
+    /// Reads a document of up to `limit` bytes; a larger one is not an error.
     pub(super) async fn fetch(&self, path: &Path, query: &Query, limit: usize) -> Result<Fetched, AwxError> {
         let limit = limit.min(self.left.load(Ordering::Relaxed));
         if limit == 0 {
@@ -61,7 +61,7 @@ impl Reading<'_> {
         self.take(path, query, tree::read).await
     }
 
-    /// Reads a JSON document that is a row, and keeps what is wanted of it.
+    /// Reads a JSON document that is a row, and keeps the parts that are needed.
     pub(super) async fn pick<W: Wanted>(&self, path: &Path, query: &Query) -> Result<(Value, HeaderMap), AwxError> {
         self.take(path, query, Picked::<W>::read).await
     }

@@ -1,5 +1,5 @@
 //! AWX has no common error envelope. This flattens every shape seen into one list of reasons, and passes on only what
-//! AWX is known to say: whatever stands behind an address that somebody mapped must not be readable through a refusal.
+//! AWX is known to say: a server behind a mapped address must not become readable through a refusal.
 
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
@@ -30,7 +30,7 @@ const ALSO_KNOWN: &[&str] = &[
 ];
 /// Fields that only say that there is a message.
 const WRAPPERS: &[&str] = &["detail", "error", "msg", "__all__", "non_field_errors"];
-/// What stands for everything else.
+/// The text for everything else.
 const OTHER: &str = "other reasons, which are not shown";
 
 /// Why a controller refused, readable: `limit: Field is not configured to prompt on launch.`
@@ -49,7 +49,7 @@ impl Refusal {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => refusal.collect("", &value, 0),
             Err(_) if body.is_empty() => {}
-            Err(_) => refusal.push("", "it answered with a page instead of a reason"),
+            Err(_) => refusal.push("", "it answered with a web page instead of a reason"),
         }
         if refusal.other {
             refusal.reasons.push((String::new(), OTHER.to_owned()));
@@ -106,10 +106,10 @@ impl Refusal {
         }
     }
 
-    /// The same with every message passed through `mend`, for taking out what must not be shown.
-    pub(super) fn map(mut self, mend: impl Fn(&str) -> String) -> Self {
+    /// The same with every message passed through `redact`, for taking out what must not be shown.
+    pub(super) fn map(mut self, redact: impl Fn(&str) -> String) -> Self {
         for (_, message) in &mut self.reasons {
-            *message = mend(message);
+            *message = redact(message);
         }
         self
     }
@@ -185,7 +185,7 @@ mod tests {
             (r#""text""#, "text"),
             ("", "it gave no reason"),
             ("{}", "it gave no reason"),
-            ("<html><h1>413</h1></html>", "it answered with a page instead of a reason"),
+            ("<html><h1>413</h1></html>", "it answered with a web page instead of a reason"),
         ] {
             let mut want: Vec<&str> = reason.split("; ").collect();
             let got = read(body);

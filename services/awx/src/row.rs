@@ -5,7 +5,7 @@ use super::read;
 use super::summary::{RunSummary, Told};
 use super::tree::Wanted;
 
-/// A run with what it was launched with, as the controller tells of it. Prints no variables.
+/// A run with its launch inputs, as the controller reports it. Prints no variables.
 #[derive(Clone, PartialEq)]
 pub struct RunRow {
     /// How it is.
@@ -24,7 +24,7 @@ pub struct RunRow {
     pub launch_type: String,
     /// The user who launched it.
     pub launched_by: Option<i64>,
-    /// The launch fields the row tells, for comparison.
+    /// The launch fields the row shows, for comparison.
     told: Map<String, Value>,
 }
 
@@ -37,8 +37,8 @@ impl std::ops::Deref for RunRow {
 }
 
 impl RunRow {
-    /// Reads a row; `None` when it is no job or workflow job with an id, or its variables are too many to be read.
-    /// What is taken of it is named in [`Wanted::wants`], too.
+    /// Reads a row; `None` if it is not a job or workflow job with an id, or has too many variables to read. What is
+    /// taken of it is named in [`Wanted::wants`], too.
     pub(super) fn read(row: &Value) -> Option<Self> {
         let mut summary = Told::default();
         summary.read(row).ok()?;
@@ -64,7 +64,7 @@ impl RunRow {
         })
     }
 
-    /// What the row tells of a launch field, if it has it: `null` where it has nothing.
+    /// The row's value of a launch field, if it has the field: `null` where it is empty.
     pub(super) fn field(&self, field: LaunchField) -> Option<&Value> {
         self.told.get(field.name())
     }

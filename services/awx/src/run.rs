@@ -66,7 +66,7 @@ pub enum RunStatus {
     Error,
     /// Stopped on request.
     Canceled,
-    /// A word AWX may have invented since; not an end.
+    /// A status that a newer AWX may have; not an end.
     #[default]
     Other,
 }
@@ -86,7 +86,7 @@ impl RunStatus {
         }
     }
 
-    /// AWX's word for it.
+    /// AWX's name for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -126,8 +126,8 @@ pub enum Ending {
 }
 
 impl Ending {
-    /// How a run in this state ended; `None` while it has not. Only the controller's word for the state ends a run: not
-    /// a time it gives, and not a word we do not know. `lost` is whether it says that it lost sight of the run.
+    /// How a run in this state ended; `None` while it has not. Only a known final status from the controller ends a
+    /// run: not a time it reports, and not an unknown status. `lost` is whether it says that it lost the run.
     pub(super) fn of(status: RunStatus, lost: bool) -> Option<Self> {
         match status {
             RunStatus::Successful => Some(Self::Successful),
@@ -141,8 +141,8 @@ impl Ending {
     }
 }
 
-/// Whether an explanation says that the controller lost sight of the run, whose playbook may still be at work. They are
-/// added to whatever was explained before (`main/dispatch/reaper.py`, `main/tasks/jobs.py`).
+/// Whether an explanation says that the controller lost the run, whose playbook may still be running. They are added to
+/// whatever was explained before (`main/dispatch/reaper.py`, `main/tasks/jobs.py`).
 pub(super) fn tells_of_loss(explanation: &str) -> bool {
     [
         // "… at system start up. The system must have not shut down properly …"

@@ -25,7 +25,7 @@ const COMMA: usize = 3;
 /// How many requests beyond one for each piece a look-up may take.
 const MOST_EXTRA: usize = 512;
 /// After how many failures over one run after the other it is the controller that is broken and not the runs: one that
-/// told nothing yet, and one that told of others before.
+/// reported nothing yet, and one that reported others before.
 const BROKEN: [usize; 2] = [3, 20];
 
 /// What a batched look-up found. Every run asked for is in exactly one of these.
@@ -33,15 +33,15 @@ const BROKEN: [usize; 2] = [3, 20];
 pub struct Runs {
     /// The runs there are.
     pub rows: Vec<RunSummary>,
-    /// The runs that are not there, by the word of a complete answer: deleted, not visible to our account, or of
-    /// another kind by now, which no run becomes: the controller was set up anew.
+    /// The runs that are missing from a complete answer: deleted, not visible to our account, or of another kind now,
+    /// which means that the controller was set up again.
     pub missing: Vec<i64>,
-    /// The runs the controller could not tell of. Nothing can be concluded about them.
+    /// The runs the controller could not report. Nothing can be concluded about them.
     pub unreadable: Vec<i64>,
 }
 
 impl Client {
-    /// Looks up how many runs of any kind are, one request per 200. A run that the controller cannot tell of holds up
+    /// Looks up the states of runs of any kind, one request per 200. A run that the controller cannot report holds up
     /// no other.
     pub async fn runs(&self, runs: &[RunRef]) -> Result<Runs, AwxError> {
         let wanted: BTreeMap<i64, RunRef> = runs.iter().filter(|run| run.id > 0).map(|run| (run.id, *run)).collect();
@@ -58,11 +58,11 @@ impl Client {
     /// Reads one run in full.
     pub async fn run(&self, run: RunRef) -> Result<RunRow, AwxError> {
         let (row, _) = self.http.reading().pick::<OfRun>(&run.path(), &Query::new()).await?;
-        RunRow::read(&row).filter(|row| row.run == run).ok_or_else(|| AwxError::bad("another run than was asked for"))
+        RunRow::read(&row).filter(|row| row.run == run).ok_or_else(|| AwxError::bad("a different run than requested"))
     }
 
-    /// Finds a run of whatever kind by its id alone. `None`: there is none that a launch could have become, or our
-    /// account may not see it.
+    /// Finds a run of whatever kind by its id alone. `None`: no such run can come from a launch, or our account may not
+    /// see it.
     pub async fn find(&self, id: i64) -> Result<Option<RunRow>, AwxError> {
         if id <= 0 {
             return Ok(None);
@@ -71,11 +71,11 @@ impl Client {
         let list: List<Picked<OfRun>> = self.http.reading().page(&Path::to("unified_jobs"), &query).await?;
         let last = list.is_last();
         let Some(Picked { row, .. }) = list.into_rows().into_iter().next() else {
-            return if last { Ok(None) } else { Err(AwxError::bad("a list that goes on without telling anything")) };
+            return if last { Ok(None) } else { Err(AwxError::bad("a list that continues without any items")) };
         };
         let mut told = Told::default();
         if told.read(&row).is_err() || told.id != Some(id) || told.kind == ToldKind::None {
-            return Err(AwxError::bad("another run than was asked for"));
+            return Err(AwxError::bad("a different run than requested"));
         }
         Ok(RunRow::read(&row))
     }
@@ -83,7 +83,7 @@ impl Client {
     /// Whether a run is there that was made at this moment, also if it cannot be read.
     ///
     /// # Errors
-    /// When the controller tells nothing about it.
+    /// If the controller reports nothing about it.
     pub async fn is_there(&self, run: RunRef, created: OffsetDateTime) -> Result<bool, AwxError> {
         match self.made_within(run, created, created).await {
             Err(error @ AwxError::ServerError { status: 500 }) => {
@@ -110,7 +110,7 @@ impl Client {
     /// Whether there is a run with a greater id than this that was made by this moment, of those our account may see.
     ///
     /// # Errors
-    /// When the controller does not tell.
+    /// If the controller cannot be read.
     pub async fn goes_beyond(&self, id: i64, by: OffsetDateTime) -> Result<bool, AwxError> {
         let mut query: Query = vec![("id__gt", id.to_string()), ("created__lte", read::rfc3339(by)?)];
         query.extend([("order_by", "id".into()), ("page_size", "1".into())]);
@@ -136,9 +136,9 @@ struct LookUp<'c> {
     waiting: Vec<Vec<RunRef>>,
     left: usize,
     found: Runs,
-    /// How many requests were answered with rows, or with the news that there are none.
+    /// How many requests were answered with rows, or with an empty list.
     answers: usize,
-    /// How the controller failed over single runs, and how often since it told something.
+    /// How the controller failed on single runs, and how often since its last result.
     failed: Option<AwxError>,
     failures: usize,
 }
@@ -223,10 +223,10 @@ impl<'c> LookUp<'c> {
                 continue;
             };
             if !all.contains(&id) {
-                return Err(AwxError::bad("a run that was not asked for"));
+                return Err(AwxError::bad("a run that was not requested"));
             }
             told_nothing = false;
-            // The first word counts, should it tell of one twice.
+            // The first entry counts if a run is listed twice.
             let Some(run) = wanted.remove(&id) else { continue };
             match (row.kind, row.summary()) {
                 (ToldKind::Run(_), Some(summary)) if summary.run == run => self.found.rows.push(summary),
@@ -244,7 +244,7 @@ impl<'c> LookUp<'c> {
         } else if last {
             self.found.missing.extend(rest.iter().map(|run| run.id));
         } else if told_nothing {
-            return Err(AwxError::bad("a list that goes on without telling anything"));
+            return Err(AwxError::bad("a list that continues without any items"));
         } else {
             // A controller may answer fewer rows a page than asked for: only a last page proves absence.
             self.waiting.push(rest);

@@ -14,7 +14,7 @@ impl TemplateSummary {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for question in self.survey.iter().flat_map(|survey| &survey.questions) {
-            // The marker is answered by Runwarden itself; what nobody can answer is told apart.
+            // Runwarden itself answers the marker; unanswerable questions are listed apart.
             if question.variable == MARKER_VARIABLE || question.unanswerable().is_some() {
                 continue;
             }

@@ -14,9 +14,9 @@ use super::{AwxError, Client, read};
 const PAGES: [usize; 4] = [200, 50, 10, 1];
 /// How many requests one search may take.
 const MOST_REQUESTS: usize = 400;
-/// More than this since the attempt was sent is no window one can judge.
+/// If more than this has passed since the attempt was sent, the window is too large to judge.
 const MOST_RUNS: usize = 10_000;
-/// The launch type of what was launched by a call of the API.
+/// The launch type of runs launched through the API.
 pub const BY_LAUNCH: &str = "manual";
 
 /// What an unresolved attempt may have become.
@@ -29,8 +29,8 @@ pub struct Search {
     /// When it was sent, less the clocks' difference: by our clock or the controller's, whichever is behind. A launch
     /// that committed late carries an early time.
     pub created_from: OffsetDateTime,
-    /// From when on to look: earlier than that for what is told by more than its time. What cannot be read and is
-    /// earlier than `created_from` is left out, so that it does not make a search incomplete.
+    /// The beginning of the search: earlier for runs that are identified by more than their time. What cannot be read
+    /// and is earlier than `created_from` is left out, so that it does not make a search incomplete.
     pub looked_from: OffsetDateTime,
 }
 
@@ -83,7 +83,7 @@ impl<N> Found<N> {
         match self {
             Self::All(_) => None,
             Self::Part { cut: true, .. } => {
-                Some("its runs in the time in question are more than can be looked through".to_owned())
+                Some("it has more runs in the time in question than Runwarden reads".to_owned())
             }
             Self::Part { unreadable, .. } => {
                 let ids: Vec<String> = unreadable.iter().take(5).map(i64::to_string).collect();
@@ -164,14 +164,14 @@ impl Search {
         ])
     }
 
-    /// Whether a row may be what is searched for, should somebody on the way not have heeded what was asked.
+    /// Whether a row may be what is searched for, in case a filter was ignored on the way.
     fn may_be(&self, told: &Told) -> bool {
         told.kind != ToldKind::Another
             && told.template.is_none_or(|template| template == self.template)
             && told.created.is_none_or(|created| created >= self.looked_from)
     }
 
-    /// Whether what cannot be read may be what is searched for.
+    /// Whether an unreadable row may be what is searched for.
     fn is_in_time(&self, told: &Told) -> bool {
         told.created.is_none_or(|created| created >= self.created_from)
     }
@@ -200,7 +200,7 @@ impl<N> Finding<N> {
         let last = list.is_last();
         let page = list.into_rows();
         if page.is_empty() && !last {
-            return Err(AwxError::bad("a list that goes on without telling anything"));
+            return Err(AwxError::bad("a list that continues without any items"));
         }
         for Picked { row: value, .. } in page {
             let mut told = Told::default();
@@ -224,7 +224,7 @@ impl<N> Finding<N> {
     /// Goes past an id: it can neither come twice nor take the search back.
     fn pass(&mut self, id: i64) -> Result<(), AwxError> {
         if id <= self.after {
-            return Err(AwxError::bad("a list that is not in order"));
+            return Err(AwxError::bad("a list that is not sorted"));
         }
         self.after = id;
         Ok(())

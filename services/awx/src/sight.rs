@@ -10,7 +10,7 @@ use super::{AwxError, Client, RunRef, RunSummary, read};
 pub enum TemplateSight {
     /// It may read the template, and so all its runs.
     Clear,
-    /// There is no such template any more, for nobody.
+    /// The template no longer exists.
     Gone,
     /// It may not, or is another account than the one in question; why, for people.
     Hidden(String),
@@ -33,7 +33,7 @@ impl Client {
         let me = self.who_am_i().await?;
         if me.id != account {
             let why = format!(
-                "Runwarden's account there is {} (id {}), and the launch was made by the one with id {account}",
+                "Runwarden's account there is {} (id {}), and the launch was made by account {account}",
                 me.username, me.id
             );
             return Ok(TemplateSight::Hidden(why));
@@ -42,7 +42,7 @@ impl Client {
         for kind in [TemplateKind::Job, TemplateKind::Workflow] {
             match self.http.reading().pick::<OfTemplate>(&kind.path(template), &Query::new()).await {
                 Ok((row, _)) if read::id(&row, "id") == Some(template) => return Ok(TemplateSight::Clear),
-                Ok(_) => return Err(AwxError::bad("another template than was asked for")),
+                Ok(_) => return Err(AwxError::bad("a different template than requested")),
                 Err(AwxError::NotFound { .. }) => {}
                 Err(AwxError::Forbidden { .. }) => {
                     let why = format!("the controller hides template {template} from Runwarden's account");
@@ -54,7 +54,7 @@ impl Client {
         Ok(TemplateSight::Gone)
     }
 
-    /// Asks for one run that a list left out. AWX tells what it hides (403) from what it lacks (404).
+    /// Asks for one run that a list left out. AWX distinguishes what it hides (403) from what it lacks (404).
     pub async fn whereabouts(&self, run: RunRef) -> Result<Whereabouts, AwxError> {
         match self.run(run).await {
             Ok(row) => Ok(Whereabouts::There(Box::new(row.summary))),

@@ -29,7 +29,7 @@ pub const APPROVAL: &str = "workflow_approval";
 pub struct Step {
     /// The node's id.
     pub node: i64,
-    /// Its name: the node's, if somebody gave it one, else that of what it runs. At most 200 bytes.
+    /// Its name: the node's, if it has one, or else that of what it runs. At most 200 bytes.
     pub name: String,
     /// The steps it is inside of, outermost first.
     pub within: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Step {
     pub workflow: i64,
     /// What it runs: `job`, `workflow_job`, `workflow_approval`, `project_update` …; empty if nothing was run.
     pub kind: String,
-    /// AWX's word for how it stands; `skipped` where the workflow went another way, `not_started` before its turn.
+    /// AWX's status; `skipped` where the workflow took another path, `not_started` before its turn.
     pub status: String,
     /// The name of what it runs.
     pub runs: String,
@@ -45,14 +45,14 @@ pub struct Step {
     pub run: Option<i64>,
     /// Whether it failed and the workflow had a path for that, be it around a workflow that it is in.
     pub handled: bool,
-    /// Whether it is an approval that nobody gave in time.
+    /// Whether it is an approval that was not given in time.
     pub timed_out: bool,
     /// Whether the controller lost it: its playbook may still be at work. Only known once it was asked for.
     pub lost: bool,
 }
 
 impl Step {
-    /// Whether it has come to its end.
+    /// Whether it has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
         is_over(&self.status)
@@ -70,7 +70,7 @@ impl Step {
         self.status == SKIPPED
     }
 
-    /// Whether it waits for somebody's approval.
+    /// Whether it waits for an approval.
     #[must_use]
     pub fn is_waiting_approval(&self) -> bool {
         self.kind == APPROVAL && !self.is_over()
@@ -124,10 +124,10 @@ pub struct Waiting {
 }
 
 impl Client {
-    /// The steps of a workflow's run. Of those that failed is told whether the controller lost them.
+    /// The steps of a workflow's run. Failed ones say whether the controller lost them.
     ///
     /// # Errors
-    /// When the controller does not tell.
+    /// If the controller cannot be read.
     pub async fn steps(&self, run: RunRef) -> Result<Steps, AwxError> {
         let mut found = of_run(&self.http.reading(), run.id).await?;
         let failed = found.steps.iter().filter(|step| step.has_failed() && step.kind == RunKind::Job.as_str());
@@ -147,7 +147,7 @@ impl Client {
     /// Since when approvals of a workflow's run wait, by their ids. Those of the workflows inside it are not among them.
     ///
     /// # Errors
-    /// When the controller does not tell.
+    /// If the controller cannot be read.
     pub async fn waiting(&self, workflow: i64) -> Result<BTreeMap<i64, Waiting>, AwxError> {
         let query: Query = vec![
             ("unified_job_node__workflow_job", workflow.to_string()),

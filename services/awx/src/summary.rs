@@ -33,7 +33,7 @@ pub struct RunSummary {
     pub job_explanation: String,
     /// The template it came from.
     pub unified_job_template: Option<i64>,
-    /// Whether all it printed has arrived; only the detail tells. After a crash it stays false for ever.
+    /// Whether all its output has arrived; only the detail view shows this. After a crash it stays false for ever.
     pub event_processing_finished: Option<bool>,
     lost: bool,
 }
@@ -60,7 +60,7 @@ impl std::fmt::Debug for RunSummary {
     }
 }
 
-/// A row as far as it tells of a run, whatever it is: any JSON is one. What is missing or of another type is not told.
+/// The parts of a row that describe a run; any JSON is accepted. What is missing or of another type is left out.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) id: Option<i64>,
@@ -90,7 +90,7 @@ pub(super) enum ToldKind {
 }
 
 impl Told {
-    /// The run it tells of, if it is one with an id.
+    /// The run it describes, if it has an id.
     pub(super) fn summary(self) -> Option<RunSummary> {
         let ToldKind::Run(kind) = self.kind else { return None };
         Some(RunSummary {
@@ -118,7 +118,7 @@ impl Row for Told {
 }
 
 impl Told {
-    /// Whether an entry of a row tells of it.
+    /// Whether an entry of a row describes it.
     pub(super) fn wants(key: &str) -> bool {
         let key: de::value::StrDeserializer<'_, de::value::Error> = key.into_deserializer();
         !matches!(Key::deserialize(key), Ok(Key::Other) | Err(_))

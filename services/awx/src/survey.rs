@@ -8,7 +8,7 @@ use super::read;
 
 /// The most choices that all questions of a survey have together; surveys with thousands are seen.
 const MOST_CHOICES: usize = 50_000;
-/// The most that is told of what is odd about one.
+/// The most problems reported for one.
 const MOST_PROBLEMS: usize = 100;
 
 /// What AWX asks before a launch.
@@ -80,7 +80,7 @@ impl QuestionKind {
         }
     }
 
-    /// AWX's word for it.
+    /// AWX's name for it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Text => "text",
@@ -130,7 +130,7 @@ impl Survey {
         Self { problems: vec![problem], ..Self::default() }
     }
 
-    /// One question that cannot be answered keeps nobody from answering the others, unless it must be.
+    /// A question that cannot be answered does not prevent answers to the others, unless it is required.
     fn note(&mut self, question: &Question) {
         let Some(why) = question.unanswerable() else { return };
         let variable = read::shown(&question.variable, 100);
@@ -166,7 +166,7 @@ impl Question {
             QuestionKind::Float => self.max < self.min && self.max.is_some(),
             QuestionKind::MultiSelect | QuestionKind::Other(_) => false,
         };
-        none.then(|| "takes no answer at all: its bounds or choices leave none".to_owned())
+        none.then(|| "has no possible answer: its bounds or choices allow none".to_owned())
     }
 
     fn read(variable: String, row: &Value, most_choices: usize) -> Self {
@@ -214,7 +214,7 @@ fn choices(value: Option<&Value>, most: usize) -> Vec<Value> {
     }
 }
 
-/// The default as the kind of answer it stands for; `None` where it does not fit.
+/// The default as an answer of its kind; `None` if it does not fit.
 fn fit(kind: &QuestionKind, choices: &[Value], default: &Value) -> Option<Value> {
     if default.is_null() || default == "" || default == "$encrypted$" {
         return None;

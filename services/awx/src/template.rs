@@ -83,11 +83,11 @@ impl FromIterator<LaunchField> for Asks {
 pub struct Named {
     /// Its id.
     pub id: i64,
-    /// Its name, for people; empty when it is not told.
+    /// Its name, for people; empty if it is not known.
     pub name: String,
 }
 
-/// What a list tells of a template, with its survey. Prints no variables.
+/// A template as a list shows it, with its survey. Prints no variables.
 #[derive(Clone)]
 pub struct TemplateSummary {
     /// Its kind.
@@ -126,7 +126,7 @@ pub struct ProjectView {
 /// Everything about a template that a launch depends on. Prints no variables.
 #[derive(Clone)]
 pub struct TemplateView {
-    /// What a list would tell.
+    /// What a list would show.
     pub summary: TemplateSummary,
     /// Whether our account may launch it.
     pub can_start: bool,
@@ -228,7 +228,7 @@ impl Client {
         let projects = Projects::default();
         let view = view(&reading, &reading, kind, row, launch, &projects).await?;
         if view.id != id {
-            return Err(AwxError::bad("another template than was asked for"));
+            return Err(AwxError::bad("a different template than requested"));
         }
         Ok(TemplateView { _kept: Some(Arc::new(reading.into_kept())), ..view })
     }
@@ -241,7 +241,7 @@ pub(super) async fn survey(reading: &Reading<'_>, kind: TemplateKind, id: i64) -
     Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
 }
 
-/// The launch page of a template; `None` when our account may not launch it, or it is gone by now.
+/// The launch page of a template; `None` if our account may not launch it, or it was deleted in the meantime.
 pub(super) async fn launch_page(reading: &Reading<'_>, kind: TemplateKind, id: i64) -> Result<Option<Value>, AwxError> {
     readable(reading.get(&kind.path(id).then("launch"), &Query::new()).await)
 }
@@ -337,7 +337,7 @@ impl TemplateView {
         steps: Option<Vec<Value>>,
     ) -> Self {
         let page = launch.unwrap_or(&Value::Null);
-        // Where a flag is told twice, the launch page decides: it is what the launch itself goes by.
+        // Where a flag appears twice, the launch page decides: the launch itself follows it.
         let told = page.as_object().is_some_and(|map| map.keys().any(|key| key.starts_with("ask_")));
         if told {
             summary.asks = Asks::read(page);
@@ -374,7 +374,7 @@ impl TemplateView {
     /// Whether launches may choose the branch of its project; `None` where it has none or does not say.
     pub(super) fn branch_override(&self) -> Option<bool> {
         let flag = |row: &Value| row.get("allow_override").and_then(Value::as_bool);
-        // Whoever may launch may read this one; the project itself takes a right of its own.
+        // An account that may launch may read this one; the project itself needs a separate right.
         read::at(&self.summary.row, &["summary_fields", "project"])
             .and_then(flag)
             .or_else(|| self.project.as_ref()?.row.as_ref().and_then(flag))

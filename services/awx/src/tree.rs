@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// The entries of an object whose keys are wanted; the others are passed over without being built.
+/// The entries of an object with the wanted keys; the others are skipped without being built.
 fn object<'de, A: MapAccess<'de>>(
     mut tree: Tree<'_>,
     mut entries: A,
@@ -181,7 +181,7 @@ impl<'de, W: Wanted> Visitor<'de> for Picking<'_, W> {
         object(self.0, entries, W::wants)
     }
 
-    // What is no object has nothing that could be wanted.
+    // Anything but an object has no entries.
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Value::Null)

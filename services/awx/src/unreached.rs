@@ -21,22 +21,22 @@ pub(super) fn failed_read(error: &reqwest::Error) -> AwxError {
     } else if let Some(tls) = find::<rustls::Error>(error) {
         match tls {
             rustls::Error::InvalidCertificate(why) => format!("its certificate is not trusted: {}", distrust(why)),
-            rustls::Error::AlertReceived(_) => "it broke off the TLS handshake".to_owned(),
-            rustls::Error::InvalidMessage(_) => "what answers does not speak TLS; is it really https?".to_owned(),
+            rustls::Error::AlertReceived(_) => "it aborted the TLS handshake".to_owned(),
+            rustls::Error::InvalidMessage(_) => "the server there does not speak TLS; is it really https?".to_owned(),
             _ => "TLS failed".to_owned(),
         }
     } else if error.is_timeout() {
-        "no connection came about in time".into()
+        "connecting took too long".into()
     } else {
         match find::<io::Error>(error).map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => "the connection is refused".into(),
+            Some(io::ErrorKind::ConnectionRefused) => "the connection was refused".into(),
             Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
                 "there is no route to it".into()
             }
             Some(io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => {
-                "the connection is closed before it is set up; is it really https?".to_owned()
+                "the connection was closed while it was set up; is it really https?".to_owned()
             }
-            _ => "no connection came about".into(),
+            _ => "connecting failed".into(),
         }
     };
     AwxError::Unreachable { detail }

@@ -74,7 +74,7 @@ pub enum RotationNote {
     Done {
         /// The new key.
         key_id: String,
-        /// How many tenant keys were wrapped anew. After an interruption: since it went on.
+        /// How many tenant keys were rewrapped. After an interruption: since it went on.
         rewrapped: u32,
     },
 }
@@ -84,7 +84,7 @@ pub enum RotationNote {
 pub struct Rotation {
     /// The new master key.
     pub key_id: String,
-    /// How many tenant keys were wrapped anew.
+    /// How many tenant keys were rewrapped.
     pub rewrapped: u32,
 }
 

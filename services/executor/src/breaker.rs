@@ -1,5 +1,5 @@
-//! Leaving a controller alone that is down or does not accept Runwarden's credential: nobody calls it for a pause that
-//! grows, then one call tries; its jobs wait meanwhile. Each executor finds out by itself.
+//! A circuit breaker for controllers that are down or do not accept Runwarden's credential: none is called for a pause
+//! that grows, then one call tries; its jobs wait meanwhile. Each executor finds out by itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ impl Breaker {
         Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
-    /// A call is about to be made. On a controller that failed, others wait for what it tells.
+    /// A call is about to be made. On a controller that failed, others wait for its result.
     pub fn trying(&self, key: &Key, now: Instant) {
         self.with(|all| {
             if let Some(pause) = all.get_mut(key) {
@@ -70,7 +70,7 @@ impl Breaker {
                 tenant = key.0,
                 controller = key.1,
                 failures = pause.failures,
-                "the controller works again; its jobs go on"
+                "the controller works again; its jobs continue"
             );
             self.measure();
         }
@@ -95,7 +95,7 @@ impl Breaker {
                 tenant = key.0,
                 controller = key.1,
                 why,
-                "the controller is left alone for now; its jobs wait"
+                "pausing requests to the controller; its jobs wait"
             );
             self.measure();
         }
@@ -187,7 +187,7 @@ mod tests {
         breaker.works(&key());
         assert!(!breaker.admits(&key(), now + Duration::from_secs(119)), "another call's success does not end that");
         assert!(breaker.admits(&key(), Instant::now() + Duration::from_secs(121)));
-        // A word that asks for less than the pause does not shorten it.
+        // A `Retry-After` below the pause does not shorten it.
         assert_eq!(breaker.failed(&key(), "down", Some(Duration::ZERO), now), FIRST * 2);
     }
 

@@ -22,7 +22,7 @@ pub fn limits() -> Limits {
 }
 
 /// All that a client is made of. A controller's name is not in it: one that is deleted and made again under its old
-/// name leads elsewhere, with another credential, and its revisions may begin anew.
+/// name may lead elsewhere, with another credential, and its revisions may start again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Made {
     tenant: String,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub enum At {
     /// A job is about to be accepted.
     SubmitBeforeCommit,
-    /// It is accepted; nobody was told.
+    /// It is accepted; the answer was not sent.
     SubmitAfterCommit,
     /// A job is claimed.
     ClaimAfter,
@@ -36,7 +36,7 @@ pub enum At {
     CancelAfter,
     /// What an operator said is about to be written.
     ResolveBefore,
-    /// It is written; nobody was told.
+    /// It is written; nothing was signalled.
     ResolveAfter,
 }
 
@@ -85,7 +85,7 @@ impl Failpoint {
 
 fn die() {
     use rustix::process::{Signal, getpid, kill_process};
-    // The process ends inside the call: nothing is closed, flushed or told.
+    // The process ends inside the call: nothing is closed, flushed or reported.
     let _ended = kill_process(getpid(), Signal::KILL);
 }
 

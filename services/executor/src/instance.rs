@@ -1,7 +1,7 @@
 //! Which executor this is, and whether the others still live. Any number of executors share one store: each holds
 //! jobs and watches under its id, and shows that it lives by counting up a number there.
 //!
-//! Nobody compares clocks. An executor is taken for gone when its number has not moved for a lease by the observer's
+//! Clocks are never compared. An executor is presumed dead when its number has not moved for a lease by the observer's
 //! own steady clock; then what it held is free, with new fences, so that it does no harm should it come back.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::store::{Beat, JobStore};
 use crate::work::WorkBell;
 
 /// An executor's identity. It belongs to its data folder, which only one process at a time has: who finds it there
-/// knows that whoever had it before is gone.
+/// knows that the executor that had it before is dead.
 #[derive(Debug)]
 pub struct Instance {
     id: String,
@@ -81,7 +81,7 @@ impl Observed {
     }
 }
 
-/// Shows that this executor lives, and frees what gone ones held, until shutdown; then lets go of what it watches.
+/// Sends this executor's heartbeats and frees what dead ones held, until shutdown; then releases what it watches.
 pub async fn keep_alive(
     store: Arc<dyn JobStore>,
     instance: Arc<Instance>,
@@ -90,7 +90,7 @@ pub async fn keep_alive(
     shutdown: Shutdown,
 ) {
     let mut observed = Observed::default();
-    // A quarter of a lease between looks and beats: who is gone is known within one and a half.
+    // A quarter of a lease between looks and beats: a dead executor is noticed within one and a half.
     let pause = lease / 4;
     loop {
         if let Err(error) = once(&*store, &instance, lease, &mut observed, &work).await {
@@ -113,7 +113,7 @@ async fn once(
     let others = store.beats(instance.id()).await?;
     for beat in observed.gone(others, lease, Instant::now()) {
         if let Some(freed) = store.free(&beat).await? {
-            tracing::warn!(executor = beat.holder, jobs = freed, "an executor is gone; its work goes on here");
+            tracing::warn!(executor = beat.holder, jobs = freed, "an executor is gone; this one takes over its work");
             work.ring();
         }
     }

@@ -1,4 +1,4 @@
-//! Waking those who wait for a job: a word that something changed, never what.
+//! Wakes the callers that wait for a job: a signal that something changed, never what.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Those who wait look again after this long in any case: another replica may have done the work.
+/// Waiters look again after this long in any case: another replica may have done the work.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Who waits for which job.
@@ -15,7 +15,7 @@ pub struct Live {
     jobs: Arc<Mutex<HashMap<String, watch::Sender<u64>>>>,
 }
 
-/// One who waits for a job.
+/// A caller that waits for a job.
 pub struct Waiter {
     live: Live,
     job: String,
@@ -43,14 +43,14 @@ impl Live {
         Waiter { live: self.clone(), job: job.to_owned(), receiver }
     }
 
-    /// All jobs that anybody waits for.
+    /// All jobs that callers wait for.
     #[must_use]
     pub fn awaited(&self) -> Vec<String> {
         let Ok(jobs) = self.jobs.lock() else { return Vec::new() };
         jobs.iter().filter(|(_, sender)| sender.receiver_count() > 0).map(|(job, _)| job.clone()).collect()
     }
 
-    /// Whether anybody waits for a job.
+    /// Whether a caller waits for a job.
     #[must_use]
     pub fn is_awaited(&self, job: &str) -> bool {
         self.jobs.lock().is_ok_and(|jobs| jobs.get(job).is_some_and(|s| s.receiver_count() > 0))

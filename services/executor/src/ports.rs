@@ -20,7 +20,7 @@ pub struct Controller {
     pub tenant: String,
     /// Its name.
     pub name: String,
-    /// Grows with every change: what was built from an older one is rebuilt.
+    /// Grows with every change: anything built from an older one is rebuilt.
     pub revision: i64,
     /// How to reach it.
     pub target: Target,
@@ -64,7 +64,7 @@ pub struct Template {
     pub limits: Limits,
     /// How many of its jobs, and of its tenant's, may wait; 0 for no limit of their own.
     pub room: Room,
-    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    /// How many seconds its jobs may wait; 0 for no limit.
     pub max_wait_seconds: i64,
     /// How many seconds a run may take; 0 for no limit.
     pub max_duration_seconds: i64,
@@ -97,7 +97,7 @@ impl Guarded for Template {
 /// What may be run: the project service.
 #[async_trait]
 pub trait Templates: Send + Sync + 'static {
-    /// Finds a template; `None` if there is none of that name in the tenant.
+    /// Finds a template; `None` if the tenant has none with that name.
     async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>>;
     /// Finds a controller.
     async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>>;
@@ -131,7 +131,7 @@ pub struct Decision {
     pub id: String,
     /// The digest of the policies that decided.
     pub policy_digest: String,
-    /// The digest of what was decided on.
+    /// The digest of the input that was decided on.
     pub input_digest: String,
 }
 
@@ -188,7 +188,7 @@ pub trait CredentialSource: Send + Sync + 'static {
 /// Reads an opened JSON object.
 ///
 /// # Errors
-/// `INTERNAL` when it is none: it was written by this service.
+/// `INTERNAL` if it is not one: it was written by this service.
 pub fn opened_object(value: &SecretString) -> Result<Map<String, Value>> {
     serde_json::from_str(value.expose_secret())
         // The error would quote what it read.

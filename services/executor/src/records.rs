@@ -33,7 +33,7 @@ pub fn submit(now: Moment, job: &Job, outcome: Outcome, reasons: &[String]) -> E
         .build()
 }
 
-/// Somebody asked for a job to be stopped.
+/// A job's cancellation was requested.
 pub fn cancel(now: Moment, job: &Job) -> Entry {
     EntryBuilder::new(&At(now), Service::Executor, "job.cancel", "job", &job.id)
         .tenant(&job.tenant)
@@ -79,12 +79,12 @@ pub fn attempt(now: Moment, job: &Job, attempt: &Attempt) -> Entry {
     )
 }
 
-/// A run came to light that should not be: what it was launched for was settled without it. It is stopped.
+/// A stray run was found: its attempt had been settled without it. It is stopped.
 pub fn stray(now: Moment, job: &Job, attempt: u32, run: &Run) -> Entry {
     by_executor(now, job, "job.stray_run", Outcome::Failed, &json!({"attempt": attempt, "run": run}))
 }
 
-/// A run that should not be has come to its end, or is not there any more; how.
+/// A stray run has ended, or no longer exists; how.
 pub fn stray_settled(now: Moment, job: &Job, stray: &Stray, how: &str) -> Entry {
     let details = json!({"attempt": stray.attempt, "run": stray.run, "how": how, "looks": stray.looks});
     by_executor(now, job, "job.stray_settled", Outcome::Success, &details)

@@ -31,7 +31,7 @@ pub struct Shared {
     pub failpoint: Failpoint,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Wakes those who wait for a job.
+    /// Wakes the callers that wait for a job.
     pub live: Live,
     /// Rings when a job is due, or ended so that another may begin.
     pub work: WorkBell,

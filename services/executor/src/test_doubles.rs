@@ -31,7 +31,7 @@ use crate::store::{JobStore, Room};
 use crate::wait::limits::Limits;
 use crate::work::WorkBell;
 
-/// An installation, told from others by a number.
+/// An installation, distinguished by a number.
 pub(crate) fn installation(uuid: u128) -> Installation {
     Installation::new(Some(Uuid::from_u128(uuid)), &template().controller.target)
 }
@@ -152,7 +152,7 @@ impl Rung {
 /// For how long what was shown counts in tests.
 pub(crate) const SHOWN_IN_TESTS: Duration = Duration::from_secs(60);
 
-/// Auth and policy that say what they are told to. Without being told they say yes.
+/// Auth and policy with canned answers. By default they allow everything.
 #[derive(Default)]
 pub(crate) struct Said {
     /// What auth says.

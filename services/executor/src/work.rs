@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Rings when there is work; a ring while nobody listens is kept.
+/// Rings when there is work; a ring without a listener is kept.
 #[derive(Clone, Default)]
 pub struct WorkBell(Arc<Bell>);
 

@@ -22,7 +22,7 @@ pub use outbox::{Bell, MAX_PENDING, Outbox, OutboxStore, SetAside};
 pub use recorder::{MeshRecorder, Recorder};
 pub use seen::Seen;
 
-/// What stands for the platform where a tenant's name is needed: no tenant can have it, slugs have no underscore.
+/// The platform's name where a tenant's name is needed: no tenant can have it, since slugs have no underscore.
 pub const PLATFORM: &str = "_platform";
 
 /// The name of a tenant's log for people and keys; the platform's for the empty name.

@@ -88,16 +88,16 @@ impl Error {
         Self::new(ErrorReason::PermissionDenied, detail)
     }
 
-    /// Somebody else was faster, or the thing is in use.
+    /// Another change was faster, or the object is in use.
     #[must_use]
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(ErrorReason::Conflict, detail)
     }
 
-    /// What the caller's change is based on was changed by somebody else. `what` names the kind: `template`.
+    /// The object changed since the caller read it. `what` names the kind: `template`.
     #[must_use]
     pub fn changed(what: &str) -> Self {
-        Self::conflict(format!("The {what} was changed by somebody else. Read it again and repeat the request."))
+        Self::conflict(format!("The {what} was changed in the meantime. Read it again and repeat the request."))
     }
 
     /// Others kept changing the same thing; nothing was done.
@@ -220,8 +220,8 @@ impl Error {
         }
     }
 
-    /// Reads an error back from a gRPC status. What did not come from Runwarden keeps its code and loses its words:
-    /// they may hold a driver's or a proxy's text.
+    /// Reads an error back from a gRPC status. An error that did not come from Runwarden keeps its code and loses its
+    /// text: they may hold a driver's or a proxy's text.
     #[must_use]
     pub fn from_status(status: &Status) -> Self {
         let details = status.get_error_details();
@@ -245,8 +245,8 @@ impl Error {
         error
     }
 
-    /// Reads the answer of a service that was asked on the way to another answer. That it is away, or too slow, is told
-    /// by its name and as something that passes: whose fault it is must not depend on who was asked first.
+    /// Reads the answer of a service that was asked on the way to another answer. That it is unavailable, or too slow,
+    /// is reported with its name and as temporary: the blame must not depend on which service was asked first.
     #[must_use]
     pub fn from_peer(peer: Service, status: &Status) -> Self {
         let error = Self::from_status(status);
@@ -270,7 +270,7 @@ impl Error {
                 Self::unavailable("A part of Runwarden that is needed cannot be reached now.").with_cause(cause)
             }
             Code::DeadlineExceeded => {
-                Self::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.").with_cause(cause)
+                Self::new(ErrorReason::DeadlineExceeded, "The request took too long to answer.").with_cause(cause)
             }
             Code::Cancelled => Self::new(ErrorReason::DeadlineExceeded, "The request was cancelled.").with_cause(cause),
             Code::ResourceExhausted => {
@@ -405,7 +405,7 @@ mod tests {
             (error.reason(), error.detail().to_owned())
         };
         let late = "The policy service did not answer in time.".to_owned();
-        let too_late = Status::from(Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer."));
+        let too_late = Status::from(Error::new(ErrorReason::DeadlineExceeded, "The request took too long to answer."));
         assert_eq!(told(&too_late), (ErrorReason::Unavailable, late.clone()));
         assert_eq!(told(&Status::deadline_exceeded("x")), (ErrorReason::Unavailable, late));
         let away = "The policy service cannot be reached now.".to_owned();

@@ -135,9 +135,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-/// JSON in one canonical form: keys sorted, no white space, so that equal values have equal bytes and digests.
-/// Numbers stay as they were written: for what they are to somebody who reads them as text, see [`normal`].
-/// (serde_json's map is sorted as long as its `preserve_order` feature is off; sorting here does not rely on that.)
+/// JSON in one canonical form: keys sorted, no white space, so that equal values have equal bytes and digests. Numbers
+/// stay as they were written: for their normal form, see [`normal`]. (serde_json's map is sorted as long as its
+/// `preserve_order` feature is off; sorting here does not rely on that.)
 #[must_use]
 pub fn canonical(value: &Value) -> String {
     let mut out = String::new();

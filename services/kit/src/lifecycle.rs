@@ -1,4 +1,4 @@
-//! Starting and stopping: one signal that everybody hears, tasks with names, and nobody forgotten.
+//! Starting and stopping: one shutdown signal for all, named tasks, and none left behind.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -153,7 +153,7 @@ impl Tasks {
         running.push(Named { name, handle });
     }
 
-    /// Waits for all tasks to end, saying who is still pending, and gives up after `limit`. True if all ended.
+    /// Waits for all tasks to end, logging which are still pending, and gives up after `limit`. True if all ended.
     pub async fn join(&self, limit: Duration) -> bool {
         let end = tokio::time::Instant::now() + limit;
         let mut report = tokio::time::Instant::now() + Duration::from_secs(2);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wish_to_stop_is_no_failure_and_the_first_failure_is_the_one_told() {
+    async fn a_shutdown_signal_is_not_a_failure_and_the_first_failure_is_reported() {
         let shutdown = Shutdown::new();
         shutdown.begin();
         assert_eq!(shutdown.failure(), None);

@@ -1,9 +1,9 @@
 //! Paging: an opaque token that leads to the next page of one listing, and of no other.
 //!
 //! A token holds the last key of the page before, and a digest of it with everything that makes the listing what it is:
-//! the collection, the tenant, the filters. One that was made for another listing, was cut off or was made up is refused
-//! instead of giving a page that looks empty. The digest is not a signature, and need not be: rights and filters are
-//! applied to every page anew, so a token that somebody computes leads nowhere they could not go.
+//! the collection, the tenant, the filters. One that was made for another listing, was cut off or was made up is
+//! refused instead of giving a page that looks empty. The digest is not a signature, and need not be: rights and
+//! filters are applied to every page again, so a forged token gives access to nothing more.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;

@@ -99,7 +99,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
     },
 ];
 
-/// The permission of a name that somebody gave at `pointer`.
+/// The permission with the name given at `pointer`.
 ///
 /// # Errors
 /// `VALIDATION_FAILED` when there is none.
@@ -121,7 +121,7 @@ mod tests {
     fn every_permission_is_needed_by_some_rpc_and_held_by_the_platform() {
         let admin = built_in_role("platform-admin").map(|role| role.permissions).unwrap_or_default();
         for permission in Permission::ALL {
-            // Anybody may introspect a token of their own; this one widens what is answered.
+            // Every client may introspect its own tokens; this permission widens that.
             let needed = *permission == P::TokensIntrospect
                 || runwarden_proto::ACCESS.iter().any(|row| row.permission == Some(*permission));
             assert!(needed, "no RPC needs {permission}");
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_tenant_admin_can_give_every_role_but_the_platforms() {
-        // Nobody can give what they do not hold, so a tenant must be able to make its own auditors.
+        // Callers can grant only what they hold, so a tenant must be able to create its own auditors.
         let held = built_in_role("tenant-admin").map(|r| r.permissions).unwrap_or_default();
         for role in BUILT_IN_ROLES.iter().filter(|r| r.name != "platform-admin") {
             for permission in role.permissions {

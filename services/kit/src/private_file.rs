@@ -56,7 +56,7 @@ pub fn write_new(path: &Path, content: &[u8]) -> io::Result<bool> {
     Ok(made)
 }
 
-/// Reads a file that nobody else can reach; `None` if there is none.
+/// Reads a file that no other user can access; `None` if there is none.
 ///
 /// # Errors
 /// `PermissionDenied` if others can read or change it, `InvalidData` if it is longer than `most` bytes, or is not a file.

@@ -20,13 +20,14 @@ pub struct Present {
     pub steady: Instant,
 }
 
-/// When something can be forgotten: when the wall clock says so, and so much steady time has passed since it was heard
-/// of that every token it ends has expired. A clock that is ahead for a moment must not make anybody forget for good.
+/// When something can be forgotten: when the wall clock says so, and so much steady time has passed since it arrived
+/// that every token it revokes has expired. A clock that is ahead for a moment must not cause a revocation to be
+/// dropped for good.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     /// By the wall clock.
     pub until: Moment,
-    /// When it was heard of, in steady time.
+    /// When it arrived, in monotonic time.
     pub heard: Instant,
 }
 
@@ -38,7 +39,7 @@ impl Keep {
     }
 }
 
-/// Ended tokens. It grows with what is alive only: see [`Revoked::tidy`].
+/// Revoked tokens. Expired entries are removed: see [`Revoked::tidy`].
 #[derive(Clone, Debug, Default)]
 pub struct Revoked {
     tokens: HashMap<String, Token>,
@@ -59,7 +60,7 @@ struct Until {
 }
 
 impl Revoked {
-    /// Ends one token of a principal. `heard` is when this was heard of.
+    /// Revokes one token of a principal. `heard` is when the revocation arrived.
     pub fn end_token(
         &mut self,
         token_id: String,

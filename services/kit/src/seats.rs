@@ -1,5 +1,5 @@
-//! Limits on what is in use at once: so much in total, and so much for each key. Nobody waits here: without a free seat
-//! the request is refused at once, and a seat that is dropped is free again.
+//! Limits on what is in use at once: so much in total, and so much for each key. Nothing waits here: without a free
+//! seat the request is refused at once, and a seat that is dropped is free again.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -42,7 +42,7 @@ struct Taken<K> {
 pub enum Full {
     /// This key has all it may.
     Own,
-    /// There is no room for anybody.
+    /// Everything is in use.
     All,
 }
 
@@ -121,7 +121,7 @@ impl<K: Eq + Hash> Drop for Seat<K> {
         taken.all = taken.all.saturating_sub(self.units);
         if let Some(own) = taken.by_key.get_mut(&self.key) {
             *own = own.saturating_sub(self.units);
-            // Keys come from outside: the ones that hold nothing are forgotten.
+            // Keys come from outside: those without a seat are dropped.
             if *own == 0 {
                 taken.by_key.remove(&self.key);
             }
@@ -166,11 +166,11 @@ impl CallerSeats {
         Self { what, reason, limits, tenants, principals: Seats::new(usize::MAX, limits.principal) }
     }
 
-    /// Takes a seat. It counts for the tenant the principal belongs to, whichever it acts for: nobody can use up the
+    /// Takes a seat. It counts for the tenant the principal belongs to, whichever it acts for: no one can use up the
     /// share of a tenant that is not theirs.
     ///
     /// # Errors
-    /// The given reason when the principal or its tenant has its share; `UNAVAILABLE` when there is none left at all.
+    /// The given reason if the principal or its tenant has used up its share; `UNAVAILABLE` if everything is in use.
     pub fn take(&self, caller: &Caller) -> Result<CallerSeat> {
         let own = |limit: usize, whose: &str| {
             let what = self.what;

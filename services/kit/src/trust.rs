@@ -1,7 +1,7 @@
 //! Each service's own copy of what it takes to judge callers: keys, revocations, and the tenants there are. It is
 //! renewed from `auth` every second; what travels is what has changed.
 //!
-//! A service that cannot renew it continues for [`MAX_AGE`] and then refuses: a revocation it has not heard of could
+//! A service that cannot renew it continues for [`MAX_AGE`] and then refuses: a revocation it does not know of could
 //! otherwise be ignored for as long as `auth` can be kept away. The same holds for what `auth` hears of tenants from
 //! `project`, for whatever is done in a tenant.
 
@@ -35,7 +35,7 @@ mod tests;
 pub const INTERVAL: Duration = Duration::from_secs(1);
 /// How old a copy may be before callers are refused.
 pub const MAX_AGE: Duration = Duration::from_secs(30);
-/// What is not known, which anybody can make up, causes no more than one renewal in this time.
+/// Unknown values, which anyone can make up, cause no more than one renewal in this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How many calls may wait for such a renewal.
 const WAITING: usize = 64;
@@ -83,9 +83,9 @@ pub struct Trust {
     source: Option<Box<dyn TrustSource>>,
     /// Held while asking.
     asking: tokio::sync::Mutex<Asked>,
-    /// Who waits because a key is not known: anybody can cause that.
+    /// Requests that wait because a key is not known: anyone can cause that.
     waiting_for_key: Semaphore,
-    /// Who waits because a tenant is not known: only those whose token is good.
+    /// Requests that wait because a tenant is not known: only those with a valid token.
     waiting_for_tenant: Semaphore,
     ticks: Ticks,
 }
@@ -189,7 +189,7 @@ impl Trust {
         if let Some(refusal) = self.refusal(caller) {
             return Err(refusal);
         }
-        // As when it was let in: its tenant may have been disabled and nobody here heard of it.
+        // As when it was let in: its tenant may have been disabled since.
         if caller.home_tenant.is_some() && self.source.is_some() && !self.is_young(self.confirmed().tenants) {
             return Err(tenants::cannot_tell());
         }
@@ -233,7 +233,7 @@ impl Trust {
         }
     }
 
-    /// Waits with the others behind, when somebody asked a moment ago: whoever comes now is served by the same answer.
+    /// If a renewal has just started, waits for its answer together with the others.
     async fn rest(&self, last: Option<Instant>) {
         if let Some(last) = last {
             tokio::time::sleep(LOOK_AGAIN.saturating_sub((self.ticks)().saturating_duration_since(last))).await;

@@ -12,8 +12,8 @@ use crate::worker::Settings;
 #[derive(Debug, Clone, Args)]
 #[group(id = "policy_settings")]
 pub struct Config {
-    /// The program that is started, with `policy-worker` as its first argument, to run policies;
-    /// this program itself unless given
+    /// The program to start, with `policy-worker` as its first argument, to run policies; this program itself if not
+    /// set
     #[arg(
         id = "policy_worker_command",
         value_name = "PROGRAM",
@@ -41,7 +41,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(256..=16384)
     )]
     pub worker_memory_mib: u32,
-    /// How long evaluating one request may take; after that the answer is no
+    /// How long evaluating one request may take; after that it is denied
     #[arg(
         id = "policy_decision_time",
         value_name = "TIME",

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Clock;
+use runwarden_kit::text::capitalized;
 use runwarden_kit::{Error, Result, id, json};
 use serde_json::{Value, json};
 
@@ -119,7 +120,7 @@ impl Decider {
     async fn ask(&self, question: &Question, owner: &Owner, set: &Set, input: &str) -> Result<Option<Refusal>> {
         let key = format!("{}@{}", owner.key(), set.digest);
         let failed = || {
-            let whose = capital(owner.possessive());
+            let whose = capitalized(owner.possessive());
             let reason = format!("{whose} policies could not be evaluated for this request, so the answer is no.");
             Some(Refusal { reasons: vec![reason], failed: true })
         };
@@ -128,7 +129,7 @@ impl Decider {
             Ok(Outcome::Allowed) => Ok(None),
             Ok(Outcome::Denied { mut reasons }) => {
                 if reasons.is_empty() {
-                    reasons.push(format!("{} policies do not allow this.", capital(owner.possessive())));
+                    reasons.push(format!("{} policies do not allow this.", capitalized(owner.possessive())));
                 }
                 Ok(Some(Refusal { reasons, failed: false }))
             }
@@ -201,9 +202,4 @@ fn roles(caller: &Caller, scope: &Scope) -> Vec<Value> {
     roles.sort();
     roles.dedup();
     roles.into_iter().map(|(name, digest)| json!({"name": name, "digest": digest})).collect()
-}
-
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ const MOST_JOBS: i32 = 1_000_000;
 /// The longest period: seven days, in seconds.
 const LONGEST_PERIOD: i64 = 7 * 24 * 3600;
 
-/// How many jobs may be begun in a period that slides along. Where there is no limit there is no rate.
+/// How many jobs may be started in a sliding period. Where there is no limit there is no rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// How many, from 1.

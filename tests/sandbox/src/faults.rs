@@ -23,7 +23,7 @@ pub(crate) enum Kind {
         #[serde(default)]
         after_ms: u64,
     },
-    /// The connection closes first, and the request is acted upon later, dated back to its arrival.
+    /// The connection closes first, and the request is acted upon later, with its arrival as the date.
     DelayCommit {
         commit_after_ms: u64,
         #[serde(default)]

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 /// Whether jobs run real playbooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UseAnsible {
-    /// Where a working `ansible-playbook` is found; simulated otherwise.
+    /// If a working `ansible-playbook` is found; simulated otherwise.
     #[default]
     Auto,
     /// Always simulated.
@@ -22,11 +22,11 @@ pub struct Options {
     #[arg(long, env = "RUNWARDEN_SANDBOX_LISTEN", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))]
     pub listen: SocketAddr,
 
-    /// Directory to keep accounts, runs and the ledger in; without it all is gone at the end.
+    /// Directory to keep accounts, runs and the ledger in; without it everything is lost at the end.
     #[arg(long, env = "RUNWARDEN_SANDBOX_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Root of the API: `/api/v2`, or `/api/controller/v2` to answer there as well, as AAP 2.5 does.
+    /// Root of the API: `/api/v2`, or `/api/controller/v2` to serve it there as well, as AAP 2.5 does.
     #[arg(long, env = "RUNWARDEN_SANDBOX_API_ROOT", default_value = "/api/v2")]
     pub api_root: String,
 
@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_enum, env = "RUNWARDEN_SANDBOX_USE_ANSIBLE", default_value_t = UseAnsible::Auto)]
     pub use_ansible: UseAnsible,
 
-    /// This `ansible-playbook` instead of the first on the PATH.
+    /// The `ansible-playbook` to use instead of the first on the PATH.
     #[arg(long, env = "RUNWARDEN_SANDBOX_ANSIBLE_PLAYBOOK")]
     pub ansible_playbook: Option<PathBuf>,
 
@@ -42,11 +42,12 @@ pub struct Options {
     #[arg(long, env = "RUNWARDEN_SANDBOX_SPEED", default_value_t = 1.0)]
     pub speed: f64,
 
-    /// How many jobs may be under way at once; by default 200 simulated ones, or 4 real ones. Others stay pending.
+    /// How many jobs may be in progress at once; by default 200 simulated ones, or 4 real ones. Others stay pending.
     #[arg(long, env = "RUNWARDEN_SANDBOX_ROOM")]
     pub room: Option<usize>,
 
-    /// Every request to the controller is answered this many milliseconds after it came, or as soon as it can be.
+    /// Every request to the controller is answered this many milliseconds after it arrived, or as soon as possible
+    /// after that.
     #[arg(long, env = "RUNWARDEN_SANDBOX_LATENCY_MS", default_value_t = 0)]
     pub latency_ms: u64,
 

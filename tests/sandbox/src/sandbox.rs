@@ -50,7 +50,7 @@ impl Sandbox {
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let bases = bases(&options.api_root)?;
         if !options.speed.is_finite() || options.speed <= 0.0 {
-            bail!("the speed must be above zero");
+            bail!("--speed must be above zero");
         }
         let store = options.data_dir.as_deref().map(Store::open).transpose()?;
         let mut state = match &store {
@@ -58,7 +58,7 @@ impl Sandbox {
             None => State::fresh(),
         };
         if options.room == Some(0) {
-            bail!("there must be room for at least one run");
+            bail!("--room must be at least 1");
         }
         prepare(&mut state, &options);
         let found = match options.use_ansible {
@@ -140,7 +140,7 @@ impl Sandbox {
         self.app.stop.cancel();
         self.app.tasks.close();
         if tokio::time::timeout(GRACE, self.app.tasks.wait()).await.is_err() {
-            tracing::warn!("some runs did not end in time");
+            tracing::warn!("some runs did not stop in time");
         }
         self.app.read().shut_down();
         self.app.save(u64::MAX).await;
@@ -167,7 +167,7 @@ fn bases(api_root: &str) -> anyhow::Result<Vec<String>> {
     match api_root.trim_end_matches('/') {
         "/api/v2" => Ok(vec!["/api".to_owned()]),
         "/api/controller/v2" => Ok(vec!["/api".to_owned(), "/api/controller".to_owned()]),
-        other => bail!("the API's root is /api/v2 or /api/controller/v2, not {other}"),
+        other => bail!("--api-root must be /api/v2 or /api/controller/v2, not {other}"),
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Entry {
     pub policy_digest: String,
     /// The digest of the canonical request.
     pub payload_digest: String,
-    /// What else is worth knowing.
+    /// Further details.
     pub details: Details,
     /// Where the request came from.
     pub source_address: String,

@@ -1,4 +1,4 @@
-//! The first administrator: made at the first start, its credentials left in a file for whoever started us.
+//! The first administrator: made at the first start, its credentials are left in a file for the operator.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ impl Credentials {
         Ok(Self { client_id: id::new(ids::CLIENT), client_secret: secret::generate()? })
     }
 
-    /// Reads a file of ours; `None` when there is none or it is something else.
+    /// Reads the bootstrap file; `None` if there is none or it is something else.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         let Some(content) = private_file::read(path, LARGEST_FILE)? else {
             return Ok(None);
@@ -62,8 +62,8 @@ impl Credentials {
 
 /// Makes the first administrator if there never was one.
 ///
-/// The file comes first and the client second. After a crash in between the file holds credentials that nobody could
-/// use yet, and the next start makes the client they belong to: they are never lost.
+/// The file comes first and the client second. After a crash in between, the file contains credentials that do not work
+/// yet, and the next start creates the client they belong to: they are never lost.
 pub(crate) async fn ensure_administrator(shared: &Shared, path: &Path) -> anyhow::Result<()> {
     for _ in 0..TRIES {
         if head(shared).await?.is_some() {
@@ -72,7 +72,7 @@ pub(crate) async fn ensure_administrator(shared: &Shared, path: &Path) -> anyhow
         let shown = path.display();
         let credentials = take_or_make(path).with_context(|| format!("cannot write {shown}"))?;
         if make(shared, &credentials).await? {
-            tracing::info!(file = %shown, client_id = credentials.client_id, "made the first administrator");
+            tracing::info!(file = %shown, client_id = credentials.client_id, "created the first administrator");
             return Ok(());
         }
         if let Some(head) = head(shared).await?
@@ -82,7 +82,7 @@ pub(crate) async fn ensure_administrator(shared: &Shared, path: &Path) -> anyhow
             std::fs::remove_file(path).with_context(|| format!("cannot remove {shown}"))?;
         }
     }
-    anyhow::bail!("the first administrator could not be made: others keep changing the store")
+    anyhow::bail!("the first administrator could not be created: other processes keep changing the store")
 }
 
 async fn head(shared: &Shared) -> anyhow::Result<Option<PlatformHead>> {

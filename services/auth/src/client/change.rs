@@ -129,7 +129,7 @@ impl Clients {
         Err(Error::contended())
     }
 
-    /// Ends one of two secrets: the named one, else the older.
+    /// Retires one of two secrets: the named one, or else the older.
     pub(crate) async fn retire_secret(
         &self,
         caller: &Caller,
@@ -149,7 +149,7 @@ impl Clients {
                     .ok_or_else(|| Error::not_found("secret of this client"))?,
             };
             if client.secrets.len() < MAX_SECRETS {
-                return Err(Error::conflict("The client has one secret only. Rotate it first, or disable the client."));
+                return Err(Error::conflict("The client has only one secret. Rotate it first, or disable the client."));
             }
             let retired = client.secrets.remove(at);
             put_client(&mut change, &client, stored.revision)?;

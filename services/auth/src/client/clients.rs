@@ -68,7 +68,7 @@ impl Clients {
         // Several at the same moment may go over that by their number.
         if self.shared.store.count(&keys::clients(tenant)).await? >= self.most {
             return Err(Error::conflict(format!(
-                "There are {} clients here already, which is the most there can be. Delete one that is not used.",
+                "There are {} clients here, which is the limit. Delete one that is not used.",
                 self.most
             )));
         }
@@ -189,7 +189,7 @@ impl Draft<'_> {
             tenant: client.tenant.clone(),
             bindings: self.new.roles.iter().map(|role| self.binding(role)).collect(),
         };
-        // The name first: when several guards do not hold, it is the one to tell of.
+        // The name first: if several conditions fail, this is the one to report.
         let name_key = keys::client_name(tenant, &client.name);
         let client_key = keys::client(tenant, &client.client_id);
         let owner = ClientOwner { tenant: client.tenant.clone() };
@@ -229,7 +229,7 @@ fn check_new(new: &NewClient, now: Moment) -> Result<()> {
         let pointer = format!("/roles/{index}");
         slug::check(&pointer, role)?;
         if !seen.insert(role) {
-            return Err(Error::invalid(pointer, "names a role that is named already"));
+            return Err(Error::invalid(pointer, "is listed twice"));
         }
     }
     check_expiry(new.expires_at, now)
@@ -244,6 +244,6 @@ pub(crate) fn check_expiry(expires_at: Option<Moment>, now: Moment) -> Result<()
 }
 
 fn name_taken(name: &str) -> Error {
-    let detail = format!("There is a client named {name} already.");
+    let detail = format!("A client named {name} already exists.");
     Error::new(ErrorReason::AlreadyExists, detail).with_field("/name", "is taken")
 }

@@ -17,14 +17,14 @@ use crate::ids;
 use crate::shared::Shared;
 use crate::store::Stored;
 
-/// A refusal is answered no sooner than this after it was asked for, so that the time it took does not tell
-/// whether the client exists: recording the refusal of a known one takes longer than refusing an unknown one.
+/// A refusal is answered no sooner than this, so that its timing does not reveal whether the client exists: recording
+/// the refusal of a known client takes longer than refusing an unknown one.
 const REFUSAL_TAKES: Duration = Duration::from_millis(50);
 
 /// What a client wants to prove itself with.
 #[derive(Clone, Copy)]
 pub(crate) struct Proof<'a> {
-    /// The client it says it is.
+    /// The client it claims to be.
     pub(crate) client_id: &'a str,
     /// The secret it presents.
     pub(crate) secret: &'a str,
@@ -77,7 +77,7 @@ impl Prover {
             .with_metadata("oauth_error", "invalid_client"))
     }
 
-    /// Refuses a client that proved itself, but whose tenant is disabled or is not there.
+    /// Refuses a client that authenticated, but whose tenant is disabled or missing.
     pub(crate) async fn require_open(&self, proof: Proof<'_>, proven: &Proven) -> Result<()> {
         let client = &proven.client.value;
         let Some(tenant) = client.tenant.as_deref() else { return Ok(()) };
@@ -90,8 +90,8 @@ impl Prover {
         Err(Error::new(ErrorReason::TenantDisabled, "The tenant is disabled."))
     }
 
-    /// Records the refusals that were only counted in minutes that are over by `now`. Those whose log takes nothing are
-    /// counted on, and keep none of the others from being recorded; the error is the last of theirs.
+    /// Records the refusals that were only counted in minutes that are over by `now`. Refusals whose log accepts
+    /// nothing stay counted and do not stop the others from being recorded; the last of their errors is returned.
     pub(crate) async fn record_counted(&self, now: Moment) -> Result<()> {
         let mut outcome = Ok(());
         for counted in self.refusals.over(now) {
@@ -133,7 +133,7 @@ impl Prover {
             .outcome(Outcome::Denied)
             .details(&json!({ "reason": why.name(), "wanted": proof.purpose, "name": client.name }));
         if let Err(error) = self.shared.store.commit(Change::new(), &entry.build()).await {
-            // It is refused either way; another answer would tell that the client exists.
+            // It is refused either way; a different answer would reveal that the client exists.
             tracing::warn!(client_id = client.client_id, cause = ?error.cause(), "a refusal could not be recorded: {error}");
         }
     }

@@ -12,7 +12,7 @@ const ONE_BY_ONE: u32 = 10;
 /// Clients that are counted at a time. They all exist, so this many are under attack at once.
 const MAX_COUNTED: usize = 10_000;
 
-/// Why a client was refused. One that could not prove itself is never told which it was.
+/// Why a client was refused. A client that could not authenticate is never told which reason it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// There is no such client.
@@ -23,7 +23,7 @@ pub(crate) enum Why {
     Disabled,
     /// Its time is over.
     Expired,
-    /// Its tenant is disabled. The only one that it is told: it has proven itself.
+    /// Its tenant is disabled. The only reason that is reported, since the client has authenticated.
     TenantDisabled,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Tally {
     Count,
 }
 
-/// A minute of a client that is over, with refusals that were only counted.
+/// A past minute of a client, with the number of refusals that were only counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Uncounted {
     /// The client.
@@ -75,7 +75,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Notes a refusal of a known client and says what to record of it.
+    /// Counts a refusal of a known client and returns what to record of it.
     pub(crate) fn note(&self, client_id: &str, tenant: Option<&str>, now: Moment) -> Tally {
         let minute = now.seconds().div_euclid(60);
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +118,7 @@ impl Refusals {
         owed
     }
 
-    /// Takes back what could not be recorded; it comes again when this minute is over.
+    /// Returns what could not be recorded to the count; it is tried again when this minute is over.
     pub(crate) fn put_back(&self, uncounted: Uncounted, now: Moment) {
         let Uncounted { client_id, tenant, refusals } = uncounted;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);

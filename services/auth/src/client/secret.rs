@@ -20,7 +20,7 @@ const MAX_PRESENTED: usize = 512;
 /// What the store keeps of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredSecret {
-    /// Its id, which may be told.
+    /// Its id, which is not secret.
     pub(crate) secret_id: String,
     /// HMAC-SHA-256 of client id and secret under the pepper, hex.
     pub(crate) hash: String,
@@ -130,7 +130,7 @@ mod tests {
         let stored = pepper().store("client_a", &secret, Moment::from_micros(1));
         let json = serde_json::to_string(&stored).unwrap();
         assert!(!json.contains(secret.expose_secret()));
-        // Another pepper, another hash: the store alone does not let anybody try secrets.
+        // Another pepper, another hash: a copy of the store alone is not enough to guess secrets.
         assert_ne!(stored.hash, pepper().store("client_a", &secret, Moment::from_micros(1)).hash);
     }
 

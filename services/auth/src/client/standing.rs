@@ -1,4 +1,4 @@
-//! How a client stands now that asked for something earlier: what it could still ask for, long after its token ended.
+//! The standing of a client that submitted something earlier: what it may still do, long after its token expired.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,19 +31,19 @@ pub(crate) struct Asked {
 /// Why a client could not ask any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lapse {
-    /// It is gone, or stands for somebody else.
+    /// It was deleted, or belongs to another principal.
     Gone,
     /// It was switched off.
     Disabled,
     /// Its time has passed.
     Expired,
-    /// The tenant is disabled or gone.
+    /// The tenant is disabled or deleted.
     TenantClosed,
     /// It does not hold the permission there.
     NotPermitted,
 }
 
-/// How a client stands.
+/// The standing of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It could ask now.
@@ -52,7 +52,7 @@ pub(crate) enum Standing {
         name: String,
         /// Its tenant; none for the platform's own.
         tenant: Option<String>,
-        /// What it holds there.
+        /// Its permissions there.
         grants: Vec<Grant>,
     },
     /// It could not.
@@ -66,10 +66,10 @@ pub(crate) struct Standings {
 }
 
 impl Standings {
-    /// How a client stands.
+    /// The standing of a client.
     ///
     /// # Errors
-    /// When the question makes no sense, or it cannot be told now: that is no lapse.
+    /// If the request is invalid, or the answer cannot be determined now: neither is a lapse.
     pub(crate) async fn check(&self, asked: &Asked) -> Result<Standing> {
         slug::check("/tenant", &asked.tenant)?;
         slug::check("/project", &asked.project)?;

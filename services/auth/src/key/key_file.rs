@@ -27,9 +27,9 @@ impl KeyFile {
         let file = match (found, known_mark) {
             (Some(file), _) => file,
             (None, Some(_)) => anyhow::bail!(
-                "the key file {shown} is gone, and the store was written with it: restore it from a backup"
+                "the key file {shown} is missing, and the store was written with it: restore it from a backup"
             ),
-            (None, None) => Self::create(path).with_context(|| format!("cannot make the key file {shown}"))?,
+            (None, None) => Self::create(path).with_context(|| format!("cannot create the key file {shown}"))?,
         };
         if let Some(mark) = known_mark
             && mark != file.mark(purpose)
@@ -47,7 +47,7 @@ impl KeyFile {
         hex::encode(hmac::sign(&key, format!("runwarden key file mark: {purpose}").as_bytes()))
     }
 
-    /// A key for another purpose, from which this one cannot be told.
+    /// A key derived for another purpose; this one cannot be computed from it.
     pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.bytes.as_slice());
         let mut derived = [0_u8; 32];
@@ -79,7 +79,7 @@ impl KeyFile {
             return Ok(Self { bytes });
         }
         // Another process was first: its key counts.
-        Self::read(path)?.context("it appeared and went away again")
+        Self::read(path)?.context("it was created and then removed while it was read")
     }
 }
 

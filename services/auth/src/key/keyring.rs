@@ -36,7 +36,7 @@ pub(crate) struct KeyPolicy {
     pub(crate) size: KeySize,
 }
 
-/// Which key was made last: whoever makes the next writes this too, so that two never do at once.
+/// Which key was created last. Creating the next one writes this record too, so that two processes never do so at once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SigningHead {
     newest: String,
@@ -167,7 +167,8 @@ impl Keyring {
             .map_err(Error::internal)
     }
 
-    /// Makes the next key, as somebody asked. Answers its id; it signs once everybody has had time to learn it.
+    /// Creates the next key on request and returns its id. It starts to sign once every service has had time to learn
+    /// it.
     pub(crate) async fn rotate(&self, once: &Once<'_, String>) -> Result<String> {
         self.make("signing_key.rotate", Some(once)).await
     }
@@ -233,7 +234,7 @@ impl Keyring {
             match self.store.commit(change, &entry.build()).await? {
                 Commit::Done { .. } => {
                     self.refresh().await?;
-                    tracing::info!(kid, signs_from = signs_from.rfc3339(), "made a signing key");
+                    tracing::info!(kid, signs_from = signs_from.rfc3339(), "created a signing key");
                     return Ok(kid);
                 }
                 Commit::Refused { key: refused } => once.map_or(Ok(()), |once| once.check_lost(&refused))?,
@@ -247,7 +248,7 @@ impl Keyring {
         let (size, sealer) = (self.policy.size, Arc::clone(&self.sealer));
         tokio::task::spawn_blocking(move || SigningKey::generate(size, &sealer, now, signs_from))
             .await
-            .context("making a signing key")
+            .context("creating a signing key")
             .flatten()
             .map(|key| key.record)
             .map_err(Error::internal)

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::key::key_file::KeyFile;
 
-/// The first byte of everything sealed, so that another way of sealing can be told apart one day.
+/// The first byte of everything sealed: the format's version.
 const VERSION: u8 = 1;
 
 /// What was sealed cannot be opened: another key, another name, or changed bytes. Which one is not said.

@@ -86,11 +86,11 @@ impl SigningKey {
         created_at: Moment,
         signs_from: Moment,
     ) -> anyhow::Result<Self> {
-        let pair = KeyPair::generate(size).context("no RSA key could be made")?;
+        let pair = KeyPair::generate(size).context("an RSA key could not be generated")?;
         let public = DecodingKey::from_rsa_der(pair.public_key().as_ref());
         let jwk = Jwk::from_decoding_key(&public, Some(ALGORITHM))?;
         let AlgorithmParameters::RSA(parameters) = &jwk.algorithm else {
-            anyhow::bail!("an RSA key turned out to be another");
+            anyhow::bail!("the generated key is not an RSA key");
         };
         let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
         let private: Pkcs8V1Der<'_> = pair.as_der().context("the RSA key cannot be written")?;

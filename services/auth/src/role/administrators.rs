@@ -12,7 +12,7 @@ use crate::role::principal::Principal;
 use crate::role::record::{PLATFORM_ADMIN, TENANT_ADMIN};
 use crate::store::{self, Store, keys};
 
-/// What serialises changes to platform clients: whoever takes something away writes it.
+/// Serialises changes to platform clients: every change that takes rights away writes this record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PlatformHead {
     /// The client that was made at the first start.
@@ -32,7 +32,7 @@ pub(crate) struct Pair<'a> {
     pub(crate) principal: &'a Principal,
 }
 
-/// How good an administrator somebody is.
+/// How lasting a principal's administrator role is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     /// None, or one that cannot obtain tokens.
@@ -105,7 +105,7 @@ async fn keep_one_on_platform(
     };
     if best_other(store, None, &before.client.principal, now).await?.max(itself) < Standing::Lasting {
         return Err(Error::conflict(
-            "This is the last platform-admin that never expires; without it nobody could manage the platform. Make another one first.",
+            "This is the last platform-admin that never expires; without it nobody could manage the platform. Create another one first.",
         ));
     }
     change.at(keys::PLATFORM_HEAD, head.revision);

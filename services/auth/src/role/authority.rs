@@ -1,5 +1,5 @@
-//! Nobody can give what they do not hold: neither as a role, nor as a client that holds it, nor as a secret for one.
-//! And nobody can take from those who hold more.
+//! Callers can grant only what they hold, be it as a role, as a client with that role, or as a secret for such a
+//! client. And they cannot take rights from a principal that holds more.
 
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::{Error, Result};
@@ -14,10 +14,10 @@ pub(crate) fn require_all<'a>(
     permissions: impl IntoIterator<Item = &'a str>,
     at: &Scope,
 ) -> Result<()> {
-    require(caller, permissions, at, "Nobody can give what they do not hold.")
+    require(caller, permissions, at, "You can only grant permissions that you hold yourself.")
 }
 
-/// Whether the caller holds a permission that a role names. What this version does not know, nobody holds.
+/// Whether the caller holds a permission that a role names. Nobody holds a permission that this version does not know.
 fn holds(caller: &Caller, permission: &str, at: &Scope) -> bool {
     permission.parse().is_ok_and(|permission| caller.holds(permission, at))
 }
@@ -27,7 +27,7 @@ fn require<'a>(caller: &Caller, permissions: impl IntoIterator<Item = &'a str>, 
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::denied(format!("{why} At {at} you do not hold: {}.", missing.join(", "))))
+    Err(Error::denied(format!("{why} At {at} you lack: {}.", missing.join(", "))))
 }
 
 /// Demands that the caller holds all that a role permits, at the scope where it is to hold.
@@ -37,8 +37,8 @@ pub(crate) fn require_role(caller: &Caller, roles: &Roles, role: &str, at: &Scop
     require_all(caller, permissions, at)
 }
 
-/// Demands that the caller holds everything that a principal holds: whoever gets its secret can act as it, and whoever
-/// takes something from it must not be its lesser.
+/// Requires that the caller holds everything a principal holds: its secret lets the caller act as it, and a caller with
+/// fewer rights must not take any from it.
 pub(crate) fn require_principal(caller: &Caller, roles: &Roles, principal: &Principal) -> Result<()> {
     for grant in grants::resolve(principal, roles) {
         let at = Scope::from(grant.scope.clone());

@@ -51,7 +51,7 @@ pub(crate) struct BindingMark {
 }
 
 impl BindingMark {
-    /// As a page token holds it.
+    /// As it appears in a page token.
     pub(crate) fn text(&self) -> String {
         format!("{}/{}", self.principal, self.binding_id)
     }
@@ -64,13 +64,13 @@ impl BindingMark {
     }
 }
 
-/// Who holds what.
+/// Bindings of roles to principals.
 pub(crate) struct Bindings {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Bindings {
-    /// Gives a role that the caller holds itself.
+    /// Grants a role that the caller holds itself.
     pub(crate) async fn create(
         &self,
         caller: &Caller,
@@ -91,7 +91,7 @@ impl Bindings {
             authority::require_role(caller, &roles, &new.role, &here, "/role")?;
             let held = &mut principal.value;
             if held.has(&new.role, new.project.as_deref()) {
-                return Err(Error::new(ErrorReason::AlreadyExists, "The principal holds this role there already."));
+                return Err(Error::new(ErrorReason::AlreadyExists, "The principal already has this role there."));
             }
             if held.bindings.len() >= MAX_BINDINGS {
                 return Err(Error::conflict(format!(

@@ -27,7 +27,7 @@ pub(crate) fn resolve(principal: &Principal, roles: &Roles) -> Vec<Grant> {
     without_covered(grants)
 }
 
-/// Leaves out a role that holds below a place where the same role holds: it adds nothing but length.
+/// Leaves out a role that is already granted at a scope above: it would add nothing but length.
 fn without_covered(grants: Vec<Grant>) -> Vec<Grant> {
     let kept: Vec<Grant> = grants
         .iter()

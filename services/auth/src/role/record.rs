@@ -13,7 +13,7 @@ use crate::store::{self, Store, Stored, keys};
 /// The role that the platform must never be without.
 pub(crate) const PLATFORM_ADMIN: &str = "platform-admin";
 
-/// The role that a tenant's principals do not take from the last who holds it.
+/// The role that a tenant's principals cannot take from its last holder.
 pub(crate) const TENANT_ADMIN: &str = "tenant-admin";
 
 /// A tenant has at most this many roles of its own.
@@ -30,7 +30,7 @@ pub(crate) struct OwnRole {
     pub(crate) permissions: Vec<String>,
     /// When it was made.
     pub(crate) created_at: Moment,
-    /// How many bindings name it: whoever binds it writes the role too, so that it cannot be deleted meanwhile.
+    /// How many bindings use it. Creating a binding writes the role too, so that it cannot be deleted at the same time.
     #[serde(default)]
     pub(crate) holders: u32,
 }
@@ -97,8 +97,8 @@ impl Roles {
         Some(role.value.permissions.iter().map(String::as_str).collect())
     }
 
-    /// Counts bindings of a role that come or go, in the change that makes or removes them: a role that is bound
-    /// cannot be deleted, and one that is deleted meanwhile refuses the change. Each role once in a change.
+    /// Counts bindings of a role that come or go, in the change that makes or removes them: a role in use cannot be
+    /// deleted, and the change fails if the role is deleted at the same time. Each role at most once per change.
     pub(crate) fn hold(&self, change: &mut Change, tenant: Option<&str>, name: &str, by: i64) -> Result<()> {
         let (Some(tenant), Some(stored)) = (tenant, self.own.get(name)) else {
             return Ok(());

@@ -36,7 +36,7 @@ pub(crate) struct RoleBook {
 }
 
 impl RoleBook {
-    /// Lists the built-in roles and the tenant's own. Roles have no project, so whoever may see them anywhere in
+    /// Lists the built-in roles and the tenant's own. Roles have no project, so a caller who may see them anywhere in
     /// the tenant sees them all.
     pub(crate) async fn list(&self, caller: &Caller) -> Result<Vec<Role>> {
         if caller.visible(Permission::RolesRead) == Visible::Projects(BTreeSet::new()) {
@@ -88,20 +88,20 @@ impl RoleBook {
         }
     }
 
-    /// Removes a role that nobody holds.
+    /// Removes a role that no binding uses.
     pub(crate) async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         let tenant = caller.require_tenant()?;
         let missing = || Error::not_found("role");
         slug::check("/name", name)?;
         caller.require(Permission::RolesWrite, &Scope::tenant(tenant))?;
         if permission::built_in_role(name).is_some() {
-            return Err(Error::conflict("This role comes with Runwarden and stays."));
+            return Err(Error::conflict("This role is built into Runwarden and cannot be deleted."));
         }
         for _ in 0..TRIES {
             let role = self.shared.store.own_role(tenant, name).await?.ok_or_else(missing)?;
             if role.value.holders > 0 {
                 return Err(Error::conflict(format!(
-                    "{} bindings name this role. Delete them first.",
+                    "{} bindings use this role. Delete them first.",
                     role.value.holders
                 )));
             }
@@ -136,13 +136,13 @@ fn check_new(new: &NewRole) -> Result<BTreeSet<String>> {
         let pointer = format!("/permissions/{index}");
         permission::named(&pointer, name)?;
         if !permissions.insert(name.clone()) {
-            return Err(Error::invalid(pointer, "is named already"));
+            return Err(Error::invalid(pointer, "is listed twice"));
         }
     }
     Ok(permissions)
 }
 
 fn name_taken(name: &str) -> Error {
-    let detail = format!("There is a role named {name} already.");
+    let detail = format!("A role named {name} already exists.");
     Error::new(ErrorReason::AlreadyExists, detail).with_field("/name", "is taken")
 }

@@ -150,7 +150,7 @@ fn moment(pointer: &str, timestamp: Option<&prost_types::Timestamp>) -> runwarde
             Moment::from_proto(time)
                 // The year 9999 is the last that RFC 3339 can write.
                 .filter(|moment| !moment.rfc3339().is_empty())
-                .ok_or_else(|| Error::invalid(pointer, "is no time"))
+                .ok_or_else(|| Error::invalid(pointer, "is not a valid time"))
         })
         .transpose()
 }

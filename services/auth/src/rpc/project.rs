@@ -49,7 +49,7 @@ impl Scopes for MeshScopes {
     async fn tenants(&self, known_version: &str) -> Result<TenantList> {
         let request = ListTenantStatesRequest { known_version: known_version.to_owned() };
         let mut client = self.tenants.clone();
-        // On nobody's behalf, also when somebody's unknown tenant made us ask.
+        // Without a caller, even when a request with an unknown tenant caused the call.
         let asked = context::scope(RequestContext::default(), async move { client.list_tenant_states(request).await });
         let answer = asked.await.map_err(|status| Error::from_peer(Service::Project, &status))?.into_inner();
         Ok(TenantList {

@@ -1,6 +1,6 @@
 //! Every key of the auth service's config store, in one place.
 //!
-//! Nothing that comes from outside reaches these functions before it was checked to be a slug or an id.
+//! Input reaches these functions only after it has been checked to be a slug or an id.
 
 /// The segment that stands where a tenant's name would; no slug begins with an underscore.
 const PLATFORM: &str = "_platform";
@@ -33,7 +33,7 @@ pub(crate) fn client(tenant: Option<&str>, client_id: &str) -> String {
     format!("clients/{}/{client_id}", owner(tenant))
 }
 
-/// Whose a client is, for those who only know its id.
+/// The tenant of a client, for lookups by id alone.
 pub(crate) fn client_id(client_id: &str) -> String {
     format!("client-ids/{client_id}")
 }

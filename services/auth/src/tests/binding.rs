@@ -1,4 +1,4 @@
-//! Bindings: who holds what where.
+//! Bindings: which principal has which role at which scope.
 
 use super::*;
 use runwarden_kit::caller::Scope;
@@ -105,7 +105,7 @@ async fn bindings_are_listed_page_by_page_to_those_who_may_see_them() {
     assert_eq!(reason(world.unbind(&auditor, &elsewhere.binding_id).await), ErrorReason::NotFound);
     let other = acting(&root, "other");
     assert_eq!(reason(world.unbind(&other, &elsewhere.binding_id).await), ErrorReason::NotFound);
-    // What is no token, a mark that is none, and a good token of a list with another filter.
+    // Not a token, a token with an invalid position, and a valid token of a list with another filter.
     let ask = |page_token: &str, project: &str| wire::ListBindingsRequest {
         page_token: page_token.to_owned(),
         project: project.to_owned(),

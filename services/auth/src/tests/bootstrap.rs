@@ -27,7 +27,7 @@ async fn a_second_start_makes_no_second_administrator() {
     let world = place.start().await;
     assert_eq!(place.bootstrap().id, first.id);
     assert_eq!(world.store.count("clients/_platform/").await.unwrap(), 1);
-    // Whoever has taken the file away does not get another.
+    // Once the file has been removed, no other is written.
     std::fs::remove_file(place.dir.path().join("bootstrap.json")).unwrap();
     drop(world);
     let world = place.start().await;

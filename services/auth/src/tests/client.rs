@@ -1,4 +1,4 @@
-//! Clients: what can be made of them, by whom, and what becomes of their secrets.
+//! Clients: who may create which, and how their secrets change.
 
 use super::*;
 
@@ -85,7 +85,7 @@ async fn nobody_gives_what_they_do_not_hold() {
     assert_eq!(reason(world.rotate(&admin, &strong.client_id).await), ErrorReason::PermissionDenied);
     world.set_disabled(&acting(&root, "acme"), &strong.client_id, true).await.unwrap();
     assert_eq!(reason(world.set_disabled(&admin, &strong.client_id, false).await), ErrorReason::PermissionDenied);
-    // What one holds oneself can be given.
+    // Permissions that the caller holds can be granted.
     world.create(&admin, "deputy", "", &["tenant-admin"]).await.unwrap();
     // A token narrowed by scope gives no more than it holds.
     let mut narrowed = admin.clone();
@@ -167,7 +167,7 @@ async fn a_tenant_does_not_lose_its_last_administrator_by_its_own_hand() {
     world.delete(&admin, &own.client_id).await.unwrap();
     let last = world.login(&who).await;
     assert_eq!(reason(world.delete(&last, &second.client_id).await), ErrorReason::Conflict);
-    // The platform may: an administrator who was broken into must be stoppable.
+    // The platform may: it must be possible to stop a compromised administrator.
     world.set_disabled(&tenant, &second.client_id, true).await.unwrap();
     assert_eq!(world.entries("client.disable").await.last().unwrap().object_id, second.client_id);
 }
@@ -263,7 +263,7 @@ async fn a_deleted_client_leaves_nothing_behind_and_its_name_is_free() {
         assert!(left.iter().all(|entry| entry.key.ends_with(&place.bootstrap().id)), "{prefix}: {left:?}");
     }
     assert_eq!(world.store.count("binding-ids/").await.unwrap(), 1, "the first administrator's");
-    // Nobody holds the role any more.
+    // No principal has the role any more.
     let request = wire::DeleteRoleRequest { name: "reader".into() };
     answer(world.service.roles.delete_role(from(&admin, request)).await).unwrap();
     world.create(&admin, "ci", "", &[]).await.unwrap();

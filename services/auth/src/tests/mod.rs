@@ -34,7 +34,7 @@ use crate::Config;
 use crate::assemble::{Assembled, Ground, assemble};
 use crate::trust::scopes::{ScopeStatus, Scopes, TenantList};
 
-/// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled, and `other` when told so.
+/// Tenants `acme` and `other` with the projects `web` and `db`; `closed` is disabled, and `other` on request.
 #[derive(Clone, Default)]
 struct Places {
     other_is_disabled: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ impl Scopes for Places {
     }
 }
 
-/// A trust state, as a service was told it.
+/// A trust state, as a service received it.
 struct Told(wire::GetTrustStateResponse);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! How a client stands long after it asked.
+//! What is known of a client long after its request.
 
 use std::sync::atomic::Ordering;
 
@@ -96,7 +96,7 @@ async fn tenants_are_walls_here_too_and_a_closed_one_lets_nobody_go_on() {
     let (twin, _) = world.create(&acting(&root, "other"), "twin", "", &["launcher"]).await.unwrap();
     let stranger = wire::CheckStandingRequest { principal: twin.principal, ..asked(&client, "other") };
     assert_eq!(check(&world, stranger).await.lapse(), Lapse::Gone, "it stands for somebody else");
-    // The platform's act for any tenant that is open.
+    // The platform's clients act for any tenant that is enabled.
     let (ops, _) = world.create(&root, "ops", "", &["platform-admin"]).await.unwrap();
     assert_eq!(check(&world, asked(&ops, "acme")).await.lapse(), Lapse::Unspecified);
     assert_eq!(check(&world, asked(&ops, "closed")).await.lapse(), Lapse::TenantClosed);

@@ -168,7 +168,7 @@ async fn a_disabled_clients_tokens_end_and_those_issued_after_it_is_enabled_hold
     assert_eq!(reason(world.verify(&before).await), ErrorReason::TokenRevoked);
     assert_eq!(reason(world.issue(&who, "").await), ErrorReason::InvalidClient);
     world.set_disabled(&admin, &client.client_id, false).await.unwrap();
-    // The clock stands still: even in the same microsecond the new token is told from the old one.
+    // The clock stands still: even in the same microsecond the new token differs from the old one.
     let after = world.issue(&who, "").await.unwrap().access_token;
     world.verify(&after).await.unwrap();
     assert_eq!(reason(world.verify(&before).await), ErrorReason::TokenRevoked);
@@ -260,7 +260,7 @@ async fn introspection_tells_a_tenant_about_its_own_tokens_only() {
     assert_eq!(ask(&peer, &format!("{token}x")).await, inactive);
     world.set_disabled(&acting(&admin, "acme"), &client.client_id, true).await.unwrap();
     assert_eq!(ask(&peer, &token).await, inactive);
-    // Of a disabled tenant nothing is worth anything, and its clients are told nothing.
+    // No token of a disabled tenant is valid, and its clients learn nothing.
     let theirs = world.issue(&foreign, "").await.unwrap().access_token;
     assert!(ask(&root, &theirs).await.active);
     world.places.other_is_disabled.store(true, Ordering::SeqCst);
@@ -349,13 +349,13 @@ async fn tokens_that_a_clock_which_was_ahead_dated_end_too() {
         drop(world);
         let world = place.start().await;
         assert_eq!(reason(world.verify(&ahead).await), ErrorReason::TokenRevoked, "{how}, after a restart");
-        // What is allowed again holds, and lives no longer for the date it has to carry.
+        // A token issued after re-enabling is valid, and the later date it carries does not extend its life.
         if how == "disable" {
             world.set_disabled(&admin, &client.client_id, false).await.unwrap();
             let next = world.issue(&who, "").await.unwrap();
             let caller = world.verify(&next.access_token).await.unwrap();
             assert!(caller.expires_at <= now.plus(place.config.token_lifetime));
-            // A later end covers that one too, and takes back nothing.
+            // A later revocation covers that token too, and undoes nothing.
             world.set_disabled(&admin, &client.client_id, true).await.unwrap();
             for token in [&ahead, &next.access_token] {
                 assert_eq!(reason(world.verify(token).await), ErrorReason::TokenRevoked);

@@ -1,4 +1,4 @@
-//! What every service is told each second: what changed, and no more of it than there must be.
+//! What every service receives each second: the changes, and no more than needed.
 
 use prost::Message as _;
 use runwarden_kit::revoked::Revoked;
@@ -55,7 +55,7 @@ async fn a_poll_carries_what_changed_since_the_last_one_however_much_there_is() 
     let two = world.trust_since(&one.version).await;
     assert_eq!(two.revocations.len(), 2);
     assert!(two.revocations.iter().all(|ended| ended.token_id.is_empty()));
-    // Whoever comes new is not told what those two stand for.
+    // A service that asks for the first time does not receive those two.
     assert_eq!(world.trust_since("").await.revocations.len(), 201 - 80 + 2);
 
     world.places.other_is_disabled.store(true, Ordering::SeqCst);
@@ -64,7 +64,7 @@ async fn a_poll_carries_what_changed_since_the_last_one_however_much_there_is() 
     assert_eq!((tenant.revocations.len(), tenant.tenants.len()), (0, 1));
     assert_eq!((tenant.tenants[0].name.as_str(), tenant.tenants[0].disabled), ("other", true));
 
-    // What nobody of us ever said, and what a process before us said, gets everything.
+    // A version we never issued, or that an earlier process issued, gets the complete state.
     for version in ["v7", "trust_0 1 tenants_0 1 00"] {
         assert!(!world.trust_since(version).await.only_changes);
     }
@@ -115,7 +115,7 @@ async fn a_client_that_ends_more_tokens_than_it_may_one_by_one_ends_all_it_has()
     assert_eq!(told.len(), 1, "one moment stands for all of them: {told:?}");
     assert!(world.entries("token.revoke").await.last().unwrap().details_json.contains("true"));
 
-    // It goes on, and so does the bound, here and in every service.
+    // Time goes on, and the limit still holds, here and in every service.
     world.clock.advance(Duration::from_millis(1));
     let next = world.issue(&who, "").await.unwrap().access_token;
     world.verify(&next).await.unwrap();
@@ -154,7 +154,7 @@ async fn what_has_expired_is_told_to_nobody_and_kept_nowhere() {
     assert!(world.trust_since("").await.revocations.is_empty());
     world.service.maintenance.forget_revocations().await.unwrap();
     assert_eq!(world.store.count("revocations/").await.unwrap(), 0);
-    // And a client may end as many again.
+    // And a client may revoke the same number again.
     end_tokens(&world, &who, BUDGET).await;
     assert_eq!(world.trust_since("").await.revocations.len(), BUDGET);
 }

@@ -14,7 +14,7 @@ pub(crate) enum InvalidScope {
     /// It is longer than anything sensible.
     #[error("The scope is longer than {MAX_LENGTH} characters.")]
     TooLong,
-    /// It names a permission that there is not, or that the client does not hold: the two are not told apart.
+    /// It names a permission that does not exist, or that the client does not hold: the error does not say which.
     #[error("The client does not hold `{0}`.")]
     NotHeld(String),
 }

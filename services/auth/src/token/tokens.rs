@@ -130,8 +130,8 @@ impl Tokens {
         })
     }
 
-    /// The date by which a token is told from those that ended: now, but never at or before a revocation that was made
-    /// already, which may be dated ahead.
+    /// The issue time that a token carries to be distinguished from revoked ones: now, but never at or before a
+    /// revocation that was made already, which may be dated ahead.
     async fn issued_at(&self, principal: &str, now: Moment) -> Result<Moment> {
         let ended = self.shared.store.get::<Revocation>(&keys::principal_revocation(principal)).await?;
         let until = ended.and_then(|ended| ended.value.issued_until());
@@ -170,7 +170,7 @@ impl Tokens {
         Ok((change, entry))
     }
 
-    /// What a token is worth now, if the asking client may know: `None` for every token that is worth nothing.
+    /// The current state of a token, if the asking client may know: `None` for every token that is not valid.
     pub(crate) async fn introspect(&self, proof: Proof<'_>, token: &str) -> Result<Option<Claims>> {
         let proven = self.prover.prove(proof).await?;
         self.prover.require_open(proof, &proven).await?;
@@ -184,7 +184,7 @@ impl Tokens {
         if claims.tenant == proven.client.value.tenant {
             return Ok(Some(claims));
         }
-        // Another tenant's token is worth nothing to anybody but those who may look at all.
+        // Another tenant's token counts as invalid, except for callers who may introspect all tokens.
         let principal = self.principal_of(&proven).await?.value;
         let roles = self.shared.roles_of(&principal).await?;
         let held = grants::resolve(&principal, &roles);
@@ -192,7 +192,8 @@ impl Tokens {
         Ok(may.then_some(claims))
     }
 
-    /// Ends a token of the asking client. One that is worth nothing already, or was never ours, is no error.
+    /// Revokes a token of the asking client. A token that is already invalid, or was never issued here, is not an
+    /// error.
     ///
     /// Every service keeps each ended token until it would have expired, so a client ends [`BUDGET`] of them one by
     /// one; with the next it ends all it has. Several at the same moment may go over that by their number.

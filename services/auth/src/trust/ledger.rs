@@ -1,5 +1,5 @@
-//! All revocations in memory, by when they came: what a service is told is what came since it last asked. Reading the
-//! store, telling, and forgetting cost what changed, not what there is.
+//! All revocations in memory, in the order they arrived: a service receives those since it last asked. Reading the
+//! store, answering and expiring cost time in proportion to the changes, not to the total.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -34,7 +34,7 @@ struct Kept {
 }
 
 impl Ledger {
-    /// The store's revision of the last entry: it names what was told.
+    /// The store's revision of the last entry: it identifies what was sent.
     pub(crate) fn last(&self) -> i64 {
         self.last
     }
@@ -92,7 +92,7 @@ impl Ledger {
         }
     }
 
-    /// Only what was heard of long enough ago is looked at; nearly all of that has expired by the clock, too.
+    /// Only entries that arrived long enough ago are examined; nearly all of those have expired by the clock, too.
     fn forget(&mut self, now: Present) -> bool {
         let Some(long_ago) = now.steady.checked_sub(OUTLIVED) else { return false };
         let old = self.heard.range(..=(long_ago, String::from(char::MAX)));

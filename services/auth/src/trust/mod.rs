@@ -1,4 +1,4 @@
-//! What every other service judges callers by: published keys, what was revoked, and which tenants there are.
+//! What every other service needs to judge callers: published keys, revocations, and the tenants that exist.
 //!
 //! May use `store` and `key`. The project service is a port here ([`scopes`]), implemented in `rpc`.
 

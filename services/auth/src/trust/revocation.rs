@@ -16,8 +16,8 @@ pub(crate) use runwarden_kit::token::LONGEST_TOKEN;
 /// How far a principal's mark is put ahead of the token that moves it, so that not every token has to.
 const MARK_AHEAD: Duration = Duration::from_secs(1);
 
-/// How many of its tokens, none of them expired yet, a client ends one by one. Every service keeps each until it would
-/// have expired; whoever wants to end more ends all.
+/// How many of its tokens, none of them expired yet, a client ends one by one. Every service keeps each until the token
+/// would have expired; to revoke more, a client revokes all.
 pub(crate) const BUDGET: usize = 64;
 
 /// A revocation as it is kept.
@@ -28,7 +28,7 @@ pub(crate) enum Ended {
     Token {
         /// Its id.
         token_id: String,
-        /// Whose it was; empty in what was stored before this was noted.
+        /// The principal it belonged to; empty in records stored before this field existed.
         #[serde(default)]
         principal: String,
         /// When it was issued.
@@ -63,8 +63,8 @@ impl Revocation {
     }
 }
 
-/// Makes the commit that gives out a token keep how far its principal's tokens are dated. Clocks are set back, and those
-/// of replicas differ; [`end_principal`] ends by what was given out.
+/// Makes the commit that issues a token also store the latest issue time of its principal's tokens. Clocks are set
+/// back, and those of replicas differ; [`end_principal`] revokes up to that time.
 pub(crate) async fn mark_issued(store: &Store, change: &mut Change, principal: &str, issued_at: Moment) -> Result<()> {
     let key = keys::issued_until(principal);
     let mark = store.get::<Moment>(&key).await?;

@@ -23,7 +23,7 @@ use crate::trust::tenants::{Mark, Tenants, Told};
 /// askings it bounds how late a revocation made by another replica is noticed.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// What somebody is told.
+/// What a service receives.
 pub(crate) struct Answer {
     /// Names the state.
     pub(crate) version: String,
@@ -41,10 +41,10 @@ pub(crate) struct Answer {
     pub(crate) tenants_age: Option<Duration>,
 }
 
-/// A version of the state, taken apart: how far somebody was told of what.
+/// The parts of a version of the state: how far a service has received each part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Version {
-    /// The process that counts. The store's revisions are no name across a restored backup.
+    /// The process that counts. The store's revisions alone are not unique across a restored backup.
     process: String,
     /// The store's revision of the last revocation.
     revocations: i64,
@@ -60,7 +60,7 @@ impl Version {
         format!("{} {} {epoch} {changes} {}", self.process, self.revocations, self.keys)
     }
 
-    /// `None` for what we never said.
+    /// `None` for a version we never issued.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');
         let mut next = || parts.next();
@@ -119,14 +119,15 @@ impl Trust {
         &self.tenants
     }
 
-    /// What somebody does not know yet who holds the state of a version; everything, if that is none of ours.
+    /// What a service that holds a version of the state does not know yet; everything, if the version is not one of
+    /// ours.
     pub(crate) async fn since(&self, known_version: &str) -> Result<Answer> {
         let state = self.state().await?;
         let state = state.as_ref().ok_or_else(missing)?;
         let known = Version::parse(known_version)
             .filter(|known| known.process == self.process && known.revocations <= state.ledger.last());
         let mut told = self.tenants.told_since(known.as_ref().map(|known| &known.tenants));
-        // Either all of it adds to what the asker holds, or none.
+        // Either every part is incremental, or none is.
         let known = known.filter(|_| told.only_changes);
         if known.is_none() {
             told = self.tenants.told_since(None);
@@ -182,7 +183,7 @@ impl Trust {
 
     /// The current state.
     async fn state(&self) -> Result<MutexGuard<'_, Option<State>>> {
-        // Whoever comes while it is read waits for that reading instead of reading too.
+        // Requests that arrive during a read wait for its result instead of reading again.
         let mut state = self.state.lock().await;
         let change = self.changes.load(Ordering::SeqCst);
         let fresh = state.as_ref().is_some_and(|state| state.change == change && state.read_at.elapsed() < FRESH);
@@ -213,7 +214,7 @@ impl Trust {
 }
 
 fn missing() -> Error {
-    Error::internal(anyhow::anyhow!("the trust state is gone"))
+    Error::internal(anyhow::anyhow!("the trust state is missing"))
 }
 
 #[cfg(test)]

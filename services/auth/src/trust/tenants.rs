@@ -1,4 +1,4 @@
-//! Which tenants there are, as the project service tells: every other service learns it with the trust state.
+//! The tenants that exist, as the project service reports them: every other service learns them with the trust state.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
@@ -25,9 +25,9 @@ pub(crate) struct Tenants {
     heard: Mutex<Heard>,
 }
 
-/// What was heard. Changes are counted, so that whoever knows some of them can be told the rest.
+/// The known tenants. Changes are numbered, so that a service that knows some of them can be sent the rest.
 struct Heard {
-    /// Names this counting: it begins anew when a tenant is gone, which only a restored store can bring about.
+    /// Identifies this numbering: it restarts if a tenant disappears, which only a restored store can cause.
     epoch: String,
     states: BTreeMap<String, State>,
     order: BTreeSet<(u64, String)>,
@@ -43,9 +43,9 @@ struct State {
     change: u64,
 }
 
-/// What there is to tell of tenants.
+/// The tenants to report.
 pub(crate) struct Told {
-    /// The counting, and how far it has come.
+    /// The numbering, and its latest number.
     pub(crate) mark: Mark,
     /// Whether this adds to what the asker knows.
     pub(crate) only_changes: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Told {
     pub(crate) age: Option<Duration>,
 }
 
-/// How far somebody was told.
+/// How far a service has received the changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The counting.
@@ -113,7 +113,7 @@ impl Tenants {
         self.heard().states.get(tenant).is_some_and(|state| !state.disabled)
     }
 
-    /// What somebody does not know yet who was told up to a mark.
+    /// What a service that received the changes up to a mark does not know yet.
     pub(crate) fn told_since(&self, mark: Option<&Mark>) -> Told {
         let heard = self.heard();
         let from = mark.filter(|mark| mark.epoch == heard.epoch && mark.changes <= heard.changes);
@@ -129,7 +129,7 @@ impl Tenants {
         }
     }
 
-    /// Asks whether a tenant that is not known has been made meanwhile.
+    /// Asks whether an unknown tenant has been created in the meantime.
     pub(crate) async fn look_for(&self, tenant: &str) -> Result<()> {
         if self.heard().states.contains_key(tenant) {
             return Ok(());
@@ -167,10 +167,10 @@ impl Tenants {
             match self.refresh().await {
                 Ok(()) => failing = false,
                 Err(error) if !failing => {
-                    tracing::warn!(%error, "the project service does not say which tenants there are");
+                    tracing::warn!(%error, "cannot read the list of tenants from the project service");
                     failing = true;
                 }
-                Err(error) => tracing::debug!(%error, "the project service still does not say which tenants there are"),
+                Err(error) => tracing::debug!(%error, "still cannot read the list of tenants from the project service"),
             }
             let pause = if self.heard().asked_at.is_some() { EVERY } else { AT_FIRST };
             if shutdown.sleep(pause).await.is_err() {
@@ -224,7 +224,7 @@ mod tests {
         tenants.heard().take(list(true, &[("other", true), ("acme", false)]));
         let next = tenants.told_since(Some(&first.mark));
         assert_eq!((next.only_changes, names(&next)), (true, vec![("other", true)]));
-        // A complete list that says the same is no news.
+        // A complete list without differences is not a change.
         tenants.heard().take(list(false, &[("acme", false), ("other", true)]));
         assert!(tenants.told_since(Some(&next.mark)).tenants.is_empty());
         assert!(tenants.is_open("acme") && !tenants.is_open("other") && !tenants.is_open("nowhere"));

@@ -18,7 +18,7 @@ const MOST_REQUESTS: usize = 50;
 pub(super) enum Stopped {
     /// There is nothing more now.
     AtEnd,
-    /// Before events whose predecessors have not arrived.
+    /// Before events whose predecessors have not arrived yet.
     AtGap,
     /// There is more than was to be taken.
     Within,

@@ -131,7 +131,7 @@ impl Taking {
 }
 
 /// Where to cut a text so that at most `room` bytes are taken: after a line, else between letters. Nothing fits of what
-/// is longer than the room that is left; but what is `first` is begun, for there will never be more room.
+/// is longer than the space that is left; but `first` is always started, since there will never be more space.
 fn cut(text: &str, room: usize, first: bool) -> usize {
     let mut end = room.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! Comparing what was read with the controller's own whole text.
+//! Comparing what was read with the controller's own complete text.
 //!
 //! `stdout/` is made from the same events, by a database's `COPY`: those without text are left out, every other one is a
 //! line (more if it has line ends inside), in order of their first lines and of equal ones in any; backslashes are
@@ -72,7 +72,7 @@ pub(super) async fn has(http: &Http, run: RunRef, lines: &Lines) -> Result<bool,
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
             Err(error) if error.is_timeout() => return Err(AwxError::Timeout),
-            Err(_) => return Err(AwxError::bad("it broke off in the middle")),
+            Err(_) => return Err(AwxError::bad("it ended before it was complete")),
         };
         read += chunk.len();
         if read > limit {

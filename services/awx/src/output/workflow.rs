@@ -6,7 +6,7 @@ use crate::reading::Reading;
 use crate::run::{RunKind, RunRef};
 use crate::steps::{self, Step};
 
-/// Stands under a step whose output is hidden.
+/// Shown under a step whose output is hidden.
 const HIDDEN: &str = "[Runwarden: Runwarden's account is not allowed to read this step's output]\n";
 
 impl Client {
@@ -20,7 +20,7 @@ impl Client {
     ) -> Result<OutputRead, AwxError> {
         let mut out = OutputRead { cursor: cursor.clone(), ..OutputRead::default() };
         let found = steps::of_run(reading, run.id).await?;
-        // What was begun goes first: what two steps printed is not mixed.
+        // A started step goes first: the output of two steps is not mixed.
         let (begun, rest): (Vec<&Step>, Vec<&Step>) =
             found.steps.iter().partition(|step| out.cursor.node == Some(step.node));
         for step in begun.into_iter().chain(rest) {
@@ -55,7 +55,7 @@ impl Client {
                     let (text, at) = (HIDDEN.to_owned(), super::Position::default());
                     JobRead { at, text, more: false, waits: false, lacks: true }
                 }
-                // What was told before it is there, and it goes on there.
+                // What was read before is kept, and reading continues there.
                 Err(_) if !out.text.is_empty() => {
                     out.more = true;
                     break;
@@ -79,7 +79,7 @@ impl Client {
         Ok(out)
     }
 
-    /// The line that tells of a step, once there is something to tell.
+    /// The line that introduces a step, once there is something to show.
     async fn header(&self, step: &Step, job: Option<i64>, stage: Stage) -> Result<Header, AwxError> {
         let name = step.path();
         if step.is_skipped() {
@@ -98,7 +98,7 @@ impl Client {
         {
             match self.events_finished(RunRef { kind: RunKind::Job, id }).await {
                 Ok(false) => return Ok(Header::ToCome),
-                // It will be told of what can be read of it.
+                // What can be read of it will be shown.
                 Ok(true) | Err(AwxError::Forbidden { .. } | AwxError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -110,13 +110,13 @@ impl Client {
 
 enum Header {
     Told(String),
-    /// It has not come to its end.
+    /// It has not ended.
     NotYet,
     /// It has, and what it printed is still arriving.
     ToCome,
 }
 
-/// A step that is told of is over, and what it printed has arrived, however far its workflow is.
+/// A step has ended and its output has arrived, however far its workflow is.
 fn of_step(stage: Stage) -> Stage {
     if stage == Stage::Following { Stage::Ended } else { stage }
 }

@@ -95,7 +95,7 @@ async fn how_a_templates_variables_are_written_is_no_drift() {
         assert_eq!(now.changed_since(&fingerprint, &parts, &here()), Vec::<String>::new(), "{text}");
     }
     let now = written("port: 8081\nrestart: yes\n", json!({"port": 8081, "restart": true})).await;
-    assert_eq!(now.changed_since(&fingerprint, &parts, &here()), ["the template's own set of variables changed"]);
+    assert_eq!(now.changed_since(&fingerprint, &parts, &here()), ["the template's own variables changed"]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_template_that_an_earlier_version_pinned_has_not_drifted() {
     let fingerprint = runwarden_kit::json::digest(&counted);
     assert_eq!(template.changed_since(&fingerprint, &pinned, &here()), Vec::<String>::new());
     let changed = view(TemplateKind::Job, json!({"extra_vars": "a: 2", "job_tags": "b, a"}), None);
-    assert_eq!(changed.changed_since(&fingerprint, &pinned, &here()), ["the template's own set of variables changed"]);
+    assert_eq!(changed.changed_since(&fingerprint, &pinned, &here()), ["the template's own variables changed"]);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn every_refusal_to_read_has_its_own_error() {
     let forbidden = json!({"detail": "You do not have permission to perform this action."});
     assert_eq!(
         error_of(move |_| json_answer(403, &forbidden)).await.to_string(),
-        "the controller forbids this to Runwarden's account (403): You do not have permission to perform this action."
+        "the controller does not allow Runwarden's account to do this (403): You do not have permission to perform this action."
     );
     let missing = json!({"detail": "No Job matches the given query."});
     assert!(matches!(error_of(move |_| json_answer(404, &missing)).await, AwxError::NotFound { .. }));
@@ -191,7 +191,7 @@ async fn why_no_connection_comes_about_is_said() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = client_for(address).who_am_i().await.unwrap_err();
-    assert_eq!(error.to_string(), "the controller cannot be reached: the connection is refused");
+    assert_eq!(error.to_string(), "the controller cannot be reached: the connection was refused");
 
     let target = Target { url: "https://no-such-controller.invalid".into(), ..target_for(address) };
     let client = Client::new(&target, &Credential::bearer("t"), quick()).unwrap();

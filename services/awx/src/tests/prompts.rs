@@ -11,9 +11,9 @@ async fn launched(fields: Value) -> Value {
     let view = client.template(TemplateKind::Job, 11).await.unwrap();
     let body = try_body(json!({}), fields, json!({})).unwrap();
     assert_eq!(preflight(&view, &body), Ok(()));
-    let wishes = body.wishes();
-    let sent: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
-    assert_eq!(view.misfits(&wishes, &client.objects(&view, &sent).await.unwrap()), []);
+    let settings = body.settings();
+    let sent: Vec<_> = settings.iter().map(|setting| (setting.field, setting.value.clone())).collect();
+    assert_eq!(view.misfits(&settings, &client.objects(&view, &sent).await.unwrap()), []);
     let launched = client.launch(TemplateKind::Job, 11, &body).await.unwrap();
     assert!(launched.ignored.is_empty(), "{:?}", launched.ignored);
     let kind = if launched.run.kind == RunKind::Job { "jobs" } else { "workflow_jobs" };
@@ -33,10 +33,10 @@ async fn refusals(change: Value, fields: Value) -> Vec<String> {
         Err(problems) => return problems.iter().map(ToString::to_string).collect(),
     };
     let mut told = details(preflight(&view, &body));
-    let wishes = body.wishes();
-    let sent: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
+    let settings = body.settings();
+    let sent: Vec<_> = settings.iter().map(|setting| (setting.field, setting.value.clone())).collect();
     let objects = client.objects(&view, &sent).await.unwrap();
-    told.extend(view.misfits(&wishes, &objects).iter().map(ToString::to_string));
+    told.extend(view.misfits(&settings, &objects).iter().map(ToString::to_string));
     // The controller agrees.
     let taken = client.launch(TemplateKind::Job, 11, &body).await;
     let refused = taken.as_ref().is_err() || taken.is_ok_and(|launched| !launched.ignored.is_empty());
@@ -83,7 +83,7 @@ prompt!(job_type, "job_type": "check", |row| row["job_type"] == "check", refused
 prompt!(verbosity, "verbosity": 3, |row| row["verbosity"] == 3, refused { 6 => "from 0 to 5", -1 => "from 0 to 5" });
 prompt!(diff_mode, "diff_mode": true, |row| row["diff_mode"] == true, refused { "yes" => "must be true or false" });
 prompt!(scm_branch, "scm_branch": "dev", |row| row["scm_branch"] == "dev", refused { 1 => "must be a string" });
-prompt!(forks, "forks": 12, |row| row["forks"] == 12, refused { 201 => "must be at most 200", -1 => "not negative" });
+prompt!(forks, "forks": 12, |row| row["forks"] == 12, refused { 201 => "must be at most 200", -1 => "non-negative" });
 prompt!(timeout, "timeout": 60, |row| row["timeout"] == 60, refused { "60" => "must be an integer" });
 prompt!(job_slice_count, "job_slice_count": 2, |row| row["is_sliced_job"] == true, beside json!({"inventory": 2}),
     refused { 2 => "the inventory has one host" });
@@ -121,11 +121,11 @@ async fn two_credentials_of_one_kind_are_refused_and_two_vaults_are_not() {
     let view = client.template(TemplateKind::Job, 11).await.unwrap();
     let judge = async |ids: Value| {
         let objects = client.objects(&view, &[(LaunchField::Credentials, ids.clone())]).await.unwrap();
-        let wish = Wish { parameter: "credentials", field: LaunchField::Credentials, value: &ids };
-        view.misfits(&[wish], &objects).iter().map(ToString::to_string).collect::<Vec<_>>()
+        let setting = Setting { parameter: "credentials", field: LaunchField::Credentials, value: &ids };
+        view.misfits(&[setting], &objects).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let told = judge(json!([1, 4])).await;
-    assert!(told[0].contains("`machine` (1) and `other machine` (4) are of one kind"), "{told:?}");
+    assert!(told[0].contains("`machine` (1) and `other machine` (4) are of the same kind"), "{told:?}");
     assert_eq!(judge(json!([1, 5, 6])).await, Vec::<String>::new());
     assert_eq!(judge(json!([4])).await, Vec::<String>::new(), "another of its kind takes the own one's place");
 }
@@ -170,12 +170,12 @@ async fn callers_may_ask_for_slices_only_of_several_hosts() {
     let view = client.template(TemplateKind::Job, 11).await.unwrap();
     let most = async |inventory: Option<i64>| {
         let id = json!(inventory);
-        let wishes: Vec<_> = inventory
-            .map(|_| Wish { parameter: "inventory", field: LaunchField::Inventory, value: &id })
+        let settings: Vec<_> = inventory
+            .map(|_| Setting { parameter: "inventory", field: LaunchField::Inventory, value: &id })
             .into_iter()
             .collect();
         let objects = client.objects(&view, &[(LaunchField::Inventory, id.clone())]).await.unwrap();
-        view.taken(&wishes, &objects)["job_slice_count"]["maximum"].as_i64()
+        view.taken(&settings, &objects)["job_slice_count"]["maximum"].as_i64()
     };
     assert_eq!(most(None).await, Some(1), "its own inventory has one host");
     assert_eq!(most(Some(1)).await, Some(1));
@@ -193,7 +193,7 @@ async fn a_limit_of_forks_that_is_only_assumed_says_so() {
     let view = client.template(TemplateKind::Job, 11).await.unwrap();
     let forks = json!(201);
     let objects = client.objects(&view, &[(LaunchField::Forks, forks.clone())]).await.unwrap();
-    let told = view.misfits(&[Wish { parameter: "forks", field: LaunchField::Forks, value: &forks }], &objects);
+    let told = view.misfits(&[Setting { parameter: "forks", field: LaunchField::Forks, value: &forks }], &objects);
     assert!(
         told.len() == 1 && told.iter().all(|problem| problem.detail.contains("this installation allows")),
         "{told:?}"

@@ -109,7 +109,7 @@ fn the_survey_is_asked_before_awx_is() {
         ("count", json!(true), "/count: must be an integer"),
         ("count", json!(2.5), "/count: must be an integer"),
         ("ratio", json!("1"), "/ratio: must be a number"),
-        ("envname", json!("qa"), "/envname: is none of the survey's choices"),
+        ("envname", json!("qa"), "/envname: is not one of the survey's choices"),
         (
             "other",
             json!(1),
@@ -133,7 +133,7 @@ fn what_awx_would_misread_or_choke_on_is_refused() {
     let open = view(TemplateKind::Job, json!({"ask_variables_on_launch": true, "ask_limit_on_launch": true}), None);
     assert_eq!(
         details(preflight(&open, &body(json!({"a": {"b": ["$encrypted$"]}})))),
-        ["/a/b/0: must not be `$encrypted$`, which the controller takes for its default"]
+        ["/a/b/0: must not be `$encrypted$`, which the controller reads as its default"]
     );
     assert_eq!(details(preflight(&open, &body(json!({"a": ["x\u{0}"]})))), ["/a/0: must not contain NUL characters"]);
     assert_eq!(
@@ -142,7 +142,7 @@ fn what_awx_would_misread_or_choke_on_is_refused() {
     );
     assert_eq!(
         details(preflight(&open, &body(json!({"a": "x".repeat(5_000_000)})))),
-        ["the parameters are larger than a controller takes"]
+        ["the parameters are larger than a controller accepts"]
     );
 }
 

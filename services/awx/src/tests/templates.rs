@@ -89,10 +89,10 @@ async fn what_changes_a_launch_changes_the_fingerprint_and_is_told() {
     let changes: [(&str, &str, Value, &str); 9] = [
         ("/job_templates/4/", "playbook", json!("evil.yml"), "the playbook changed from `site.yml` to `evil.yml`"),
         ("/job_templates/4/", "inventory", json!(3), "the inventory changed from `Inv` (2) to `Inv` (3)"),
-        ("/job_templates/4/", "extra_vars", json!("a: 1"), "the template's own set of variables was added"),
+        ("/job_templates/4/", "extra_vars", json!("a: 1"), "the template's own variables was added"),
         ("/job_templates/4/", "become_enabled", json!(true), "privilege escalation changed from off to on"),
         ("/job_templates/4/", "job_slice_count", json!(2), "the number of slices changed from 1 to 2"),
-        ("/job_templates/4/launch/", "ask_limit_on_launch", json!(false), "what it prompts for: `limit` removed"),
+        ("/job_templates/4/launch/", "ask_limit_on_launch", json!(false), "its prompts: `limit` removed"),
         ("/job_templates/4/survey_spec/", "spec", json!([]), "the survey changed"),
         ("/projects/8/", "scm_branch", json!("dev"), "the branch changed from `main` to `dev`"),
         ("/projects/8/", "scm_url", json!("https://evil.example"), "the address of the project's repository changed"),

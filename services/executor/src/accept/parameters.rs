@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use crate::ports::Template;
 use runwarden_kit::schema::is_write_only;
 
-/// How many field errors one answer tells.
+/// How many field errors one answer reports.
 const MOST_ERRORS: usize = 20;
-/// How many choices one of them tells.
+/// How many choices one of them lists.
 const MOST_CHOICES: usize = 30;
 /// How many compiled schemas are kept.
 const MOST_SCHEMAS: usize = 512;
@@ -24,7 +24,7 @@ pub struct Schemas {
     compiled: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
-/// Parameters that passed, told apart.
+/// Valid parameters, split into open and write-only ones.
 #[derive(Clone, Debug)]
 pub struct Parameters {
     /// Those that may be seen.
@@ -46,7 +46,7 @@ impl Schemas {
             fields.push(FieldError { pointer, detail: "must not contain NUL characters".into() });
         }
         if let Some(pointer) = awx::find_placeholder(&value) {
-            let detail = "must not be `$encrypted$`, which a controller takes for its own default".to_owned();
+            let detail = "must not be `$encrypted$`, which a controller reads as its own default".to_owned();
             fields.push(FieldError { pointer, detail });
         }
         for error in validator.iter_errors(&value).take(MOST_ERRORS) {
@@ -62,7 +62,7 @@ impl Schemas {
                 fields.push(FieldError { pointer: json::pointer_step(name), detail });
             }
         }
-        // What AWX takes for a launch field is the same for every template, whatever the schema lets through.
+        // What AWX accepts for a launch field is the same for every template, whatever the schema allows.
         fields.extend(awx::refused_fields(&template.schema, &parameters).into_iter().map(FieldError::from));
         if !fields.is_empty() {
             fields.sort_by(|a, b| a.pointer.cmp(&b.pointer));

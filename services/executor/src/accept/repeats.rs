@@ -1,5 +1,5 @@
-//! A repeat gets the first answer, whatever has happened since: what was asked is compared with what the first request
-//! asked, and nothing else is looked at. Not the template, which may be gone; not the schema, the roles or the policies,
+//! A repeat gets the first answer, whatever has happened since: the request is compared with the first request, and
+//! nothing else is examined. Not the template, which may have been removed; not the schema, the roles or the policies,
 //! which may be others by now.
 
 use base64::Engine as _;
@@ -8,8 +8,8 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::{Result, SecretString, idempotency, json};
 use serde_json::{Map, Value, json};
 
+use crate::accept::options::Options;
 use crate::accept::parameters::Parameters;
-use crate::accept::wishes::Wishes;
 use crate::job::Job;
 use crate::ports::Seals;
 use crate::store::JobStore;
@@ -22,7 +22,7 @@ pub struct Asked<'a> {
     /// The parameters as they were sent.
     pub parameters: &'a Map<String, Value>,
     /// When and how.
-    pub wishes: Wishes,
+    pub options: Options,
 }
 
 /// What was asked, digested, with its write-only parameters sealed.
@@ -62,10 +62,11 @@ impl Asked<'_> {
         };
         let asked = parameters.for_digest(keyed_hash.as_deref());
         // What asks for nothing more has the digest it always had.
-        let body = if self.wishes == Wishes::default() {
+        let body = if self.options == Options::default() {
             json!({"template": self.template, "parameters": asked})
         } else {
-            json!({"template": self.template, "parameters": asked, "wishes": self.wishes.told()})
+            // Stored digests were made with this key.
+            json!({"template": self.template, "parameters": asked, "wishes": self.options.digested()})
         };
         Ok(Digested { digest: json::sha256_hex(json::normal(&body).as_bytes()), sealed })
     }
@@ -93,7 +94,7 @@ impl Asked<'_> {
     }
 }
 
-/// An idempotency key as it is kept: nobody can replay another's answer.
+/// An idempotency key as it is stored: no caller can replay another's answer.
 #[derive(Clone, Debug)]
 pub struct Key {
     /// Whose it is.
@@ -109,7 +110,7 @@ impl Key {
         Self { principal: caller.principal.clone(), hash: json::sha256_hex(key.as_bytes()) }
     }
 
-    /// What it is told apart by from all others in this process.
+    /// What distinguishes it from all others in this process.
     pub(crate) fn within(&self, tenant: &str) -> (String, String, String) {
         (tenant.to_owned(), self.principal.clone(), self.hash.clone())
     }

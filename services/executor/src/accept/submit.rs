@@ -44,7 +44,7 @@ pub struct Submitter {
     pub in_progress: InProgress,
     /// What callers are verified by.
     pub trust: Arc<Trust>,
-    /// Jobs whose authority was shown a moment ago.
+    /// Jobs whose authority was proven a moment ago.
     pub shown: Arc<Shown>,
 }
 
@@ -60,7 +60,7 @@ impl Submitter {
     /// Accepts a job, or finds the one that the same request made before.
     ///
     /// # Errors
-    /// Whatever stands in the way, for the caller to read. Then nothing has happened that is not on record.
+    /// Why it was not accepted, for the caller to read. In that case nothing has happened that is not recorded.
     pub async fn submit(&self, caller: &Caller, context: &RequestContext, asked: Asked<'_>) -> Result<Submitted> {
         // The caller's token was verified a moment ago, and news of at most this age says nothing against it.
         let arrived = Instant::now();
@@ -78,12 +78,12 @@ impl Submitter {
         self.shared.known.learn(tenant, &template.name, template.limits);
         let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
         let job_id = id::new("job");
-        // Sealing comes first of all that leaves this process: from here on nobody sees the values.
+        // Sealing comes before anything leaves this process: from here on the values cannot be read.
         let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
-        asked.wishes.check(&template, self.shared.clock.now())?;
+        asked.options.check(&template, self.shared.clock.now())?;
         let decision = self.decide(tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
-        let job = asked.wishes.fulfilled(job, &template);
+        let job = asked.options.apply(job, &template);
         if !decision.allowed {
             return Err(self.refuse(&job, decision).await);
         }
@@ -220,7 +220,7 @@ impl Submitter {
 fn queue_full(of: &str, pace: Option<Duration>) -> Error {
     let error = Error::new(
         ErrorReason::QueueFull,
-        format!("The queue of this {of} is full. Try again when some of its jobs have been begun."),
+        format!("The queue of this {of} is full. Try again when some of its jobs have started."),
     );
     match pace {
         Some(pace) => error.with_retry_after(pace.clamp(Duration::from_secs(1), Duration::from_secs(300))),

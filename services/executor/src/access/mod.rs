@@ -1,7 +1,8 @@
 //! Jobs as callers reach them: the only way from `rpc` to a job, its output, its events and its attempts.
 //!
-//! The store answers to anybody in this crate, since launching and following act for nobody. A caller's request gets
-//! a [`JobAccess`] instead. It gives out jobs as [`AuthorizedJob`], after the check, and takes nothing else for one:
+//! Inside this crate the store answers every request, since launching and following act without a caller. A caller's
+//! request gets a [`JobAccess`] instead. It gives out jobs as [`AuthorizedJob`], after the check, and takes nothing
+//! else for one:
 //!
 //! ```
 //! use runwarden_executor::access::JobAccess;

@@ -1,4 +1,5 @@
-//! What is told of a running job whose controller tells nothing: that nothing is known, not what was last noted.
+//! What is reported of a running job whose controller does not answer: that its state is unknown, not the last known
+//! state.
 
 use runwarden_kit::Result;
 

@@ -11,7 +11,8 @@ use super::follower::CANCEL_AGAIN;
 use crate::job::{Job, Run};
 use crate::store::Changed;
 
-/// How soon to try again to have a run stopped; each further try doubles it, up to how often the wish is repeated.
+/// How soon to try again to have a run stopped; each further try doubles it, up to how often a cancellation is
+/// repeated.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A tenant and one of its controllers.
@@ -27,7 +28,7 @@ pub(super) struct Followed {
     progress: Box<str>,
     /// Whether it was missing or hidden, or over with output still to come.
     unsettled: bool,
-    /// Whether somebody wants it to stop.
+    /// Whether its cancellation was requested.
     stop: bool,
     /// When its controller was last asked to stop it.
     asked: Option<Moment>,
@@ -50,12 +51,12 @@ impl Followed {
         })
     }
 
-    /// Whether a row under its id tells of it, and not of a stranger.
+    /// Whether a row with its id is this run, and not a different one.
     pub(super) fn is_shown_by(&self, row: &RunSummary) -> bool {
         self.run.is_shown_by(row, self.bound_at)
     }
 
-    /// Whether it is not where it should be, among the rows that were told and the ids of those that could not be.
+    /// Whether it is missing, both from the rows and from the ids of rows that could not be read.
     pub(super) fn is_astray(&self, rows: &HashMap<i64, RunSummary>, unreadable: &HashSet<i64>) -> bool {
         match rows.get(&self.run.id) {
             Some(row) => !self.is_shown_by(row),
@@ -69,7 +70,7 @@ impl Followed {
         wanted && self.asked.is_none_or(|at| now.since(at) >= CANCEL_AGAIN)
     }
 
-    /// Whether what the controller tells of it calls for anything.
+    /// Whether what the controller reports of it requires an action.
     pub(super) fn calls_for_something(&self, row: Option<&RunSummary>, now: Moment) -> bool {
         let Some(row) = row else { return true };
         self.unsettled
@@ -88,12 +89,12 @@ pub(super) struct Following {
     groups: HashMap<Key, HashMap<String, Followed>>,
     /// Which controller a job's run is on.
     of_job: HashMap<String, Key>,
-    /// Jobs whose runs are to stop.
+    /// Jobs whose runs are to be cancelled.
     to_stop: BTreeMap<String, Tries>,
 }
 
-/// How often it was tried to have a run stopped. Not every try gets as far as asking its controller: that may not tell
-/// of the run, or its credential cannot be read.
+/// How often cancelling a run was tried. Not every try gets as far as asking its controller: that may not tell of the
+/// run, or its credential cannot be read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tries {
     made: u32,
@@ -172,7 +173,7 @@ impl Following {
         found
     }
 
-    /// The jobs whose runs are to be asked to stop now.
+    /// The jobs whose runs are to be cancelled now.
     pub(super) fn to_stop(&self, now: Moment, steady: Instant) -> Vec<String> {
         let due = |job: &String| {
             let group = self.of_job.get(job).and_then(|key| self.groups.get(key));
@@ -182,7 +183,7 @@ impl Following {
         tried.map(|(job, _)| job.clone()).collect()
     }
 
-    /// It is being tried to have these stopped, whatever comes of it.
+    /// Records that cancelling these is being tried, whatever the result.
     pub(super) fn stopping<'a>(&mut self, jobs: impl Iterator<Item = &'a String>, steady: Instant) {
         for job in jobs {
             if let Some(tries) = self.to_stop.get_mut(job) {

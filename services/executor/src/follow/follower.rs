@@ -17,12 +17,12 @@ use crate::records;
 use crate::shared::Shared;
 use crate::store::Effects;
 
-/// Why a run is lost whose id is another's by now.
-pub(super) const REPLACED: &str = "Under the run's id the controller has another run: it was restored from a backup or set \
+/// Why a run is lost: its id belongs to another run now.
+pub(super) const REPLACED: &str = "The controller now has another run under this id: it was restored from a backup or set \
                         up anew. What this run did is not known.";
 /// How long to try again to read the steps of a workflow that is over.
 const STEPS_WITHIN: Duration = Duration::from_secs(120);
-/// How often to repeat the wish that a run stops.
+/// How often to repeat a run's cancellation.
 pub(super) const CANCEL_AGAIN: Duration = Duration::from_secs(30);
 
 /// What following needs.
@@ -72,7 +72,7 @@ impl Follower {
         Ok(changed)
     }
 
-    /// What to say of a run that goes on. The steps of a workflow are looked at only now and then; what they said last
+    /// The progress of a running run. The steps of a workflow are looked at only now and then; what they said last
     /// counts meanwhile.
     async fn told_progress(&self, client: &Client, job: &Job, row: &RunSummary, steps: bool) -> String {
         if is_noted(row, &job.progress) && !steps {
@@ -93,7 +93,7 @@ impl Follower {
         progress(row).into_owned()
     }
 
-    /// The steps of a run that is over; none of a job's. `None` while they may still be read another time.
+    /// The steps of a run that has ended; empty for a job template. `None` while they may still be read another time.
     async fn last_steps(&self, client: &Client, job: &Job, row: &RunSummary) -> Result<Option<Steps>> {
         if row.run.kind != RunKind::Workflow {
             return Ok(Some(Steps::default()));
@@ -110,7 +110,7 @@ impl Follower {
         }
     }
 
-    /// Notes what the controller says of a run that goes on.
+    /// Records what the controller reports of a running run.
     async fn note(&self, job: &Job, row: &RunSummary, progress: String) -> Result<bool> {
         // Runs that an earlier version bound are known by when they were made from their first sight on.
         let made = row.created.map(moment).filter(|_| job.run.as_ref().is_some_and(|run| run.created.is_none()));
@@ -135,8 +135,8 @@ impl Follower {
         Ok(true)
     }
 
-    /// Asks the controller to stop a run of which it cannot tell, if it can at least tell that it is this one: under
-    /// its id may be a stranger's run.
+    /// Asks the controller to cancel a run whose state is not known, if it can at least be identified: under its id may
+    /// be a stranger's run.
     pub(super) async fn stop_unseen(&self, client: &Client, job: &Job) -> Result<bool> {
         let Some(run) = job.run.clone() else { return Ok(false) };
         let Some(made) = run.created else { return self.stop_if_due(client, job, &run).await };
@@ -145,13 +145,13 @@ impl Follower {
             // It is not listed. What that means is found out by asking for it by itself.
             Ok(false) => Ok(false),
             Err(error) => {
-                tracing::warn!(job = job.id, %error, "the run cannot be told from another, so it is not stopped");
+                tracing::warn!(job = job.id, %error, "the run cannot be identified for certain, so it is not stopped");
                 Ok(false)
             }
         }
     }
 
-    /// Asks the controller to stop a run that somebody, or a limit, wants stopped.
+    /// Asks the controller to cancel a run on a caller's request or because of a limit.
     async fn stop_if_due(&self, client: &Client, job: &Job, run: &Run) -> Result<bool> {
         let now = self.shared.clock.now();
         let over = u64::try_from(job.max_duration_seconds)
@@ -183,7 +183,7 @@ impl Follower {
         let answer = client.cancel(run.to_ref()).await;
         self.shared.failpoint.pass(At::CancelAfter);
         match answer {
-            // Over or gone: the next look tells how.
+            // It has ended or was deleted: the next look shows which.
             Ok(CancelAnswer::Accepted | CancelAnswer::AlreadyFinished | CancelAnswer::Gone) => {}
             Err(error) => {
                 tracing::warn!(job = job.id, %error, "the run could not be asked to stop; trying again");
@@ -219,21 +219,21 @@ impl Follower {
     }
 }
 
-/// How closely a run that goes on is looked at.
+/// How closely a running run is followed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closely {
-    /// Whether what it prints is read: somebody watches it.
+    /// Whether its output is read: a caller watches it.
     pub(super) output: bool,
     /// Whether a workflow's steps are looked at.
     pub(super) steps: bool,
 }
 
-/// Whether a workflow may wait for somebody now.
+/// Whether a workflow may be waiting for an approval.
 pub(super) fn may_wait(row: &RunSummary) -> bool {
     row.run.kind == RunKind::Workflow && row.status == RunStatus::Running
 }
 
-/// Whether what was noted of a run is still right, as far as its row tells.
+/// Whether the recorded state of a run is still right, as far as its row shows.
 pub(super) fn is_noted(row: &RunSummary, noted: &str) -> bool {
     progress(row) == noted || (may_wait(row) && noted.starts_with(steps::WAITING))
 }
@@ -250,7 +250,7 @@ pub(super) fn progress(row: &RunSummary) -> Cow<'static, str> {
 /// Ends a job as its run ended, or as Runwarden had condemned it.
 fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<()> {
     if let Some(condemned) = job.condemned.clone() {
-        // A run that succeeded before it could be stopped did what it did; what was wrong with it stays wrong.
+        // A run that succeeded before it could be stopped has had its effect; what was wrong with it stays wrong.
         let state = if ending == Ending::Successful && condemned.reason == reason::DURATION_EXCEEDED {
             JobState::Succeeded
         } else {
@@ -269,7 +269,7 @@ fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<
         ),
         Ending::Lost => {
             let detail = format!(
-                "The controller lost the run ({}). Its playbook may even still be at work.",
+                "The controller lost the run ({}). Its playbook may still be running.",
                 told("it gave no reason").trim_end_matches('.')
             );
             job.end(JobState::Failed, now, Some((reason::LOST, detail)))
@@ -283,12 +283,12 @@ fn end(job: &mut Job, ending: Ending, explanation: &str, now: Moment) -> Result<
         Ending::Canceled => job.end(
             JobState::Canceled,
             now,
-            Some((reason::CANCELED_ON_CONTROLLER, told("Somebody cancelled it on the controller."))),
+            Some((reason::CANCELED_ON_CONTROLLER, told("It was cancelled on the controller."))),
         ),
     }
 }
 
-/// What a caller is told of how a run ended.
+/// How a run's end is reported to a caller.
 fn outcome_of(row: &RunSummary) -> Value {
     let time =
         |t: Option<time::OffsetDateTime>| t.and_then(|t| t.format(&time::format_description::well_known::Rfc3339).ok());

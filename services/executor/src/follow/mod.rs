@@ -1,8 +1,8 @@
 //! Following runs: all of a controller's at once, as often as something happens there. What is learned is durable
 //! before anybody is told.
 //!
-//! Any number of executors may run: one of them sweeps a controller, and each looks more often at the few runs that
-//! somebody waits for at it or wants stopped. Whatever two of them learn at once, the store takes once.
+//! Any number of executors may run: one of them sweeps a controller, and each looks more often at the few runs that a
+//! caller waits for or wants cancelled. What two of them learn at once, the store records once.
 //!
 //! May use `job`, `store`, the ports and the clients for controllers. It never launches.
 
@@ -56,7 +56,7 @@ pub struct Memory {
 }
 
 impl Watcher {
-    /// Looks until shutdown. Controllers are looked at side by side: one that hangs holds up nobody else's jobs.
+    /// Looks until shutdown. Controllers are swept concurrently: one that hangs holds up no other's jobs.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let mut round = Round::default();
         let mut loaded = false;

@@ -1,4 +1,4 @@
-//! Keeping what a run prints, up to a limit: all of it, or with a word in the text and a mark on the job that it is not.
+//! Keeps a run's output, up to a limit: complete, or with a note in the text and a flag on the job that it is not.
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -36,7 +36,7 @@ enum Reached {
 }
 
 impl Follower {
-    /// Reads what a run that goes on printed since the last time. True if there was something new.
+    /// Reads what a running run printed since the last time. True if there was something new.
     pub(super) async fn read_output(&self, client: &Client, job: &Job, run: &Run) -> Result<bool> {
         self.read(client, job, run, Stage::Following).await.map(|(changed, _)| changed)
     }
@@ -167,7 +167,7 @@ impl Follower {
         true
     }
 
-    /// Nothing more of it can be read: whoever reads what there is must know that some may be missing.
+    /// Nothing more of it can be read: readers must be told that some may be missing.
     async fn mark_unread(&self, job: &str, error: &AwxError) -> Result<()> {
         let word = format!("[Runwarden: the output ends here because the rest could not be read: {error}]\n");
         let change = |job: &mut Job, _, _| {

@@ -32,13 +32,13 @@ impl Pace {
         self.again_in(self.pause.max(took.saturating_mul(SHARE)).min(LONGEST));
     }
 
-    /// After a look at the few runs that somebody waits for.
+    /// After a look at the few runs that callers wait for.
     pub(super) fn soon(&mut self) {
         self.pause = BUSY;
         self.again_in(BUSY);
     }
 
-    /// After a look that did not come about: less and less often while that goes on.
+    /// After a look that failed: less and less often while that continues.
     pub(super) fn failed(&mut self) {
         self.again_in(self.pause);
         self.pause = (self.pause * 2).min(QUIET);

@@ -17,7 +17,7 @@ use super::{LOOK, Watcher};
 pub(super) enum Look {
     /// All of them.
     All,
-    /// Those that somebody waits for or wants stopped.
+    /// Jobs that a caller waits for or wants cancelled.
     Some,
 }
 
@@ -46,9 +46,9 @@ pub(super) enum Looked {
 /// Why a controller could not be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unasked {
-    /// Nobody says which controller it is.
+    /// The project service cannot be asked which controller it is.
     Mapping,
-    /// Nobody hands out its credential.
+    /// Its credential cannot be read.
     Credential,
 }
 
@@ -81,7 +81,7 @@ impl Watcher {
         let mut wanted: BTreeSet<String> = self.shared.live.awaited().into_iter().collect();
         wanted.extend(to_stop.iter().cloned());
         let some = round.following.some(wanted.iter());
-        // What nobody wants any more is no reason to wake up.
+        // What is no longer needed is no reason to wake up.
         round.paces.retain(|(key, look), _| keys.contains(key) && (*look == Look::All || some.contains_key(key)));
         for (key, mut runs) in some {
             // Those to stop come first, should there be more than one request asks about.
@@ -174,7 +174,7 @@ impl Round {
         }
     }
 
-    /// One of the looks broke down, and it is not told which.
+    /// One of the sweeps panicked; which one is not known.
     pub(super) fn broke_down(&mut self) {
         for which in self.under_way.drain() {
             self.paces.entry(which).or_default().failed();

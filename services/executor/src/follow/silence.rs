@@ -1,5 +1,5 @@
-//! Whether anything is known of a controller's runs. While a controller does not answer, or refuses the credential, what
-//! was last noted of its runs is old news, and whoever asks is told so. One row for a controller, however many its runs.
+//! Whether anything is known of a controller's runs. While a controller does not answer, or refuses the credential,
+//! what was last noted of its runs is stale, and callers are told so. One row for a controller, however many its runs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::followed::Key;
 use super::round::Looked;
 use crate::store::{JobStore, Silence};
 
-/// How long a controller may fail to answer before what was last noted no longer counts.
+/// How long a controller may fail to answer before the last known state counts as stale.
 const LONG: Duration = Duration::from_secs(10);
 
 /// Since when looks at controllers fail, as far as this executor saw.
@@ -25,7 +25,7 @@ impl Silences {
         let (why, at_once) = match look {
             Looked::Done { .. } => return self.heard(store, key).await,
             Looked::NotAsked(unasked) => (unasked.why().to_owned(), false),
-            // A credential that is refused stays so until somebody does something.
+            // A refused credential stays refused until an operator replaces it.
             Looked::Failed(error) => (error.to_string(), error.is_credential()),
         };
         let since = self.with(|failing| *failing.entry(key.clone()).or_insert(now));
@@ -84,7 +84,7 @@ mod tests {
         let [silence] = told().await.try_into().unwrap();
         assert_eq!((silence.since, silence.why.as_str()), (at(0), "the controller did not answer in time"));
 
-        // Another reason, the same silence, whoever looks.
+        // Another reason, but the same silence, whichever executor looks.
         let other = Silences::default();
         other.note(&store, &key, &refused, at(20)).await.unwrap();
         let [silence] = told().await.try_into().unwrap();

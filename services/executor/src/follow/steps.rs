@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 
 use runwarden_awx::{Client, RunKind, RunRef, Step, Steps, Waiting};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::text::capitalized;
 use serde_json::{Value, json};
 
 use crate::job::{moment, reason};
 
-/// What the progress of a job begins with whose workflow waits for somebody's approval.
+/// The beginning of a job's progress while its workflow waits for an approval.
 pub(super) const WAITING: &str = "waiting for approval of ";
 /// How many waiting approvals are named.
 const MOST_NAMED: usize = 5;
-/// How many steps an outcome tells of.
+/// How many steps an outcome lists.
 const MOST_TOLD: usize = 200;
-/// How large what it tells of them may be, bytes.
+/// How large that list may be, bytes.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// The steps of a workflow that goes on, or why they cannot be told.
+/// The steps of a running workflow, or why they cannot be read.
 pub(super) async fn waits_for(client: &Client, run: RunRef) -> Result<Option<String>, runwarden_awx::AwxError> {
     let found = client.steps(run).await?;
     let waiting: Vec<&Step> = found.steps.iter().filter(|step| step.is_waiting_approval()).take(MOST_NAMED).collect();
@@ -56,11 +57,11 @@ fn named(step: &Step) -> String {
     }
 }
 
-/// Why a workflow failed, by the steps whose failure nobody handled: a reason for programs and the words for people.
-/// `None` if no step says so.
+/// Why a workflow failed, by the steps with unhandled failures: a reason for programs and a text for people. `None` if
+/// no step says so.
 pub(super) fn cause(found: &Steps) -> Option<(&'static str, String)> {
     let failed = |step: &&Step| step.has_failed() && !step.handled;
-    // That a workflow inside failed is told by the steps of that, if they could be read.
+    // A nested workflow's failure is explained by its own steps, if they could be read.
     let inner = |step: &Step| {
         step.kind == RunKind::Workflow.as_str()
             && found.steps.iter().any(|s| step.run == Some(s.workflow) && s.has_failed() && !s.handled)
@@ -87,7 +88,7 @@ pub(super) fn cause(found: &Steps) -> Option<(&'static str, String)> {
         .take(MOST_NAMED)
         .map(|step| {
             let what = match why(step) {
-                reason::LOST => "the controller lost the run of {}, whose playbook may even still be at work",
+                reason::LOST => "the controller lost the run of {}, whose playbook may still be running",
                 reason::APPROVAL_DENIED => "the approval {} was denied on the controller",
                 reason::APPROVAL_TIMED_OUT => "the approval {} was not given in time",
                 reason::PLAYBOOK_FAILED => "the playbook of {} failed",
@@ -102,10 +103,7 @@ pub(super) fn cause(found: &Steps) -> Option<(&'static str, String)> {
         .collect();
     let more = failed.len().saturating_sub(MOST_NAMED);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let text = format!("{}{more}.", words.join("; "));
-    let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    Some((reason, format!("{first}{}", chars.as_str())))
+    Some((reason, capitalized(&format!("{}{more}.", words.join("; ")))))
 }
 
 /// Adds the steps to an outcome: at most 200, those that failed before all others, each in the workflow's order.
@@ -211,7 +209,7 @@ mod tests {
                     reason::LOST,
                     words(
                         "The approval step \"Release manager says yes\" was not given in time; the controller lost the run \
-                         of step \"deploy\", whose playbook may even still be at work.",
+                         of step \"deploy\", whose playbook may still be running.",
                     ),
                 ),
             ),

@@ -22,9 +22,9 @@ pub(super) const BATCH: usize = 200;
 /// How many runs of a controller are worked on at once, and so how many requests for output it gets at once.
 const AT_ONCE: usize = 4;
 
-/// Why a run is lost whose controller was removed.
+/// Why a run is lost: its controller was removed.
 pub(super) const REMOVED: &str = "Its controller was removed from Runwarden while it ran. What it did is not known.";
-/// Why a run is lost whose controller is another installation now: there, its id would be that of somebody else's run.
+/// Why a run is lost: its controller is another installation now, where its id would belong to a different run.
 pub(super) const MOVED: &str = "Its controller is another installation now: it was set up anew, or its address was changed, \
                                 while it ran. What it did is not known.";
 
@@ -34,7 +34,7 @@ enum ToDo {
     Miss(&'static str),
     /// It is asked to stop, although nothing could be read of it.
     StopUnseen,
-    /// What is told of it is taken over.
+    /// Its reported state is recorded.
     Follow { row: Option<RunSummary>, closely: Closely },
 }
 
@@ -75,7 +75,8 @@ impl Watcher {
         client: &Arc<Client>,
         runs: Vec<(String, Followed)>,
     ) -> std::result::Result<bool, AwxError> {
-        // What is known by when it was made is told from strangers by what the controller shows, whichever it is.
+        // A run identified by its creation time is compared with what the controller shows, whichever installation it
+        // is.
         let (mut here, unsure): (Vec<_>, Vec<_>) =
             runs.into_iter().partition(|(_, followed)| followed.run.created.is_some());
         let mut changed = false;
@@ -107,7 +108,7 @@ impl Watcher {
         answer
     }
 
-    /// Gives up, after a while, on runs that nobody can be asked about.
+    /// Gives up, after a while, on runs that no controller can be asked about.
     async fn let_go(&self, key: &Key, runs: Vec<(String, Followed)>, why: &'static str) -> bool {
         let follower = self.follower();
         let mut changed = false;

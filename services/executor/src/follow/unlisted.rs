@@ -1,5 +1,5 @@
-//! A run that the list left out. Lists leave out what was deleted and what is hidden from our account alike, so that it
-//! is asked for by itself; only what is proven to be gone, for long enough, is lost.
+//! A run that is missing from the list. Lists leave out deleted runs and runs hidden from our account alike, so the run
+//! is asked for by id; it is lost only when it has been proven deleted for long enough.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ const AT_MOST: usize = 20;
 const FORGET: Duration = Duration::from_secs(600);
 
 /// Why a run is lost that is not there any more.
-const DELETED: &str = "The controller no longer knows the run: it was deleted there. What it did is not known.";
+const DELETED: &str = "The run was deleted on the controller. Its outcome is unknown.";
 /// Why nothing is known of a run that is there.
 const HIDDEN: &str = "the controller hides the run from Runwarden's account";
 
@@ -67,7 +67,7 @@ impl Follower {
         Ok(Lookup::Noted(noted))
     }
 
-    /// Whether to make sure that our account may see before a run counts as gone: it has been missing for so long that
+    /// Whether to check what our account may see before a run counts as deleted: it has been missing for so long that
     /// it is lost otherwise, or was hidden before.
     fn is_doubtful(&self, job: &Job) -> bool {
         let overdue = job.missing_since.is_some_and(|since| self.shared.clock.now().since(since) >= self.missing_limit);
@@ -78,8 +78,8 @@ impl Follower {
     async fn sight(&self, client: &Client, job: &Job) -> std::result::Result<TemplateSight, AwxError> {
         match self.shared.store.last_attempt(&job.id).await {
             Ok(Some(attempt)) => client.sight(attempt.account, attempt.controller_template).await,
-            // Nothing is concluded of what is not on record.
-            Ok(None) => Ok(TemplateSight::Hidden("no launch of it is on record".into())),
+            // Nothing is concluded without a record.
+            Ok(None) => Ok(TemplateSight::Hidden("none of its launches is on record".into())),
             Err(error) => {
                 error.log();
                 Ok(TemplateSight::Hidden("Runwarden's own records cannot be read right now".into()))
@@ -87,7 +87,7 @@ impl Follower {
         }
     }
 
-    /// The run is gone, or nobody can be asked about it any more: after a while it is lost.
+    /// The run was deleted, or no controller can be asked about it any more: after a while it is lost.
     pub(super) async fn missing(&self, job: &Job, why: &'static str) -> Result<bool> {
         let (now, limit) = (self.shared.clock.now(), self.missing_limit);
         let change = |job: &mut Job, _, _| {
@@ -97,7 +97,7 @@ impl Follower {
             job.hidden_since = None;
             let Some(since) = job.missing_since else {
                 job.missing_since = Some(now);
-                job.progress = format!("its run is missing on the controller; if it stays so it is lost in {limit:?}");
+                job.progress = format!("its run is missing on the controller; it counts as lost after {limit:?}");
                 return Ok(Some(Effects::announced()));
             };
             if now.since(since) < limit {
@@ -133,7 +133,7 @@ impl Follower {
     }
 }
 
-/// The controller does not tell, neither that it is there nor that it is not.
+/// The controller shows neither that it exists nor that it does not.
 fn unknown(job: &Job, error: &AwxError) -> bool {
     tracing::warn!(job = job.id, %error, "a run that is not listed could not be asked for");
     false

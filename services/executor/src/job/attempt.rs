@@ -25,7 +25,7 @@ pub enum AttemptState {
         /// What happened.
         why: String,
     },
-    /// No machine can know what became of it: a person must tell.
+    /// Its result cannot be determined automatically: an operator must decide.
     Ambiguous {
         /// The ids of the runs that may be it.
         candidates: Vec<i64>,
@@ -56,13 +56,13 @@ pub struct Attempt {
     pub placement: String,
     /// When the intent was written, just before the request left; by the clock of the executor that wrote it.
     pub sent_at: Moment,
-    /// What the controller's clock showed just before that, if it told.
+    /// What the controller's clock showed just before that, if it was reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller_time: Option<Moment>,
-    /// The run that the head of an answer named whose body never came.
+    /// The run named by the headers of an answer whose body never arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<i64>,
-    /// Whether the controller let the marker through, where its answer told.
+    /// Whether the controller let the marker through, if its answer showed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker_took: Option<bool>,
     /// What is known of it.
@@ -85,7 +85,7 @@ impl Attempt {
         MarkerPlacement::parse(&self.placement).unwrap_or(MarkerPlacement::None)
     }
 
-    /// Whether the run it may have become can be told from others by a marker.
+    /// Whether the run it may have become can be identified by a marker.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.placement() != MarkerPlacement::None

@@ -24,14 +24,13 @@ pub use run::{Bound, Run, moment, time_of};
 pub use state::JobState;
 pub use stray::Stray;
 
-/// Due whatever the clock of whoever looks shows: executors' clocks may differ, and what can go on at once must not
-/// wait for the difference.
+/// Due by any executor's clock: clocks may differ, and work that can continue at once must not wait for the difference.
 pub const AT_ONCE: Moment = Moment::from_micros(0);
 
 /// A claim on a job by one worker. It lives in columns of its own, not in the job's document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Grows with every claim and every loss of one: who holds an older number no longer holds the job.
+    /// Grows with every claim and every loss of one: a worker with an older number has lost the job.
     pub fence: i64,
     /// The executor that holds it; see [`crate::instance`].
     pub holder: Option<String>,
@@ -72,7 +71,7 @@ pub struct Job {
     /// The names of the sealed ones; none for a job that was accepted before they were kept.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub write_only: BTreeSet<String>,
-    /// The digest of what was asked.
+    /// The digest of the request.
     pub payload_digest: String,
     /// Who asked: the principal.
     pub requested_by: String,
@@ -104,7 +103,7 @@ pub struct Job {
     pub outcome: Option<Value>,
     /// The run it became.
     pub run: Option<Run>,
-    /// Whether somebody asked for it to be stopped.
+    /// Whether its cancellation was requested.
     #[serde(default)]
     pub cancel_requested: bool,
     /// Why Runwarden itself stops the run; becomes the job's reason at its end.
@@ -125,13 +124,13 @@ pub struct Job {
     /// Which of its tenant's waiting jobs goes first.
     #[serde(default)]
     pub priority: Priority,
-    /// Not to be begun before this.
+    /// The earliest time to start it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<Moment>,
-    /// Not to be begun after this.
+    /// The latest time to start it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Moment>,
-    /// When its first attempt was begun.
+    /// When its first attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Moment>,
     /// How many tries in a row could not reach what they needed; the pause between them grows with it.
@@ -209,8 +208,8 @@ impl Job {
         Ok(())
     }
 
-    /// Its place among those that wait: what is out goes before what was begun, and that before what was not, whatever
-    /// its priority.
+    /// Its rank among waiting jobs: launches in flight go before jobs that were started, and those before the others,
+    /// whatever its priority.
     #[must_use]
     pub const fn rank(&self) -> i64 {
         let begun = match (self.state, self.attempt_open) {
@@ -242,7 +241,7 @@ impl Job {
         self.start_by.is_some_and(|by| now > by)
     }
 
-    /// Has it looked at as soon as somebody can, whatever their clock shows.
+    /// Makes it due at once, by any executor's clock.
     pub fn look_now(&mut self) {
         self.due_at = Some(AT_ONCE);
     }
@@ -287,7 +286,7 @@ impl Job {
         if self.state.is_end() {
             return Err(Error::new(
                 ErrorReason::JobFinished,
-                format!("The job is already over: it {}.", self.state.in_words()),
+                format!("The job has already ended: it {}.", self.state.in_words()),
             ));
         }
         self.cancel_requested = true;
@@ -310,13 +309,13 @@ impl Job {
     }
 
     /// Whether the run may have printed more than could be read: reading failed, or the run was lost while its playbook
-    /// may have gone on.
+    /// may have continued.
     #[must_use]
     pub fn may_lack_output(&self) -> bool {
         self.output_incomplete || self.reason.as_deref() == Some(reason::LOST)
     }
 
-    /// The job as it was when it was accepted: the first answer to its request, for whoever asks again.
+    /// The job as it was when it was accepted: the first answer to its request, for repeats.
     #[must_use]
     pub fn as_accepted(&self) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Which of a tenant's waiting jobs goes first. It gives nobody more than their tenant's share.
+/// Which of a tenant's waiting jobs goes first. It never gives a tenant more than its share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
@@ -39,7 +39,7 @@ impl Priority {
 
 /// What is added to the rank of a job that was begun and is to be launched again.
 pub const BEGUN: i64 = 10;
-/// What is added to the rank of a job whose launch is out: others may have to wait for what became of it.
+/// What is added to the rank of a job with a launch in flight: others may have to wait for its result.
 pub const OUT: i64 = 20;
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! Why a job ended or waits, in a word that programs can rely on.
+//! Why a job ended or waits, as a stable code for programs.
 
 /// The playbook said no.
 pub const PLAYBOOK_FAILED: &str = "playbook_failed";
-/// The controller lost the run; the playbook may even still be at work.
+/// The controller lost the run; the playbook may still be running.
 pub const LOST: &str = "lost";
 /// A workflow failed because a person denied an approval that it waited for.
 pub const APPROVAL_DENIED: &str = "approval_denied";
-/// A workflow failed because nobody gave an approval in time.
+/// A workflow failed because an approval was not given in time.
 pub const APPROVAL_TIMED_OUT: &str = "approval_timed_out";
 /// A workflow failed because a step could not be run or was stopped; no playbook failed.
 pub const STEP_FAILED: &str = "step_failed";
 /// The controller could not run it.
 pub const RUN_ERROR: &str = "run_error";
-/// Somebody asked Runwarden for it to be stopped.
+/// Its cancellation was requested through Runwarden.
 pub const CANCELED_BY_CALLER: &str = "canceled_by_caller";
-/// Somebody stopped it on the controller.
+/// It was cancelled on the controller.
 pub const CANCELED_ON_CONTROLLER: &str = "canceled_on_controller";
 /// It took longer than its template allows.
 pub const DURATION_EXCEEDED: &str = "duration_exceeded";
@@ -28,19 +28,19 @@ pub const TEMPLATE_REMOVED: &str = "template_removed";
 pub const TEMPLATE_CHANGED: &str = "template_changed";
 /// The controller's template is no longer what was mapped.
 pub const TEMPLATE_DRIFTED: &str = "template_drifted";
-/// The controller's template would not honour what was asked.
+/// The controller's template would not accept what was requested.
 pub const TEMPLATE_UNSUITABLE: &str = "template_unsuitable";
 /// The tenant was disabled before the launch.
 pub const TENANT_DISABLED: &str = "tenant_disabled";
-/// The client that asked for it could not ask for it any more when its turn came.
+/// The client that submitted it could not ask for it any more when its turn came.
 pub const AUTHORITY_REVOKED: &str = "authority_revoked";
 /// Policies did not allow it any more when its turn came.
 pub const POLICY_DENIED: &str = "policy_denied";
 /// More than one run could be this job's.
 pub const AMBIGUOUS: &str = "ambiguous";
-/// Nobody can be asked any more what became of the launch.
+/// There is no controller left to ask about the launch.
 pub const UNTRACEABLE: &str = "untraceable";
-/// It was not begun in time.
+/// It did not start in time.
 pub const EXPIRED: &str = "expired";
 /// A person gave up on finding out what became of the launch.
 pub const GIVEN_UP: &str = "given_up";

@@ -1,4 +1,4 @@
-//! The run a job became, and what tells it from every other.
+//! The run a job became, and how it is identified.
 
 use std::time::Duration;
 
@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 
 use runwarden_awx::{Installation, RunKind, RunRef, RunSummary};
 
-/// How much later than it was bound a run can say that it was made, by a clock that is wrong: where only that tells it
-/// from others.
+/// How much later than its binding a run can claim to have been created, by a wrong clock: where only that identifies
+/// it from others.
 const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
-/// The run a job became. An id alone names nothing: ids come again after a restore, or when a controller is set up anew.
+/// The run a job became. An id alone identifies nothing: ids are reused after a restore, or when a controller is set up
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Which installation it is on.
@@ -30,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// As its controller tells of it.
+    /// As its controller reports it.
     #[must_use]
     pub fn of(row: &RunSummary, installation: &Installation) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Run {
     #[must_use]
     pub fn is(&self, other: &Self, bound_at: Option<Moment>) -> bool {
         self.id == other.id && self.kind == other.kind && self.installation.is_same(&other.installation) && {
-            // A deleted template is not told any more.
+            // A deleted template is not reported any more.
             let one_template = self.template.zip(other.template).is_none_or(|(one, two)| one == two);
             one_template
                 && match (self.created, other.created, bound_at) {

@@ -22,7 +22,7 @@ pub enum JobState {
     Canceled,
     /// It could not be run.
     Error,
-    /// Nobody but a person can tell whether it was launched.
+    /// Whether it was launched cannot be determined automatically; an operator must decide.
     Unknown,
 }
 

@@ -18,7 +18,7 @@ pub struct Stray {
     pub controller: String,
     /// The run.
     pub run: Run,
-    /// When it came to light.
+    /// When it was found.
     pub found_at: Moment,
     /// When to look at it next. A column of its own.
     #[serde(skip, default = "at_once")]

@@ -17,7 +17,7 @@ use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
 use crate::ports::{Decision, Evaluation, Policies, Question, Standings};
 
-/// For how long what was shown need not be asked again, by the steady clock.
+/// How long a proven authority is reused, by the monotonic clock.
 ///
 /// A revocation holds within 5 s: a copy of the trust state is at most [`NEWS`] old, which `auth` itself put together at
 /// most 0.5 s before; what was decided then holds for this long; and a launch is sent within 2 s of its intent
@@ -29,7 +29,7 @@ pub const NEWS: Duration = Duration::from_millis(1500);
 pub(crate) const ACTION: Permission = Permission::JobsSubmit;
 /// How many jobs are remembered; others are asked about.
 const MOST: usize = 4096;
-/// The most bytes of reasons that a job is told.
+/// The most bytes of reasons that a job shows.
 const MOST_WORDS: usize = 2048;
 
 /// What a principal holds now.
@@ -58,7 +58,7 @@ pub enum Lapse {
     Disabled,
     /// Its time has passed.
     Expired,
-    /// Its tenant, or the one the job is in, is disabled or gone.
+    /// Its tenant, or the job's, is disabled or deleted.
     TenantClosed,
     /// It does not hold the permission there any more.
     NotPermitted,
@@ -73,7 +73,7 @@ pub enum Standing {
     Lapsed(Lapse),
 }
 
-/// Jobs whose authority was shown a moment ago: by their caller's token and a decision, or by having been asked about.
+/// Jobs whose authority was proven a moment ago: by their caller's token and a decision, or by asking again.
 #[derive(Debug)]
 pub struct Shown {
     at: Mutex<HashMap<String, Instant>>,
@@ -146,7 +146,7 @@ impl Authority {
     /// recent enough.
     ///
     /// # Errors
-    /// [`Halt::Denied`] if it may not; a stop for later if that cannot be told now.
+    /// [`Halt::Denied`] if it may not; a stop for later if that is not known now.
     pub async fn demand(&self, job: &Job) -> Result<Option<Decision>, Halt> {
         if self.shown.holds(&job.id) {
             return Ok(None);
@@ -166,7 +166,7 @@ impl Authority {
             Evaluation::Decided(decision) => Err(Halt::Denied(Box::new(refused(decision)))),
             Evaluation::Failed(decision) => {
                 // A policy that fails allows nothing. But it says nothing of this job either.
-                Err(Stop::Later(format!("waiting for policies that can be evaluated: {}", words(&decision))).into())
+                Err(Stop::Later(format!("waiting because policies cannot be evaluated: {}", words(&decision))).into())
             }
         }
     }
@@ -189,18 +189,18 @@ fn refused(decision: Decision) -> Denial {
 fn lapsed(lapse: Lapse, job: &Job) -> Denial {
     let (reason, detail) = match lapse {
         Lapse::Gone => {
-            (reason::AUTHORITY_REVOKED, "The client that asked for it was deleted before it was launched.".into())
+            (reason::AUTHORITY_REVOKED, "The client that submitted it was deleted before it was launched.".into())
         }
         Lapse::Disabled => {
-            (reason::AUTHORITY_REVOKED, "The client that asked for it was disabled before it was launched.".into())
+            (reason::AUTHORITY_REVOKED, "The client that submitted it was disabled before it was launched.".into())
         }
         Lapse::Expired => {
-            (reason::AUTHORITY_REVOKED, "The client that asked for it expired before it was launched.".into())
+            (reason::AUTHORITY_REVOKED, "The client that submitted it expired before it was launched.".into())
         }
         Lapse::TenantClosed => (reason::TENANT_DISABLED, "The tenant was disabled before the job was launched.".into()),
         Lapse::NotPermitted => (
             reason::AUTHORITY_REVOKED,
-            format!("The client that asked for it no longer holds {ACTION} in project {}.", job.project),
+            format!("The client that submitted it no longer holds {ACTION} in project {}.", job.project),
         ),
     };
     Denial { reason, detail, decision: None }

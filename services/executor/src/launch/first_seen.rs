@@ -1,4 +1,4 @@
-//! For how long this process has known of attempts, by a clock that nobody can set.
+//! For how long this process has known of attempts, by the monotonic clock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

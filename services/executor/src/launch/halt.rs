@@ -15,7 +15,7 @@ pub enum Halt {
     Stopped(Stop),
     /// Who asked for it could not ask for it any more.
     Denied(Box<Denial>),
-    /// Nothing more may be begun there for now.
+    /// Nothing more may be started there for now.
     Held {
         /// Of what.
         scope: Scope,
@@ -24,9 +24,9 @@ pub enum Halt {
         /// When a period has passed; none if something has to end.
         free_in: Option<Duration>,
     },
-    /// Nothing more may be launched of its template before what is out is settled.
+    /// Nothing more of its template may be launched before the launch in flight is settled.
     Blocked(Goal),
-    /// Somebody else has the job now.
+    /// Another worker has the job now.
     Lost,
     /// Something in Runwarden broke.
     Broken(Error),

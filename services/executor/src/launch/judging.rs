@@ -1,8 +1,8 @@
 //! What may be concluded about an open attempt from what a look at its controller showed.
 //!
-//! The rules come from how the controller behaves: its launch call is not idempotent, goes on after its client has
-//! gone, and may commit later with a time in the past. So "not found" proves nothing until the longest request it
-//! would still work on has passed.
+//! The rules come from how the controller behaves: its launch call is not idempotent, continues after its client has
+//! gone, and may commit later with a time in the past. So "not found" proves nothing until the longest request it would
+//! still work on has passed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use runwarden_kit::clock::Moment;
 use crate::job::Attempt;
 use crate::launch::patience::Patience;
 
-/// Whose marker a run carries.
+/// The marker that a run carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marked {
     /// The attempt's.
@@ -38,7 +38,7 @@ pub enum Inputs {
 pub struct Candidate {
     /// Its id.
     pub run_id: i64,
-    /// Whose marker it carries.
+    /// The marker it carries.
     pub marked: Marked,
     /// Whether its inputs are the attempt's.
     pub inputs: Inputs,
@@ -59,11 +59,11 @@ pub enum Verdict {
     Absent,
     /// It may be any of these, or none.
     Ambiguous(Vec<i64>),
-    /// Nobody can be asked about it any more.
+    /// No controller can be asked about it any more.
     Untraceable(String),
 }
 
-/// What a look at a controller brought to light about an open attempt.
+/// What a search on a controller found about an open attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// How much time has passed since the launch left: by the controller's own clock, or since this process first knew
@@ -94,7 +94,7 @@ pub fn conclude(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Fac
         (Verdict::Absent, Some(why), _) => match patience.given_up_at(attempt) {
             until if now < until => Verdict::Blind(until, why.clone()),
             _ => Verdict::Untraceable(format!(
-                "The controller's answer was lost, and that no run of it is found proves nothing: {why}."
+                "The controller's answer was lost, and finding none of its runs proves nothing: {why}."
             )),
         },
         (Verdict::Absent, None, Some(why)) => Verdict::Untraceable(why.clone()),
@@ -102,8 +102,8 @@ pub fn conclude(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Fac
     }
 }
 
-/// What a search says that did not see all there is: what was not seen may be the attempt's, too. Only a marker and the
-/// controller's own word are proof enough. When nothing can come any more, it is for a person to look.
+/// The conclusion from an incomplete search: what was not seen may be the attempt's, too. Only a marker and the
+/// controller's own answer are proof enough. Once the launch can no longer take effect, an operator has to look.
 fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], unread: &[i64]) -> Verdict {
     match verdict {
         Verdict::Adopt(run) if attempt.is_marked() || attempt.named == Some(run) => verdict,
@@ -117,9 +117,9 @@ fn seen_in_part(attempt: &Attempt, verdict: Verdict, seen: &[Candidate], unread:
 
 /// Judges an open attempt by what a search found.
 ///
-/// A run that is free and carries nobody's marker is doubtful: it may be this attempt's even if it lacks the marker or
-/// an input, for the template may have been changed between the look at it and the launch. Absence is proven only when
-/// there is none of these either, and no run that is surely this attempt's and that another job has.
+/// A free run without any marker is doubtful: it may be this attempt's even if it lacks the marker or an input, for the
+/// template may have been changed between the look at it and the launch. Absence is proven only when there is none of
+/// these either, and no run that is certainly this attempt's but bound to another job.
 fn judge(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Facts) -> Verdict {
     let found = &facts.found;
     let ids = |fits: &dyn Fn(&Candidate) -> bool| -> Vec<i64> {
@@ -136,14 +136,14 @@ fn judge(attempt: &Attempt, patience: &Patience, now: Moment, facts: &Facts) -> 
     } else {
         ids(&|c| c.marked == Marked::No && c.inputs == Inputs::Match)
     };
-    // It happened, and somebody gave its run to another job: nothing that comes later can change that.
+    // It happened, and its run was bound to another job: nothing later can change that.
     let taken = |c: &&Candidate| c.bound && c.marked == Marked::Mine;
     if mine.is_empty()
         && let Some(taken) = found.iter().find(taken)
     {
         return Verdict::Ambiguous(vec![taken.run_id]);
     }
-    // A marker is ours alone. Without one, what looks like ours may be somebody else's, and ours may still commit:
+    // A marker is ours alone. Without one, a run that looks like ours may be a foreign one, and ours may still commit:
     // wait until all that can come has come.
     let missing = patience.at_least().saturating_sub(facts.passed);
     let over = now >= patience.over_at(attempt) && missing.is_zero();

@@ -30,7 +30,7 @@ use crate::wait::limits::Scope;
 use crate::wait::place::BLOCKED;
 use crate::wait::scheduler::{Head, Scheduler, Slot};
 
-/// How often to look for work that nobody rang for.
+/// How often to look for work without a ring.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a job is kept for which it could not be written down when it is due again.
 const UNWRITTEN: Duration = Duration::from_secs(1);
@@ -88,12 +88,12 @@ impl Launcher {
                 () = shutdown.begun() => break,
             }
         }
-        // A launch that is out must be heard out: its answer is the only proof there is.
+        // A launch in flight must be awaited: its answer is the only proof there is.
         let all = u32::try_from(at_once).unwrap_or(u32::MAX);
         let _done = tokio::time::timeout(Duration::from_secs(15), room.acquire_many(all)).await;
     }
 
-    /// Takes the job whose turn it is, if any may be taken.
+    /// Takes the next job, if any may be taken.
     async fn claim(&self, scheduler: &Scheduler, heads: &mut Heads) -> Result<Option<(Job, Slot)>> {
         let now = self.shared.clock.now();
         heads.refresh(&*self.shared.store, now).await?;
@@ -169,7 +169,7 @@ impl Launcher {
             let mut denial = None;
             let stop = match self.step(job).await {
                 Ok(()) => {
-                    // Asked only if somebody waits for the answer.
+                    // Read only if the result is needed.
                     if scheduler.is_awaited(&queue) && !self.is_out(&id).await {
                         scheduler.settled(&queue);
                     }

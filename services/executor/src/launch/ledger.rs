@@ -1,5 +1,5 @@
-//! Writing down what became of a step: what was learned of an attempt, or why nothing was launched. Each is one change
-//! of the job.
+//! Records the result of a step: what was learned of an attempt, or why nothing was launched. Each is one change of the
+//! job.
 
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
@@ -17,8 +17,8 @@ use crate::store::{Effects, News};
 pub(super) type Transition<'a> =
     dyn Fn(&mut Job, Option<&mut Attempt>, bool, Moment) -> Result<Written> + Send + Sync + 'a;
 
-/// Writes down what was learned about an attempt, with its audit entry, and lets go of the job. `run` is the run, if
-/// that is what was learned: should nothing count on it any more, it goes on record and is kept until it has stopped.
+/// Records what was learned about an attempt, with its audit entry, and releases the job. `run` is the run, if that is
+/// what was learned: if no job expects it any more, it is recorded and stored until it has stopped.
 pub(super) async fn learn(
     shared: &Shared,
     job: &str,
@@ -51,7 +51,7 @@ pub(super) async fn learn(
 pub(super) async fn stop(shared: &Shared, id: &str, fence: i64, stop: Stop, denial: Option<Box<Denial>>) -> Result<()> {
     let now = shared.clock.now();
     let change = |job: &mut Job, last: Option<Attempt>, _| {
-        // That it still waits for the same is no news, however often it is found out.
+        // That it still waits for the same reason is not a change, however often it is found.
         let quiet = !matches!(stop, Stop::End(..)) && job.progress == stop.why();
         let written = protocol::stopped(job, last.as_ref(), fence, stop.clone(), now)?;
         let released = job.lease.release(fence);
@@ -79,7 +79,7 @@ fn aloud(job: &Job, attempt: Option<Attempt>, now: Moment) -> Effects {
     if is_over { effects.finished(records::finish(now, job)) } else { effects }
 }
 
-/// A run came to light that should not be. It is on record and kept, whatever becomes of who learned of it.
+/// A stray run was found. It is recorded and stored, whatever happens to the worker that found it.
 fn stray(job: &Job, attempt: u32, run: &Run, now: Moment) -> Effects {
     let stray = Stray {
         tenant: job.tenant.clone(),

@@ -1,8 +1,8 @@
 //! Launching: from a claimed job to a run that is bound to it, whatever happens in between.
 //!
 //! [`launcher`] claims jobs and takes each one step further: [`sender`] checks and launches, [`reconciler`] finds out
-//! what became of a launch whose answer was lost, and [`ledger`] writes down what came of it. [`protocol`], [`judging`]
-//! and [`patience`] are pure: they decide, and nothing else here does.
+//! what happened to a launch whose answer was lost, and [`ledger`] records the result. [`protocol`], [`judging`] and
+//! [`patience`] are pure: they decide, and nothing else here does.
 //!
 //! May use `job`, `wait`, `store`, the ports and the clients for controllers.
 

@@ -36,8 +36,8 @@ impl Patience {
         attempt.sent_at.plus(DELIVERED_WITHIN).plus(self.controller_request).plus(self.clock_skew)
     }
 
-    /// How much time must have passed since a launch left by a clock that nobody sets, beside what the wall clocks say:
-    /// the time in which it can still commit.
+    /// How much time must have passed since a launch left by a monotonic clock, besides what the wall clocks say: the
+    /// time in which it can still commit.
     #[must_use]
     pub fn at_least(&self) -> Duration {
         DELIVERED_WITHIN + self.controller_request
@@ -49,8 +49,8 @@ impl Patience {
         self.over_at(attempt).plus(self.hidden)
     }
 
-    /// The earliest time a run of this attempt can carry. What the controller's clock showed counts where it told:
-    /// it may be further from ours than clocks should be.
+    /// The earliest time a run of this attempt can carry. The controller's own time counts, if it was reported: it may
+    /// be further from ours than clocks should be.
     #[must_use]
     pub fn earliest(&self, attempt: &Attempt) -> Moment {
         attempt.controller_time.map_or(attempt.sent_at, |time| time.min(attempt.sent_at)).minus(self.clock_skew)

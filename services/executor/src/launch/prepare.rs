@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_awx::{
-    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Objects, Problem, TemplateView, Wish,
+    AwxError, Installation, LaunchBody, LaunchInput, Marker, MarkerPlacement, Objects, Problem, Setting, TemplateView,
     pinned_installation, preflight,
 };
 
@@ -27,7 +27,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Whether its run can be told from others by a marker.
+    /// Whether its run can be identified by a marker.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.placement != MarkerPlacement::None
@@ -68,8 +68,8 @@ pub fn unreadable(failure: &AwxError) -> Halt {
     if failure.is_refusal() { error(reason::CONTROLLER_REFUSED, detail) } else { Stop::Later(detail).into() }
 }
 
-/// Whether the controller leads to the installation that the template was mapped on. On another, its number stands for
-/// something that nobody chose, whatever the template says about drift.
+/// Whether the controller leads to the installation that the template was mapped on. On another, its number belongs to
+/// something that was never chosen, whatever the template says about drift.
 pub fn check_installation(template: &Template, here: &Installation) -> Result<(), Halt> {
     let Some(pinned) = pinned_installation(&template.fingerprint_parts) else { return Ok(()) };
     match here.uuid() {
@@ -127,9 +127,9 @@ pub async fn build(
     Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
 }
 
-/// Refuses a launch whose fields the controller would not take from our account.
-pub fn check_objects(view: &TemplateView, wishes: &[Wish<'_>], objects: &Objects) -> Result<(), Halt> {
-    let problems = view.misfits(wishes, objects);
+/// Refuses a launch with fields that the controller would not accept from our account.
+pub fn check_objects(view: &TemplateView, settings: &[Setting<'_>], objects: &Objects) -> Result<(), Halt> {
+    let problems = view.misfits(settings, objects);
     if problems.is_empty() { Ok(()) } else { Err(unsuitable(&problems)) }
 }
 
@@ -137,7 +137,7 @@ fn unsuitable(problems: &[Problem]) -> Halt {
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     error(
         reason::TEMPLATE_UNSUITABLE,
-        format!("The controller's template would not honour what was asked: {}.", told.join("; ")),
+        format!("The controller's template would not accept what was requested: {}.", told.join("; ")),
     )
 }
 

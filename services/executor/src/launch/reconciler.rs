@@ -1,4 +1,4 @@
-//! Finding out what became of a launch whose answer was lost: look, compare, wait out what may still come, and only
+//! Finds out what happened to a launch whose answer was lost: search, compare, wait for what may still come, and only
 //! then conclude. Never a guess, never a second launch on a guess.
 
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::launch::{ledger, reach};
 use crate::ports::{Controller, Seals, Template};
 use crate::shared::Shared;
 
-/// How many runs a person is told of among which a lost launch may be.
+/// How many candidate runs of a lost launch an operator is shown.
 const MOST_CANDIDATES: usize = 200;
-/// How much earlier than clocks allow a run is looked for that can be told by its marker.
+/// How much earlier than clocks allow a run with a marker is searched for.
 const CLOCKS_WRONG: Duration = Duration::from_secs(3600);
 
 /// Finds out what became of open attempts.
@@ -58,7 +58,7 @@ impl Reconciler<'_> {
             return self.nobody_to_ask(&job, &attempt, Some(&here), now).await;
         }
         let sent = match self.sent_body(&job, &attempt).await {
-            // Nobody may ever be able to open what was sealed. Then runs are compared by all the rest.
+            // Sealed values may never be readable again. Then runs are compared by everything else.
             Err(error) if now >= self.patience.over_at(&attempt) => {
                 error.log();
                 None
@@ -73,7 +73,7 @@ impl Reconciler<'_> {
             facts.doubt = self.doubt(&controller, &client, &attempt).await?;
         }
         let verdict = match conclude(&attempt, self.patience, now, &facts) {
-            // All of them would be no help to whoever decides.
+            // All of them would not help the operator.
             Verdict::Ambiguous(runs) => Verdict::Ambiguous(runs.into_iter().take(MOST_CANDIDATES).collect()),
             verdict => verdict,
         };
@@ -121,7 +121,7 @@ impl Reconciler<'_> {
             found => self.told(controller, client, found)?,
         };
         if let Some(gap) = found.gap() {
-            tracing::warn!(job = attempt.job_id, gap, "not all runs could be seen among which a lost launch may be");
+            tracing::warn!(job = attempt.job_id, gap, "not all runs that a lost launch may be could be searched");
         }
         let rows = match found {
             Found::All(rows) => rows,
@@ -130,14 +130,14 @@ impl Reconciler<'_> {
                 rows
             }
         };
-        // What was made when nothing of this attempt could be is somebody else's.
+        // A run created when none of this attempt could be is a foreign one.
         let may_be = |row: &Sighting<Likeness>| self.patience.may_be(attempt, row.note.marked, row.created.map(moment));
         let rows: Vec<_> = rows.into_iter().filter(may_be).collect();
         facts.found = self.candidates(attempt, &rows).await?;
         Ok((facts, rows))
     }
 
-    /// What a look at a controller came to; what is no answer is waited out.
+    /// The result of a search on a controller; if there is no answer, it is repeated later.
     fn told<T>(&self, controller: &Controller, client: &Arc<Client>, look: Result<T, AwxError>) -> Result<T, Halt> {
         reach::note(self.shared, controller, client, &look)?;
         look.map_err(|error| Stop::Later(format!("finding out whether it was launched: {error}")).into())
@@ -160,7 +160,7 @@ impl Reconciler<'_> {
             TemplateSight::Hidden(why) => Some(why),
             TemplateSight::Gone => {
                 let template = attempt.controller_template;
-                Some(format!("template {template} is not there any more, and what it ran cannot be found by it"))
+                Some(format!("template {template} no longer exists, so its runs cannot be searched"))
             }
         })
     }
@@ -186,15 +186,15 @@ impl Reconciler<'_> {
             return Ok(None);
         }
         // It may be another tenant's, so it is named to the operator only.
-        tracing::warn!(job = attempt.job_id, run = known.id, "the controller has forgotten a run that it had");
+        tracing::warn!(job = attempt.job_id, run = known.id, "the controller no longer knows a run that it had");
         Ok(Some(format!(
-            "{here} does not know a run any more which was there before the launch: it may have been restored from an \
+            "{here} no longer knows a run that existed before the launch: it may have been restored from an \
              older backup, and have forgotten the launch, too."
         )))
     }
 
-    /// That nothing is found elsewhere proves nothing: only where the launch was sent can anybody tell. Nobody can be
-    /// asked there any more. That may be mended, so it is left to a person only when nothing can come any more.
+    /// Finding nothing elsewhere proves nothing: only the installation the launch was sent to can show it, and that one
+    /// cannot be asked. This may be fixed, so it is left to an operator only when the launch can no longer take effect.
     async fn nobody_to_ask(
         &self,
         job: &Job,
@@ -214,7 +214,7 @@ impl Reconciler<'_> {
         self.shared.failpoint.pass(At::ReconcileAfter);
         let judged = |job: &mut Job, attempt: Option<&mut Attempt>, held: bool, now: Moment| match attempt {
             Some(attempt) => protocol::judged(job, attempt, finding.clone(), held, now),
-            // A later attempt was begun: what this one came to was settled by another executor.
+            // A later attempt has begun: this one was settled by another executor.
             None => Ok(protocol::Written::Nothing),
         };
         let run = finding.run.as_ref();
@@ -229,7 +229,7 @@ impl Reconciler<'_> {
         over: bool,
     ) -> Result<Found<Likeness>, AwxError> {
         let created_from = self.patience.earliest(attempt);
-        // A marker tells a run even where clocks are wrong. Looked for that far only when it decides.
+        // A marker identifies a run even if clocks are wrong. The search goes that far only when it decides.
         let looked_from = if over && attempt.is_marked() { created_from.minus(CLOCKS_WRONG) } else { created_from };
         let search = Search {
             template: attempt.controller_template,
@@ -257,7 +257,7 @@ impl Reconciler<'_> {
     }
 
     /// The request as it was sent, for comparison with what a run carries. None if the template is no longer what it
-    /// was sent under: then nobody knows any more what was sent.
+    /// was sent under: then it is no longer known what was sent.
     async fn sent_body(&self, job: &Job, attempt: &Attempt) -> Result<Option<LaunchBody>> {
         let template = self.shared.templates.template(&job.tenant, &job.template).await?;
         let Some(template) = template.filter(|template| is_unchanged(template, job, attempt)) else { return Ok(None) };
@@ -274,7 +274,7 @@ impl Reconciler<'_> {
     }
 }
 
-/// How much a run looks like an attempt's: what is noted of it while its inputs are at hand.
+/// How well a run matches an attempt: noted while its inputs are available.
 #[derive(Clone, Debug)]
 struct Likeness {
     marked: Marked,
@@ -310,7 +310,7 @@ fn is_unchanged(template: &Template, job: &Job, attempt: &Attempt) -> bool {
         && template.controller.name == job.controller
 }
 
-/// Why nobody can be asked any more what became of an attempt.
+/// Why no controller can be asked about an attempt any more.
 fn gone_elsewhere(attempt: &Attempt, here: Option<&Installation>) -> String {
     let (to, template) = (&attempt.installation, attempt.controller_template);
     match here {

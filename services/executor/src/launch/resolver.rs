@@ -25,7 +25,7 @@ pub enum Said {
     Bind(i64),
     /// It was not launched.
     Retry,
-    /// Nobody will find out.
+    /// It cannot be found out.
     GiveUp,
 }
 
@@ -43,7 +43,7 @@ impl Resolver {
     /// Takes what a person says about a job they may decide about.
     ///
     /// # Errors
-    /// `CONFLICT` when the job waits for no such word; `VALIDATION_FAILED` for a reason or run that cannot be;
+    /// `CONFLICT` if the job does not wait for a decision; `VALIDATION_FAILED` for an invalid reason or run;
     /// `UNAVAILABLE` or `CONTROLLER_UNREACHABLE` when the run cannot be looked at.
     pub async fn resolve(&self, job: &Authorized<Job, right::JobsResolve>, said: Said, reason: &str) -> Result<Job> {
         let reason = checked_reason(reason)?;
@@ -63,7 +63,7 @@ impl Resolver {
         self.write(job, &attempt, resolution, reason).await
     }
 
-    /// The run an operator names, as the controller tells of it.
+    /// The run an operator names, as the controller reports it.
     async fn run(&self, job: &Job, attempt: &Attempt, id: i64) -> Result<Run> {
         let wrong = |detail: String| Error::invalid("/run", detail);
         if id < 1 {
@@ -99,7 +99,7 @@ impl Resolver {
         };
         let change = |job: &mut Job, last: Option<Attempt>, held: bool| {
             if held {
-                return Err(Error::invalid("/run", "is another job's"));
+                return Err(Error::invalid("/run", "belongs to another job"));
             }
             let Some(mut attempt) = last.filter(|attempt| attempt.number == number) else {
                 return Err(not_unknown(job));
@@ -127,7 +127,7 @@ fn unfit(attempt: &Attempt, patience: &Patience, row: &RunRow) -> Option<String>
         return Some(format!("was launched by account {by}; the launch was made by account {account}"));
     }
     if !row.launch_type.is_empty() && row.launch_type != BY_LAUNCH {
-        return Some(format!("was not launched by a request, but by {}", row.launch_type));
+        return Some(format!("was not launched through the API, but by {}", row.launch_type));
     }
     let is_mine = Marker::of(&attempt.marker).is_some_and(|marker| marker.is_in(row, attempt.placement()));
     if Marker::any_in(row) && !is_mine {
@@ -136,10 +136,10 @@ fn unfit(attempt: &Attempt, patience: &Patience, row: &RunRow) -> Option<String>
     match row.created.map(moment) {
         // Its own marker says more than any clock.
         Some(_) if is_mine => None,
-        None => Some("cannot be told from others: the controller does not say when it was made".into()),
-        Some(made) if made < patience.earliest(attempt) => Some("was there before the launch was sent".into()),
+        None => Some("cannot be identified: the controller does not say when it was created".into()),
+        Some(made) if made < patience.earliest(attempt) => Some("was created before the launch was sent".into()),
         Some(made) if made > patience.latest(attempt) => {
-            Some("was made when nothing of the launch could come any more".into())
+            Some("was created after the last moment the launch could still take effect".into())
         }
         Some(_) => None,
     }
@@ -159,7 +159,7 @@ fn checked_reason(reason: &str) -> Result<String> {
     if fine {
         return Ok(reason.to_owned());
     }
-    Err(Error::invalid("/reason", format!("must be 1 to {LONGEST_REASON} characters: it goes on record")))
+    Err(Error::invalid("/reason", format!("must be 1 to {LONGEST_REASON} characters: it is recorded in the audit log")))
 }
 
 fn not_unknown(job: &Job) -> Error {
@@ -219,9 +219,9 @@ mod tests {
             (json!({"launched_by": {"type": "user", "id": 5}}), "was launched by account 5"),
             (json!({"launch_type": "scheduled"}), "but by scheduled"),
             (marked(&other), "carries the marker of another launch"),
-            (json!({"created": null}), "does not say when it was made"),
-            (json!({"created": "2026-01-31T10:50:00Z"}), "was there before the launch"),
-            (json!({"created": "2026-01-31T11:10:00Z"}), "nothing of the launch could come any more"),
+            (json!({"created": null}), "does not say when it was created"),
+            (json!({"created": "2026-01-31T10:50:00Z"}), "was created before the launch"),
+            (json!({"created": "2026-01-31T11:10:00Z"}), "the launch could still take effect"),
         ] {
             let told = told(change.clone()).unwrap_or_default();
             assert!(told.contains(why), "{change}: {told}");

@@ -72,7 +72,8 @@ impl Sender<'_> {
         self.shared.known.learn(&job.tenant, &job.template, template.limits);
         let first = self.authority.demand(job).await?;
         let client = self.client(&template, job).await?;
-        // Asked at each launch: one that is set up anew at its address need not have been missed by anybody.
+        // Asked at each launch: a controller may have been set up again at its address without any outage being
+        // noticed.
         let here = reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
         let view = self.read_template(&client, &template).await?;
@@ -81,19 +82,19 @@ impl Sender<'_> {
         let launch = prepare::build(self.seals, &template, &view, job, job.attempts + 1).await?;
         self.check_objects(&client, &template, &view, &launch.body).await?;
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
-        // Without a marker everything hangs on nothing else of this template being out there, whoever mapped it under
-        // whatever name; and where the template is not what it was, perhaps nothing is.
+        // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
+        // mapped it under whatever name; and where the template is not what it was, perhaps nothing is.
         let sure = launch.is_marked() && drift.is_empty();
         let installation = match sure {
             true => here,
             false => reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?,
         };
         prepare::check_installation(&template, &installation)?;
-        // The controller may have taken its time: what begins now begins on what is held now.
+        // The controller may have been slow: the attempt must begin under the current claim and authority.
         let decision = self.authority.demand(job).await?.or(first);
         let again = prepare::current_template(&*self.shared.templates, job).await?;
         if !again.controller.leads_where(&template.controller) {
-            return Err(Stop::Later("its controller was changed just now; preparing the launch again".into()).into());
+            return Err(Stop::Later("its controller has just been changed; preparing the launch again".into()).into());
         }
         Ok(Ready { template, client, installation, launch, decision })
     }
@@ -173,12 +174,12 @@ impl Sender<'_> {
         view: &TemplateView,
         body: &LaunchBody,
     ) -> Result<(), Halt> {
-        let wishes = body.wishes();
-        let fields: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
+        let settings = body.settings();
+        let fields: Vec<_> = settings.iter().map(|setting| (setting.field, setting.value.clone())).collect();
         let found = client.objects(view, &fields).await;
         reach::note(self.shared, &template.controller, client, &found)?;
         let objects = found.map_err(|failure| prepare::unreadable(&failure))?;
-        prepare::check_objects(view, &wishes, &objects)
+        prepare::check_objects(view, &settings, &objects)
     }
 
     async fn client(&self, template: &Template, job: &Job) -> Result<Arc<Client>, Halt> {
@@ -231,7 +232,7 @@ impl Sender<'_> {
 /// that, so it is not held against it.
 fn held_up(attempt: &Attempt) -> Answer {
     let why = format!(
-        "Runwarden itself was held up: writing down the intent took more than {} s, so the launch was not sent",
+        "Runwarden itself was too slow: recording the intent took more than {} s, so the launch was not sent",
         SEND_WITHIN.as_secs()
     );
     tracing::warn!(job = attempt.job_id, why, "a slow store or a busy machine delays launches");
@@ -246,12 +247,12 @@ fn launched_answer(launched: &Launched, attempt: &Attempt) -> Answer {
     Answer::Launched { run, condemned, marker_took: launched.took_marker(attempt.placement()) }
 }
 
-/// Sends the launch from a task of its own: once it is out, nobody's impatience may take its answer away.
+/// Sends the launch from a task of its own: once it is sent, a cancelled future must not lose its answer.
 async fn send(client: Arc<Client>, template: &Template, body: &LaunchBody) -> Result<Launched, LaunchError> {
     let (kind, id, body) = (template.kind, template.controller_template, body.clone());
     let span = tracing::info_span!("awx.launch", otel.kind = "client", controller_template = id);
     let sent = tokio::spawn(async move { client.launch(kind, id, &body).await }.instrument(span)).await;
     sent.unwrap_or_else(|error| {
-        Err(LaunchError::Unresolved { why: format!("sending broke off: {error}"), named: None })
+        Err(LaunchError::Unresolved { why: format!("sending was interrupted: {error}"), named: None })
     })
 }

@@ -17,9 +17,9 @@ use crate::shared::Shared;
 const LOOK: Duration = Duration::from_millis(500);
 /// The longest pause between two looks at one.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long nobody else looks at one that somebody looks at.
+/// How long a stray run that is being checked is left to that executor.
 const LOOKING: Duration = Duration::from_secs(60);
-/// How long to go on asking about one that nobody can be asked about.
+/// How long to keep asking about one whose controller cannot be asked.
 const HOPELESS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How many are looked at in one go.
 const SOME: usize = 20;
@@ -29,22 +29,22 @@ const SOME: usize = 20;
 pub enum StrayState {
     /// It goes on.
     Goes,
-    /// It is over; how, in the controller's word.
+    /// It has ended, with the controller's status.
     Over(&'static str),
     /// Its controller does not have it any more.
     Gone,
-    /// Under its id is another run: the controller was restored, or set up anew.
+    /// Its id belongs to another run: the controller was restored, or set up again.
     Another,
-    /// Nothing can be told of it now.
+    /// Nothing is known of it now.
     Untold,
 }
 
 /// What is under a stray run's id where its controller's name leads now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnderId {
-    /// The run, which goes on.
+    /// The run, which is still running.
     Itself,
-    /// The run, which is over; how, in the controller's word.
+    /// The run, which has ended, with the controller's status.
     Ended(&'static str),
     /// Another run.
     Another,
@@ -74,12 +74,12 @@ pub enum Next {
     Stop,
     /// Look again.
     Look,
-    /// Nothing: how it came to its end goes on record.
+    /// Nothing: its end is recorded.
     Settled(&'static str),
 }
 
 impl Next {
-    /// What to do about a stray run after a look at it, which it notes. Nothing but its end lets go of it.
+    /// What to do about a stray run after checking it; the result of the check is stored. Only its end removes it.
     #[must_use]
     pub fn after(stray: &mut Stray, state: &StrayState, now: Moment) -> Self {
         let pause = Duration::from_secs(1 << stray.looks.min(6)).min(LONGEST);
@@ -142,12 +142,7 @@ impl Strays {
             }
             Next::Look => self.shared.store.keep_stray(&stray).await,
             Next::Settled(how) => {
-                tracing::info!(
-                    job = stray.job,
-                    run = stray.run.id,
-                    how,
-                    "a run that should not be has come to its end"
-                );
+                tracing::info!(job = stray.job, run = stray.run.id, how, "a stray run has ended");
                 let Some(job) = self.shared.store.get(&stray.tenant, &stray.job).await? else { return Ok(()) };
                 let entry = records::stray_settled(self.shared.clock.now(), &job, &stray, how);
                 self.shared.settle_stray(&job, &stray, entry).await
@@ -155,7 +150,7 @@ impl Strays {
         }
     }
 
-    /// Looks at it. A client comes along if it goes on: only what was just seen to be it is ever asked to stop.
+    /// Looks at it. Returns a client if it is still running: only a run that was just identified is ever cancelled.
     async fn look(&self, stray: &Stray) -> Result<(StrayState, Option<Arc<Client>>)> {
         let Some(controller) = self.shared.templates.controller(&stray.tenant, &stray.controller).await? else {
             return Ok((StrayState::Untold, None));
@@ -178,7 +173,7 @@ impl Strays {
             Ok(_) => UnderId::Another,
             Err(AwxError::NotFound { .. }) => UnderId::Nothing,
             Err(error) => {
-                tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be looked at");
+                tracing::warn!(job = stray.job, run = run.id, %error, "the stray run cannot be read");
                 return Ok((StrayState::Untold, None));
             }
         };

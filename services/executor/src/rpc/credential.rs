@@ -30,6 +30,6 @@ impl CredentialSource for MeshCredentials {
         let value = Zeroizing::new(answer.into_inner().value);
         // It was checked when it was stored; that it cannot be read is a fault of ours, and its text stays unsaid.
         Credential::from_stored(&value)
-            .map_err(|_| Error::internal(anyhow::anyhow!("the stored credential {secret_name} is in no known form")))
+            .map_err(|_| Error::internal(anyhow::anyhow!("the stored credential {secret_name} has an unknown format")))
     }
 }

@@ -43,7 +43,7 @@ impl Seals for MeshSeals {
             self.0.clone().open_value(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?.into_inner();
         let plaintext = Zeroizing::new(answer.plaintext);
         let text = std::str::from_utf8(&plaintext)
-            .map_err(|_| Error::internal(anyhow::anyhow!("what was sealed as text is none")))?;
+            .map_err(|_| Error::internal(anyhow::anyhow!("a sealed value that should be text is not UTF-8")))?;
         Ok(SecretString::from(text))
     }
 }

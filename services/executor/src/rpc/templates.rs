@@ -72,7 +72,7 @@ impl Templates for MeshTemplates {
             Ok(_) => Ok(()),
             Err(status) => {
                 let error = Error::from_peer(Service::Project, &status);
-                // Mapped anew or removed meanwhile: there is nobody left to tell.
+                // Remapped or removed in the meantime: there is nothing left to report to.
                 if matches!(error.reason(), ErrorReason::NotFound | ErrorReason::Conflict) {
                     return Ok(());
                 }
@@ -137,7 +137,7 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
     })
 }
 
-/// A limit as the contract has it: nothing set is no limit.
+/// A limit as in the contract: unset means no limit.
 fn limit(max_concurrent: i32, rate: Option<wire::StartRate>) -> Limit {
     let rate = rate.and_then(|rate| {
         let period = u64::try_from(rate.period_seconds).ok().filter(|seconds| *seconds > 0)?;

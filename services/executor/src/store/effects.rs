@@ -19,9 +19,9 @@ pub struct Effects {
     pub attempt: Option<Attempt>,
     /// Output to append.
     pub output: Option<String>,
-    /// Whether those who watch the job learn of its state.
+    /// Whether watchers of the job are notified of its state.
     pub announced: bool,
-    /// A run that came to light and should not be.
+    /// A stray run that was found.
     pub stray: Option<Stray>,
     /// Audit entries.
     pub entries: Vec<Entry>,
@@ -32,7 +32,7 @@ pub struct Effects {
 /// What follows from a change in this process once it is durable: what is counted, and who is woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The job was accepted, and waits to be begun.
+    /// The job was accepted, and waits to start.
     Accepted,
     /// It is due now.
     Due,
@@ -47,7 +47,7 @@ pub enum News {
 }
 
 impl Effects {
-    /// Those who watch the job learn of its state.
+    /// Watchers of the job are notified of its state.
     #[must_use]
     pub fn announced() -> Self {
         Self { announced: true, ..Self::default() }
@@ -81,7 +81,7 @@ impl Effects {
         self.with_entry(entry).with_news(News::Finished)
     }
 
-    /// A run came to light that should not be, with the entry that says so.
+    /// A stray run was found, with the entry that records it.
     #[must_use]
     pub fn strayed(stray: Stray, entry: Entry) -> Self {
         Self { stray: Some(stray), ..Self::default() }.with_entry(entry)

@@ -12,7 +12,7 @@ pub struct Beat {
     pub beat: i64,
 }
 
-/// Knows which executors live. No clock is asked: who stands still is gone.
+/// Knows which executors are alive. No clock is read: one that stands still is dead.
 #[async_trait]
 pub trait Executors {
     /// This one starts: what it held in an earlier life is free again, under new fences. Answers how many jobs that were.
@@ -24,7 +24,7 @@ pub trait Executors {
     /// What all others show.
     async fn beats(&self, holder: &str) -> Result<Vec<Beat>>;
 
-    /// Frees all that an executor holds that is gone, under new fences, unless it has moved since. Answers how many
-    /// jobs that were; none if it has moved, or if somebody else freed it.
+    /// Frees everything a dead executor holds, under new fences, unless it has moved since. Returns how many jobs that
+    /// were; none if it has moved, or if another executor freed them.
     async fn free(&self, gone: &Beat) -> Result<Option<u64>>;
 }

@@ -11,7 +11,7 @@ use crate::wait::limits::{Limits, Scope};
 use crate::wait::place::Place;
 use crate::wait::scheduler::{Goal, Head, Turn};
 
-/// A wish to take a job.
+/// A request to claim a job.
 #[derive(Clone, Debug)]
 pub struct Claim<'a> {
     /// From where.
@@ -27,7 +27,7 @@ pub struct Claim<'a> {
 /// What became of a claim.
 #[derive(Clone, Debug)]
 pub enum Claimed {
-    /// The job is the claimant's: nobody else gets it before it is let go or the claimant is gone.
+    /// The job is claimed: no other worker gets it before it is released or the claimant is dead.
     Job(Box<Job>),
     /// The next job must wait for room.
     Full {
@@ -38,7 +38,7 @@ pub enum Claimed {
         /// When a period has passed; not after now if a job has to end.
         until: Moment,
     },
-    /// A launch of its template is out that could not be told from another.
+    /// A launch in flight on its template could not be distinguished from another.
     Blocked,
     /// Nothing is due there.
     Nothing,
@@ -64,9 +64,9 @@ pub struct Begin {
 pub enum Begun {
     /// The intent is durable, with these effects: the launch may be sent.
     Yes(Box<Job>, Box<Effects>),
-    /// Another launch of the controller's template is open, and the two could not be told apart.
+    /// Another launch of the controller's template is open, and the two could not be distinguished.
     Blocked,
-    /// As many jobs as may are under way, or were begun lately; until when.
+    /// A limit of jobs in progress, or of recent starts, has been reached; until when.
     Full(Scope, Moment),
     /// The job is no longer the claimant's, or was cancelled or ended meanwhile.
     Lost,

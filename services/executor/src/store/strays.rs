@@ -8,7 +8,7 @@ use runwarden_kit::clock::Moment;
 use super::Effects;
 use crate::job::Stray;
 
-/// Keeps them. They come in as [`Effects`] of what brought them to light.
+/// Stores stray runs. They arrive as [`Effects`] of the change that found them.
 #[async_trait]
 pub trait StrayRuns {
     /// Those that are due, longest due first; at most so many.
@@ -17,12 +17,12 @@ pub trait StrayRuns {
     /// How many there are.
     async fn count_strays(&self) -> Result<usize>;
 
-    /// Makes it due at another time, unless somebody else did meanwhile: then false.
+    /// Makes it due at another time, unless another executor did in the meantime: then false.
     async fn take_stray(&self, stray: &Stray, until: Moment) -> Result<bool>;
 
     /// Writes it as it is.
     async fn keep_stray(&self, stray: &Stray) -> Result<()>;
 
-    /// Forgets it, with the entry that says how it came to its end, unless somebody else did: then none.
+    /// Removes it, with the entry about its end, unless another executor did: then none.
     async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<Option<Effects>>;
 }

@@ -17,7 +17,7 @@ pub struct Changed {
     pub running: Option<Box<Job>>,
 }
 
-/// A controller of whose runs nothing is known at present.
+/// A controller that currently reports nothing of its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {
     /// The controller, by Runwarden's name.
@@ -29,7 +29,7 @@ pub struct Silence {
 }
 
 impl Silence {
-    /// What to say of a run there instead of what was last noted of it.
+    /// What to report of a run there instead of its last known state.
     #[must_use]
     pub fn progress(&self) -> String {
         format!("nothing is known of its run since {}: {}", self.since.rfc3339(), self.why)
@@ -45,11 +45,12 @@ pub trait Watches {
     /// Running jobs by id, after this one; at most so many.
     async fn running(&self, after: &str, limit: usize) -> Result<Vec<Job>>;
 
-    /// What changed after a number, in order; at most so many. A job that changed twice is told once. No change with a
-    /// lower number appears after one with a higher: whoever reads on from the last one misses none.
+    /// What changed after a number, in order; at most so many. A job that changed twice is listed once. No change with
+    /// a lower number appears after one with a higher: a reader that continues from the last one misses none.
     async fn changed(&self, after: i64, limit: usize) -> Result<Vec<Changed>>;
 
-    /// Whether this executor follows the runs of a controller; it begins to if nobody does. Of those that race, one does.
+    /// Whether this executor follows the runs of a controller; it begins to if no executor does. If several race, one
+    /// does.
     async fn watch(&self, tenant: &str, controller: &str, holder: &str) -> Result<bool>;
 
     /// This executor follows nothing any more.
@@ -58,7 +59,7 @@ pub trait Watches {
     /// Of which of a tenant's controllers nothing is known.
     async fn silences(&self, tenant: &str) -> Result<Vec<Silence>>;
 
-    /// Takes note of a silence in place of an earlier one. Whoever follows the controller's runs does.
+    /// Records a silence in place of an earlier one. The executor that follows the controller's runs does this.
     async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()>;
 
     /// A controller's runs are known again.

@@ -1,5 +1,5 @@
-//! Ending waiting jobs that will not be begun: their time has passed, or what they were accepted for no longer holds.
-//! Nobody works on them, and however long they would have to wait for their turn, whoever asked learns it soon.
+//! Ends waiting jobs that will not start: their time has passed, or their authority no longer holds. No worker holds
+//! them, and their callers learn of it soon, however long they would have waited for their turn.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Deadlines {
         }
     }
 
-    /// Shows for how long a launch has been looked for, so that one which nobody can look for is noticed.
+    /// Shows for how long a launch has been looked for, so that a launch that cannot be searched for is noticed.
     async fn measure(&self) -> Result<()> {
         let age = self
             .shared
@@ -83,7 +83,7 @@ impl Deadlines {
             let Queue { tenant, template, .. } = &head.queue;
             let found = match self.shared.templates.template(tenant, template).await {
                 Ok(found) => found,
-                // Nobody can be asked about the others either.
+                // The service cannot be asked about the others either.
                 Err(error) if error.retry_after().is_some() => return Err(error),
                 Err(error) => {
                     error.log();

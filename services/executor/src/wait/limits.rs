@@ -1,4 +1,4 @@
-//! How much may be begun: of a template, on a controller, for a principal; at once and in a period.
+//! How many jobs may be started: of a template, on a controller, for a principal; at once and in a period.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use runwarden_kit::clock::Moment;
 
 use crate::job::Job;
 
-/// How many jobs may be begun in a period that slides along.
+/// How many jobs may be started in a sliding period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many; at least 1.
@@ -22,7 +22,7 @@ pub struct Rate {
 pub struct Limit {
     /// How many jobs may be launching or running at once; 0 for no limit.
     pub at_once: u32,
-    /// How many may be begun in a period.
+    /// How many may be started in a period.
     pub rate: Option<Rate>,
 }
 
@@ -103,8 +103,8 @@ pub struct Usage {
 }
 
 impl Limit {
-    /// Until when nothing more may be begun; `None` if something may. A limit of jobs at once ends whenever one of them
-    /// does, which is told as now.
+    /// Until when nothing more may be started; `None` if something may. A limit of jobs at once ends whenever one of
+    /// them does, which is reported as now.
     #[must_use]
     pub fn full_until(&self, usage: &Usage, now: Moment) -> Option<Moment> {
         let at_once = (self.at_once > 0 && usage.active >= self.at_once).then_some(now);
@@ -116,8 +116,8 @@ impl Limit {
     }
 }
 
-/// What was last seen of templates. What is not known yet does not limit; beginning an attempt judges by what is true
-/// then, so that being late here only costs a look.
+/// The last known limits of templates. An unknown one does not limit; beginning an attempt checks what is true then, so
+/// that being late here only costs a look.
 #[derive(Default)]
 pub struct Known(Mutex<HashMap<(String, String), Seen>>);
 

@@ -1,4 +1,4 @@
-//! Waiting: whose turn it is, what limits it, and which waiting jobs end before they begin.
+//! Waiting: which job is next, what limits it, and which waiting jobs end before they start.
 //!
 //! May use `job`, `store` and the ports, and the rules of `launch` about ending a job. Talks to no controller.
 

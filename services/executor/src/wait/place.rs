@@ -1,4 +1,4 @@
-//! Waiting: what a job may be told about when it begins, and where it stands among those that wait with it.
+//! A waiting job's place in its queue, and when it can be expected to start.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Place {
     pub expected_start_at: Option<Moment>,
     /// What limit holds it back, if one does.
     pub held_by: Option<Scope>,
-    /// Whether a launch is out that could not be told from its own.
+    /// Whether a launch is in flight that could not be distinguished from its own.
     pub blocked: bool,
 }
 
@@ -24,10 +24,10 @@ pub const BLOCKED: &str = "waiting for another launch of this template to be set
 
 /// The most that is counted of those that wait ahead.
 pub const COUNTED: u32 = 10_000;
-/// How many recent beginnings tell the pace of a queue.
+/// How many recent starts the pace of a queue is computed from.
 pub const RECENT: u32 = 20;
 
-/// The time between two beginnings, as far as recent ones tell. `begun` are the latest beginnings, newest first.
+/// The time between two starts, estimated from recent ones. `begun` are the latest starts, newest first.
 #[must_use]
 pub fn pace(begun: &[Moment], now: Moment) -> Option<Duration> {
     let (newest, oldest) = (begun.first()?, begun.last()?);

@@ -1,6 +1,6 @@
-//! Whose job is begun next. Tenants that wait take turns by their shares, however much each of them has waiting. A
-//! controller that hangs holds each launch for minutes, so there are places by tenant and by controller, and nobody
-//! can take all of the launcher. What is full or down is passed over without asking the store for it.
+//! Which job starts next. Waiting tenants take turns by their shares, however many jobs each of them has waiting. A
+//! controller that hangs holds each launch for minutes, so there are places by tenant and by controller, and nobody can
+//! take all of the launcher. What is full or down is passed over without asking the store for it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,8 +14,8 @@ use crate::job::{BEGUN, OUT, Queue};
 use crate::wait::limits::{Known, Scope};
 use crate::work::WorkBell;
 
-/// How soon to look again at what was full, when nobody says that something ended: another executor's jobs end too, and
-/// limits are raised.
+/// How soon to look again at what was full when no end is signalled: another executor's jobs end too, and limits are
+/// raised.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What one turn costs a tenant with a share of 1.
 const TURN: u64 = 1 << 20;
@@ -23,14 +23,14 @@ const TURN: u64 = 1 << 20;
 /// For how long it is known what stood in the way of a queue. Its template may be mapped to something else meanwhile.
 const GOAL_KEPT: Duration = Duration::from_secs(30);
 
-/// What a queue's launches go to, as far as launches of other queues, or of other tenants, can stand in their way.
+/// The target of a queue's launches, as far as launches of other queues or tenants can block them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
     /// The installation.
     pub installation: Installation,
     /// The id of the controller's template.
     pub controller_template: i64,
-    /// Whether launches can be told from others by a marker.
+    /// Whether launches can be identified by a marker.
     pub marked: bool,
 }
 
@@ -68,7 +68,7 @@ struct State {
     /// How much of the launcher each tenant has had, by its share.
     had: HashMap<String, u64>,
     full: HashMap<(Scope, Key), Full>,
-    /// Queues of which nothing may be launched before what is out of their template is settled.
+    /// Queues that may launch nothing before the launch in flight on their template is settled.
     blocked: HashMap<Queue, Instant>,
     /// What they go to, and until when that is taken for true.
     goals: HashMap<Queue, (Goal, Instant)>,
@@ -80,7 +80,7 @@ struct Full {
     ends: bool,
 }
 
-/// Decides whose turn it is. One for each launcher.
+/// Decides which queue is next. One for each launcher.
 #[derive(Clone)]
 pub struct Scheduler {
     state: Arc<Mutex<State>>,
@@ -192,7 +192,7 @@ impl Scheduler {
         self.state().full.insert((scope, (tenant.to_owned(), name.to_owned())), full);
     }
 
-    /// Nothing of a queue may be launched before what is out of its template is settled.
+    /// A queue may launch nothing before the launch in flight on its template is settled.
     pub fn blocked(&self, queue: &Queue, now: Instant) {
         self.state().blocked.insert(queue.clone(), now + LOOK_AGAIN);
     }
@@ -211,12 +211,12 @@ impl Scheduler {
         state.goals.get(&turn.queue).filter(|_| turn.from_rank < OUT).map(|(goal, _)| goal.clone())
     }
 
-    /// Nothing stands in the way of a queue any more.
+    /// Nothing blocks a queue any more.
     pub fn goes_on(&self, queue: &Queue) {
         self.state().goals.remove(queue);
     }
 
-    /// Whether anything of a queue's controller waits for what is out.
+    /// Whether anything on a queue's controller waits for a launch in flight.
     #[must_use]
     pub fn is_awaited(&self, queue: &Queue) -> bool {
         let controller = queue.controller_key();
@@ -245,7 +245,7 @@ impl Scheduler {
     }
 }
 
-/// Counts down, and forgets what is at nothing.
+/// Counts down, and removes entries that reach zero.
 fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! The free part of an entry, cut to what the audit log takes: an entry that is refused would stop what it tells of.
+//! The free part of an entry, cut to what the audit log accepts: a refused entry would stop what it describes.
 
 use serde_json::{Map, Value};
 

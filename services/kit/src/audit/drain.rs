@@ -21,7 +21,7 @@ use crate::reason::{ErrorReason, ReasonExt as _};
 const BATCH: usize = 200;
 /// How many bytes of entries are handed over at once.
 const PORTION: usize = 2 * 1024 * 1024;
-/// How long a tenant whose entries were not taken is left alone at first, and at most.
+/// How long to pause for a tenant whose entries were not accepted, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// After how many tenants in a row the round ends: then it is not the tenants, the log is away.
 const MOST_IN_A_ROW: u32 = 3;
@@ -35,7 +35,7 @@ const MOST_HEADS: usize = 50;
 const COMPARE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
 /// How long a comparison may take.
 const COMPARE_LIMIT: Duration = Duration::from_secs(5);
-/// How long it sleeps when nobody rings: a replica may have put something in.
+/// How long it sleeps without a ring: a replica may have added something.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Hands entries over until shutdown, oldest first, each until it is taken. On shutdown it tries once more.
@@ -68,9 +68,9 @@ struct Held {
 
 /// Why entries were not taken.
 enum Refusal {
-    /// The log takes nothing from anybody.
+    /// The log accepts nothing at all.
     Log,
-    /// Nobody knows: it has to be tried again later.
+    /// It is not known: it has to be tried again later.
     Away,
     /// For what one of them is.
     Entry,
@@ -87,7 +87,7 @@ impl Refusal {
             | ErrorReason::DeadlineExceeded
             | ErrorReason::RateLimited => Self::Away,
             ErrorReason::PayloadTooLarge => Self::Entry,
-            // A refusal that names no entry, such as a certificate that may not append, is nobody's fault here.
+            // A refusal that names no entry, such as a certificate that may not append, is not any entry's fault.
             _ if error.fields().iter().any(|field| field.pointer.starts_with("/entries/")) => Self::Entry,
             _ => Self::Unclear,
         }
@@ -142,7 +142,7 @@ impl Drain {
         }
     }
 
-    /// How long to sleep when nobody rings.
+    /// How long to sleep without a ring.
     fn pause(&self) -> Duration {
         if self.more {
             return Duration::ZERO;
@@ -172,7 +172,7 @@ impl Drain {
             Ok(Err(error)) => tracing::debug!(?error, "the audit logs could not be compared yet"),
             Err(_) => tracing::debug!("comparing the audit logs took too long"),
         }
-        // Also when nobody could be asked: then the bound of the outbox is what protects, as ever.
+        // Also if the service could not be asked: then the limit of the outbox protects, as always.
         self.outbox.mark_compared();
     }
 
@@ -185,8 +185,8 @@ impl Drain {
         Ok(refused)
     }
 
-    /// Hands over what waits, some of each tenant in turn: a log that takes nothing, or one that much goes into, holds
-    /// up its own tenant's entries only. Answers whether more waits that could be handed over at once.
+    /// Hands over waiting entries, some of each tenant in turn: a log that accepts nothing, or a busy one, holds up its
+    /// own tenant's entries only. Answers whether more waits that could be handed over at once.
     ///
     /// # Errors
     /// When the store fails.
@@ -270,7 +270,7 @@ impl Drain {
                         }
                         refused = Some(error);
                     }
-                    // One bad entry keeps nobody else out: halves, until it is alone.
+                    // One bad entry must not block the others: split in halves until it is alone.
                     (Refusal::Entry | Refusal::Unclear, many) => {
                         let later = part.split_off(many / 2);
                         parts.push(later);
@@ -313,7 +313,7 @@ impl Drain {
         Ok(())
     }
 
-    /// Says what waits, and what is set aside.
+    /// Reports what waits, and what is set aside.
     async fn measure(&self) {
         let service = self.service.name();
         match self.outbox.store.totals().await {

@@ -1,5 +1,5 @@
 //! Entries that wait to be handed over, and whether more work may be taken on: for each tenant by itself, so that a log
-//! that takes nothing stops the work of its own tenant only.
+//! that accepts nothing stops the work of its own tenant only.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -41,7 +41,7 @@ impl SetAside {
     }
 }
 
-/// Entries that were made durable together with the change they tell of, waiting to be handed over. The empty tenant
+/// Entries that were made durable together with the change they describe, waiting to be handed over. The empty tenant
 /// is the platform.
 #[async_trait]
 pub trait OutboxStore: Send + Sync + 'static {
@@ -128,15 +128,15 @@ pub struct Outbox {
 
 /// What is known of the logs.
 struct Logs {
-    /// Whether somebody has tried to compare the logs with what was seen of them. Work waits for that: else a log
-    /// that was put back to an older copy would be noticed only after the first changes.
+    /// Whether the logs have been compared with what was seen of them. Work waits for that: else a log that was put
+    /// back to an older copy would be noticed only after the first changes.
     compared: watch::Sender<bool>,
     untrusted: RwLock<BTreeMap<String, String>>,
     aside: std::sync::atomic::AtomicUsize,
 }
 
 impl Outbox {
-    /// The outbox in this store, which somebody will [drain](super::drain).
+    /// The outbox in this store; the caller has to [drain](super::drain) it.
     #[must_use]
     pub fn new(store: Arc<dyn OutboxStore>) -> Self {
         Self::with(store, false)
@@ -165,8 +165,8 @@ impl Outbox {
         self.bell.ring();
     }
 
-    /// Refuses what would have to be recorded in a tenant's log while that log takes nothing, or has been away for too
-    /// long. The empty tenant is the platform.
+    /// Refuses what would have to be recorded in a tenant's log while that log accepts nothing, or has been unavailable
+    /// for too long. The empty tenant is the platform.
     ///
     /// # Errors
     /// `AUDIT_LOG_UNTRUSTED` or `AUDIT_UNAVAILABLE`.
@@ -186,7 +186,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// The logs that take nothing, by tenant, with the reason.
+    /// The logs that accept nothing, by tenant, with the reason.
     #[must_use]
     pub fn untrusted(&self) -> BTreeMap<String, String> {
         self.logs.untrusted.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -18,7 +18,7 @@ pub trait Recorder: Send + Sync + 'static {
     /// Records entries.
     ///
     /// # Errors
-    /// `AUDIT_UNAVAILABLE` or `AUDIT_LOG_UNTRUSTED` when they are not durable: then what they tell of must not happen.
+    /// `AUDIT_UNAVAILABLE` or `AUDIT_LOG_UNTRUSTED` if they are not durable: then what they describe must not happen.
     async fn record_all(&self, entries: Vec<Entry>) -> Result<()>;
 
     /// Records one entry.
@@ -108,7 +108,7 @@ impl Recorder for MeshRecorder {
     }
 }
 
-/// The refusal of work that would have to be recorded in a log that takes nothing.
+/// The refusal of work that would have to be recorded in a log that accepts nothing.
 pub(super) fn untrusted(why: &str) -> Error {
     Error::new(ErrorReason::AuditLogUntrusted, why)
 }

@@ -1,4 +1,4 @@
-//! Grants as services tell them each other.
+//! Grants as services exchange them.
 
 use runwarden_proto::common::v1 as wire;
 

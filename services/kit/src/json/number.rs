@@ -15,7 +15,7 @@ impl<'a> Numbers<'a> {
         Self { rest: Cell::new(text) }
     }
 
-    /// The next number of the text; none if there is none.
+    /// The next number of the text, if there is one.
     pub(super) fn next(&self) -> Option<&'a str> {
         let mut rest = self.rest.get();
         loop {
@@ -45,7 +45,7 @@ fn after_string(text: &str) -> Option<&str> {
     text.get(end + 1..)
 }
 
-/// The most digits any `f64` is ever written with: so many tell each from all others.
+/// The most digits any `f64` is ever written with: that many distinguish each from all others.
 const MOST_DIGITS: usize = 17;
 
 /// Whether a number as it was written is what was made of it, and was not rounded: the `f64` is written the same, as short

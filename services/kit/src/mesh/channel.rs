@@ -27,7 +27,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_TRIES: u32 = 3;
 /// The first pause between tries; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// A service that asks for a longer pause is not called again here: our own caller is told when to try again.
+/// A service that asks for a longer pause is not called again here: our own caller learns when to try again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -139,7 +139,7 @@ fn rebuild(parts: &http::request::Parts, body: &Bytes, left: Duration) -> Reques
     request
 }
 
-/// How long to wait before another try, if one makes sense: the connection failed, or nobody of ours answered, or the
+/// How long to wait before another try, if one makes sense: the connection failed, or something else answered, or the
 /// service that answered wants to be asked again very soon (gRFC A6, `grpc-retry-pushback-ms`).
 fn pause_before_another(outcome: &Outcome, planned: Duration) -> Option<Duration> {
     let response = match outcome {
@@ -157,7 +157,7 @@ fn pause_before_another(outcome: &Outcome, planned: Duration) -> Option<Duration
     (wanted <= LONGEST_PAUSE).then_some(wanted)
 }
 
-/// Sends the context of the request being served along. What proves who is calling goes only where it is asked for.
+/// Passes on the context of the request being served. The caller's credentials go only to RPCs that require them.
 fn write_context(headers: &mut HeaderMap, context: &RequestContext, access: Option<&Access>) {
     let mut set = |name: &'static str, value: &str| {
         if !value.is_empty()

@@ -108,7 +108,7 @@ impl Gate {
                 answered = call => match answered {
                     Ok(response) => response?,
                     Err(_) => {
-                        let late = Error::new(ErrorReason::DeadlineExceeded, "There was not enough time to answer.");
+                        let late = Error::new(ErrorReason::DeadlineExceeded, "The request took too long to answer.");
                         return Ok(Status::from(late).into_http());
                     }
                 },
@@ -143,7 +143,7 @@ impl Gate {
         }
     }
 
-    /// The span of a call. What services ask each other all the time, on nobody's behalf and within no trace, is too
+    /// The span of a call. Constant background calls between services, without a caller and outside any trace, are too
     /// much for a trace of its own.
     fn span(&self, rpc: &str, access: &Access, headers: &HeaderMap, context: &mut RequestContext) -> tracing::Span {
         macro_rules! span {
@@ -210,7 +210,7 @@ impl Gate {
         }
         request.extensions_mut().insert(peer);
         let Some(permission) = access.permission else {
-            // Nobody looks at who else is named here, so nobody may act on it either.
+            // Other callers named here are not checked, so they must not be used either.
             context.tenant = None;
             context.token = None;
             context.idempotency_key = None;
@@ -233,7 +233,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Answers a refusal, on the record when it is known who was refused.
+    /// Answers a refusal, and records it if the refused caller is known.
     async fn refuse(&self, rpc: &'static str, context: &RequestContext, error: Error) -> Response<Body> {
         if is_denial(error.reason())
             && let Err(error) = self.record_refusal(rpc, context, error.detail().to_owned()).await
@@ -243,7 +243,7 @@ impl Gate {
         Status::from(error).into_http()
     }
 
-    /// Puts a refusal on the record, even if the one who was refused has hung up meanwhile.
+    /// Records a refusal, even if the refused caller has disconnected in the meantime.
     async fn record_refusal(&self, rpc: &'static str, context: &RequestContext, why: String) -> Result<()> {
         if context.caller.is_none() {
             tracing::warn!(rpc, why, "refused a mesh peer");
@@ -262,7 +262,7 @@ impl Gate {
     }
 }
 
-/// Lets a platform principal act for the tenant it named; anybody else only for their own.
+/// Lets a platform principal act for the tenant it named; every other principal only for its own.
 fn act_for(mut caller: Caller, named: Option<&str>) -> Result<Caller> {
     let Some(named) = named else { return Ok(caller) };
     slug::check("", named).map_err(|_| Error::not_found("tenant"))?;

@@ -63,7 +63,7 @@ impl FromStr for Service {
     }
 }
 
-/// Whose certificates are believed: the authority part of SPIFFE ids.
+/// The trust domain: the authority part of SPIFFE ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustDomain(String);
 

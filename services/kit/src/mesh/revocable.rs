@@ -43,7 +43,7 @@ impl http_body::Body for Revocable {
             if let Err(why) = self.trust.standing(&self.caller) {
                 self.ended = true;
                 let status = Status::from(why);
-                // The status of a stream stands in its trailers.
+                // The status of a stream is in its trailers.
                 let mut trailers = HeaderMap::new();
                 return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
             }

@@ -24,11 +24,11 @@ use crate::seats::{Seats, address_key};
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// How many handshakes may be under way at once; what comes on top waits in the kernel's queue.
 const HANDSHAKES: usize = 1024;
-/// How many of them may come from one address, or one IPv6 /64: whoever opens connections and is silent on them takes
+/// How many of them may come from one address, or one IPv6 /64: a peer that opens connections and stays silent takes
 /// the room of those beside it, not everybody's. What comes on top is closed.
 const HANDSHAKES_OF_AN_ADDRESS: usize = 256;
 /// How many calls one connection carries at once. Far more than what callers may have open together anywhere (see
-/// [`crate::seats`]), so that nobody's streams keep another's call from being sent.
+/// [`crate::seats`]), so that one peer's streams never keep another's call from being sent.
 pub const MAX_STREAMS: u32 = 16 * 1024;
 /// How many connections one peer may have: replicas of a service share its identity.
 const CONNECTIONS_OF_A_PEER: usize = 256;
@@ -86,7 +86,7 @@ pub async fn serve(
     }
 }
 
-/// Accepts connections; each handshake runs by itself, so that a slow peer holds up nobody.
+/// Accepts connections; each handshake runs by itself, so that a slow peer holds up no other.
 async fn accept(
     listener: TcpListener,
     tls: Arc<MeshTls>,

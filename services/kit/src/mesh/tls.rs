@@ -25,7 +25,7 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The leaf's private key.
     pub key: PathBuf,
-    /// The certificate authorities whose peers are believed.
+    /// The trusted certificate authorities.
     pub ca: PathBuf,
 }
 
@@ -117,7 +117,7 @@ impl MeshTls {
         self.loaded.load().not_after
     }
 
-    /// Looks at the files every few seconds until shutdown, and tells when the certificate ends.
+    /// Checks the files every few seconds until shutdown, and reports when the certificate expires.
     pub async fn keep_reloaded(self: Arc<Self>, every: Duration, shutdown: Shutdown) {
         let (mut failed, mut warned) = (0_u32, false);
         self.gauge();
@@ -203,7 +203,7 @@ fn load(files: &TlsFiles, domain: &TrustDomain, own: &Peer, provider: &Arc<Crypt
         .with_single_cert(chain.clone(), key.clone_key())
         .with_context(|| format!("{} does not belong to {}", files.key.display(), files.certificate.display()))?;
     server.alpn_protocols = vec![b"h2".to_vec()];
-    // Every connection proves itself anew: a resumed session would carry a certificate past its end.
+    // Every connection authenticates again: a resumed session would carry a certificate past its expiry.
     server.send_tls13_tickets = 0;
     server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
 

@@ -1,7 +1,7 @@
 //! Log lines: one flat JSON object each, with the ids of the request it was written for.
 //!
-//! The ids of a line may stand in any of the spans around it, or only in the request's context; whoever searches the
-//! logs for one must find the line all the same.
+//! The ids of a line may stand in any of the spans around it, or only in the request's context; a search of the logs
+//! for one must find the line all the same.
 
 use std::fmt;
 

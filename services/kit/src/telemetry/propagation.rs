@@ -57,7 +57,7 @@ pub fn traceparent_of(span: &Span) -> Option<String> {
     headers.get(TRACEPARENT)?.to_str().ok().map(str::to_owned)
 }
 
-/// Makes a span continue a trace of which only the id was kept. Its parent is then a span that nobody has seen.
+/// Makes a span continue a trace of which only the id was kept. Its parent is then a span that was never exported.
 pub fn continue_trace_id(span: &Span, trace_id: &str) {
     continue_traceparent(span, &traceparent(trace_id));
 }

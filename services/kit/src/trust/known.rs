@@ -1,4 +1,4 @@
-//! What a copy of the trust state holds, and what becomes of it with an answer of `auth`.
+//! What a copy of the trust state contains, and how an answer of `auth` changes it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Known {
         let adds = answer.unchanged || answer.only_changes;
         let mut known = match before {
             None if adds => return Err(nonsense("changes to an unknown state")),
-            // Only time has passed. Nobody says when something is to be forgotten.
+            // Only time has passed. Expiry is never announced.
             Some(before) if answer.unchanged && !before.verifier.revoked.has_expired_entries(now) => return Ok(None),
             Some(before) if adds => before.clone(),
             _ => Self::default(),
@@ -61,7 +61,7 @@ impl Known {
     }
 }
 
-/// One that cannot be read must not be passed over: it ends somebody's access.
+/// An unreadable one must not be skipped: it revokes someone's access.
 fn add(revoked: &mut Revoked, revocation: Revocation, now: Present) -> Result<()> {
     let moment = |timestamp: Option<&prost_types::Timestamp>| timestamp.and_then(Moment::from_proto);
     let forget_at = moment(revocation.forget_at.as_ref()).unwrap_or(NEVER);

@@ -21,7 +21,7 @@ pub(super) fn over(channel: MeshChannel) -> impl TrustSource {
 impl TrustSource for Auth {
     async fn trust_state(&self, question: TrustQuestion) -> Result<TrustState> {
         let mut client = self.0.clone();
-        // On nobody's behalf: the request that made us look must not lend its deadline or its token.
+        // Without a caller: the request that caused this must not lend its deadline or its token.
         let answer = context::scope(RequestContext::default(), async move { client.get_trust_state(question).await });
         answer.await.map(tonic::Response::into_inner).map_err(|status| Error::from_status(&status))
     }

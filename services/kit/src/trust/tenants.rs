@@ -17,7 +17,7 @@ impl Trust {
     /// this call for a tenant that is disabled.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is no such tenant, `TENANT_DISABLED`, or `UNAVAILABLE` when neither can be told.
+    /// `NOT_FOUND` if there is no such tenant, `TENANT_DISABLED`, or `UNAVAILABLE` if neither is known.
     pub async fn admit(&self, caller: &Caller, for_disabled: bool) -> Result<()> {
         let Some(tenant) = caller.tenant() else { return Ok(()) };
         if !self.require_tenant(tenant).await? {
@@ -51,7 +51,7 @@ impl Trust {
         self.tenant(name).ok_or_else(|| Error::not_found("tenant"))
     }
 
-    /// Whether the tenants have been heard of at all.
+    /// Whether the list of tenants has arrived at all.
     #[must_use]
     pub fn knows_tenants(&self) -> bool {
         self.source.is_none() || self.confirmed().tenants.is_some()

@@ -12,7 +12,7 @@ use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, Rate};
 pub struct ControllerLimits {
     /// How many jobs may be launching or running on it at once; 0 for no limit.
     pub max_concurrent: i32,
-    /// How many jobs may be begun on it in a period.
+    /// How many jobs may be started on it in a period.
     pub rate: Option<Rate>,
 }
 
@@ -21,7 +21,7 @@ pub struct ControllerLimits {
 pub struct ControllerLimitsUpdate {
     /// How many jobs may be launching or running on it at once.
     pub max_concurrent: Option<i32>,
-    /// How many jobs may be begun on it in a period.
+    /// How many jobs may be started on it in a period.
     pub rate: Option<GivenRate>,
 }
 

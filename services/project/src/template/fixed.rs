@@ -25,7 +25,7 @@ impl Fixed {
             return Err(Error::invalid(format!("/fixed{place}"), "must not contain a NUL character"));
         }
         if let Some(place) = find_placeholder(&value) {
-            let detail = "must not be `$encrypted$`, which a controller takes for its own default";
+            let detail = "must not be `$encrypted$`, which a controller reads as its own default";
             return Err(Error::invalid(format!("/fixed{place}"), detail));
         }
         let wrong: Vec<FieldError> = values

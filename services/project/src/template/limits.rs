@@ -19,11 +19,11 @@ pub struct TemplateLimits {
     pub max_concurrent: i32,
     /// How many seconds a run may take; 0 for no limit.
     pub max_duration_seconds: i64,
-    /// How many jobs of it may be begun in a period.
+    /// How many of its jobs may be started in a period.
     pub rate: Option<Rate>,
     /// How many jobs of it may wait at once; 0 for no limit of its own.
     pub max_queued: i32,
-    /// How many seconds a job of it may wait to be begun; 0 for no limit.
+    /// How many seconds its jobs may wait; 0 for no limit.
     pub max_wait_seconds: i64,
 }
 
@@ -34,7 +34,7 @@ pub struct TemplateLimitsUpdate {
     pub max_concurrent: Option<i32>,
     /// How many seconds a run may take.
     pub max_duration_seconds: Option<i64>,
-    /// How many jobs of it may be begun in a period.
+    /// How many of its jobs may be started in a period.
     pub rate: Option<GivenRate>,
     /// How many jobs of it may wait at once.
     pub max_queued: Option<i32>,

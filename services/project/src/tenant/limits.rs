@@ -19,7 +19,7 @@ pub struct TenantLimits {
     pub max_queued: i32,
     /// How many jobs of one principal may be launching or running at once; 0 for no limit.
     pub principal_max_concurrent: i32,
-    /// How many jobs of one principal may be begun in a period.
+    /// How many jobs of one principal may be started in a period.
     pub principal_rate: Option<Rate>,
 }
 
@@ -38,7 +38,7 @@ pub struct TenantLimitsUpdate {
     pub max_queued: Option<i32>,
     /// How many jobs of one principal may be launching or running at once.
     pub principal_max_concurrent: Option<i32>,
-    /// How many jobs of one principal may be begun in a period.
+    /// How many jobs of one principal may be started in a period.
     pub principal_rate: Option<GivenRate>,
 }
 

@@ -11,7 +11,7 @@ use super::filter::{Filter, Record, Schema};
 use super::reply::{Refusal, typed};
 
 const DEFAULT_SIZE: usize = 25;
-/// Larger wishes are silently capped.
+/// Larger values are silently capped.
 const MAX_SIZE: usize = 200;
 
 /// One page of rows.
@@ -36,9 +36,9 @@ pub(crate) fn select<R: Record>(
 
 /// Orders and cuts rows that are filtered already.
 pub(crate) fn cut<R: Record>(call: &Call, schema: &Schema, mut rows: Vec<R>, order: &str) -> Result<Page<R>, Refusal> {
-    let wish = call.param("order_by").or_else(|| call.param("order")).filter(|o| !o.is_empty()).unwrap_or(order);
+    let order_by = call.param("order_by").or_else(|| call.param("order")).filter(|o| !o.is_empty()).unwrap_or(order);
     let mut keys = Vec::new();
-    for key in wish.split(',') {
+    for key in order_by.split(',') {
         let (name, down) = match key.strip_prefix('-') {
             Some(name) => (name, true),
             None => (key, false),

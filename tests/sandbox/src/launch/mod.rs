@@ -56,17 +56,17 @@ pub(crate) fn judge(
     if template.kind == TemplateKind::Job {
         refuse_for_good(state, template, &checked.fields, &mut errors);
     }
-    for (field, wish) in checked.fields {
-        let wish = without_own(template, &field, wish);
-        if wish.is_null() || wish == template.own_value(&field) {
+    for (field, value) in checked.fields {
+        let value = without_own(template, &field, value);
+        if value.is_null() || value == template.own_value(&field) {
             continue;
         }
         if template.asks(&field) {
-            accepted.fields.insert(field, wish);
+            accepted.fields.insert(field, value);
         } else if template.kind == TemplateKind::Workflow {
             errors.insert(field, json!(["Field is not configured to prompt on launch."]));
         } else {
-            accepted.ignored.insert(field, wish);
+            accepted.ignored.insert(field, value);
         }
     }
     if !ignored_vars.is_empty() {
@@ -123,12 +123,12 @@ fn refuse_for_good(state: &State, template: &Template, sent: &Map<String, Value>
 }
 
 /// Of a set, what the template has already counts neither as accepted nor as ignored.
-fn without_own(template: &Template, field: &str, wish: Value) -> Value {
+fn without_own(template: &Template, field: &str, value: Value) -> Value {
     if !matches!(field, "credentials" | "labels") {
-        return wish;
+        return value;
     }
-    let (Value::Array(wished), Value::Array(own)) = (&wish, template.own_value(field)) else { return wish };
-    let fresh: Vec<Value> = wished.iter().filter(|id| !own.contains(id)).cloned().collect();
+    let (Value::Array(values), Value::Array(own)) = (&value, template.own_value(field)) else { return value };
+    let fresh: Vec<Value> = values.iter().filter(|id| !own.contains(id)).cloned().collect();
     if fresh.is_empty() { Value::Null } else { fresh.into() }
 }
 

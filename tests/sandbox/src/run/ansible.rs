@@ -64,7 +64,7 @@ pub(crate) async fn find(given: Option<&Path>) -> Option<PathBuf> {
     match tokio::time::timeout(Duration::from_secs(20), probe.status()).await {
         Ok(Ok(status)) if status.success() => Some(path),
         _ => {
-            tracing::warn!(path = %path.display(), "ansible-playbook is there but does not run; simulating instead");
+            tracing::warn!(path = %path.display(), "ansible-playbook is installed but does not run; simulating instead");
             None
         }
     }
@@ -73,7 +73,8 @@ pub(crate) async fn find(given: Option<&Path>) -> Option<PathBuf> {
 impl Play {
     /// Writes the files and starts the process.
     pub(crate) fn start(program: &Path, order: &Order) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("sandbox-run-").tempdir().context("no private directory")?;
+        let dir =
+            tempfile::Builder::new().prefix("sandbox-run-").tempdir().context("cannot create a private directory")?;
         let home = dir.path();
         fs::DirBuilder::new().mode(0o700).create(home.join("tmp"))?;
         for (name, text) in PLAYBOOKS {
@@ -106,7 +107,7 @@ impl Play {
             .stderr(writer)
             .process_group(0)
             .kill_on_drop(true);
-        let child = command.spawn().context("ansible-playbook does not start")?;
+        let child = command.spawn().context("ansible-playbook cannot be started")?;
         // The command holds the pipe's other writing ends; without dropping it the reader would never see the end.
         drop(command);
         let receiver = pipe::Receiver::from_owned_fd(reader.into())?;

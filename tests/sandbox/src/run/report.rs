@@ -70,7 +70,7 @@ impl Reporter {
         if let (Some(event), Some(store)) = (filed, &self.app.store)
             && let Err(error) = store.append(self.job, &event)
         {
-            tracing::error!(job = self.job, %error, "cannot keep an event");
+            tracing::error!(job = self.job, %error, "cannot store an event");
         }
     }
 }

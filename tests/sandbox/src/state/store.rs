@@ -35,8 +35,8 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let mut state: State =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not a sandbox's state", path.display()))?;
+        let mut state: State = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not the state of a sandbox", path.display()))?;
         for job in state.jobs.values_mut() {
             job.events = self.events(job.id);
             job.lines = job.events.iter().map(|e| e.end_line).max().unwrap_or(0);

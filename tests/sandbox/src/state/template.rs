@@ -188,7 +188,7 @@ impl Template {
         self.kind == TemplateKind::Job && self.inventory.is_none() && !self.asks("inventory")
     }
 
-    /// The value a launch field has without a prompt, to tell "same as the template" from a wish.
+    /// The value a launch field has without a prompt, to tell "same as the template" from another value.
     pub(crate) fn own_value(&self, field: &str) -> Value {
         match field {
             "inventory" => self.inventory.into(),

@@ -117,7 +117,7 @@ impl Bench {
                 return Ok(answer);
             }
             if started.elapsed() > Duration::from_secs(30) {
-                return Err(format!("{path} never came to that: {answer}").into());
+                return Err(format!("{path} never reached that state: {answer}").into());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

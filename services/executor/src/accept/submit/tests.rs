@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::accept::wishes::Wishes;
+use crate::accept::options::Options;
 use crate::launch::authority::Principal;
 use crate::ports::Templates;
 use crate::ports::{Controller, Evaluation, Sealed};
@@ -106,15 +106,15 @@ impl Here {
         Self { submitter, world, recorder, _folder: folder }
     }
 
-    async fn ask(&self, caller: &Caller, key: &str, parameters: &str, wishes: Wishes) -> Result<Submitted> {
+    async fn ask(&self, caller: &Caller, key: &str, parameters: &str, options: Options) -> Result<Submitted> {
         let context = RequestContext { idempotency_key: Some(key.into()), ..RequestContext::default() };
         let parameters = json::parse(parameters.as_bytes())?;
         let parameters = parameters.as_object().unwrap();
-        self.submitter.submit(caller, &context, Asked { template: "deploy", parameters, wishes }).await
+        self.submitter.submit(caller, &context, Asked { template: "deploy", parameters, options }).await
     }
 
     async fn send(&self, key: &str, parameters: &str) -> Result<Submitted> {
-        self.ask(&caller(), key, parameters, Wishes::default()).await
+        self.ask(&caller(), key, parameters, Options::default()).await
     }
 
     fn map(&self, template: Option<Template>) {
@@ -136,7 +136,7 @@ async fn a_repeat_is_the_first_answer_whatever_has_happened_since() {
     let first = here.send("k", body).await.unwrap();
     assert!(!first.replayed);
     let again = async |caller: &Caller| {
-        let again = here.ask(caller, "k", body, Wishes::default()).await.unwrap();
+        let again = here.ask(caller, "k", body, Options::default()).await.unwrap();
         assert!(again.replayed);
         assert_eq!(again.job.id, first.job.id);
         assert_eq!(again.job.parameters, first.job.parameters);
@@ -161,7 +161,7 @@ async fn a_repeat_is_the_first_answer_whatever_has_happened_since() {
     again(&narrowed).await;
     // Others' keys are theirs.
     let stranger = Caller { principal: "sa_2".into(), ..caller() };
-    assert_eq!(refusal(here.ask(&stranger, "k", body, Wishes::default()).await), ErrorReason::NotFound);
+    assert_eq!(refusal(here.ask(&stranger, "k", body, Options::default()).await), ErrorReason::NotFound);
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn another_body_under_the_same_key_is_refused_and_equal_numbers_are_the_sa
     ] {
         assert_eq!(refusal(here.send("k", other).await), ErrorReason::IdempotencyKeyReused, "{other}");
     }
-    let urgent = Wishes { priority: Priority::High, ..Wishes::default() };
+    let urgent = Options { priority: Priority::High, ..Options::default() };
     let urgent = here.ask(&caller(), "k", r#"{"n": 100, "pw": "hunter2hunter2"}"#, urgent).await;
     assert_eq!(refusal(urgent), ErrorReason::IdempotencyKeyReused);
 }

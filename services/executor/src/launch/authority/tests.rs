@@ -56,7 +56,7 @@ async fn a_job_is_told_why_in_words_of_bounded_length() {
     assert!(denial.detail.len() < MOST_WORDS + 200 && denial.detail.contains("𝕏"), "{}", denial.detail.len());
     *said.standing.lock().unwrap() = Some(Ok(Standing::Lapsed(Lapse::NotPermitted)));
     let denial = denied(said.authority().demand(&example()).await);
-    assert_eq!(denial.detail, "The client that asked for it no longer holds jobs.submit in project web.");
+    assert_eq!(denial.detail, "The client that submitted it no longer holds jobs.submit in project web.");
 }
 
 #[test]

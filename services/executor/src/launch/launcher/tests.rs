@@ -446,7 +446,7 @@ async fn a_launch_that_runwarden_itself_held_up_is_not_held_against_its_controll
     let job = world.job(&job.id).await;
     assert_eq!((job.state, job.attempt_open, world.sandbox.launched()), (JobState::Launching, false, 0));
     assert!(job.due_at.is_some_and(|due| due > AT_ONCE), "it is tried again after a pause");
-    assert!(job.progress.contains("Runwarden itself was held up"), "{}", job.progress);
+    assert!(job.progress.contains("Runwarden itself was too slow"), "{}", job.progress);
     assert!(!job.progress.contains("did not answer"), "{}", job.progress);
     assert_eq!(launcher.shared.breaker.why(&("acme".into(), "awx".into())), None, "the controller is not left alone");
 }

@@ -1,6 +1,6 @@
 //! The protocol of launching once, as pure transitions: what a job and its last attempt become when something is
-//! learned. No clock, no store, no network: whoever calls has those, and writes what comes out in one transaction.
-//! The model in `model` explores every order in which these can happen, with crashes between them.
+//! learned. No clock, no store, no network: the caller has those, and writes the result in one transaction. The model
+//! in `model` explores every order in which these can happen, with crashes between them.
 
 #[cfg(test)]
 mod model;
@@ -17,15 +17,15 @@ use crate::launch::patience::Patience;
 use crate::wait::limits::Scope;
 
 /// How long after its intent a launch may still be sent. A process that was held up for longer sends nothing: by then
-/// somebody else may have concluded that it never would.
+/// another executor may have concluded that it never would.
 pub const SEND_WITHIN: Duration = Duration::from_secs(2);
 /// How long a launch that is sent may take to connect.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-/// How long the system may go on trying to deliver what was sent before it gives the connection up.
+/// How long the system may keep trying to deliver what was sent before it gives up the connection.
 pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 /// How long after its intent a launch can reach the controller at the latest: the three above, one after the other.
 pub const DELIVERED_WITHIN: Duration = Duration::from_secs(10);
-/// How soon to look for a launch whose answer was lost.
+/// How soon to search for a launch whose answer was lost.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 /// How often to look while it may still commit.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ pub fn next_step(job: &Job, last: Option<&Attempt>, now: Moment) -> Step {
 /// What else is going on, read in the same transaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Around {
-    /// Whether another launch of the controller's template is open that could not be told from this one.
+    /// Whether another launch of the controller's template is open that could not be distinguished from this one.
     pub blocked: bool,
     /// What is full, and until when if only a period has to pass.
     pub full: Option<(Scope, Moment)>,
@@ -75,11 +75,11 @@ pub struct Around {
 pub enum Beginning {
     /// The intent may be written, and after that the launch sent.
     Begun,
-    /// Another launch stands in the way.
+    /// Another launch blocks it.
     Blocked,
-    /// As many jobs as may are under way, or were begun lately; until when.
+    /// A limit of jobs in progress, or of recent starts, has been reached; until when.
     Full(Scope, Moment),
-    /// The job is no longer the claimant's, or is cancelled, expired, over, or has an open attempt.
+    /// The claim was lost, or the job is cancelled, expired or ended, or has an open attempt.
     Lost,
 }
 
@@ -103,7 +103,7 @@ pub fn begin(
         return Ok(Beginning::Blocked);
     }
     if job.state == JobState::New {
-        // A job that was begun keeps its place among those that are under way.
+        // A job that has started keeps its place among the jobs in progress.
         if let Some((scope, until)) = around.full {
             return Ok(Beginning::Full(scope, until));
         }
@@ -125,7 +125,7 @@ pub fn may_send(attempt: &Attempt, now: Moment) -> bool {
 /// What the answer to a launch, or its absence, says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// It became this run; `condemned` if the run is not what was asked for.
+    /// It became this run; `condemned` if the run lacks part of the request.
     Launched {
         /// The run.
         run: Run,
@@ -155,17 +155,17 @@ pub enum Answer {
 pub enum Written {
     /// Nothing: it came too late, or changes nothing.
     Nothing,
-    /// The job alone, told to nobody.
+    /// The job alone, without notifying anyone.
     Quietly,
-    /// The job and the attempt, told to watchers and to the audit log.
+    /// The job and the attempt, with watchers notified and an audit entry.
     Aloud,
-    /// Nothing of the job. But a run came to light that should not be: what it was launched for was settled without
-    /// it. It goes on record and must be stopped.
+    /// The job does not change. But a stray run was found: its attempt had been settled without it. It is recorded and
+    /// must be stopped.
     Stray,
 }
 
-/// An attempt's answer came. Facts need no fence: a launch that happened happened, whoever holds the claim by now.
-/// `attempt` is none if a later one was begun meanwhile; `held` if another job has the run the answer names.
+/// An attempt's answer arrived. Facts need no fence: a launch that happened has happened, whichever worker holds the
+/// claim now. `attempt` is none if a later one was begun meanwhile; `held` if another job has the run the answer names.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not go where this leads.
@@ -192,7 +192,7 @@ pub fn answered(
                 return Ok(Written::Stray);
             }
             if job.state == JobState::Running && job.condemned.is_none() && condemned.is_some() {
-                // The reconciler was faster, but only the launch's own answer tells what was dropped.
+                // The reconciler was faster, but only the launch's own answer shows what was dropped.
                 job.condemned = condemned;
                 return Ok(Written::Quietly);
             }
@@ -222,7 +222,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The run, should one be adopted.
     pub run: Option<Run>,
-    /// What was sent and is not in the run: its launch's own answer, which would have told, was lost.
+    /// What was sent and is missing from the run: the launch's own answer, which would have shown it, was lost.
     pub dropped: Vec<String>,
     /// Whether the search was cut off by its budget or could not read everything: it is expensive and is repeated less
     /// and less often.
@@ -262,7 +262,7 @@ pub fn judged(job: &mut Job, attempt: &mut Attempt, finding: Finding, held: bool
             Ok(Written::Quietly)
         }
         Verdict::Absent => {
-            let why = "no run of it appeared within the longest time a request can take".to_owned();
+            let why = "none of its runs appeared within the longest time a request can take".to_owned();
             attempt.state = AttemptState::NotLaunched { why };
             job.attempt_open = false;
             job.look_now();
@@ -287,7 +287,7 @@ fn growing_pause(job: &mut Job) -> Duration {
     pause
 }
 
-/// Its run is another job's: no run is ever bound twice, and what was launched is not launched again.
+/// Its run belongs to another job: no run is ever bound twice, and what was launched is not launched again.
 fn taken(job: &mut Job, attempt: &mut Attempt, run: i64) -> Result<Written> {
     if job.state == JobState::Unknown {
         return Ok(Written::Nothing);
@@ -301,12 +301,12 @@ fn park(job: &mut Job, attempt: &mut Attempt, runs: Vec<i64>, reason: &str, deta
     job.become_state(JobState::Unknown)?;
     job.progress = String::new();
     job.reason = Some(reason.to_owned());
-    job.reason_detail = Some(format!("{detail} A person must decide."));
+    job.reason_detail = Some(format!("{detail} An operator must decide."));
     attempt.state = AttemptState::Ambiguous { candidates: runs };
     Ok(Written::Aloud)
 }
 
-/// Why a run must be stopped that lacks something of what was asked.
+/// Why a run that lacks part of the request must be cancelled.
 #[must_use]
 pub fn dropped(names: &[String]) -> Option<Condemned> {
     (!names.is_empty()).then(|| Condemned {
@@ -326,12 +326,12 @@ pub enum Resolution {
     Bind(Run),
     /// It was not launched.
     Retry,
-    /// Nobody will find out.
+    /// It cannot be found out.
     GiveUp,
 }
 
 /// Whether a person may say what became of an attempt: no machine can know, or none could find out although nothing can
-/// come of it any more, such as when its controller's credential was deleted.
+/// come of it any more, for example because its controller's credential was deleted.
 #[must_use]
 pub fn may_be_resolved(job: &Job, attempt: &Attempt, patience: &Patience, now: Moment) -> bool {
     let open = job.attempts == attempt.number && attempt.is_open();
@@ -360,7 +360,7 @@ pub fn resolved(
             job.bind(run, now)?;
         }
         Resolution::Retry => {
-            attempt.state = AttemptState::NotLaunched { why: format!("a person said so: {why}") };
+            attempt.state = AttemptState::NotLaunched { why: format!("an operator said so: {why}") };
             job.attempt_open = false;
             if job.state == JobState::Unknown {
                 job.become_state(JobState::Launching)?;
@@ -372,7 +372,7 @@ pub fn resolved(
         }
         Resolution::GiveUp => {
             attempt.state = AttemptState::GivenUp { why: why.to_owned() };
-            let detail = format!("It is not known whether it was launched, and a person gave up on it: {why}");
+            let detail = format!("It is not known whether it was launched, and an operator gave it up: {why}");
             job.end(JobState::Failed, now, Some((reason::GIVEN_UP, detail)))?;
         }
     }
@@ -384,13 +384,13 @@ pub fn resolved(
 pub enum Stop {
     /// Try again later, after a pause that grows.
     Later(String),
-    /// Try again as soon as its queue goes on: what it needs is full or down, and the launcher knows.
+    /// Try again as soon as its queue continues: what it needs is full or down, and the launcher knows.
     Yield(String),
     /// The job is over.
     End(JobState, &'static str, String),
 }
 
-/// A deadline passed while nobody worked on the job: true if it ended.
+/// A deadline passed while no worker held the job: true if it ended.
 ///
 /// # Errors
 /// `INTERNAL` if the job may not end.
@@ -414,11 +414,11 @@ pub fn baseless(job: &mut Job, why: (&str, &str), now: Moment) -> Result<bool> {
     Ok(true)
 }
 
-/// The reason of a job that was not begun in time.
+/// The reason of a job that did not start in time.
 #[must_use]
 pub fn too_late(job: &Job) -> (&'static str, String) {
     let by = job.start_by.map(Moment::rfc3339).unwrap_or_default();
-    (reason::EXPIRED, format!("It was not begun by {by}, so it was not launched."))
+    (reason::EXPIRED, format!("It had not been started by {by}, so it was not launched."))
 }
 
 /// A step ended. Only who still holds the claim may say so, and only while no attempt is open: an end is an end.

@@ -20,7 +20,7 @@ pub(super) async fn handle(
         None => access.stored(&controller, &secret_name, "check controller").await?,
     };
     let account = client.who_am_i().await.map_err(told)?;
-    // Runs are known by it: whoever maps a controller that does not tell should learn so now.
+    // Runs are identified by it: adding a controller that does not report it should fail now.
     client.installation(Ask::Afresh).await.map_err(told)?;
     Ok(Response::new(proto::CheckConnectionResponse {
         product: account.product,
@@ -39,7 +39,7 @@ fn given_credential(given: project::Credential) -> Result<Credential> {
     }
 }
 
-/// Points at the field that has to be mended.
+/// Points at the field that has to be fixed.
 fn told(error: AwxError) -> Error {
     let field = match &error {
         AwxError::Unauthorized | AwxError::Forbidden { .. } => Some("/credential"),

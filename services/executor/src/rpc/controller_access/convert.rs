@@ -19,7 +19,7 @@ fn told_kind(kind: TemplateKind) -> project::TemplateKind {
     }
 }
 
-/// A template as a list of an installation tells it.
+/// A template as it appears in an installation's list.
 pub(super) fn listed(template: &ListedTemplate, here: &Installation) -> project::ControllerTemplate {
     project::ControllerTemplate { fingerprint: template.fingerprint_at(here), ..summary(&template.summary) }
 }

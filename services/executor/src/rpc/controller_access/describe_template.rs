@@ -1,4 +1,4 @@
-use runwarden_awx::{Ask, AwxError, Problem, TemplateKind, Wish};
+use runwarden_awx::{Ask, AwxError, Problem, Setting, TemplateKind};
 use runwarden_kit::launch_field::{LaunchField, target_of};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, rpc};
@@ -34,9 +34,9 @@ pub(super) async fn handle(
     let client = access.stored(&controller, &secret_name, "describe a template of controller").await?;
     let view = client.template(kind, id).await.map_err(|error| told(kind, id, error))?;
     let here = client.installation(Ask::Afresh).await.map_err(Error::from)?;
-    let wishes: Vec<Wish<'_>> =
-        fixed.iter().map(|(name, value)| Wish { parameter: name, field: target_of(name, None), value }).collect();
-    let mut fields: Vec<_> = wishes.iter().map(|wish| (wish.field, wish.value.clone())).collect();
+    let settings: Vec<Setting<'_>> =
+        fixed.iter().map(|(name, value)| Setting { parameter: name, field: target_of(name, None), value }).collect();
+    let mut fields: Vec<_> = settings.iter().map(|setting| (setting.field, setting.value.clone())).collect();
     if view.asks.has(LaunchField::Forks) {
         // How many callers may ask for.
         fields.push((LaunchField::Forks, Value::Null));
@@ -52,13 +52,13 @@ pub(super) async fn handle(
     };
     Ok(Response::new(proto::DescribeTemplateResponse {
         template: Some(convert::view(&view, &here)),
-        taken_json: view.taken(&wishes, &objects).to_string(),
-        fixed_problems: view.misfits(&wishes, &objects).into_iter().map(problem).collect(),
+        taken_json: view.taken(&settings, &objects).to_string(),
+        fixed_problems: view.misfits(&settings, &objects).into_iter().map(problem).collect(),
         drift,
     }))
 }
 
-/// A JSON object of the request; empty text is none.
+/// A JSON object of the request; an empty text stands for none.
 fn object(pointer: &'static str, text: &str) -> Result<Map<String, Value>> {
     if text.is_empty() {
         return Ok(Map::new());
@@ -66,7 +66,7 @@ fn object(pointer: &'static str, text: &str) -> Result<Map<String, Value>> {
     serde_json::from_str(text).map_err(|_| Error::invalid(pointer, "must be a JSON object"))
 }
 
-/// AWX tells what it hides (403) from what it lacks (404); we do not.
+/// AWX distinguishes what it hides (403) from what it lacks (404); we do not.
 fn told(kind: TemplateKind, id: i64, error: AwxError) -> Error {
     let unseen = matches!(error, AwxError::NotFound { .. } | AwxError::Forbidden { .. });
     let error = if unseen {

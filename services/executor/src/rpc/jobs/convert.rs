@@ -119,7 +119,7 @@ mod tests {
             ..accepted.clone()
         };
         assert_eq!(job(&over.as_accepted()).unwrap(), job(&accepted).unwrap());
-        // Whoever adds a field has to say here whether a job gets it with time, and then above too.
+        // For a new field, decide here whether it can change over a job's life, and if so add it above too.
         #[rustfmt::skip]
         let wire::Job {
             id: _, tenant: _, project: _, template: _, controller: _, parameters_json: _, requested_by: _,

@@ -55,7 +55,7 @@ fn listing(tenant: &str, body: &ListJobsRequest) -> Listing {
 }
 
 /// A page of at most `size` jobs, and of few enough that it can be sent: their parameters may be large. Read in small
-/// steps, so that jobs nobody will be shown are not in memory either.
+/// steps, so that jobs that are not on the page are not in memory either.
 async fn paged(
     jobs: &JobAccess,
     caller: &Caller,
@@ -66,7 +66,7 @@ async fn paged(
     let mut listed = Vec::new();
     let mut bytes = 0;
     loop {
-        // One more than the page has room for tells whether there is a next one.
+        // One more than fits on the page shows whether there is a next one.
         wanted.limit = STEP.min(size + 1 - listed.len());
         let found = jobs.list(caller, wanted.clone()).await?;
         for job in &found {

@@ -6,14 +6,14 @@ use tonic::{Request, Status};
 
 use super::Jobs;
 
-/// The largest piece. Whoever copies output for slow readers holds a few of them for each.
+/// The largest piece. A proxy that copies output for slow readers holds a few of them for each.
 const PIECE: usize = 256 * 1024;
 
 pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> Result<ReadOutputResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let offset = u64::try_from(body.offset).map_err(|_| Error::invalid("/offset", "must not be negative"))?;
-    // The job first: what it says of its output is then a part of what is read after it.
+    // The job first: what it reports about its output is then covered by what is read after it.
     let job = jobs.access.authorize(&caller, &body.id).await?;
     let content = jobs.access.output(&job, offset, PIECE).await?;
     let next = offset.min(job.output_bytes).saturating_add(content.len() as u64);

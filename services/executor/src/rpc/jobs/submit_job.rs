@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use tonic::{Request, Status};
 
 use super::{Jobs, convert};
+use crate::accept::options::Options;
 use crate::accept::repeats::Asked;
-use crate::accept::wishes::Wishes;
 
 /// The largest parameters, bytes of JSON.
 const MAX_PARAMETERS: usize = 512 * 1024;
@@ -18,14 +18,14 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let parameters = parse(&body.parameters_json)?;
-    let wishes = Wishes {
+    let options = Options {
         priority: convert::priority(body.priority()),
         start_at: moment("/start_at", body.start_at.as_ref())?,
         start_by: moment("/start_by", body.start_by.as_ref())?,
         max_duration_seconds: body.max_duration_seconds,
     };
     let context = context::current();
-    let asked = Asked { template: &body.template, parameters: &parameters, wishes };
+    let asked = Asked { template: &body.template, parameters: &parameters, options };
     let submitted = jobs.submitter.submit(&caller, &context, asked).await?;
     tracing::Span::current().record("job", submitted.job.id.as_str());
     if submitted.replayed {

@@ -1,7 +1,7 @@
 //! WatchJob: state changes and output as they come, until the job is over. The gate ends it with its caller's token.
 //!
-//! It ends well only when the job is over and everything was sent: whoever reads it may take that for the end. What
-//! ends it before, such as a shutdown, is an error.
+//! It ends with OK only when the job has ended and everything was sent: readers may rely on that. What ends it before,
+//! such as a shutdown, is an error.
 
 use std::pin::Pin;
 
@@ -42,7 +42,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Re
     Ok(Box::pin(ReceiverStream::new(receiver)))
 }
 
-/// Waits until everything was sent, or nobody listens any more.
+/// Waits until everything was sent, or the reader has gone.
 ///
 /// # Errors
 /// What sending failed with; `UNAVAILABLE` when the executor stops before everything was sent.
@@ -54,7 +54,7 @@ async fn until_over(
     tokio::select! {
         told = told => told,
         () = gone => Ok(()),
-        () = stopping => Err(Error::unavailable("The executor is stopping; follow the job again.")),
+        () = stopping => Err(Error::unavailable("The executor is shutting down; follow the job again.")),
     }
 }
 

@@ -15,10 +15,10 @@ pub(super) struct Change {
 }
 
 /// Locks an account: 401 for its password, all its tokens and its sessions, until it is unlocked.
-pub(super) fn change(app: &App, name: &str, wish: &Change) -> Outcome {
+pub(super) fn change(app: &App, name: &str, request: &Change) -> Outcome {
     app.change(|state| {
         let account = state.accounts.iter_mut().find(|account| account.username == name).ok_or_else(unknown)?;
-        account.locked = wish.locked;
+        account.locked = request.locked;
         Ok(empty(StatusCode::NO_CONTENT))
     })
 }

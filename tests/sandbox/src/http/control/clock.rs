@@ -18,12 +18,12 @@ pub(super) struct Clock {
 }
 
 /// Sets how far the controller's clock is ahead, or if negative behind; answers with what it says now.
-pub(super) fn set(app: &App, wish: &Clock) -> Outcome {
-    if wish.offset_ms.unsigned_abs() > MOST_MS {
+pub(super) fn set(app: &App, request: &Clock) -> Outcome {
+    if request.offset_ms.unsigned_abs() > MOST_MS {
         return Err(wrong("The clock can be ten years off at most."));
     }
     Ok(app.change(|state| {
-        state.clock_offset_ms = wish.offset_ms;
-        ok(&json!({"offset_ms": wish.offset_ms, "now": stamp(state.now())}))
+        state.clock_offset_ms = request.offset_ms;
+        ok(&json!({"offset_ms": request.offset_ms, "now": stamp(state.now())}))
     }))
 }

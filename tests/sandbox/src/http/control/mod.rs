@@ -61,8 +61,8 @@ fn act(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Outcome {
         ("POST", ["faults", "plan"]) => faults::plan(app, read(body)?),
         ("DELETE", ["faults"]) => Ok(faults::clear(app)),
         ("POST", ["dispatcher"]) => {
-            let wish: Dispatcher = read(body)?;
-            app.change(|state| state.dispatcher_down = !wish.running);
+            let request: Dispatcher = read(body)?;
+            app.change(|state| state.dispatcher_down = !request.running);
             Ok(empty(StatusCode::NO_CONTENT))
         }
         ("POST", ["clock"]) => clock::set(app, &read(body)?),

@@ -18,16 +18,16 @@ enum Right {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct SetRight {
     right: Right,
 }
 
 /// Changes what an object of the catalogue may be used for; until the sandbox's next start.
-pub(super) fn change(app: &App, path: &str, id: u64, wish: &Wish) -> Outcome {
+pub(super) fn change(app: &App, path: &str, id: u64, request: &SetRight) -> Outcome {
     app.change(|state| -> Result<Response, Refusal> {
         let row = state.row_mut(path, id).ok_or_else(|| Refusal::missing("Object"))?;
-        row.insert("restricted".to_owned(), matches!(wish.right, Right::None).into());
-        row.insert("unusable".to_owned(), matches!(wish.right, Right::Read).into());
+        row.insert("restricted".to_owned(), matches!(request.right, Right::None).into());
+        row.insert("unusable".to_owned(), matches!(request.right, Right::Read).into());
         Ok(empty(StatusCode::NO_CONTENT))
     })
 }

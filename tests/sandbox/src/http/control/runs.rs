@@ -66,15 +66,15 @@ pub(super) fn detail(app: &App, id: u64) -> Outcome {
 }
 
 /// The dispatcher died: the run is failed, and its events will never be complete.
-pub(super) fn reap(app: &App, id: u64, wish: &Reap) -> Outcome {
-    app.change(|state| state.reap_one(id, wish.playbook_goes_on));
+pub(super) fn reap(app: &App, id: u64, request: &Reap) -> Outcome {
+    app.change(|state| state.reap_one(id, request.playbook_goes_on));
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
 /// The run ends at once; one that does not run yet, as soon as it runs.
-pub(super) fn finish(app: &App, id: u64, wish: &Finish) -> Outcome {
+pub(super) fn finish(app: &App, id: u64, request: &Finish) -> Outcome {
     app.change(|state| {
-        if state.finish(id, wish.status.status()) {
+        if state.finish(id, request.status.status()) {
             Ok(empty(StatusCode::NO_CONTENT))
         } else if state.jobs.get(&id).is_some() {
             Err(Refusal::detail(StatusCode::CONFLICT, "The run is over."))
@@ -92,7 +92,7 @@ pub(super) struct Print {
 }
 
 /// The run prints this: an event for each line, and for each piece without a line end.
-pub(super) fn print(app: &Arc<App>, id: u64, wish: &Print) -> Outcome {
+pub(super) fn print(app: &Arc<App>, id: u64, request: &Print) -> Outcome {
     let at_work = app.read().jobs.get(&id).map(|job| job.at_work && job.status.is_active());
     match at_work {
         Some(true) => {}
@@ -100,7 +100,7 @@ pub(super) fn print(app: &Arc<App>, id: u64, wish: &Print) -> Outcome {
         None => return Err(unknown()),
     }
     let mut reporter = Reporter::new(Arc::clone(app), id);
-    for telling in narrator::pieces(&wish.text) {
+    for telling in narrator::pieces(&request.text) {
         reporter.tell(telling);
     }
     reporter.release();
@@ -108,12 +108,12 @@ pub(super) fn print(app: &Arc<App>, id: u64, wish: &Print) -> Outcome {
 }
 
 /// All that are under way or still to come.
-pub(super) fn finish_all(app: &App, wish: &Finish) -> Response {
+pub(super) fn finish_all(app: &App, request: &Finish) -> Response {
     let finished = app.change(|state| {
         let active: Vec<u64> = state.schedule.active().collect();
         let under_way = |state: &State, id| state.jobs.get(&id).is_some_and(|job| job.status.is_active());
         // Steps end with their workflow.
-        active.into_iter().filter(|id| under_way(state, *id) && state.finish(*id, wish.status.status())).count()
+        active.into_iter().filter(|id| under_way(state, *id) && state.finish(*id, request.status.status())).count()
     });
     ok(&json!({"finished": finished}))
 }

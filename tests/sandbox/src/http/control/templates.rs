@@ -9,11 +9,11 @@ use crate::app::App;
 use crate::state::template::Template;
 
 /// Changes the fields that are named; until the sandbox's next start.
-pub(super) fn change(app: &App, id: u64, wish: Value) -> Outcome {
+pub(super) fn change(app: &App, id: u64, request: Value) -> Outcome {
     app.change(|state| {
         let template = state.templates.get(&id).ok_or_else(|| Refusal::missing("JobTemplate"))?;
         let mut changed = json!(template);
-        for (name, value) in rows::object(wish) {
+        for (name, value) in rows::object(request) {
             rows::put(&mut changed, &name, value);
         }
         let mut changed: Template = serde_json::from_value(changed).map_err(|error| wrong(error.to_string()))?;

@@ -39,7 +39,7 @@ pub(super) fn explore(setting: &Setting, rules: &Rules) -> Result<usize, String>
         next += 1;
     }
     match without_a_way(&visited, &before) {
-        Some(stuck) => Err(format!("a job can never end: {}", told(&visited, stuck, "and there it stays"))),
+        Some(stuck) => Err(format!("a job can never end: {}", told(&visited, stuck, "and it stays there"))),
         None => Ok(visited.len()),
     }
 }

@@ -1,12 +1,12 @@
-//! Explores every order in which a small world can unfold: workers that claim, die, are held up and are taken for gone;
-//! a controller that answers, refuses, loses answers, names a run and breaks off, drops a marker, and commits late; a
-//! caller who cancels; a deadline; somebody who launches by hand with our account; a right that is taken away and given
-//! back; somebody in front of the controller who answers in its place; an authority that is taken away while a job waits;
-//! a person who decides. After each step the promises are checked, and at the end that every job can come to its end
-//! from wherever it stands.
+//! Explores every order in which a small world can unfold: workers that claim, die, are suspended and are presumed
+//! dead; a controller that answers, refuses, loses answers, names a run and breaks off, drops a marker, and commits
+//! late; a caller who cancels; a deadline; launches by hand with our account; a right that is revoked and granted
+//! again; a proxy that answers in the controller's place; an authority that is revoked while a job waits; an operator
+//! who decides. After each step the promises are checked, and at the end that every job can come to its end from
+//! wherever it stands.
 //!
-//! In some worlds the controller itself does not stay the same: it is restored from a backup or set up anew, ids come
-//! again, other people's runs take them, and what was launched is gone or was never there. In some it is mapped twice.
+//! In some worlds the controller itself does not stay the same: it is restored from a backup or set up again, ids are
+//! reused by foreign runs, and what was launched is lost or was never there. In some it is mapped twice.
 //!
 //! The worlds are small on purpose: two launches and two crashes already show every kind of interleaving, and the
 //! whole of each is visited. Time moves in ticks of 25 seconds.

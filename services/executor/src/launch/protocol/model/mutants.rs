@@ -20,12 +20,12 @@ fn calm(setting: Setting) -> Setting {
     Setting { crashes: 1, ..setting }
 }
 
-/// Somebody launches by hand, and markers are dropped.
+/// Launches are made by hand, and markers are dropped.
 fn odd(setting: Setting) -> Setting {
     Setting { by_hand: true, drops_marker: true, crashes: 0, cancels: false, ..setting }
 }
 
-/// Somebody in front of the controller answers in its place.
+/// A proxy answers in the controller's place.
 fn in_front(setting: Setting) -> Setting {
     Setting { in_front: true, crashes: 0, ..setting }
 }
@@ -37,15 +37,15 @@ fn revoking() -> Setting {
 
 const REVOKED: &str = "an attempt was begun on an authority that had been taken away";
 const TWICE: &str = "it was launched twice";
-const STRAY: &str = "a run came to light that nobody counts on";
-const NEVER: &str = "a job that was launched is told as never launched";
+const STRAY: &str = "a run turned up that no job expects";
+const NEVER: &str = "a job that was launched is reported as never launched";
 const TWO_OPEN: &str = "two attempts are open at once";
-const NEEDLESS: &str = "a job is a person's to decide";
+const NEEDLESS: &str = "a job is left to a person";
 const UNMARKED: &str = "a launch began while one without a marker";
 const STUCK: &str = "a job can never end";
 const LOST: &str = "a job is lost";
 const NOT_REFUSED: &str = "a job ended over something that the controller never said";
-const FORGOTTEN: &str = "a run that should not be goes on";
+const FORGOTTEN: &str = "a stray run continues";
 
 #[test]
 fn a_mutant_that_does_not_wait_out_late_commits_is_caught() {
@@ -225,7 +225,7 @@ fn a_mutant_that_does_as_if_a_person_had_said_nothing_is_caught() {
     is_caught(&Rules { resolved: deaf, ..REAL }, odd(Setting::marked()), &[STUCK]);
 }
 
-/// The controller is restored or set up anew once.
+/// The controller is restored or set up again once.
 fn again(again: Again, setting: Setting) -> Setting {
     Setting { again: Some(again), others: 2, losses: 0, ..calm(setting) }
 }
@@ -268,7 +268,7 @@ fn a_mutant_that_takes_its_own_run_for_absent_because_its_id_was_anothers_is_cau
 
 #[test]
 fn a_mutant_that_knows_runs_by_their_ids_alone_is_caught() {
-    let promises = [NEEDLESS, "somebody else's run", "a run is told as lost"];
+    let promises = [NEEDLESS, "somebody else's run", "a run that exists is reported as lost"];
     for kind in [Again::Restored, Again::SetUpAnew] {
         is_caught(&Rules { is: by_id, ..REAL }, again(kind, Setting::marked()), &promises);
     }
@@ -294,7 +294,7 @@ fn a_mutant_that_takes_an_address_for_an_installation_is_caught() {
 
 #[test]
 fn a_mutant_that_binds_what_another_job_has_is_caught() {
-    // What somebody launched by hand is adopted by both of two jobs that are alike.
+    // A run launched by hand is adopted by both of two identical jobs.
     let careless: fn(&Attempt, &Patience, Moment, &Facts) -> Verdict = |attempt, patience, now, facts| {
         let found = facts.found.iter().map(|c| Candidate { bound: false, ..c.clone() }).collect();
         conclude(attempt, patience, now, &Facts { found, ..facts.clone() })

@@ -34,7 +34,7 @@ pub(super) fn outside(world: &World, setting: &Setting, rules: &Rules, next: &mu
         next.push(("what allowed the jobs is taken away", World { revoked: true, ..world.clone() }));
     }
     if let Some(again) = setting.again.filter(|_| !world.again) {
-        next.push(("the controller is not what it was", become_again(world, again)));
+        next.push(("the controller is another installation now", become_again(world, again)));
     }
     if world.again && world.others < setting.others {
         let mut after = world.clone();
@@ -45,7 +45,7 @@ pub(super) fn outside(world: &World, setting: &Setting, rules: &Rules, next: &mu
     }
 }
 
-/// It forgets all it had, and ids begin anew. What had not committed yet never does.
+/// It loses all runs, and ids start again. What had not committed yet never does.
 fn become_again(world: &World, again: Again) -> World {
     let mut after = world.clone();
     after.again = true;
@@ -61,7 +61,7 @@ fn become_again(world: &World, again: Again) -> World {
     after
 }
 
-/// Somebody follows a running job: takes over its end, or finds it gone.
+/// An executor follows a running job: records its end, or finds it deleted.
 fn follow(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
     let job = &world.jobs[which];
     let Some(run) = job.run.as_ref().filter(|_| job.state == JobState::Running) else { return };
@@ -81,7 +81,7 @@ fn follow(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
     }
 }
 
-/// Somebody looks at a run that should not be.
+/// An executor checks a stray run.
 fn look_at_stray(world: &World, at: usize, rules: &Rules, next: &mut Vec<Next>) {
     let run = &world.kept[at].run;
     let bound = Bound { run: run.clone(), at: None };
@@ -98,7 +98,7 @@ fn look_at_stray(world: &World, at: usize, rules: &Rules, next: &mut Vec<Next>) 
         let mut after = world.clone();
         match (rules.stray)(&mut after.kept[at], &sight, world.now()) {
             AfterLook::Stop => {
-                // The wish to stop may get lost, too.
+                // The cancellation may get lost, too.
                 next.push(("a stray run is not stopped", after.clone()));
                 after.trespassed |= own.is_some_and(|launch| !launch.is_run(run));
                 let stopped = own.map(|launch| launch.made);
@@ -127,7 +127,7 @@ fn about(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &m
         }
     }
     if let Some(holder) = &job.lease.holder {
-        // Who holds it is dead, or only held up: nobody can tell.
+        // The holder is dead, or only suspended: the difference cannot be seen.
         let worker = usize::from(*holder == name(1));
         let lives = !matches!(world.workers[worker], Worker::Idle);
         if !lives || world.losses < setting.losses {
@@ -139,7 +139,7 @@ fn about(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &m
             if job.due_at.is_some() {
                 job.look_now();
             }
-            next.push(("a worker is taken for gone", after));
+            next.push(("a worker is presumed dead", after));
         }
     }
     let mut after = world.clone();
@@ -152,7 +152,7 @@ fn about(world: &World, which: usize, setting: &Setting, rules: &Rules, next: &m
     }
 }
 
-/// A person looks, and says what is true.
+/// An operator looks, and decides.
 fn decide(world: &World, which: usize, rules: &Rules, next: &mut Vec<Next>) {
     let is_here = |launch: &Launch| launch.on == world.uuid && !launch.gone && launch.visible <= world.tick;
     let mine = |launch: &&Launch| launch.job == Some(which) && is_here(launch);

@@ -15,7 +15,7 @@ pub(super) fn broken(before: &World, world: &World, setting: &Setting) -> Option
         launch.stray && !launch.over && !launch.gone && !kept()
     };
     if world.launches.iter().any(forgotten) {
-        return Some("a run that should not be goes on, and nobody will stop it");
+        return Some("a stray run continues, and nothing will stop it");
     }
     (0..world.jobs.len()).find_map(|which| broken_for(before, world, setting, which))
 }
@@ -34,21 +34,21 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
         || world.launches.iter().any(|launch| odd(&launch))
         || forgot(world, which)
         || world.attempts.iter().flatten().any(given_up);
-    // Where a person decided, a late answer may tell of a run they did not know of.
+    // After an operator's decision, a late answer may name a run that the operator did not know of.
     if world.strays > 0 && !undecidable && !world.again {
-        return Some("a run came to light that nobody counts on");
+        return Some("a run turned up that no job expects");
     }
     if was.state != job.state && !was.state.may_become(job.state) {
         return Some("a state was taken back");
     }
-    // Who still holds it does not concern anybody any more.
+    // Which worker still holds it no longer matters.
     let told = |job: &Job| Job { lease: Lease::default(), ..job.clone() };
     if was.state.is_end() && told(was) != told(job) {
         return Some("an end was contradicted");
     }
     // Also of a launch that is out and has not committed yet.
     if matches!(job.state, JobState::Canceled | JobState::Error) && launched > 0 {
-        return Some("a job that was launched is told as never launched");
+        return Some("a job that was launched is reported as never launched");
     }
     if job.reason.as_deref() == Some(reason::CONTROLLER_REFUSED) && !world.refused {
         return Some("a job ended over something that the controller never said");
@@ -60,7 +60,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
         if launch.job.is_some_and(|owner| owner != which) {
             return Some("a job is bound to another job's run");
         }
-        // What somebody launched by hand with our account, alike in all, cannot be told from a launch without a marker.
+        // An identical launch by hand with our account cannot be distinguished from a launch without a marker.
         if launch.job.is_none() && setting.marked {
             return Some("a job is bound to a run that is not its own");
         }
@@ -72,7 +72,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     if job.state == JobState::Failed && job.reason.as_deref() == Some(reason::LOST) {
         let own = |launch: &&Launch| job.run.as_ref().is_some_and(|run| launch.is_run(run));
         if world.launches.iter().find(own).is_some_and(|launch| !launch.gone && launch.on == world.uuid) {
-            return Some("a run is told as lost that is there");
+            return Some("a run that exists is reported as lost");
         }
     }
     let waits = matches!(job.state, JobState::New | JobState::Launching);
@@ -80,7 +80,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
         return Some("a job is lost: nobody will ever look at it again");
     }
     if job.state == JobState::Unknown && !undecidable {
-        return Some("a job is a person's to decide although a machine could know");
+        return Some("a job is left to a person although a machine could decide");
     }
     if before.revoked && world.attempts[which].len() > before.attempts[which].len() {
         return Some("an attempt was begun on an authority that had been taken away");
@@ -95,7 +95,7 @@ fn broken_for(before: &World, world: &World, setting: &Setting, which: usize) ->
     None
 }
 
-/// Whether the controller cannot tell any more what became of a job's launch: it was not there when that happened, or
+/// Whether the controller can no longer show what happened to a job's launch: it was not there when that happened, or
 /// has forgotten it.
 fn forgot(world: &World, which: usize) -> bool {
     if !world.again {
@@ -108,10 +108,10 @@ fn forgot(world: &World, which: usize) -> bool {
     elsewhere || !world.launches.iter().any(|launch| there(&launch))
 }
 
-/// Whether a job has come to where it need not be brought on by us.
+/// Whether a job has reached a state from which nothing more needs to be done.
 pub(super) fn is_settled(world: &World) -> bool {
     let settled = |job: &Job| job.state.is_end() || job.state == JobState::Running;
-    // Of what is where nobody can be asked nothing is ever known.
+    // Nothing is ever known of a run where no controller can be asked.
     let here = installation(world.uuid, 0);
     let out_of_reach = |stray: &Stray| !stray.run.installation.is_same(&here);
     world.jobs.iter().all(settled) && world.kept.iter().all(out_of_reach)

@@ -63,7 +63,7 @@ fn work(world: &World, worker: usize, setting: &Setting, rules: &Rules, next: &m
             let mut after = world.clone();
             after.workers[worker] = Worker::Idle;
             conclude(&mut after, which, fence, &look, now, rules);
-            next.push(("a look is concluded", after));
+            next.push(("a search is concluded", after));
         }
         Worker::Begun { which, attempt, fence } => {
             if !(rules.may_send)(&attempt, now) {
@@ -184,7 +184,7 @@ fn step(
             if setting.revokes {
                 let mut unasked = after.clone();
                 stop(&mut unasked, which, fence, Stop::Later(String::new()), now, rules);
-                next.push(("nobody can be asked whether it may begin", unasked));
+                next.push(("there is no service to ask whether it may begin", unasked));
                 if world.revoked && (rules.asks)(job) {
                     stop(&mut after, which, fence, end(JobState::Error, reason::AUTHORITY_REVOKED), now, rules);
                     next.push(("it may not begin any more", after));
@@ -231,7 +231,8 @@ fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: Moment
     }
 }
 
-/// As the store has it: with a marker only those without stand in the way, without a marker any does.
+/// As the store has it: a launch with a marker is blocked only by launches without one, a launch without a marker by
+/// any.
 fn is_blocked(world: &World, which: usize, attempt: &Attempt, rules: &Rules) -> bool {
     let others = world.attempts.iter().enumerate().filter(|(other, _)| *other != which);
     let here =
@@ -356,7 +357,7 @@ fn learn(world: &mut World, which: usize, fence: i64, seen: &Attempt, finding: F
     world.jobs[which].lease.release(fence);
 }
 
-/// A run came to light that should not be.
+/// A stray run was found.
 fn come_to_light(world: &mut World, which: usize, attempt: u32, run: Option<Run>, rules: &Rules) {
     world.strays += 1;
     let Some(run) = run else { return };

@@ -1,4 +1,4 @@
-//! What there is in a world, and what tells it from others.
+//! The contents of a world, and what distinguishes it from others.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::LazyLock;
@@ -27,9 +27,9 @@ const LONG_AGO: u64 = 14;
 pub(super) enum Again {
     /// Its database is put back to an old backup: it forgets all runs, and their ids come again.
     Restored,
-    /// It is set up anew at the same address: besides, it is another installation.
+    /// It is set up again at the same address, so it is also another installation.
     SetUpAnew,
-    /// Its name is pointed to another installation, and the first goes on.
+    /// Its name is pointed to another installation, and the first one keeps running.
     Moved,
 }
 
@@ -42,17 +42,17 @@ pub(super) struct Setting {
     pub(super) marked: bool,
     /// How far each worker's clock is ahead, in ticks.
     pub(super) clocks: [u8; 2],
-    /// By which tick jobs must be begun.
+    /// The tick by which jobs must start.
     pub(super) start_by: Option<u8>,
     /// How often workers die.
     pub(super) crashes: u8,
-    /// How often a worker that lives is taken for gone.
+    /// How often a live worker is presumed dead.
     pub(super) losses: u8,
     /// How many attempts a job has at most.
     pub(super) attempts: u32,
     /// How many launches of each job reach the controller.
     pub(super) sends: u8,
-    /// Whether somebody launches the same by hand, once.
+    /// Whether the same is launched by hand, once.
     pub(super) by_hand: bool,
     /// Whether the controller may launch without the marker.
     pub(super) drops_marker: bool,
@@ -60,11 +60,11 @@ pub(super) struct Setting {
     pub(super) cancels: bool,
     /// How often the right to see the template's runs is taken away or given back.
     pub(super) hides: u8,
-    /// Whether somebody in front of the controller may answer a launch in its place.
+    /// Whether a proxy may answer a launch in the controller's place.
     pub(super) in_front: bool,
     /// Whether what allowed the jobs may be taken away, once.
     pub(super) revokes: bool,
-    /// What becomes of the controller.
+    /// What happens to the controller.
     pub(super) again: Option<Again>,
     /// How many runs of other people take ids after that.
     pub(super) others: u8,
@@ -122,11 +122,11 @@ pub(super) enum Fate {
     Named,
     /// It runs without its marker, and the answer is lost.
     MarkerDropped,
-    /// Somebody in front redirects it to a page, and passes nothing on.
+    /// A proxy redirects it to a page, and passes nothing on.
     TurnedAway,
-    /// Somebody in front puts a page in the place of an answer that came too late.
+    /// A proxy sends a page in place of an answer that came too late.
     CoveredUp,
-    /// Somebody in front finds it too large.
+    /// A proxy finds it too large.
     TooLarge,
 }
 
@@ -148,7 +148,7 @@ impl Fate {
     }
 }
 
-/// Where a worker is. What it holds in memory is gone when it dies.
+/// A worker's position. What it has in memory is lost when it dies.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Worker {
     Idle,
@@ -200,7 +200,7 @@ pub(super) struct Launch {
     pub(super) made: u8,
     /// On which installation it is.
     pub(super) on: u8,
-    /// Whose it is; none for one by hand.
+    /// The job it belongs to; none for a launch by hand.
     pub(super) job: Option<usize>,
     /// Whether it is other people's, with an account of their own.
     pub(super) others: bool,
@@ -211,9 +211,9 @@ pub(super) struct Launch {
     pub(super) visible: u8,
     /// Whether the controller has forgotten it.
     pub(super) gone: bool,
-    /// Whether it came to light as one that should not be.
+    /// Whether it was found as a stray run.
     pub(super) stray: bool,
-    /// Whether it has come to its end.
+    /// Whether it has ended.
     pub(super) over: bool,
 }
 
@@ -258,7 +258,7 @@ pub(super) struct World {
     pub(super) refused: bool,
     /// Whether what allowed the jobs was taken away.
     pub(super) revoked: bool,
-    /// What came to light and is kept until it has stopped.
+    /// Stray runs that are stored until they have stopped.
     pub(super) kept: Vec<Stray>,
     /// The last id that the controller gave.
     pub(super) last_id: i64,
@@ -270,7 +270,7 @@ pub(super) struct World {
     pub(super) again: bool,
     /// How many runs of other people there are.
     pub(super) others: u8,
-    /// Whether something was done to somebody else's run, or taken from it.
+    /// Whether a foreign run was changed, or taken for a job's.
     pub(super) trespassed: bool,
 }
 
@@ -371,8 +371,8 @@ impl World {
         self.launches.iter().filter(|launch| launch.job == Some(job)).count()
     }
 
-    /// What tells this world from others: everything that a transition looks at. Texts for people, and fences beyond
-    /// being current or not, do not.
+    /// What distinguishes this world from others: everything that a transition reads. Texts for people, and fences
+    /// beyond being current or not, do not.
     pub(super) fn key(&self) -> u64 {
         // Times are told from now on, and what is long past is past: then worlds that differ only in when they are
         // come together, and all of time is visited.
@@ -391,7 +391,7 @@ impl World {
                 AttemptState::Ambiguous { .. } => 4,
                 AttemptState::GivenUp { .. } => 5,
             };
-            // When a settled one was sent concerns nobody any more.
+            // When a settled one was sent no longer matters.
             let sent = || (ago(a.sent_at), a.controller_time.map(ago), a.installation.key());
             (a.number, a.is_open().then(sent), state, a.named)
         };

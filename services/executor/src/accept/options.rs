@@ -1,4 +1,4 @@
-//! What a caller may wish for beside the parameters: how urgently, when, and for how long.
+//! A job's options beside its parameters: its priority, its schedule, and how long it may run.
 
 use std::time::Duration;
 
@@ -12,24 +12,25 @@ use crate::ports::Template;
 
 /// How far ahead a job may be scheduled.
 const FARTHEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The longest limit of a run's time that can be asked for, seconds: what the longest of a template's is.
+/// The longest run time that can be requested, seconds: the longest a template can allow.
 const LONGEST_RUN: i64 = 7 * 24 * 3600;
 
-/// When and how a job shall be begun; nothing set is at once, normally, for as long as its template says.
+/// When a job starts and with which priority; the default is at once, with normal priority, for as long as its template
+/// allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Options {
     /// Which of the tenant's waiting jobs goes first.
     pub priority: Priority,
-    /// Not to be begun before this.
+    /// The earliest time to start it.
     pub start_at: Option<Moment>,
-    /// Not to be begun after this.
+    /// The latest time to start it.
     pub start_by: Option<Moment>,
-    /// How many seconds the run may take; 0 for what the template says.
+    /// How many seconds the run may take; 0 for the template's limit.
     pub max_duration_seconds: i64,
 }
 
-impl Wishes {
-    /// Whether they can be fulfilled.
+impl Options {
+    /// Checks that the options are possible.
     pub(crate) fn check(&self, template: &Template, now: Moment) -> Result<()> {
         let mut wrong = Vec::new();
         let mut field = |pointer: &str, detail: String| {
@@ -48,7 +49,7 @@ impl Wishes {
             limited => limited,
         };
         if !(0..=longest).contains(&self.max_duration_seconds) {
-            field("/max_duration_seconds", format!("must be 1 to {longest}, which is what the template allows"));
+            field("/max_duration_seconds", format!("must be 1 to {longest}, the longest the template allows"));
         }
         match wrong.as_slice() {
             [] => Ok(()),
@@ -59,8 +60,8 @@ impl Wishes {
         }
     }
 
-    /// The job with them.
-    pub(crate) fn fulfilled(self, job: Job, template: &Template) -> Job {
+    /// Applies them to a job.
+    pub(crate) fn apply(self, job: Job, template: &Template) -> Job {
         let waits_from = self.start_at.map_or(job.created_at, |at| at.max(job.created_at));
         let by_template = u64::try_from(template.max_wait_seconds)
             .ok()
@@ -79,8 +80,8 @@ impl Wishes {
         }
     }
 
-    /// For the digest of what was asked.
-    pub(crate) fn told(self) -> Value {
+    /// Their part of the request's digest.
+    pub(crate) fn digested(self) -> Value {
         serde_json::json!({
             "priority": self.priority.name(),
             "start_at": self.start_at.map(Moment::rfc3339),
