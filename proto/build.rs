@@ -22,6 +22,7 @@ fn main() -> Result<()> {
     let pool = DescriptorPool::decode(descriptors.as_slice())?;
     std::fs::write(out.join("access.rs"), access_table(&pool)?)?;
     std::fs::write(out.join("permissions.rs"), permissions(&pool)?)?;
+    std::fs::write(out.join("names.rs"), names(&pool)?)?;
     let (redacted, impls) = redacted_messages(&pool)?;
     std::fs::write(out.join("redacted.rs"), impls)?;
 
@@ -102,6 +103,61 @@ fn access_table(pool: &DescriptorPool) -> Result<String> {
     Ok(rows)
 }
 
+/// A name for each value of every enumeration: `JOB_STATE_AWAITING_APPROVAL` is `awaiting_approval`. Those that all
+/// contracts share have names of their own.
+fn names(pool: &DescriptorPool) -> Result<String> {
+    let mut impls = String::new();
+    for all in
+        pool.all_enums().filter(|all| all.full_name().starts_with("runwarden.") && all.parent_message().is_none())
+    {
+        if all.package_name() == "runwarden.common.v1" {
+            continue;
+        }
+        let path = all.full_name().trim_start_matches("runwarden.").replace('.', "::");
+        let prefix = format!("{}_", shouted(all.name()));
+        let mut arms = String::new();
+        for value in all.values() {
+            let full = value.name();
+            let short = full.strip_prefix(&prefix).with_context(|| format!("{full} lacks the enum's prefix"))?;
+            let name = if value.number() == 0 { String::new() } else { short.to_lowercase() };
+            writeln!(arms, "            Self::{} => {name:?},", variant(short))?;
+        }
+        writeln!(
+            impls,
+            "impl {path} {{
+    /// Its name in snake case, without the prefix; empty for the unspecified one.
+    #[must_use]
+    pub const fn name(self) -> &'static str {{
+        match self {{
+{arms}        }}
+    }}
+}}"
+        )?;
+    }
+    Ok(impls)
+}
+
+/// `JobState` as `JOB_STATE`.
+fn shouted(name: &str) -> String {
+    let mut shouted = String::new();
+    for (at, letter) in name.char_indices() {
+        if at > 0 && letter.is_uppercase() {
+            shouted.push('_');
+        }
+        shouted.push(letter.to_ascii_uppercase());
+    }
+    shouted
+}
+
+/// A value's variant in Rust, as `prost` names it: `AWAITING_APPROVAL` is `AwaitingApproval`.
+fn variant(short: &str) -> String {
+    let words = short.split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        format!("{first}{}", rest.to_lowercase())
+    });
+    words.collect()
+}
+
 /// A value of the contracts' `Permission`.
 struct Permission {
     /// Its name as in `PERMISSION_JOBS_SUBMIT`, without the prefix.
@@ -115,11 +171,7 @@ struct Permission {
 impl Permission {
     /// Its variant in Rust, as `prost` names it.
     fn path(&self) -> String {
-        let words = self.value.split('_').map(|word| {
-            let (first, rest) = word.split_at(1);
-            format!("{first}{}", rest.to_lowercase())
-        });
-        format!("common::v1::Permission::{}", words.collect::<String>())
+        format!("common::v1::Permission::{}", variant(&self.value))
     }
 }
 

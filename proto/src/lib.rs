@@ -54,6 +54,13 @@ mod redacted {
     include!(concat!(env!("OUT_DIR"), "/redacted.rs"));
 }
 
+mod names {
+    //! The names of the values of enumerations.
+    use crate::{audit, auth, executor, project};
+
+    include!(concat!(env!("OUT_DIR"), "/names.rs"));
+}
+
 mod permission;
 
 /// Who may call one RPC, from its `access` option.

@@ -6,10 +6,8 @@ use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 use super::{TrustQuestion, TrustSource, TrustState};
 use crate::context::{self, RequestContext};
 use crate::error::{Error, Result};
+use crate::limits::LARGEST_ANSWER;
 use crate::mesh::MeshChannel;
-
-/// A complete state, which a service takes once: tens of thousands of revocations and tenants must fit.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 struct Auth(TokenServiceClient<MeshChannel>);
 
