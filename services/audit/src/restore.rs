@@ -19,7 +19,7 @@ use crate::store::Logs;
 use crate::{only_one, signing_key};
 
 /// The longest reason, in bytes.
-const MOST_REASON: usize = 1000;
+const MOST_REASON: usize = runwarden_kit::limits::LONGEST_REASON;
 
 /// What was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::http::Query;
 use super::list::List;
 use super::memory::Kept;
-use super::template::{OfTemplate, Projects, TemplateKind, TemplateSummary};
+use super::template::{OfTemplate, Projects, TemplateKind, TemplateSummary, list_of};
 use super::tree::Picked;
 use super::{AwxError, Client, Installation, fingerprint, read, template};
 
@@ -27,7 +27,7 @@ impl TemplateCursor {
 
 impl std::fmt::Display for TemplateCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.kind.as_str(), self.after)
+        write!(f, "{}:{}", self.kind.name(), self.after)
     }
 }
 
@@ -36,7 +36,7 @@ impl FromStr for TemplateCursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (kind, after) = text.split_once(':').ok_or(())?;
-        let kind = TemplateKind::parse(kind).ok_or(())?;
+        let kind = TemplateKind::named(kind).ok_or(())?;
         let after = after.parse().map_err(|_| ())?;
         if after < 0 {
             return Err(());
@@ -94,7 +94,7 @@ impl Client {
                 ("id__gt", cursor.after.to_string()),
                 ("page_size", (wanted - rows.len()).to_string()),
             ];
-            let list: List<Picked<OfTemplate>> = reading.page(&cursor.kind.list(), &query).await?;
+            let list: List<Picked<OfTemplate>> = reading.page(&list_of(cursor.kind), &query).await?;
             let before = rows.len();
             let has_next = list.has_next();
             for Picked { row, .. } in list.into_rows().into_iter().take(wanted - before) {

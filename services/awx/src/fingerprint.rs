@@ -62,7 +62,7 @@ impl TemplateView {
     fn parts_in(&self, form: Form) -> Value {
         let row = &self.summary.row;
         let mut parts = Map::new();
-        parts.insert("kind".into(), self.kind.as_str().into());
+        parts.insert("kind".into(), self.kind.name().into());
         for field in ["limit", "scm_branch"] {
             parts.insert(field.into(), read::text(row, field).into());
         }

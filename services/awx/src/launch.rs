@@ -9,7 +9,7 @@ use super::launch_body::LaunchBody;
 use super::marker::{MARKER_VARIABLE, MarkerPlacement};
 use super::row::RunRow;
 use super::run::{RunKind, RunRef};
-use super::template::TemplateKind;
+use super::template::{TemplateKind, path_of};
 use super::{AwxError, Client, Refusal, location, read};
 
 /// A launch that happened.
@@ -79,7 +79,7 @@ impl Client {
     /// Launches, once. Never repeats, never follows, never guesses. A dropped future counts as
     /// [`LaunchError::Unresolved`].
     pub async fn launch(&self, kind: TemplateKind, id: i64, body: &LaunchBody) -> Result<Launched, LaunchError> {
-        let path = kind.path(id).then("launch");
+        let path = path_of(kind, id).then("launch");
         match self.http.post(&path, body.bytes()).await {
             Ok(answer) => {
                 let named = answer.header(LOCATION.as_str());

@@ -2,7 +2,7 @@
 //! 200 all the same, so that something is not listed means nothing by itself.
 
 use super::http::Query;
-use super::template::{OfTemplate, TemplateKind};
+use super::template::{OfTemplate, TemplateKind, path_of};
 use super::{AwxError, Client, RunRef, RunSummary, read};
 
 /// What our account may see of a template and its runs.
@@ -40,7 +40,7 @@ impl Client {
         }
         // Templates of all kinds share their ids.
         for kind in [TemplateKind::Job, TemplateKind::Workflow] {
-            match self.http.reading().pick::<OfTemplate>(&kind.path(template), &Query::new()).await {
+            match self.http.reading().pick::<OfTemplate>(&path_of(kind, template), &Query::new()).await {
                 Ok((row, _)) if read::id(&row, "id") == Some(template) => return Ok(TemplateSight::Clear),
                 Ok(_) => return Err(AwxError::bad("a different template than requested")),
                 Err(AwxError::NotFound { .. }) => {}

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
 
@@ -13,43 +14,17 @@ use super::survey::Survey;
 use super::tree::Wanted;
 use super::{AwxError, Client, nodes, read};
 
-/// What kind of template it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TemplateKind {
-    /// A job template: one playbook.
-    Job,
-    /// A workflow job template: a graph of templates.
-    Workflow,
+/// The list of all templates of a kind.
+pub(super) fn list_of(kind: TemplateKind) -> Path {
+    Path::to(match kind {
+        TemplateKind::Job => "job_templates",
+        TemplateKind::Workflow => "workflow_job_templates",
+    })
 }
 
-impl TemplateKind {
-    /// `job` or `workflow`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Job => "job",
-            Self::Workflow => "workflow",
-        }
-    }
-
-    /// Reads [`Self::as_str`] back.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "job" => Some(Self::Job),
-            "workflow" => Some(Self::Workflow),
-            _ => None,
-        }
-    }
-
-    pub(super) fn list(self) -> Path {
-        Path::to(match self {
-            Self::Job => "job_templates",
-            Self::Workflow => "workflow_job_templates",
-        })
-    }
-
-    pub(super) fn path(self, id: i64) -> Path {
-        self.list().id(id)
-    }
+/// One template of a kind.
+pub(super) fn path_of(kind: TemplateKind, id: i64) -> Path {
+    list_of(kind).id(id)
 }
 
 /// Which launch fields a template prompts for: those whose `ask_*_on_launch` is on.
@@ -218,7 +193,7 @@ pub(super) fn named(row: &Value, field: &str) -> Option<Named> {
 impl Client {
     /// Reads everything about one template.
     pub async fn template(&self, kind: TemplateKind, id: i64) -> Result<TemplateView, AwxError> {
-        let path = kind.path(id);
+        let path = path_of(kind, id);
         let reading = self.http.reading();
         let none = Query::new();
         let ((row, _), launch) = tokio::try_join!(
@@ -236,14 +211,14 @@ impl Client {
 
 /// Reads the survey of a template.
 pub(super) async fn survey(reading: &Reading<'_>, kind: TemplateKind, id: i64) -> Result<Survey, AwxError> {
-    let path = kind.path(id).then("survey_spec");
+    let path = path_of(kind, id).then("survey_spec");
     let spec = readable(reading.get(&path, &Query::new()).await)?;
     Ok(spec.map_or_else(Survey::unreadable, |spec| Survey::read(&spec)))
 }
 
 /// The launch page of a template; `None` if our account may not launch it, or it was deleted in the meantime.
 pub(super) async fn launch_page(reading: &Reading<'_>, kind: TemplateKind, id: i64) -> Result<Option<Value>, AwxError> {
-    readable(reading.get(&kind.path(id).then("launch"), &Query::new()).await)
+    readable(reading.get(&path_of(kind, id).then("launch"), &Query::new()).await)
 }
 
 /// Projects that were read already, by id: the templates of a list share few. `None` for what our account may not read.

@@ -55,9 +55,9 @@ use launch::resolver::Resolver;
 use launch::strays::Strays;
 use live::Live;
 use ports::{CredentialSource, Policies, Seals, Standings, Templates};
-use rpc::controller_access::ControllerAccess;
+use rpc::controller_access::ControllerAccessRpc;
 use rpc::credential::MeshCredentials;
-use rpc::jobs::Jobs;
+use rpc::jobs::JobRpc;
 use rpc::policies::MeshPolicies;
 use rpc::seals::MeshSeals;
 use rpc::standings::MeshStandings;
@@ -144,13 +144,13 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         trust: kit.trust.clone(),
         shown,
     };
-    let jobs = Jobs {
+    let jobs = JobRpc {
         access: JobAccess::new(shared, outbox, resolver),
         submitter: Arc::new(submitter),
         shutdown: kit.shutdown().clone(),
         streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };
-    let access = ControllerAccess::new(credentials, limits);
+    let access = ControllerAccessRpc::new(credentials, limits);
     Ok(Parts::new().with(jobs.into_server()).with(access.into_server()))
 }
 

@@ -54,8 +54,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
     let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));
-    let standing = rpc::DecideFor(Arc::clone(&decider));
-    let handlers = rpc::Handlers { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };
+    let standing = rpc::DecisionRpc(Arc::clone(&decider));
+    let handlers = rpc::PolicyRpc { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };
     Ok(Parts::new()
         .with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .with(DecisionServiceServer::new(standing).max_decoding_message_size(MAX_MESSAGE_BYTES)))

@@ -27,10 +27,6 @@ use runwarden_engines::idempotency::Pepper;
 use runwarden_engines::{Engines, catalog};
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
-use runwarden_proto::project::v1::controller_service_server::ControllerServiceServer;
-use runwarden_proto::project::v1::project_service_server::ProjectServiceServer;
-use runwarden_proto::project::v1::template_service_server::TemplateServiceServer;
-use runwarden_proto::project::v1::tenant_service_server::TenantServiceServer;
 
 pub use config::Config;
 
@@ -54,10 +50,5 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let access = Arc::new(MeshAccess::new(kit.peers.channel(Service::Executor)?));
     let secrets = Arc::new(MeshSecrets::new(kit.peers.channel(Service::Secret)?));
     let catalog = Catalog::new(catalog::Catalog::new(store, outbox), idempotency, Arc::clone(&kit.clock));
-    let services = Services::new(catalog, access, secrets, config.allow_plain_http_controllers);
-    Ok(Parts::new()
-        .with(TenantServiceServer::new(services.tenants))
-        .with(ProjectServiceServer::new(services.projects))
-        .with(ControllerServiceServer::new(services.controllers))
-        .with(TemplateServiceServer::new(services.templates)))
+    Ok(Services::new(catalog, access, secrets, config.allow_plain_http_controllers).into_parts())
 }

@@ -2,27 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use runwarden_kit::contract::Rate;
 use runwarden_kit::{Error, ErrorReason, FieldError, Result};
-use serde::{Deserialize, Serialize};
 
 /// The most jobs at once that can be asked for: more is no limit.
 pub(crate) const MOST_CONCURRENT: i32 = 10_000;
 /// The most waiting jobs that can be asked for.
 pub(crate) const MOST_QUEUED: i32 = 1_000_000;
-/// The most jobs in a period that can be asked for.
-const MOST_JOBS: i32 = 1_000_000;
-/// The longest period: seven days, in seconds.
-const LONGEST_PERIOD: i64 = 7 * 24 * 3600;
-
-/// How many jobs may be started in a sliding period. Where there is no limit there is no rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rate {
-    /// How many, from 1.
-    pub jobs: i32,
-    /// How long the period is, seconds.
-    pub period_seconds: i64,
-}
-
 /// A rate as somebody asks for it, unchecked; 0 jobs is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GivenRate {
@@ -63,17 +49,18 @@ impl Checks {
     /// A rate.
     pub(crate) fn rate(&mut self, limit: &mut Option<Rate>, given: Option<GivenRate>, pointer: &str) {
         let Some(GivenRate { jobs, period_seconds }) = given else { return };
-        let before = self.wrong.len();
-        if !(0..=MOST_JOBS).contains(&jobs) {
-            self.wrong(&format!("{pointer}/jobs"), format!("must be 0 (no limit) to {MOST_JOBS}"));
+        let most = Rate::MOST_JOBS;
+        let jobs = u32::try_from(jobs).ok().filter(|jobs| *jobs <= most);
+        if jobs.is_none() {
+            self.wrong(&format!("{pointer}/jobs"), format!("must be 0 (no limit) to {most}"));
         }
         // Without jobs the period says nothing; it may be left out, and nonsense is refused all the same.
-        let shortest = if jobs == 0 { 0 } else { 1 };
-        if !(shortest..=LONGEST_PERIOD).contains(&period_seconds) {
-            let detail = format!("must be 1 to {LONGEST_PERIOD} (seven days)");
-            self.wrong(&format!("{pointer}/period_seconds"), detail);
+        let (shortest, longest) = (u32::from(jobs != Some(0)), Rate::LONGEST_PERIOD);
+        let period = u32::try_from(period_seconds).ok().filter(|seconds| (shortest..=longest).contains(seconds));
+        if period.is_none() {
+            self.wrong(&format!("{pointer}/period_seconds"), format!("must be 1 to {longest} (seven days)"));
         }
-        if self.wrong.len() == before {
+        if let (Some(jobs), Some(period_seconds)) = (jobs, period) {
             *limit = (jobs > 0).then_some(Rate { jobs, period_seconds });
         }
     }
@@ -96,6 +83,10 @@ impl Checks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runwarden_proto::project::v1 as wire;
+
+    const MOST_JOBS: i32 = 1_000_000;
+    const LONGEST_PERIOD: i64 = 7 * 24 * 3600;
 
     fn rate(jobs: i32, period_seconds: i64) -> Result<Option<Rate>, Vec<String>> {
         let (mut checks, mut limit) = (Checks::default(), Some(Rate { jobs: 7, period_seconds: 7 }));
@@ -107,7 +98,8 @@ mod tests {
     #[test]
     fn a_rate_has_jobs_and_a_period_and_no_jobs_are_no_limit() {
         for (jobs, period_seconds) in [(1, 1), (10, 3600), (MOST_JOBS, LONGEST_PERIOD)] {
-            assert_eq!(rate(jobs, period_seconds), Ok(Some(Rate { jobs, period_seconds })));
+            let kept = rate(jobs, period_seconds).map(|rate| rate.map(wire::StartRate::from));
+            assert_eq!(kept, Ok(Some(wire::StartRate { jobs, period_seconds })));
         }
         for period in [0, 1, LONGEST_PERIOD] {
             assert_eq!(rate(0, period), Ok(None));

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
+use runwarden_kit::contract::TemplateKind;
 
 use crate::controller::{Controller, Credential};
-use crate::template::TemplateKind;
 
 /// Keeps credentials sealed.
 #[async_trait]

@@ -1,5 +1,6 @@
 //! Texts for people: how long they may be, and that they are text.
 
+use runwarden_kit::text::check_length;
 use runwarden_kit::{Error, Result};
 
 /// The longest display name, in characters.
@@ -13,9 +14,7 @@ pub(crate) fn display_name(given: &str, name: &str) -> Result<String> {
     if trimmed.is_empty() {
         return Ok(name.to_owned());
     }
-    if trimmed.chars().count() > DISPLAY_NAME {
-        return Err(Error::invalid("/display_name", format!("must have at most {DISPLAY_NAME} characters")));
-    }
+    check_length("/display_name", trimmed, DISPLAY_NAME)?;
     if trimmed.chars().any(char::is_control) {
         return Err(Error::invalid("/display_name", "must not have control characters"));
     }
@@ -25,9 +24,7 @@ pub(crate) fn display_name(given: &str, name: &str) -> Result<String> {
 /// Checks a description. It may have several lines.
 pub(crate) fn description(given: &str) -> Result<String> {
     let trimmed = given.trim();
-    if trimmed.chars().count() > DESCRIPTION {
-        return Err(Error::invalid("/description", format!("must have at most {DESCRIPTION} characters")));
-    }
+    check_length("/description", trimmed, DESCRIPTION)?;
     if trimmed.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
         return Err(Error::invalid("/description", "must not have control characters other than line breaks and tabs"));
     }

@@ -1,21 +1,24 @@
 //! Entries: what a service says happened.
 
+use runwarden_proto::audit::v1 as wire;
 use serde::{Deserialize, Serialize};
 
 use super::{Details, Timestamp};
 
-/// How an action went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is about to happen.
-    Intent,
-    /// It happened.
-    Success,
-    /// It was refused by permission or policy.
-    Denied,
-    /// It was tried and failed.
-    Failed,
+runwarden_kit::mirror! {
+    /// How an action went.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Outcome = wire::Outcome {
+        /// It is about to happen.
+        Intent,
+        /// It happened.
+        Success,
+        /// It was refused by permission or policy.
+        Denied,
+        /// It was tried and failed.
+        Failed,
+    }
 }
 
 /// Who did it.

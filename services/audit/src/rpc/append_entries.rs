@@ -4,10 +4,11 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::audit::v1::{AppendEntriesRequest, AppendEntriesResponse};
 
-use super::convert::{entry_from_wire, seen_from_wire};
+use super::convert::seen_from_wire;
 use super::error::{append_failure, log_failure};
 use crate::admission::{MOST_ENTRIES, check, log_of};
 use crate::log::{Journal, LogError};
+use crate::record::Entry;
 use crate::seen::SeenHead;
 
 pub(super) async fn handle(
@@ -28,7 +29,7 @@ pub(super) async fn handle(
     for (at, wire) in request.entries.into_iter().enumerate() {
         let admit = || -> Result<_> {
             let log = log_of(&wire.tenant)?;
-            let entry = entry_from_wire(wire)?;
+            let entry = Entry::try_from(wire)?;
             check(&entry, service)?;
             Ok((log, entry))
         };

@@ -9,45 +9,42 @@ use crate::merkle::Hash;
 use crate::record::{Actor, Details, Entry, Outcome, PLATFORM, Record, Timestamp};
 use crate::seen::SeenHead;
 
-/// Reads an entry; its form is checked by [`crate::admission`].
-pub(super) fn entry_from_wire(entry: wire::Entry) -> Result<Entry> {
-    let outcome = match wire::Outcome::try_from(entry.outcome) {
-        Ok(wire::Outcome::Intent) => Outcome::Intent,
-        Ok(wire::Outcome::Success) => Outcome::Success,
-        Ok(wire::Outcome::Denied) => Outcome::Denied,
-        Ok(wire::Outcome::Failed) => Outcome::Failed,
-        Ok(wire::Outcome::Unspecified) | Err(_) => {
-            return Err(Error::invalid("/outcome", "must be given"));
-        }
-    };
-    let occurred_at = time_from_wire("/occurred_at", entry.occurred_at)?
-        .ok_or_else(|| Error::invalid("/occurred_at", "is missing"))?;
-    let details =
-        Details::parse(&entry.details_json).map_err(|why| Error::invalid("/details_json", why.to_string()))?;
-    let actor = entry.actor.unwrap_or_default();
-    Ok(Entry {
-        entry_id: entry.entry_id,
-        occurred_at,
-        service: entry.service,
-        actor: Actor {
-            principal: actor.principal,
-            name: actor.name,
-            authenticated_by: actor.authenticated_by,
-            client_id: actor.client_id,
-            home_tenant: actor.home_tenant,
-        },
-        action: entry.action,
-        object_type: entry.object_type,
-        object_id: entry.object_id,
-        outcome,
-        decision_id: entry.decision_id,
-        policy_digest: entry.policy_digest,
-        payload_digest: entry.payload_digest,
-        details,
-        source_address: entry.source_address,
-        request_id: entry.request_id,
-        trace_id: entry.trace_id,
-    })
+/// Its form is checked by [`crate::admission`].
+impl TryFrom<wire::Entry> for Entry {
+    type Error = Error;
+
+    fn try_from(entry: wire::Entry) -> Result<Self> {
+        // A value that this version does not know reads as unspecified.
+        let outcome = Outcome::try_from(entry.outcome()).map_err(|_| Error::invalid("/outcome", "must be given"))?;
+        let occurred_at = time_from_wire("/occurred_at", entry.occurred_at)?
+            .ok_or_else(|| Error::invalid("/occurred_at", "is missing"))?;
+        let details =
+            Details::parse(&entry.details_json).map_err(|why| Error::invalid("/details_json", why.to_string()))?;
+        let actor = entry.actor.unwrap_or_default();
+        Ok(Self {
+            entry_id: entry.entry_id,
+            occurred_at,
+            service: entry.service,
+            actor: Actor {
+                principal: actor.principal,
+                name: actor.name,
+                authenticated_by: actor.authenticated_by,
+                client_id: actor.client_id,
+                home_tenant: actor.home_tenant,
+            },
+            action: entry.action,
+            object_type: entry.object_type,
+            object_id: entry.object_id,
+            outcome,
+            decision_id: entry.decision_id,
+            policy_digest: entry.policy_digest,
+            payload_digest: entry.payload_digest,
+            details,
+            source_address: entry.source_address,
+            request_id: entry.request_id,
+            trace_id: entry.trace_id,
+        })
+    }
 }
 
 /// Reads a time that need not be given.
@@ -65,12 +62,6 @@ pub(super) fn time_from_wire(pointer: &str, time: Option<prost_types::Timestamp>
 pub(super) fn record_to_wire(record: Record, leaf: &Hash) -> Result<wire::Record> {
     let time = |time: Timestamp| Some(Moment::from_micros(time.micros()).to_proto());
     let Record { tenant, index, recorded_at, entry, .. } = record;
-    let outcome = match entry.outcome {
-        Outcome::Intent => wire::Outcome::Intent,
-        Outcome::Success => wire::Outcome::Success,
-        Outcome::Denied => wire::Outcome::Denied,
-        Outcome::Failed => wire::Outcome::Failed,
-    };
     Ok(wire::Record {
         index: number_to_wire(index)?,
         recorded_at: time(recorded_at),
@@ -89,7 +80,7 @@ pub(super) fn record_to_wire(record: Record, leaf: &Hash) -> Result<wire::Record
             action: entry.action,
             object_type: entry.object_type,
             object_id: entry.object_id,
-            outcome: outcome.into(),
+            outcome: wire::Outcome::from(entry.outcome).into(),
             decision_id: entry.decision_id,
             policy_digest: entry.policy_digest,
             payload_digest: entry.payload_digest,

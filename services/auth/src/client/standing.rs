@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use runwarden_kit::caller::{Grant, Scope};
+use runwarden_kit::contract::Lapse;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, id, slug};
 
@@ -26,21 +27,6 @@ pub(crate) struct Asked {
     pub(crate) permission: Permission,
     /// What the token was narrowed to there; empty if it was not.
     pub(crate) narrowed_to: BTreeSet<String>,
-}
-
-/// Why a client could not ask any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lapse {
-    /// It was deleted, or belongs to another principal.
-    Gone,
-    /// It was switched off.
-    Disabled,
-    /// Its time has passed.
-    Expired,
-    /// The tenant is disabled or deleted.
-    TenantClosed,
-    /// It does not hold the permission there.
-    NotPermitted,
 }
 
 /// The standing of a client.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope, Visible};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::text::check_length;
 use runwarden_kit::{Error, ErrorReason, Result, permission, slug};
 use serde_json::json;
 
@@ -125,9 +126,7 @@ fn check_new(new: &NewRole) -> Result<BTreeSet<String>> {
     if permission::built_in_role(&new.name).is_some() {
         return Err(name_taken(&new.name));
     }
-    if new.description.chars().count() > MAX_DESCRIPTION {
-        return Err(Error::invalid("/description", format!("must be at most {MAX_DESCRIPTION} characters")));
-    }
+    check_length("/description", &new.description, MAX_DESCRIPTION)?;
     if new.permissions.is_empty() {
         return Err(Error::invalid("/permissions", "must name at least one"));
     }

@@ -46,7 +46,7 @@ impl ClientService for ClientRpc {
             expires_at: moment("/expires_at", request.expires_at.as_ref())?,
         };
         let answer = |made: &WithSecret| wire::CreateClientResponse {
-            client: Some(client(&made.view)),
+            client: Some((&made.view).into()),
             client_secret: made.secret.expose_secret().to_owned(),
         };
         let encode = |made: &WithSecret| answer(made).encode_to_vec();
@@ -61,7 +61,7 @@ impl ClientService for ClientRpc {
         let caller = caller(&request)?;
         let client_id = request.into_inner().client_id;
         let view = self.clients.get(&caller, &client_id).await?;
-        Ok(Response::new(wire::GetClientResponse { client: Some(client(&view)) }))
+        Ok(Response::new(wire::GetClientResponse { client: Some((&view).into()) }))
     }
 
     async fn list_clients(
@@ -73,7 +73,7 @@ impl ClientService for ClientRpc {
         let page = PageRequest { size: request.page_size, token: request.page_token };
         let page = self.clients.list(&caller, &page).await?;
         Ok(Response::new(wire::ListClientsResponse {
-            clients: page.items.iter().map(client).collect(),
+            clients: page.items.iter().map(Into::into).collect(),
             next_page_token: page.next,
         }))
     }
@@ -95,7 +95,7 @@ impl ClientService for ClientRpc {
         };
         let change = ClientChange { disabled: request.disabled, expires_at };
         let view = self.clients.update(&caller, &request.client_id, change).await?;
-        Ok(Response::new(wire::UpdateClientResponse { client: Some(client(&view)) }))
+        Ok(Response::new(wire::UpdateClientResponse { client: Some((&view).into()) }))
     }
 
     async fn rotate_client_secret(
@@ -114,7 +114,7 @@ impl ClientService for ClientRpc {
             Begun::Fresh(ticket) => ticket,
         };
         let answer = |made: &WithSecret| wire::RotateClientSecretResponse {
-            client: Some(client(&made.view)),
+            client: Some((&made.view).into()),
             client_secret: made.secret.expose_secret().to_owned(),
         };
         let encode = |made: &WithSecret| answer(made).encode_to_vec();
@@ -130,7 +130,7 @@ impl ClientService for ClientRpc {
         let request = request.into_inner();
         let secret_id = optional(request.secret_id);
         let view = self.clients.retire_secret(&caller, &request.client_id, secret_id.as_deref()).await?;
-        Ok(Response::new(wire::RetireClientSecretResponse { client: Some(client(&view)) }))
+        Ok(Response::new(wire::RetireClientSecretResponse { client: Some((&view).into()) }))
     }
 
     async fn delete_client(
@@ -155,26 +155,28 @@ fn moment(pointer: &str, timestamp: Option<&prost_types::Timestamp>) -> runwarde
         .transpose()
 }
 
-fn client(view: &ClientView) -> wire::Client {
-    let client = &view.client;
-    wire::Client {
-        client_id: client.client_id.clone(),
-        principal: client.principal.clone(),
-        name: client.name.clone(),
-        tenant: client.tenant.clone().unwrap_or_default(),
-        project: client.project.clone().unwrap_or_default(),
-        roles: view.roles.clone(),
-        disabled: client.disabled,
-        created_at: Some(client.created_at.to_proto()),
-        expires_at: client.expires_at.map(Moment::to_proto),
-        secrets: client
-            .secrets
-            .iter()
-            .map(|secret| wire::ClientSecret {
-                secret_id: secret.secret_id.clone(),
-                created_at: Some(secret.created_at.to_proto()),
-                last_used_at: view.uses.0.get(&secret.secret_id).map(|at| at.to_proto()),
-            })
-            .collect(),
+impl From<&ClientView> for wire::Client {
+    fn from(view: &ClientView) -> Self {
+        let client = &view.client;
+        Self {
+            client_id: client.client_id.clone(),
+            principal: client.principal.clone(),
+            name: client.name.clone(),
+            tenant: client.tenant.clone().unwrap_or_default(),
+            project: client.project.clone().unwrap_or_default(),
+            roles: view.roles.clone(),
+            disabled: client.disabled,
+            created_at: Some(client.created_at.to_proto()),
+            expires_at: client.expires_at.map(Moment::to_proto),
+            secrets: client
+                .secrets
+                .iter()
+                .map(|secret| wire::ClientSecret {
+                    secret_id: secret.secret_id.clone(),
+                    created_at: Some(secret.created_at.to_proto()),
+                    last_used_at: view.uses.0.get(&secret.secret_id).map(|at| at.to_proto()),
+                })
+                .collect(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::limits::LARGEST_ANSWER;
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
@@ -9,9 +10,6 @@ use runwarden_proto::project::v1::tenant_service_client::TenantServiceClient;
 use runwarden_proto::project::v1::{CheckScopeRequest, ListTenantStatesRequest};
 
 use crate::trust::scopes::{ScopeStatus, Scopes, TenantList};
-
-/// A complete list, which is read once: hundreds of thousands of tenants must fit.
-const LARGEST_LIST: usize = 64 * 1024 * 1024;
 
 /// Asks the project service over the mesh.
 pub(crate) struct MeshScopes {
@@ -23,7 +21,7 @@ impl MeshScopes {
     pub(crate) fn new(channel: MeshChannel) -> Self {
         Self {
             projects: ProjectServiceClient::new(channel.clone()),
-            tenants: TenantServiceClient::new(channel).max_decoding_message_size(LARGEST_LIST),
+            tenants: TenantServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER),
         }
     }
 }

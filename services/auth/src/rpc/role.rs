@@ -31,7 +31,7 @@ impl RoleService for RoleRpc {
     ) -> Result<Response<wire::ListRolesResponse>, Status> {
         let caller = caller(&request)?;
         let roles = self.roles.list(&caller).await?;
-        Ok(Response::new(wire::ListRolesResponse { roles: roles.iter().map(role).collect() }))
+        Ok(Response::new(wire::ListRolesResponse { roles: roles.iter().map(Into::into).collect() }))
     }
 
     async fn create_role(
@@ -50,7 +50,7 @@ impl RoleService for RoleRpc {
             Begun::Fresh(ticket) => ticket,
         };
         let new = NewRole { name: request.name, description: request.description, permissions: request.permissions };
-        let answer = |made: &Role| wire::CreateRoleResponse { role: Some(role(made)) };
+        let answer = |made: &Role| wire::CreateRoleResponse { role: Some(made.into()) };
         let encode = |made: &Role| answer(made).encode_to_vec();
         let made = self.roles.create(&caller, &new, &Once::new(ticket, &encode)).await?;
         Ok(Response::new(answer(&made)))
@@ -82,7 +82,7 @@ impl RoleService for RoleRpc {
             Begun::Fresh(ticket) => ticket,
         };
         let new = NewBinding { principal: request.principal, role: request.role, project: optional(request.project) };
-        let answer = |made: &BindingView| wire::CreateBindingResponse { binding: Some(binding(made)) };
+        let answer = |made: &BindingView| wire::CreateBindingResponse { binding: Some(made.into()) };
         let encode = |made: &BindingView| answer(made).encode_to_vec();
         let made = self.bindings.create(&caller, &new, &Once::new(ticket, &encode)).await?;
         Ok(Response::new(answer(&made)))
@@ -101,7 +101,7 @@ impl RoleService for RoleRpc {
         }
         let page = self.bindings.list(&caller, &filter, &page).await?;
         Ok(Response::new(wire::ListBindingsResponse {
-            bindings: page.items.iter().map(binding).collect(),
+            bindings: page.items.iter().map(Into::into).collect(),
             next_page_token: page.next,
         }))
     }
@@ -117,24 +117,28 @@ impl RoleService for RoleRpc {
     }
 }
 
-fn role(role: &Role) -> wire::Role {
-    wire::Role {
-        name: role.name.clone(),
-        description: role.description.clone(),
-        permissions: role.permissions.clone(),
-        built_in: role.built_in,
+impl From<&Role> for wire::Role {
+    fn from(role: &Role) -> Self {
+        Self {
+            name: role.name.clone(),
+            description: role.description.clone(),
+            permissions: role.permissions.clone(),
+            built_in: role.built_in,
+        }
     }
 }
 
-fn binding(view: &BindingView) -> wire::Binding {
-    wire::Binding {
-        binding_id: view.binding.binding_id.clone(),
-        principal: view.owner.principal.clone(),
-        role: view.binding.role.clone(),
-        scope: Some(wire::Scope {
-            tenant: view.owner.tenant.clone().unwrap_or_default(),
-            project: view.binding.project.clone().unwrap_or_default(),
-        }),
-        created_at: Some(view.binding.created_at.to_proto()),
+impl From<&BindingView> for wire::Binding {
+    fn from(view: &BindingView) -> Self {
+        Self {
+            binding_id: view.binding.binding_id.clone(),
+            principal: view.owner.principal.clone(),
+            role: view.binding.role.clone(),
+            scope: Some(wire::Scope {
+                tenant: view.owner.tenant.clone().unwrap_or_default(),
+                project: view.binding.project.clone().unwrap_or_default(),
+            }),
+            created_at: Some(view.binding.created_at.to_proto()),
+        }
     }
 }

@@ -5,7 +5,7 @@ use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::standing_service_server::StandingService;
 use tonic::{Request, Response, Status};
 
-use crate::client::standing::{Asked, Lapse, Standing, Standings};
+use crate::client::standing::{Asked, Standing, Standings};
 
 /// Serves how clients stand.
 pub(crate) struct StandingRpc(pub(crate) Standings);
@@ -33,18 +33,8 @@ impl StandingService for StandingRpc {
                 grants: grants.into_iter().map(Into::into).collect(),
             },
             Standing::Lapsed(lapse) => {
-                wire::CheckStandingResponse { lapse: on_the_wire(lapse).into(), ..Default::default() }
+                wire::CheckStandingResponse { lapse: wire::StandingLapse::from(lapse).into(), ..Default::default() }
             }
         }))
-    }
-}
-
-fn on_the_wire(lapse: Lapse) -> wire::StandingLapse {
-    match lapse {
-        Lapse::Gone => wire::StandingLapse::Gone,
-        Lapse::Disabled => wire::StandingLapse::Disabled,
-        Lapse::Expired => wire::StandingLapse::Expired,
-        Lapse::TenantClosed => wire::StandingLapse::TenantClosed,
-        Lapse::NotPermitted => wire::StandingLapse::NotPermitted,
     }
 }

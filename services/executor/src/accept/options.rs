@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::limits::LONGEST_RUN_SECONDS;
 use runwarden_kit::{Error, ErrorReason, FieldError, Result};
 use serde_json::Value;
 
@@ -12,8 +13,6 @@ use crate::ports::Template;
 
 /// How far ahead a job may be scheduled.
 const FARTHEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The longest run time that can be requested, seconds: the longest a template can allow.
-const LONGEST_RUN: i64 = 7 * 24 * 3600;
 
 /// When a job starts and with which priority; the default is at once, with normal priority, for as long as its template
 /// allows.
@@ -45,7 +44,7 @@ impl Options {
             field("/start_by", "must be after `start_at`".into());
         }
         let longest = match template.max_duration_seconds {
-            0 => LONGEST_RUN,
+            0 => LONGEST_RUN_SECONDS,
             limited => limited,
         };
         if !(0..=longest).contains(&self.max_duration_seconds) {

@@ -1,31 +1,24 @@
 //! Which jobs go first.
 
+use runwarden_proto::executor::v1 as wire;
 use serde::{Deserialize, Serialize};
 
-/// Which of a tenant's waiting jobs goes first. It never gives a tenant more than its share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// After all others.
-    Low,
-    /// In the order of acceptance.
-    #[default]
-    Normal,
-    /// Before all others.
-    High,
+runwarden_kit::mirror! {
+    /// Which of a tenant's waiting jobs goes first. It never gives a tenant more than its share.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Priority = wire::JobPriority {
+        /// After all others.
+        Low,
+        /// In the order of acceptance.
+        #[default]
+        Normal,
+        /// Before all others.
+        High,
+    }
 }
 
 impl Priority {
-    /// Its name in records and policies.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-        }
-    }
-
     /// For ordering: higher goes first.
     #[must_use]
     pub const fn rank(self) -> i64 {

@@ -1,61 +1,35 @@
 //! Where a job stands, and where it may go from there.
 
+use runwarden_proto::executor::v1 as wire;
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Accepted and durable; not launched yet.
-    New,
-    /// Waiting for a person.
-    AwaitingApproval,
-    /// Being launched: an intent is durable, or was; what became of it may not be known.
-    Launching,
-    /// Bound to a run.
-    Running,
-    /// The run succeeded.
-    Succeeded,
-    /// The playbook said no, or the run was lost.
-    Failed,
-    /// Stopped on request.
-    Canceled,
-    /// It could not be run.
-    Error,
-    /// Whether it was launched cannot be determined automatically; an operator must decide.
-    Unknown,
+runwarden_kit::mirror! {
+    /// Where a job stands.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum JobState = wire::JobState {
+        /// Accepted and durable; not launched yet.
+        New,
+        /// Waiting for a person.
+        AwaitingApproval,
+        /// Being launched: an intent is durable, or was; what became of it may not be known.
+        Launching,
+        /// Bound to a run.
+        Running,
+        /// The run succeeded.
+        Succeeded,
+        /// The playbook failed, or the run was lost.
+        Failed,
+        /// Stopped on request.
+        Canceled,
+        /// It could not be run.
+        Error,
+        /// Whether it was launched cannot be determined automatically; an operator must decide.
+        Unknown,
+    }
 }
 
 impl JobState {
-    /// Every state.
-    pub const ALL: &[Self] = &[
-        Self::New,
-        Self::AwaitingApproval,
-        Self::Launching,
-        Self::Running,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Canceled,
-        Self::Error,
-        Self::Unknown,
-    ];
-
-    /// Its name in stores and answers.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::Launching => "launching",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Error => "error",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// Whether it is over for good.
     #[must_use]
     pub const fn is_end(self) -> bool {
@@ -81,9 +55,7 @@ impl JobState {
             Self::Succeeded | Self::Failed | Self::Canceled | Self::Error => false,
         }
     }
-}
 
-impl JobState {
     /// For sentences: "it …".
     #[must_use]
     pub const fn in_words(self) -> &'static str {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::caller::Grant;
+use runwarden_kit::contract::Lapse;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::text::shortened;
 use runwarden_kit::{Error, Result};
@@ -47,21 +48,6 @@ pub struct Principal {
     pub authenticated_by: String,
     /// What it may, where.
     pub grants: Vec<Grant>,
-}
-
-/// Why a client could no longer ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lapse {
-    /// It was deleted.
-    Gone,
-    /// It was switched off.
-    Disabled,
-    /// Its time has passed.
-    Expired,
-    /// Its tenant, or the job's, is disabled or deleted.
-    TenantClosed,
-    /// It does not hold the permission there any more.
-    NotPermitted,
 }
 
 /// Whether a client could ask now.

@@ -4,7 +4,7 @@
 use runwarden_awx::{Ask, BY_LAUNCH, Installation, Marker, RunRow};
 use runwarden_kit::access::{Authorized, right};
 use runwarden_kit::audit::Outbox;
-use runwarden_kit::{Error, ErrorReason, Result};
+use runwarden_kit::{Error, ErrorReason, Result, text};
 
 use crate::failpoint::At;
 use crate::job::Attempt;
@@ -14,9 +14,6 @@ use crate::launch::protocol::{self, Resolution};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::Effects;
-
-/// The longest reason, characters.
-const LONGEST_REASON: usize = 1000;
 
 /// What a person found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +43,7 @@ impl Resolver {
     /// `CONFLICT` if the job does not wait for a decision; `VALIDATION_FAILED` for an invalid reason or run;
     /// `UNAVAILABLE` or `CONTROLLER_UNREACHABLE` when the run cannot be looked at.
     pub async fn resolve(&self, job: &Authorized<Job, right::JobsResolve>, said: Said, reason: &str) -> Result<Job> {
-        let reason = checked_reason(reason)?;
+        let reason = read_reason(reason)?;
         let attempt = self.shared.store.last_attempt(&job.id).await?.filter(|attempt| attempt.is_open());
         let attempt = match attempt {
             Some(attempt) if protocol::may_be_resolved(job, &attempt, &self.patience, self.shared.clock.now()) => {
@@ -153,13 +150,8 @@ fn nowhere(attempt: &Attempt, here: Option<&Installation>) -> Error {
     Error::new(ErrorReason::Conflict, format!("The launch went to {to}, and {now}."))
 }
 
-fn checked_reason(reason: &str) -> Result<String> {
-    let reason = reason.trim();
-    let fine = (1..=LONGEST_REASON).contains(&reason.chars().count()) && !reason.chars().any(|c| c == '\0');
-    if fine {
-        return Ok(reason.to_owned());
-    }
-    Err(Error::invalid("/reason", format!("must be 1 to {LONGEST_REASON} characters: it is recorded in the audit log")))
+fn read_reason(given: &str) -> Result<String> {
+    text::reason(given).map(str::to_owned).map_err(|detail| Error::invalid("/reason", detail))
 }
 
 fn not_unknown(job: &Job) -> Error {

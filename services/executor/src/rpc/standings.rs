@@ -1,14 +1,16 @@
 //! How clients stand now, from the auth service.
 
 use async_trait::async_trait;
+use runwarden_kit::contract::Lapse;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::mirror::Unspecified;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
 use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
 
 use crate::job::Job;
-use crate::launch::authority::{Lapse, Principal, Standing};
+use crate::launch::authority::{Principal, Standing};
 use crate::ports::Standings;
 
 /// Asks the auth service over the mesh.
@@ -34,18 +36,11 @@ impl Standings for MeshStandings {
         };
         let answer =
             self.0.clone().check_standing(request).await.map_err(|s| Error::from_peer(Service::Auth, &s))?.into_inner();
-        let lapse = match StandingLapse::try_from(answer.lapse) {
-            Ok(StandingLapse::Unspecified) => None,
-            Ok(StandingLapse::Gone) => Some(Lapse::Gone),
-            Ok(StandingLapse::Disabled) => Some(Lapse::Disabled),
-            Ok(StandingLapse::Expired) => Some(Lapse::Expired),
-            Ok(StandingLapse::TenantClosed) => Some(Lapse::TenantClosed),
-            Ok(StandingLapse::NotPermitted) => Some(Lapse::NotPermitted),
-            Err(_) => return Err(Error::internal(anyhow::anyhow!("auth says that a client lapsed in an unknown way"))),
-        };
-        Ok(match lapse {
-            Some(lapse) => Standing::Lapsed(lapse),
-            None => Standing::Holds(Principal {
+        let lapse = StandingLapse::try_from(answer.lapse)
+            .map_err(|_| Error::internal(anyhow::anyhow!("auth says that a client lapsed in an unknown way")))?;
+        Ok(match Lapse::try_from(lapse) {
+            Ok(lapse) => Standing::Lapsed(lapse),
+            Err(Unspecified) => Standing::Holds(Principal {
                 id: job.requested_by.clone(),
                 name: answer.name,
                 client_id: job.client_id.clone(),

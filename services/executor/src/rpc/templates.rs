@@ -1,9 +1,8 @@
 //! Templates and controllers from the project service.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use runwarden_awx::{Target, TemplateKind};
+use runwarden_awx::Target;
+use runwarden_kit::contract::Rate;
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
@@ -15,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::ports::{Controller, Template, Templates};
 use crate::store::Room;
-use crate::wait::limits::{Limit, Limits, Rate};
+use crate::wait::limits::{Limit, Limits};
 
 /// Asks the project service over the mesh.
 pub(crate) struct MeshTemplates {
@@ -108,11 +107,7 @@ fn read_controller(controller: wire::Controller, secret_name: String) -> Control
 }
 
 fn read_template(template: wire::Template, controller: Controller, tenant_disabled: bool) -> Result<Template> {
-    let kind = match template.kind() {
-        wire::TemplateKind::Job => TemplateKind::Job,
-        wire::TemplateKind::Workflow => TemplateKind::Workflow,
-        wire::TemplateKind::Unspecified => return Err(incomplete("kind")),
-    };
+    let kind = template.kind().try_into().map_err(|_| incomplete("kind"))?;
     let refuse_drift = template.on_drift() == OnDrift::Refuse;
     Ok(Template {
         schema: object(&template.parameters_schema_json)?.into(),
@@ -139,11 +134,7 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
 
 /// A limit as in the contract: unset means no limit.
 fn limit(max_concurrent: i32, rate: Option<wire::StartRate>) -> Limit {
-    let rate = rate.and_then(|rate| {
-        let period = u64::try_from(rate.period_seconds).ok().filter(|seconds| *seconds > 0)?;
-        Some(Rate { jobs: count(rate.jobs), period: Duration::from_secs(period) }).filter(|rate| rate.jobs > 0)
-    });
-    Limit { at_once: count(max_concurrent), rate }
+    Limit { at_once: count(max_concurrent), rate: rate.and_then(Rate::of) }
 }
 
 fn count(number: i32) -> u32 {

@@ -2,20 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::contract::Rate;
 
 use crate::job::Job;
-
-/// How many jobs may be started in a sliding period.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many; at least 1.
-    pub jobs: u32,
-    /// How long the period is.
-    pub period: Duration,
-}
 
 /// A limit of one scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,7 +100,7 @@ impl Limit {
     pub fn full_until(&self, usage: &Usage, now: Moment) -> Option<Moment> {
         let at_once = (self.at_once > 0 && usage.active >= self.at_once).then_some(now);
         let rate = self.rate.and_then(|rate| {
-            let free = usage.nth_last_begun?.plus(rate.period);
+            let free = usage.nth_last_begun?.plus(rate.period());
             (free > now).then_some(free)
         });
         at_once.max(rate)
@@ -157,6 +148,8 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(second: u64) -> Moment {
@@ -178,7 +171,7 @@ mod tests {
 
     #[test]
     fn beginnings_in_a_period_are_limited_until_the_oldest_leaves_it() {
-        let limit = Limit { at_once: 0, rate: Some(Rate { jobs: 3, period: Duration::from_secs(60) }) };
+        let limit = Limit { at_once: 0, rate: Some(Rate { jobs: 3, period_seconds: 60 }) };
         let usage = |begun| Usage { active: 0, nth_last_begun: begun };
         assert_eq!(limit.full_until(&usage(None), at(100)), None);
         assert_eq!(limit.full_until(&usage(Some(at(70))), at(100)), Some(at(130)));

@@ -1,9 +1,10 @@
 //! How much may run on a controller, whichever templates it comes from.
 
 use runwarden_kit::Result;
+use runwarden_kit::contract::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, Rate};
+use crate::limits::{Checks, GivenRate, MOST_CONCURRENT};
 
 /// A controller's limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,17 @@
 //! The executor as the one who talks to controllers.
 
 use async_trait::async_trait;
+use runwarden_kit::contract::TemplateKind;
+use runwarden_kit::limits::LARGEST_OFFERS;
 use runwarden_kit::mesh::{MeshChannel, Service};
-use runwarden_kit::{Error, ErrorReason, ExposeSecret, Result};
+use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_proto::executor::v1::controller_access_service_client::ControllerAccessServiceClient;
 use runwarden_proto::executor::v1::{BrowseTemplatesRequest, CheckConnectionRequest, DescribeTemplateRequest};
 use runwarden_proto::project::v1 as wire;
 use tonic::Status;
 
-use crate::controller::{Controller, Credential};
+use crate::controller::Controller;
 use crate::port::{Account, ControllerAccess, Description, Login, Look, Offer, Offers};
-use crate::template::TemplateKind;
-
-/// Survey schemas of a whole page can be large.
-const LARGEST_ANSWER: usize = 16 << 20;
 
 /// Reaches controllers through the executor, on behalf of the caller of the request being served.
 #[derive(Clone)]
@@ -22,7 +20,7 @@ pub struct MeshAccess(ControllerAccessServiceClient<MeshChannel>);
 impl MeshAccess {
     /// Over a channel to the executor.
     pub fn new(channel: MeshChannel) -> Self {
-        Self(ControllerAccessServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER))
+        Self(ControllerAccessServiceClient::new(channel).max_decoding_message_size(LARGEST_OFFERS))
     }
 }
 
@@ -30,24 +28,11 @@ fn failed(status: Status) -> Error {
     Error::from_peer(Service::Executor, &status)
 }
 
-fn on_the_wire(credential: &Credential) -> wire::Credential {
-    match credential {
-        Credential::Token(token) => {
-            wire::Credential { token: token.expose_secret().to_owned(), ..wire::Credential::default() }
-        }
-        Credential::Login { username, password } => wire::Credential {
-            username: username.clone(),
-            password: password.expose_secret().to_owned(),
-            ..wire::Credential::default()
-        },
-    }
-}
-
 #[async_trait]
 impl ControllerAccess for MeshAccess {
     async fn check(&self, controller: &Controller, login: Login<'_>) -> Result<Account> {
         let (credential, secret_name) = match login {
-            Login::Given(credential) => (Some(on_the_wire(credential)), String::new()),
+            Login::Given(credential) => (Some(credential.into()), String::new()),
             Login::Stored(name) => (None, name.to_owned()),
         };
         let request = CheckConnectionRequest { controller: Some(controller.clone().into()), credential, secret_name };

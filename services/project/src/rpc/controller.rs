@@ -1,17 +1,19 @@
 //! `ControllerService`.
 
 use runwarden_kit::rpc::caller;
+use runwarden_kit::{Error, ExposeSecret as _};
 use runwarden_proto::project::v1::controller_service_server::ControllerService;
 use runwarden_proto::project::v1::{
-    CreateControllerRequest, CreateControllerResponse, DeleteControllerRequest, DeleteControllerResponse,
+    self as wire, CreateControllerRequest, CreateControllerResponse, DeleteControllerRequest, DeleteControllerResponse,
     GetControllerRequest, GetControllerResponse, ListControllerTemplatesRequest, ListControllerTemplatesResponse,
     ListControllersRequest, ListControllersResponse, ResolveControllerRequest, ResolveControllerResponse,
     UpdateControllerRequest, UpdateControllerResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Repeat, convert, page};
-use crate::controller::{ControllerLimitsUpdate, ControllerUpdate, Controllers, NewController};
+use super::{Repeat, kind, page};
+use crate::controller::{Controller, ControllerLimitsUpdate, ControllerUpdate, Controllers, Credential, NewController};
+use crate::port::Offer;
 
 /// Serves controllers.
 #[derive(Clone)]
@@ -30,7 +32,7 @@ impl ControllerService for ControllerRpc {
             name: request.name,
             url: request.url,
             api_root: request.api_root,
-            credential: convert::credential(request.credential.unwrap_or_default())?,
+            credential: request.credential.unwrap_or_default().try_into()?,
             ca_pem: request.ca_pem,
             limits: ControllerLimitsUpdate {
                 max_concurrent: Some(request.max_concurrent),
@@ -69,7 +71,7 @@ impl ControllerService for ControllerRpc {
         let update = ControllerUpdate {
             url: request.url,
             api_root: request.api_root,
-            credential: request.credential.map(convert::credential).transpose()?,
+            credential: request.credential.map(Credential::try_from).transpose()?,
             ca_pem: request.ca_pem,
             limits: ControllerLimitsUpdate {
                 max_concurrent: request.max_concurrent,
@@ -108,5 +110,84 @@ impl ControllerService for ControllerRpc {
         let controller = self.0.resolve(&tenant, &name).await?;
         let secret_name = controller.secret_name.clone();
         Ok(Response::new(ResolveControllerResponse { controller: Some(controller.into()), secret_name }))
+    }
+}
+
+impl From<Controller> for wire::Controller {
+    fn from(controller: Controller) -> Self {
+        Self {
+            name: controller.name,
+            tenant: controller.tenant,
+            url: controller.url,
+            api_root: controller.api_root,
+            ca_pem: controller.ca_pem,
+            product: controller.product,
+            version: controller.version,
+            account_id: controller.account_id,
+            account_name: controller.account_name,
+            created_at: Some(controller.created_at.to_proto()),
+            revision: controller.revision,
+            max_concurrent: controller.limits.max_concurrent,
+            rate: controller.limits.rate.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<wire::Credential> for Credential {
+    type Error = Error;
+
+    fn try_from(given: wire::Credential) -> Result<Self, Error> {
+        Self::new(given.token, given.username, given.password)
+    }
+}
+
+impl From<&Credential> for wire::Credential {
+    fn from(credential: &Credential) -> Self {
+        match credential {
+            Credential::Token(token) => Self { token: token.expose_secret().to_owned(), ..Self::default() },
+            Credential::Login { username, password } => {
+                Self { username: username.clone(), password: password.expose_secret().to_owned(), ..Self::default() }
+            }
+        }
+    }
+}
+
+impl From<Offer> for wire::ControllerTemplate {
+    fn from(offer: Offer) -> Self {
+        Self {
+            kind: wire::TemplateKind::from(offer.kind).into(),
+            id: offer.id,
+            name: offer.name,
+            description: offer.description,
+            prompts: offer.prompts,
+            survey_enabled: offer.survey_enabled,
+            parameters_schema_json: offer.survey_schema,
+            fingerprint: offer.fingerprint,
+            fingerprint_parts_json: offer.fingerprint_parts,
+            problems: offer.problems,
+            obstacles: offer.obstacles,
+            organization: offer.organization,
+        }
+    }
+}
+
+impl TryFrom<wire::ControllerTemplate> for Offer {
+    type Error = Error;
+
+    fn try_from(template: wire::ControllerTemplate) -> Result<Self, Error> {
+        Ok(Self {
+            kind: kind(template.kind())?,
+            id: template.id,
+            name: template.name,
+            description: template.description,
+            prompts: template.prompts,
+            survey_enabled: template.survey_enabled,
+            survey_schema: template.parameters_schema_json,
+            fingerprint: template.fingerprint,
+            fingerprint_parts: template.fingerprint_parts_json,
+            problems: template.problems,
+            obstacles: template.obstacles,
+            organization: template.organization,
+        })
     }
 }

@@ -2,7 +2,6 @@
 
 mod access_port;
 mod controller;
-mod convert;
 mod project;
 mod secret_port;
 mod template;
@@ -10,7 +9,15 @@ mod tenant;
 
 use std::sync::Arc;
 
+use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::page::PageRequest;
+use runwarden_kit::service::Parts;
+use runwarden_kit::{Error, Result};
+use runwarden_proto::project::v1 as wire;
+use runwarden_proto::project::v1::controller_service_server::ControllerServiceServer;
+use runwarden_proto::project::v1::project_service_server::ProjectServiceServer;
+use runwarden_proto::project::v1::template_service_server::TemplateServiceServer;
+use runwarden_proto::project::v1::tenant_service_server::TenantServiceServer;
 
 pub use access_port::MeshAccess;
 pub use controller::ControllerRpc;
@@ -20,6 +27,7 @@ pub use template::TemplateRpc;
 pub use tenant::TenantRpc;
 
 use crate::controller::Controllers;
+use crate::limits::GivenRate;
 use crate::port::{ControllerAccess, SecretKeeper};
 use crate::project::Projects;
 use crate::store::{Catalog, Repeat};
@@ -60,8 +68,28 @@ impl Services {
             templates: TemplateRpc(Templates::new(catalog, access)),
         }
     }
+
+    /// As the parts of the service.
+    pub fn into_parts(self) -> Parts {
+        Parts::new()
+            .with(TenantServiceServer::new(self.tenants))
+            .with(ProjectServiceServer::new(self.projects))
+            .with(ControllerServiceServer::new(self.controllers))
+            .with(TemplateServiceServer::new(self.templates))
+    }
 }
 
 fn page(size: i32, token: String) -> PageRequest {
     PageRequest { size, token }
+}
+
+/// The kind of a controller's template that a request names.
+fn kind(kind: wire::TemplateKind) -> Result<TemplateKind> {
+    kind.try_into().map_err(|_| Error::invalid("/controller_template/kind", "must be `job` or `workflow`"))
+}
+
+impl From<wire::StartRate> for GivenRate {
+    fn from(rate: wire::StartRate) -> Self {
+        Self { jobs: rate.jobs, period_seconds: rate.period_seconds }
+    }
 }

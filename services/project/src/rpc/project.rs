@@ -3,13 +3,14 @@
 use runwarden_kit::rpc::caller;
 use runwarden_proto::project::v1::project_service_server::ProjectService;
 use runwarden_proto::project::v1::{
-    CheckScopeRequest, CheckScopeResponse, CreateProjectRequest, CreateProjectResponse, DeleteProjectRequest,
-    DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse,
+    self as wire, CheckScopeRequest, CheckScopeResponse, CreateProjectRequest, CreateProjectResponse,
+    DeleteProjectRequest, DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectsRequest,
+    ListProjectsResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Repeat, page};
-use crate::project::{NewProject, Projects};
+use crate::project::{NewProject, Project, Projects};
 use crate::tenant::Tenants;
 
 /// Serves projects.
@@ -65,5 +66,17 @@ impl ProjectService for ProjectRpc {
             tenant_disabled: state.tenant_disabled,
             project_exists: state.project_exists,
         }))
+    }
+}
+
+impl From<Project> for wire::Project {
+    fn from(project: Project) -> Self {
+        Self {
+            name: project.name,
+            display_name: project.display_name,
+            tenant: project.tenant,
+            created_at: Some(project.created_at.to_proto()),
+            revision: project.revision,
+        }
     }
 }

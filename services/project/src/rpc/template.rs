@@ -1,17 +1,18 @@
 //! `TemplateService`.
 
-use runwarden_kit::json;
 use runwarden_kit::rpc::caller;
+use runwarden_kit::{Error, FieldError, json};
 use runwarden_proto::project::v1::template_service_server::TemplateService;
 use runwarden_proto::project::v1::{
-    CreateTemplateRequest, CreateTemplateResponse, DeleteTemplateRequest, DeleteTemplateResponse, GetTemplateRequest,
-    GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse, ReportDriftRequest, ReportDriftResponse,
-    ResolveTemplateRequest, ResolveTemplateResponse, UpdateTemplateRequest, UpdateTemplateResponse,
+    self as wire, CreateTemplateRequest, CreateTemplateResponse, DeleteTemplateRequest, DeleteTemplateResponse,
+    GetTemplateRequest, GetTemplateResponse, ListTemplatesRequest, ListTemplatesResponse, ReportDriftRequest,
+    ReportDriftResponse, ResolveTemplateRequest, ResolveTemplateResponse, UpdateTemplateRequest,
+    UpdateTemplateResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Repeat, convert, page};
-use crate::template::{NewTemplate, Resolved, TemplateLimitsUpdate, TemplateUpdate, Templates};
+use super::{Repeat, kind, page};
+use crate::template::{NewTemplate, OnDrift, Resolved, Template, TemplateLimitsUpdate, TemplateUpdate, Templates};
 
 /// A request in which what is the same JSON is the same text: equal numbers, however they are written.
 fn alike(request: &CreateTemplateRequest) -> CreateTemplateRequest {
@@ -38,12 +39,13 @@ impl TemplateService for TemplateRpc {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let repeat = Repeat::of(&alike(&request));
+        let kind = kind(request.kind())?;
         let schema = request.parameters_schema_json;
         let new = NewTemplate {
             name: request.name,
             project: request.project,
             controller: request.controller,
-            kind: convert::kind(request.kind)?,
+            kind,
             controller_template_id: request.controller_template_id,
             parameters_schema: (!schema.is_empty() && schema != "import").then_some(schema),
             fixed: request.fixed_json,
@@ -55,10 +57,10 @@ impl TemplateService for TemplateRpc {
                 max_queued: Some(request.max_queued),
                 max_wait_seconds: Some(request.max_wait_seconds),
             },
-            on_drift: convert::on_drift(request.on_drift)?.unwrap_or_default(),
+            on_drift: on_drift(request.on_drift)?.unwrap_or_default(),
         };
         let template = self.0.create(&caller, new, &repeat).await?;
-        Ok(Response::new(CreateTemplateResponse { template: Some(convert::shown(template)) }))
+        Ok(Response::new(CreateTemplateResponse { template: Some(shown(template)) }))
     }
 
     async fn get_template(
@@ -66,7 +68,7 @@ impl TemplateService for TemplateRpc {
         request: Request<GetTemplateRequest>,
     ) -> Result<Response<GetTemplateResponse>, Status> {
         let template = self.0.get(&*caller(&request)?, &request.get_ref().name).await?;
-        Ok(Response::new(GetTemplateResponse { template: Some(convert::shown(template)) }))
+        Ok(Response::new(GetTemplateResponse { template: Some(shown(template)) }))
     }
 
     async fn list_templates(
@@ -77,7 +79,7 @@ impl TemplateService for TemplateRpc {
         let request = request.into_inner();
         let wanted = page(request.page_size, request.page_token);
         let found = self.0.list(&caller, &request.project, &wanted).await?;
-        let templates = found.items.into_iter().map(convert::shown).collect();
+        let templates = found.items.into_iter().map(shown).collect();
         Ok(Response::new(ListTemplatesResponse { templates, next_page_token: found.next }))
     }
 
@@ -98,11 +100,11 @@ impl TemplateService for TemplateRpc {
                 max_queued: request.max_queued,
                 max_wait_seconds: request.max_wait_seconds,
             },
-            on_drift: convert::on_drift(request.on_drift)?,
+            on_drift: on_drift(request.on_drift)?,
             accept_drift: request.accept_drift,
         };
         let template = self.0.update(&caller, &request.name, update).await?;
-        Ok(Response::new(UpdateTemplateResponse { template: Some(convert::shown(template)) }))
+        Ok(Response::new(UpdateTemplateResponse { template: Some(shown(template)) }))
     }
 
     async fn delete_template(
@@ -135,5 +137,50 @@ impl TemplateService for TemplateRpc {
         let ReportDriftRequest { tenant, name, drift, fingerprint } = request.into_inner();
         self.0.report_drift(&tenant, &name, &fingerprint, drift).await?;
         Ok(Response::new(ReportDriftResponse {}))
+    }
+}
+
+impl From<Template> for wire::Template {
+    fn from(template: Template) -> Self {
+        Self {
+            name: template.name,
+            tenant: template.tenant,
+            project: template.project,
+            description: template.description,
+            controller: template.controller,
+            kind: wire::TemplateKind::from(template.kind).into(),
+            controller_template_id: template.controller_template_id,
+            controller_template_name: template.controller_template_name,
+            parameters_schema_json: template.parameters_schema,
+            fixed_json: template.fixed,
+            max_concurrent: template.limits.max_concurrent,
+            max_duration_seconds: template.limits.max_duration_seconds,
+            on_drift: wire::OnDrift::from(template.on_drift).into(),
+            fingerprint: template.fingerprint,
+            fingerprint_parts_json: template.fingerprint_parts,
+            drift: template.drift,
+            created_at: Some(template.created_at.to_proto()),
+            revision: template.revision,
+            launch_digest: template.launch_digest,
+            rate: template.limits.rate.map(Into::into),
+            max_queued: template.limits.max_queued,
+            max_wait_seconds: template.limits.max_wait_seconds,
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// A template as people read it, with what is wrong with it; a launch needs no such list.
+fn shown(template: Template) -> wire::Template {
+    let problems = template.problems().into_iter();
+    let problems = problems.map(|FieldError { pointer, detail }| wire::TemplateProblem { pointer, detail }).collect();
+    wire::Template { problems, ..template.into() }
+}
+
+/// What to do on drift; `None` if nothing was said.
+fn on_drift(number: i32) -> Result<Option<OnDrift>, Error> {
+    match wire::OnDrift::try_from(number) {
+        Ok(on_drift) => Ok(on_drift.try_into().ok()),
+        Err(_) => Err(Error::invalid("/on_drift", "must be `flag` or `refuse`")),
     }
 }

@@ -3,14 +3,14 @@
 use runwarden_kit::rpc::caller;
 use runwarden_proto::project::v1::tenant_service_server::TenantService;
 use runwarden_proto::project::v1::{
-    CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantStatesRequest,
-    ListTenantStatesResponse, ListTenantsRequest, ListTenantsResponse, TenantState, UpdateTenantRequest,
-    UpdateTenantResponse,
+    self as wire, CreateTenantRequest, CreateTenantResponse, GetTenantRequest, GetTenantResponse,
+    ListTenantStatesRequest, ListTenantStatesResponse, ListTenantsRequest, ListTenantsResponse, TenantState,
+    UpdateTenantRequest, UpdateTenantResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::{Repeat, page};
-use crate::tenant::{NewTenant, TenantLimitsUpdate, TenantUpdate, Tenants};
+use crate::tenant::{NewTenant, Tenant, TenantLimitsUpdate, TenantUpdate, Tenants};
 
 /// Serves tenants.
 #[derive(Clone)]
@@ -79,5 +79,21 @@ impl TenantService for TenantRpc {
             only_changes: states.only_changes,
             tenants: states.tenants.into_iter().map(|(name, disabled)| TenantState { name, disabled }).collect(),
         }))
+    }
+}
+
+impl From<Tenant> for wire::Tenant {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            name: tenant.name,
+            display_name: tenant.display_name,
+            disabled: tenant.disabled,
+            created_at: Some(tenant.created_at.to_proto()),
+            revision: tenant.revision,
+            share: tenant.limits.share,
+            max_queued: tenant.limits.max_queued,
+            principal_max_concurrent: tenant.limits.principal_max_concurrent,
+            principal_rate: tenant.limits.principal_rate.map(Into::into),
+        }
     }
 }

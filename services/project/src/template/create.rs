@@ -2,13 +2,14 @@
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, slug};
 use serde_json::json;
 
 use super::fixed::Fixed;
 use super::schema::Schema;
-use super::{OnDrift, Template, TemplateKind, TemplateLimits, TemplateLimitsUpdate, Templates, mapping, marks};
+use super::{OnDrift, Template, TemplateLimits, TemplateLimitsUpdate, Templates, mapping, marks};
 use crate::port::Look;
 use crate::refusal::{creation, require_or_hide, taken};
 use crate::store::{Begun, Repeat, keep, key, put};

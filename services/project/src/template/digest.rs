@@ -1,9 +1,9 @@
 //! What matters to a launch, hashed: a job launches only while this is what it was when the job was accepted.
 
+use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::json;
 use serde_json::json;
 
-use super::TemplateKind;
 use super::fixed::Fixed;
 use super::schema::Schema;
 

@@ -1,12 +1,12 @@
 //! How much of a template may run, how long, and how many of its jobs may wait.
 
 use runwarden_kit::Result;
+use runwarden_kit::contract::Rate;
+use runwarden_kit::limits::LONGEST_RUN_SECONDS;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, MOST_QUEUED, Rate};
+use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, MOST_QUEUED};
 
-/// The longest run that can be asked for: seven days, in seconds.
-const LONGEST_RUN: i64 = 7 * 24 * 3600;
 /// The longest wait that can be asked for: thirty days, in seconds.
 const LONGEST_WAIT: i64 = 30 * 24 * 3600;
 
@@ -52,7 +52,7 @@ impl TemplateLimits {
             &mut self.max_duration_seconds,
             update.max_duration_seconds,
             "/max_duration_seconds",
-            &(0..=LONGEST_RUN),
+            &(0..=LONGEST_RUN_SECONDS),
             none,
         );
         checks.rate(&mut self.rate, update.rate, "/rate");
@@ -85,7 +85,8 @@ mod tests {
             max_wait_seconds: Some(max_wait_seconds),
             rate: None,
         };
-        for good in [both(0, 0, 0, 0), both(1, 1, 1, 1), both(MOST_CONCURRENT, LONGEST_RUN, MOST_QUEUED, LONGEST_WAIT)]
+        for good in
+            [both(0, 0, 0, 0), both(1, 1, 1, 1), both(MOST_CONCURRENT, LONGEST_RUN_SECONDS, MOST_QUEUED, LONGEST_WAIT)]
         {
             let limits = set(good.clone()).unwrap();
             assert_eq!((Some(limits.max_concurrent), Some(limits.max_queued)), (good.max_concurrent, good.max_queued));
@@ -94,7 +95,7 @@ mod tests {
         }
         for bad in [
             both(-1, -1, -1, -1),
-            both(MOST_CONCURRENT + 1, LONGEST_RUN + 1, MOST_QUEUED + 1, LONGEST_WAIT + 1),
+            both(MOST_CONCURRENT + 1, LONGEST_RUN_SECONDS + 1, MOST_QUEUED + 1, LONGEST_WAIT + 1),
             both(i32::MAX, i64::MAX, i32::MAX, i64::MAX),
         ] {
             let refused = set(bad).unwrap_err();

@@ -15,9 +15,11 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, FieldError, Result, slug};
+use runwarden_proto::project::v1 as wire;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -31,35 +33,17 @@ use crate::refusal::require_or_hide;
 use crate::store::{Catalog, Stored, key, retire_revision};
 use crate::tenant::{self, Tenant};
 
-/// The kind of a controller's template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TemplateKind {
-    /// A job template.
-    Job,
-    /// A workflow job template.
-    Workflow,
-}
-
-impl TemplateKind {
-    /// Its name in records and digests.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Job => "job",
-            Self::Workflow => "workflow",
-        }
+runwarden_kit::mirror! {
+    /// What to do when the controller's template has changed since it was mapped.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum OnDrift = wire::OnDrift {
+        /// Launch, and show it.
+        #[default]
+        Flag,
+        /// Do not launch.
+        Refuse,
     }
-}
-
-/// What to do when the controller's template has changed since it was mapped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDrift {
-    /// Launch, and show it.
-    #[default]
-    Flag,
-    /// Do not launch.
-    Refuse,
 }
 
 /// Runwarden's name for something that may be run.

@@ -1,9 +1,10 @@
 //! What a tenant gets of the launcher, and how much its principals may ask of it.
 
 use runwarden_kit::Result;
+use runwarden_kit::contract::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, MOST_QUEUED, Rate};
+use crate::limits::{Checks, GivenRate, MOST_CONCURRENT, MOST_QUEUED};
 
 /// The largest share.
 const MOST_SHARE: i32 = 100;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::controller::Controller;
 use crate::port::{Account, ControllerAccess, Description, Login, Look, Offer, Offers, SecretKeeper};
-use crate::template::TemplateKind;
 
 #[derive(Default)]
 pub(crate) struct FakeSecrets {

@@ -5,10 +5,10 @@ use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccess, convert, named, require};
+use super::{ControllerAccessRpc, convert, named, require};
 
 pub(super) async fn handle(
-    access: &ControllerAccess,
+    access: &ControllerAccessRpc,
     request: Request<proto::BrowseTemplatesRequest>,
 ) -> Result<Response<proto::BrowseTemplatesResponse>, Status> {
     let caller = rpc::caller(&request)?;

@@ -5,10 +5,10 @@ use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::project::v1 as project;
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccess, named, require};
+use super::{ControllerAccessRpc, named, require};
 
 pub(super) async fn handle(
-    access: &ControllerAccess,
+    access: &ControllerAccessRpc,
     request: Request<proto::CheckConnectionRequest>,
 ) -> Result<Response<proto::CheckConnectionResponse>, Status> {
     let caller = rpc::caller(&request)?;

@@ -2,22 +2,7 @@
 
 use runwarden_proto::project::v1 as project;
 
-use runwarden_awx::{Installation, ListedTemplate, TemplateKind, TemplateSummary, TemplateView, fingerprint};
-
-pub(super) fn kind(kind: project::TemplateKind) -> Option<TemplateKind> {
-    match kind {
-        project::TemplateKind::Unspecified => None,
-        project::TemplateKind::Job => Some(TemplateKind::Job),
-        project::TemplateKind::Workflow => Some(TemplateKind::Workflow),
-    }
-}
-
-fn told_kind(kind: TemplateKind) -> project::TemplateKind {
-    match kind {
-        TemplateKind::Job => project::TemplateKind::Job,
-        TemplateKind::Workflow => project::TemplateKind::Workflow,
-    }
-}
+use runwarden_awx::{Installation, ListedTemplate, TemplateSummary, TemplateView, fingerprint};
 
 /// A template as it appears in an installation's list.
 pub(super) fn listed(template: &ListedTemplate, here: &Installation) -> project::ControllerTemplate {
@@ -26,7 +11,7 @@ pub(super) fn listed(template: &ListedTemplate, here: &Installation) -> project:
 
 fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
     project::ControllerTemplate {
-        kind: told_kind(template.kind).into(),
+        kind: project::TemplateKind::from(template.kind).into(),
         id: template.id,
         name: template.name.clone(),
         description: template.description.clone(),

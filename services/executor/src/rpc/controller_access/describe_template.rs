@@ -6,10 +6,10 @@ use runwarden_proto::executor::v1 as proto;
 use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccess, convert, named, require};
+use super::{ControllerAccessRpc, convert, named, require};
 
 pub(super) async fn handle(
-    access: &ControllerAccess,
+    access: &ControllerAccessRpc,
     request: Request<proto::DescribeTemplateRequest>,
 ) -> Result<Response<proto::DescribeTemplateResponse>, Status> {
     let caller = rpc::caller(&request)?;
@@ -25,7 +25,7 @@ pub(super) async fn handle(
     } = request.into_inner();
     let controller = named(controller)?;
     require(&caller, Permission::TemplatesWrite, &controller.tenant)?;
-    let kind = convert::kind(kind).ok_or_else(|| Error::invalid("/kind", "must be job or workflow"))?;
+    let kind = TemplateKind::try_from(kind).map_err(|_| Error::invalid("/kind", "must be `job` or `workflow`"))?;
     if id <= 0 {
         return Err(Error::invalid("/id", "must be the id of a template on the controller").into());
     }
@@ -70,7 +70,7 @@ fn object(pointer: &'static str, text: &str) -> Result<Map<String, Value>> {
 fn told(kind: TemplateKind, id: i64, error: AwxError) -> Error {
     let unseen = matches!(error, AwxError::NotFound { .. } | AwxError::Forbidden { .. });
     let error = if unseen {
-        let detail = format!("no {} template {id} that Runwarden's account can see", kind.as_str());
+        let detail = format!("no {} template {id} that Runwarden's account can see", kind.name());
         AwxError::NotFound { detail }
     } else {
         error

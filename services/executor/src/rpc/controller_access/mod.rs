@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use runwarden_awx::{Client, Credential, Limits, Target};
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::limits::LARGEST_OFFERS;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
 use runwarden_kit::{Error, ErrorReason, Result, rpc};
@@ -24,11 +25,8 @@ use tonic::{Request, Response, Status};
 
 use crate::ports::CredentialSource;
 
-/// Surveys can be long, and a page holds many.
-const LARGEST_ANSWER: usize = 16 << 20;
-
 /// The service as gRPC sees it.
-pub(crate) struct ControllerAccess {
+pub(crate) struct ControllerAccessRpc {
     credentials: Arc<dyn CredentialSource>,
     limits: Limits,
     seats: CallerSeats,
@@ -37,7 +35,7 @@ pub(crate) struct ControllerAccess {
 /// Callers wait here for as long as a controller takes: one that hangs must not be asked without end.
 const LOOKS: CallerLimits = CallerLimits { total: 128, tenant: 16, principal: 8 };
 
-impl ControllerAccess {
+impl ControllerAccessRpc {
     /// With credentials from a source, within limits.
     pub(crate) fn new(credentials: Arc<dyn CredentialSource>, limits: Limits) -> Self {
         let seats = CallerSeats::new("requests to controllers", ErrorReason::RateLimited, LOOKS);
@@ -45,7 +43,7 @@ impl ControllerAccess {
     }
 
     pub(crate) fn into_server(self) -> ControllerAccessServiceServer<Self> {
-        ControllerAccessServiceServer::new(self).max_encoding_message_size(LARGEST_ANSWER)
+        ControllerAccessServiceServer::new(self).max_encoding_message_size(LARGEST_OFFERS)
     }
 
     /// A client with the credential that is stored for the controller.
@@ -84,7 +82,7 @@ fn require(caller: &Caller, permission: Permission, tenant: &str) -> Result<()> 
 }
 
 #[async_trait::async_trait]
-impl ControllerAccessService for ControllerAccess {
+impl ControllerAccessService for ControllerAccessRpc {
     async fn check_connection(
         &self,
         request: Request<proto::CheckConnectionRequest>,

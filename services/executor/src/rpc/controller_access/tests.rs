@@ -71,9 +71,9 @@ fn asked<T>(message: T, permission: Permission, at: Scope) -> Request<T> {
     request
 }
 
-fn service() -> (ControllerAccess, Arc<Kept>) {
+fn service() -> (ControllerAccessRpc, Arc<Kept>) {
     let kept = Arc::new(Kept::default());
-    (ControllerAccess::new(kept.clone(), controllers::limits()), kept)
+    (ControllerAccessRpc::new(kept.clone(), controllers::limits()), kept)
 }
 
 fn reason(status: Status) -> (ErrorReason, Vec<String>) {

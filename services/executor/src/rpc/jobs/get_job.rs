@@ -7,14 +7,14 @@ use runwarden_proto::executor::v1::{self as wire, GetJobRequest, GetJobResponse}
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::JobRpc;
 use crate::access::View;
 use crate::job::JobState;
 
 /// The longest wait, seconds.
 const MAX_WAIT: i32 = 60;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Result<GetJobResponse, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<GetJobRequest>) -> Result<GetJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let wait = u64::try_from(body.wait_seconds)
@@ -42,5 +42,5 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<GetJobRequest>) -> Resu
 }
 
 fn convert_view(view: &View) -> Result<wire::Job, Error> {
-    Ok(wire::Job { queue: view.place.as_ref().map(convert::place), ..convert::job(&view.job)? })
+    Ok(wire::Job { queue: view.place.as_ref().map(Into::into), ..(&view.job).try_into()? })
 }

@@ -5,26 +5,27 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{self, Listing};
 use runwarden_kit::{Error, id, rpc, slug};
-use runwarden_proto::executor::v1::{ListJobsRequest, ListJobsResponse};
+use runwarden_proto::executor::v1::{self as wire, ListJobsRequest, ListJobsResponse};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::JobRpc;
 use crate::access::{JobAccess, Wanted};
+use crate::job::JobState;
 
 /// How large a page may get; the job that goes beyond still belongs to it.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// How many jobs are read at once.
 const STEP: usize = 20;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<ListJobsRequest>) -> Result<ListJobsResponse, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<ListJobsRequest>) -> Result<ListJobsResponse, Status> {
     let caller = rpc::caller(&request)?;
     let tenant = caller.require_tenant()?;
     let mut body = request.into_inner();
     // Named a thousand times, a state is looked for once.
     body.states.sort_unstable();
     body.states.dedup();
-    let states = body.states().map(convert::state).collect::<Option<Vec<_>>>();
-    let states = states.ok_or_else(|| Error::invalid("/state", "is not a state of a job"))?;
+    let states = body.states().map(JobState::try_from).collect::<Result<Vec<_>, _>>();
+    let states = states.map_err(|_| Error::invalid("/state", "is not a state of a job"))?;
     let created_after = match &body.created_after {
         Some(time) => {
             Some(Moment::from_proto(time).ok_or_else(|| Error::invalid("/created_after", "is not a usable time"))?)
@@ -74,7 +75,7 @@ async fn paged(
                 let next_page_token = wanted.before.as_deref().map(|last| listing.token(last)).unwrap_or_default();
                 return Ok(ListJobsResponse { jobs: listed, next_page_token });
             }
-            let job = convert::job(job)?;
+            let job = wire::Job::try_from(job)?;
             bytes += job.encoded_len();
             wanted.before = Some(job.id.clone());
             listed.push(job);

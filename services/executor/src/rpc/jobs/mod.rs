@@ -29,14 +29,14 @@ use crate::access::JobAccess;
 
 /// Serves JobService.
 #[derive(Clone)]
-pub(crate) struct Jobs {
+pub(crate) struct JobRpc {
     pub(crate) access: JobAccess,
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) shutdown: Shutdown,
     pub(crate) streams: CallerSeats,
 }
 
-impl Jobs {
+impl JobRpc {
     /// As the generated server.
     pub(crate) fn into_server(self) -> JobServiceServer<Self> {
         JobServiceServer::new(self)
@@ -44,7 +44,7 @@ impl Jobs {
 }
 
 #[tonic::async_trait]
-impl JobService for Jobs {
+impl JobService for JobRpc {
     async fn submit_job(&self, request: Request<SubmitJobRequest>) -> Result<Response<SubmitJobResponse>, Status> {
         Ok(Response::new(submit_job::handle(self, request).await?))
     }

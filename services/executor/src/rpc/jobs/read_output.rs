@@ -4,12 +4,12 @@ use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::{ReadOutputRequest, ReadOutputResponse};
 use tonic::{Request, Status};
 
-use super::Jobs;
+use super::JobRpc;
 
 /// The largest piece. A proxy that copies output for slow readers holds a few of them for each.
 const PIECE: usize = 256 * 1024;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<ReadOutputRequest>) -> Result<ReadOutputResponse, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<ReadOutputRequest>) -> Result<ReadOutputResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let offset = u64::try_from(body.offset).map_err(|_| Error::invalid("/offset", "must not be negative"))?;

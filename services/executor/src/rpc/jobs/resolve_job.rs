@@ -2,13 +2,13 @@
 
 use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1::resolve_job_request::Resolution;
-use runwarden_proto::executor::v1::{ResolveJobRequest, ResolveJobResponse};
+use runwarden_proto::executor::v1::{self as wire, ResolveJobRequest, ResolveJobResponse};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::JobRpc;
 use crate::launch::resolver::Said;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<ResolveJobRequest>) -> Result<ResolveJobResponse, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<ResolveJobRequest>) -> Result<ResolveJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let job = jobs.access.authorize(&caller, &body.id).await?;
@@ -19,5 +19,5 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<ResolveJobRequest>) -> 
         None => return Err(Error::invalid("/resolution", "must be `bind`, `retry` or `give_up`").into()),
     };
     let job = jobs.access.resolve(&job, said, &body.reason).await?;
-    Ok(ResolveJobResponse { job: Some(convert::job(&job)?) })
+    Ok(ResolveJobResponse { job: Some(wire::Job::try_from(&job)?) })
 }

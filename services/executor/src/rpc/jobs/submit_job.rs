@@ -7,19 +7,20 @@ use runwarden_proto::executor::v1::{SubmitJobRequest, SubmitJobResponse};
 use serde_json::{Map, Value};
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::JobRpc;
 use crate::accept::options::Options;
 use crate::accept::repeats::Asked;
+use crate::job::Priority;
 
 /// The largest parameters, bytes of JSON.
 const MAX_PARAMETERS: usize = 512 * 1024;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> Result<SubmitJobResponse, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<SubmitJobRequest>) -> Result<SubmitJobResponse, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     let parameters = parse(&body.parameters_json)?;
     let options = Options {
-        priority: convert::priority(body.priority()),
+        priority: Priority::try_from(body.priority()).unwrap_or_default(),
         start_at: moment("/start_at", body.start_at.as_ref())?,
         start_by: moment("/start_by", body.start_by.as_ref())?,
         max_duration_seconds: body.max_duration_seconds,
@@ -31,7 +32,7 @@ pub(super) async fn handle(jobs: &Jobs, request: Request<SubmitJobRequest>) -> R
     if submitted.replayed {
         context::mark_replayed();
     }
-    Ok(SubmitJobResponse { job: Some(convert::job(&submitted.job)?), replayed: submitted.replayed })
+    Ok(SubmitJobResponse { job: Some((&submitted.job).try_into()?), replayed: submitted.replayed })
 }
 
 fn moment(pointer: &str, time: Option<&Timestamp>) -> Result<Option<Moment>, Error> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 
-use super::{Jobs, convert};
+use super::JobRpc;
 use crate::access::{AuthorizedJob, Happening, JobEvent};
 
 /// How many events are read at once.
@@ -22,7 +22,7 @@ const BATCH: usize = 100;
 
 type Events = Pin<Box<dyn Stream<Item = Result<WatchJobResponse, Status>> + Send>>;
 
-pub(super) async fn handle(jobs: &Jobs, request: Request<WatchJobRequest>) -> Result<Events, Status> {
+pub(super) async fn handle(jobs: &JobRpc, request: Request<WatchJobRequest>) -> Result<Events, Status> {
     let caller = rpc::caller(&request)?;
     let body = request.into_inner();
     if body.after_event < 0 {
@@ -59,7 +59,7 @@ async fn until_over(
 }
 
 async fn tell(
-    jobs: &Jobs,
+    jobs: &JobRpc,
     job: &AuthorizedJob<right::JobsRead>,
     mut after: i64,
     sender: &mpsc::Sender<Result<WatchJobResponse, Status>>,
@@ -93,7 +93,7 @@ fn convert_event(event: JobEvent) -> Result<WatchJobResponse, Error> {
         event_id: event.number,
         at: Some(event.at.to_proto()),
         event: Some(match event.what {
-            Happening::State(job) => Event::State(convert::job(&job)?),
+            Happening::State(job) => Event::State((&*job).try_into()?),
             Happening::Output(text) => Event::Output(text),
         }),
     })

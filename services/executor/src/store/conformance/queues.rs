@@ -1,16 +1,16 @@
 //! What [`Queues`](crate::store::Queues) promises.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::contract::Rate;
 
 use super::{Bench, all, at, due, entry, example, intent};
 use crate::job::{Job, JobState};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, JobStore};
-use crate::wait::limits::{Limit, Limits, Rate, Scope};
+use crate::wait::limits::{Limit, Limits, Scope};
 use crate::wait::scheduler::Turn;
 
 fn turn_of(job: &Job) -> Turn {
@@ -269,7 +269,7 @@ pub(crate) async fn a_clock_that_jumps_shows_and_hides_what_is_due(bench: Bench)
 
 /// What was begun in a future that a clock jumped back from counts: more may only be begun too late, not too early.
 pub(crate) async fn a_clock_that_jumps_back_begins_no_more_than_a_period_may_have(bench: Bench) -> Result<()> {
-    let rate = Some(Rate { jobs: 1, period: Duration::from_secs(60) });
+    let rate = Some(Rate { jobs: 1, period_seconds: 60 });
     let limits = Limits { template: Limit { at_once: 0, rate }, ..Limits::default() };
     let first = bench.put(due()).await?;
     let first = claimed(bench.store(), &first, "exe_1").await?;

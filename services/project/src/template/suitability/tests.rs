@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::template::TemplateKind;
+use runwarden_kit::contract::TemplateKind;
 
 fn offer(prompts: &[&str], survey: Option<Value>) -> Description {
     let offer = Offer {

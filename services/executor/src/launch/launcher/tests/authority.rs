@@ -1,9 +1,10 @@
 //! What is asked before an attempt, and what becomes of the job.
 
 use runwarden_kit::audit::Outcome;
+use runwarden_kit::contract::Lapse;
 
 use super::*;
-use crate::launch::authority::{Lapse, Principal, Standing};
+use crate::launch::authority::{Principal, Standing};
 use crate::ports::{Decision, Evaluation};
 use crate::test_doubles::{SHOWN_IN_TESTS, yes};
 

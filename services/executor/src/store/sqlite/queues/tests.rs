@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use runwarden_awx::{Installation, Target};
+use runwarden_kit::contract::Rate;
 use uuid::Uuid;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::store::kernel::queues::SOME;
 use crate::store::sqlite::SqliteJobs;
 use crate::store::{Acceptance, Begin, Begun, Claim, Claimed, Effects, Executors as _, JobStore as _, Queues as _};
 use crate::test_doubles::{installation, template};
-use crate::wait::limits::{Limit, Limits, Rate};
+use crate::wait::limits::{Limit, Limits};
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -269,7 +270,7 @@ async fn limits_hold_at_the_claim_and_at_the_beginning() {
 #[tokio::test]
 async fn no_more_is_begun_in_a_period_than_may_be() {
     let (_folder, store) = store().await;
-    let rate = Rate { jobs: 2, period: Duration::from_secs(60) };
+    let rate = Rate { jobs: 2, period_seconds: 60 };
     let limits = Limits { controller: Limit { at_once: 0, rate: Some(rate) }, ..Limits::default() };
     let mut jobs = Vec::new();
     for second in [0, 30] {

@@ -10,14 +10,13 @@ use runwarden_proto::policy::v1 as wire;
 use runwarden_proto::policy::v1::decision_service_server::DecisionService;
 use tonic::{Request, Response, Status};
 
-use super::decide;
 use crate::decision::Decider;
 
 /// Serves decisions for principals.
-pub(crate) struct DecideFor(pub(crate) Arc<Decider>);
+pub(crate) struct DecisionRpc(pub(crate) Arc<Decider>);
 
 #[async_trait]
-impl DecisionService for DecideFor {
+impl DecisionService for DecisionRpc {
     async fn decide_for(
         &self,
         request: Request<wire::DecideForRequest>,
@@ -25,9 +24,9 @@ impl DecisionService for DecideFor {
         let wire::DecideForRequest { principal, question } = request.into_inner();
         let question = question.ok_or_else(|| Error::invalid("/question", "is missing"))?;
         let caller = caller(principal.unwrap_or_default(), &question.tenant)?;
-        let decision = self.0.decide(&caller, &decide::question(question)?).await?;
+        let decision = self.0.decide(&caller, &question.try_into()?).await?;
         let failed = decision.failed;
-        Ok(Response::new(wire::DecideForResponse { decision: Some(decide::answer(decision)), failed }))
+        Ok(Response::new(wire::DecideForResponse { decision: Some(decision.into()), failed }))
     }
 }
 
@@ -67,9 +66,10 @@ mod tests {
     use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
     use serde_json::Value;
 
-    use super::super::tests::{decide, handlers, put};
+    use super::super::policy::tests::{decide, handlers, put};
     use super::*;
     use crate::engine::Outcome;
+    use crate::question::Question;
     use crate::worker::Trouble;
 
     /// Whom [`decide`] is asked by.
@@ -88,7 +88,10 @@ mod tests {
         }
     }
 
-    async fn ask(service: &DecideFor, principal: wire::Principal) -> Result<(wire::DecideResponse, bool), ErrorReason> {
+    async fn ask(
+        service: &DecisionRpc,
+        principal: wire::Principal,
+    ) -> Result<(wire::DecideResponse, bool), ErrorReason> {
         let request = wire::DecideForRequest { principal: Some(principal), question: Some(decide().into_inner()) };
         let answer = service.decide_for(Request::new(request)).await;
         let answer = answer.map_err(|status| Error::from_status(&status).reason())?.into_inner();
@@ -101,13 +104,13 @@ mod tests {
         let handlers = handlers(&folder, Vec::new()).await;
         handlers.put_module(put("m")).await.unwrap();
         let as_caller = handlers.decide(decide()).await.unwrap().into_inner();
-        let service = DecideFor(Arc::clone(&handlers.decider));
+        let service = DecisionRpc(Arc::clone(&handlers.decider));
         let (decision, failed) = ask(&service, principal()).await.unwrap();
         assert!(decision.allowed && !failed);
         assert_eq!(decision.policy_digest, as_caller.policy_digest);
         assert_ne!(decision.decision_id, as_caller.decision_id, "each decision is one of its own");
         // What policies see is the same but for the time.
-        let question = decide::question(decide().into_inner()).unwrap();
+        let question = Question::try_from(decide().into_inner()).unwrap();
         let seen = |caller: &Caller| question.input(caller, Moment::from_micros(0));
         let request = decide();
         let real = request.extensions().get::<Arc<Caller>>().unwrap();
@@ -118,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_holds_nothing_there_any_more_is_refused_before_any_policy() {
         let folder = tempfile::tempdir().unwrap();
-        let service = DecideFor(Arc::clone(&handlers(&folder, vec![Err(Trouble::TimedOut)]).await.decider));
+        let service = DecisionRpc(Arc::clone(&handlers(&folder, vec![Err(Trouble::TimedOut)]).await.decider));
         let (decision, failed) = ask(&service, wire::Principal { grants: Vec::new(), ..principal() }).await.unwrap();
         assert!(!decision.allowed && !failed && !decision.reasons.is_empty());
         // Rights outside of its tenant are none, as in a token.
@@ -142,7 +145,7 @@ mod tests {
         let script = vec![Ok(denied), Err(Trouble::Busy), Err(Trouble::TimedOut)];
         let handlers = handlers(&folder, script).await;
         handlers.put_module(put("m")).await.unwrap();
-        let service = DecideFor(Arc::clone(&handlers.decider));
+        let service = DecisionRpc(Arc::clone(&handlers.decider));
         let (decision, failed) = ask(&service, principal()).await.unwrap();
         assert!(!decision.allowed && failed);
         assert_eq!(ask(&service, principal()).await, Err(ErrorReason::Unavailable));
