@@ -12,7 +12,7 @@ use crate::limits::refusals::Refusals;
 use crate::limits::room::Room;
 use crate::ports::Ports;
 use crate::readiness::Readiness;
-use crate::route_table::Listener;
+use crate::route_table::{Listener, Table};
 
 /// What every request is served with.
 #[derive(Clone)]
@@ -82,4 +82,6 @@ pub struct ListenerApp {
     pub app: App,
     /// The listener.
     pub listener: Listener,
+    /// What is reachable.
+    pub table: &'static Table,
 }

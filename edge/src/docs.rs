@@ -1,6 +1,5 @@
 //! The OpenAPI document and the page to read and try it, both served without the internet.
 
-use axum::Router;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -11,14 +10,15 @@ use runwarden_kit::Error;
 use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::tag::TagBuilder;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::oauth::OAuthError;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{FieldProblem, Problem, ProblemBody, Result};
-use crate::route_table::Listener;
+use crate::route_table::{Lasts, Listener, Table};
 
 mod complete;
 
@@ -42,30 +42,17 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
-    tags(
-        (name = "auth", description = "Obtain, introspect and revoke tokens"),
-        (name = "jobs", description = "Requests to run a template, and what became of them"),
-        (name = "templates", description = "What may be run: each names exactly one template of a controller"),
-        (name = "controllers", description = "AWX or AAP installations"),
-        (name = "projects", description = "Teams' spaces inside a tenant, and their members"),
-        (name = "tenants", description = "Customers or organisations, isolated from each other"),
-        (name = "clients", description = "Service accounts and their OAuth clients"),
-        (name = "access", description = "Roles, and the bindings that grant them"),
-        (name = "policies", description = "Rego modules that decide what may be run with which parameters"),
-        (name = "audit", description = "What happened, provably"),
-        (name = "secrets", description = "Sealed values, and the keys that seal and sign"),
-        (name = "health", description = "How Runwarden is"),
-        (name = "docs", description = "This document"),
-    ),
     components(schemas(ProblemBody, FieldProblem, OAuthError))
 )]
 struct Base;
 
-/// The document without its paths.
+/// The document without its paths, with these sections: their tags and what they are about.
 #[must_use]
-pub fn base() -> OpenApi {
+pub fn base<'a>(sections: impl Iterator<Item = (&'a str, &'a str)>) -> OpenApi {
     let mut document = Base::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").into();
+    let tag = |(name, about)| TagBuilder::new().name(name).description(Some(about)).build();
+    document.tags = Some(sections.map(tag).collect());
     document
 }
 
@@ -73,10 +60,15 @@ pub fn base() -> OpenApi {
 #[derive(Clone)]
 pub struct Served(Bytes);
 
-/// The route of the document, itself part of the document.
+/// The document, itself part of the document, and the page that shows it.
 #[must_use]
-pub fn document_route() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(document))
+pub fn routes() -> Routes {
+    Routes::new()
+        .open(Lasts::NoTime, routes!(document))
+        .page("/", get(async || Redirect::temporary("/docs/")))
+        .page("/docs", get(async || Redirect::permanent("/docs/")))
+        .page("/docs/", get(async || page("index.html")))
+        .page("/docs/{*file}", get(async |State(_): State<App>, Path(file): Path<String>| page(&file)))
 }
 
 /// Read this document
@@ -90,18 +82,9 @@ async fn document(Params(NoParams): Params<NoParams>, Extension(Served(document)
     response
 }
 
-/// The routes of the page, and the document of a listener for [`document`].
-pub fn page_routes() -> Router<App> {
-    Router::new()
-        .route("/", get(async || Redirect::temporary("/docs/")))
-        .route("/docs", get(async || Redirect::permanent("/docs/")))
-        .route("/docs/", get(async || page("index.html")))
-        .route("/docs/{*file}", get(async |State(_): State<App>, Path(file): Path<String>| page(&file)))
-}
-
 /// What a listener's document answers with.
-pub fn served(document: &Value, listener: Listener) -> Extension<Served> {
-    let mut text = serde_json::to_string(&of_listener(document, listener)).unwrap_or_default();
+pub fn served(document: &Value, table: &Table, listener: Listener) -> Extension<Served> {
+    let mut text = serde_json::to_string(&of_listener(document, table, listener)).unwrap_or_default();
     text.push('\n');
     Extension(Served(Bytes::from(text)))
 }

@@ -27,7 +27,7 @@ use crate::limits::room::Place;
 use crate::path::without_empty_parts;
 use crate::problem::{Problem, Result};
 use crate::readers::Readers;
-use crate::route_table::{self, Access, Found, LITTLE, Lasts, Listener, Route, Takes};
+use crate::route_table::{Access, Found, LITTLE, Lasts, Route, Takes};
 
 /// Where the caller stands (draft-ietf-httpapi-ratelimit-headers).
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -86,7 +86,7 @@ async fn admit(
     if let Some(limit) = &here.app.by_address {
         within(limit.count(&address_key(address)), standings)?;
     }
-    let route = looked_up(here.listener, asked, path)?;
+    let route = looked_up(here, asked, path)?;
     if route.access == Access::Caller {
         identify(here, &asked.headers, address, &mut context, standings).await?;
     }
@@ -108,12 +108,12 @@ async fn admit(
     Ok((context, place))
 }
 
-fn looked_up(listener: Listener, asked: &Parts, path: Option<&str>) -> Result<&'static Route> {
+fn looked_up(here: &ListenerApp, asked: &Parts, path: Option<&str>) -> Result<&'static Route> {
     // First of all: the router takes an empty part for an id.
     if let Some(plain) = without_empty_parts(asked.uri.path()) {
         return Err(Problem::empty_part_in_path(&plain));
     }
-    match route_table::find(listener, &asked.method, path.unwrap_or_default()) {
+    match here.table.find(here.listener, &asked.method, path.unwrap_or_default()) {
         Found::Route(route) => Ok(route),
         Found::OtherMethods(allowed) => Err(Problem::method_not_allowed(&allowed)),
         Found::Nothing => Err(Problem::no_such_path()),

@@ -8,6 +8,7 @@ pub mod app;
 pub mod audit;
 pub mod config;
 pub mod conventions;
+pub mod declared;
 pub mod docs;
 pub mod extract;
 pub mod gate;

@@ -2,6 +2,7 @@
 
 use http::{Request, Response};
 use runwarden_kit::context;
+use runwarden_kit::limits::LARGEST_ANSWER;
 use runwarden_kit::mesh::{MeshChannel, Peers, Service};
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
@@ -22,9 +23,6 @@ use tower::util::BoxCloneSyncService;
 
 /// A way to one service.
 pub type Port = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
-
-/// The largest answer taken from a service: a full page of jobs with large parameters fits.
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// The ways to all services.
 #[derive(Clone)]

@@ -14,10 +14,9 @@ use crate::{conventions, docs, gate, path, routes};
 /// Everything that a listener serves, layers included.
 pub fn router(app: &App, listener: Listener) -> Router {
     let (routes, document) = routes::all();
-    let here = ListenerApp { app: app.clone(), listener };
+    let here = ListenerApp { app: app.clone(), listener, table: routes::table() };
     let mut router = routes
-        .merge(docs::page_routes())
-        .layer(docs::served(&document, listener))
+        .layer(docs::served(&document, here.table, listener))
         .layer(axum::extract::Extension(listener))
         .fallback(gate::nothing_here)
         .layer(from_fn_with_state(here.clone(), gate::pass))

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use runwarden_edge::routes::jobs::JobState;
 
 use super::reach::{Common, Reach, Show, a_slug, an_id};
 use super::run::a_time;
-
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1000;
-/// The states a job can be in.
-const STATES: [&str; 9] =
-    ["new", "awaiting_approval", "launching", "running", "succeeded", "failed", "canceled", "error", "unknown"];
 
 /// What to do about jobs.
 #[derive(Subcommand)]
@@ -82,7 +78,7 @@ impl Jobs {
 #[derive(Args)]
 pub(crate) struct List {
     /// Only jobs in these states, separated by commas
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = STATES)]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = a_state())]
     pub(crate) state: Vec<String>,
     /// Only jobs of this template
     #[arg(long, value_parser = a_slug)]
@@ -174,11 +170,11 @@ pub(crate) struct Resolution {
 }
 
 fn a_reason(text: &str) -> Result<String, String> {
-    let reason = text.trim();
-    if (1..=LONGEST_REASON).contains(&reason.chars().count()) {
-        return Ok(reason.to_owned());
-    }
-    Err(format!("must have 1 to {LONGEST_REASON} characters"))
+    runwarden_kit::text::reason(text).map(str::to_owned)
+}
+
+fn a_state() -> PossibleValuesParser {
+    PossibleValuesParser::new(JobState::ALL.iter().map(|state| state.name()))
 }
 
 #[cfg(test)]

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use runwarden_kit::idempotency::{KEY_RULE, is_key};
 
 use super::reach::{Reach, Show, a_slug};
-
-/// The longest idempotency key, in characters.
-const LONGEST_KEY: usize = 255;
 
 /// What to run.
 #[derive(Args)]
@@ -82,10 +80,10 @@ impl Priority {
 }
 
 fn a_key(text: &str) -> Result<String, String> {
-    if (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
+    if is_key(text) {
         return Ok(text.to_owned());
     }
-    Err(format!("must be 1 to {LONGEST_KEY} visible ASCII characters without spaces, such as a UUID"))
+    Err(format!("{KEY_RULE} without spaces, such as a UUID"))
 }
 
 /// A time that the API takes.

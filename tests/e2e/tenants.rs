@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use runwarden_edge::route_table::{Access, ROUTES};
+use runwarden_edge::route_table::Access;
+use runwarden_edge::routes::table;
 use runwarden_harness::jobs::text;
 use runwarden_harness::{Api, until_within};
 use runwarden_kit::ErrorReason;
@@ -27,7 +28,7 @@ fn calls_of_operators() -> impl Iterator<Item = &'static runwarden_proto::Access
 
 /// Every route that takes a token, as it could be called.
 fn routes() -> impl Iterator<Item = (Method, String)> {
-    ROUTES.iter().filter(|route| route.access == Access::Caller).map(|route| {
+    table().iter().filter(|route| route.access == Access::Caller).map(|route| {
         let parts = route.path.split('/').map(|part| if part.starts_with('{') { "anything" } else { part });
         (route.method.clone(), parts.collect::<Vec<_>>().join("/"))
     })

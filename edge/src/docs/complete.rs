@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use crate::problem::{MEDIA_TYPE, Problem};
-use crate::route_table::{self, Access, Found, Listener, Route};
+use crate::route_table::{Access, Found, Listener, Route, Table};
 
 /// The errors with what they mean and an example: its code and its words. Each becomes a response of the components.
 const ERRORS: &[(u16, &str, ErrorReason, &str)] = &[
@@ -84,14 +84,14 @@ const REQUEST: &str = "req_01990f9a0c6f7c52b8f54ee30bd5d1a1";
 
 /// Completes the document.
 #[must_use]
-pub fn finish(document: OpenApi) -> Value {
+pub fn finish(document: OpenApi, table: &Table) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         for (path, item) in paths {
             for (method, operation) in item.as_object_mut().into_iter().flatten() {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
                 if let (Found::Route(route), Some(operation)) =
-                    (route_table::find(Listener::Admin, &method, path), operation.as_object_mut())
+                    (table.find(Listener::Admin, &method, path), operation.as_object_mut())
                 {
                     complete(route, operation);
                 }
@@ -110,14 +110,14 @@ pub fn finish(document: OpenApi) -> Value {
 
 /// The document with the paths of one listener only.
 #[must_use]
-pub fn of_listener(document: &Value, listener: Listener) -> Value {
+pub fn of_listener(document: &Value, table: &Table, listener: Listener) -> Value {
     let mut document = document.clone();
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         for (path, item) in paths.iter_mut() {
             if let Some(item) = item.as_object_mut() {
                 item.retain(|method, _| {
                     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
-                    matches!(route_table::find(listener, &method, path), Found::Route(_))
+                    matches!(table.find(listener, &method, path), Found::Route(_))
                 });
             }
         }

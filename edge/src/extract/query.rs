@@ -136,14 +136,14 @@ impl Query {
             .map(Moment::to_proto)
     }
 
-    /// Takes one of several words by a table; the caller collects what it means.
-    pub fn choices<T: Copy>(&mut self, name: &str, table: &[(&str, T)]) -> Vec<T> {
+    /// Takes some of several values by their names.
+    pub fn choices<T: Copy>(&mut self, name: &str, all: &[T], name_of: fn(T) -> &'static str) -> Vec<T> {
         let mut chosen = Vec::new();
         for text in self.texts(name) {
-            match table.iter().find(|(word, _)| *word == text) {
-                Some((_, meaning)) => chosen.push(*meaning),
+            match all.iter().find(|value| name_of(**value) == text) {
+                Some(value) => chosen.push(*value),
                 None => {
-                    let words = table.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+                    let words = all.iter().map(|value| name_of(*value)).collect::<Vec<_>>().join(", ");
                     self.wrong(name, &format!("must be one of {words}"));
                     return chosen;
                 }
@@ -217,7 +217,7 @@ mod tests {
     impl FromQuery for Filter {
         fn from_query(query: &mut Query) -> Self {
             Self {
-                states: query.choices("state", &[("new", 1), ("running", 2)]),
+                states: query.choices("state", &[1, 2], |state| if state == 1 { "new" } else { "running" }),
                 project: query.slug("project"),
                 wait: query.number("wait", 0, 60, 0),
                 after: query.time("after"),

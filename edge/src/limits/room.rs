@@ -111,14 +111,15 @@ fn refusal(full: Full, what: &str, whose: &str) -> Error {
 mod tests {
     use super::{Place, Room};
     use crate::config::Config;
-    use crate::route_table::{Listener, ROUTES, Route};
+    use crate::route_table::{Listener, Route};
+    use crate::routes;
     use runwarden_kit::ErrorReason;
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::permission::Permission;
     use std::net::IpAddr;
 
     fn route(path: &str) -> &'static Route {
-        ROUTES.iter().find(|route| route.path == path).unwrap()
+        routes::table().iter().find(|route| route.path == path).unwrap()
     }
 
     fn small() -> Room {
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn every_route_has_a_place_to_go() {
         let room = small();
-        for route in crate::route_table::of(Listener::Admin) {
+        for route in routes::table().of(Listener::Admin) {
             assert!(room.enter(route, false, ONE, Some(&of("acme", "sa_1"))).is_ok(), "{}", route.path);
         }
     }

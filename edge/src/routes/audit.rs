@@ -11,40 +11,43 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tonic::{Status, Streaming};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page};
 use super::field::{always, kept_object, some};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
+use crate::route_table::{Lasts, On};
 use crate::sse::{self, Ending, Gone, Pieces};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(records))
-        .routes(routes!(prove))
-        .routes(routes!(checkpoint))
-        .routes(routes!(consistency))
-        .routes(routes!(export))
+pub fn routes() -> Routes {
+    Routes::new()
+        .admin(routes!(records))
+        .admin(routes!(prove))
+        .admin(routes!(checkpoint))
+        .admin(routes!(consistency))
+        .lasting(On::Admin, Lasts::Stream, routes!(export))
 }
 
-/// How an action went.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It was about to happen.
-    Intent,
-    /// It happened.
-    Success,
-    /// It was refused by permission or policy.
-    Denied,
-    /// It was tried and failed.
-    Failed,
+runwarden_kit::mirror! {
+    /// How an action went.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Outcome = proto::Outcome {
+        /// It was about to happen.
+        Intent,
+        /// It happened.
+        Success,
+        /// It was refused by permission or policy.
+        Denied,
+        /// It was tried and failed.
+        Failed,
+    }
 }
 
 /// Who did it.
@@ -124,12 +127,7 @@ impl TryFrom<proto::Record> for AuditRecord {
 
     fn try_from(record: proto::Record) -> Result<Self> {
         let entry = record.entry.unwrap_or_default();
-        let outcome = match entry.outcome() {
-            proto::Outcome::Intent => Outcome::Intent,
-            proto::Outcome::Success => Outcome::Success,
-            proto::Outcome::Denied => Outcome::Denied,
-            proto::Outcome::Failed | proto::Outcome::Unspecified => Outcome::Failed,
-        };
+        let outcome = entry.outcome().try_into().unwrap_or(Outcome::Failed);
         let actor = entry.actor.unwrap_or_default();
         Ok(Self {
             index: record.index,

@@ -11,24 +11,25 @@ use runwarden_proto::auth::v1 as proto;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::field::kept_json;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::oauth::{ClientForm, Refused, unstored};
 use crate::extract::query::{NoParams, Params};
 use crate::problem::Result;
+use crate::route_table::Lasts;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(token))
-        .routes(routes!(introspect))
-        .routes(routes!(revoke))
-        .routes(routes!(jwks))
-        .routes(routes!(metadata))
+pub fn routes() -> Routes {
+    Routes::new()
+        .open(Lasts::Call, routes!(token))
+        .open(Lasts::Call, routes!(introspect))
+        .open(Lasts::Call, routes!(revoke))
+        .open(Lasts::Call, routes!(jwks))
+        .open(Lasts::Call, routes!(metadata))
 }
 
 /// A request for a token. The client's credentials go into HTTP Basic or into this form.

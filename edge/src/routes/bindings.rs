@@ -7,12 +7,12 @@ use http::StatusCode;
 use runwarden_proto::auth::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created, page};
 use super::field::{always, present, some};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
@@ -20,8 +20,8 @@ use crate::problem::Result;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(delete))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(delete))
 }
 
 /// A principal's role at a scope.

@@ -7,12 +7,12 @@ use http::StatusCode;
 use runwarden_proto::auth::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created, page};
 use super::field::{always, moment, nullable, present, some, time};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::{Body, NoBody};
 use crate::extract::path::{ById, BySecret};
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -20,12 +20,12 @@ use crate::problem::Result;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(create, list))
-        .routes(routes!(read, update, delete))
-        .routes(routes!(rotate_secret))
-        .routes(routes!(retire_secret))
+pub fn routes() -> Routes {
+    Routes::new()
+        .admin(routes!(create, list))
+        .admin(routes!(read, update, delete))
+        .admin(routes!(rotate_secret))
+        .admin(routes!(retire_secret))
 }
 
 /// A service account with its OAuth client.

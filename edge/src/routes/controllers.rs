@@ -10,7 +10,6 @@ use serde_json::Value;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page, created, page};
@@ -18,6 +17,7 @@ use super::field::{always, kept_object, nullable, present, some};
 use super::rate::Rate;
 use super::templates::Kind;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -25,8 +25,8 @@ use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, update, delete)).routes(routes!(offered))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(read, update, delete)).admin(routes!(offered))
 }
 
 /// One AWX or AAP installation, its credential apart.

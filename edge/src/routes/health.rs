@@ -6,19 +6,22 @@ use runwarden_kit::ErrorReason;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{Problem, Result};
 use crate::readiness::Reports;
-use crate::route_table::Listener;
+use crate::route_table::{Lasts, Listener};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(health))
+pub fn routes() -> Routes {
+    Routes::new()
+        .open(Lasts::NoTime, routes!(live))
+        .open(Lasts::NoTime, routes!(ready))
+        .open(Lasts::NoTime, routes!(health))
 }
 
 /// How it is.

@@ -4,62 +4,45 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use runwarden_kit::{Error, FieldError};
+use runwarden_kit::{FieldError, text};
 use runwarden_proto::executor::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page};
 use super::field::{always, present, some, time};
 use super::jobs::{Job, accepted};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::path::ById;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{Problem, Result};
 
-/// The longest reason, in characters.
-const LONGEST_REASON: usize = 1000;
-
 /// These routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(attempts)).routes(routes!(resolve))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(attempts)).admin(routes!(resolve))
 }
 
-/// What is known of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptState {
-    /// Durable; the request may not have left yet.
-    Intent,
-    /// It became a run.
-    Bound,
-    /// Certainly nothing was launched.
-    NotLaunched,
-    /// It may or may not have been launched; Runwarden is finding out.
-    Unresolved,
-    /// It cannot be determined automatically; an operator must decide.
-    Ambiguous,
-    /// A person gave up on it.
-    GivenUp,
-}
-
-impl AttemptState {
-    fn of(state: proto::AttemptState) -> Result<Self> {
-        match state {
-            proto::AttemptState::Intent => Ok(Self::Intent),
-            proto::AttemptState::Bound => Ok(Self::Bound),
-            proto::AttemptState::NotLaunched => Ok(Self::NotLaunched),
-            proto::AttemptState::Unresolved => Ok(Self::Unresolved),
-            proto::AttemptState::Ambiguous => Ok(Self::Ambiguous),
-            proto::AttemptState::GivenUp => Ok(Self::GivenUp),
-            proto::AttemptState::Unspecified => {
-                Err(Problem::from(Error::internal(anyhow::anyhow!("an attempt without a state"))))
-            }
-        }
+runwarden_kit::mirror! {
+    /// What is known of an attempt.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum AttemptState = proto::AttemptState {
+        /// Durable; the request may not have left yet.
+        Intent,
+        /// It became a run.
+        Bound,
+        /// Certainly nothing was launched.
+        NotLaunched,
+        /// It may or may not have been launched; Runwarden is finding out.
+        Unresolved,
+        /// It cannot be determined automatically; an operator must decide.
+        Ambiguous,
+        /// A person gave up on it.
+        GivenUp,
     }
 }
 
@@ -108,7 +91,7 @@ impl TryFrom<proto::Attempt> for Attempt {
     fn try_from(attempt: proto::Attempt) -> Result<Self> {
         Ok(Self {
             number: attempt.number,
-            state: AttemptState::of(attempt.state())?,
+            state: present(attempt.state().try_into().ok(), "state of an attempt")?,
             detail: some(attempt.detail),
             installation: attempt.installation,
             controller_address: attempt.controller_address,
@@ -175,10 +158,10 @@ impl ResolveJob {
                 refuse("/run", "goes with `bind` only".to_owned())
             }
         }
-        let reason = self.reason.trim().to_owned();
-        if !(1..=LONGEST_REASON).contains(&reason.chars().count()) {
-            refuse("/reason", format!("must have 1 to {LONGEST_REASON} characters"));
-        }
+        let reason = text::reason(&self.reason).map(str::to_owned).unwrap_or_else(|detail| {
+            refuse("/reason", detail);
+            String::new()
+        });
         if !wrong.is_empty() {
             return Err(Problem::invalid_fields(wrong));
         }
@@ -209,10 +192,11 @@ async fn resolve(
 
 #[cfg(test)]
 mod tests {
-    use super::{Attempt, AttemptState, LONGEST_REASON, ResolveJob, proto};
+    use super::{Attempt, AttemptState, ResolveJob, proto};
     use crate::extract::body::from_json;
     use crate::problem::Problem;
     use proto::resolve_job_request::Resolution;
+    use runwarden_kit::limits::LONGEST_REASON;
     use serde_json::json;
 
     fn read(body: &serde_json::Value) -> Result<proto::ResolveJobRequest, Problem> {
@@ -289,7 +273,7 @@ mod tests {
         for number in 1.. {
             let Ok(state) = proto::AttemptState::try_from(number) else { break };
             let name = state.as_str_name().trim_start_matches("ATTEMPT_STATE_").to_lowercase();
-            assert_eq!(serde_json::to_value(AttemptState::of(state).unwrap()).unwrap(), name);
+            assert_eq!(serde_json::to_value(AttemptState::try_from(state).unwrap()).unwrap(), name);
         }
         assert!(Attempt::try_from(proto::Attempt::default()).is_err());
     }

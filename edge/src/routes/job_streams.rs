@@ -13,16 +13,17 @@ use runwarden_proto::executor::v1 as proto;
 use serde_json::json;
 use tonic::Streaming;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::field::always;
 use super::jobs::{Job, JobState, get};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::headers::last_event_id;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, Params, Query};
 use crate::problem::{Problem, Result};
+use crate::route_table::{Lasts, On};
 use crate::sse::{self, Ending, Gone, KEEP_ALIVE, Pieces, RETRY};
 
 /// How often a quiet stream says that it is still there.
@@ -30,8 +31,8 @@ const QUIET: Duration = Duration::from_secs(15);
 
 /// These routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(output)).routes(routes!(events))
+pub fn routes() -> Routes {
+    Routes::new().lasting(On::Both, Lasts::Stream, routes!(output)).lasting(On::Both, Lasts::Stream, routes!(events))
 }
 
 /// Where output begins.
@@ -148,7 +149,7 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let after_event = last_event_id(&headers)?.unwrap_or(resumed.last_event_id);
-    let state = JobState::from(get(&app, &by.id, 0).await?.state());
+    let state = JobState::of(get(&app, &by.id, 0).await?.state());
     let request = proto::WatchJobRequest { id: by.id, after_event };
     let mut events = app.ports.followed_jobs().watch_job(request).await?.into_inner();
     let mut first = None;

@@ -8,21 +8,21 @@ use runwarden_proto::executor::v1 as proto;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::field::{moment, present};
 use super::job_priority::Priority;
 use super::jobs::accepted;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::{Problem, Result};
 
 /// This route.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(submit))
+pub fn routes() -> Routes {
+    Routes::new().both(routes!(submit))
 }
 
 /// A job to accept.
@@ -148,8 +148,8 @@ mod tests {
         for (name, priority) in [("low", Priority::Low), ("normal", Priority::Normal), ("high", Priority::High)] {
             assert_eq!(serde_json::to_value(priority).unwrap(), name);
             let sent = proto::JobPriority::try_from(Priority::sent(Some(priority))).unwrap();
-            assert_eq!(Priority::from(sent), priority);
+            assert_eq!(Priority::of(sent), priority);
         }
-        assert_eq!(Priority::from(proto::JobPriority::Unspecified), Priority::Normal);
+        assert_eq!(Priority::of(proto::JobPriority::Unspecified), Priority::Normal);
     }
 }

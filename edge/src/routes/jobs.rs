@@ -9,78 +9,57 @@ use runwarden_proto::executor::v1 as proto;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page, located};
 use super::field::{always, kept_json, kept_object, present, some, time};
 use super::job_priority::Priority;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::NoBody;
 use crate::extract::path::ById;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
+use crate::route_table::{Lasts, On};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(cancel))
+pub fn routes() -> Routes {
+    Routes::new().both(routes!(list)).lasting(On::Both, Lasts::Wait, routes!(read)).both(routes!(cancel))
 }
 
-/// Where a job stands. It never goes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Accepted and durable; not launched yet.
-    New,
-    /// Waiting for a person to approve it.
-    AwaitingApproval,
-    /// Being launched.
-    Launching,
-    /// Bound to a run on the controller.
-    Running,
-    /// The run succeeded.
-    Succeeded,
-    /// The playbook said no, or the controller lost the run (reason `lost`).
-    Failed,
-    /// Stopped on request.
-    Canceled,
-    /// It could not be run.
-    Error,
-    /// No machine can know whether it was launched; a person must decide.
-    Unknown,
-}
-
-/// The states by their names.
-const STATES: &[(&str, proto::JobState)] = &[
-    ("new", proto::JobState::New),
-    ("awaiting_approval", proto::JobState::AwaitingApproval),
-    ("launching", proto::JobState::Launching),
-    ("running", proto::JobState::Running),
-    ("succeeded", proto::JobState::Succeeded),
-    ("failed", proto::JobState::Failed),
-    ("canceled", proto::JobState::Canceled),
-    ("error", proto::JobState::Error),
-    ("unknown", proto::JobState::Unknown),
-];
-
-impl From<proto::JobState> for JobState {
-    fn from(state: proto::JobState) -> Self {
-        match state {
-            proto::JobState::New => Self::New,
-            proto::JobState::AwaitingApproval => Self::AwaitingApproval,
-            proto::JobState::Launching => Self::Launching,
-            proto::JobState::Running => Self::Running,
-            proto::JobState::Succeeded => Self::Succeeded,
-            proto::JobState::Failed => Self::Failed,
-            proto::JobState::Canceled => Self::Canceled,
-            proto::JobState::Error => Self::Error,
-            proto::JobState::Unknown | proto::JobState::Unspecified => Self::Unknown,
-        }
+runwarden_kit::mirror! {
+    /// Where a job stands. It never goes back.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum JobState = proto::JobState {
+        /// Accepted and durable; not launched yet.
+        New,
+        /// Waiting for a person to approve it.
+        AwaitingApproval,
+        /// Being launched.
+        Launching,
+        /// Bound to a run on the controller.
+        Running,
+        /// The run succeeded.
+        Succeeded,
+        /// The playbook said no, or the controller lost the run (reason `lost`).
+        Failed,
+        /// Stopped on request.
+        Canceled,
+        /// It could not be run.
+        Error,
+        /// No machine can know whether it was launched; a person must decide.
+        Unknown,
     }
 }
 
 impl JobState {
+    /// As a service sends it; a state that this edge does not know is one that it can say nothing about.
+    pub(super) fn of(state: proto::JobState) -> Self {
+        Self::try_from(state).unwrap_or(Self::Unknown)
+    }
+
     /// Whether it will not change any more.
     #[must_use]
     pub fn is_over(self) -> bool {
@@ -239,7 +218,7 @@ impl TryFrom<proto::Job> for Job {
     type Error = Problem;
 
     fn try_from(job: proto::Job) -> Result<Self> {
-        let (state, priority) = (job.state().into(), job.priority().into());
+        let (state, priority) = (JobState::of(job.state()), Priority::of(job.priority()));
         let outcome = some(job.outcome_json).map(|outcome| kept_json(&outcome, "a job's outcome")).transpose()?;
         Ok(Self {
             id: job.id,
@@ -291,7 +270,7 @@ impl FromQuery for Wait {
 pub struct ListJobs {
     /// Only jobs in one of these states; give it several times or with commas between.
     #[param(required = false, value_type = Vec<JobState>, style = Form, explode)]
-    state: Vec<proto::JobState>,
+    state: Vec<JobState>,
     /// Only jobs of this template.
     #[param(required = false, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     template: String,
@@ -311,7 +290,7 @@ pub struct ListJobs {
 
 impl FromQuery for ListJobs {
     fn from_query(query: &mut Query) -> Self {
-        let state = query.choices("state", STATES);
+        let state = query.choices("state", JobState::ALL, JobState::name);
         let (template, project) = (query.slug("template"), query.slug("project"));
         let created_after = query.time("created_after");
         let (page_size, page_token) = query.page();
@@ -332,7 +311,7 @@ pub(super) fn accepted(job: proto::Job) -> Result<Response> {
     responses((status = 200, description = "A page, newest first.", body = Page<Job>)))]
 async fn list(State(app): State<App>, Params(filter): Params<ListJobs>) -> Result<Json<Page<Job>>> {
     let request = proto::ListJobsRequest {
-        states: filter.state.into_iter().map(i32::from).collect(),
+        states: filter.state.into_iter().map(|state| proto::JobState::from(state).into()).collect(),
         template: filter.template,
         project: filter.project,
         created_after: filter.created_after,
@@ -385,16 +364,18 @@ async fn cancel(
 
 #[cfg(test)]
 mod tests {
-    use super::{Job, JobState, ListJobs, STATES, proto};
+    use super::{Job, JobState, ListJobs, proto};
     use crate::extract::query::read;
     use serde_json::json;
 
     #[test]
     fn every_state_has_the_name_callers_filter_by() {
-        for (name, state) in STATES {
-            assert_eq!(serde_json::to_value(JobState::from(*state)).unwrap(), json!(name));
+        for state in JobState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), json!(state.name()));
+            assert_eq!(JobState::of((*state).into()), *state);
         }
-        assert_eq!(STATES.len(), 9);
+        assert_eq!(JobState::ALL.len(), 9);
+        assert_eq!(JobState::of(proto::JobState::Unspecified), JobState::Unknown);
     }
 
     #[test]
@@ -448,7 +429,7 @@ mod tests {
     #[test]
     fn states_are_filtered_by_name() {
         let filter: ListJobs = read("state=running&state=failed,error").unwrap();
-        assert_eq!(filter.state, [proto::JobState::Running, proto::JobState::Failed, proto::JobState::Error]);
+        assert_eq!(filter.state, [JobState::Running, JobState::Failed, JobState::Error]);
         assert!(read::<ListJobs>("state=RUNNING").is_err());
     }
 }

@@ -6,23 +6,23 @@ use runwarden_proto::auth::v1 as auth;
 use runwarden_proto::secret::v1 as secret;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::field::{always, kept_json};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::NoBody;
 use crate::extract::query::{NoParams, Params};
 use crate::problem::Result;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(master))
-        .routes(routes!(rotate_master))
-        .routes(routes!(signing))
-        .routes(routes!(rotate_signing))
+pub fn routes() -> Routes {
+    Routes::new()
+        .admin(routes!(master))
+        .admin(routes!(rotate_master))
+        .admin(routes!(signing))
+        .admin(routes!(rotate_signing))
 }
 
 /// The master key in use and how far a rotation got.

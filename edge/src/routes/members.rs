@@ -9,13 +9,13 @@ use runwarden_proto::auth::v1 as auth;
 use runwarden_proto::project::v1 as project;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created, page};
 use super::bindings::Binding;
 use super::field::present;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::path::{ByName, ByNameAndId};
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -23,8 +23,8 @@ use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(delete))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(delete))
 }
 
 /// A member to add.

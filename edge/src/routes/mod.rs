@@ -1,11 +1,15 @@
 //! The routes, one file a noun.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use serde_json::Value;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::OpenApi;
 
 use crate::app::App;
+use crate::declared::Routes;
 use crate::docs;
+use crate::route_table::Table;
 
 mod answer;
 pub mod audit;
@@ -31,28 +35,48 @@ pub mod secrets;
 pub mod templates;
 pub mod tenants;
 
+/// A section of the document: the tag of its operations, what it is about, and its routes.
+type Section = (&'static str, &'static str, &'static [fn() -> Routes]);
+
+/// Every section, in the order of the document.
+const SECTIONS: &[Section] = &[
+    ("auth", "Obtain, introspect and revoke tokens", &[auth::routes]),
+    (
+        "jobs",
+        "Requests to run a template, and what became of them",
+        &[job_submission::routes, jobs::routes, job_streams::routes, job_resolution::routes],
+    ),
+    ("templates", "What may be run: each names exactly one template of a controller", &[templates::routes]),
+    ("controllers", "AWX or AAP installations", &[controllers::routes]),
+    ("projects", "Teams' spaces inside a tenant, and their members", &[projects::routes, members::routes]),
+    ("tenants", "Customers or organisations, isolated from each other", &[tenants::routes]),
+    ("clients", "Service accounts and their OAuth clients", &[clients::routes]),
+    ("access", "Roles, and the bindings that grant them", &[roles::routes, bindings::routes]),
+    ("policies", "Rego modules that decide what may be run with which parameters", &[policies::routes]),
+    ("audit", "What happened, provably", &[audit::routes]),
+    ("secrets", "Sealed values, and the keys that seal and sign", &[keys::routes, secrets::routes]),
+    ("health", "How Runwarden is", &[health::routes]),
+    ("docs", "This document", &[docs::routes]),
+];
+
 /// All routes and the document that describes them: they are one, so neither can forget the other.
 pub fn all() -> (Router<App>, Value) {
-    let (router, document) = OpenApiRouter::with_openapi(docs::base())
-        .merge(auth::routes())
-        .merge(job_submission::routes())
-        .merge(jobs::routes())
-        .merge(job_streams::routes())
-        .merge(job_resolution::routes())
-        .merge(templates::routes())
-        .merge(controllers::routes())
-        .merge(projects::routes())
-        .merge(members::routes())
-        .merge(tenants::routes())
-        .merge(clients::routes())
-        .merge(roles::routes())
-        .merge(bindings::routes())
-        .merge(policies::routes())
-        .merge(audit::routes())
-        .merge(keys::routes())
-        .merge(secrets::routes())
-        .merge(health::routes())
-        .merge(docs::document_route())
-        .split_for_parts();
-    (router, docs::finish(document))
+    let (router, described, table) = declared();
+    let mut document = docs::base(SECTIONS.iter().map(|(tag, about, _)| (*tag, *about)));
+    document.merge(described);
+    (router, docs::finish(document, &table))
 }
+
+/// What is reachable.
+pub fn table() -> &'static Table {
+    static TABLE: LazyLock<Table> = LazyLock::new(|| declared().2);
+    &TABLE
+}
+
+fn declared() -> (Router<App>, OpenApi, Table) {
+    let all = SECTIONS.iter().flat_map(|(_, _, routes)| *routes);
+    all.fold(Routes::new(), |all, routes| all.merge(routes())).into_parts()
+}
+
+#[cfg(test)]
+mod tests;

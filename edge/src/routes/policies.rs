@@ -9,13 +9,13 @@ use runwarden_kit::ErrorReason;
 use runwarden_proto::policy::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::Page;
 use super::field::{always, present, some};
 use super::paging;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::{bytes, from_json, without_mark};
 use crate::extract::headers::{Precondition, etag, precondition};
 use crate::extract::path::ByName;
@@ -24,8 +24,8 @@ use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, read, delete))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(list)).admin(routes!(put, read, delete))
 }
 
 /// One Rego module.

@@ -7,12 +7,12 @@ use http::StatusCode;
 use runwarden_proto::project::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created, page};
 use super::field::{always, present};
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -20,8 +20,8 @@ use crate::problem::Result;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, delete))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(read, delete))
 }
 
 /// A team's space inside a tenant.

@@ -8,13 +8,13 @@ use runwarden_kit::Error;
 use runwarden_proto::auth::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created};
 use super::field::present;
 use super::paging;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::Body;
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -22,8 +22,8 @@ use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, delete))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(read, delete))
 }
 
 /// A named set of permissions.

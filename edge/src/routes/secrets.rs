@@ -5,19 +5,19 @@ use axum::extract::State;
 use runwarden_proto::secret::v1 as proto;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, page};
 use super::field::always;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::query::{PageParams, Params};
 use crate::problem::Result;
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(list))
 }
 
 /// A secret, without its value.

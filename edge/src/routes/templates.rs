@@ -4,20 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use runwarden_kit::Error;
 use runwarden_proto::project::v1 as proto;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page, created};
 use super::field::{always, kept_object, nullable, present};
 use super::rate::Rate;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{FromQuery, NoParams, Params, Query};
@@ -25,57 +24,49 @@ use crate::problem::{FieldProblem, Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, update, delete))
+pub fn routes() -> Routes {
+    Routes::new().both(routes!(list)).admin(routes!(create)).both(routes!(read)).admin(routes!(update, delete))
 }
 
-/// The kind of a controller's template.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A job template.
-    Job,
-    /// A workflow job template.
-    Workflow,
+runwarden_kit::mirror! {
+    /// The kind of a controller's template.
+    #[derive(Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Kind = proto::TemplateKind {
+        /// A job template.
+        Job,
+        /// A workflow job template.
+        Workflow,
+    }
 }
 
 impl Kind {
     /// Reads what a service sent.
     pub(super) fn of(kind: proto::TemplateKind) -> Result<Self> {
-        match kind {
-            proto::TemplateKind::Job => Ok(Self::Job),
-            proto::TemplateKind::Workflow => Ok(Self::Workflow),
-            proto::TemplateKind::Unspecified => {
-                Err(Problem::from(Error::internal(anyhow::anyhow!("a template without a kind"))))
-            }
-        }
+        present(kind.try_into().ok(), "kind of a template")
     }
 
     fn sent(self) -> i32 {
-        match self {
-            Self::Job => proto::TemplateKind::Job.into(),
-            Self::Workflow => proto::TemplateKind::Workflow.into(),
-        }
+        proto::TemplateKind::from(self).into()
     }
 }
 
-/// What to do when the controller's template has changed since it was mapped.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnDrift {
-    /// Launch, and show it.
-    Flag,
-    /// Do not launch.
-    Refuse,
+runwarden_kit::mirror! {
+    /// What to do when the controller's template has changed since it was mapped.
+    #[derive(Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum OnDrift = proto::OnDrift {
+        /// Launch, and show it.
+        Flag,
+        /// Do not launch.
+        Refuse,
+    }
 }
 
 impl OnDrift {
+    /// As the contract has it; none leaves it to the service.
     fn sent(this: Option<Self>) -> i32 {
-        match this {
-            None => proto::OnDrift::Unspecified.into(),
-            Some(Self::Flag) => proto::OnDrift::Flag.into(),
-            Some(Self::Refuse) => proto::OnDrift::Refuse.into(),
-        }
+        this.map(proto::OnDrift::from).unwrap_or_default().into()
     }
 }
 
@@ -148,10 +139,7 @@ impl TryFrom<proto::Template> for Template {
     type Error = Problem;
 
     fn try_from(template: proto::Template) -> Result<Self> {
-        let on_drift = match template.on_drift() {
-            proto::OnDrift::Refuse => OnDrift::Refuse,
-            proto::OnDrift::Flag | proto::OnDrift::Unspecified => OnDrift::Flag,
-        };
+        let on_drift = template.on_drift().try_into().unwrap_or(OnDrift::Flag);
         let kind = Kind::of(template.kind())?;
         Ok(Self {
             name: template.name,

@@ -6,13 +6,13 @@ use axum::response::Response;
 use runwarden_proto::project::v1 as proto;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{Page, created, page};
 use super::field::{always, nullable, present};
 use super::rate::Rate;
 use crate::app::App;
+use crate::declared::Routes;
 use crate::extract::body::{Body, Object};
 use crate::extract::path::ByName;
 use crate::extract::query::{NoParams, PageParams, Params};
@@ -20,8 +20,8 @@ use crate::problem::{Problem, Result};
 
 /// This noun's routes.
 #[must_use]
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(read, update))
+pub fn routes() -> Routes {
+    Routes::new().admin(routes!(create, list)).admin(routes!(read, update))
 }
 
 /// A customer or organisation.
