@@ -68,19 +68,22 @@ const RECIPE: &str = "docs/adding-a-noun.md";
 /// What stands on a page below a line that names a file, ``### `path` ``: the file, and its blocks of code.
 fn quoted(page: &str) -> Vec<(String, Vec<String>)> {
     let mut files: Vec<(String, Vec<String>)> = Vec::new();
-    let mut block: Option<String> = None;
+    // The block that is being read, and whether it is a quote: what is for the shell is not.
+    let mut block: Option<(bool, String)> = None;
     for line in page.lines() {
-        match &mut block {
-            Some(text) if line == "```" => {
-                files.last_mut().expect("a block belongs to a file").1.push(std::mem::take(text));
+        match (&mut block, line.strip_prefix("```")) {
+            (None, Some(language)) => block = Some((language != "sh", String::new())),
+            (Some((is_quote, text)), Some(_)) => {
+                if *is_quote {
+                    files.last_mut().expect("a quote belongs to a file").1.push(std::mem::take(text));
+                }
                 block = None;
             }
-            Some(text) => {
+            (Some((_, text)), None) => {
                 text.push_str(line);
                 text.push('\n');
             }
-            None if line.starts_with("```") && !files.is_empty() && line != "```sh" => block = Some(String::new()),
-            None => {
+            (None, None) => {
                 if let Some(path) = line.strip_prefix("### `").and_then(|rest| rest.split('`').next()) {
                     files.push((path.to_owned(), Vec::new()));
                 }
