@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::seats::address_key;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, context};
 use serde_json::json;
 
@@ -150,7 +151,7 @@ async fn identify(
         // tenant's principal names beside its own is refused by the services, and must not cause a call.
         app.trust.require_tenant(named).await?;
     }
-    let tenant = context.tenant.as_deref().or(caller.tenant()).unwrap_or("_platform");
+    let tenant = context.tenant.as_deref().or(caller.tenant().map(TenantId::as_str)).unwrap_or("_platform");
     span.record("tenant", tenant);
     context.idempotency_key = headers::idempotency_key(given)?;
     context.token = Some(token);

@@ -125,6 +125,7 @@ mod tests {
     use runwarden_kit::clock::Moment;
     use runwarden_kit::context::{self, RequestContext};
     use runwarden_kit::permission::Permission;
+    use runwarden_kit::tenant::TenantId;
     use runwarden_kit::token::Verifier;
     use runwarden_kit::trust::Trust;
     use serde_json::json;
@@ -171,7 +172,7 @@ mod tests {
 
     /// A caller whose token has expired, with a body that wrote something and never ends.
     async fn outlived(ending: Ending) -> Result<Bytes, axum::Error> {
-        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
         caller.expires_at = Moment::from_micros(0);
         let context = RequestContext { caller: Some(Arc::new(caller)), ..RequestContext::default() };
         let endless = context::scope(context, async {
@@ -192,7 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_who_takes_nothing_holds_up_nobody() {
-        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
         caller.expires_at = Moment::from_micros(0);
         let caller = Arc::new(caller);
         let context = RequestContext { caller: Some(caller.clone()), ..RequestContext::default() };

@@ -74,7 +74,9 @@ impl Room {
     #[must_use]
     pub fn purse(&self, address: IpAddr, caller: Option<&Caller>) -> Purse {
         let (seats, key, whose) = match caller {
-            Some(caller) => (&self.known_bytes, caller.home_tenant.clone().unwrap_or_default(), "tenant"),
+            Some(caller) => {
+                (&self.known_bytes, caller.home_tenant.clone().map(String::from).unwrap_or_default(), "tenant")
+            }
             None => (&self.open_bytes, address_key(address).to_string(), "address"),
         };
         Purse { seat: seats.empty(key), whose }
@@ -116,6 +118,7 @@ mod tests {
     use runwarden_kit::ErrorReason;
     use runwarden_kit::caller::{Caller, Scope};
     use runwarden_kit::permission::Permission;
+    use runwarden_kit::tenant::TenantId;
     use std::net::IpAddr;
 
     fn route(path: &str) -> &'static Route {
@@ -138,7 +141,7 @@ mod tests {
     }
 
     fn of(tenant: &str, principal: &str) -> Caller {
-        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(tenant));
+        let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted(tenant)));
         caller.principal = principal.to_owned();
         caller
     }

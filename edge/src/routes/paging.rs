@@ -3,6 +3,7 @@
 use axum::Json;
 use runwarden_kit::context;
 use runwarden_kit::page::{self, Listing};
+use runwarden_kit::tenant::TenantId;
 
 use super::answer::Page;
 use crate::extract::query::PageParams;
@@ -12,7 +13,7 @@ use crate::problem::Result;
 pub(super) fn listing(collection: &str) -> Listing {
     let context = context::current();
     let own = context.caller.as_ref().and_then(|caller| caller.tenant());
-    Listing::of(collection, context.tenant.as_deref().or(own))
+    Listing::of(collection, context.tenant.as_deref().or(own.map(TenantId::as_str)))
 }
 
 /// The requested page. `key` orders the items and is unique, so that a page begins where the one before it ended, even

@@ -20,6 +20,7 @@ use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::{AUDIENCE, Claims, TYPE, Verifier};
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason};
@@ -55,13 +56,14 @@ impl Signer {
 
     /// A token of a launcher in tenant `acme` that expires in so many seconds.
     pub(crate) fn token(&self, seconds: i64) -> String {
-        let caller = Caller::example(&[], Scope::tenant("acme"));
+        let caller = Caller::example(&[], Scope::tenant(&TenantId::trusted("acme")));
         self.token_of("acme", &caller.principal, seconds)
     }
 
     /// A token of a launcher in a tenant.
     pub(crate) fn token_of(&self, tenant: &str, principal: &str, seconds: i64) -> String {
-        let mut caller = Caller::example(&[Permission::JobsSubmit, Permission::JobsRead], Scope::tenant(tenant));
+        let mut caller =
+            Caller::example(&[Permission::JobsSubmit, Permission::JobsRead], Scope::tenant(&TenantId::trusted(tenant)));
         principal.clone_into(&mut caller.principal);
         let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let claims = Claims {

@@ -18,7 +18,7 @@ pub(crate) fn proven(client: &Client) -> Actor {
         name: client.name.clone(),
         authenticated_by: "client_credentials".to_owned(),
         client_id: client.client_id.clone(),
-        home_tenant: client.tenant.clone().unwrap_or_default(),
+        home_tenant: client.tenant.clone().map(String::from).unwrap_or_default(),
     }
 }
 

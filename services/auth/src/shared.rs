@@ -51,6 +51,6 @@ impl Shared {
     /// Looks up the roles a principal holds.
     pub(crate) async fn roles_of(&self, principal: &Principal) -> Result<Roles> {
         let names: Vec<&str> = principal.bindings.iter().map(|binding| &*binding.role).collect();
-        Roles::load(&self.store, principal.tenant.as_deref(), &names).await
+        Roles::load(&self.store, principal.tenant.as_ref(), &names).await
     }
 }

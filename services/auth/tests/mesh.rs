@@ -16,6 +16,7 @@ use runwarden_kit::mesh::pki::DevCa;
 use runwarden_kit::mesh::{self, MeshChannel, MeshTls, Peer, Peers, Service, TrustDomain};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::service::{self, Parts, ServiceKit};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::Verifier;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, SecretString};
@@ -248,7 +249,7 @@ async fn a_client_made_over_the_mesh_works_until_it_is_disabled_and_then_nowhere
     executor.renew().await?;
     ensure!(executor.is_ready());
     let caller = executor.verify(&token).await?;
-    ensure!(caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
+    ensure!(caller.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "web")));
     // A launcher may not list clients, and the gate refuses it.
     let list = acting(&token, clients.list_clients(wire::ListClientsRequest::default())).await;
     ensure!(reason(list) == Some(ErrorReason::PermissionDenied));

@@ -19,6 +19,7 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::idempotency::{self, Answering, InProgress};
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, context};
 use serde::de::DeserializeOwned;
 
@@ -83,7 +84,7 @@ impl<'a> Request<'a> {
     /// A caller's request in the tenant it acts for.
     pub fn of(caller: &'a Caller, operation: &'a str, repeat: &'a Repeat) -> Self {
         Self {
-            tenant: caller.tenant().unwrap_or_default(),
+            tenant: caller.tenant().map_or("", TenantId::as_str),
             principal: &caller.principal,
             operation,
             key: repeat.key.as_deref(),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_awx::AwxError;
+use runwarden_kit::tenant::TenantId;
 
 /// A tenant and one of its controllers.
-pub type Key = (String, String);
+pub type Key = (TenantId, String);
 
 /// The first pause; each further failure doubles it.
 const FIRST: Duration = Duration::from_millis(500);
@@ -67,7 +68,7 @@ impl Breaker {
         });
         if let Some(pause) = ended {
             tracing::info!(
-                tenant = key.0,
+                tenant = %key.0,
                 controller = key.1,
                 failures = pause.failures,
                 "the controller works again; its jobs continue"
@@ -92,7 +93,7 @@ impl Breaker {
         });
         if first {
             tracing::warn!(
-                tenant = key.0,
+                tenant = %key.0,
                 controller = key.1,
                 why,
                 "pausing requests to the controller; its jobs wait"
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        ("acme".into(), "awx".into())
+        (TenantId::trusted("acme"), "awx".into())
     }
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
     fn another_controller_is_not_concerned() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         breaker.failed(&key(), "down", None, now);
-        assert!(breaker.admits(&("acme".into(), "other".into()), now));
+        assert!(breaker.admits(&(TenantId::trusted("acme"), "other".into()), now));
         assert_eq!(breaker.next(now), Some(now + FIRST));
     }
 }

@@ -111,7 +111,7 @@ impl Shared {
     fn pass_on(&self, job: &Job, news: News) {
         match news {
             News::Accepted => {
-                metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.clone()).increment(1);
+                metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.to_string()).increment(1);
                 tracing::info!(job = job.id, template = job.template, "job accepted");
                 self.work.ring();
             }
@@ -128,7 +128,7 @@ impl Shared {
                 metrics::counter!("runwarden_jobs_finished_total", "state" => job.state.name()).increment(1);
                 tracing::info!(
                     job = job.id,
-                    tenant = job.tenant,
+                    tenant = %job.tenant,
                     principal = job.requested_by,
                     state = job.state.name(),
                     reason = job.reason,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_awx::{Client, Limits, Target};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 
 use crate::launch::protocol::{ACKNOWLEDGED_WITHIN, CONNECT_WITHIN};
@@ -25,7 +26,7 @@ pub fn limits() -> Limits {
 /// name may lead elsewhere, with another credential, and its revisions may start again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Made {
-    tenant: String,
+    tenant: TenantId,
     target: Target,
     /// Names one credential: a replaced one gets another name.
     secret_name: String,
@@ -97,13 +98,14 @@ mod tests {
 
     use super::*;
     use crate::test_doubles::template;
+    use runwarden_kit::tenant::TenantId;
 
     #[derive(Default)]
     struct Counting(AtomicUsize);
 
     #[async_trait]
     impl CredentialSource for Counting {
-        async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+        async fn read(&self, _: &TenantId, _: &str, _: &str) -> Result<Credential> {
             self.0.fetch_add(1, Ordering::SeqCst);
             Ok(Credential::bearer("token".to_owned()))
         }
@@ -124,7 +126,7 @@ mod tests {
         let again = [
             Controller { target: elsewhere, ..first.clone() },
             Controller { secret_name: "controllers/awx/other".into(), ..first.clone() },
-            Controller { tenant: "other".into(), ..first.clone() },
+            Controller { tenant: TenantId::trusted("other"), ..first.clone() },
         ];
         for (read, controller) in (2..).zip(again) {
             assert!(!Arc::ptr_eq(&client, &controllers.client(&controller, "a test").await.unwrap()));

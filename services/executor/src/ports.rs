@@ -5,6 +5,7 @@ use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::access::Guarded;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString};
 use serde_json::{Map, Value};
 
@@ -17,7 +18,7 @@ use crate::wait::limits::Limits;
 #[derive(Clone, Debug)]
 pub struct Controller {
     /// Its tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// Its name.
     pub name: String,
     /// Grows with every change: anything built from an older one is rebuilt.
@@ -43,7 +44,7 @@ impl Controller {
 #[derive(Clone, Debug)]
 pub struct Template {
     /// Its tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// Its name.
     pub name: String,
     /// Its project.
@@ -98,9 +99,9 @@ impl Guarded for Template {
 #[async_trait]
 pub trait Templates: Send + Sync + 'static {
     /// Finds a template; `None` if the tenant has none with that name.
-    async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>>;
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>>;
     /// Finds a controller.
-    async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>>;
+    async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>>;
     /// Says that the controller's template has changed, or is as it was mapped again.
     async fn report_drift(&self, template: &Template, drift: &[String]) -> Result<()>;
 }
@@ -109,7 +110,7 @@ pub trait Templates: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The tenant it would happen in.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// The project.
     pub project: String,
     /// The template.
@@ -173,16 +174,16 @@ pub struct Sealed {
 #[async_trait]
 pub trait Seals: Send + Sync + 'static {
     /// Seals a value for a context.
-    async fn seal(&self, tenant: &str, context: &str, value: &SecretString) -> Result<Sealed>;
+    async fn seal(&self, tenant: &TenantId, context: &str, value: &SecretString) -> Result<Sealed>;
     /// Opens a sealed value; on the record.
-    async fn open(&self, tenant: &str, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString>;
+    async fn open(&self, tenant: &TenantId, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString>;
 }
 
 /// Where controllers' credentials are kept: the secret service. Every read is on the record there, with its purpose.
 #[async_trait]
 pub trait CredentialSource: Send + Sync + 'static {
     /// Reads the credential stored under a name in a tenant. `purpose` says what for: `launch job_…`.
-    async fn read(&self, tenant: &str, secret_name: &str, purpose: &str) -> Result<Credential>;
+    async fn read(&self, tenant: &TenantId, secret_name: &str, purpose: &str) -> Result<Credential>;
 }
 
 /// Reads an opened JSON object.

@@ -9,6 +9,7 @@ use runwarden_awx::{Credential, Installation, Target, TemplateKind};
 use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -39,12 +40,12 @@ pub(crate) fn installation(uuid: u128) -> Installation {
 /// A template without parameters.
 pub(crate) fn template() -> Template {
     Template {
-        tenant: "acme".into(),
+        tenant: TenantId::trusted("acme"),
         name: "deploy".into(),
         project: "web".into(),
         revision: 1,
         controller: Controller {
-            tenant: "acme".into(),
+            tenant: TenantId::trusted("acme"),
             name: "awx".into(),
             revision: 1,
             target: Target { url: "http://127.0.0.1:1".into(), api_root: "/api/v2".into(), ca_pem: String::new() },
@@ -73,7 +74,7 @@ struct NoCredentials;
 
 #[async_trait]
 impl CredentialSource for NoCredentials {
-    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+    async fn read(&self, _: &TenantId, _: &str, _: &str) -> Result<Credential> {
         Err(Error::unavailable("no credential"))
     }
 }
@@ -100,11 +101,11 @@ pub(crate) struct NoTemplates;
 
 #[async_trait]
 impl Templates for NoTemplates {
-    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
         Ok(None)
     }
 
-    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
         Ok(None)
     }
 

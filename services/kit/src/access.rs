@@ -5,6 +5,7 @@
 //! use runwarden_kit::access::{Authorized, Guarded, right};
 //! use runwarden_kit::caller::{Caller, Scope};
 //! use runwarden_kit::permission::Permission;
+//! use runwarden_kit::tenant::TenantId;
 //!
 //! struct Door;
 //!
@@ -12,7 +13,7 @@
 //!     const SEEN_WITH: Permission = Permission::ProjectsRead;
 //!
 //!     fn scope(&self) -> Scope {
-//!         Scope::project("acme", "web")
+//!         Scope::project(&TenantId::trusted("acme"), "web")
 //!     }
 //!
 //!     fn missing() -> runwarden_kit::Error {
@@ -22,7 +23,7 @@
 //!
 //! fn open(_door: &Authorized<Door, right::ProjectsWrite>) {}
 //!
-//! let caller = Caller::example(&[Permission::ProjectsWrite], Scope::project("acme", "web"));
+//! let caller = Caller::example(&[Permission::ProjectsWrite], Scope::project(&TenantId::trusted("acme"), "web"));
 //! let door = caller.authorize::<_, right::ProjectsWrite>(Door).unwrap();
 //! open(&door);
 //! ```
@@ -142,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::reason::ErrorReason;
+    use crate::tenant::TenantId;
 
     struct Door(Scope);
 
@@ -163,23 +165,23 @@ mod tests {
 
     #[test]
     fn what_a_caller_may_not_see_is_missing_and_what_it_may_only_see_is_denied() {
-        let web = Scope::project("acme", "web");
+        let web = Scope::project(&TenantId::trusted("acme"), "web");
         let may = |permissions: &[Permission], at: &Scope| Caller::example(permissions, at.clone());
         assert_eq!(refusal(&may(&[Permission::ProjectsWrite], &web), &web), None, "who may change it sees it");
         assert_eq!(refusal(&may(&[Permission::ProjectsRead], &web), &web), Some(ErrorReason::PermissionDenied));
         assert_eq!(refusal(&may(&[Permission::JobsRead], &web), &web), Some(ErrorReason::NotFound));
-        let elsewhere = Scope::project("acme", "db");
+        let elsewhere = Scope::project(&TenantId::trusted("acme"), "db");
         assert_eq!(refusal(&may(&[Permission::ProjectsWrite], &elsewhere), &web), Some(ErrorReason::NotFound));
     }
 
     #[test]
     fn who_acts_for_one_tenant_reaches_no_other_whatever_it_holds() {
-        let web = Scope::project("acme", "web");
+        let web = Scope::project(&TenantId::trusted("acme"), "web");
         let admin = Caller::example(&[Permission::ProjectsWrite], Scope::platform());
         assert_eq!(refusal(&admin, &web), None, "it acts for the platform");
-        let for_acme = Caller { acting_tenant: Some("acme".into()), ..admin.clone() };
+        let for_acme = Caller { acting_tenant: Some(TenantId::trusted("acme")), ..admin.clone() };
         assert_eq!(refusal(&for_acme, &web), None);
-        let for_umbrella = Caller { acting_tenant: Some("umbrella".into()), ..admin };
+        let for_umbrella = Caller { acting_tenant: Some(TenantId::trusted("umbrella")), ..admin };
         assert_eq!(refusal(&for_umbrella, &web), Some(ErrorReason::NotFound));
     }
 

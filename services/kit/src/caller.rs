@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::permission::Permission;
+use crate::tenant::TenantId;
 
 /// Where a role holds, or where something is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// The tenant; `None` for the platform.
-    pub tenant: Option<String>,
+    pub tenant: Option<TenantId>,
     /// The project in the tenant; `None` for all of it.
     pub project: Option<String>,
 }
@@ -28,14 +29,14 @@ impl Scope {
 
     /// A whole tenant.
     #[must_use]
-    pub fn tenant(tenant: &str) -> Self {
-        Self { tenant: Some(tenant.to_owned()), project: None }
+    pub fn tenant(tenant: &TenantId) -> Self {
+        Self { tenant: Some(tenant.clone()), project: None }
     }
 
     /// One project.
     #[must_use]
-    pub fn project(tenant: &str, project: &str) -> Self {
-        Self { tenant: Some(tenant.to_owned()), project: Some(project.to_owned()) }
+    pub fn project(tenant: &TenantId, project: &str) -> Self {
+        Self { tenant: Some(tenant.clone()), project: Some(project.to_owned()) }
     }
 
     /// Whether what holds here holds there too.
@@ -80,7 +81,7 @@ pub struct Grant {
 pub struct GrantScope {
     /// The tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
+    pub tenant: Option<TenantId>,
     /// The project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
@@ -128,9 +129,9 @@ pub struct Caller {
     /// The OAuth client it proved itself with.
     pub client_id: String,
     /// The tenant it belongs to; `None` for the platform's own.
-    pub home_tenant: Option<String>,
+    pub home_tenant: Option<TenantId>,
     /// The tenant it acts for now: its own, or the one a platform principal named.
-    pub acting_tenant: Option<String>,
+    pub acting_tenant: Option<TenantId>,
     /// How it proved itself: `client_credentials`.
     pub authenticated_by: String,
     /// The token's id.
@@ -146,15 +147,15 @@ pub struct Caller {
 impl Caller {
     /// The tenant it acts for; `None` when a platform principal named none.
     #[must_use]
-    pub fn tenant(&self) -> Option<&str> {
-        self.acting_tenant.as_deref()
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.acting_tenant.as_ref()
     }
 
     /// The tenant it acts for, which this call cannot do without.
     ///
     /// # Errors
     /// `VALIDATION_FAILED` telling a platform principal to name one.
-    pub fn require_tenant(&self) -> Result<&str> {
+    pub fn require_tenant(&self) -> Result<&TenantId> {
         self.tenant().ok_or_else(|| {
             Error::invalid(
                 "",
@@ -254,35 +255,36 @@ mod tests {
 
     #[test]
     fn a_grant_holds_at_its_scope_and_below_and_nowhere_else() {
-        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
-        assert!(caller.holds(Permission::JobsRead, &Scope::project("acme", "web")));
-        assert!(!caller.holds(Permission::JobsRead, &Scope::project("acme", "db")));
-        assert!(!caller.holds(Permission::JobsRead, &Scope::tenant("acme")));
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project(&TenantId::trusted("acme"), "web"));
+        assert!(caller.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "web")));
+        assert!(!caller.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "db")));
+        assert!(!caller.holds(Permission::JobsRead, &Scope::tenant(&TenantId::trusted("acme"))));
         assert!(!caller.holds(Permission::JobsRead, &Scope::platform()));
-        assert!(!caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
-        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
-        assert!(tenant.holds(Permission::JobsRead, &Scope::project("acme", "web")));
-        assert!(!tenant.holds(Permission::JobsRead, &Scope::project("other", "web")));
+        assert!(!caller.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "web")));
+        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
+        assert!(tenant.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "web")));
+        assert!(!tenant.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("other"), "web")));
         assert!(
             Caller::example(&[Permission::JobsRead], Scope::platform())
-                .holds(Permission::JobsRead, &Scope::project("a", "b"))
+                .holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("a"), "b"))
         );
         let admin = Caller::example(&[Permission::JobsRead], Scope::platform());
-        assert!(!admin.holds(Permission::Unspecified, &Scope::project("acme", "web")));
+        assert!(!admin.holds(Permission::Unspecified, &Scope::project(&TenantId::trusted("acme"), "web")));
         let nowhere = Scope { tenant: None, project: Some("web".into()) };
         assert!(
             !Caller::example(&[Permission::JobsRead], nowhere)
-                .holds(Permission::JobsRead, &Scope::project("acme", "web"))
+                .holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "web"))
         );
     }
 
     #[test]
     fn visibility_is_the_callers_projects_in_the_tenant_it_acts_for() {
-        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project(&TenantId::trusted("acme"), "web"));
         let visible = caller.visible(Permission::JobsRead);
         assert!(visible.includes("web") && !visible.includes("db"));
         assert_eq!(
-            Caller::example(&[Permission::JobsRead], Scope::tenant("acme")).visible(Permission::JobsRead),
+            Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")))
+                .visible(Permission::JobsRead),
             Visible::All
         );
         assert!(!caller.visible(Permission::JobsSubmit).includes("web"));

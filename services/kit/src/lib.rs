@@ -28,6 +28,7 @@ pub mod service;
 pub mod slug;
 pub mod stdio;
 pub mod telemetry;
+pub mod tenant;
 pub mod text;
 pub mod token;
 pub mod trust;

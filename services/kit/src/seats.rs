@@ -191,6 +191,7 @@ impl CallerSeats {
 mod tests {
     use super::*;
     use crate::caller::Scope;
+    use crate::tenant::TenantId;
 
     #[test]
     fn a_whole_ipv6_network_has_one_key() {
@@ -225,9 +226,10 @@ mod tests {
     }
 
     fn caller(principal: &str, tenant: Option<&str>) -> Caller {
-        let mut caller = Caller::example(&[], tenant.map_or_else(Scope::platform, Scope::tenant));
+        let tenant = tenant.map(TenantId::trusted);
+        let mut caller = Caller::example(&[], tenant.as_ref().map_or_else(Scope::platform, Scope::tenant));
         caller.principal = principal.to_owned();
-        caller.home_tenant = tenant.map(str::to_owned);
+        caller.home_tenant = tenant;
         caller
     }
 
@@ -243,7 +245,7 @@ mod tests {
         let _third = seats.take(&two).unwrap();
         assert_eq!(refusal(&two), ErrorReason::TooManyStreams, "the tenant has its share");
         let mut acting = caller("sa_9", None);
-        acting.acting_tenant = Some("acme".to_owned());
+        acting.acting_tenant = Some(TenantId::trusted("acme"));
         let _platform = seats.take(&acting).expect("it counts for the platform");
         let _fifth = seats.take(&other).unwrap();
         assert_eq!(refusal(&other), ErrorReason::Unavailable);

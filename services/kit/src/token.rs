@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
 use crate::revoked::Revoked;
+use crate::tenant::TenantId;
 
 /// The audience of caller tokens.
 pub const AUDIENCE: &str = "runwarden";
@@ -50,7 +51,7 @@ pub struct Claims {
     pub name: String,
     /// The principal's tenant; absent for the platform's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
+    pub tenant: Option<TenantId>,
     /// Permissions, space-separated.
     #[serde(default)]
     pub scope: String,
@@ -195,21 +196,21 @@ mod tests {
             jti: "tok_1".into(),
             client_id: "client_1".into(),
             name: String::new(),
-            tenant: tenant.map(str::to_owned),
+            tenant: tenant.map(TenantId::trusted),
             scope: String::new(),
             amr: "client_credentials".into(),
             grants: vec![
                 grant(Scope::platform()),
-                grant(Scope::tenant("umbrella")),
-                grant(Scope::project("acme", "web")),
+                grant(Scope::tenant(&TenantId::trusted("umbrella"))),
+                grant(Scope::project(&TenantId::trusted("acme"), "web")),
             ],
         };
         let own = claims(Some("acme")).into_caller();
-        assert!(own.holds(Permission::JobsRead, &Scope::project("acme", "web")));
+        assert!(own.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "web")));
         assert!(
             !own.holds(Permission::JobsRead, &Scope::platform())
-                && !own.holds(Permission::JobsRead, &Scope::tenant("umbrella"))
+                && !own.holds(Permission::JobsRead, &Scope::tenant(&TenantId::trusted("umbrella")))
         );
-        assert!(claims(None).into_caller().holds(Permission::JobsRead, &Scope::tenant("umbrella")));
+        assert!(claims(None).into_caller().holds(Permission::JobsRead, &Scope::tenant(&TenantId::trusted("umbrella"))));
     }
 }

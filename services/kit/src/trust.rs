@@ -168,7 +168,7 @@ impl Trust {
             return Some(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
         }
         let home = caller.home_tenant.as_ref()?;
-        known.tenants.get(home).is_some_and(|disabled| *disabled).then(tenants::disabled)
+        known.tenants.get(home.as_str()).is_some_and(|disabled| *disabled).then(tenants::disabled)
     }
 
     /// Whether a caller that was let in would not be let in any more.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use runwarden_kit::tenant::TenantId;
 use runwarden_policy::worker::{ModuleText, Pool, Settings};
 
 const ROUNDS: usize = 2_000;
@@ -36,13 +37,13 @@ fn main() -> anyhow::Result<()> {
         println!("upload tried in {:?}", begun.elapsed());
 
         let begun = Instant::now();
-        pool.decide("acme", "acme@1", &modules, INPUT).await?;
+        pool.decide(&TenantId::trusted("acme"), "acme@1", &modules, INPUT).await?;
         println!("first decision in {:?}", begun.elapsed());
 
         let mut times = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             let begun = Instant::now();
-            pool.decide("acme", "acme@1", &modules, INPUT).await?;
+            pool.decide(&TenantId::trusted("acme"), "acme@1", &modules, INPUT).await?;
             times.push(begun.elapsed());
         }
         times.sort_unstable();

@@ -4,12 +4,19 @@ use async_trait::async_trait;
 
 use crate::engine::Outcome;
 use crate::worker::{ModuleText, Pool, Tried, Trouble};
+use runwarden_kit::tenant::TenantId;
 
 /// Evaluates and tries sets of modules. Trouble is never a yes.
 #[async_trait]
 pub trait Judge: Send + Sync + 'static {
     /// What a set says about an input, on behalf of a tenant. The same key is the same set.
-    async fn decide(&self, tenant: &str, key: &str, modules: &[ModuleText], input: &str) -> Result<Outcome, Trouble>;
+    async fn decide(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        modules: &[ModuleText],
+        input: &str,
+    ) -> Result<Outcome, Trouble>;
 
     /// Whether a set can be used, and what there is to say about it.
     async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble>;
@@ -17,7 +24,13 @@ pub trait Judge: Send + Sync + 'static {
 
 #[async_trait]
 impl Judge for Pool {
-    async fn decide(&self, tenant: &str, key: &str, modules: &[ModuleText], input: &str) -> Result<Outcome, Trouble> {
+    async fn decide(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        modules: &[ModuleText],
+        input: &str,
+    ) -> Result<Outcome, Trouble> {
         Self::decide(self, tenant, key, modules, input).await
     }
 

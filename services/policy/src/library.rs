@@ -8,6 +8,7 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, json, slug};
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ impl Library {
             return Err(Error::invalid("/expected_revision", "must not be negative"));
         }
         guard::check(name, rego).map_err(|problem| unfit(name, &[problem]))?;
-        self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
+        self.outbox.check_room(caller.tenant().map_or("", TenantId::as_str)).await?;
         let owner = Owner::of(caller.tenant());
         let digest = json::sha256_hex(rego.as_bytes());
 
@@ -126,7 +127,7 @@ impl Library {
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         slug::check("/name", name)?;
         caller.require(Permission::PoliciesWrite, &caller.acting_scope())?;
-        self.outbox.check_room(caller.tenant().unwrap_or_default()).await?;
+        self.outbox.check_room(caller.tenant().map_or("", TenantId::as_str)).await?;
         let owner = Owner::of(caller.tenant());
         for _ in 0..TRIES {
             let shelf = self.store.shelf(&owner).await?;

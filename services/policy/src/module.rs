@@ -2,6 +2,7 @@
 
 use runwarden_kit::clock::Moment;
 use runwarden_kit::json;
+use runwarden_kit::tenant::TenantId;
 use serde_json::json;
 
 use crate::worker::ModuleText;
@@ -17,14 +18,14 @@ pub enum Owner {
     /// The platform's: they decide about every tenant.
     Platform,
     /// A tenant's: they decide about it alone.
-    Tenant(String),
+    Tenant(TenantId),
 }
 
 impl Owner {
     /// Whose modules somebody who acts for this tenant, or for none, works on.
     #[must_use]
-    pub fn of(tenant: Option<&str>) -> Self {
-        tenant.map_or(Self::Platform, |tenant| Self::Tenant(tenant.to_owned()))
+    pub fn of(tenant: Option<&TenantId>) -> Self {
+        tenant.map_or(Self::Platform, |tenant| Self::Tenant(tenant.clone()))
     }
 
     /// As a part of a key. No tenant's name begins with an underscore.

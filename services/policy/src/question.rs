@@ -3,6 +3,7 @@
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, json, slug};
 use serde_json::{Map, Value, json};
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// The tenant it would happen in.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// The project it would happen in.
     pub project: String,
     /// The permission it needs.
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn the_sample_has_the_shape_of_a_real_question() {
         let question = Question {
-            tenant: "acme".to_owned(),
+            tenant: TenantId::trusted("acme"),
             project: "web".to_owned(),
             action: Permission::JobsSubmit,
             template: "deploy".to_owned(),

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use runwarden_kit::tenant::TenantId;
 use runwarden_policy::Outcome;
 use runwarden_policy::rego::guard;
 use runwarden_policy::worker::{ModuleText, Pool, Settings, Trouble};
@@ -148,11 +149,17 @@ async fn what_an_upload_cannot_see_is_a_no_in_bounded_time() {
         let pool = pool(1);
         upload(&pool, rules).await.unwrap_or_else(|said| panic!("{what} should pass with a sample: {said}"));
         let begun = Instant::now();
-        let outcome =
-            pool.decide("acme", "acme@1", &module(rules), &format!("{{\"parameters\": {{\"n\": {number}}}}}")).await;
+        let outcome = pool
+            .decide(
+                &TenantId::trusted("acme"),
+                "acme@1",
+                &module(rules),
+                &format!("{{\"parameters\": {{\"n\": {number}}}}}"),
+            )
+            .await;
         assert!(begun.elapsed() < DECISION + SLACK, "{what}");
         assert!(!matches!(outcome, Ok(Outcome::Allowed)), "{what}: {outcome:?}");
-        let next = pool.decide("acme", "acme@2", &module("allow := true"), SAMPLE).await;
+        let next = pool.decide(&TenantId::trusted("acme"), "acme@2", &module("allow := true"), SAMPLE).await;
         assert!(matches!(next, Ok(Outcome::Allowed)), "{what}: {next:?}");
     }
 }
@@ -162,16 +169,17 @@ async fn one_tenants_slow_policy_leaves_a_worker_to_the_others() {
     let pool = pool(2);
     let slow = module(SMUGGLED[1].1);
     let input = r#"{"parameters": {"n": 100000000}}"#;
+    let hog = TenantId::trusted("hog");
     let hogs = async {
         tokio::join!(
-            pool.decide("hog", "hog@1", &slow, input),
-            pool.decide("hog", "hog@1", &slow, input),
-            pool.decide("hog", "hog@1", &slow, input),
+            pool.decide(&hog, "hog@1", &slow, input),
+            pool.decide(&hog, "hog@1", &slow, input),
+            pool.decide(&hog, "hog@1", &slow, input),
         )
     };
     let fair = async {
         let begun = Instant::now();
-        let outcome = pool.decide("acme", "acme@1", &module("allow := true"), SAMPLE).await;
+        let outcome = pool.decide(&TenantId::trusted("acme"), "acme@1", &module("allow := true"), SAMPLE).await;
         (outcome, begun.elapsed())
     };
     let begun = Instant::now();
@@ -190,10 +198,15 @@ async fn a_worker_that_was_killed_is_replaced() {
     let allow = module("allow := true");
     for round in 0..3 {
         let crash = pool
-            .decide("acme", &format!("acme@{round}"), &module(SMUGGLED[3].1), r#"{"parameters": {"n": 100000000}}"#)
+            .decide(
+                &TenantId::trusted("acme"),
+                &format!("acme@{round}"),
+                &module(SMUGGLED[3].1),
+                r#"{"parameters": {"n": 100000000}}"#,
+            )
             .await;
         assert!(!matches!(crash, Ok(Outcome::Allowed)), "{crash:?}");
-        let outcome = pool.decide("acme", "acme@a", &allow, SAMPLE).await;
+        let outcome = pool.decide(&TenantId::trusted("acme"), "acme@a", &allow, SAMPLE).await;
         assert!(matches!(outcome, Ok(Outcome::Allowed)), "{outcome:?}");
     }
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::contract::TemplateKind;
+use runwarden_kit::tenant::TenantId;
 
 use crate::controller::{Controller, Credential};
 
@@ -10,9 +11,9 @@ use crate::controller::{Controller, Credential};
 #[async_trait]
 pub trait SecretKeeper: Send + Sync + 'static {
     /// Stores a value under a name in a tenant.
-    async fn put(&self, tenant: &str, name: &str, value: &[u8]) -> Result<()>;
+    async fn put(&self, tenant: &TenantId, name: &str, value: &[u8]) -> Result<()>;
     /// Removes it for good. A name that is not there is no failure.
-    async fn delete(&self, tenant: &str, name: &str) -> Result<()>;
+    async fn delete(&self, tenant: &TenantId, name: &str) -> Result<()>;
 }
 
 /// With which credential a controller is addressed.

@@ -5,6 +5,7 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,7 +22,7 @@ pub struct Project {
     /// For people.
     pub display_name: String,
     /// Its tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// When it was made.
     pub created_at: Moment,
     /// Grows with every change, from 1.
@@ -37,7 +38,7 @@ pub struct NewProject {
     pub display_name: String,
 }
 
-pub(crate) async fn find(catalog: &Catalog, tenant: &str, name: &str) -> Result<Option<Stored<Project>>> {
+pub(crate) async fn find(catalog: &Catalog, tenant: &TenantId, name: &str) -> Result<Option<Stored<Project>>> {
     if !slug::is_slug(name) {
         return Ok(None);
     }
@@ -101,7 +102,7 @@ impl Projects {
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Project>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         let visible = caller.visible(Permission::ProjectsRead);
-        let listing = Listing::of("projects", Some(&tenant.name));
+        let listing = Listing::of("projects", Some(tenant.name.as_str()));
         let seen = |project: &Project| visible.includes(&project.name);
         self.catalog.page(&listing, &key::projects(&tenant.name), page, slug::is_slug, seen).await
     }

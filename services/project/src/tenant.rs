@@ -8,6 +8,7 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -48,7 +49,7 @@ const RESERVED: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     /// A slug, for ever.
-    pub name: String,
+    pub name: TenantId,
     /// For people.
     pub display_name: String,
     /// Whether its principals are refused everywhere.
@@ -109,10 +110,7 @@ pub(crate) async fn open(catalog: &Catalog, caller: &Caller) -> Result<Tenant> {
     Ok(tenant)
 }
 
-pub(crate) async fn find(catalog: &Catalog, name: &str) -> Result<Option<Stored<Tenant>>> {
-    if !slug::is_slug(name) {
-        return Ok(None);
-    }
+pub(crate) async fn find(catalog: &Catalog, name: &TenantId) -> Result<Option<Stored<Tenant>>> {
     catalog.get(&key::tenant(name)).await
 }
 
@@ -137,16 +135,16 @@ impl Tenants {
             Begun::Fresh(ticket) => ticket,
         };
         caller.require(Permission::TenantsWrite, &Scope::platform())?;
-        slug::check("/name", &new.name)?;
-        if RESERVED.contains(&new.name.as_str()) {
+        let name = TenantId::named("/name", &new.name)?;
+        if RESERVED.contains(&name.as_str()) {
             return Err(Error::invalid("/name", "is reserved"));
         }
-        let display_name = text::display_name(&new.display_name, &new.name)?;
+        let display_name = text::display_name(&new.display_name, &name)?;
         let mut limits = TenantLimits::default();
         limits.set(&new.limits)?;
-        let own = key::tenant(&new.name);
+        let own = key::tenant(&name);
         let created_at = self.catalog.now();
-        let tenant = Tenant { name: new.name, display_name, disabled: false, limits, created_at, revision: 1 };
+        let tenant = Tenant { name, display_name, disabled: false, limits, created_at, revision: 1 };
         let mut change = Change::new();
         change.absent(&own);
         put(&mut change, &own, &tenant)?;
@@ -164,11 +162,11 @@ impl Tenants {
     }
 
     async fn visible(&self, caller: &Caller, name: &str) -> Result<Stored<Tenant>> {
-        slug::check("/name", name)?;
-        if !caller.holds(Permission::TenantsRead, &Scope::tenant(name)) {
+        let name = TenantId::named("/name", name)?;
+        if !caller.holds(Permission::TenantsRead, &Scope::tenant(&name)) {
             return Err(Error::not_found("tenant"));
         }
-        find(&self.catalog, name).await?.ok_or_else(|| Error::not_found("tenant"))
+        find(&self.catalog, &name).await?.ok_or_else(|| Error::not_found("tenant"))
     }
 
     /// Lists the tenants the caller may see.
@@ -226,12 +224,12 @@ impl Tenants {
         Ok(TenantStates {
             version: format!("{} {at}", self.process),
             only_changes: known.is_some(),
-            tenants: written.into_iter().map(|stored| (stored.value.name, stored.value.disabled)).collect(),
+            tenants: written.into_iter().map(|stored| (stored.value.name.into(), stored.value.disabled)).collect(),
         })
     }
 
     /// Whether a tenant, and a project in it, exist.
-    pub async fn check_scope(&self, tenant: &str, project: &str) -> Result<ScopeState> {
+    pub async fn check_scope(&self, tenant: &TenantId, project: &str) -> Result<ScopeState> {
         let found = find(&self.catalog, tenant).await?;
         let project_exists = project.is_empty()
             || (found.is_some() && crate::project::find(&self.catalog, tenant, project).await?.is_some());

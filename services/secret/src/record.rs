@@ -6,6 +6,7 @@ use runwarden_engines::vault::{RotationNote, SecretName};
 use runwarden_kit::audit::{Actor, Entry, EntryBuilder, Outcome};
 use runwarden_kit::clock::Clock;
 use runwarden_kit::mesh::{Peer, Service};
+use runwarden_kit::tenant::TenantId;
 use serde_json::json;
 
 /// How a value was revealed, or not.
@@ -28,17 +29,24 @@ impl Records {
     }
 
     /// A value was stored.
-    pub(crate) fn put(&self, tenant: &str, name: &SecretName, version: i64) -> Entry {
+    pub(crate) fn put(&self, tenant: &TenantId, name: &SecretName, version: i64) -> Entry {
         self.of_secret("secret.put", tenant, name).details(&json!({ "version": version })).build()
     }
 
     /// A value was removed.
-    pub(crate) fn delete(&self, tenant: &str, name: &SecretName, version: i64) -> Entry {
+    pub(crate) fn delete(&self, tenant: &TenantId, name: &SecretName, version: i64) -> Entry {
         self.of_secret("secret.delete", tenant, name).details(&json!({ "version": version })).build()
     }
 
     /// A value is about to be revealed to a service, or could not be.
-    pub(crate) fn read(&self, by: &Peer, tenant: &str, name: &SecretName, purpose: &str, reveal: &Reveal) -> Entry {
+    pub(crate) fn read(
+        &self,
+        by: &Peer,
+        tenant: &TenantId,
+        name: &SecretName,
+        purpose: &str,
+        reveal: &Reveal,
+    ) -> Entry {
         let entry = self.of_secret("secret.read", tenant, name).actor(actor(by));
         match reveal {
             Reveal::Version(version) => entry.details(&json!({ "purpose": purpose, "version": version })),
@@ -48,7 +56,7 @@ impl Records {
     }
 
     /// A sealed value is about to be revealed to a service, or did not open.
-    pub(crate) fn open(&self, by: &Peer, tenant: &str, context: &str, purpose: &str, opened: bool) -> Entry {
+    pub(crate) fn open(&self, by: &Peer, tenant: &TenantId, context: &str, purpose: &str, opened: bool) -> Entry {
         EntryBuilder::new(&*self.clock, Service::Secret, "secret.open", "sealed_value", context)
             .tenant(tenant)
             .actor(actor(by))
@@ -73,7 +81,7 @@ impl Records {
         }
     }
 
-    fn of_secret(&self, action: &str, tenant: &str, name: &SecretName) -> EntryBuilder {
+    fn of_secret(&self, action: &str, tenant: &TenantId, name: &SecretName) -> EntryBuilder {
         EntryBuilder::new(&*self.clock, Service::Secret, action, "secret", name.as_str()).tenant(tenant)
     }
 }

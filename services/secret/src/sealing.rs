@@ -5,7 +5,8 @@ use std::sync::Arc;
 use runwarden_engines::vault::{Plaintext, Sealed, Vault};
 use runwarden_kit::audit::Recorder;
 use runwarden_kit::mesh::Peer;
-use runwarden_kit::{Error, Result, slug};
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, Result};
 
 use crate::record::Records;
 use crate::secrets::{check_purpose, check_size};
@@ -28,8 +29,7 @@ impl Sealing {
     }
 
     /// Seals a value. That reveals nothing, so nothing is recorded: the caller knows the value already.
-    pub(crate) async fn seal(&self, tenant: &str, context: &str, value: Plaintext) -> Result<Sealed> {
-        slug::check("/tenant", tenant)?;
+    pub(crate) async fn seal(&self, tenant: &TenantId, context: &str, value: Plaintext) -> Result<Sealed> {
         check_context(context)?;
         check_size("/plaintext", &value, MAX_VALUE)?;
         Ok(self.vault.seal(tenant, context, &value).await?)
@@ -40,12 +40,11 @@ impl Sealing {
     pub(crate) async fn open(
         &self,
         by: &Peer,
-        tenant: &str,
+        tenant: &TenantId,
         sealed: &[u8],
         context: &str,
         purpose: &str,
     ) -> Result<Plaintext> {
-        slug::check("/tenant", tenant)?;
         check_context(context)?;
         check_purpose(purpose)?;
         let opened = self.vault.open(tenant, context, sealed).await?;

@@ -8,7 +8,8 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::mesh::Peer;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
-use runwarden_kit::{Error, ErrorReason, Result, slug};
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, ErrorReason, Result};
 
 use crate::outbox::Outbox;
 use crate::record::{Records, Reveal};
@@ -32,7 +33,7 @@ impl Secrets {
     }
 
     /// Stores a value under a name and answers its version.
-    pub(crate) async fn put(&self, caller: &Caller, tenant: &str, name: &str, value: Plaintext) -> Result<i64> {
+    pub(crate) async fn put(&self, caller: &Caller, tenant: &TenantId, name: &str, value: Plaintext) -> Result<i64> {
         check_caller(caller, tenant)?;
         let name = check_name(name)?;
         if value.is_empty() {
@@ -44,8 +45,7 @@ impl Secrets {
     }
 
     /// Reveals a value to a service, once the read is on the record.
-    pub(crate) async fn read(&self, by: &Peer, tenant: &str, name: &str, purpose: &str) -> Result<Revealed> {
-        slug::check("/tenant", tenant)?;
+    pub(crate) async fn read(&self, by: &Peer, tenant: &TenantId, name: &str, purpose: &str) -> Result<Revealed> {
         let name = check_name(name)?;
         check_purpose(purpose)?;
         match self.vault.read(tenant, &name).await {
@@ -69,7 +69,7 @@ impl Secrets {
         let tenant = caller.require_tenant()?;
         caller.require(Permission::SecretsList, &Scope::tenant(tenant))?;
         let size = page.size()?;
-        let listing = Listing::of("secrets", Some(tenant));
+        let listing = Listing::of("secrets", Some(tenant.as_str()));
         let after = listing.start(&page.token, |name| SecretName::parse(name).ok())?;
         // One more than asked for tells whether there is another page.
         let secrets = self.vault.list(tenant, after.as_ref(), size.saturating_add(1)).await?;
@@ -77,7 +77,7 @@ impl Secrets {
     }
 
     /// Removes a value for good. One that is already gone is not a failure: the mesh may repeat the call.
-    pub(crate) async fn delete(&self, caller: &Caller, tenant: &str, name: &str) -> Result<()> {
+    pub(crate) async fn delete(&self, caller: &Caller, tenant: &TenantId, name: &str) -> Result<()> {
         check_caller(caller, tenant)?;
         let name = check_name(name)?;
         let note = |version| self.records.delete(tenant, &name, version);
@@ -87,8 +87,7 @@ impl Secrets {
 }
 
 /// A change is made by somebody who may change controllers in the very tenant it names.
-fn check_caller(caller: &Caller, tenant: &str) -> Result<()> {
-    slug::check("/tenant", tenant)?;
+fn check_caller(caller: &Caller, tenant: &TenantId) -> Result<()> {
     if caller.require_tenant()? != tenant {
         return Err(Error::not_found("tenant"));
     }

@@ -12,6 +12,7 @@ use runwarden_kit::audit::Outcome;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::page::Listing;
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::secret::v1::{
     DeleteSecretRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListSecretsRequest, ListSecretsResponse,
     OpenValueRequest, PutSecretRequest, ReadSecretRequest, RotateMasterKeyRequest, SealValueRequest,
@@ -44,14 +45,14 @@ fn open_request(tenant: &str, context: &str, sealed: &[u8]) -> OpenValueRequest 
 async fn put(running: &Running<'_>, tenant: &str, name: &str, value: &[u8]) -> Result<i64> {
     let mut project = running.client(Service::Project)?;
     let call = project.put_secret(put_request(tenant, name, value));
-    Ok(running.acting(WRITE, Scope::tenant(tenant), call).await??.into_inner().version)
+    Ok(running.acting(WRITE, Scope::tenant(&TenantId::trusted(tenant)), call).await??.into_inner().version)
 }
 
 async fn list(running: &Running<'_>, tenant: &str, page_size: i32, token: &str) -> Result<ListSecretsResponse> {
     let mut edge = running.client(Service::Edge)?;
     let request = ListSecretsRequest { page_size, page_token: token.into() };
     let call = edge.list_secrets(request);
-    Ok(running.acting(&["secrets.list"], Scope::tenant(tenant), call).await??.into_inner())
+    Ok(running.acting(&["secrets.list"], Scope::tenant(&TenantId::trusted(tenant)), call).await??.into_inner())
 }
 
 async fn key_status(running: &Running<'_>) -> Result<GetKeyStatusResponse> {
@@ -143,18 +144,18 @@ async fn a_change_needs_the_permission_in_the_very_tenant() -> Result<()> {
     let mut project = running.client(Service::Project)?;
 
     let call = project.put_secret(put_request("other", NAME, b"mine"));
-    let answer = running.acting(WRITE, Scope::tenant("acme"), call).await?;
+    let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
     ensure_refused(answer, ErrorReason::NotFound, "")?;
     let delete = || DeleteSecretRequest { tenant: "other".into(), name: NAME.into() };
     let call = project.delete_secret(delete());
-    let answer = running.acting(WRITE, Scope::tenant("acme"), call).await?;
+    let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
     ensure_refused(answer, ErrorReason::NotFound, "")?;
     // In a project of the tenant is not in the tenant.
     let call = project.put_secret(put_request("acme", NAME, b"mine"));
-    let answer = running.acting(WRITE, Scope::project("acme", "web"), call).await?;
+    let answer = running.acting(WRITE, Scope::project(&TenantId::trusted("acme"), "web"), call).await?;
     ensure_refused(answer, ErrorReason::PermissionDenied, "")?;
     let call = project.put_secret(put_request("acme", NAME, b"mine"));
-    let answer = running.acting(&["secrets.list"], Scope::tenant("acme"), call).await?;
+    let answer = running.acting(&["secrets.list"], Scope::tenant(&TenantId::trusted("acme")), call).await?;
     ensure_refused(answer, ErrorReason::PermissionDenied, "")?;
     // A platform principal acts for the tenant it names, and has to name one.
     let call = project.put_secret(put_request("other", NAME, b"mine"));
@@ -174,13 +175,13 @@ async fn bad_input_is_refused_by_field() -> Result<()> {
     let mut executor = running.client(Service::Executor)?;
     for name in ["", "/a", "a/../b", "A", "a b", &"a".repeat(201)] {
         let call = project.put_secret(put_request("acme", name, b"value"));
-        let answer = running.acting(WRITE, Scope::tenant("acme"), call).await?;
+        let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
         ensure_refused(answer, ErrorReason::ValidationFailed, "/name")?;
         let answer = executor.read_secret(read_request("acme", name)).await;
         ensure_refused(answer, ErrorReason::ValidationFailed, "/name")?;
     }
     let call = project.put_secret(put_request("acme", NAME, b""));
-    let answer = running.acting(WRITE, Scope::tenant("acme"), call).await?;
+    let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
     ensure_refused(answer, ErrorReason::ValidationFailed, "/value")?;
     for tenant in ["", "../x", "a/b", "Acme"] {
         let answer = executor.read_secret(read_request(tenant, NAME)).await;
@@ -210,7 +211,7 @@ async fn values_have_their_limits() -> Result<()> {
     let mut executor = running.client(Service::Executor)?;
     put(&running, "acme", NAME, &[7; 64 << 10]).await?;
     let call = project.put_secret(put_request("acme", NAME, &[7; (64 << 10) + 1]));
-    let answer = running.acting(WRITE, Scope::tenant("acme"), call).await?;
+    let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
     ensure_refused(answer, ErrorReason::PayloadTooLarge, "/value")?;
 
     let large = vec![7; 1 << 20];
@@ -277,10 +278,14 @@ async fn a_list_tells_names_and_versions_of_the_callers_tenant_only() -> Result<
             "/page_token",
         ),
     ] {
-        let answer = running.acting(&["secrets.list"], Scope::tenant("acme"), edge.list_secrets(request)).await?;
+        let answer = running
+            .acting(&["secrets.list"], Scope::tenant(&TenantId::trusted("acme")), edge.list_secrets(request))
+            .await?;
         ensure_refused(answer, ErrorReason::ValidationFailed, pointer)?;
     }
-    let answer = running.acting(WRITE, Scope::tenant("acme"), edge.list_secrets(ListSecretsRequest::default())).await?;
+    let answer = running
+        .acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), edge.list_secrets(ListSecretsRequest::default()))
+        .await?;
     ensure_refused(answer, ErrorReason::PermissionDenied, "")?;
     running.stop().await
 }
@@ -293,7 +298,7 @@ async fn a_deleted_secret_is_gone_and_deleting_it_again_is_no_failure() -> Resul
     let mut project = running.client(Service::Project)?;
     for _ in 0..2 {
         let call = project.delete_secret(DeleteSecretRequest { tenant: "acme".into(), name: NAME.into() });
-        running.acting(WRITE, Scope::tenant("acme"), call).await??;
+        running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await??;
     }
     let answer = running.client(Service::Executor)?.read_secret(read_request("acme", NAME)).await;
     ensure_refused(answer, ErrorReason::NotFound, "")?;
@@ -357,7 +362,7 @@ async fn keys_are_the_platforms_and_not_a_tenants() -> Result<()> {
     let running = house.start().await?;
     let before = key_status(&running).await?.key_id;
     let mut operator = running.operator()?;
-    let tenant = || Scope::tenant("acme");
+    let tenant = || Scope::tenant(&TenantId::trusted("acme"));
     let call = operator.rotate_master_key(RotateMasterKeyRequest {});
     ensure_refused(running.acting(&["keys.rotate"], tenant(), call).await?, ErrorReason::PermissionDenied, "")?;
     let call = operator.get_key_status(GetKeyStatusRequest {});

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use house::{House, refused};
 use runwarden_kit::caller::Scope;
 use runwarden_kit::mesh::Service;
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::secret::v1::{
     OpenValueRequest, PutSecretRequest, ReadSecretRequest, RotateMasterKeyRequest, SealValueRequest,
 };
@@ -102,7 +103,9 @@ async fn values_never_show() -> Result<()> {
     let read = |name: &str| ReadSecretRequest { tenant: "acme".into(), name: name.into(), purpose: "a test".into() };
     let mut errors = Vec::new();
 
-    running.acting(write, Scope::tenant("acme"), project.put_secret(put("a", value.clone()))).await??;
+    running
+        .acting(write, Scope::tenant(&TenantId::trusted("acme")), project.put_secret(put("a", value.clone())))
+        .await??;
     ensure!(executor.read_secret(read("a")).await?.into_inner().value == value);
     let seal = SealValueRequest { tenant: "acme".into(), plaintext: value.clone(), context: "job_1".into() };
     let sealed = executor.seal_value(seal.clone()).await?.into_inner().sealed;
@@ -116,10 +119,10 @@ async fn values_never_show() -> Result<()> {
 
     // Refused in every way there is, with the value along.
     for (scope, name, value) in [
-        (Scope::tenant("acme"), "NO", value.clone()),
-        (Scope::tenant("acme"), "a", VALUE.repeat(2000).into_bytes()),
-        (Scope::tenant("other"), "a", value.clone()),
-        (Scope::project("acme", "web"), "a", value.clone()),
+        (Scope::tenant(&TenantId::trusted("acme")), "NO", value.clone()),
+        (Scope::tenant(&TenantId::trusted("acme")), "a", VALUE.repeat(2000).into_bytes()),
+        (Scope::tenant(&TenantId::trusted("other")), "a", value.clone()),
+        (Scope::project(&TenantId::trusted("acme"), "web"), "a", value.clone()),
     ] {
         let answer = running.acting(write, scope, project.put_secret(put(name, value))).await?;
         errors.push(format!("{:?}", refused(answer)?));

@@ -13,6 +13,7 @@ mod prove_inclusion;
 use futures::stream::BoxStream;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{ErrorReason, rpc};
 use runwarden_proto::audit::v1::audit_service_server::{AuditService, AuditServiceServer};
 use runwarden_proto::audit::v1::{
@@ -64,7 +65,7 @@ impl AuditRpc {
 fn readable_log<T>(request: &Request<T>) -> Result<String, Status> {
     let caller = rpc::caller(request)?;
     caller.require(READ, &caller.acting_scope())?;
-    Ok(caller.tenant().unwrap_or(PLATFORM).to_owned())
+    Ok(caller.tenant().map_or(PLATFORM, TenantId::as_str).to_owned())
 }
 
 #[tonic::async_trait]

@@ -7,6 +7,7 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::mesh::{Peer, Service};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason};
 use runwarden_proto::audit::v1::export_records_response::Piece;
 use runwarden_proto::audit::v1::{Actor, Entry, Outcome};
@@ -50,7 +51,7 @@ fn as_caller<T>(caller: Caller, message: T) -> Request<T> {
 }
 
 fn auditor(tenant: &str) -> Caller {
-    Caller::example(&[READ], Scope::tenant(tenant))
+    Caller::example(&[READ], Scope::tenant(&TenantId::trusted(tenant)))
 }
 
 fn reason(status: &Status) -> ErrorReason {
@@ -155,11 +156,11 @@ async fn a_page_of_large_records_stays_below_what_a_client_takes() {
 #[tokio::test]
 async fn only_who_may_read_the_whole_log_reads_it() {
     let (_log, rpc) = serving().await;
-    let project = Caller::example(&[READ], Scope::project("acme", "web"));
-    let nobody = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+    let project = Caller::example(&[READ], Scope::project(&TenantId::trusted("acme"), "web"));
+    let nobody = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
     let platform_without_right = Caller::example(&[Permission::JobsRead], Scope::platform());
     let mut elsewhere = auditor("umbrella");
-    elsewhere.acting_tenant = Some("acme".to_owned());
+    elsewhere.acting_tenant = Some(TenantId::trusted("acme"));
     for caller in [project, nobody, platform_without_right, elsewhere] {
         let status = rpc.list_records(as_caller(caller.clone(), ListRecordsRequest::default())).await.unwrap_err();
         assert_eq!(reason(&status), ErrorReason::PermissionDenied);
@@ -184,7 +185,7 @@ async fn the_platform_reads_its_own_log_and_that_of_the_tenant_it_acts_for() {
     let mut platform = Caller::example(&[READ], Scope::platform());
     let own = rpc.get_checkpoint(as_caller(platform.clone(), GetCheckpointRequest {})).await.unwrap().into_inner();
     assert!(own.checkpoint.starts_with("runwarden-audit/_platform\n1\n"), "{}", own.checkpoint);
-    platform.acting_tenant = Some("acme".to_owned());
+    platform.acting_tenant = Some(TenantId::trusted("acme"));
     let acme = rpc.get_checkpoint(as_caller(platform, GetCheckpointRequest {})).await.unwrap().into_inner();
     assert_eq!((acme.size, acme.checkpoint.lines().next()), (7, Some("runwarden-audit/acme")));
 }

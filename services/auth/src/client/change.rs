@@ -170,7 +170,7 @@ impl Clients {
             let mut change = Change::new();
             let (stored, principal) = self.writable(caller, client_id, &mut change).await?;
             let client = stored.value;
-            let tenant = client.tenant.as_deref();
+            let tenant = client.tenant.as_ref();
             let was = Pair { client: &client, principal: &principal.value };
             administrators::keep_one(&self.shared.store, &mut change, caller, self.shared.now(), was, None).await?;
             let client_key = keys::client(tenant, client_id);
@@ -218,14 +218,14 @@ impl Clients {
         let principal = self.principal_of(&client.value).await?;
         let roles = self.shared.roles_of(&principal.value).await?;
         authority::require_principal(caller, &roles, &principal.value)?;
-        let tenant = principal.value.tenant.as_deref();
+        let tenant = principal.value.tenant.as_ref();
         change.at(keys::principal(tenant, &principal.value.principal), principal.revision);
         Ok((client, principal))
     }
 }
 
 fn put_client(change: &mut Change, client: &Client, revision: i64) -> Result<()> {
-    let key = keys::client(client.tenant.as_deref(), &client.client_id);
+    let key = keys::client(client.tenant.as_ref(), &client.client_id);
     change.at(&key, revision);
     store::put(change, key, client)
 }

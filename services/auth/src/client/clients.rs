@@ -9,6 +9,7 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, id, slug};
 use serde_json::json;
 
@@ -111,7 +112,7 @@ impl Clients {
 
     /// A page of the clients the caller may see, by id.
     pub(crate) async fn list(&self, caller: &Caller, request: &PageRequest) -> Result<Page<ClientView>> {
-        let listing = Listing::of("clients", caller.tenant());
+        let listing = Listing::of("clients", caller.tenant().map(TenantId::as_str));
         let is_id = |last: &str| id::is_valid(ids::CLIENT, last);
         let seen = |client: &Client| caller.holds(Permission::ClientsRead, &client.scope());
         let page = self.shared.store.page(&listing, &keys::clients(caller.tenant()), request, is_id, seen).await?;
@@ -139,7 +140,7 @@ impl Clients {
     pub(crate) async fn principal_of(&self, client: &Client) -> Result<Stored<Principal>> {
         self.shared
             .store
-            .principal(client.tenant.as_deref(), &client.principal)
+            .principal(client.tenant.as_ref(), &client.principal)
             .await?
             // Both go in one commit: the client was deleted between two reads.
             .ok_or_else(|| Error::not_found("client"))
@@ -147,7 +148,7 @@ impl Clients {
 
     /// A client as it is shown.
     pub(crate) async fn view(&self, client: Client) -> Result<ClientView> {
-        let principal = self.shared.store.principal(client.tenant.as_deref(), &client.principal).await?;
+        let principal = self.shared.store.principal(client.tenant.as_ref(), &client.principal).await?;
         let uses = self.shared.store.secret_uses(&client.client_id).await?;
         let bindings = principal.map_or_else(Vec::new, |stored| stored.value.bindings);
         Ok(ClientView::new(client, &bindings, uses))
@@ -161,7 +162,7 @@ pub(crate) struct Draft<'a> {
     /// Its secret.
     pub(crate) secret: &'a SecretString,
     /// Its tenant; `None` for the platform.
-    pub(crate) tenant: Option<&'a str>,
+    pub(crate) tenant: Option<&'a TenantId>,
     /// The rest.
     pub(crate) new: &'a NewClient,
     /// When it is made.
@@ -176,7 +177,7 @@ impl Draft<'_> {
             client_id: self.client_id.to_owned(),
             principal: id::new(ids::PRINCIPAL),
             name: self.new.name.clone(),
-            tenant: tenant.map(str::to_owned),
+            tenant: tenant.cloned(),
             project: self.new.project.clone(),
             disabled: false,
             created_at: self.now,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use runwarden_engines::config::Change;
 use runwarden_kit::audit::Outcome;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, id};
 use serde_json::json;
 use tokio::time::Instant;
@@ -80,7 +81,7 @@ impl Prover {
     /// Refuses a client that authenticated, but whose tenant is disabled or missing.
     pub(crate) async fn require_open(&self, proof: Proof<'_>, proven: &Proven) -> Result<()> {
         let client = &proven.client.value;
-        let Some(tenant) = client.tenant.as_deref() else { return Ok(()) };
+        let Some(tenant) = client.tenant.as_ref() else { return Ok(()) };
         let status = self.shared.scopes.check(tenant, None).await?;
         if status.tenant_exists && !status.tenant_disabled {
             return Ok(());
@@ -98,7 +99,7 @@ impl Prover {
             let entry = self
                 .shared
                 .entry("token.refuse", "client", &counted.client_id)
-                .tenant(counted.tenant.as_deref().unwrap_or_default())
+                .tenant(counted.tenant.as_ref().map_or("", TenantId::as_str))
                 .actor(audit::unproven())
                 .outcome(Outcome::Denied)
                 .details(&json!({ "further_refusals": counted.refusals }));
@@ -115,20 +116,20 @@ impl Prover {
             return Ok(None);
         }
         let owner = self.shared.store.client_owner(client_id).await?;
-        let tenant = owner.as_ref().and_then(|owner| owner.tenant.as_deref());
+        let tenant = owner.as_ref().and_then(|owner| owner.tenant.as_ref());
         // Without an owner this finds nothing, in the same number of steps.
         self.shared.store.client(tenant, client_id).await
     }
 
     async fn record(&self, proof: Proof<'_>, client: &Client, why: Why, now: Moment) {
-        let tenant = client.tenant.as_deref();
+        let tenant = client.tenant.as_ref();
         if self.refusals.note(&client.client_id, tenant, now) == Tally::Count {
             return;
         }
         let entry = self
             .shared
             .entry("token.refuse", "client", &client.client_id)
-            .tenant(tenant.unwrap_or_default())
+            .tenant(tenant.map_or("", TenantId::as_str))
             .actor(audit::unproven())
             .outcome(Outcome::Denied)
             .details(&json!({ "reason": why.name(), "wanted": proof.purpose, "name": client.name }));

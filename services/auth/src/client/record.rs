@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 use crate::client::secret::StoredSecret;
@@ -20,7 +21,7 @@ pub(crate) struct Client {
     pub(crate) name: String,
     /// Its tenant; `None` for a platform client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
     /// Its project; `None` for a client of the whole tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) project: Option<String>,
@@ -39,7 +40,7 @@ pub(crate) struct Client {
 impl Client {
     /// Where it belongs.
     pub(crate) fn scope(&self) -> Scope {
-        binding::scope(self.tenant.as_deref(), self.project.as_deref())
+        binding::scope(self.tenant.as_ref(), self.project.as_deref())
     }
 
     /// Whether it can obtain tokens.
@@ -53,7 +54,7 @@ impl Client {
 pub(crate) struct ClientOwner {
     /// Its tenant; `None` for a platform client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
 }
 
 /// When each secret of a client was last used, to the minute. Kept apart from the client: a use is no change.
@@ -107,7 +108,7 @@ mod tests {
             client_id: "client_1".into(),
             principal: "sa_1".into(),
             name: "ci".into(),
-            tenant: Some("acme".into()),
+            tenant: Some(TenantId::trusted("acme")),
             project: None,
             disabled: false,
             created_at: Moment::from_micros(0),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 /// Refusals of one client that are recorded one by one in a minute; the rest of that minute is recorded as a number.
 const ONE_BY_ONE: u32 = 10;
@@ -55,7 +56,7 @@ pub(crate) struct Uncounted {
     /// The client.
     pub(crate) client_id: String,
     /// Its tenant.
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
     /// How many refusals were not recorded one by one.
     pub(crate) refusals: u32,
 }
@@ -65,7 +66,7 @@ struct Window {
     seen: u32,
     /// Refusals of earlier minutes that could not be recorded yet.
     owed: u32,
-    tenant: Option<String>,
+    tenant: Option<TenantId>,
 }
 
 /// Counts refusals by client and minute.
@@ -76,18 +77,14 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     /// Counts a refusal of a known client and returns what to record of it.
-    pub(crate) fn note(&self, client_id: &str, tenant: Option<&str>, now: Moment) -> Tally {
+    pub(crate) fn note(&self, client_id: &str, tenant: Option<&TenantId>, now: Moment) -> Tally {
         let minute = now.seconds().div_euclid(60);
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= MAX_COUNTED && !windows.contains_key(client_id) {
             return Tally::Record;
         }
-        let window = windows.entry(client_id.to_owned()).or_insert(Window {
-            minute,
-            seen: 0,
-            owed: 0,
-            tenant: tenant.map(str::to_owned),
-        });
+        let window =
+            windows.entry(client_id.to_owned()).or_insert(Window { minute, seen: 0, owed: 0, tenant: tenant.cloned() });
         if window.minute < minute && window.uncounted() == 0 {
             // Nothing of the past minute is owed.
             window.minute = minute;
@@ -146,7 +143,8 @@ mod tests {
     #[test]
     fn a_flood_of_refusals_is_recorded_as_a_number() {
         let refusals = Refusals::default();
-        let tallies: Vec<Tally> = (0..100).map(|_| refusals.note("client_1", Some("acme"), at(30))).collect();
+        let tallies: Vec<Tally> =
+            (0..100).map(|_| refusals.note("client_1", Some(&TenantId::trusted("acme")), at(30))).collect();
         let recorded = tallies.iter().filter(|tally| **tally == Tally::Record).count();
         assert_eq!(recorded, 10);
         assert_eq!(refusals.over(at(59)), []);
@@ -160,12 +158,13 @@ mod tests {
     #[test]
     fn what_is_put_back_is_owed_again_and_hides_nothing_that_comes_meanwhile() {
         let refusals = Refusals::default();
-        let counted = (0..100).filter(|_| refusals.note("client_1", Some("acme"), at(30)) == Tally::Count);
+        let counted =
+            (0..100).filter(|_| refusals.note("client_1", Some(&TenantId::trusted("acme")), at(30)) == Tally::Count);
         assert_eq!(counted.count(), 90);
         let owed = refusals.over(at(60)).remove(0);
-        assert_eq!(refusals.note("client_1", Some("acme"), at(61)), Tally::Record);
+        assert_eq!(refusals.note("client_1", Some(&TenantId::trusted("acme")), at(61)), Tally::Record);
         refusals.put_back(owed.clone(), at(62));
-        assert_eq!(refusals.note("client_1", Some("acme"), at(63)), Tally::Record);
+        assert_eq!(refusals.note("client_1", Some(&TenantId::trusted("acme")), at(63)), Tally::Record);
         assert_eq!(refusals.over(at(64)), []);
         assert_eq!(refusals.over(at(120)), [owed]);
         assert_eq!(refusals.over(at(180)), []);

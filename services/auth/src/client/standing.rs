@@ -6,6 +6,7 @@ use std::sync::Arc;
 use runwarden_kit::caller::{Grant, Scope};
 use runwarden_kit::contract::Lapse;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, id, slug};
 
 use crate::ids;
@@ -20,7 +21,7 @@ pub(crate) struct Asked {
     /// The principal it stood for then.
     pub(crate) principal: String,
     /// Where.
-    pub(crate) tenant: String,
+    pub(crate) tenant: TenantId,
     /// Where in the tenant.
     pub(crate) project: String,
     /// The permission that was needed.
@@ -37,7 +38,7 @@ pub(crate) enum Standing {
         /// Its name.
         name: String,
         /// Its tenant; none for the platform's own.
-        tenant: Option<String>,
+        tenant: Option<TenantId>,
         /// Its permissions there.
         grants: Vec<Grant>,
     },
@@ -57,7 +58,6 @@ impl Standings {
     /// # Errors
     /// If the request is invalid, or the answer cannot be determined now: neither is a lapse.
     pub(crate) async fn check(&self, asked: &Asked) -> Result<Standing> {
-        slug::check("/tenant", &asked.tenant)?;
         slug::check("/project", &asked.project)?;
         for (pointer, kind, given) in
             [("/client_id", ids::CLIENT, &asked.client_id), ("/principal", ids::PRINCIPAL, &asked.principal)]
@@ -68,12 +68,12 @@ impl Standings {
         }
         let lapsed = |lapse| Ok(Standing::Lapsed(lapse));
         let Some(owner) = self.shared.store.client_owner(&asked.client_id).await? else { return lapsed(Lapse::Gone) };
-        let home = owner.tenant.as_deref();
+        let home = owner.tenant.as_ref();
         let client = self.shared.store.client(home, &asked.client_id).await?.map(|stored| stored.value);
         let principal = self.shared.store.principal(home, &asked.principal).await?.map(|stored| stored.value);
         let (Some(client), Some(principal)) = (client, principal) else { return lapsed(Lapse::Gone) };
         // A tenant's client acts for its own tenant; the platform's for any.
-        if client.principal != principal.principal || home.is_some_and(|home| home != asked.tenant) {
+        if client.principal != principal.principal || home.is_some_and(|home| *home != asked.tenant) {
             return lapsed(Lapse::Gone);
         }
         if client.disabled {

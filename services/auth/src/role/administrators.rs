@@ -4,6 +4,7 @@
 use runwarden_engines::config::Change;
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +70,7 @@ pub(crate) async fn keep_one(
     before: Pair<'_>,
     after: Option<Pair<'_>>,
 ) -> Result<()> {
-    let tenant = before.client.tenant.as_deref();
+    let tenant = before.client.tenant.as_ref();
     let itself = after.map_or(Standing::No, |after| after.standing(now));
     let loses = itself < before.standing(now);
     let Some(tenant) = tenant else {
@@ -113,7 +114,7 @@ async fn keep_one_on_platform(
 }
 
 /// The best administrator of a tenant, or of the platform, but one.
-async fn best_other(store: &Store, tenant: Option<&str>, but: &str, now: Moment) -> Result<Standing> {
+async fn best_other(store: &Store, tenant: Option<&TenantId>, but: &str, now: Moment) -> Result<Standing> {
     let principals = store.list_all::<Principal>(&keys::principals(tenant)).await?;
     let mut best = Standing::No;
     for principal in principals.into_iter().map(|stored| stored.value).filter(|other| other.principal != but) {

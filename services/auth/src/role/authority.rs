@@ -52,15 +52,16 @@ pub(crate) fn require_principal(caller: &Caller, roles: &Roles, principal: &Prin
 mod tests {
     use super::*;
     use runwarden_kit::permission::Permission;
+    use runwarden_kit::tenant::TenantId;
 
     #[test]
     fn what_is_missing_is_named_with_its_place() {
-        let caller = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
-        let web = Scope::project("acme", "web");
+        let caller = Caller::example(&[Permission::JobsRead], Scope::project(&TenantId::trusted("acme"), "web"));
+        let web = Scope::project(&TenantId::trusted("acme"), "web");
         assert!(require_all(&caller, ["jobs.read"], &web).is_ok());
         let error = require_all(&caller, ["jobs.read", "jobs.submit"], &web).unwrap_err();
         assert!(error.detail().contains("jobs.submit") && !error.detail().contains("jobs.read"));
-        assert!(require_all(&caller, ["jobs.read"], &Scope::tenant("acme")).is_err());
+        assert!(require_all(&caller, ["jobs.read"], &Scope::tenant(&TenantId::trusted("acme"))).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 /// A principal holds at most this many roles: tokens carry them all.
@@ -26,7 +27,7 @@ pub(crate) struct Binding {
 pub(crate) struct BindingOwner {
     /// The principal's tenant; `None` for a platform principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
     /// The principal.
     pub(crate) principal: String,
 }
@@ -43,12 +44,12 @@ pub(crate) struct BindingView {
 impl BindingView {
     /// Where it holds.
     pub(crate) fn scope(&self) -> Scope {
-        scope(self.owner.tenant.as_deref(), self.binding.project.as_deref())
+        scope(self.owner.tenant.as_ref(), self.binding.project.as_deref())
     }
 }
 
 /// The scope of a tenant and a project in it; without a tenant, the platform.
-pub(crate) fn scope(tenant: Option<&str>, project: Option<&str>) -> Scope {
+pub(crate) fn scope(tenant: Option<&TenantId>, project: Option<&str>) -> Scope {
     match (tenant, project) {
         (None, _) => Scope::platform(),
         (Some(tenant), None) => Scope::tenant(tenant),

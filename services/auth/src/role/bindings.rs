@@ -6,6 +6,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, id, slug};
 use serde_json::json;
 
@@ -131,7 +132,7 @@ impl Bindings {
     ) -> Result<Page<BindingView>> {
         let tenant = caller.tenant();
         let size = page.size()?;
-        let listing = Listing::of("bindings", tenant)
+        let listing = Listing::of("bindings", tenant.map(TenantId::as_str))
             .filter("principal", filter.principal.as_deref().unwrap_or_default())
             .filter("project", filter.project.as_deref().unwrap_or_default());
         let after = listing.start(&page.token, BindingMark::parse)?;
@@ -223,7 +224,7 @@ impl Bindings {
             .store
             .binding_owner(binding_id)
             .await?
-            .filter(|owner| owner.tenant.as_deref() == caller.tenant())
+            .filter(|owner| owner.tenant.as_ref() == caller.tenant())
             .ok_or_else(missing)?;
         let principal = self.shared.store.principal(caller.tenant(), &owner.principal).await?.ok_or_else(missing)?;
         let at =
@@ -238,7 +239,7 @@ impl Bindings {
         if sees { Ok((principal, at)) } else { Err(missing()) }
     }
 
-    async fn principal(&self, tenant: Option<&str>, principal: &str) -> Result<Stored<Principal>> {
+    async fn principal(&self, tenant: Option<&TenantId>, principal: &str) -> Result<Stored<Principal>> {
         let missing = || Error::invalid("/principal", "there is no such principal here");
         if !id::is_valid(ids::PRINCIPAL, principal) {
             return Err(missing());
@@ -263,7 +264,7 @@ fn details(view: &BindingView) -> serde_json::Value {
 }
 
 fn put_principal(change: &mut Change, principal: &Stored<Principal>) -> Result<()> {
-    let tenant = principal.value.tenant.as_deref();
+    let tenant = principal.value.tenant.as_ref();
     let key = keys::principal(tenant, &principal.value.principal);
     change.at(&key, principal.revision);
     store::put(change, key, &principal.value)

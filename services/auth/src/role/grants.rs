@@ -16,7 +16,7 @@ pub(crate) fn resolve(principal: &Principal, roles: &Roles) -> Vec<Grant> {
         .iter()
         .filter_map(|binding| {
             let permissions = roles.permissions(&binding.role)?;
-            let scope = binding::scope(principal.tenant.as_deref(), binding.project.as_deref());
+            let scope = binding::scope(principal.tenant.as_ref(), binding.project.as_deref());
             Some(Grant {
                 role: binding.role.clone(),
                 scope: scope.into(),
@@ -62,15 +62,16 @@ pub(crate) fn hold(grants: &[Grant], permission: Permission, at: &Scope) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use runwarden_kit::tenant::TenantId;
 
     #[test]
     fn a_role_grants_its_permissions_where_it_is_bound() {
         let principal = Principal::example(Some("acme"), &[("launcher", Some("web")), ("auditor", None)]);
         let grants = resolve(&principal, &Roles::default());
-        assert!(hold(&grants, Permission::JobsSubmit, &Scope::project("acme", "web")));
-        assert!(!hold(&grants, Permission::JobsSubmit, &Scope::project("acme", "db")));
-        assert!(hold(&grants, Permission::AuditRead, &Scope::tenant("acme")));
-        assert!(!hold(&grants, Permission::AuditRead, &Scope::tenant("other")));
+        assert!(hold(&grants, Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "web")));
+        assert!(!hold(&grants, Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "db")));
+        assert!(hold(&grants, Permission::AuditRead, &Scope::tenant(&TenantId::trusted("acme"))));
+        assert!(!hold(&grants, Permission::AuditRead, &Scope::tenant(&TenantId::trusted("other"))));
     }
 
     #[test]

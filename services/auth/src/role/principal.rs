@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::role::binding::Binding;
+use runwarden_kit::tenant::TenantId;
 
 /// A principal as it is kept, with everything it holds: one record, so that what it may do never changes by halves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub(crate) struct Principal {
     pub(crate) client_id: String,
     /// Its tenant; `None` for a platform principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<TenantId>,
     /// What it holds, in the order it was given.
     #[serde(default)]
     pub(crate) bindings: Vec<Binding>,
@@ -31,7 +32,7 @@ impl Principal {
         Self {
             principal: "sa_1".into(),
             client_id: "client_1".into(),
-            tenant: tenant.map(str::to_owned),
+            tenant: tenant.map(TenantId::trusted),
             bindings: bindings
                 .iter()
                 .map(|(role, project)| Binding {

@@ -6,6 +6,7 @@ use runwarden_engines::config::Change;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::permission::{self, BUILT_IN_ROLES};
+use runwarden_kit::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{self, Store, Stored, keys};
@@ -72,7 +73,7 @@ pub(crate) struct Roles {
 
 impl Roles {
     /// Looks up the named roles as they are in a tenant, or on the platform, which has built-in ones only.
-    pub(crate) async fn load(store: &Store, tenant: Option<&str>, names: &[&str]) -> Result<Self> {
+    pub(crate) async fn load(store: &Store, tenant: Option<&TenantId>, names: &[&str]) -> Result<Self> {
         let mut own = BTreeMap::new();
         let Some(tenant) = tenant else {
             return Ok(Self { own });
@@ -99,7 +100,7 @@ impl Roles {
 
     /// Counts bindings of a role that come or go, in the change that makes or removes them: a role in use cannot be
     /// deleted, and the change fails if the role is deleted at the same time. Each role at most once per change.
-    pub(crate) fn hold(&self, change: &mut Change, tenant: Option<&str>, name: &str, by: i64) -> Result<()> {
+    pub(crate) fn hold(&self, change: &mut Change, tenant: Option<&TenantId>, name: &str, by: i64) -> Result<()> {
         let (Some(tenant), Some(stored)) = (tenant, self.own.get(name)) else {
             return Ok(());
         };

@@ -162,7 +162,7 @@ impl From<&ClientView> for wire::Client {
             client_id: client.client_id.clone(),
             principal: client.principal.clone(),
             name: client.name.clone(),
-            tenant: client.tenant.clone().unwrap_or_default(),
+            tenant: client.tenant.clone().map(String::from).unwrap_or_default(),
             project: client.project.clone().unwrap_or_default(),
             roles: view.roles.clone(),
             disabled: client.disabled,

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::limits::LARGEST_ANSWER;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::project::v1::tenant_service_client::TenantServiceClient;
@@ -28,8 +29,8 @@ impl MeshScopes {
 
 #[async_trait]
 impl Scopes for MeshScopes {
-    async fn check(&self, tenant: &str, project: Option<&str>) -> Result<ScopeStatus> {
-        let request = CheckScopeRequest { tenant: tenant.to_owned(), project: project.unwrap_or_default().to_owned() };
+    async fn check(&self, tenant: &TenantId, project: Option<&str>) -> Result<ScopeStatus> {
+        let request = CheckScopeRequest { tenant: tenant.to_string(), project: project.unwrap_or_default().to_owned() };
         let answer = self
             .projects
             .clone()

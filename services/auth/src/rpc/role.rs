@@ -135,7 +135,7 @@ impl From<&BindingView> for wire::Binding {
             principal: view.owner.principal.clone(),
             role: view.binding.role.clone(),
             scope: Some(wire::Scope {
-                tenant: view.owner.tenant.clone().unwrap_or_default(),
+                tenant: view.owner.tenant.clone().map(String::from).unwrap_or_default(),
                 project: view.binding.project.clone().unwrap_or_default(),
             }),
             created_at: Some(view.binding.created_at.to_proto()),

@@ -1,6 +1,7 @@
 //! `StandingService`.
 
 use runwarden_kit::permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::auth::v1 as wire;
 use runwarden_proto::auth::v1::standing_service_server::StandingService;
 use tonic::{Request, Response, Status};
@@ -20,7 +21,7 @@ impl StandingService for StandingRpc {
         let asked = Asked {
             client_id: request.client_id,
             principal: request.principal,
-            tenant: request.tenant,
+            tenant: TenantId::named("/tenant", &request.tenant)?,
             project: request.project,
             permission: permission::named("/permission", &request.permission)?,
             narrowed_to: request.token_permissions.into_iter().collect(),
@@ -29,7 +30,7 @@ impl StandingService for StandingRpc {
             Standing::Holds { name, tenant, grants } => wire::CheckStandingResponse {
                 lapse: wire::StandingLapse::Unspecified.into(),
                 name,
-                home_tenant: tenant.unwrap_or_default(),
+                home_tenant: tenant.map(String::from).unwrap_or_default(),
                 grants: grants.into_iter().map(Into::into).collect(),
             },
             Standing::Lapsed(lapse) => {

@@ -60,7 +60,7 @@ impl TokenService for TokenRpc {
             scope: claims.scope,
             client_id: claims.client_id,
             sub: claims.sub,
-            tenant: claims.tenant.unwrap_or_default(),
+            tenant: claims.tenant.map(String::from).unwrap_or_default(),
             exp: claims.exp,
             iat: claims.iat,
             jti: claims.jti,

@@ -2,6 +2,8 @@
 //!
 //! Input reaches these functions only after it has been checked to be a slug or an id.
 
+use runwarden_kit::tenant::TenantId;
+
 /// The segment that stands where a tenant's name would; no slug begins with an underscore.
 const PLATFORM: &str = "_platform";
 
@@ -9,7 +11,7 @@ const PLATFORM: &str = "_platform";
 /// the first administrator was made.
 pub(crate) const PLATFORM_HEAD: &str = "platform-head";
 /// What serialises changes that could leave a tenant without an administrator.
-pub(crate) fn tenant_head(tenant: &str) -> String {
+pub(crate) fn tenant_head(tenant: &TenantId) -> String {
     format!("tenant-heads/{tenant}")
 }
 /// What serialises the making of signing keys.
@@ -19,17 +21,17 @@ pub(crate) const SIGNING_KEYS: &str = "signing-keys/";
 /// All revocations.
 pub(crate) const REVOCATIONS: &str = "revocations/";
 
-fn owner(tenant: Option<&str>) -> &str {
-    tenant.unwrap_or(PLATFORM)
+fn owner(tenant: Option<&TenantId>) -> &str {
+    tenant.map_or(PLATFORM, TenantId::as_str)
 }
 
 /// All clients of a tenant or of the platform.
-pub(crate) fn clients(tenant: Option<&str>) -> String {
+pub(crate) fn clients(tenant: Option<&TenantId>) -> String {
     format!("clients/{}/", owner(tenant))
 }
 
 /// A client.
-pub(crate) fn client(tenant: Option<&str>, client_id: &str) -> String {
+pub(crate) fn client(tenant: Option<&TenantId>, client_id: &str) -> String {
     format!("clients/{}/{client_id}", owner(tenant))
 }
 
@@ -39,17 +41,17 @@ pub(crate) fn client_id(client_id: &str) -> String {
 }
 
 /// A client's name, so that no other gets it.
-pub(crate) fn client_name(tenant: Option<&str>, name: &str) -> String {
+pub(crate) fn client_name(tenant: Option<&TenantId>, name: &str) -> String {
     format!("client-names/{}/{name}", owner(tenant))
 }
 
 /// All principals of a tenant or of the platform.
-pub(crate) fn principals(tenant: Option<&str>) -> String {
+pub(crate) fn principals(tenant: Option<&TenantId>) -> String {
     format!("principals/{}/", owner(tenant))
 }
 
 /// A principal with its bindings.
-pub(crate) fn principal(tenant: Option<&str>, principal: &str) -> String {
+pub(crate) fn principal(tenant: Option<&TenantId>, principal: &str) -> String {
     format!("principals/{}/{principal}", owner(tenant))
 }
 
@@ -59,12 +61,12 @@ pub(crate) fn binding_id(binding_id: &str) -> String {
 }
 
 /// All of a tenant's own roles.
-pub(crate) fn roles(tenant: &str) -> String {
+pub(crate) fn roles(tenant: &TenantId) -> String {
     format!("roles/{tenant}/")
 }
 
 /// One of a tenant's own roles.
-pub(crate) fn role(tenant: &str, name: &str) -> String {
+pub(crate) fn role(tenant: &TenantId, name: &str) -> String {
     format!("roles/{tenant}/{name}")
 }
 

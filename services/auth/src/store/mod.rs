@@ -7,6 +7,7 @@ use std::ops::Deref;
 use runwarden_engines::catalog::Catalog;
 pub(crate) use runwarden_engines::catalog::{Stored, TRIES, Written, guard, put};
 use runwarden_kit::Result;
+use runwarden_kit::tenant::TenantId;
 
 use crate::client::record::{Client, ClientOwner, SecretUses};
 use crate::role::binding::BindingOwner;
@@ -32,7 +33,7 @@ impl Store {
     }
 
     /// The client of this owner.
-    pub(crate) async fn client(&self, tenant: Option<&str>, client_id: &str) -> Result<Option<Stored<Client>>> {
+    pub(crate) async fn client(&self, tenant: Option<&TenantId>, client_id: &str) -> Result<Option<Stored<Client>>> {
         self.get(&keys::client(tenant, client_id)).await
     }
 
@@ -49,7 +50,11 @@ impl Store {
     }
 
     /// The principal of this owner.
-    pub(crate) async fn principal(&self, tenant: Option<&str>, principal: &str) -> Result<Option<Stored<Principal>>> {
+    pub(crate) async fn principal(
+        &self,
+        tenant: Option<&TenantId>,
+        principal: &str,
+    ) -> Result<Option<Stored<Principal>>> {
         self.get(&keys::principal(tenant, principal)).await
     }
 
@@ -60,7 +65,7 @@ impl Store {
     }
 
     /// One of the tenant's own roles.
-    pub(crate) async fn own_role(&self, tenant: &str, name: &str) -> Result<Option<Stored<OwnRole>>> {
+    pub(crate) async fn own_role(&self, tenant: &TenantId, name: &str) -> Result<Option<Stored<OwnRole>>> {
         self.get(&keys::role(tenant, name)).await
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::page::Listing;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 
 async fn list(world: &World, caller: &Caller, request: wire::ListBindingsRequest) -> wire::ListBindingsResponse {
     answer(world.service.roles.list_bindings(from(caller, request)).await).unwrap()
@@ -19,8 +20,8 @@ async fn a_role_that_is_given_is_in_the_next_token_and_one_that_is_taken_ends_th
     assert_eq!(binding.scope.as_ref().unwrap().project, "db");
     let token = world.issue(&who, "").await.unwrap().access_token;
     let held = world.verify(&token).await.unwrap();
-    assert!(held.holds(Permission::JobsSubmit, &Scope::project("acme", "db")));
-    assert!(!held.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
+    assert!(held.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "db")));
+    assert!(!held.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "web")));
     world.unbind(&admin, &binding.binding_id).await.unwrap();
     assert_eq!(reason(world.verify(&token).await), ErrorReason::TokenRevoked);
     let again = world.login(&who).await;

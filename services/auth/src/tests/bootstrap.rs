@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use runwarden_kit::caller::Scope;
+use runwarden_kit::tenant::TenantId;
 
 #[tokio::test]
 async fn the_first_start_leaves_working_credentials_for_its_owner_alone() {
@@ -13,7 +14,7 @@ async fn the_first_start_leaves_working_credentials_for_its_owner_alone() {
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(admin.home_tenant, None);
     for permission in runwarden_kit::permission::Permission::ALL {
-        assert!(admin.holds(*permission, &Scope::project("acme", "web")), "{permission}");
+        assert!(admin.holds(*permission, &Scope::project(&TenantId::trusted("acme"), "web")), "{permission}");
     }
     assert!(!world.everything().await.contains(&place.bootstrap().secret));
     assert_eq!(world.entries("client.create").await.len(), 1);

@@ -21,6 +21,7 @@ use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::{Clock, HeldClock, SystemClock};
 use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::{Trust, TrustSource};
 use runwarden_kit::{Error, ErrorReason};
 use runwarden_proto::auth::v1 as wire;
@@ -42,10 +43,11 @@ struct Places {
 
 #[async_trait]
 impl Scopes for Places {
-    async fn check(&self, tenant: &str, project: Option<&str>) -> runwarden_kit::Result<ScopeStatus> {
+    async fn check(&self, tenant: &TenantId, project: Option<&str>) -> runwarden_kit::Result<ScopeStatus> {
         Ok(ScopeStatus {
-            tenant_exists: ["acme", "other", "closed"].contains(&tenant),
-            tenant_disabled: tenant == "closed" || (tenant == "other" && self.other_is_disabled.load(Ordering::SeqCst)),
+            tenant_exists: ["acme", "other", "closed"].contains(&tenant.as_str()),
+            tenant_disabled: tenant.as_str() == "closed"
+                || (tenant.as_str() == "other" && self.other_is_disabled.load(Ordering::SeqCst)),
             project_exists: project.is_none_or(|name| ["web", "db"].contains(&name)),
         })
     }
@@ -53,7 +55,7 @@ impl Scopes for Places {
     async fn tenants(&self, _: &str) -> runwarden_kit::Result<TenantList> {
         let mut tenants = Vec::new();
         for name in ["acme", "other", "closed"] {
-            tenants.push((name.to_owned(), self.check(name, None).await?.tenant_disabled));
+            tenants.push((name.to_owned(), self.check(&TenantId::trusted(name), None).await?.tenant_disabled));
         }
         Ok(TenantList { version: String::new(), only_changes: false, tenants })
     }
@@ -299,7 +301,7 @@ fn from<T>(caller: &Caller, message: T) -> Request<T> {
 
 /// A caller of the platform acting for a tenant.
 fn acting(caller: &Caller, tenant: &str) -> Caller {
-    Caller { acting_tenant: Some(tenant.to_owned()), ..caller.clone() }
+    Caller { acting_tenant: Some(TenantId::trusted(tenant)), ..caller.clone() }
 }
 
 fn by(caller: &Caller) -> RequestContext {

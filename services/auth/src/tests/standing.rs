@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use runwarden_kit::caller::{Grant, Scope};
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::auth::v1::StandingLapse as Lapse;
 use runwarden_proto::auth::v1::standing_service_server::StandingService as _;
 
@@ -41,7 +42,7 @@ async fn it_is_what_the_next_token_would_say() {
     let token = world.login(&who).await;
     let told = check(&world, asked(&client, "acme")).await;
     assert_eq!((told.lapse(), told.name.as_str(), told.home_tenant.as_str()), (Lapse::Unspecified, "ci", "acme"));
-    let here = Scope::project("acme", "web");
+    let here = Scope::project(&TenantId::trusted("acme"), "web");
     let now: Vec<Grant> = told.grants.into_iter().map(Into::into).collect();
     let then: Vec<Grant> =
         token.grants.into_iter().filter(|grant| Scope::from(grant.scope.clone()).covers(&here)).collect();

@@ -6,6 +6,7 @@ use super::*;
 use crate::trust::revocation;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 
 #[tokio::test]
 async fn a_token_says_who_what_and_where_and_every_service_can_verify_it() {
@@ -20,8 +21,8 @@ async fn a_token_says_who_what_and_where_and_every_service_can_verify_it() {
     assert_eq!(caller.client_id, client.client_id);
     assert_eq!(caller.name, "ci");
     assert_eq!(caller.home_tenant.as_deref(), Some("acme"));
-    assert!(caller.holds(Permission::JobsSubmit, &Scope::project("acme", "web")));
-    assert!(!caller.holds(Permission::JobsSubmit, &Scope::project("acme", "db")));
+    assert!(caller.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "web")));
+    assert!(!caller.holds(Permission::JobsSubmit, &Scope::project(&TenantId::trusted("acme"), "db")));
     let header = jsonwebtoken::decode_header(&issued.access_token).unwrap();
     assert_eq!(header.typ.as_deref(), Some("at+jwt"));
     assert_eq!(header.alg, jsonwebtoken::Algorithm::RS256);
@@ -36,7 +37,7 @@ async fn a_scope_narrows_a_token_and_what_is_not_held_is_an_invalid_scope() {
     let issued = world.issue(&who, "jobs.read").await.unwrap();
     assert_eq!(issued.scope, "jobs.read");
     let caller = world.verify(&issued.access_token).await.unwrap();
-    assert!(caller.holds(Permission::JobsRead, &Scope::project("acme", "web")));
+    assert!(caller.holds(Permission::JobsRead, &Scope::project(&TenantId::trusted("acme"), "web")));
     assert!(!caller.holds_somewhere(Permission::JobsSubmit));
     for scope in ["tenants.write", "nonsense", "jobs.read  jobs.submit", "jobs.read\n"] {
         let error = world.issue(&who, scope).await.unwrap_err();

@@ -8,6 +8,7 @@ use runwarden_kit::audit::EntryBuilder;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::{AUDIENCE, Claims};
 use runwarden_kit::{Error, ErrorReason, Result, id};
 use serde_json::json;
@@ -90,7 +91,7 @@ impl Tokens {
         let client = &proven.client.value;
         self.shared
             .store
-            .principal(client.tenant.as_deref(), &client.principal)
+            .principal(client.tenant.as_ref(), &client.principal)
             .await?
             // Both go in one commit: the client was deleted a moment ago.
             .ok_or_else(|| {
@@ -145,7 +146,7 @@ impl Tokens {
         claims: &Claims,
     ) -> Result<(Change, EntryBuilder)> {
         let client = &proven.client;
-        let tenant = client.value.tenant.as_deref();
+        let tenant = client.value.tenant.as_ref();
         let client_id = &client.value.client_id;
         let mut change = Change::new();
         change
@@ -160,7 +161,7 @@ impl Tokens {
         let entry = self
             .shared
             .entry("token.issue", "token", &claims.jti)
-            .tenant(tenant.unwrap_or_default())
+            .tenant(tenant.map_or("", TenantId::as_str))
             .actor(audit::proven(&client.value))
             .details(&json!({
                 "scope": claims.scope,
@@ -220,7 +221,7 @@ impl Tokens {
             let entry = self
                 .shared
                 .entry("token.revoke", "token", &claims.jti)
-                .tenant(client.tenant.as_deref().unwrap_or_default())
+                .tenant(client.tenant.as_ref().map_or("", TenantId::as_str))
                 .actor(audit::proven(client))
                 .details(&json!({ "all_tokens_of_the_client": all }));
             if self.shared.store.commit(change, &entry.build()).await?.is_done() {

@@ -1,6 +1,7 @@
 //! What this service asks of the project service.
 
 use async_trait::async_trait;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 
 /// What is known of a tenant and a project in it.
@@ -29,14 +30,14 @@ pub(crate) struct TenantList {
 #[async_trait]
 pub(crate) trait Scopes: Send + Sync + 'static {
     /// Looks a tenant up, and a project in it.
-    async fn check(&self, tenant: &str, project: Option<&str>) -> Result<ScopeStatus>;
+    async fn check(&self, tenant: &TenantId, project: Option<&str>) -> Result<ScopeStatus>;
 
     /// Lists the tenants, or what changed since the list of this version.
     async fn tenants(&self, known_version: &str) -> Result<TenantList>;
 }
 
 /// Demands that roles can be given at this place: the tenant exists and is enabled, and so does the project.
-pub(crate) async fn require_place(scopes: &dyn Scopes, tenant: Option<&str>, project: Option<&str>) -> Result<()> {
+pub(crate) async fn require_place(scopes: &dyn Scopes, tenant: Option<&TenantId>, project: Option<&str>) -> Result<()> {
     let Some(tenant) = tenant else {
         // The platform has no projects.
         return match project {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, id};
 
 use crate::trust::scopes::{Scopes, TenantList};
@@ -109,8 +110,8 @@ impl Tenants {
     }
 
     /// Whether a tenant exists and is enabled, as far as was heard.
-    pub(crate) fn is_open(&self, tenant: &str) -> bool {
-        self.heard().states.get(tenant).is_some_and(|state| !state.disabled)
+    pub(crate) fn is_open(&self, tenant: &TenantId) -> bool {
+        self.heard().states.get(tenant.as_str()).is_some_and(|state| !state.disabled)
     }
 
     /// What a service that received the changes up to a mark does not know yet.
@@ -196,7 +197,7 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Scopes for Nobody {
-        async fn check(&self, _: &str, _: Option<&str>) -> Result<crate::trust::scopes::ScopeStatus> {
+        async fn check(&self, _: &TenantId, _: Option<&str>) -> Result<crate::trust::scopes::ScopeStatus> {
             Err(Error::unavailable("played"))
         }
 
@@ -227,7 +228,9 @@ mod tests {
         // A complete list without differences is not a change.
         tenants.heard().take(list(false, &[("acme", false), ("other", true)]));
         assert!(tenants.told_since(Some(&next.mark)).tenants.is_empty());
-        assert!(tenants.is_open("acme") && !tenants.is_open("other") && !tenants.is_open("nowhere"));
+        assert!(
+            ["acme", "other", "nowhere"].map(|name| tenants.is_open(&TenantId::trusted(name))) == [true, false, false]
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::caller::Caller;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Result, SecretString, idempotency, json};
 use serde_json::{Map, Value, json};
 
@@ -41,7 +42,7 @@ impl Asked<'_> {
     pub async fn digested(
         &self,
         seals: &dyn Seals,
-        tenant: &str,
+        tenant: &TenantId,
         job: &str,
         parameters: &Parameters,
     ) -> Result<Digested> {
@@ -79,7 +80,7 @@ impl Asked<'_> {
         &self,
         store: &dyn JobStore,
         seals: &dyn Seals,
-        tenant: &str,
+        tenant: &TenantId,
         key: &Key,
     ) -> Result<Option<Job>> {
         let Some((digest, job)) = store.find_by_key(tenant, &key.principal, &key.hash).await? else {
@@ -111,10 +112,10 @@ impl Key {
     }
 
     /// What distinguishes it from all others in this process.
-    pub(crate) fn within(&self, tenant: &str) -> (String, String, String) {
-        (tenant.to_owned(), self.principal.clone(), self.hash.clone())
+    pub(crate) fn within(&self, tenant: &TenantId) -> (TenantId, String, String) {
+        (tenant.clone(), self.principal.clone(), self.hash.clone())
     }
 }
 
 /// Which requests with an idempotency key are being answered by this process right now: tenant, principal, key.
-pub type InProgress = idempotency::InProgress<(String, String, String)>;
+pub type InProgress = idempotency::InProgress<(TenantId, String, String)>;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use runwarden_kit::access::{Authorized, Guarded as _, right};
 use runwarden_kit::audit::{Outbox, Outcome, Recorder};
-use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::caller::Caller;
 use runwarden_kit::context::RequestContext;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, telemetry};
 
@@ -110,7 +111,7 @@ impl Submitter {
     }
 
     /// Finds the template and checks that the caller may run it. What the caller may not even see does not exist.
-    async fn resolve(&self, caller: &Caller, tenant: &str, name: &str) -> Result<Allowed> {
+    async fn resolve(&self, caller: &Caller, tenant: &TenantId, name: &str) -> Result<Allowed> {
         runwarden_kit::slug::check("/template", name)?;
         let template = self.shared.templates.template(tenant, name).await?.ok_or_else(Template::missing)?;
         let template = caller.authorize(template)?;
@@ -120,10 +121,10 @@ impl Submitter {
         Ok(template)
     }
 
-    async fn decide(&self, tenant: &str, template: &Template, parameters: &Parameters) -> Result<Decision> {
+    async fn decide(&self, tenant: &TenantId, template: &Template, parameters: &Parameters) -> Result<Decision> {
         self.policies
             .decide(Question {
-                tenant: tenant.to_owned(),
+                tenant: tenant.clone(),
                 project: template.project.clone(),
                 template: template.name.clone(),
                 controller: template.controller.name.clone(),
@@ -138,7 +139,7 @@ impl Submitter {
         if let Err(error) = self.recorder.record(entry).await {
             return error;
         }
-        metrics::counter!("runwarden_jobs_denied_total", "tenant" => job.tenant.clone()).increment(1);
+        metrics::counter!("runwarden_jobs_denied_total", "tenant" => job.tenant.to_string()).increment(1);
         let mut error = Error::new(ErrorReason::PolicyDenied, decision.reasons.join(" "));
         error = error.with_metadata("decision_id", decision.id);
         decision.reasons.into_iter().fold(error, |error, reason| error.with_field("", reason))
@@ -175,11 +176,7 @@ impl Submitter {
             client_id: caller.client_id.clone(),
             asked_with: AskedWith {
                 authenticated_by: caller.authenticated_by.clone(),
-                permissions: caller
-                    .permissions_at(&Scope::project(&template.tenant, &template.project))
-                    .into_iter()
-                    .map(str::to_owned)
-                    .collect(),
+                permissions: caller.permissions_at(&template.scope()).into_iter().map(str::to_owned).collect(),
             },
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),

@@ -34,7 +34,7 @@ impl JobAccess {
     pub async fn list(&self, caller: &Caller, wanted: Wanted) -> Result<Vec<Job>> {
         let tenant = caller.require_tenant()?;
         let filter = JobFilter {
-            tenant: tenant.to_owned(),
+            tenant: tenant.clone(),
             visible: caller.visible(Permission::JobsRead),
             states: wanted.states,
             template: wanted.template,

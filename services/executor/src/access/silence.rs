@@ -2,12 +2,13 @@
 //! state.
 
 use runwarden_kit::Result;
+use runwarden_kit::tenant::TenantId;
 
 use crate::job::{Job, JobState};
 use crate::store::JobStore;
 
 /// Puts it into the progress of a tenant's jobs.
-pub(super) async fn admit(store: &dyn JobStore, tenant: &str, jobs: &mut [Job]) -> Result<()> {
+pub(super) async fn admit(store: &dyn JobStore, tenant: &TenantId, jobs: &mut [Job]) -> Result<()> {
     if !jobs.iter().any(|job| job.state == JobState::Running) {
         return Ok(());
     }

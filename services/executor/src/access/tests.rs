@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use runwarden_kit::ErrorReason;
+use runwarden_kit::tenant::TenantId;
 
 use super::*;
 use crate::job::tests::example;
@@ -36,7 +37,7 @@ impl World {
 async fn each_permission_gives_its_own_proof_and_no_other() {
     use Permission as P;
     let world = world().await;
-    let here = || Scope::project(&world.job.tenant, &world.job.project);
+    let here = || world.job.scope();
     assert_eq!(world.refusal::<right::JobsRead>(&[P::JobsRead], here()).await, None);
     assert_eq!(world.refusal::<right::JobsCancel>(&[P::JobsCancel], here()).await, None);
     assert_eq!(world.refusal::<right::JobsResolve>(&[P::JobsResolve], here()).await, None);
@@ -51,13 +52,16 @@ async fn each_permission_gives_its_own_proof_and_no_other() {
 async fn a_job_elsewhere_does_not_exist() {
     let world = world().await;
     let missing = Some(ErrorReason::NotFound);
-    for elsewhere in [Scope::project(&world.job.tenant, "other"), Scope::project("umbrella", &world.job.project)] {
+    for elsewhere in [
+        Scope::project(&TenantId::trusted(&world.job.tenant), "other"),
+        Scope::project(&TenantId::trusted("umbrella"), &world.job.project),
+    ] {
         assert_eq!(world.refusal::<right::JobsRead>(&[Permission::JobsRead], elsewhere.clone()).await, missing);
         let caller = Caller::example(&[Permission::JobsRead], elsewhere);
         let wanted = Wanted { limit: 10, ..Wanted::default() };
         assert!(world.jobs.list(&caller, wanted).await.unwrap().is_empty());
     }
-    let caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&world.job.tenant));
+    let caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted(&world.job.tenant)));
     let listed = world.jobs.list(&caller, Wanted { limit: 10, ..Wanted::default() }).await.unwrap();
     assert_eq!(listed.len(), 1);
 }

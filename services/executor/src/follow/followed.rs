@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use runwarden_awx::RunSummary;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use super::follower::CANCEL_AGAIN;
 use crate::job::{Job, Run};
@@ -16,7 +17,7 @@ use crate::store::Changed;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A tenant and one of its controllers.
-pub(super) type Key = (String, String);
+pub(super) type Key = (TenantId, String);
 
 /// A run that is followed.
 #[derive(Clone, Debug)]

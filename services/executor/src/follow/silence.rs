@@ -66,14 +66,15 @@ mod tests {
     use super::*;
     use crate::store::Watches as _;
     use crate::store::sqlite::SqliteJobs;
+    use runwarden_kit::tenant::TenantId;
 
     #[tokio::test]
     async fn a_refused_credential_is_told_at_once_and_an_outage_when_it_is_long() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap();
-        let (silences, key) = (Silences::default(), ("acme".to_owned(), "awx".to_owned()));
+        let (silences, key) = (Silences::default(), (TenantId::trusted("acme"), "awx".to_owned()));
         let at = |seconds| Moment::from_micros(1_000_000).plus(Duration::from_secs(seconds));
-        let told = async || store.silences("acme").await.unwrap();
+        let told = async || store.silences(&TenantId::trusted("acme")).await.unwrap();
         let (good, away) = (Looked::Done { changed: false }, Looked::Failed(AwxError::Timeout));
         let refused = Looked::Failed(AwxError::Unauthorized);
 
@@ -89,7 +90,7 @@ mod tests {
         other.note(&store, &key, &refused, at(20)).await.unwrap();
         let [silence] = told().await.try_into().unwrap();
         assert!(silence.since == at(0) && silence.why.contains("401"), "{silence:?}");
-        assert_eq!(store.silences("other").await.unwrap(), [], "another tenant's controller");
+        assert_eq!(store.silences(&TenantId::trusted("other")).await.unwrap(), [], "another tenant's controller");
 
         other.note(&store, &key, &good, at(21)).await.unwrap();
         assert_eq!(told().await, []);

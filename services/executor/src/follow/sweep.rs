@@ -42,7 +42,7 @@ impl Watcher {
     /// One look at runs of one controller.
     pub(super) async fn look(&self, key: &Key, runs: Vec<(String, Followed)>) -> Looked {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
-        let span = tracing::debug_span!("sweep", tenant = key.0, controller = key.1, runs = runs.len());
+        let span = tracing::debug_span!("sweep", tenant = %key.0, controller = key.1, runs = runs.len());
         context::scope(context, async {
             let controller = match self.shared.templates.controller(&key.0, &key.1).await {
                 Ok(Some(controller)) => controller,
@@ -136,7 +136,7 @@ impl Watcher {
         let found = self.note(key, client, client.runs(&asked).await)?;
         if let Some(run) = found.unreadable.first() {
             let runs = found.unreadable.len();
-            tracing::warn!(tenant = key.0, controller = key.1, run, runs, "the controller cannot tell of some runs");
+            tracing::warn!(tenant = %key.0, controller = key.1, run, runs, "the controller cannot tell of some runs");
         }
         let unreadable: HashSet<i64> = found.unreadable.into_iter().collect();
         let rows: HashMap<i64, RunSummary> = found.rows.into_iter().map(|row| (row.run.id, row)).collect();

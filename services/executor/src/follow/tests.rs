@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use runwarden_awx::{Ask, Client, Credential, Installation, LaunchBody, LaunchInput, Target, TemplateKind};
 use runwarden_kit::clock::Clock as _;
 use runwarden_kit::clock::{HeldClock, Moment};
+use runwarden_kit::tenant::TenantId;
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
 
@@ -33,11 +34,11 @@ struct Mapped(Option<Controller>);
 
 #[async_trait]
 impl Templates for Mapped {
-    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
         Ok(None)
     }
 
-    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
         Ok(self.0.clone())
     }
 
@@ -50,7 +51,7 @@ struct Token(String);
 
 #[async_trait]
 impl CredentialSource for Token {
-    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+    async fn read(&self, _: &TenantId, _: &str, _: &str) -> Result<Credential> {
         Ok(Credential::bearer(self.0.clone()))
     }
 }
@@ -156,7 +157,7 @@ impl Watch {
             let looked = self.watcher.look(&key, round.following.all(&key)).await;
             assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
         }
-        self.store.get("acme", &self.job.id).await.unwrap().unwrap()
+        self.store.get(&TenantId::trusted("acme"), &self.job.id).await.unwrap().unwrap()
     }
 
     async fn after_two_looks(&self, apart: u64) -> Job {
@@ -224,9 +225,9 @@ async fn a_run_that_cannot_be_read_is_stopped_only_if_it_is_the_jobs_own() {
     assert!(!client.is_there(run.to_ref(), made).await.unwrap());
     let wanted = |job: &mut Job| job.cancel_requested = true;
     let watch = Watch::over(run, Some(awx.mapped()), awx.sandbox.token(), wanted).await;
-    let job = watch.store.get("acme", &watch.job.id).await.unwrap().unwrap();
+    let job = watch.store.get(&TenantId::trusted("acme"), &watch.job.id).await.unwrap().unwrap();
     assert!(!watch.watcher.follower().stop_unseen(&client, &job).await.unwrap());
-    let job = watch.store.get("acme", &watch.job.id).await.unwrap().unwrap();
+    let job = watch.store.get(&TenantId::trusted("acme"), &watch.job.id).await.unwrap().unwrap();
     assert!(job.cancel_sent_at.is_none());
     assert!(!awx.client().find(stranger.id).await.unwrap().unwrap().status.is_end());
 }
@@ -252,7 +253,7 @@ struct NoCredential(AtomicUsize);
 
 #[async_trait]
 impl CredentialSource for NoCredential {
-    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+    async fn read(&self, _: &TenantId, _: &str, _: &str) -> Result<Credential> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Err(runwarden_kit::Error::unavailable("The secret service cannot be reached now."))
     }
@@ -327,7 +328,7 @@ async fn a_run_to_stop_whose_credential_cannot_be_read_is_no_reason_to_spin() {
 fn what_nobody_waits_for_any_more_wakes_nobody() {
     let mut round = Round::default();
     assert_eq!(until_next(&round), LOOK);
-    let key = ("acme".to_owned(), "awx".to_owned());
+    let key = (TenantId::trusted("acme"), "awx".to_owned());
     round.pace(&key, Look::Some).again_in(Duration::ZERO);
     assert!(until_next(&round) < LOOK);
     round.paces.clear();
@@ -339,11 +340,11 @@ struct Away;
 
 #[async_trait]
 impl Templates for Away {
-    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
         Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
     }
 
-    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
         Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
     }
 
@@ -357,7 +358,7 @@ async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
     let installation = Installation::new(None, &template().controller.target);
     let run = Run { installation, kind: "job".into(), id: 7, template: None, created: None };
     let mut watch = Watch::over(run, Some(template().controller), String::new(), |_| {}).await;
-    let key = ("acme".to_owned(), "awx".to_owned());
+    let key = (TenantId::trusted("acme"), "awx".to_owned());
     watch.watcher.shared.templates = Arc::new(Away);
     let looked = watch.watcher.look(&key, Vec::new()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
@@ -453,7 +454,7 @@ impl Watch {
     }
 
     async fn output(&self) -> String {
-        let job = self.store.get("acme", &self.job.id).await.unwrap().unwrap();
+        let job = self.store.get(&TenantId::trusted("acme"), &self.job.id).await.unwrap().unwrap();
         let (mut text, mut at) = (String::new(), 0);
         while at < job.output_bytes {
             let piece = self.store.output(&job.id, at, 1 << 20).await.unwrap();

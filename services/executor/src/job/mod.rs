@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -49,7 +50,8 @@ pub struct Job {
     /// Its id, `job_…`.
     pub id: String,
     /// Its tenant.
-    pub tenant: String,
+    #[serde(deserialize_with = "runwarden_kit::tenant::stored")]
+    pub tenant: TenantId,
     /// Its project.
     pub project: String,
     /// The template, by Runwarden's name.
@@ -344,7 +346,7 @@ pub(crate) mod tests {
     pub(crate) fn example() -> Job {
         Job {
             id: runwarden_kit::id::new("job"),
-            tenant: "acme".into(),
+            tenant: TenantId::trusted("acme"),
             project: "web".into(),
             template: "deploy".into(),
             controller: "awx".into(),

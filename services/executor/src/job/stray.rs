@@ -1,6 +1,7 @@
 //! A run that should not be.
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::{AT_ONCE, Run};
@@ -9,7 +10,8 @@ use super::{AT_ONCE, Run};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stray {
     /// The tenant of the job.
-    pub tenant: String,
+    #[serde(deserialize_with = "runwarden_kit::tenant::stored")]
+    pub tenant: TenantId,
     /// The job it was launched for.
     pub job: String,
     /// The attempt that launched it.

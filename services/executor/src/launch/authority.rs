@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use runwarden_kit::caller::Grant;
 use runwarden_kit::contract::Lapse;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::text::shortened;
 use runwarden_kit::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -43,7 +44,7 @@ pub struct Principal {
     /// The OAuth client.
     pub client_id: String,
     /// The tenant it belongs to; none for the platform's own.
-    pub tenant: Option<String>,
+    pub tenant: Option<TenantId>,
     /// How it proved itself when it asked.
     pub authenticated_by: String,
     /// What it may, where.

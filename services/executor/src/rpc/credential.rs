@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runwarden_awx::Credential;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::secret::v1::ReadSecretRequest;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
@@ -22,9 +23,9 @@ impl MeshCredentials {
 
 #[async_trait]
 impl CredentialSource for MeshCredentials {
-    async fn read(&self, tenant: &str, secret_name: &str, purpose: &str) -> Result<Credential> {
+    async fn read(&self, tenant: &TenantId, secret_name: &str, purpose: &str) -> Result<Credential> {
         let request =
-            ReadSecretRequest { tenant: tenant.to_owned(), name: secret_name.to_owned(), purpose: purpose.to_owned() };
+            ReadSecretRequest { tenant: tenant.to_string(), name: secret_name.to_owned(), purpose: purpose.to_owned() };
         let answer =
             self.0.clone().read_secret(request).await.map_err(|status| Error::from_peer(Service::Secret, &status))?;
         let value = Zeroizing::new(answer.into_inner().value);

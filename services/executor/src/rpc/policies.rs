@@ -40,7 +40,7 @@ impl Policies for MeshPolicies {
                 id: principal.id,
                 name: principal.name,
                 client_id: principal.client_id,
-                tenant: principal.tenant.unwrap_or_default(),
+                tenant: principal.tenant.map(String::from).unwrap_or_default(),
                 authenticated_by: principal.authenticated_by,
                 grants: principal.grants.into_iter().map(Into::into).collect(),
             }),
@@ -64,7 +64,7 @@ impl Policies for MeshPolicies {
 
 fn request(question: Question) -> DecideRequest {
     DecideRequest {
-        tenant: question.tenant,
+        tenant: question.tenant.into(),
         project: question.project,
         action: ACTION.name().into(),
         template: question.template,

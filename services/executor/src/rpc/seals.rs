@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString};
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use runwarden_proto::secret::v1::{OpenValueRequest, SealValueRequest};
@@ -21,9 +22,9 @@ impl MeshSeals {
 
 #[async_trait]
 impl Seals for MeshSeals {
-    async fn seal(&self, tenant: &str, context: &str, value: &SecretString) -> Result<Sealed> {
+    async fn seal(&self, tenant: &TenantId, context: &str, value: &SecretString) -> Result<Sealed> {
         let request = SealValueRequest {
-            tenant: tenant.to_owned(),
+            tenant: tenant.to_string(),
             plaintext: value.expose_secret().as_bytes().to_vec(),
             context: context.to_owned(),
         };
@@ -32,9 +33,9 @@ impl Seals for MeshSeals {
         Ok(Sealed { bytes: answer.sealed, keyed_hash: answer.keyed_hash })
     }
 
-    async fn open(&self, tenant: &str, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString> {
+    async fn open(&self, tenant: &TenantId, context: &str, sealed: &[u8], purpose: &str) -> Result<SecretString> {
         let request = OpenValueRequest {
-            tenant: tenant.to_owned(),
+            tenant: tenant.to_string(),
             sealed: sealed.to_vec(),
             context: context.to_owned(),
             purpose: purpose.to_owned(),

@@ -5,6 +5,7 @@ use runwarden_kit::contract::Lapse;
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::mirror::Unspecified;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::auth::v1::standing_service_client::StandingServiceClient;
 use runwarden_proto::auth::v1::{CheckStandingRequest, StandingLapse};
@@ -29,7 +30,7 @@ impl Standings for MeshStandings {
         let request = CheckStandingRequest {
             client_id: job.client_id.clone(),
             principal: job.requested_by.clone(),
-            tenant: job.tenant.clone(),
+            tenant: job.tenant.to_string(),
             project: job.project.clone(),
             permission: permission.name().to_owned(),
             token_permissions: job.asked_with.permissions.iter().cloned().collect(),
@@ -44,7 +45,7 @@ impl Standings for MeshStandings {
                 id: job.requested_by.clone(),
                 name: answer.name,
                 client_id: job.client_id.clone(),
-                tenant: Some(answer.home_tenant).filter(|tenant| !tenant.is_empty()),
+                tenant: Some(answer.home_tenant.as_str()).filter(|tenant| !tenant.is_empty()).map(TenantId::trusted),
                 authenticated_by: match job.asked_with.authenticated_by.as_str() {
                     // Of a job that was accepted before it was kept. There was no other way.
                     "" => "client_credentials".into(),

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use runwarden_awx::Target;
 use runwarden_kit::contract::Rate;
 use runwarden_kit::mesh::{MeshChannel, Service};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
 use runwarden_proto::project::v1::template_service_client::TemplateServiceClient;
@@ -34,8 +35,8 @@ impl MeshTemplates {
 
 #[async_trait]
 impl Templates for MeshTemplates {
-    async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>> {
-        let request = ResolveTemplateRequest { tenant: tenant.to_owned(), name: name.to_owned() };
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>> {
+        let request = ResolveTemplateRequest { tenant: tenant.to_string(), name: name.to_owned() };
         let answer = self.templates.clone().resolve_template(request).await;
         let Some(answer) = found(answer)? else { return Ok(None) };
         let template = answer.template.ok_or_else(|| incomplete("template"))?;
@@ -52,8 +53,8 @@ impl Templates for MeshTemplates {
         Ok(Some(Template { limits, room, ..read_template(template, controller, answer.tenant_disabled)? }))
     }
 
-    async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>> {
-        let request = ResolveControllerRequest { tenant: tenant.to_owned(), name: name.to_owned() };
+    async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>> {
+        let request = ResolveControllerRequest { tenant: tenant.to_string(), name: name.to_owned() };
         let answer = self.controllers.clone().resolve_controller(request).await;
         let Some(answer) = found(answer)? else { return Ok(None) };
         let controller = answer.controller.ok_or_else(|| incomplete("controller"))?;
@@ -62,7 +63,7 @@ impl Templates for MeshTemplates {
 
     async fn report_drift(&self, template: &Template, drift: &[String]) -> Result<()> {
         let request = ReportDriftRequest {
-            tenant: template.tenant.clone(),
+            tenant: template.tenant.to_string(),
             name: template.name.clone(),
             drift: drift.to_vec(),
             fingerprint: template.fingerprint.clone(),
@@ -97,7 +98,7 @@ fn incomplete(what: &str) -> Error {
 
 fn read_controller(controller: wire::Controller, secret_name: String) -> Controller {
     Controller {
-        tenant: controller.tenant,
+        tenant: TenantId::trusted(&controller.tenant),
         name: controller.name,
         revision: controller.revision,
         target: Target { url: controller.url, api_root: controller.api_root, ca_pem: controller.ca_pem },
@@ -113,7 +114,7 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
         schema: object(&template.parameters_schema_json)?.into(),
         fixed: object(&template.fixed_json)?,
         fingerprint_parts: object(&template.fingerprint_parts_json)?.into(),
-        tenant: template.tenant,
+        tenant: TenantId::trusted(&template.tenant),
         name: template.name,
         project: template.project,
         revision: template.revision,

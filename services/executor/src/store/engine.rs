@@ -280,7 +280,7 @@ impl Counted {
     /// Those that count together with a job.
     #[must_use]
     pub(crate) fn with(job: &Job, scope: Scope) -> Self {
-        Self { tenant: job.tenant.clone(), scope, name: scope.name_for(job).to_owned() }
+        Self { tenant: job.tenant.to_string(), scope, name: scope.name_for(job).to_owned() }
     }
 }
 

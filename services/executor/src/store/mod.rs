@@ -33,6 +33,7 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use crate::job::{Attempt, Bound, Job, JobState, Run};
 
@@ -99,7 +100,7 @@ pub enum Accepted {
 #[derive(Clone, Debug)]
 pub struct JobFilter {
     /// The tenant: no list crosses it.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// The projects the caller may see.
     pub visible: Visible,
     /// Only these states; empty for all.
@@ -148,10 +149,10 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted>;
 
     /// The job an idempotency key made, if any, with the digest of its body.
-    async fn find_by_key(&self, tenant: &str, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>>;
+    async fn find_by_key(&self, tenant: &TenantId, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>>;
 
     /// Reads a job of a tenant.
-    async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>>;
+    async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Job>>;
 
     /// Lists jobs, newest first. Whoever goes on before the last id of a page sees each job that was there at the
     /// beginning once.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use crate::job::Job;
 
@@ -51,17 +52,17 @@ pub trait Watches {
 
     /// Whether this executor follows the runs of a controller; it begins to if no executor does. If several race, one
     /// does.
-    async fn watch(&self, tenant: &str, controller: &str, holder: &str) -> Result<bool>;
+    async fn watch(&self, tenant: &TenantId, controller: &str, holder: &str) -> Result<bool>;
 
     /// This executor follows nothing any more.
     async fn unwatch(&self, holder: &str) -> Result<()>;
 
     /// Of which of a tenant's controllers nothing is known.
-    async fn silences(&self, tenant: &str) -> Result<Vec<Silence>>;
+    async fn silences(&self, tenant: &TenantId) -> Result<Vec<Silence>>;
 
     /// Records a silence in place of an earlier one. The executor that follows the controller's runs does this.
-    async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()>;
+    async fn silent(&self, tenant: &TenantId, silence: &Silence) -> Result<()>;
 
     /// A controller's runs are known again.
-    async fn heard(&self, tenant: &str, controller: &str) -> Result<()>;
+    async fn heard(&self, tenant: &TenantId, controller: &str) -> Result<()>;
 }

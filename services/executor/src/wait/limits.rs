@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use runwarden_kit::clock::Moment;
 use runwarden_kit::contract::Rate;
+use runwarden_kit::tenant::TenantId;
 
 use crate::job::Job;
 
@@ -110,7 +111,7 @@ impl Limit {
 /// The last known limits of templates. An unknown one does not limit; beginning an attempt checks what is true then, so
 /// that being late here only costs a look.
 #[derive(Default)]
-pub struct Known(Mutex<HashMap<(String, String), Seen>>);
+pub struct Known(Mutex<HashMap<(TenantId, String), Seen>>);
 
 #[derive(Clone, Copy, Default)]
 struct Seen {
@@ -120,29 +121,29 @@ struct Seen {
 
 impl Known {
     /// Remembers.
-    pub fn learn(&self, tenant: &str, template: &str, limits: Limits) {
+    pub fn learn(&self, tenant: &TenantId, template: &str, limits: Limits) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((tenant.to_owned(), template.to_owned())).or_default().limits = limits;
+        all.entry((tenant.clone(), template.to_owned())).or_default().limits = limits;
     }
 
     /// Remembers whether launches of a template can carry a marker. Those that cannot are made one by one.
-    pub fn marks(&self, tenant: &str, template: &str, marked: bool) {
+    pub fn marks(&self, tenant: &TenantId, template: &str, marked: bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((tenant.to_owned(), template.to_owned())).or_default().unmarked = !marked;
+        all.entry((tenant.clone(), template.to_owned())).or_default().unmarked = !marked;
     }
 
     /// Whether launches of a template are made one by one.
     #[must_use]
-    pub fn one_by_one(&self, tenant: &str, template: &str) -> bool {
+    pub fn one_by_one(&self, tenant: &TenantId, template: &str) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&(tenant.to_owned(), template.to_owned())).is_some_and(|seen| seen.unmarked)
+        all.get(&(tenant.clone(), template.to_owned())).is_some_and(|seen| seen.unmarked)
     }
 
     /// What limits a template.
     #[must_use]
-    pub fn of(&self, tenant: &str, template: &str) -> Limits {
+    pub fn of(&self, tenant: &TenantId, template: &str) -> Limits {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&(tenant.to_owned(), template.to_owned())).map(|seen| seen.limits).unwrap_or_default()
+        all.get(&(tenant.clone(), template.to_owned())).map(|seen| seen.limits).unwrap_or_default()
     }
 }
 

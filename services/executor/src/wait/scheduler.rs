@@ -13,6 +13,7 @@ use crate::breaker::Breaker;
 use crate::job::{BEGUN, OUT, Queue};
 use crate::wait::limits::{Known, Scope};
 use crate::work::WorkBell;
+use runwarden_kit::tenant::TenantId;
 
 /// How soon to look again at what was full when no end is signalled: another executor's jobs end too, and limits are
 /// raised.
@@ -35,7 +36,7 @@ pub struct Goal {
 }
 
 /// A tenant and something of it.
-type Key = (String, String);
+type Key = (TenantId, String);
 
 /// The first job of a queue that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ struct State {
     /// The same by queue.
     queues: HashMap<Queue, usize>,
     /// How much of the launcher each tenant has had, by its share.
-    had: HashMap<String, u64>,
+    had: HashMap<TenantId, u64>,
     full: HashMap<(Scope, Key), Full>,
     /// Queues that may launch nothing before the launch in flight on their template is settled.
     blocked: HashMap<Queue, Instant>,
@@ -132,7 +133,7 @@ impl Scheduler {
             let had = state.had.entry(head.queue.tenant.clone()).or_insert(least);
             *had = (*had).max(least);
         }
-        let had = |tenant: &str| state.had.get(tenant).copied().unwrap_or(least);
+        let had = |tenant: &TenantId| state.had.get(tenant).copied().unwrap_or(least);
         heads.sort_by(|a, b| {
             (had(&a.queue.tenant), &a.queue.tenant, -a.rank, &a.job).cmp(&(
                 had(&b.queue.tenant),
@@ -184,12 +185,12 @@ impl Scheduler {
     }
 
     /// A scope is full. `free_in` is when a place of its period comes free; none if it waits for a job to end.
-    pub fn full(&self, scope: Scope, tenant: &str, name: &str, free_in: Option<Duration>, now: Instant) {
+    pub fn full(&self, scope: Scope, tenant: &TenantId, name: &str, free_in: Option<Duration>, now: Instant) {
         let full = match free_in {
             Some(free_in) => Full { until: now + free_in.min(LOOK_AGAIN * 2), ends: false },
             None => Full { until: now + LOOK_AGAIN, ends: true },
         };
-        self.state().full.insert((scope, (tenant.to_owned(), name.to_owned())), full);
+        self.state().full.insert((scope, (tenant.clone(), name.to_owned())), full);
     }
 
     /// A queue may launch nothing before the launch in flight on its template is settled.
@@ -271,7 +272,7 @@ mod tests {
     use crate::wait::limits::Limits;
 
     fn queue(tenant: &str, controller: &str) -> Queue {
-        Queue { tenant: tenant.into(), controller: controller.into(), template: "deploy".into() }
+        Queue { tenant: TenantId::trusted(tenant), controller: controller.into(), template: "deploy".into() }
     }
 
     fn head(tenant: &str, controller: &str) -> Head {
@@ -294,7 +295,7 @@ mod tests {
             let turns = scheduler.turns(heads, Instant::now());
             let next = &turns[0].queue;
             let _place = scheduler.take(next, Instant::now());
-            had[tenants.iter().position(|tenant| *tenant == next.tenant).unwrap()] += 1;
+            had[tenants.iter().position(|tenant| **tenant == *next.tenant).unwrap()] += 1;
         }
         had
     }
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn shares_are_kept() {
         let scheduler = scheduler(64);
-        scheduler.known.learn("large", "deploy", Limits { share: 3, ..Limits::default() });
+        scheduler.known.learn(&TenantId::trusted("large"), "deploy", Limits { share: 3, ..Limits::default() });
         assert_eq!(turns_of(&scheduler, &["large", "small"], 40), [30, 10]);
     }
 
@@ -343,10 +344,10 @@ mod tests {
     #[test]
     fn what_was_begun_goes_on_where_limits_hold_others_back() {
         let (scheduler, now) = (scheduler(16), Instant::now());
-        scheduler.full(Scope::Template, "acme", "deploy", None, now);
-        scheduler.full(Scope::Principal, "acme", "sa_1", Some(Duration::from_secs(60)), now);
+        scheduler.full(Scope::Template, &TenantId::trusted("acme"), "deploy", None, now);
+        scheduler.full(Scope::Principal, &TenantId::trusted("acme"), "sa_1", Some(Duration::from_secs(60)), now);
         let turns = scheduler.turns(vec![head("acme", "awx"), head("other", "awx")], now);
-        let of = |tenant: &str| turns.iter().find(|turn| turn.queue.tenant == tenant).unwrap();
+        let of = |tenant: &str| turns.iter().find(|turn| *turn.queue.tenant == *tenant).unwrap();
         assert!(of("acme").from_rank == BEGUN && of("acme").without == ["sa_1"]);
         assert!(of("other").from_rank == 0 && of("other").without.is_empty());
         // A job's end makes room at once; a period must pass.
@@ -360,7 +361,7 @@ mod tests {
     #[test]
     fn a_controller_that_is_down_is_passed_over_and_tried_by_one() {
         let (scheduler, now) = (scheduler(16), Instant::now());
-        let key = ("acme".to_owned(), "awx".to_owned());
+        let key = (TenantId::trusted("acme"), "awx".to_owned());
         let pause = scheduler.breaker.failed(&key, "down", None, now);
         assert!(scheduler.turns(vec![head("acme", "awx")], now).is_empty());
         assert_eq!(scheduler.next(now), Some(now + pause));
@@ -373,7 +374,7 @@ mod tests {
     #[test]
     fn what_cannot_be_marked_is_launched_one_by_one() {
         let (scheduler, now) = (scheduler(64), Instant::now());
-        scheduler.known.marks("acme", "deploy", false);
+        scheduler.known.marks(&TenantId::trusted("acme"), "deploy", false);
         let place = scheduler.take(&queue("acme", "awx"), now);
         // Only what became of one that is out can be looked for meanwhile.
         assert_eq!(scheduler.turns(vec![head("acme", "awx")], now)[0].from_rank, OUT);

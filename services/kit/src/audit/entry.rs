@@ -41,7 +41,7 @@ impl EntryBuilder {
                 ..Actor::default()
             },
         });
-        entry.tenant = context.caller.as_ref().and_then(|c| c.tenant()).unwrap_or_default().to_owned();
+        entry.tenant = context.caller.as_ref().and_then(|c| c.tenant()).map(ToString::to_string).unwrap_or_default();
         Self(entry)
     }
 
@@ -114,6 +114,6 @@ pub fn actor_of(caller: &Caller) -> Actor {
         name: caller.name.clone(),
         authenticated_by: caller.authenticated_by.clone(),
         client_id: caller.client_id.clone(),
-        home_tenant: caller.home_tenant.clone().unwrap_or_default(),
+        home_tenant: caller.home_tenant.clone().map(String::from).unwrap_or_default(),
     }
 }

@@ -22,8 +22,8 @@ use crate::clock::SystemClock;
 use crate::context::{self, RequestContext};
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
-use crate::slug;
 use crate::telemetry;
+use crate::tenant::TenantId;
 use crate::trust::Trust;
 
 /// A call may take this long to begin its answer when its caller named no end.
@@ -223,7 +223,7 @@ impl Gate {
         let caller = self.trust.verify(token).await?;
         let caller = Arc::new(act_for(caller, context.tenant.as_deref())?);
         span.record("principal", caller.principal.as_str());
-        span.record("tenant", caller.tenant().unwrap_or("_platform"));
+        span.record("tenant", caller.tenant().map_or("_platform", TenantId::as_str));
         context.caller = Some(caller.clone());
         self.trust.admit(&caller, access.for_disabled_tenant).await?;
         if !caller.holds_somewhere(permission) {
@@ -265,12 +265,12 @@ impl Gate {
 /// Lets a platform principal act for the tenant it named; every other principal only for its own.
 fn act_for(mut caller: Caller, named: Option<&str>) -> Result<Caller> {
     let Some(named) = named else { return Ok(caller) };
-    slug::check("", named).map_err(|_| Error::not_found("tenant"))?;
+    let named: TenantId = named.parse().map_err(|_| Error::not_found("tenant"))?;
     match &caller.home_tenant {
-        Some(home) if home == named => Ok(caller),
+        Some(home) if *home == named => Ok(caller),
         Some(_) => Err(Error::not_found("tenant")),
         None => {
-            caller.acting_tenant = Some(named.to_owned());
+            caller.acting_tenant = Some(named);
             Ok(caller)
         }
     }
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn only_a_platform_principal_may_act_for_another_tenant() {
-        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
         assert_eq!(act_for(tenant.clone(), Some("acme")).ok().and_then(|c| c.acting_tenant).as_deref(), Some("acme"));
         let refused = act_for(tenant, Some("other")).expect_err("another tenant");
         assert_eq!(refused.reason(), ErrorReason::NotFound);

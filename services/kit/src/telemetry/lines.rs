@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::context;
+use crate::tenant::TenantId;
 
 /// What ties lines together. Of other fields of spans only those of the innermost are written.
 const IDS: &[&str] = &["request_id", "trace_id", "tenant", "principal", "job", "service"];
@@ -53,7 +54,7 @@ where
             };
             unless_known("request_id", &context.request_id);
             unless_known("trace_id", &context.trace_id);
-            unless_known("tenant", caller.and_then(|c| c.tenant()).unwrap_or_default());
+            unless_known("tenant", caller.and_then(|c| c.tenant()).map_or("", TenantId::as_str));
             unless_known("principal", caller.map_or("", |c| &c.principal));
         });
         let metadata = event.metadata();

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::permission::Permission;
 use crate::reason::ErrorReason;
 use crate::revoked::OUTLIVED;
+use crate::tenant::TenantId;
 
 /// A token whose header names a key nobody has.
 const UNKNOWN_KEY: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJSUzI1NiIsImtpZCI6Im5vYm9keXMifQ.e30.AAAA";
@@ -204,7 +205,7 @@ async fn what_travels_is_what_changed_and_what_is_held_is_all_of_it() {
     held.change(TrustState { tenants: vec![tenant("acme", true)], ..TrustState::default() });
     trust.renew().await.unwrap();
     assert_eq!((held.carried(), entries(&trust)), (2, 501));
-    let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant("other"));
+    let mut caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("other")));
     for token_id in ["tok_0", "tok_499", "tok_new"] {
         caller.token_id = token_id.to_owned();
         assert_eq!(trust.refusal(&caller).unwrap().reason(), ErrorReason::TokenRevoked);
@@ -312,7 +313,7 @@ async fn nobody_acts_in_a_tenant_of_which_nothing_was_heard_for_too_long() {
     held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
     trust.renew().await.unwrap();
     let (own, platform) = (
-        Caller::example(&[Permission::JobsRead], Scope::tenant("acme")),
+        Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme"))),
         Caller::example(&[Permission::TenantsRead], Scope::platform()),
     );
     trust.admit(&own, false).await.unwrap();
@@ -336,9 +337,9 @@ async fn a_disabled_tenant_is_closed_to_its_own_and_open_to_the_platform_for_som
     let (trust, held) = trust();
     held.change(TrustState { tenants: vec![tenant("acme", false)], ..TrustState::default() });
     trust.renew().await.unwrap();
-    let own = Caller::example(&[Permission::JobsRead], Scope::project("acme", "web"));
+    let own = Caller::example(&[Permission::JobsRead], Scope::project(&TenantId::trusted("acme"), "web"));
     let mut platform = Caller::example(&[Permission::JobsRead], Scope::platform());
-    platform.acting_tenant = Some("acme".to_owned());
+    platform.acting_tenant = Some(TenantId::trusted("acme"));
     for caller in [&own, &platform] {
         trust.admit(caller, false).await.unwrap();
         assert!(trust.refusal(caller).is_none());

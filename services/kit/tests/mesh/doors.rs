@@ -9,6 +9,7 @@ use runwarden_kit::caller::Scope;
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::mesh::pki::DevCa;
 use runwarden_kit::mesh::{Peer, Service};
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
 use runwarden_proto::executor::v1::{GetJobRequest, SubmitJobRequest};
 use tonic::Request;
@@ -135,7 +136,7 @@ async fn a_missing_permission_is_refused_on_the_record_and_off_the_record_nothin
     let house = House::new()?;
     let running = house.start().await?;
     let mut jobs = house.edge(running.address)?;
-    let reader = house.signer.token(&["jobs.read"], Scope::tenant("acme"))?;
+    let reader = house.signer.token(&["jobs.read"], Scope::tenant(&TenantId::trusted("acme")))?;
     let submit = || SubmitJobRequest { template: "any".into(), parameters_json: "{}".into(), ..Default::default() };
     let context = || RequestContext {
         request_id: "req_7".into(),
@@ -169,7 +170,7 @@ async fn a_missing_permission_is_refused_on_the_record_and_off_the_record_nothin
 async fn a_refusal_is_recorded_although_the_refused_hangs_up() -> Result<()> {
     let house = House::new()?;
     let running = house.start().await?;
-    let reader = house.signer.token(&["templates.read"], Scope::tenant("acme"))?;
+    let reader = house.signer.token(&["templates.read"], Scope::tenant(&TenantId::trusted("acme")))?;
     let mut jobs = house.edge(running.address)?;
     running.recorder.hold(true);
     let refused = tokio::spawn({

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::service::Parts;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::{MAX_LENGTH, Verifier};
 use runwarden_kit::{ErrorReason, SecretString};
 use runwarden_proto::executor::v1::{GetJobRequest, SubmitJobRequest, WatchJobRequest};
@@ -39,7 +40,7 @@ fn part(value: &serde_json::Value) -> String {
 
 /// Every kind of token that must not be believed.
 fn bad_tokens(signer: &Signer) -> Result<Vec<(&'static str, String)>> {
-    let good = claims(&["jobs.read"], Scope::tenant("acme"));
+    let good = claims(&["jobs.read"], Scope::tenant(&TenantId::trusted("acme")));
     let with = |change: &dyn Fn(&mut serde_json::Value)| -> Result<String> {
         let mut value = serde_json::to_value(&good)?;
         change(&mut value);
@@ -110,7 +111,7 @@ async fn a_token_ends_by_itself_and_says_so() -> Result<()> {
     let house = House::new()?;
     let running = house.start().await?;
     let jobs = house.edge(running.address)?;
-    let mut old = claims(&["jobs.read"], Scope::tenant("acme"));
+    let mut old = claims(&["jobs.read"], Scope::tenant(&TenantId::trusted("acme")));
     old.exp = seconds() - 60;
     let refused = get(&jobs, &house.signer.sign(&house.signer.header(), &old)?).await;
     ensure!(reason(refused) == Some(ErrorReason::TokenExpired));
@@ -224,7 +225,7 @@ async fn a_stream_ends_when_its_token_expires() -> Result<()> {
     let running = house.start().await?;
     let mut jobs = house.edge(running.address)?;
     // Expired, but by no more than clocks may differ: for another second it is good.
-    let mut old = claims(&["jobs.read"], Scope::tenant("acme"));
+    let mut old = claims(&["jobs.read"], Scope::tenant(&TenantId::trusted("acme")));
     old.exp = seconds() - 4;
     let token = house.signer.sign(&house.signer.header(), &old)?;
     let mut stream = acting(&token, jobs.watch_job(WatchJobRequest::default())).await?.into_inner();

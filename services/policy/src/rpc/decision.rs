@@ -5,12 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use runwarden_kit::caller::{Caller, Grant};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::policy::v1 as wire;
 use runwarden_proto::policy::v1::decision_service_server::DecisionService;
 use tonic::{Request, Response, Status};
 
 use crate::decision::Decider;
+use crate::question::Question;
 
 /// Serves decisions for principals.
 pub(crate) struct DecisionRpc(pub(crate) Arc<Decider>);
@@ -23,22 +25,24 @@ impl DecisionService for DecisionRpc {
     ) -> Result<Response<wire::DecideForResponse>, Status> {
         let wire::DecideForRequest { principal, question } = request.into_inner();
         let question = question.ok_or_else(|| Error::invalid("/question", "is missing"))?;
+        let question = Question::try_from(question)?;
         let caller = caller(principal.unwrap_or_default(), &question.tenant)?;
-        let decision = self.0.decide(&caller, &question.try_into()?).await?;
+        let decision = self.0.decide(&caller, &question).await?;
         let failed = decision.failed;
         Ok(Response::new(wire::DecideForResponse { decision: Some(decision.into()), failed }))
     }
 }
 
 /// The principal as the caller it would be. As a caller, it has no rights outside of its tenant, whatever is granted.
-fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
+fn caller(principal: wire::Principal, tenant: &TenantId) -> Result<Caller> {
     if principal.id.is_empty() {
         return Err(Error::invalid("/principal/id", "is missing"));
     }
     let home = Some(principal.tenant).filter(|tenant| !tenant.is_empty());
-    if home.as_deref().is_some_and(|home| home != tenant) {
+    if home.as_ref().is_some_and(|home| home != tenant.as_str()) {
         return Err(Error::invalid("/principal/tenant", "is not the tenant of the job"));
     }
+    let home = home.map(|_| tenant.clone());
     let mut grants: Vec<Grant> = principal.grants.into_iter().map(Into::into).collect();
     if home.is_some() {
         grants.retain(|grant| grant.scope.tenant == home);
@@ -48,7 +52,7 @@ fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
         name: principal.name,
         client_id: principal.client_id,
         home_tenant: home,
-        acting_tenant: Some(tenant.to_owned()),
+        acting_tenant: Some(tenant.clone()),
         authenticated_by: principal.authenticated_by,
         // There is no token, and nothing of one gets into a decision.
         token_id: String::new(),
@@ -62,6 +66,7 @@ fn caller(principal: wire::Principal, tenant: &str) -> Result<Caller> {
 mod tests {
     use runwarden_kit::caller::Scope;
     use runwarden_kit::permission::Permission;
+    use runwarden_kit::tenant::TenantId;
     use runwarden_kit::{ErrorReason, json};
     use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
     use serde_json::Value;
@@ -76,7 +81,7 @@ mod tests {
     fn principal() -> wire::Principal {
         let caller = Caller::example(
             &[Permission::JobsSubmit, Permission::PoliciesRead, Permission::PoliciesWrite],
-            Scope::tenant("acme"),
+            Scope::tenant(&TenantId::trusted("acme")),
         );
         wire::Principal {
             id: caller.principal,
@@ -114,7 +119,7 @@ mod tests {
         let seen = |caller: &Caller| question.input(caller, Moment::from_micros(0));
         let request = decide();
         let real = request.extensions().get::<Arc<Caller>>().unwrap();
-        assert_eq!(seen(real), seen(&caller(principal(), "acme").unwrap()));
+        assert_eq!(seen(real), seen(&caller(principal(), &TenantId::trusted("acme")).unwrap()));
         assert_ne!(json::digest(&seen(real)), json::digest(&Value::Null));
     }
 

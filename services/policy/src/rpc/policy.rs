@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runwarden_kit::rpc::caller;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, permission};
 use runwarden_proto::policy::v1::policy_service_server::PolicyService;
@@ -97,7 +98,7 @@ impl TryFrom<DecideRequest> for Question {
     fn try_from(asked: DecideRequest) -> Result<Self, Error> {
         let question = Self {
             parameters: question::parameters(&asked.parameters_json)?,
-            tenant: asked.tenant,
+            tenant: TenantId::named("/tenant", &asked.tenant)?,
             project: asked.project,
             action: permission::named("/action", &asked.action)?,
             template: asked.template,
@@ -149,7 +150,7 @@ pub(super) mod tests {
     impl Judge for Scripted {
         async fn decide(
             &self,
-            _tenant: &str,
+            _tenant: &TenantId,
             _key: &str,
             _modules: &[ModuleText],
             _input: &str,
@@ -180,7 +181,7 @@ pub(super) mod tests {
     fn from_admin<T>(message: T) -> Request<T> {
         let permissions = [Permission::JobsSubmit, Permission::PoliciesRead, Permission::PoliciesWrite];
         let mut request = Request::new(message);
-        let caller = Caller::example(&permissions, Scope::tenant("acme"));
+        let caller = Caller::example(&permissions, Scope::tenant(&TenantId::trusted("acme")));
         request.extensions_mut().insert(Arc::new(caller));
         request
     }

@@ -13,6 +13,7 @@ use super::message::{ModuleText, Reply, Request};
 use super::process::{Process, Trouble};
 use crate::engine::{Advice, Outcome};
 use crate::rego::Problem;
+use runwarden_kit::tenant::TenantId;
 
 /// After so many requests a worker is replaced: what it leaked goes with it.
 const MAX_ASKED: u32 = 5_000;
@@ -77,7 +78,7 @@ impl Pool {
     /// workers. Trouble is never a yes.
     pub async fn decide(
         &self,
-        tenant: &str,
+        tenant: &TenantId,
         key: &str,
         modules: &[ModuleText],
         input: &str,
@@ -180,15 +181,15 @@ impl Pool {
     }
 
     /// All workers but one, for each tenant.
-    fn share(&self, tenant: &str) -> Arc<Semaphore> {
+    fn share(&self, tenant: &TenantId) -> Arc<Semaphore> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = shares.get(tenant).and_then(Weak::upgrade) {
+        if let Some(share) = shares.get(tenant.as_str()).and_then(Weak::upgrade) {
             return share;
         }
         shares.retain(|_, share| share.strong_count() > 0);
         let permits = self.settings.workers.saturating_sub(1).max(1);
         let share = Arc::new(Semaphore::new(permits));
-        shares.insert(tenant.to_owned(), Arc::downgrade(&share));
+        shares.insert(tenant.to_string(), Arc::downgrade(&share));
         share
     }
 

@@ -2,6 +2,7 @@
 
 use crate::house::{House, admin, environment, launcher, platform_admin, question, somebody};
 use runwarden_kit::caller::Scope;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{ErrorReason, json};
 use serde_json::json;
 
@@ -30,7 +31,7 @@ async fn a_launcher_may_use_only_dev_and_an_administrator_everything() {
     let admins = house.ask(&admin(), environment("prod")).await;
     assert!(admins.allowed, "{:?}", admins.reasons);
 
-    let nobody = somebody("visitor", &["jobs.submit"], Scope::tenant("acme"));
+    let nobody = somebody("visitor", &["jobs.submit"], Scope::tenant(&TenantId::trusted("acme")));
     let visitor = house.ask(&nobody, environment("dev")).await;
     assert!(!visitor.allowed, "neither role is there, so `allow` is undefined");
     assert_eq!(visitor.reasons, ["The tenant's policies do not allow this."]);
@@ -40,9 +41,9 @@ async fn a_launcher_may_use_only_dev_and_an_administrator_everything() {
 async fn without_modules_roles_alone_decide() {
     let house = House::build().await;
     assert!(house.ask(&launcher(), json!({})).await.allowed);
-    let elsewhere = somebody("launcher", &["jobs.submit"], Scope::project("acme", "db"));
-    let reader = somebody("auditor", &["jobs.read"], Scope::tenant("acme"));
-    let foreign = somebody("launcher", &["jobs.submit"], Scope::tenant("other"));
+    let elsewhere = somebody("launcher", &["jobs.submit"], Scope::project(&TenantId::trusted("acme"), "db"));
+    let reader = somebody("auditor", &["jobs.read"], Scope::tenant(&TenantId::trusted("acme")));
+    let foreign = somebody("launcher", &["jobs.submit"], Scope::tenant(&TenantId::trusted("other")));
     for caller in [elsewhere, reader, foreign] {
         let decision = house.ask(&caller, json!({})).await;
         assert!(!decision.allowed);
@@ -54,7 +55,7 @@ async fn without_modules_roles_alone_decide() {
 async fn whoever_has_no_role_learns_nothing_of_the_policies() {
     let house = House::build().await;
     house.put(&admin(), "m", "deny contains \"inside\"").await;
-    let foreign = somebody("launcher", &["jobs.submit"], Scope::tenant("other"));
+    let foreign = somebody("launcher", &["jobs.submit"], Scope::tenant(&TenantId::trusted("other")));
     let decision = house.ask(&foreign, json!({})).await;
     assert!(!decision.reasons.concat().contains("inside"));
 }
@@ -80,8 +81,8 @@ async fn the_platforms_and_the_tenants_modules_must_both_say_yes() {
 
     // The other tenant has modules of its own and is not asked by these.
     let mut other = question(json!({}));
-    "other".clone_into(&mut other.tenant);
-    let neighbour = somebody("launcher", &["jobs.submit"], Scope::tenant("other"));
+    other.tenant = TenantId::trusted("other");
+    let neighbour = somebody("launcher", &["jobs.submit"], Scope::tenant(&TenantId::trusted("other")));
     assert!(house.decider.decide(&neighbour, &other).await.unwrap().allowed);
 }
 
@@ -202,11 +203,11 @@ async fn a_question_that_makes_no_sense_is_refused() {
     for bad in ["", "a/b", "..", "A", "x\0"] {
         for field in 0..4 {
             let mut question = question(json!({}));
-            let place = [&mut question.tenant, &mut question.project, &mut question.template, &mut question.controller];
-            for (index, place) in place.into_iter().enumerate() {
-                if index == field {
-                    bad.clone_into(place);
-                }
+            match field {
+                0 => question.tenant = TenantId::trusted(bad),
+                1 => bad.clone_into(&mut question.project),
+                2 => bad.clone_into(&mut question.template),
+                _ => bad.clone_into(&mut question.controller),
             }
             questions.push(question);
         }

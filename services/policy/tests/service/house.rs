@@ -12,6 +12,7 @@ use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_policy::decision::{Decider, Decision};
 use runwarden_policy::library::Library;
 use runwarden_policy::module::{Module, Owner};
@@ -63,7 +64,7 @@ impl House {
 
     /// Stores a module that nobody has looked at.
     pub(crate) async fn store_unseen(&self, name: &str, rules: &str) {
-        let owner = Owner::of(Some("acme"));
+        let owner = Owner::of(Some(&TenantId::trusted("acme")));
         let rego = format!("package runwarden.authz\n{rules}\n");
         let module = Module {
             name: name.to_owned(),
@@ -92,7 +93,7 @@ pub(crate) fn question(parameters: Value) -> Question {
         panic!("parameters are an object");
     };
     Question {
-        tenant: "acme".to_owned(),
+        tenant: TenantId::trusted("acme"),
         project: "web".to_owned(),
         action: Permission::JobsSubmit,
         template: "deploy".to_owned(),
@@ -113,11 +114,15 @@ pub(crate) fn somebody(role: &str, permissions: &[&str], at: Scope) -> Caller {
 }
 
 pub(crate) fn launcher() -> Caller {
-    somebody("launcher", &["jobs.submit"], Scope::project("acme", "web"))
+    somebody("launcher", &["jobs.submit"], Scope::project(&TenantId::trusted("acme"), "web"))
 }
 
 pub(crate) fn admin() -> Caller {
-    somebody("tenant-admin", &["jobs.submit", "policies.read", "policies.write"], Scope::tenant("acme"))
+    somebody(
+        "tenant-admin",
+        &["jobs.submit", "policies.read", "policies.write"],
+        Scope::tenant(&TenantId::trusted("acme")),
+    )
 }
 
 pub(crate) fn platform_admin() -> Caller {

@@ -2,6 +2,7 @@
 
 use crate::house::{House, admin, launcher, platform_admin, somebody};
 use runwarden_kit::caller::Scope;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, json};
 use runwarden_policy::library::Stored;
 
@@ -124,7 +125,8 @@ async fn uploads_at_the_same_time_are_all_tried_together() {
 async fn tenants_do_not_see_each_others_modules() {
     let house = House::build().await;
     house.put(&admin(), "m", "allow := true").await;
-    let neighbour = somebody("tenant-admin", &["policies.read", "policies.write"], Scope::tenant("other"));
+    let neighbour =
+        somebody("tenant-admin", &["policies.read", "policies.write"], Scope::tenant(&TenantId::trusted("other")));
     assert!(house.library.list(&neighbour).await.unwrap().is_empty());
     let error = house.library.get(&neighbour, "m").await.unwrap_err();
     assert_eq!(error.reason(), ErrorReason::NotFound);
@@ -133,15 +135,16 @@ async fn tenants_do_not_see_each_others_modules() {
     assert!(house.library.list(&platform_admin()).await.unwrap().is_empty());
 
     let mut acting = platform_admin();
-    acting.acting_tenant = Some("acme".to_owned());
+    acting.acting_tenant = Some(TenantId::trusted("acme"));
     assert_eq!(house.library.list(&acting).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn only_who_may_write_policies_writes_them() {
     let house = House::build().await;
-    let reader = somebody("auditor", &["policies.read"], Scope::tenant("acme"));
-    let of_project = somebody("odd", &["policies.read", "policies.write"], Scope::project("acme", "web"));
+    let reader = somebody("auditor", &["policies.read"], Scope::tenant(&TenantId::trusted("acme")));
+    let of_project =
+        somebody("odd", &["policies.read", "policies.write"], Scope::project(&TenantId::trusted("acme"), "web"));
     for caller in [launcher(), reader, of_project] {
         let put = house.library.put(&caller, "m", ALLOW, 0).await;
         assert_eq!(put.unwrap_err().reason(), ErrorReason::PermissionDenied);

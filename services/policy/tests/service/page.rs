@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::house::{House, admin, environment, launcher};
 use runwarden_kit::ErrorReason;
+use runwarden_kit::tenant::TenantId;
 use serde_json::{Value, json};
 
 /// The policies of the page, by name, in its order.
@@ -183,7 +184,7 @@ async fn a_revision_counts_the_changes_of_its_module_and_never_comes_again() {
     let neighbour = crate::house::somebody(
         "tenant-admin",
         &["policies.read", "policies.write"],
-        runwarden_kit::caller::Scope::tenant("other"),
+        runwarden_kit::caller::Scope::tenant(&TenantId::trusted("other")),
     );
     for round in 0..5 {
         house.put(&neighbour, "m", &format!("allow := true # {round}")).await;

@@ -6,6 +6,7 @@ use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, id, slug};
 use serde_json::json;
 
@@ -136,7 +137,7 @@ impl Controllers {
     pub async fn list(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Controller>> {
         let tenant = tenant::acting(&self.catalog, caller).await?;
         caller.require(Permission::ControllersRead, &Scope::tenant(&tenant.name))?;
-        let listing = Listing::of("controllers", Some(&tenant.name));
+        let listing = Listing::of("controllers", Some(tenant.name.as_str()));
         self.catalog.page(&listing, &key::controllers(&tenant.name), page, slug::is_slug, |_: &Controller| true).await
     }
 
@@ -223,7 +224,7 @@ impl Controllers {
     }
 
     /// What the executor needs to reach a controller.
-    pub async fn resolve(&self, tenant: &str, name: &str) -> Result<Controller> {
+    pub async fn resolve(&self, tenant: &TenantId, name: &str) -> Result<Controller> {
         Ok(self.find(tenant, name).await?.value)
     }
 
@@ -240,7 +241,7 @@ impl Controllers {
         self.find(&tenant.name, name).await
     }
 
-    async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Controller>> {
+    async fn find(&self, tenant: &TenantId, name: &str) -> Result<Stored<Controller>> {
         slug::check("/name", name)?;
         find(&self.catalog, tenant, name).await?.ok_or_else(|| Error::not_found("controller"))
     }
@@ -256,7 +257,7 @@ impl Controllers {
     }
 
     /// Seals a credential under a name that nothing refers to yet.
-    async fn store(&self, tenant: &str, secret_name: &str, credential: &Credential) -> Result<Stored<Orphan>> {
+    async fn store(&self, tenant: &TenantId, secret_name: &str, credential: &Credential) -> Result<Stored<Orphan>> {
         let orphan = orphan::expect(&self.catalog, tenant, secret_name).await?;
         match self.secrets.put(tenant, secret_name, &credential.to_stored()).await {
             Ok(()) => Ok(orphan),

@@ -8,6 +8,7 @@ mod manage;
 mod orphan;
 
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Result, slug};
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct Controller {
     /// A slug, unique in its tenant.
     pub name: String,
     /// Its tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// Scheme, host and port.
     pub url: String,
     /// Where its API begins.
@@ -52,8 +53,8 @@ pub struct Controller {
     pub retired_secret: Option<String>,
 }
 
-pub(crate) async fn find(catalog: &Catalog, tenant: &str, name: &str) -> Result<Option<Stored<Controller>>> {
-    if !slug::is_slug(tenant) || !slug::is_slug(name) {
+pub(crate) async fn find(catalog: &Catalog, tenant: &TenantId, name: &str) -> Result<Option<Stored<Controller>>> {
+    if !slug::is_slug(name) {
         return Ok(None);
     }
     catalog.get(&key::controller(tenant, name)).await

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,7 @@ pub(super) struct Orphan {
 }
 
 /// Writes a name down before its secret is stored. The answer is struck off in the commit that uses the secret.
-pub(super) async fn expect(catalog: &Catalog, tenant: &str, secret_name: &str) -> Result<Stored<Orphan>> {
+pub(super) async fn expect(catalog: &Catalog, tenant: &TenantId, secret_name: &str) -> Result<Stored<Orphan>> {
     let value = Orphan { secret_name: secret_name.to_owned(), since: catalog.now(), doomed: false };
     let key = key::orphan(tenant, secret_name);
     let mut change = Change::new();
@@ -47,20 +48,20 @@ pub(super) fn adopt(change: &mut Change, orphan: &Stored<Orphan>) {
 }
 
 /// Writes a name down, in the commit that makes no controller refer to it. It may be removed at once.
-pub(super) fn abandon(change: &mut Change, tenant: &str, secret_name: &str) -> Result<()> {
+pub(super) fn abandon(change: &mut Change, tenant: &TenantId, secret_name: &str) -> Result<()> {
     let value = Orphan { secret_name: secret_name.to_owned(), since: Moment::from_micros(0), doomed: false };
     put(change, key::orphan(tenant, secret_name), &value)
 }
 
 /// Removes one orphan now, because the request it belonged to failed.
-pub(super) async fn give_up(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str, orphan: Stored<Orphan>) {
+pub(super) async fn give_up(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &TenantId, orphan: Stored<Orphan>) {
     if let Err(error) = remove(catalog, secrets, tenant, orphan).await {
         tracing::warn!(%error, "a credential that nothing refers to stays until the next change in its tenant");
     }
 }
 
 /// Removes what nothing refers to. A failure here does not fail the request that it accompanies: the next one retries.
-pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str) {
+pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &TenantId) {
     let swept = async {
         for orphan in catalog.list::<Orphan>(&key::orphans(tenant), None, AT_ONCE).await? {
             if orphan.value.doomed || catalog.now().since(orphan.value.since) >= GRACE {
@@ -74,7 +75,12 @@ pub(super) async fn sweep(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant:
     }
 }
 
-async fn remove(catalog: &Catalog, secrets: &dyn SecretKeeper, tenant: &str, orphan: Stored<Orphan>) -> Result<()> {
+async fn remove(
+    catalog: &Catalog,
+    secrets: &dyn SecretKeeper,
+    tenant: &TenantId,
+    orphan: Stored<Orphan>,
+) -> Result<()> {
     let Stored { key, mut value, mut revision } = orphan;
     if !value.doomed {
         value.doomed = true;

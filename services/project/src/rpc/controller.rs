@@ -107,6 +107,7 @@ impl ControllerService for ControllerRpc {
         request: Request<ResolveControllerRequest>,
     ) -> Result<Response<ResolveControllerResponse>, Status> {
         let ResolveControllerRequest { tenant, name } = request.into_inner();
+        let tenant = tenant.parse().map_err(|_| Error::not_found("controller"))?;
         let controller = self.0.resolve(&tenant, &name).await?;
         let secret_name = controller.secret_name.clone();
         Ok(Response::new(ResolveControllerResponse { controller: Some(controller.into()), secret_name }))
@@ -117,7 +118,7 @@ impl From<Controller> for wire::Controller {
     fn from(controller: Controller) -> Self {
         Self {
             name: controller.name,
-            tenant: controller.tenant,
+            tenant: controller.tenant.into(),
             url: controller.url,
             api_root: controller.api_root,
             ca_pem: controller.ca_pem,

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Repeat, page};
 use crate::project::{NewProject, Project, Projects};
-use crate::tenant::Tenants;
+use crate::tenant::{ScopeState, Tenants};
 
 /// Serves projects.
 #[derive(Clone)]
@@ -60,7 +60,10 @@ impl ProjectService for ProjectRpc {
 
     async fn check_scope(&self, request: Request<CheckScopeRequest>) -> Result<Response<CheckScopeResponse>, Status> {
         let CheckScopeRequest { tenant, project } = request.into_inner();
-        let state = self.tenants.check_scope(&tenant, &project).await?;
+        let state = match tenant.parse() {
+            Ok(tenant) => self.tenants.check_scope(&tenant, &project).await?,
+            Err(_) => ScopeState { tenant_exists: false, tenant_disabled: false, project_exists: project.is_empty() },
+        };
         Ok(Response::new(CheckScopeResponse {
             tenant_exists: state.tenant_exists,
             tenant_disabled: state.tenant_disabled,
@@ -74,7 +77,7 @@ impl From<Project> for wire::Project {
         Self {
             name: project.name,
             display_name: project.display_name,
-            tenant: project.tenant,
+            tenant: project.tenant.into(),
             created_at: Some(project.created_at.to_proto()),
             revision: project.revision,
         }

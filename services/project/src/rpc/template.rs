@@ -1,6 +1,7 @@
 //! `TemplateService`.
 
 use runwarden_kit::rpc::caller;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, FieldError, json};
 use runwarden_proto::project::v1::template_service_server::TemplateService;
 use runwarden_proto::project::v1::{
@@ -120,6 +121,7 @@ impl TemplateService for TemplateRpc {
         request: Request<ResolveTemplateRequest>,
     ) -> Result<Response<ResolveTemplateResponse>, Status> {
         let ResolveTemplateRequest { tenant, name } = request.into_inner();
+        let tenant = tenant.parse().map_err(|_| Error::not_found("template"))?;
         let Resolved { template, controller, tenant } = self.0.resolve(&tenant, &name).await?;
         Ok(Response::new(ResolveTemplateResponse {
             secret_name: controller.secret_name.clone(),
@@ -135,6 +137,7 @@ impl TemplateService for TemplateRpc {
         request: Request<ReportDriftRequest>,
     ) -> Result<Response<ReportDriftResponse>, Status> {
         let ReportDriftRequest { tenant, name, drift, fingerprint } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         self.0.report_drift(&tenant, &name, &fingerprint, drift).await?;
         Ok(Response::new(ReportDriftResponse {}))
     }
@@ -144,7 +147,7 @@ impl From<Template> for wire::Template {
     fn from(template: Template) -> Self {
         Self {
             name: template.name,
-            tenant: template.tenant,
+            tenant: template.tenant.into(),
             project: template.project,
             description: template.description,
             controller: template.controller,

@@ -85,7 +85,7 @@ impl TenantService for TenantRpc {
 impl From<Tenant> for wire::Tenant {
     fn from(tenant: Tenant) -> Self {
         Self {
-            name: tenant.name,
+            name: tenant.name.into(),
             display_name: tenant.display_name,
             disabled: tenant.disabled,
             created_at: Some(tenant.created_at.to_proto()),

@@ -4,67 +4,69 @@
 //! same commit that there is no mark, and whoever makes a template demands that both are unchanged: no template can
 //! come to stand on nothing, however they race.
 
+use runwarden_kit::tenant::TenantId;
+
 /// Where tenants are, by name.
 pub const TENANTS: &str = "tenants/";
 
-pub(crate) fn tenant(tenant: &str) -> String {
+pub(crate) fn tenant(tenant: &TenantId) -> String {
     format!("{TENANTS}{tenant}")
 }
 
-pub(crate) fn projects(tenant: &str) -> String {
+pub(crate) fn projects(tenant: &TenantId) -> String {
     format!("projects/{tenant}/")
 }
 
-pub(crate) fn project(tenant: &str, project: &str) -> String {
+pub(crate) fn project(tenant: &TenantId, project: &str) -> String {
     format!("projects/{tenant}/{project}")
 }
 
-pub(crate) fn controllers(tenant: &str) -> String {
+pub(crate) fn controllers(tenant: &TenantId) -> String {
     format!("controllers/{tenant}/")
 }
 
-pub(crate) fn controller(tenant: &str, controller: &str) -> String {
+pub(crate) fn controller(tenant: &TenantId, controller: &str) -> String {
     format!("controllers/{tenant}/{controller}")
 }
 
-pub(crate) fn templates(tenant: &str) -> String {
+pub(crate) fn templates(tenant: &TenantId) -> String {
     format!("templates/{tenant}/")
 }
 
-pub(crate) fn template(tenant: &str, template: &str) -> String {
+pub(crate) fn template(tenant: &TenantId, template: &str) -> String {
     format!("templates/{tenant}/{template}")
 }
 
 /// What stays of a project that was removed: nobody else gets its name.
-pub(crate) fn retired_project(tenant: &str, project: &str) -> String {
+pub(crate) fn retired_project(tenant: &TenantId, project: &str) -> String {
     format!("retired/projects/{tenant}/{project}")
 }
 
 /// The last revision of a controller that was removed.
-pub(crate) fn removed_controller(tenant: &str, controller: &str) -> String {
+pub(crate) fn removed_controller(tenant: &TenantId, controller: &str) -> String {
     format!("removed/controllers/{tenant}/{controller}")
 }
 
 /// The last revision of a template that was removed.
-pub(crate) fn removed_template(tenant: &str, template: &str) -> String {
+pub(crate) fn removed_template(tenant: &TenantId, template: &str) -> String {
     format!("removed/templates/{tenant}/{template}")
 }
 
 /// Under this are the marks of the templates of a project.
-pub(crate) fn project_uses(tenant: &str, project: &str) -> String {
+pub(crate) fn project_uses(tenant: &TenantId, project: &str) -> String {
     format!("uses/projects/{tenant}/{project}/")
 }
 
 /// Under this are the marks of the templates on a controller.
-pub(crate) fn controller_uses(tenant: &str, controller: &str) -> String {
+pub(crate) fn controller_uses(tenant: &TenantId, controller: &str) -> String {
     format!("uses/controllers/{tenant}/{controller}/")
 }
 
 /// Under this are the names of a tenant's credentials that no controller refers to (yet, or any more).
-pub(crate) fn orphans(tenant: &str) -> String {
+pub(crate) fn orphans(tenant: &TenantId) -> String {
     format!("orphans/{tenant}/")
 }
 
-pub(crate) fn orphan(tenant: &str, secret_name: &str) -> String {
+pub(crate) fn orphan(tenant: &TenantId, secret_name: &str) -> String {
     format!("orphans/{tenant}/{secret_name}")
 }

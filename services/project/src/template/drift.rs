@@ -2,6 +2,7 @@
 
 use runwarden_engines::catalog::TRIES;
 use runwarden_engines::config::{Change, Commit};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 
@@ -16,7 +17,13 @@ const RECORDED: usize = 10;
 
 impl Templates {
     /// Records drift seen against a fingerprint. A report about another mapping than the present one says nothing.
-    pub async fn report_drift(&self, tenant: &str, name: &str, fingerprint: &str, drift: Vec<String>) -> Result<()> {
+    pub async fn report_drift(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        fingerprint: &str,
+        drift: Vec<String>,
+    ) -> Result<()> {
         if fingerprint.is_empty() {
             return Err(Error::invalid("/fingerprint", "must be the fingerprint that was compared"));
         }

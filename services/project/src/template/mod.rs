@@ -18,6 +18,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::contract::TemplateKind;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, FieldError, Result, slug};
 use runwarden_proto::project::v1 as wire;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ pub struct Template {
     /// A slug, unique in its tenant.
     pub name: String,
     /// Its tenant.
-    pub tenant: String,
+    pub tenant: TenantId,
     /// Its project.
     pub project: String,
     /// What it is for.
@@ -147,7 +148,7 @@ impl Templates {
         let seen = |template: &Template| {
             visible.includes(&template.project) && (project.is_empty() || template.project == project)
         };
-        let listing = Listing::of("templates", Some(&tenant.name)).filter("project", project);
+        let listing = Listing::of("templates", Some(tenant.name.as_str())).filter("project", project);
         self.catalog.page(&listing, &key::templates(&tenant.name), page, slug::is_slug, seen).await
     }
 
@@ -170,7 +171,7 @@ impl Templates {
     }
 
     /// What the executor needs to validate and launch.
-    pub async fn resolve(&self, tenant: &str, name: &str) -> Result<Resolved> {
+    pub async fn resolve(&self, tenant: &TenantId, name: &str) -> Result<Resolved> {
         let owner = tenant::find(&self.catalog, tenant).await?.ok_or_else(|| Error::not_found("template"))?;
         let template = self.find(tenant, name).await?.value;
         let controller = controller::find(&self.catalog, tenant, &template.controller).await?;
@@ -178,8 +179,7 @@ impl Templates {
         Ok(Resolved { template, controller, tenant: owner.value })
     }
 
-    async fn find(&self, tenant: &str, name: &str) -> Result<Stored<Template>> {
-        slug::check("/tenant", tenant)?;
+    async fn find(&self, tenant: &TenantId, name: &str) -> Result<Stored<Template>> {
         slug::check("/name", name)?;
         self.catalog.get(&key::template(tenant, name)).await?.ok_or_else(|| Error::not_found("template"))
     }

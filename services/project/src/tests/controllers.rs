@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use runwarden_kit::tenant::TenantId;
+
 use super::*;
 
 async fn update(
@@ -188,9 +190,12 @@ async fn other_tenants_and_members_without_the_permission_see_no_controllers() {
     };
     get(admin("acme")).await.unwrap();
     refused(get(admin("other")).await, ErrorReason::NotFound);
-    refused(get(with_role("launcher", Scope::project("acme", "web"))).await, ErrorReason::PermissionDenied);
+    refused(
+        get(with_role("launcher", Scope::project(&TenantId::trusted("acme"), "web"))).await,
+        ErrorReason::PermissionDenied,
+    );
     refused(world.delete_controller(&admin("other"), "awx").await, ErrorReason::NotFound);
-    let auditor = with_role("auditor", Scope::tenant("acme"));
+    let auditor = with_role("auditor", Scope::tenant(&TenantId::trusted("acme")));
     refused(world.delete_controller(&auditor, "awx").await, ErrorReason::PermissionDenied);
     let listed = world.services.controllers.list_controllers(by(&admin("other"), Default::default())).await;
     assert!(body(listed).unwrap().controllers.is_empty());
@@ -219,7 +224,9 @@ async fn a_credential_left_behind_by_a_crash_is_removed_once_its_request_must_be
     let mut change = runwarden_engines::config::Change::new();
     change.put("orphans/acme/controllers/lost/1", orphan.to_string());
     world.store.commit(change).await.unwrap();
-    crate::port::SecretKeeper::put(&*world.secrets, "acme", "controllers/lost/1", b"{}").await.unwrap();
+    crate::port::SecretKeeper::put(&*world.secrets, &TenantId::trusted("acme"), "controllers/lost/1", b"{}")
+        .await
+        .unwrap();
     world.create_controller(&caller, "one").await.unwrap();
     assert_eq!(world.secrets.kept().len(), 2, "its request could still be running");
     world.clock.advance(Duration::from_secs(601));

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use runwarden_kit::contract::TemplateKind;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use serde_json::json;
 use tokio::sync::watch;
@@ -40,13 +41,13 @@ impl FakeSecrets {
 
 #[async_trait]
 impl SecretKeeper for FakeSecrets {
-    async fn put(&self, tenant: &str, name: &str, value: &[u8]) -> Result<()> {
+    async fn put(&self, tenant: &TenantId, name: &str, value: &[u8]) -> Result<()> {
         self.check()?;
         self.kept.lock().unwrap().insert(format!("{tenant}/{name}"), value.to_vec());
         Ok(())
     }
 
-    async fn delete(&self, tenant: &str, name: &str) -> Result<()> {
+    async fn delete(&self, tenant: &TenantId, name: &str) -> Result<()> {
         self.check()?;
         self.kept.lock().unwrap().remove(&format!("{tenant}/{name}"));
         Ok(())

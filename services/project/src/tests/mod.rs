@@ -20,6 +20,7 @@ use runwarden_kit::audit::{Entry, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, permission};
 use runwarden_proto::project::v1 as wire;
 use runwarden_proto::project::v1::controller_service_server::ControllerService;
@@ -66,13 +67,13 @@ pub(crate) async fn empty_world() -> World {
 /// A platform admin who acts for a tenant.
 pub(crate) fn platform_for(tenant: Option<&str>) -> Caller {
     let mut caller = with_role("platform-admin", Scope::platform());
-    caller.acting_tenant = tenant.map(str::to_owned);
+    caller.acting_tenant = tenant.map(TenantId::trusted);
     caller
 }
 
 /// An admin of a tenant.
 pub(crate) fn admin(tenant: &str) -> Caller {
-    with_role("tenant-admin", Scope::tenant(tenant))
+    with_role("tenant-admin", Scope::tenant(&TenantId::trusted(tenant)))
 }
 
 pub(crate) fn with_role(role: &str, scope: Scope) -> Caller {

@@ -1,3 +1,5 @@
+use runwarden_kit::tenant::TenantId;
+
 use super::*;
 
 async fn get(world: &World, caller: &Caller, name: &str) -> Result<wire::Project, Status> {
@@ -19,7 +21,7 @@ async fn projects_are_made_in_the_callers_tenant_and_seen_by_its_members_only() 
     assert_eq!(list(&world, &admin("other")).await.unwrap(), ["web"]);
     refused(get(&world, &admin("other"), "db").await, ErrorReason::NotFound);
 
-    let member = with_role("project-user", Scope::project("acme", "web"));
+    let member = with_role("project-user", Scope::project(&TenantId::trusted("acme"), "web"));
     assert_eq!(list(&world, &member).await.unwrap(), ["web"]);
     get(&world, &member, "web").await.unwrap();
     refused(get(&world, &member, "db").await, ErrorReason::NotFound);

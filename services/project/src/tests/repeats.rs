@@ -1,5 +1,7 @@
 //! A repeat is the first answer, whatever has happened since.
 
+use runwarden_kit::tenant::TenantId;
+
 use super::*;
 
 async fn repeated<T: PartialEq + std::fmt::Debug>(
@@ -17,8 +19,10 @@ async fn what_it_stood_on_may_be_gone_and_the_role_narrowed() {
     let world = world().await;
     let caller = admin("acme");
     // It still may something, elsewhere: the gate lets it through.
-    let narrowed =
-        Caller { principal: caller.principal.clone(), ..with_role("auditor", Scope::project("acme", "web")) };
+    let narrowed = Caller {
+        principal: caller.principal.clone(),
+        ..with_role("auditor", Scope::project(&TenantId::trusted("acme"), "web"))
+    };
     let controller = |who: Caller| {
         let world = &world;
         async move { world.create_controller_as(&who, Some("c"), new_controller("awx")).await }

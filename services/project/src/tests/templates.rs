@@ -1,6 +1,8 @@
 use runwarden_engines::config::Change;
 use serde_json::{Value, json};
 
+use runwarden_kit::tenant::TenantId;
+
 use super::*;
 
 async fn mapped() -> World {
@@ -193,7 +195,7 @@ async fn templates_of_unseen_projects_are_not_there() {
         request.project = if n % 2 == 0 { "web" } else { "db" }.to_owned();
         world.create_template(&boss, request).await.unwrap();
     }
-    let launcher = with_role("launcher", Scope::project("acme", "web"));
+    let launcher = with_role("launcher", Scope::project(&TenantId::trusted("acme"), "web"));
     get(&world, &launcher, "t0").await.unwrap();
     refused(get(&world, &launcher, "t1").await, ErrorReason::NotFound);
     refused(get(&world, &admin("other"), "t0").await, ErrorReason::NotFound);

@@ -1,6 +1,7 @@
 use runwarden_kit::caller::Scope;
 use runwarden_kit::page::Listing;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 
 use super::*;
 
@@ -38,7 +39,7 @@ async fn only_the_platform_makes_tenants() {
     let made = world.create_tenant("third").await.unwrap();
     assert_eq!((made.name.as_str(), made.display_name.as_str(), made.revision), ("third", "third", 1));
     assert!(made.created_at.is_some());
-    let caller = Caller::example(&[Permission::TenantsWrite], Scope::tenant("acme"));
+    let caller = Caller::example(&[Permission::TenantsWrite], Scope::tenant(&TenantId::trusted("acme")));
     let request = wire::CreateTenantRequest { name: "fourth".to_owned(), ..Default::default() };
     refused(world.services.tenants.create_tenant(by(&caller, request)).await, ErrorReason::PermissionDenied);
 }

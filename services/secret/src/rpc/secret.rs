@@ -6,6 +6,7 @@ use runwarden_engines::vault::{Listed, Plaintext};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::{caller, peer};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_proto::secret::v1 as proto;
 use runwarden_proto::secret::v1::secret_service_server::{SecretService, SecretServiceServer};
@@ -45,6 +46,7 @@ impl SecretService for SecretRpc {
         self.trust.require_tenant(&request.get_ref().tenant).await?;
         let caller = caller(&request)?;
         let proto::PutSecretRequest { tenant, name, value } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         let version = self.secrets.put(&caller, &tenant, &name, Plaintext::new(value)).await?;
         Ok(Response::new(proto::PutSecretResponse { version }))
     }
@@ -55,6 +57,7 @@ impl SecretService for SecretRpc {
     ) -> Result<Response<proto::ReadSecretResponse>, Status> {
         let by = peer(&request)?;
         let proto::ReadSecretRequest { tenant, name, purpose } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         let revealed = self.secrets.read(&by, &tenant, &name, &purpose).await?;
         let version = revealed.version;
         Ok(Response::new(proto::ReadSecretResponse { value: revealed.value.into_exposed(), version }))
@@ -79,6 +82,7 @@ impl SecretService for SecretRpc {
     ) -> Result<Response<proto::DeleteSecretResponse>, Status> {
         let caller = caller(&request)?;
         let proto::DeleteSecretRequest { tenant, name } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         self.secrets.delete(&caller, &tenant, &name).await?;
         Ok(Response::new(proto::DeleteSecretResponse {}))
     }
@@ -89,6 +93,7 @@ impl SecretService for SecretRpc {
     ) -> Result<Response<proto::SealValueResponse>, Status> {
         self.trust.require_tenant(&request.get_ref().tenant).await?;
         let proto::SealValueRequest { tenant, plaintext, context } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         let sealed = self.sealing.seal(&tenant, &context, Plaintext::new(plaintext)).await?;
         Ok(Response::new(proto::SealValueResponse { sealed: sealed.bytes, keyed_hash: sealed.keyed_hash }))
     }
@@ -99,6 +104,7 @@ impl SecretService for SecretRpc {
     ) -> Result<Response<proto::OpenValueResponse>, Status> {
         let by = peer(&request)?;
         let proto::OpenValueRequest { tenant, sealed, context, purpose } = request.into_inner();
+        let tenant = TenantId::named("/tenant", &tenant)?;
         let value = self.sealing.open(&by, &tenant, &sealed, &context, &purpose).await?;
         Ok(Response::new(proto::OpenValueResponse { plaintext: value.into_exposed() }))
     }

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use runwarden_kit::audit::{MAX_DETAILS, MemoryRecorder, Outbox};
+use runwarden_kit::caller::Scope;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::Verifier;
 use runwarden_kit::{ExposeSecret as _, SecretString, json};
 use serde_json::{Value, json};
@@ -27,11 +29,11 @@ struct World {
 
 #[async_trait]
 impl Templates for World {
-    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
         Ok(self.template.lock().unwrap().clone())
     }
 
-    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
         Ok(None)
     }
 
@@ -53,12 +55,12 @@ impl Policies for World {
 
 #[async_trait]
 impl Seals for World {
-    async fn seal(&self, _: &str, _: &str, value: &SecretString) -> Result<Sealed> {
+    async fn seal(&self, _: &TenantId, _: &str, value: &SecretString) -> Result<Sealed> {
         let keyed_hash = json::sha256_hex(value.expose_secret().as_bytes());
         Ok(Sealed { bytes: vec![7], keyed_hash })
     }
 
-    async fn open(&self, _: &str, _: &str, _: &[u8], _: &str) -> Result<SecretString> {
+    async fn open(&self, _: &TenantId, _: &str, _: &[u8], _: &str) -> Result<SecretString> {
         Err(Error::unavailable("nothing is opened here"))
     }
 }
@@ -79,7 +81,7 @@ fn schema() -> Value {
 }
 
 fn caller() -> Caller {
-    Caller::example(&[Permission::JobsSubmit], Scope::project("acme", "web"))
+    Caller::example(&[Permission::JobsSubmit], Scope::project(&TenantId::trusted("acme"), "web"))
 }
 
 impl Here {
@@ -156,7 +158,7 @@ async fn a_repeat_is_the_first_answer_whatever_has_happened_since() {
     again(&caller()).await;
     let narrowed = Caller {
         principal: caller().principal,
-        ..Caller::example(&[Permission::JobsSubmit], Scope::project("acme", "db"))
+        ..Caller::example(&[Permission::JobsSubmit], Scope::project(&TenantId::trusted("acme"), "db"))
     };
     again(&narrowed).await;
     // Others' keys are theirs.
@@ -199,7 +201,8 @@ async fn secret_numbers_are_the_same_too_and_are_sealed_as_they_were_sent() {
 #[tokio::test]
 async fn while_the_first_is_being_answered_a_repeat_is_told_to_wait() {
     let here = Here::new().await;
-    let answering = here.submitter.in_progress.begin(Key::of(&caller(), "k").within("acme")).unwrap();
+    let answering =
+        here.submitter.in_progress.begin(Key::of(&caller(), "k").within(&TenantId::trusted("acme"))).unwrap();
     assert_eq!(refusal(here.send("k", "{}").await), ErrorReason::IdempotencyInProgress);
     drop(answering);
     here.send("k", "{}").await.unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use runwarden_awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
 use runwarden_kit::clock::{Clock, SystemClock};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, SecretString};
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
@@ -66,11 +67,11 @@ struct One(Template);
 
 #[async_trait]
 impl Templates for One {
-    async fn template(&self, _: &str, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
         Ok(Some(self.0.clone()))
     }
 
-    async fn controller(&self, _: &str, _: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
         Ok(Some(self.0.controller.clone()))
     }
 
@@ -83,11 +84,11 @@ struct NoSeals;
 
 #[async_trait]
 impl Seals for NoSeals {
-    async fn seal(&self, _: &str, _: &str, _: &SecretString) -> Result<Sealed> {
+    async fn seal(&self, _: &TenantId, _: &str, _: &SecretString) -> Result<Sealed> {
         Err(Error::internal(anyhow::anyhow!("nothing is sealed here")))
     }
 
-    async fn open(&self, _: &str, _: &str, _: &[u8], _: &str) -> Result<SecretString> {
+    async fn open(&self, _: &TenantId, _: &str, _: &[u8], _: &str) -> Result<SecretString> {
         Err(Error::internal(anyhow::anyhow!("nothing is sealed here")))
     }
 }
@@ -96,7 +97,7 @@ struct Token(String);
 
 #[async_trait]
 impl CredentialSource for Token {
-    async fn read(&self, _: &str, _: &str, _: &str) -> Result<Credential> {
+    async fn read(&self, _: &TenantId, _: &str, _: &str) -> Result<Credential> {
         Ok(Credential::bearer(self.0.clone()))
     }
 }
@@ -173,7 +174,7 @@ impl World {
     }
 
     async fn job(&self, id: &str) -> Job {
-        self.store().await.get("acme", id).await.unwrap().unwrap()
+        self.store().await.get(&TenantId::trusted("acme"), id).await.unwrap().unwrap()
     }
 
     async fn fault(&self, fault: serde_json::Value) {
@@ -448,7 +449,11 @@ async fn a_launch_that_runwarden_itself_held_up_is_not_held_against_its_controll
     assert!(job.due_at.is_some_and(|due| due > AT_ONCE), "it is tried again after a pause");
     assert!(job.progress.contains("Runwarden itself was too slow"), "{}", job.progress);
     assert!(!job.progress.contains("did not answer"), "{}", job.progress);
-    assert_eq!(launcher.shared.breaker.why(&("acme".into(), "awx".into())), None, "the controller is not left alone");
+    assert_eq!(
+        launcher.shared.breaker.why(&(TenantId::trusted("acme"), "awx".into())),
+        None,
+        "the controller is not left alone"
+    );
 }
 
 #[tokio::test]
@@ -544,7 +549,7 @@ async fn what_is_only_said_in_front_of_the_controller_makes_a_job_wait_longer_ea
         let waits = world.look(&launcher, &job.id).await;
         assert_eq!((waits.state, waits.attempt_open), (JobState::Launching, false), "{fault}");
         assert_eq!(usize::try_from(waits.setbacks).unwrap(), n + 1, "{fault}");
-        assert!(launcher.shared.breaker.why(&("acme".into(), "awx".into())).is_some(), "{fault}");
+        assert!(launcher.shared.breaker.why(&(TenantId::trusted("acme"), "awx".into())).is_some(), "{fault}");
     }
     assert_eq!(world.look(&launcher, &job.id).await.state, JobState::Running);
     assert_eq!(world.sandbox.launched(), 1);

@@ -5,7 +5,7 @@ use runwarden_kit::{Error, rpc};
 use runwarden_proto::executor::v1 as proto;
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccessRpc, convert, named, require};
+use super::{ControllerAccessRpc, convert, named, require, tenant};
 
 pub(super) async fn handle(
     access: &ControllerAccessRpc,
@@ -14,7 +14,7 @@ pub(super) async fn handle(
     let caller = rpc::caller(&request)?;
     let proto::BrowseTemplatesRequest { controller, secret_name, page_size, page_token } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, Permission::ControllersRead, &controller.tenant)?;
+    require(&caller, Permission::ControllersRead, &tenant(&controller)?)?;
     let size = page::size(page_size)?;
     // The address belongs to it: after a controller was moved, its templates are others.
     let listing = Listing::of("controller templates", Some(&controller.tenant))

@@ -5,7 +5,7 @@ use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::project::v1 as project;
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccessRpc, named, require};
+use super::{ControllerAccessRpc, named, require, tenant};
 
 pub(super) async fn handle(
     access: &ControllerAccessRpc,
@@ -14,7 +14,7 @@ pub(super) async fn handle(
     let caller = rpc::caller(&request)?;
     let proto::CheckConnectionRequest { controller, credential, secret_name } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, Permission::ControllersWrite, &controller.tenant)?;
+    require(&caller, Permission::ControllersWrite, &tenant(&controller)?)?;
     let client = match credential {
         Some(given) => access.client(&controller, &given_credential(given)?)?,
         None => access.stored(&controller, &secret_name, "check controller").await?,

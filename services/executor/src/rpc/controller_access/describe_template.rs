@@ -6,7 +6,7 @@ use runwarden_proto::executor::v1 as proto;
 use serde_json::{Map, Value};
 use tonic::{Request, Response, Status};
 
-use super::{ControllerAccessRpc, convert, named, require};
+use super::{ControllerAccessRpc, convert, named, require, tenant};
 
 pub(super) async fn handle(
     access: &ControllerAccessRpc,
@@ -24,7 +24,7 @@ pub(super) async fn handle(
         ..
     } = request.into_inner();
     let controller = named(controller)?;
-    require(&caller, Permission::TemplatesWrite, &controller.tenant)?;
+    require(&caller, Permission::TemplatesWrite, &tenant(&controller)?)?;
     let kind = TemplateKind::try_from(kind).map_err(|_| Error::invalid("/kind", "must be `job` or `workflow`"))?;
     if id <= 0 {
         return Err(Error::invalid("/id", "must be the id of a template on the controller").into());

@@ -15,6 +15,7 @@ use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::limits::LARGEST_OFFERS;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::seats::{CallerLimits, CallerSeats};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, rpc};
 use runwarden_proto::executor::v1 as proto;
 use runwarden_proto::executor::v1::controller_access_service_server::{
@@ -49,7 +50,7 @@ impl ControllerAccessRpc {
     /// A client with the credential that is stored for the controller.
     async fn stored(&self, controller: &Controller, secret_name: &str, purpose: &str) -> Result<Client> {
         let purpose = format!("{purpose} {}", controller.name);
-        let credential = self.credentials.read(&controller.tenant, secret_name, &purpose).await?;
+        let credential = self.credentials.read(&tenant(controller)?, secret_name, &purpose).await?;
         self.client(controller, &credential)
     }
 
@@ -70,13 +71,18 @@ fn named(controller: Option<Controller>) -> Result<Controller> {
         .ok_or_else(|| Error::invalid("/controller", "must name a controller with its tenant"))
 }
 
+/// The tenant a controller is in, as it was sent.
+fn tenant(controller: &Controller) -> Result<TenantId> {
+    TenantId::named("/controller/tenant", &controller.tenant)
+}
+
 /// Demands a permission in the controller's tenant. Who holds it in one project only may still map templates there,
 /// and to do so must see what there is to map.
-fn require(caller: &Caller, permission: Permission, tenant: &str) -> Result<()> {
+fn require(caller: &Caller, permission: Permission, tenant: &TenantId) -> Result<()> {
     let in_a_project = caller.grants.iter().any(|grant| {
         permission == Permission::TemplatesWrite
             && grant.permissions.contains(permission.name())
-            && grant.scope.tenant.as_deref() == Some(tenant)
+            && grant.scope.tenant.as_ref() == Some(tenant)
     });
     if in_a_project { Ok(()) } else { caller.require(permission, &Scope::tenant(tenant)) }
 }

@@ -8,6 +8,7 @@ use axum::routing::get;
 use runwarden_kit::ErrorReason;
 use runwarden_kit::page::Listing;
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 use runwarden_proto::project::v1 as project;
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ struct Kept(Mutex<Vec<String>>);
 
 #[async_trait::async_trait]
 impl CredentialSource for Kept {
-    async fn read(&self, tenant: &str, secret_name: &str, purpose: &str) -> Result<Credential> {
+    async fn read(&self, tenant: &TenantId, secret_name: &str, purpose: &str) -> Result<Credential> {
         self.0.lock().unwrap().push(format!("{tenant}/{secret_name}: {purpose}"));
         Ok(Credential::bearer("t0ken"))
     }
@@ -90,7 +91,7 @@ async fn a_connection_is_tried_with_the_given_or_the_stored_credential() {
         credential,
         secret_name: "controllers/main".into(),
     };
-    let tenant = Scope::tenant("acme");
+    let tenant = Scope::tenant(&TenantId::trusted("acme"));
     let given = project::Credential { token: "t0ken".into(), ..Default::default() };
     let told = service
         .check_connection(asked(ask(Some(given)), Permission::ControllersWrite, tenant.clone()))
@@ -126,16 +127,22 @@ async fn no_credential_is_read_for_a_caller_without_the_permission_in_that_tenan
     let browse = proto::BrowseTemplatesRequest { controller: controller(address), ..Default::default() };
     let describe =
         proto::DescribeTemplateRequest { controller: controller(address), kind: 1, id: 4, ..Default::default() };
-    let elsewhere = Scope::tenant("other");
+    let elsewhere = Scope::tenant(&TenantId::trusted("other"));
     let denied = [
         service
             .check_connection(asked(check.clone(), Permission::ControllersWrite, elsewhere.clone()))
             .await
             .map(|_| ()),
-        service.check_connection(asked(check, Permission::ControllersRead, Scope::tenant("acme"))).await.map(|_| ()),
+        service
+            .check_connection(asked(check, Permission::ControllersRead, Scope::tenant(&TenantId::trusted("acme"))))
+            .await
+            .map(|_| ()),
         service.browse_templates(asked(browse, Permission::ControllersRead, elsewhere.clone())).await.map(|_| ()),
         service.describe_template(asked(describe.clone(), Permission::TemplatesWrite, elsewhere)).await.map(|_| ()),
-        service.describe_template(asked(describe, Permission::TemplatesRead, Scope::tenant("acme"))).await.map(|_| ()),
+        service
+            .describe_template(asked(describe, Permission::TemplatesRead, Scope::tenant(&TenantId::trusted("acme"))))
+            .await
+            .map(|_| ()),
     ];
     for result in denied {
         assert_eq!(reason(result.unwrap_err()).0, ErrorReason::PermissionDenied);
@@ -147,7 +154,7 @@ async fn no_credential_is_read_for_a_caller_without_the_permission_in_that_tenan
 async fn templates_are_listed_page_by_page_and_described_in_full() {
     let (service, _) = service();
     let address = awx().await;
-    let tenant = Scope::tenant("acme");
+    let tenant = Scope::tenant(&TenantId::trusted("acme"));
     let browse = |page_token: &str, page_size| {
         let message = proto::BrowseTemplatesRequest {
             controller: controller(address),
@@ -179,7 +186,7 @@ async fn templates_are_listed_page_by_page_and_described_in_full() {
     let describe = |id, kind| {
         let message =
             proto::DescribeTemplateRequest { controller: controller(address), kind, id, ..Default::default() };
-        asked(message, Permission::TemplatesWrite, Scope::project("acme", "web"))
+        asked(message, Permission::TemplatesWrite, Scope::project(&TenantId::trusted("acme"), "web"))
     };
     let told = service.describe_template(describe(4, 1)).await.unwrap().into_inner().template.unwrap();
     assert_eq!((told.name.as_str(), told.fingerprint.len()), ("t4", 64));

@@ -14,7 +14,7 @@ impl TryFrom<&Job> for wire::Job {
     fn try_from(job: &Job) -> Result<Self> {
         Ok(Self {
             id: job.id.clone(),
-            tenant: job.tenant.clone(),
+            tenant: job.tenant.to_string(),
             project: job.project.clone(),
             template: job.template.clone(),
             state: wire::JobState::from(job.state).into(),

@@ -101,6 +101,7 @@ mod tests {
 
     use runwarden_kit::caller::Scope;
     use runwarden_kit::permission::Permission;
+    use runwarden_kit::tenant::TenantId;
     use serde_json::json;
 
     use super::*;
@@ -125,7 +126,7 @@ mod tests {
 
     /// Follows the pages to the end; how long each was.
     async fn walk(jobs: &JobAccess, size: usize, seen: &mut BTreeSet<String>) -> Vec<usize> {
-        let caller = Caller::example(&[Permission::JobsRead], Scope::tenant("acme"));
+        let caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
         let (mut wanted, mut lengths) = (Wanted::default(), Vec::new());
         let listing = Listing::of("jobs", Some("acme"));
         loop {

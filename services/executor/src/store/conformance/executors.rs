@@ -9,11 +9,12 @@ use crate::job::Job;
 use crate::store::{Beat, Claim, Claimed};
 use crate::wait::limits::Limits;
 use crate::wait::scheduler::Turn;
+use runwarden_kit::tenant::TenantId;
 
 /// Gives an executor some jobs and a controller to follow, and shows what it shows.
 async fn holding(bench: &Bench, holder: &str, jobs: usize) -> Result<(Beat, Vec<Job>)> {
     bench.store().beat(holder).await?;
-    bench.store().watch("acme", holder, holder).await?;
+    bench.store().watch(&TenantId::trusted("acme"), holder, holder).await?;
     let mut held = Vec::new();
     for _ in 0..jobs {
         let job = bench.put(Job { template: holder.into(), ..due() }).await?;
@@ -66,7 +67,7 @@ pub(crate) async fn of_many_who_free_the_gone_one_does(bench: Bench) -> Result<(
         let lease = bench.job(&job.id).await?.lease;
         ensure!(lease.holder.is_none() && lease.fence == 2, "{lease:?}");
     }
-    ensure!(bench.store().watch("acme", "exe_1", "exe_2").await?, "what it followed is free, too");
+    ensure!(bench.store().watch(&TenantId::trusted("acme"), "exe_1", "exe_2").await?, "what it followed is free, too");
     Ok(())
 }
 
@@ -75,7 +76,10 @@ pub(crate) async fn one_that_moved_is_not_freed(bench: Bench) -> Result<()> {
     let (seen, jobs) = holding(&bench, "exe_1", 2).await?;
     bench.of(1).beat("exe_1").await?;
     ensure!(bench.store().free(&seen).await?.is_none());
-    ensure!(holds(&bench, "exe_1", &jobs).await? == 2 && !bench.store().watch("acme", "exe_1", "exe_2").await?);
+    ensure!(
+        holds(&bench, "exe_1", &jobs).await? == 2
+            && !bench.store().watch(&TenantId::trusted("acme"), "exe_1", "exe_2").await?
+    );
     ensure!(shown(&bench, "exe_1").await?.is_some());
     Ok(())
 }
@@ -84,7 +88,10 @@ pub(crate) async fn one_that_moved_is_not_freed(bench: Bench) -> Result<()> {
 pub(crate) async fn freeing_that_fails_frees_nothing(bench: Bench) -> Result<()> {
     let (gone, jobs) = holding(&bench, "exe_1", 2).await?;
     failing_commits(&*bench.faults, bench.store().free(&gone)).await?;
-    ensure!(holds(&bench, "exe_1", &jobs).await? == 2 && !bench.store().watch("acme", "exe_1", "exe_2").await?);
+    ensure!(
+        holds(&bench, "exe_1", &jobs).await? == 2
+            && !bench.store().watch(&TenantId::trusted("acme"), "exe_1", "exe_2").await?
+    );
     failing_commits(&*bench.faults, bench.store().resume("exe_1")).await?;
     ensure!(holds(&bench, "exe_1", &jobs).await? == 2);
     ensure!(bench.store().free(&gone).await? == Some(2));
@@ -101,7 +108,7 @@ pub(crate) async fn freeing_that_is_cut_off_is_whole_or_not_done(bench: Bench) -
         ensure!(matches!((held, shows), (2, true) | (0, false)), "it holds {held} of 2 and shows: {shows}");
         ensure!(!shows || answer.is_err());
         ensure!(bench.store().free(&gone).await? == shows.then_some(2));
-        ensure!(bench.store().watch("acme", &holder, "exe_2").await?);
+        ensure!(bench.store().watch(&TenantId::trusted("acme"), &holder, "exe_2").await?);
         Ok(())
     })
     .await

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use anyhow::{Context as _, Result, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 use runwarden_kit::caller::Visible;
+use runwarden_kit::tenant::TenantId;
 use serde_json::json;
 
 use super::{Bench, all, at, changing, entry, example, intent, run};
@@ -14,7 +15,7 @@ use crate::store::{Acceptance, Accepted, Effects, Happening, JobFilter, News, Ro
 
 fn filter(tenant: &str) -> JobFilter {
     JobFilter {
-        tenant: tenant.into(),
+        tenant: TenantId::trusted(tenant),
         visible: Visible::All,
         states: Vec::new(),
         template: None,
@@ -52,7 +53,7 @@ pub(crate) async fn an_acceptance_that_fails_leaves_nothing(bench: Bench) -> Res
     let acceptance = Acceptance { entries: vec![entry(), entry()], ..Acceptance::of(job.clone()) };
     let version = bench.store().version().await?;
     failing_commits(&*bench.faults, bench.store().accept(acceptance.clone())).await?;
-    ensure!(bench.store().get("acme", &job.id).await?.is_none() && bench.entries().await? == 0);
+    ensure!(bench.store().get(&TenantId::trusted("acme"), &job.id).await?.is_none() && bench.entries().await? == 0);
     ensure!(bench.events(&job.id).await?.is_empty() && bench.store().version().await? == version);
     ensure!(matches!(bench.store().accept(acceptance).await?, Accepted::New(_)));
     ensure!(bench.entries().await? == 2 && bench.events(&job.id).await?.len() == 1);
@@ -65,7 +66,7 @@ pub(crate) async fn an_acceptance_that_is_cut_off_is_whole_or_not_done(bench: Be
         let (job, before) = (example(), bench.entries().await?);
         let acceptance = Acceptance { entries: vec![entry(), entry()], ..Acceptance::of(job.clone()) };
         let accepted = cut.during(bench.store().accept(acceptance)).await;
-        let is_there = bench.store().get("acme", &job.id).await?.is_some();
+        let is_there = bench.store().get(&TenantId::trusted("acme"), &job.id).await?.is_some();
         ensure!(is_there || accepted.is_err());
         ensure!(bench.entries().await? - before == if is_there { 2 } else { 0 });
         ensure!(bench.events(&job.id).await?.len() == usize::from(is_there));
@@ -270,11 +271,13 @@ pub(crate) async fn of_jobs_that_race_for_a_run_one_gets_it(bench: Bench) -> Res
 pub(crate) async fn a_tenant_is_a_wall(bench: Bench) -> Result<()> {
     let mut jobs = Vec::new();
     for (tenant, project) in [("acme", "web"), ("acme", "db"), ("acm", "web"), ("acme2", "web"), ("", "web")] {
-        jobs.push(bench.put(Job { tenant: tenant.into(), project: project.into(), ..example() }).await?);
+        jobs.push(bench.put(Job { tenant: TenantId::trusted(tenant), project: project.into(), ..example() }).await?);
     }
     for job in &jobs {
         for tenant in ["acme", "acm", "acme2", "", "%", "ACME"] {
-            ensure!(bench.store().get(tenant, &job.id).await?.is_some() == (tenant == job.tenant));
+            ensure!(
+                bench.store().get(&TenantId::trusted(tenant), &job.id).await?.is_some() == (*tenant == *job.tenant)
+            );
         }
     }
     let listed = async |filter| anyhow::Ok(bench.store().list(filter).await?.len());

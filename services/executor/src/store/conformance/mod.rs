@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result};
 use runwarden_engines::conformance::Faults;
 use runwarden_kit::audit::{Entry, OutboxStore};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use super::{Acceptance, Accepted, Effects, JobEvent, JobStore};
 use crate::job::tests::example;
@@ -162,7 +163,7 @@ impl Bench {
     }
 
     async fn job(&self, id: &str) -> Result<Job> {
-        self.store().get("acme", id).await?.context("the job is gone")
+        self.store().get(&TenantId::trusted("acme"), id).await?.context("the job is gone")
     }
 
     async fn events(&self, id: &str) -> Result<Vec<JobEvent>> {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::contract::Rate;
+use runwarden_kit::tenant::TenantId;
 
 use super::{Bench, all, at, due, entry, example, intent};
 use crate::job::{Job, JobState};
@@ -73,7 +74,7 @@ pub(crate) async fn each_job_is_claimed_once_however_many_race(bench: Bench) -> 
 /// What is held counts already.
 pub(crate) async fn no_more_are_claimed_than_may_be_under_way_however_many_race(bench: Bench) -> Result<()> {
     for (scope, limits) in at_once(2) {
-        let like = Job { tenant: format!("{scope:?}"), ..due() };
+        let like = Job { tenant: TenantId::trusted(&format!("{scope:?}")), ..due() };
         for _ in 0..6 {
             bench.put(Job { tenant: like.tenant.clone(), ..due() }).await?;
         }
@@ -108,7 +109,7 @@ pub(crate) async fn no_more_are_begun_than_may_be_under_way_however_many_race(be
     for (scope, limits) in at_once(2) {
         let mut jobs = Vec::new();
         for _ in 0..8 {
-            let job = bench.put(Job { tenant: format!("{scope:?}"), ..due() }).await?;
+            let job = bench.put(Job { tenant: TenantId::trusted(&format!("{scope:?}")), ..due() }).await?;
             jobs.push(claimed(bench.store(), &job, "exe_1").await?);
         }
         let before = bench.entries().await?;
@@ -228,7 +229,7 @@ pub(crate) async fn names_of_queues_are_taken_literally(bench: Bench) -> Result<
     let names = ["a%", "a_", "ab", "A%", "ä€𝄞", "'; --", "a%b"];
     let mut jobs = Vec::new();
     for name in names {
-        let job = Job { tenant: name.into(), controller: name.into(), template: name.into(), ..due() };
+        let job = Job { tenant: TenantId::trusted(name), controller: name.into(), template: name.into(), ..due() };
         jobs.push(bench.put(job).await?);
     }
     let queues = bench.store().heads(at(10)).await?.into_iter().map(|head| (head.queue.template, head.job));

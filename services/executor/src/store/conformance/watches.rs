@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use super::{Bench, all, at, changing, example};
 use crate::job::JobState;
@@ -121,7 +122,10 @@ pub(crate) async fn of_executors_that_race_for_a_controller_one_follows_it(bench
             let store = bench.of(number);
             async move {
                 let holder = format!("exe_{number}");
-                Ok::<_, runwarden_kit::Error>((store.watch(tenant, controller, &holder).await?, holder))
+                Ok::<_, runwarden_kit::Error>((
+                    store.watch(&TenantId::trusted(tenant), controller, &holder).await?,
+                    holder,
+                ))
             }
         });
         let mut following = Vec::new();
@@ -130,28 +134,28 @@ pub(crate) async fn of_executors_that_race_for_a_controller_one_follows_it(bench
             following.extend(follows.then_some(holder));
         }
         let [one] = &following[..] else { anyhow::bail!("{following:?} follow {controller}") };
-        ensure!(bench.store().watch(tenant, controller, one).await?);
-        ensure!(!bench.store().watch(tenant, controller, "exe_9").await?);
+        ensure!(bench.store().watch(&TenantId::trusted(tenant), controller, one).await?);
+        ensure!(!bench.store().watch(&TenantId::trusted(tenant), controller, "exe_9").await?);
         bench.of(1).unwatch("exe_9").await?;
-        ensure!(bench.store().watch(tenant, controller, one).await?);
+        ensure!(bench.store().watch(&TenantId::trusted(tenant), controller, one).await?);
         bench.of(1).unwatch(one).await?;
-        ensure!(bench.store().watch(tenant, controller, "exe_9").await?);
+        ensure!(bench.store().watch(&TenantId::trusted(tenant), controller, "exe_9").await?);
     }
     Ok(())
 }
 
 /// Whatever became of the first time: asking again tells, and nobody else follows meanwhile.
 pub(crate) async fn following_that_fails_or_is_cut_off_may_be_asked_for_again(bench: Bench) -> Result<()> {
-    failing_commits(&*bench.faults, bench.store().watch("acme", "awx", "exe_1")).await?;
-    ensure!(bench.store().watch("acme", "awx", "exe_2").await?, "who failed follows nothing");
+    failing_commits(&*bench.faults, bench.store().watch(&TenantId::trusted("acme"), "awx", "exe_1")).await?;
+    ensure!(bench.store().watch(&TenantId::trusted("acme"), "awx", "exe_2").await?, "who failed follows nothing");
     failing_commits(&*bench.faults, bench.store().unwatch("exe_2")).await?;
-    ensure!(!bench.store().watch("acme", "awx", "exe_1").await?);
+    ensure!(!bench.store().watch(&TenantId::trusted("acme"), "awx", "exe_1").await?);
     at_every_call(&*bench.faults, async |cut| {
         let controller = runwarden_kit::id::new("awx");
-        let first = cut.during(bench.store().watch("acme", &controller, "exe_1")).await;
-        let other = bench.store().watch("acme", &controller, "exe_2").await?;
+        let first = cut.during(bench.store().watch(&TenantId::trusted("acme"), &controller, "exe_1")).await;
+        let other = bench.store().watch(&TenantId::trusted("acme"), &controller, "exe_2").await?;
         ensure!(!other || first.is_err(), "two follow it");
-        ensure!(bench.store().watch("acme", &controller, "exe_1").await? != other);
+        ensure!(bench.store().watch(&TenantId::trusted("acme"), &controller, "exe_1").await? != other);
         Ok(())
     })
     .await
@@ -164,16 +168,19 @@ pub(crate) async fn a_silence_is_kept_as_it_was_said_until_its_controller_is_hea
         |controller: &str, since, why: &str| Silence { controller: controller.into(), since, why: why.into() };
     let (first, last) = (Moment::from_micros(i64::MIN), Moment::from_micros(i64::MAX));
     for (since, why) in [(at(9), "first"), (last, ""), (first, "earlier"), (at(5), why.as_str())] {
-        bench.store().silent("acme", &silence("awx", since, why)).await?;
-        ensure!(bench.of(1).silences("acme").await? == [silence("awx", since, why)]);
+        bench.store().silent(&TenantId::trusted("acme"), &silence("awx", since, why)).await?;
+        ensure!(bench.of(1).silences(&TenantId::trusted("acme")).await? == [silence("awx", since, why)]);
     }
-    bench.store().silent("acme", &silence("ä%", at(1), "x")).await?;
-    bench.store().silent("zed", &silence("awx", at(1), "x")).await?;
-    ensure!(bench.store().silences("acme").await?.len() == 2 && bench.store().silences("%").await?.is_empty());
+    bench.store().silent(&TenantId::trusted("acme"), &silence("ä%", at(1), "x")).await?;
+    bench.store().silent(&TenantId::trusted("zed"), &silence("awx", at(1), "x")).await?;
+    ensure!(
+        bench.store().silences(&TenantId::trusted("acme")).await?.len() == 2
+            && bench.store().silences(&TenantId::trusted("%")).await?.is_empty()
+    );
     for _ in 0..2 {
-        bench.store().heard("acme", "awx").await?;
-        ensure!(bench.store().silences("acme").await? == [silence("ä%", at(1), "x")]);
-        ensure!(bench.store().silences("zed").await?.len() == 1);
+        bench.store().heard(&TenantId::trusted("acme"), "awx").await?;
+        ensure!(bench.store().silences(&TenantId::trusted("acme")).await? == [silence("ä%", at(1), "x")]);
+        ensure!(bench.store().silences(&TenantId::trusted("zed")).await?.len() == 1);
     }
     Ok(())
 }
@@ -181,17 +188,17 @@ pub(crate) async fn a_silence_is_kept_as_it_was_said_until_its_controller_is_hea
 /// Also one that ends it.
 pub(crate) async fn a_silence_that_fails_leaves_the_one_before(bench: Bench) -> Result<()> {
     let silence = |why: &str| Silence { controller: "awx".into(), since: at(1), why: why.into() };
-    bench.store().silent("acme", &silence("one")).await?;
-    failing_commits(&*bench.faults, bench.store().silent("acme", &silence("two"))).await?;
-    failing_commits(&*bench.faults, bench.store().heard("acme", "awx")).await?;
-    ensure!(bench.store().silences("acme").await? == [silence("one")]);
+    bench.store().silent(&TenantId::trusted("acme"), &silence("one")).await?;
+    failing_commits(&*bench.faults, bench.store().silent(&TenantId::trusted("acme"), &silence("two"))).await?;
+    failing_commits(&*bench.faults, bench.store().heard(&TenantId::trusted("acme"), "awx")).await?;
+    ensure!(bench.store().silences(&TenantId::trusted("acme")).await? == [silence("one")]);
     let mut number = 0;
     at_every_call(&*bench.faults, async |cut| {
-        let before = bench.store().silences("acme").await?;
+        let before = bench.store().silences(&TenantId::trusted("acme")).await?;
         number += 1;
         let next = silence(&number.to_string());
-        let said = cut.during(bench.store().silent("acme", &next)).await;
-        let now = bench.store().silences("acme").await?;
+        let said = cut.during(bench.store().silent(&TenantId::trusted("acme"), &next)).await;
+        let now = bench.store().silences(&TenantId::trusted("acme")).await?;
         ensure!(now == [next] || (now == before && said.is_err()), "{now:?} after {said:?}");
         Ok(())
     })

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use super::{Kernel, bring, number, save};
 use crate::job::{Attempt, Bound, Job, Run};
@@ -27,7 +28,7 @@ impl<E: Engine> JobStore for Kernel<E> {
         let Acceptance { mut job, idempotency, entries, room } = acceptance;
         let mut rows = self.engine.begin().await?;
         let key = idempotency.map(|claim| {
-            let (tenant, principal, hash) = (job.tenant.clone(), claim.principal, claim.key_hash);
+            let (tenant, principal, hash) = (job.tenant.to_string(), claim.principal, claim.key_hash);
             (Key { tenant, principal, hash }, claim.body_digest)
         });
         if let Some((key, digest)) = &key {
@@ -60,12 +61,12 @@ impl<E: Engine> JobStore for Kernel<E> {
         Ok(Accepted::New(Box::new(effects)))
     }
 
-    async fn find_by_key(&self, tenant: &str, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
-        let (tenant, principal, hash) = (tenant.to_owned(), principal.to_owned(), key_hash.to_owned());
+    async fn find_by_key(&self, tenant: &TenantId, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
+        let (tenant, principal, hash) = (tenant.to_string(), principal.to_owned(), key_hash.to_owned());
         self.engine.read().await?.by_key(&Key { tenant, principal, hash }).await
     }
 
-    async fn get(&self, tenant: &str, id: &str) -> Result<Option<Job>> {
+    async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Job>> {
         self.engine.read().await?.job_of(tenant, id).await
     }
 
@@ -189,7 +190,7 @@ impl Place {
         if self.limit(room).is_none() {
             return Ok(());
         }
-        rows.serialise(Serialise::Waiting(job.tenant.clone(), self.template(job).map(str::to_owned))).await
+        rows.serialise(Serialise::Waiting(job.tenant.to_string(), self.template(job).map(str::to_owned))).await
     }
 
     async fn is_full<R: QueueRows + Send>(self, rows: &mut R, job: &Job, room: Room) -> Result<bool> {

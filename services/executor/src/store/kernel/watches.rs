@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use runwarden_kit::Result;
+use runwarden_kit::tenant::TenantId;
 
 use super::Kernel;
 use crate::job::Job;
@@ -22,7 +23,7 @@ impl<E: Engine> Watches for Kernel<E> {
         self.engine.read().await?.changed(after, limit).await
     }
 
-    async fn watch(&self, tenant: &str, controller: &str, holder: &str) -> Result<bool> {
+    async fn watch(&self, tenant: &TenantId, controller: &str, holder: &str) -> Result<bool> {
         let follower = self.engine.read().await?.follower(tenant, controller).await?;
         if let Some(follower) = follower {
             return Ok(follower == holder);
@@ -36,15 +37,15 @@ impl<E: Engine> Watches for Kernel<E> {
         self.engine.write().await?.remove_follower(holder).await
     }
 
-    async fn silences(&self, tenant: &str) -> Result<Vec<Silence>> {
+    async fn silences(&self, tenant: &TenantId) -> Result<Vec<Silence>> {
         self.engine.read().await?.silences(tenant).await
     }
 
-    async fn silent(&self, tenant: &str, silence: &Silence) -> Result<()> {
+    async fn silent(&self, tenant: &TenantId, silence: &Silence) -> Result<()> {
         self.engine.write().await?.put_silence(tenant, silence).await
     }
 
-    async fn heard(&self, tenant: &str, controller: &str) -> Result<()> {
+    async fn heard(&self, tenant: &TenantId, controller: &str) -> Result<()> {
         self.engine.write().await?.remove_silence(tenant, controller).await
     }
 }

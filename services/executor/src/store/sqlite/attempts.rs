@@ -94,7 +94,7 @@ impl AttemptRows for SqliteRows {
              WHERE a.open = 1 AND a.marked = 0 AND j.id <> ? AND j.tenant = ? AND j.controller = ? AND j.template = ?",
         )
         .bind(other_than)
-        .bind(&queue.tenant)
+        .bind(queue.tenant.as_str())
         .bind(&queue.controller)
         .bind(&queue.template)
         .fetch_all(self.connection())

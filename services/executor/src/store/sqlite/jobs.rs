@@ -40,7 +40,7 @@ impl JobRows for SqliteRows {
 
     async fn jobs(&mut self, filter: JobFilter) -> Result<Vec<Job>> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT document, due_at, holder, fence FROM jobs WHERE tenant = ");
-        query.push_bind(filter.tenant);
+        query.push_bind(filter.tenant.as_str().to_owned());
         if let Visible::Projects(projects) = filter.visible {
             among(&mut query, "project", projects);
         }
@@ -73,7 +73,7 @@ impl JobRows for SqliteRows {
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         );
         let query = with_columns(query, job, version)?;
-        let query = query.bind(&job.tenant).bind(&job.project).bind(&job.template).bind(&job.controller);
+        let query = query.bind(job.tenant.as_str()).bind(&job.project).bind(&job.template).bind(&job.controller);
         let query = query.bind(&job.requested_by).bind(job.created_at.micros());
         query.execute(self.connection()).await.map_err(failed)?;
         Ok(())

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
@@ -27,7 +28,7 @@ impl QueueRows for SqliteRows {
         .map_err(failed)?;
         let head = |row: &SqliteRow| Head {
             queue: Queue {
-                tenant: row.get("tenant"),
+                tenant: TenantId::trusted(row.get("tenant")),
                 controller: row.get("controller"),
                 template: row.get("template"),
             },
@@ -54,7 +55,7 @@ impl QueueRows for SqliteRows {
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT document, due_at, holder, fence FROM jobs WHERE due_at IS NOT NULL AND holder IS NULL AND tenant = ",
         );
-        query.push_bind(tenant).push(" AND controller = ").push_bind(controller);
+        query.push_bind(tenant.as_str()).push(" AND controller = ").push_bind(controller);
         query.push(" AND template = ").push_bind(template);
         query.push(" AND due_at <= ").push_bind(now.micros());
         query.push(" AND rank >= ").push_bind(turn.from_rank);
@@ -95,7 +96,7 @@ impl QueueRows for SqliteRows {
                 SELECT 1 FROM jobs WHERE state = 'new' AND tenant = ? AND template = ? AND rank >= ?
                     AND (rank > ? OR id < ?) LIMIT ?)",
         )
-        .bind(&job.tenant)
+        .bind(job.tenant.as_str())
         .bind(&job.template)
         .bind(job.rank())
         .bind(job.rank())
@@ -144,7 +145,7 @@ impl QueueRows for SqliteRows {
             "SELECT id FROM jobs WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND controller = ?3
                 AND holder IS NULL AND (?4 IS NULL OR json_extract(document, '$.launch_digest') <> ?4) LIMIT ?5",
         )
-        .bind(&queue.tenant)
+        .bind(queue.tenant.as_str())
         .bind(&queue.template)
         .bind(&queue.controller)
         .bind(launch_digest)

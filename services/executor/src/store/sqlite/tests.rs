@@ -4,6 +4,7 @@ use runwarden_kit::audit::OutboxStore as _;
 
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use sqlx::Row as _;
 
 use super::*;
@@ -45,7 +46,7 @@ async fn a_job_and_its_audit_entry_become_durable_together_or_not_at_all() {
     // The same entry id again fails the whole transaction.
     let second = example();
     assert!(store.accept(Acceptance { entries: vec![entry], ..accepting(&second) }).await.is_err());
-    assert!(store.get("acme", &second.id).await.unwrap().is_none());
+    assert!(store.get(&TenantId::trusted("acme"), &second.id).await.unwrap().is_none());
     store.settle("", &["rec_1".into()], &[]).await.unwrap();
     assert_eq!(store.pending("", 10).await.unwrap(), []);
 }
@@ -70,7 +71,7 @@ async fn what_was_asked_is_kept_once_and_shown_with_everything_that_happens() {
     let sql = "SELECT max(length(payload)) AS longest FROM job_events";
     let row = sqlx::query(sql).fetch_one(&store.engine.database.read).await.unwrap();
     assert!(row.get::<i64, _>("longest") < 4000, "{}", row.get::<i64, _>("longest"));
-    assert_eq!(store.get("acme", &job.id).await.unwrap().unwrap().parameters, job.parameters);
+    assert_eq!(store.get(&TenantId::trusted("acme"), &job.id).await.unwrap().unwrap().parameters, job.parameters);
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn the_same_key_finds_the_same_job_and_another_body_is_refused() {
     let other = Acceptance { idempotency: claim_of("k", "b"), ..accepting(&example()) };
     assert!(matches!(store.accept(other).await.unwrap(), Accepted::KeyReused));
     // Another tenant's key is another key.
-    let foreign = Job { tenant: "other".into(), ..example() };
+    let foreign = Job { tenant: TenantId::trusted("other"), ..example() };
     let acceptance = Acceptance { idempotency: claim_of("k", "b"), ..accepting(&foreign) };
     assert!(matches!(store.accept(acceptance).await.unwrap(), Accepted::New(_)));
 }
@@ -97,13 +98,13 @@ async fn a_tenant_sees_its_own_jobs_and_a_project_member_its_projects_only() {
     let (_folder, store) = store().await;
     let mine = example();
     let hidden = Job { project: "db".into(), ..example() };
-    let foreign = Job { tenant: "other".into(), ..example() };
+    let foreign = Job { tenant: TenantId::trusted("other"), ..example() };
     for job in [&mine, &hidden, &foreign] {
         store.accept(accepting(job)).await.unwrap();
     }
-    assert!(store.get("acme", &foreign.id).await.unwrap().is_none());
+    assert!(store.get(&TenantId::trusted("acme"), &foreign.id).await.unwrap().is_none());
     let filter = |visible| JobFilter {
-        tenant: "acme".into(),
+        tenant: TenantId::trusted("acme"),
         visible,
         states: Vec::new(),
         template: None,
@@ -136,7 +137,7 @@ async fn no_run_is_bound_to_two_jobs() {
     assert!(store.change(&b.id, Moment::from_micros(2), None, &bind).await.is_err());
     let bound: Vec<Run> = store.bound(&[6, 7]).await.unwrap().into_iter().map(|bound| bound.run).collect();
     assert_eq!(bound, [run(7, 100)]);
-    assert_eq!(store.get("acme", &b.id).await.unwrap().unwrap().state, JobState::New);
+    assert_eq!(store.get(&TenantId::trusted("acme"), &b.id).await.unwrap().unwrap().state, JobState::New);
     // Whoever is about to bind it is told so; another run that got its id is another run, and can be bound.
     for (found, taken) in [(run(7, 100), true), (run(7, 200), false)] {
         let change = |job: &mut Job, _: Option<Attempt>, held: bool| {
@@ -150,7 +151,7 @@ async fn no_run_is_bound_to_two_jobs() {
         };
         store.change(&c.id, Moment::from_micros(2), Some(&found), &change).await.unwrap();
     }
-    assert_eq!(store.get("acme", &c.id).await.unwrap().unwrap().run, Some(run(7, 200)));
+    assert_eq!(store.get(&TenantId::trusted("acme"), &c.id).await.unwrap().unwrap().run, Some(run(7, 200)));
     let by = async |micros| store.latest_run(&installation(1), Moment::from_micros(micros)).await;
     assert_eq!(by(99).await.unwrap(), None);
     assert_eq!(by(150).await.unwrap(), Some(run(7, 100)));
@@ -163,7 +164,7 @@ async fn runs_that_should_not_be_are_kept_until_they_are_settled() {
     let job = example();
     store.accept(accepting(&job)).await.unwrap();
     let stray = Stray {
-        tenant: "acme".into(),
+        tenant: TenantId::trusted("acme"),
         job: job.id.clone(),
         attempt: 1,
         controller: "awx".into(),
@@ -229,7 +230,7 @@ async fn more_jobs_than_may_wait_are_refused_and_repeats_are_not() {
     let other = || Job { template: "other".into(), ..example() };
     assert_eq!(full(accept(other()).await), None);
     assert_eq!(full(accept(other()).await), Some("tenant"));
-    assert_eq!(full(accept(Job { tenant: "neighbour".into(), ..example() }).await), None);
+    assert_eq!(full(accept(Job { tenant: TenantId::trusted("neighbour"), ..example() }).await), None);
     let again = Acceptance { job: example(), ..keyed };
     assert!(matches!(store.accept(again).await.unwrap(), Accepted::Replayed(_)), "it is in the queue already");
     // What was begun waits no more.
@@ -269,19 +270,19 @@ async fn who_follows_jobs_reads_on_from_where_they_were() {
 #[tokio::test]
 async fn one_executor_follows_a_controller_until_it_is_gone() {
     let (_folder, store) = store().await;
-    assert!(store.watch("acme", "awx", "exe_1").await.unwrap());
-    assert!(!store.watch("acme", "awx", "exe_2").await.unwrap());
-    assert!(store.watch("acme", "awx", "exe_1").await.unwrap());
-    assert!(store.watch("acme", "other", "exe_2").await.unwrap());
+    assert!(store.watch(&TenantId::trusted("acme"), "awx", "exe_1").await.unwrap());
+    assert!(!store.watch(&TenantId::trusted("acme"), "awx", "exe_2").await.unwrap());
+    assert!(store.watch(&TenantId::trusted("acme"), "awx", "exe_1").await.unwrap());
+    assert!(store.watch(&TenantId::trusted("acme"), "other", "exe_2").await.unwrap());
     store.beat("exe_1").await.unwrap();
     let shown = store.beats("exe_2").await.unwrap();
     store.beat("exe_1").await.unwrap();
     assert_eq!(store.free(&shown[0]).await.unwrap(), None, "it has moved");
     let shown = store.beats("exe_2").await.unwrap();
     assert_eq!(store.free(&shown[0]).await.unwrap(), Some(0));
-    assert!(store.watch("acme", "awx", "exe_2").await.unwrap());
+    assert!(store.watch(&TenantId::trusted("acme"), "awx", "exe_2").await.unwrap());
     store.unwatch("exe_2").await.unwrap();
-    assert!(store.watch("acme", "other", "exe_1").await.unwrap());
+    assert!(store.watch(&TenantId::trusted("acme"), "other", "exe_1").await.unwrap());
 }
 
 #[tokio::test]

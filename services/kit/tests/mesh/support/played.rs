@@ -90,7 +90,7 @@ impl JobService for Played {
         let id = self.answer(&request.into_inner().id).await?;
         let job = Job {
             id,
-            tenant: caller.tenant().unwrap_or_default().to_owned(),
+            tenant: caller.tenant().map(ToString::to_string).unwrap_or_default(),
             requested_by: caller.principal.clone(),
             requested_by_name: peer.name().to_owned(),
             request_id: context::current().request_id,

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use runwarden_kit::Error;
 use runwarden_kit::caller::{Grant, Scope};
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::token::{AUDIENCE, Claims, TYPE, Verifier};
 use runwarden_kit::trust::{Trust, TrustQuestion, TrustSource, TrustState};
 use runwarden_proto::auth::v1::{Revocation, TenantState};
@@ -66,7 +67,7 @@ impl Signer {
 
     /// A good token of tenant `acme` that may read and submit jobs.
     pub(crate) fn good(&self) -> Result<String> {
-        self.token(&["jobs.read", "jobs.submit"], Scope::tenant("acme"))
+        self.token(&["jobs.read", "jobs.submit"], Scope::tenant(&TenantId::trusted("acme")))
     }
 }
 

@@ -148,6 +148,7 @@ mod tests {
     use runwarden_engines::outbox::ConfigOutbox;
     use runwarden_engines::sqlite::SqliteConfigStore;
     use runwarden_kit::audit::Outbox;
+    use runwarden_kit::tenant::TenantId;
 
     use super::*;
 
@@ -177,7 +178,7 @@ mod tests {
     async fn modules_are_kept_by_owner_with_their_head_and_record() {
         let folder = tempfile::tempdir().unwrap();
         let (store, modules) = open(&folder).await;
-        let acme = Owner::of(Some("acme"));
+        let acme = Owner::of(Some(&TenantId::trusted("acme")));
         for (index, name) in ["b", "0a", "z"].iter().enumerate() {
             let shelf = modules.shelf(&acme).await.unwrap();
             let put = Edit::Put(module(name, &format!("package {name}")));
@@ -191,7 +192,9 @@ mod tests {
         let names = |shelf: &Shelf| -> Vec<String> { shelf.modules.iter().map(|module| module.name.clone()).collect() };
         let shelf = modules.shelf(&acme).await.unwrap();
         assert_eq!(names(&shelf), ["0a", "b", "z"]);
-        for other in [Owner::Platform, Owner::of(Some("acm")), Owner::of(Some("acme2"))] {
+        for other in
+            [Owner::Platform, Owner::of(Some(&TenantId::trusted("acm"))), Owner::of(Some(&TenantId::trusted("acme2")))]
+        {
             assert!(modules.shelf(&other).await.unwrap().modules.is_empty());
             assert_eq!(modules.head(&other).await.unwrap().revision, 0);
         }
@@ -204,7 +207,7 @@ mod tests {
     async fn a_shelf_that_changed_meanwhile_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let (_, modules) = open(&folder).await;
-        let acme = Owner::of(Some("acme"));
+        let acme = Owner::of(Some(&TenantId::trusted("acme")));
         let read = modules.shelf(&acme).await.unwrap();
         let put = |name| Edit::Put(module(name, "package x"));
         assert_eq!(modules.save(&acme, &read, put("a"), entry("rec_1")).await.unwrap(), Saved::Done);
@@ -220,6 +223,6 @@ mod tests {
         let mut change = Change::new();
         change.put("policies/acme/sneaked", b"{}".to_vec());
         store.commit(change).await.unwrap();
-        modules.shelf(&Owner::of(Some("acme"))).await.unwrap_err();
+        modules.shelf(&Owner::of(Some(&TenantId::trusted("acme")))).await.unwrap_err();
     }
 }

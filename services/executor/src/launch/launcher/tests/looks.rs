@@ -2,6 +2,7 @@
 
 use runwarden_kit::caller::{self, Caller};
 use runwarden_kit::permission::Permission;
+use runwarden_kit::tenant::TenantId;
 
 use super::*;
 use crate::launch::resolver::{Resolver, Said};
@@ -170,12 +171,12 @@ struct Removed(One, std::sync::atomic::AtomicUsize);
 
 #[async_trait]
 impl Templates for Removed {
-    async fn template(&self, tenant: &str, name: &str) -> Result<Option<Template>> {
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>> {
         let asked = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if asked == 0 { self.0.template(tenant, name).await } else { Ok(None) }
     }
 
-    async fn controller(&self, tenant: &str, name: &str) -> Result<Option<Controller>> {
+    async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>> {
         self.0.controller(tenant, name).await
     }
 
@@ -208,7 +209,7 @@ async fn a_person_may_give_up_on_a_launch_that_nobody_can_look_for_any_more() {
         outbox: outbox.clone(),
         patience: launcher.patience,
     };
-    let person = Caller::example(&[Permission::JobsResolve], caller::Scope::tenant(&job.tenant));
+    let person = Caller::example(&[Permission::JobsResolve], caller::Scope::tenant(&TenantId::trusted(&job.tenant)));
     let launching = person.authorize(world.job(&job.id).await).unwrap();
     let early = resolver(0).resolve(&launching, Said::GiveUp, "its credential is gone").await;
     assert_eq!(early.unwrap_err().reason(), ErrorReason::Conflict, "it may still commit");

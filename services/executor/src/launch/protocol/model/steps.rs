@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use runwarden_awx::Proof;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use crate::job::Stray;
 use crate::job::{AT_ONCE, Job, JobState, Run, reason};
@@ -366,7 +367,7 @@ fn come_to_light(world: &mut World, which: usize, attempt: u32, run: Option<Run>
     }
     if rules.keeps_strays {
         world.kept.push(Stray {
-            tenant: "acme".into(),
+            tenant: TenantId::trusted("acme"),
             job: world.jobs[which].id.clone(),
             attempt,
             controller: "awx".into(),

@@ -12,6 +12,7 @@ use crate::store::sqlite::SqliteJobs;
 use crate::store::{Acceptance, Begin, Begun, Claim, Claimed, Effects, Executors as _, JobStore as _, Queues as _};
 use crate::test_doubles::{installation, template};
 use crate::wait::limits::{Limit, Limits};
+use runwarden_kit::tenant::TenantId;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +213,7 @@ async fn heads_are_one_for_each_queue() {
     for tenant in ["a", "b"] {
         for template in ["x", "y"] {
             for _ in 0..3 {
-                put(&store, Job { tenant: tenant.into(), template: template.into(), ..due() }).await;
+                put(&store, Job { tenant: TenantId::trusted(tenant), template: template.into(), ..due() }).await;
             }
         }
     }
@@ -262,7 +263,7 @@ async fn limits_hold_at_the_claim_and_at_the_beginning() {
         assert!(matches!(store.begin_attempt(begin(&a)).await.unwrap(), Begun::Yes(..)), "{scope:?}");
         assert!(matches!(store.begin_attempt(begin(&b)).await.unwrap(), Begun::Full(full, _) if full == scope));
         // Another tenant's is another scope.
-        let foreign = put(&store, Job { tenant: "other".into(), ..due() }).await;
+        let foreign = put(&store, Job { tenant: TenantId::trusted("other"), ..due() }).await;
         assert!(matches!(claim_with(&store, &turn_of(&foreign), limits, at(10)).await, Claimed::Job(_)));
     }
 }
