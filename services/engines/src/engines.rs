@@ -127,7 +127,7 @@ impl Engines {
     pub async fn config(&self, file: impl AsRef<Path>) -> Result<Arc<dyn ConfigStore>, NotOpened> {
         match self.config {
             ConfigEngine::Sqlite => {
-                let path = self.folder.join(file);
+                let path = self.file(file)?;
                 let opened = if self.read_only {
                     SqliteConfigStore::open_read_only(&path).await
                 } else {
@@ -146,12 +146,27 @@ impl Engines {
     pub async fn database(&self, file: impl AsRef<Path>, steps: &[Migration]) -> Result<Database, NotOpened> {
         match self.database {
             DatabaseEngine::Sqlite => {
-                let path = self.folder.join(file);
+                let path = self.file(file)?;
                 let opened =
                     if self.read_only { sqlite::open_read_only(&path).await } else { sqlite::open(&path, steps).await };
                 Ok(Database(Opened::Sqlite(opened.map_err(|source| not_opened(&path, source))?)))
             }
         }
+    }
+
+    /// Where a file of an embedded engine is.
+    ///
+    /// # Errors
+    /// When it is not there, but the one that earlier versions made is: to begin an empty one beside it would forget
+    /// jobs that were accepted and keys of requests that were answered.
+    fn file(&self, name: impl AsRef<Path>) -> Result<PathBuf, NotOpened> {
+        let path = self.folder.join(name);
+        let earlier = path.with_extension("sqlite");
+        if path != earlier && !path.exists() && earlier.exists() {
+            let why = format!("{} is of an earlier version; rename it, and its -wal and -shm files", earlier.display());
+            return Err(not_opened(&path, StoreError::failed(why)));
+        }
+        Ok(path)
     }
 
     /// The outbox in a config store.
@@ -233,6 +248,8 @@ impl Debug for Database {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
     use crate::config::Change;
 
@@ -272,6 +289,21 @@ mod tests {
             ]
         );
         Engines::open(embedded()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_empty_store_is_begun_beside_one_of_an_earlier_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let engines = Engines::open(EngineSettings::embedded(folder.path())).unwrap();
+        for name in ["jobs", "config"] {
+            std::fs::write(folder.path().join(name).with_extension("sqlite"), "").unwrap();
+        }
+        let refused = engines.database("jobs.db", TABLE).await.map(drop).unwrap_err();
+        assert!(refused.source.source().unwrap().to_string().contains("jobs.sqlite is of an earlier version"));
+        engines.config("config.db").await.map(drop).unwrap_err();
+        assert!(!folder.path().join("jobs.db").exists() && !folder.path().join("config.db").exists());
+        std::fs::rename(folder.path().join("jobs.sqlite"), folder.path().join("jobs.db")).unwrap();
+        engines.database("jobs.db", TABLE).await.unwrap();
     }
 
     #[tokio::test]

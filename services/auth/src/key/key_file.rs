@@ -103,7 +103,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pepper");
         let lost = KeyFile::open(&path, "pepper", Some("aa")).err().unwrap();
-        assert!(lost.to_string().contains("is gone"), "{lost}");
+        assert!(lost.to_string().contains("is missing"), "{lost}");
         assert!(!path.exists());
         KeyFile::open(&path, "pepper", None).unwrap();
         let foreign = KeyFile::open(&path, "pepper", Some("aa")).err().unwrap();

@@ -84,7 +84,7 @@ prompt!(verbosity, "verbosity": 3, |row| row["verbosity"] == 3, refused { 6 => "
 prompt!(diff_mode, "diff_mode": true, |row| row["diff_mode"] == true, refused { "yes" => "must be true or false" });
 prompt!(scm_branch, "scm_branch": "dev", |row| row["scm_branch"] == "dev", refused { 1 => "must be a string" });
 prompt!(forks, "forks": 12, |row| row["forks"] == 12, refused { 201 => "must be at most 200", -1 => "non-negative" });
-prompt!(timeout, "timeout": 60, |row| row["timeout"] == 60, refused { "60" => "must be an integer" });
+prompt!(timeout, "timeout": 60, |row| row["timeout"] == 60, refused { "60" => "must be a non-negative integer" });
 prompt!(job_slice_count, "job_slice_count": 2, |row| row["is_sliced_job"] == true, beside json!({"inventory": 2}),
     refused { 2 => "the inventory has one host" });
 prompt!(inventory, "inventory": 2, |row| row["inventory"] == 2,

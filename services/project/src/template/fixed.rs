@@ -91,7 +91,7 @@ fn misfit(name: &str, value: &Value) -> Option<String> {
         F::JobType => (matches!(value.as_str(), Some("run" | "check")), "`run` or `check`"),
         F::Verbosity => (value.as_i64().is_some_and(|n| (0..=5).contains(&n)), "an integer from 0 to 5"),
         F::DiffMode => (value.is_boolean(), "true or false"),
-        F::Forks | F::Timeout | F::JobSliceCount => (count(value), "an integer that is not negative"),
+        F::Forks | F::Timeout | F::JobSliceCount => (count(value), "a non-negative integer"),
         F::Inventory | F::ExecutionEnvironment => (id(value), "the id of an AWX object"),
         F::Credentials | F::Labels | F::InstanceGroups => {
             (value.as_array().is_some_and(|ids| ids.iter().all(id)), "an array of ids of AWX objects")
