@@ -21,7 +21,7 @@ use runwarden_kit::telemetry::TelemetryArgs;
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
 pub(crate) use jobs::{Jobs, List, Output, Resolution};
 pub(crate) use profiles::{Login, Logout, Profiles, ProfilesCommand};
-pub(crate) use reach::{Place, Reach, a_slug, a_url, an_id};
+pub(crate) use reach::{Destination, Reach, a_slug, a_url, an_id};
 pub(crate) use run::Run;
 pub(crate) use templates::{ListTemplates, ShowTemplate, Templates};
 

@@ -24,7 +24,7 @@ use crate::conventions::{MatchedRoute, matched_route};
 use crate::extract::body::{BodyLimits, BodySlot};
 use crate::extract::{bearer, headers, query};
 use crate::limits::rate::Standing;
-use crate::limits::room::Place;
+use crate::limits::room::HeldSeat;
 use crate::path::without_empty_parts;
 use crate::problem::{Problem, Result};
 use crate::readers::Readers;
@@ -81,7 +81,7 @@ async fn admit(
     path: Option<&str>,
     asked: &Parts,
     standings: &mut Vec<Standing>,
-) -> Result<(RequestContext, Place)> {
+) -> Result<(RequestContext, HeldSeat)> {
     let mut context = context::current();
     let address = context.source_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     if let Some(limit) = &here.app.by_address {

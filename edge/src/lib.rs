@@ -35,7 +35,7 @@ pub use config::Config;
 pub use limits::address::{Network, NotANetwork};
 
 use app::App;
-use listener::{Bound, Limits};
+use listener::{Bound, ListenerLimits};
 use ports::Ports;
 use route_table::Listener;
 use tls::Certificates;
@@ -101,7 +101,7 @@ impl Edge {
     pub fn start(self, kit: &ServiceKit) {
         let Self { app, public, admin, tls } = self;
         let config = &app.config;
-        let limits = Limits {
+        let limits = ListenerLimits {
             connections: config.max_connections,
             address_connections: config.address_connections,
             proxies: config.trusted_proxies.clone().into(),

@@ -37,7 +37,7 @@ pub struct Peer(pub SocketAddr);
 
 /// What a listener allows.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ListenerLimits {
     /// Connections at once.
     pub connections: usize,
     /// Connections at once from one address.
@@ -54,7 +54,7 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-impl Limits {
+impl ListenerLimits {
     /// How many connections an address may have.
     fn of(&self, address: IpAddr) -> usize {
         if self.proxies.iter().any(|network| network.contains(address)) {
@@ -89,7 +89,13 @@ pub async fn bind(listener: Listener, address: SocketAddr) -> anyhow::Result<Bou
 
 impl Bound {
     /// Serves until shutdown begins, then lets requests in progress finish within the drain time.
-    pub async fn serve(self, router: Router, tls: Option<Arc<Certificates>>, limits: Limits, shutdown: Shutdown) {
+    pub async fn serve(
+        self,
+        router: Router,
+        tls: Option<Arc<Certificates>>,
+        limits: ListenerLimits,
+        shutdown: Shutdown,
+    ) {
         let slots = Arc::new(Semaphore::new(limits.connections));
         let seats = Seats::new(limits.connections, limits.address_connections);
         let connections = TaskTracker::new();
@@ -166,7 +172,7 @@ async fn accept(
 struct Connection {
     router: Router,
     peer: SocketAddr,
-    limits: Limits,
+    limits: ListenerLimits,
     shutdown: Shutdown,
     cut_off: CancellationToken,
 }
@@ -236,7 +242,7 @@ impl Connection {
     }
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+fn builder(limits: &ListenerLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

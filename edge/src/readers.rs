@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::limits::room::Place;
+use crate::limits::room::HeldSeat;
 
 /// More than HTTP/2 writes by itself between two looks, in bytes.
 const BY_ITSELF: usize = 1024;
@@ -38,7 +38,7 @@ pub struct Request(Readers);
 enum Kept {
     Here {
         body: Body,
-        _place: Place,
+        _place: HeldSeat,
         /// Since when it is the reader's turn.
         offered: Option<Instant>,
     },
@@ -54,7 +54,7 @@ impl Readers {
     }
 
     /// A body that keeps its place until its last piece was read, its reader has gone, or it is given up.
-    pub fn taking(&self, body: Body, place: Place) -> Body {
+    pub fn taking(&self, body: Body, place: HeldSeat) -> Body {
         let kept = Arc::new(Mutex::new(Kept::Here { body, _place: place, offered: Some(Instant::now()) }));
         self.lock().answers.push(Arc::downgrade(&kept));
         Body::new(Answer(kept))
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_given_back_with_the_last_piece() {
         let readers = Readers::default();
-        let body = readers.taking(Body::from("a"), Place::None);
+        let body = readers.taking(Body::from("a"), HeldSeat::None);
         assert_eq!(readers.give_up(NEVER), Duration::ZERO);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
         readers.give_up(NEVER);
@@ -164,8 +164,8 @@ mod tests {
     async fn only_an_answer_that_its_reader_leaves_is_given_up() {
         let readers = Readers::default();
         let quiet = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
-        let mut quiet = readers.taking(quiet, Place::None);
-        let left = readers.taking(Body::from("a"), Place::None);
+        let mut quiet = readers.taking(quiet, HeldSeat::None);
+        let left = readers.taking(Body::from("a"), HeldSeat::None);
         assert!(futures::poll!(quiet.frame()).is_pending(), "the reader waits for us");
         readers.give_up(Duration::ZERO);
         assert!(left.collect().await.is_err(), "it is not taken for a whole one");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::reach::{Place, Show, a_slug};
+use super::reach::{Destination, Show, a_slug};
 
 /// Who to be from now on.
 #[derive(Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Login {
     #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
     pub(crate) tenant: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Destination,
     #[command(flatten)]
     pub(crate) show: Show,
 }

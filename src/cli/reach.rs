@@ -16,7 +16,7 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "NAME", value_parser = a_slug)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Destination,
     /// The tenant to act for; needed by platform administrators
     #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
     pub(crate) tenant: Option<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Reach {
 /// Where to go and as whom, without a profile.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where and who")]
-pub(crate) struct Place {
+pub(crate) struct Destination {
     /// The address, such as https://runwarden.example; operators' commands need the admin listener's
     /// [env: RUNWARDEN_URL]
     #[arg(long, value_parser = a_url)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
 use super::profiles::{Profile, Profiles};
-use super::reach::Entry;
+use super::reach::Endpoint;
 use super::render;
 use super::target::variable;
 use crate::cli::{Login, Logout, Profiles as Arguments, ProfilesCommand};
@@ -17,7 +17,7 @@ pub(super) async fn login(login: &Login) -> Result<Exit, Failure> {
     let entry = login.place.entry(login.credentials.as_deref()).await?;
     let ca_file = login.place.ca_file.as_ref().map(std::fs::canonicalize).transpose()?;
     let api = entry.log_in(ca_file.as_deref()).await?;
-    let Entry { base, client_id, client_secret, allow_plain_http } = entry;
+    let Endpoint { base, client_id, client_secret, allow_plain_http } = entry;
     let profile =
         Profile { url: base, client_id, client_secret, tenant: login.tenant.clone(), ca_file, allow_plain_http };
     let said = about(&login.profile, &profile, true);

@@ -12,7 +12,7 @@ use super::profiles::{Profile, Profiles};
 use super::target::{Address, Client, Target, address, variable};
 use super::{input, prompt};
 use crate::api::Api;
-use crate::cli::{Place, Reach};
+use crate::cli::{Destination, Reach};
 use crate::terminal::plain;
 use crate::up::layout;
 
@@ -26,7 +26,7 @@ struct Credentials {
 }
 
 /// How the API is reached, and as whom: what a profile keeps.
-pub(super) struct Entry {
+pub(super) struct Endpoint {
     /// The address, without a slash at its end.
     pub(super) base: String,
     pub(super) client_id: String,
@@ -46,11 +46,11 @@ impl Reach {
                 let allow_plain_http = profile.allow_plain_http || place.allow_plain_http;
                 check_address(&profile.url, allow_plain_http)?;
                 let Profile { url: base, client_id, client_secret, tenant, ca_file, .. } = profile;
-                (Entry { base, client_id, client_secret, allow_plain_http }, ca_file, tenant)
+                (Endpoint { base, client_id, client_secret, allow_plain_http }, ca_file, tenant)
             }
-            Target::Url(url, client) => (Entry::at(Address::Url(url), Some(&client), place).await?, None, None),
+            Target::Url(url, client) => (Endpoint::at(Address::Url(url), Some(&client), place).await?, None, None),
             Target::Folder(folder, client) => {
-                (Entry::at(Address::Folder(folder), client.as_ref(), place).await?, None, None)
+                (Endpoint::at(Address::Folder(folder), client.as_ref(), place).await?, None, None)
             }
         };
         let api = entry.log_in(place.ca_file.as_deref().or(ca_file.as_deref())).await?;
@@ -106,9 +106,9 @@ pub(super) fn quoted(word: &str) -> String {
     }
 }
 
-impl Entry {
+impl Endpoint {
     /// How to reach an address as a client, or, on a data folder without one, as its first administrator.
-    async fn at(address: Address, client: Option<&Client>, place: &Place) -> Result<Self, Failure> {
+    async fn at(address: Address, client: Option<&Client>, place: &Destination) -> Result<Self, Failure> {
         let base = base(&address, place.allow_plain_http).await?;
         let credentials = match (client, &address) {
             (Some(client), _) => secret_of(client, variable(SECRET)).await?,
@@ -141,9 +141,9 @@ impl Entry {
     }
 }
 
-impl Place {
+impl Destination {
     /// Where to go and as whom, for a login: with the credentials in a file, or as flags and variables say.
-    pub(super) async fn entry(&self, credentials: Option<&Path>) -> Result<Entry, Failure> {
+    pub(super) async fn entry(&self, credentials: Option<&Path>) -> Result<Endpoint, Failure> {
         // What a login makes is a profile: the variable with its name says nothing about where to go.
         let variable = |name: &str| if name == "RUNWARDEN_PROFILE" { None } else { variable(name) };
         let nowhere = || Failure::usage("say where to log in: --url, or --data-dir");
@@ -152,12 +152,12 @@ impl Place {
             let Credentials { client_id, client_secret } = stored(file).await?;
             let base = base(&address, self.allow_plain_http).await?;
             let allow_plain_http = self.allow_plain_http || matches!(address, Address::Folder(_));
-            return Ok(Entry { base, client_id, client_secret, allow_plain_http });
+            return Ok(Endpoint { base, client_id, client_secret, allow_plain_http });
         }
         match Target::of(None, self, variable)? {
             Target::Profile(_) => Err(nowhere()),
-            Target::Url(url, client) => Entry::at(Address::Url(url), Some(&client), self).await,
-            Target::Folder(folder, client) => Entry::at(Address::Folder(folder), client.as_ref(), self).await,
+            Target::Url(url, client) => Endpoint::at(Address::Url(url), Some(&client), self).await,
+            Target::Folder(folder, client) => Endpoint::at(Address::Folder(folder), client.as_ref(), self).await,
         }
     }
 }
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(base(&address, false).await.unwrap(), "http://10.0.0.7:8081");
         ends(administrator(folder.path()).await, Exit::Usage);
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
-        let entry = Entry::at(address, None, &Place::default()).await.unwrap();
+        let entry = Endpoint::at(address, None, &Destination::default()).await.unwrap();
         assert_eq!((entry.client_id.as_str(), entry.client_secret.expose_secret()), ("c", "s"));
         assert!(entry.allow_plain_http, "it is on this machine");
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c"}"#).unwrap();
@@ -324,7 +324,7 @@ mod tests {
     async fn a_file_with_credentials_is_what_the_api_answered_or_a_pair() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("credentials");
-        let place = Place { url: Some("https://a.example".parse().unwrap()), ..Place::default() };
+        let place = Destination { url: Some("https://a.example".parse().unwrap()), ..Destination::default() };
         for good in [r#"{"client_id": "c", "client_secret": "s:1", "name": "ci"}"#, "c:s:1\n"] {
             std::fs::write(&file, good).unwrap();
             let entry = place.entry(Some(&file)).await.unwrap();
@@ -339,10 +339,12 @@ mod tests {
     #[test]
     fn what_is_shown_to_be_repeated_can_be_pasted() {
         let reach =
-            Reach { profile: Some("prod".to_owned()), place: Place::default(), tenant: Some("acme".to_owned()) };
+            Reach { profile: Some("prod".to_owned()), place: Destination::default(), tenant: Some("acme".to_owned()) };
         assert_eq!(reach.repeated(), " --profile prod --tenant acme");
-        let reach =
-            Reach { place: Place { data_dir: Some("my data's".into()), ..Place::default() }, ..Reach::default() };
+        let reach = Reach {
+            place: Destination { data_dir: Some("my data's".into()), ..Destination::default() },
+            ..Reach::default()
+        };
         assert_eq!(reach.repeated(), " --data-dir 'my data'\\''s'");
     }
 

@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::failure::Failure;
 use super::reach::quoted;
-use crate::cli::{Place, a_slug, a_url};
+use crate::cli::{Destination, a_slug, a_url};
 
 /// Where to go, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Target {
     /// When two places are named by the same means, a profile is to go with a client, or a client has no place.
     pub(super) fn of(
         profile: Option<&str>,
-        place: &Place,
+        place: &Destination,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Failure> {
         let says_where = profile.is_some() || place.url.is_some() || place.data_dir.is_some();
@@ -113,7 +113,7 @@ impl Target {
 /// # Errors
 /// When there are two places.
 pub(super) fn address(
-    place: &Place,
+    place: &Destination,
     says_where: bool,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Address>, Failure> {
@@ -158,11 +158,11 @@ mod tests {
     /// folder, C: client.
     fn target(given: &str) -> Result<String, Exit> {
         let has = |name: char| given.contains(name);
-        let place = Place {
+        let place = Destination {
             url: has('U').then(|| "https://a.example/U".parse().unwrap()),
             data_dir: has('D').then(|| "D".into()),
             client_id: has('C').then(|| "C".to_owned()),
-            ..Place::default()
+            ..Destination::default()
         };
         let variable = |name: &str| {
             let value = match name {
@@ -232,17 +232,21 @@ mod tests {
     #[test]
     fn a_secret_without_its_client_is_refused_and_a_variable_with_one_is_left_alone() {
         let secret = |name: &str| (name == "RUNWARDEN_CLIENT_SECRET_FILE").then(|| "secret".to_owned());
-        let place = Place { client_secret_file: Some("f".into()), ..Place::default() };
+        let place = Destination { client_secret_file: Some("f".into()), ..Destination::default() };
         assert_eq!(Target::of(None, &place, secret).err().map(|failure| failure.exit), Some(Exit::Usage));
-        assert_eq!(Target::of(Some("prod"), &Place::default(), secret).unwrap(), Target::Profile(Some("prod".into())));
-        let place = Place { data_dir: Some("d".into()), client_id: Some("c".into()), ..Place::default() };
+        assert_eq!(
+            Target::of(Some("prod"), &Destination::default(), secret).unwrap(),
+            Target::Profile(Some("prod".into()))
+        );
+        let place = Destination { data_dir: Some("d".into()), client_id: Some("c".into()), ..Destination::default() };
         let line = Target::of(None, &place, secret).unwrap().repeated();
         assert_eq!(line, " --data-dir d --client-id c --client-secret-file secret");
     }
 
     #[test]
     fn a_variable_that_makes_no_sense_is_named() {
-        let failure = Target::of(None, &Place::default(), |name| (name == "RUNWARDEN_URL").then(|| "x".to_owned()));
+        let failure =
+            Target::of(None, &Destination::default(), |name| (name == "RUNWARDEN_URL").then(|| "x".to_owned()));
         assert!(format!("{failure:?}").contains("the variable RUNWARDEN_URL must be"), "{failure:?}");
     }
 }

@@ -26,7 +26,7 @@ pub struct Room {
 
 /// What a request takes up while it is answered; free again when dropped.
 #[derive(Debug)]
-pub enum Place {
+pub enum HeldSeat {
     /// Nothing: its answer is at hand.
     None,
     /// A call of an unknown caller.
@@ -53,19 +53,19 @@ impl Room {
     /// # Errors
     ///
     /// 429 when the principal, its tenant or the address has used up its share; 503 when everything is in use.
-    pub fn enter(&self, route: &Route, waits: bool, address: IpAddr, caller: Option<&Caller>) -> Result<Place> {
+    pub fn enter(&self, route: &Route, waits: bool, address: IpAddr, caller: Option<&Caller>) -> Result<HeldSeat> {
         let lasts = match route.lasts {
-            Lasts::NoTime => return Ok(Place::None),
+            Lasts::NoTime => return Ok(HeldSeat::None),
             Lasts::Call => false,
             Lasts::Wait => waits,
             Lasts::Stream => true,
         };
         match (route.access, caller) {
-            (Access::Caller, Some(caller)) if lasts => self.streams.take(caller).map(Place::Caller),
-            (Access::Caller, Some(caller)) => self.calls.take(caller).map(Place::Caller),
+            (Access::Caller, Some(caller)) if lasts => self.streams.take(caller).map(HeldSeat::Caller),
+            (Access::Caller, Some(caller)) => self.calls.take(caller).map(HeldSeat::Caller),
             (Access::Open, _) | (Access::Caller, None) => {
                 let seat = self.open_calls.take(address_key(address).to_string(), 1);
-                seat.map(Place::Open).map_err(|full| refusal(full, "calls", "address"))
+                seat.map(HeldSeat::Open).map_err(|full| refusal(full, "calls", "address"))
             }
         }
     }
@@ -111,7 +111,7 @@ fn refusal(full: Full, what: &str, whose: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Room};
+    use super::{HeldSeat, Room};
     use crate::config::Config;
     use crate::route_table::{Listener, Route};
     use crate::routes;
@@ -178,7 +178,7 @@ mod tests {
         let others = [enter(token, OTHER).unwrap(), enter(token, OTHER).unwrap()];
         let third = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
         assert_eq!(enter(token, third).unwrap_err(), ErrorReason::Unavailable);
-        assert!(matches!(enter(health, ONE), Ok(Place::None)));
+        assert!(matches!(enter(health, ONE), Ok(HeldSeat::None)));
         drop((held, others));
     }
 

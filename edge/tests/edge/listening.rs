@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_edge::Config;
-use runwarden_edge::listener::{Limits, bind};
+use runwarden_edge::listener::{ListenerLimits, bind};
 use runwarden_edge::route_table::Listener;
 use runwarden_edge::tls::Certificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,8 +14,8 @@ use crate::support::Edge;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn limits(connections: usize, header_time: Duration) -> Limits {
-    Limits {
+fn limits(connections: usize, header_time: Duration) -> ListenerLimits {
+    ListenerLimits {
         connections,
         address_connections: connections / 2,
         proxies: Arc::from([]),
@@ -167,7 +167,7 @@ async fn a_proxy_has_room_for_those_it_stands_for_and_never_all_of_it() {
     let edge = Edge::new();
     let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
-    let limits = Limits { proxies: Arc::from(["127.0.0.2/32".parse().unwrap()]), ..limits(16, PATIENCE) };
+    let limits = ListenerLimits { proxies: Arc::from(["127.0.0.2/32".parse().unwrap()]), ..limits(16, PATIENCE) };
     tokio::spawn(bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone()));
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -296,7 +296,7 @@ async fn a_reader_that_takes_nothing_gives_its_place_to_others_and_then_its_conn
     let bound = bind(Listener::Public, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
     let short = Duration::from_millis(200);
-    let limits = Limits { answer_time: short, ..limits(16, short) };
+    let limits = ListenerLimits { answer_time: short, ..limits(16, short) };
     tokio::spawn(bound.serve(edge.router(Listener::Public), None, limits, edge.shutdown.clone()));
     let (mut client, driven) = one_that_takes_nothing(address).await;
     let mut answers = Vec::new();

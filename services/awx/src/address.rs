@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use super::Limits;
+use super::ClientLimits;
 use super::resolve::is_forbidden;
 
 /// Where a controller is, as it was configured.
@@ -77,7 +77,7 @@ impl Path {
 }
 
 impl Address {
-    pub(super) fn parse(target: &Target, limits: &Limits) -> Result<Self, TargetProblem> {
+    pub(super) fn parse(target: &Target, limits: &ClientLimits) -> Result<Self, TargetProblem> {
         let wrong = |detail: &str| TargetProblem::new("/url", detail);
         let mut root =
             Url::parse(target.url.trim()).map_err(|_| wrong("is not an address such as https://awx.example"))?;
@@ -204,7 +204,7 @@ mod tests {
         assert!(parse("http://localhost:8052", "").is_ok());
         assert!(parse("http://[::1]:8052", "").is_ok());
         let target = Target { url: "http://awx.internal".into(), api_root: String::new(), ca_pem: String::new() };
-        let limits = Limits { allow_plain_http: true, ..usual() };
+        let limits = ClientLimits { allow_plain_http: true, ..usual() };
         assert!(Address::parse(&target, &limits).is_ok());
     }
 }

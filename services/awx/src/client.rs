@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::address::Path;
 use super::http::{Http, Query};
-use super::{AwxError, Credential, Installation, Limits, Target, TargetProblem};
+use super::{AwxError, ClientLimits, Credential, Installation, Target, TargetProblem};
 use super::{own, read};
 
 /// A client for one controller with one credential. Cheap to keep, cheap enough to make per use.
@@ -37,7 +37,7 @@ const NO_CONTROLLER: &str = "this is not the API of a controller: it has no job 
 
 impl Client {
     /// Prepares a client; connects only when used.
-    pub fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
+    pub fn new(target: &Target, credential: &Credential, limits: ClientLimits) -> Result<Self, TargetProblem> {
         let http = Http::new(target, credential, limits)?;
         Ok(Self { http, target: target.clone(), installation: Mutex::default(), gave_uuid: AtomicBool::default() })
     }

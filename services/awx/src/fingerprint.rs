@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Installation;
-use super::survey::{Question, QuestionKind, Survey};
+use super::survey::{QuestionKind, Survey, SurveyQuestion};
 use super::template::{Named, ProjectView, TemplateKind, TemplateView, named};
 use super::{drift, meaning, read};
 
@@ -172,7 +172,7 @@ fn survey(survey: Option<&Survey>, form: Form) -> Value {
     if survey.questions.is_empty() && !survey.problems.is_empty() {
         return UNREADABLE.into();
     }
-    let mut questions: Vec<&Question> = survey.questions.iter().collect();
+    let mut questions: Vec<&SurveyQuestion> = survey.questions.iter().collect();
     if form == Form::Meant {
         // In which order they are asked is for people.
         questions.sort_by(|a, b| a.variable.cmp(&b.variable));

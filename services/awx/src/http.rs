@@ -18,7 +18,7 @@ use super::answer::Answer;
 use super::delivery::Delivery;
 use super::memory::Held;
 use super::unreached::{cause, failed_read};
-use super::{AwxError, Credential, Limits, Target, TargetProblem};
+use super::{AwxError, ClientLimits, Credential, Target, TargetProblem};
 use super::{clock, own};
 
 pub(super) type Query = Vec<(&'static str, String)>;
@@ -31,7 +31,7 @@ pub(super) struct Http {
     writes: reqwest::Client,
     address: Address,
     authorization: HeaderValue,
-    limits: Limits,
+    limits: ClientLimits,
     /// Whether a request came to nothing since it was found out what answers: what answers next may be something else.
     disturbed: AtomicBool,
     /// What its clock showed in the last answer of its own, and when that was here.
@@ -66,7 +66,7 @@ pub(super) enum Unanswered {
 }
 
 impl Http {
-    pub(super) fn new(target: &Target, credential: &Credential, limits: Limits) -> Result<Self, TargetProblem> {
+    pub(super) fn new(target: &Target, credential: &Credential, limits: ClientLimits) -> Result<Self, TargetProblem> {
         let address = Address::parse(target, &limits)?;
         let authorization = credential.header()?;
         let trusted = trusted(target)?;
@@ -107,7 +107,7 @@ impl Http {
         })
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &ClientLimits {
         &self.limits
     }
 

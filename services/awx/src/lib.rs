@@ -68,7 +68,7 @@
 //!
 //! # What it may cost
 //!
-//! Every operation has a budget of bytes to read and of bytes to keep ([`Limits`]), and all of them together one for what
+//! Every operation has a budget of bytes to read and of bytes to keep ([`ClientLimits`]), and all of them together one for what
 //! is in memory at a time ([`Memory`]), of which a tenant gets a part. What is over a budget is not known.
 
 mod address;
@@ -134,7 +134,7 @@ pub use fits::Setting;
 pub use installation::{Ask, Installation};
 pub use launch::{LaunchError, Launched, Proof, proof};
 pub use launch_body::{LaunchBody, LaunchInput, refused_fields};
-pub use limits::Limits;
+pub use limits::ClientLimits;
 pub use marker::{MARKER_VARIABLE, Marker, MarkerPlacement, asked_for};
 pub use memory::Memory;
 pub use objects::Objects;
@@ -149,7 +149,7 @@ pub use search::{BY_LAUNCH, Found, Search, Sighting};
 pub use sight::{TemplateSight, Whereabouts};
 pub use steps::{APPROVAL, Step, Steps, Waiting};
 pub use summary::RunSummary;
-pub use survey::{Question, QuestionKind, Survey};
+pub use survey::{QuestionKind, Survey, SurveyQuestion};
 pub use template::{Asks, Named, ProjectView, TemplateKind, TemplateSummary, TemplateView};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::memory::Memory;
 
 /// How long and how much we are prepared to take from a controller.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ClientLimits {
     /// To resolve, connect and shake hands.
     pub connect: Duration,
     /// The same for a launch: what takes longer is not sent.
@@ -33,7 +33,7 @@ pub struct Limits {
     pub allow_plain_http: bool,
 }
 
-impl Limits {
+impl ClientLimits {
     /// The usual limits, for launches that may take so long to connect and then so long to be acknowledged.
     ///
     /// The launcher sets both: together they bound how late a launch can still arrive.

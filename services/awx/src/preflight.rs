@@ -8,7 +8,7 @@ use runwarden_kit::launch_field::LaunchField;
 use serde_json::Value;
 
 use super::launch_body::{ENCRYPTED, LaunchBody, too_long};
-use super::survey::{Question, QuestionKind};
+use super::survey::{QuestionKind, SurveyQuestion};
 use super::template::{NO_EXECUTE, TemplateKind, TemplateView};
 use super::{MARKER_VARIABLE, Problem};
 
@@ -132,7 +132,7 @@ pub fn find_placeholder(value: &Value) -> Option<String> {
 
 /// What AWX's survey would say against an answer. Never quotes the answer: it may be a secret.
 #[expect(clippy::cast_precision_loss, reason = "bounds beyond 2^53 are no bounds anybody sets")]
-fn refused(question: &Question, value: &Value) -> Option<String> {
+fn refused(question: &SurveyQuestion, value: &Value) -> Option<String> {
     // AWX cuts the fraction off all bounds but those of floats.
     let bound = |bound: Option<f64>| match question.kind {
         QuestionKind::Float => bound,

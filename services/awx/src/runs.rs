@@ -13,7 +13,7 @@ use super::row::{OfRun, RunRow};
 use super::run::RunRef;
 use super::summary::{RunSummary, Told, ToldKind};
 use super::tree::Picked;
-use super::{AwxError, Client, Limits, read};
+use super::{AwxError, Client, ClientLimits, read};
 
 /// How many runs one request asks for: AWX answers at most 200 rows a page. What cannot be had in one piece is asked
 /// for in smaller ones.
@@ -131,7 +131,7 @@ impl Client {
 /// A look-up under way.
 struct LookUp<'c> {
     reading: Reading<'c>,
-    limits: &'c Limits,
+    limits: &'c ClientLimits,
     /// What is still to be asked for; the last comes first.
     waiting: Vec<Vec<RunRef>>,
     left: usize,

@@ -4,7 +4,7 @@ use runwarden_kit::launch_field::{LaunchField, TARGET_KEYWORD};
 use serde_json::{Map, Value, json};
 
 use super::marker::MARKER_VARIABLE;
-use super::survey::{Question, QuestionKind};
+use super::survey::{QuestionKind, SurveyQuestion};
 use super::template::TemplateSummary;
 
 impl TemplateSummary {
@@ -56,7 +56,7 @@ impl TemplateSummary {
     }
 }
 
-fn property(question: &Question) -> Value {
+fn property(question: &SurveyQuestion) -> Value {
     let mut schema = Map::new();
     if !question.name.is_empty() {
         schema.insert("title".into(), question.name.clone().into());
@@ -106,7 +106,7 @@ fn property(question: &Question) -> Value {
 /// The largest length a schema can name exactly; no text is as long.
 const LONGEST: f64 = 9_007_199_254_740_991.0;
 
-fn text(schema: &mut Map<String, Value>, question: &Question) {
+fn text(schema: &mut Map<String, Value>, question: &SurveyQuestion) {
     schema.insert("type".into(), "string".into());
     let length = |bound: Option<f64>| bound.map(|n| n.trunc().clamp(0.0, LONGEST));
     // Nothing is shorter than nothing.

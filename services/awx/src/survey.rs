@@ -15,7 +15,7 @@ const MOST_PROBLEMS: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survey {
     /// The questions, in order.
-    pub questions: Vec<Question>,
+    pub questions: Vec<SurveyQuestion>,
     /// Why nothing can be launched with it as it is, in words.
     pub problems: Vec<String>,
     /// Which questions cannot be answered through Runwarden and need not be, in words.
@@ -24,7 +24,7 @@ pub struct Survey {
 
 /// One question.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Question {
+pub struct SurveyQuestion {
     /// The variable its answer sets.
     pub variable: String,
     /// The question.
@@ -112,7 +112,7 @@ impl Survey {
             } else if !asked.insert(variable.clone()) {
                 survey.problems.push(format!("its survey asks for `{}` twice", read::shown(&variable, 100)));
             } else {
-                let question = Question::read(variable, question, choices);
+                let question = SurveyQuestion::read(variable, question, choices);
                 choices = choices.saturating_sub(question.choices.len());
                 survey.note(&question);
                 survey.questions.push(question);
@@ -131,7 +131,7 @@ impl Survey {
     }
 
     /// A question that cannot be answered does not prevent answers to the others, unless it is required.
-    fn note(&mut self, question: &Question) {
+    fn note(&mut self, question: &SurveyQuestion) {
         let Some(why) = question.unanswerable() else { return };
         let variable = read::shown(&question.variable, 100);
         if question.required {
@@ -142,12 +142,12 @@ impl Survey {
     }
 
     /// The question for a variable.
-    pub fn question(&self, variable: &str) -> Option<&Question> {
+    pub fn question(&self, variable: &str) -> Option<&SurveyQuestion> {
         self.questions.iter().find(|question| question.variable == variable)
     }
 }
 
-impl Question {
+impl SurveyQuestion {
     /// Why callers cannot answer it; `None` if they can, or need not because Runwarden does.
     pub fn unanswerable(&self) -> Option<String> {
         if self.variable == MARKER_VARIABLE {

@@ -83,7 +83,7 @@ impl Catalog {
 
     /// The first `limit` entries under a prefix, from one moment, for [`read`]: where records of several types stand
     /// side by side.
-    pub async fn entries(&self, prefix: &str, limit: usize) -> Result<Vec<config::Entry>> {
+    pub async fn entries(&self, prefix: &str, limit: usize) -> Result<Vec<config::ConfigEntry>> {
         Ok(self.store.list(prefix, None, limit).await?)
     }
 
@@ -195,7 +195,7 @@ pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> crate::Result<T> 
 ///
 /// # Errors
 /// As [`decode`].
-pub fn read<T: DeserializeOwned>(entry: config::Entry) -> crate::Result<Stored<T>> {
+pub fn read<T: DeserializeOwned>(entry: config::ConfigEntry) -> crate::Result<Stored<T>> {
     let value = decode(&entry.key, &entry.value)?;
     Ok(Stored { key: entry.key, value, revision: entry.revision })
 }

@@ -16,14 +16,14 @@ use async_trait::async_trait;
 
 use crate::{Migration, Result, migrations};
 pub(crate) use change::prefix_end;
-pub use change::{Change, Guard, Limits, Write};
+pub use change::{Change, ChangeLimits, Guard, Write};
 
 /// The tables of a config store, in engines that have tables.
 pub(crate) const MIGRATIONS: &[Migration] = migrations!["config" => "0001_config", "0002_no_watch"];
 
 /// A key with its value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ConfigEntry {
     /// The key.
     pub key: String,
     /// The value.
@@ -32,7 +32,7 @@ pub struct Entry {
     pub revision: i64,
 }
 
-impl Debug for Entry {
+impl Debug for ConfigEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Values may be sealed secrets and hashes: they have no place in a log.
         write!(f, "Entry({} @{}, {} bytes)", self.key, self.revision, self.value.len())
@@ -66,7 +66,7 @@ impl Commit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The entries, oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ConfigEntry>,
     /// The store's revision when they were read.
     pub head: i64,
 }
@@ -75,11 +75,11 @@ pub struct Written {
 #[async_trait]
 pub trait ConfigStore: Debug + Send + Sync + 'static {
     /// Reads one key.
-    async fn get(&self, key: &str) -> Result<Option<Entry>>;
+    async fn get(&self, key: &str) -> Result<Option<ConfigEntry>>;
 
     /// Reads up to `limit` entries whose keys begin with `prefix` and come after `after`, in the keys' byte order.
     /// They are one snapshot.
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>>;
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ConfigEntry>>;
 
     /// Counts the keys that begin with `prefix`.
     async fn count(&self, prefix: &str) -> Result<u64>;

@@ -183,7 +183,7 @@ fn newest(seen: &[LogHead]) -> Vec<&LogHead> {
     newest.into_values().collect()
 }
 
-fn decode<T: Message + Default>(stored: &crate::config::Entry) -> Result<T> {
+fn decode<T: Message + Default>(stored: &crate::config::ConfigEntry) -> Result<T> {
     T::decode(stored.value.as_slice()).map_err(|error| StoreError::Corrupt(format!("{}: {error}", stored.key)))
 }
 

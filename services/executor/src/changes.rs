@@ -8,7 +8,7 @@ use runwarden_kit::clock::Moment;
 use crate::failpoint::At;
 use crate::job::{Job, Run, Stray};
 use crate::shared::Shared;
-use crate::store::{Acceptance, Accepted, Begin, Begun, Change, Committed, Effects, News};
+use crate::store::{Acceptance, Accepted, Begin, Begun, Committed, Effects, JobChange, News};
 
 impl Shared {
     /// Changes a job; none if there is no such job. The change is told whether another job has `run`.
@@ -20,7 +20,7 @@ impl Shared {
         id: &str,
         now: Moment,
         run: Option<&Run>,
-        change: &Change<'_>,
+        change: &JobChange<'_>,
     ) -> Result<Option<Committed>> {
         let committed = self.store.change(id, now, run, change).await?;
         self.follow_up(committed.as_ref());
@@ -37,7 +37,7 @@ impl Shared {
         id: &str,
         now: Moment,
         run: Option<&Run>,
-        change: &Change<'_>,
+        change: &JobChange<'_>,
     ) -> Result<Option<Committed>> {
         self.failpoint.pass(before);
         let committed = self.store.change(id, now, run, change).await?;

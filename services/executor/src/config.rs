@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use runwarden_awx::Limits;
+use runwarden_awx::ClientLimits;
 use runwarden_kit::seats::CallerLimits;
 
 use crate::controllers;
@@ -89,8 +89,8 @@ impl Default for Config {
 impl Config {
     /// How much is read from controllers, and how long to wait for it.
     #[must_use]
-    pub fn limits(&self) -> Limits {
-        Limits {
+    pub fn limits(&self) -> ClientLimits {
+        ClientLimits {
             launch: self.launch_timeout,
             allow_plain_http: self.executor_allow_plain_http_controllers,
             ..controllers::limits()

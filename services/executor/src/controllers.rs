@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use runwarden_awx::{Client, Limits, Target};
+use runwarden_awx::{Client, ClientLimits, Target};
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 
@@ -18,8 +18,8 @@ const KEEP: Duration = Duration::from_secs(300);
 /// What is taken from controllers unless the settings say otherwise. A launch gets the time to connect and to be
 /// acknowledged that the protocol counts on.
 #[must_use]
-pub fn limits() -> Limits {
-    Limits::new(CONNECT_WITHIN, ACKNOWLEDGED_WITHIN)
+pub fn limits() -> ClientLimits {
+    ClientLimits::new(CONNECT_WITHIN, ACKNOWLEDGED_WITHIN)
 }
 
 /// All that a client is made of. A controller's name is not in it: one that is deleted and made again under its old
@@ -40,14 +40,14 @@ struct Kept {
 /// Clients by what they are made of.
 pub struct Controllers {
     credentials: Arc<dyn CredentialSource>,
-    limits: Limits,
+    limits: ClientLimits,
     kept: Mutex<HashMap<Made, Kept>>,
 }
 
 impl Controllers {
     /// No clients yet.
     #[must_use]
-    pub fn new(credentials: Arc<dyn CredentialSource>, limits: Limits) -> Self {
+    pub fn new(credentials: Arc<dyn CredentialSource>, limits: ClientLimits) -> Self {
         Self { credentials, limits, kept: Mutex::default() }
     }
 

@@ -11,7 +11,7 @@ use runwarden_kit::text::capitalized;
 use runwarden_kit::{Error, Result, id, json};
 use serde_json::{Value, json};
 
-use crate::engine::Outcome;
+use crate::engine::Verdict;
 use crate::judge::Judge;
 use crate::module::{Named, Owner};
 use crate::question::Question;
@@ -126,14 +126,14 @@ impl Decider {
         };
         let answer = self.judge.decide(&question.tenant, &key, &set.texts, input).await;
         match answer {
-            Ok(Outcome::Allowed) => Ok(None),
-            Ok(Outcome::Denied { mut reasons }) => {
+            Ok(Verdict::Allowed) => Ok(None),
+            Ok(Verdict::Denied { mut reasons }) => {
                 if reasons.is_empty() {
                     reasons.push(format!("{} policies do not allow this.", capitalized(owner.possessive())));
                 }
                 Ok(Some(Refusal { reasons, failed: false }))
             }
-            Ok(Outcome::Failed { problem }) => {
+            Ok(Verdict::Failed { problem }) => {
                 tracing::warn!(
                     owner = owner.key(),
                     module = problem.module,

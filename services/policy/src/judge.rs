@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::engine::Outcome;
+use crate::engine::Verdict;
 use crate::worker::{ModuleText, Pool, Tried, Trouble};
 use runwarden_kit::tenant::TenantId;
 
@@ -16,7 +16,7 @@ pub trait Judge: Send + Sync + 'static {
         key: &str,
         modules: &[ModuleText],
         input: &str,
-    ) -> Result<Outcome, Trouble>;
+    ) -> Result<Verdict, Trouble>;
 
     /// Whether a set can be used, and what there is to say about it.
     async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble>;
@@ -30,7 +30,7 @@ impl Judge for Pool {
         key: &str,
         modules: &[ModuleText],
         input: &str,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Verdict, Trouble> {
         Self::decide(self, tenant, key, modules, input).await
     }
 

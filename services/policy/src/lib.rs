@@ -26,7 +26,7 @@ use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
 pub use config::Config;
-pub use engine::{Advice, Conflict, Outcome};
+pub use engine::{Advice, Conflict, Verdict};
 
 use decision::Decider;
 use judge::Judge;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use runwarden_kit::tenant::TenantId;
-use runwarden_policy::Outcome;
+use runwarden_policy::Verdict;
 use runwarden_policy::rego::guard;
 use runwarden_policy::worker::{ModuleText, Pool, Settings, Trouble};
 
@@ -158,9 +158,9 @@ async fn what_an_upload_cannot_see_is_a_no_in_bounded_time() {
             )
             .await;
         assert!(begun.elapsed() < DECISION + SLACK, "{what}");
-        assert!(!matches!(outcome, Ok(Outcome::Allowed)), "{what}: {outcome:?}");
+        assert!(!matches!(outcome, Ok(Verdict::Allowed)), "{what}: {outcome:?}");
         let next = pool.decide(&TenantId::trusted("acme"), "acme@2", &module("allow := true"), SAMPLE).await;
-        assert!(matches!(next, Ok(Outcome::Allowed)), "{what}: {next:?}");
+        assert!(matches!(next, Ok(Verdict::Allowed)), "{what}: {next:?}");
     }
 }
 
@@ -184,10 +184,10 @@ async fn one_tenants_slow_policy_leaves_a_worker_to_the_others() {
     };
     let begun = Instant::now();
     let ((first, second, third), (outcome, took)) = tokio::join!(hogs, fair);
-    assert!(matches!(outcome, Ok(Outcome::Allowed)), "{outcome:?}");
+    assert!(matches!(outcome, Ok(Verdict::Allowed)), "{outcome:?}");
     assert!(took < begun.elapsed() / 2, "it did not wait for the slow ones");
     for hog in [first, second, third] {
-        assert!(!matches!(hog, Ok(Outcome::Allowed)), "{hog:?}");
+        assert!(!matches!(hog, Ok(Verdict::Allowed)), "{hog:?}");
     }
 }
 
@@ -205,9 +205,9 @@ async fn a_worker_that_was_killed_is_replaced() {
                 r#"{"parameters": {"n": 100000000}}"#,
             )
             .await;
-        assert!(!matches!(crash, Ok(Outcome::Allowed)), "{crash:?}");
+        assert!(!matches!(crash, Ok(Verdict::Allowed)), "{crash:?}");
         let outcome = pool.decide(&TenantId::trusted("acme"), "acme@a", &allow, SAMPLE).await;
-        assert!(matches!(outcome, Ok(Outcome::Allowed)), "{outcome:?}");
+        assert!(matches!(outcome, Ok(Verdict::Allowed)), "{outcome:?}");
     }
 }
 

@@ -67,14 +67,14 @@ impl Record {
 
 /// The place a line claims, which is all that a proof needs to know of its content.
 #[derive(Debug, Deserialize)]
-pub struct Place {
+pub struct LogPosition {
     /// The log it claims to be in.
     pub tenant: String,
     /// The place it claims there.
     pub index: u64,
 }
 
-impl Place {
+impl LogPosition {
     /// Reads the place a line claims, whatever version its layout has.
     ///
     /// # Errors

@@ -110,14 +110,14 @@ proptest! {
         let line = Record::new(tenant.clone(), index, entry.occurred_at, entry).to_line().unwrap();
         prop_assert!(!line.contains('\n'));
         prop_assert_eq!(Record::from_line(&line).unwrap().to_line().unwrap(), line.clone());
-        let place = Place::of(line.as_bytes()).unwrap();
+        let place = LogPosition::of(line.as_bytes()).unwrap();
         prop_assert_eq!((place.tenant, place.index), (tenant, index));
     }
 
     #[test]
     fn no_text_makes_the_readers_panic(text in ".{0,200}") {
         let _ = Record::from_line(&text);
-        let _ = Place::of(text.as_bytes());
+        let _ = LogPosition::of(text.as_bytes());
         let _ = Details::parse(&text);
         let _ = Timestamp::parse(&text);
     }

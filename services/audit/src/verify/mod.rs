@@ -15,7 +15,7 @@ pub use report::Report;
 
 use crate::merkle::{Frontier, Hash, Tile, TileId, empty_root};
 use crate::note::{Checkpoint, VerifierKey};
-use crate::record::{ACCEPT_RESTORE, Place, Record, line_hash};
+use crate::record::{ACCEPT_RESTORE, LogPosition, Record, line_hash};
 use crate::seen::SeenHead;
 use finding::Findings;
 
@@ -136,7 +136,7 @@ impl Verifier {
     /// Reads the next record's line, without its line feed.
     pub fn record(&mut self, line: &[u8]) {
         let number = self.lines + 1;
-        match Place::of(line) {
+        match LogPosition::of(line) {
             Err(_) => {
                 self.disordered = true;
                 self.findings.add(Finding::Unreadable { line: number });

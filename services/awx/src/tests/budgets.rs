@@ -11,8 +11,8 @@ const JOB: RunRef = RunRef { kind: RunKind::Job, id: 4 };
 const WORKFLOW: RunRef = RunRef { kind: RunKind::Workflow, id: 4 };
 
 /// Small budgets, so that a test of them is small, too.
-fn small() -> Limits {
-    Limits {
+fn small() -> ClientLimits {
+    ClientLimits {
         answer_bytes: 1 << 20,
         run_bytes: 2 << 20,
         operation_bytes: 8 << 20,
@@ -22,7 +22,7 @@ fn small() -> Limits {
     }
 }
 
-fn client_within(stub: &Stub, limits: Limits) -> Client {
+fn client_within(stub: &Stub, limits: ClientLimits) -> Client {
     Client::new(&target_for(stub.address), &Credential::bearer("t0ken"), limits).unwrap()
 }
 
@@ -140,7 +140,7 @@ async fn few_bytes_that_stand_for_many_are_not_built() {
     let bomb = |open: &str, piece: &str, close: &str| format!("{open}{}{close}", piece.repeat(900_000 / piece.len()));
     let client_of = async |body: String| {
         let stub = Stub::start(move |_| answer(200, "application/json", body.clone())).await;
-        let client = client_within(&stub, Limits { kept_bytes: 4 << 20, ..small() });
+        let client = client_within(&stub, ClientLimits { kept_bytes: 4 << 20, ..small() });
         (stub, client)
     };
     let runs = bomb(r#"{"results": [{"id": 1, "type": "job", "extra_vars": "{\"a\": ["#, "[],", r#"0]}"}]}"#);
@@ -166,7 +166,7 @@ async fn few_bytes_that_stand_for_many_are_not_built() {
 #[tokio::test]
 async fn one_tenants_large_answers_wait_for_each_other_and_nobody_else() {
     let memory = Memory::new(32 << 20);
-    let of = |tenant: &str| Limits { memory: memory.of(tenant), ..small() };
+    let of = |tenant: &str| ClientLimits { memory: memory.of(tenant), ..small() };
     let large = |_: &Seen| page(vec![json!({"id": 7, "username": "u", "more": "x".repeat(500 << 10)})]);
     let (stub, plain) =
         (Stub::start(large).await, Stub::start(|_| page(vec![json!({"id": 7, "username": "u"})])).await);
@@ -197,7 +197,7 @@ async fn a_template_in_hand_counts_until_it_is_put_away() {
         json_answer(200, &json!({"id": 9, "name": "t", "survey_enabled": true}))
     })
     .await;
-    let client = client_within(&stub, Limits { memory: memory.of("acme"), ..small() });
+    let client = client_within(&stub, ClientLimits { memory: memory.of("acme"), ..small() });
     let all = memory.of("acme");
     let view = client.template(TemplateKind::Job, 9).await.unwrap();
     assert_eq!(view.survey.as_ref().unwrap().questions[0].choices.len(), 5_000);

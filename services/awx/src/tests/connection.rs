@@ -315,7 +315,7 @@ async fn what_is_taken_a_little_at_a_time_does_not_arrive_late() {
         }
         taken
     });
-    let limits = Limits { launch: Duration::from_secs(60), ..quick() };
+    let limits = ClientLimits { launch: Duration::from_secs(60), ..quick() };
     let client = Client::new(&target_for(address), &Credential::bearer("t0ken"), limits).unwrap();
     let (begun, length) = (std::time::Instant::now(), 32 * 1024 * 1024);
     let answer = client.http.post(&super::super::address::Path::to("jobs"), vec![b' '; length].into()).await;

@@ -82,7 +82,7 @@ impl Stub {
 
     /// A client that takes little: 64 KiB at once, and 512 KiB of what cannot be had in parts.
     fn narrow_client(&self) -> Client {
-        let limits = Limits { answer_bytes: 64 << 10, run_bytes: 512 << 10, ..quick() };
+        let limits = ClientLimits { answer_bytes: 64 << 10, run_bytes: 512 << 10, ..quick() };
         Client::new(&target_for(self.address), &Credential::bearer("t0ken"), limits).unwrap()
     }
 
@@ -108,12 +108,12 @@ async fn handle(State((answer, seen)): State<(Handler, Arc<Mutex<Vec<Seen>>>)>, 
 }
 
 /// The limits of whoever launches with the delays of an executor.
-pub(crate) fn usual() -> Limits {
-    Limits::new(Duration::from_secs(3), Duration::from_secs(5))
+pub(crate) fn usual() -> ClientLimits {
+    ClientLimits::new(Duration::from_secs(3), Duration::from_secs(5))
 }
 
-fn quick() -> Limits {
-    Limits {
+fn quick() -> ClientLimits {
+    ClientLimits {
         connect_to_launch: Duration::from_secs(1),
         acknowledge: Duration::from_secs(1),
         connect: Duration::from_secs(2),

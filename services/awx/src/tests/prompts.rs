@@ -141,7 +141,7 @@ async fn a_branch_is_refused_where_the_project_keeps_to_its_own() {
 async fn what_is_taken_of_each_field_goes_by_the_installation_and_the_project() {
     let sandbox = start().await;
     let account = sandbox.account("admin");
-    let limits = Limits { request: Duration::from_secs(20), ..usual() };
+    let limits = ClientLimits { request: Duration::from_secs(20), ..usual() };
     let admin = Credential::basic(account.username, account.password);
     let client = Client::new(&target_for(sandbox.address()), &admin, limits).unwrap();
     super::sandbox::lever(&sandbox, reqwest::Method::PATCH, "templates/11", json!({"project": 9})).await;

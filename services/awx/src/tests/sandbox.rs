@@ -13,7 +13,7 @@ pub(super) async fn start() -> Sandbox {
 }
 
 pub(super) fn client(sandbox: &Sandbox) -> Client {
-    let limits = Limits { request: Duration::from_secs(20), launch: Duration::from_secs(3), ..usual() };
+    let limits = ClientLimits { request: Duration::from_secs(20), launch: Duration::from_secs(3), ..usual() };
     Client::new(&target_for(sandbox.address()), &Credential::bearer(sandbox.token()), limits).unwrap()
 }
 

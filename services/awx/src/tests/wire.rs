@@ -46,7 +46,7 @@ impl Wire {
     /// A client that soon loses patience.
     pub(super) fn client(&self) -> Client {
         let within = Duration::from_millis(300);
-        let limits = Limits { request: within, launch: within, ..quick() };
+        let limits = ClientLimits { request: within, launch: within, ..quick() };
         Client::new(&target_for(self.address), &Credential::bearer("t0ken"), limits).unwrap()
     }
 }

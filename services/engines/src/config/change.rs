@@ -4,9 +4,9 @@ use crate::{Result, StoreError};
 
 /// The limits every engine keeps. They are etcd's defaults, rounded down.
 #[derive(Debug)]
-pub struct Limits;
+pub struct ChangeLimits;
 
-impl Limits {
+impl ChangeLimits {
     /// The longest key, in bytes.
     pub const KEY: usize = 1024;
     /// The longest value, in bytes.
@@ -128,7 +128,7 @@ impl Change {
         if self.writes.is_empty() {
             return Err(StoreError::Invalid("a change that writes nothing"));
         }
-        if self.writes.len() > Limits::OPERATIONS || self.guards.len() > Limits::OPERATIONS {
+        if self.writes.len() > ChangeLimits::OPERATIONS || self.guards.len() > ChangeLimits::OPERATIONS {
             return Err(StoreError::Invalid("a change with too many operations"));
         }
         for key in self.guards.iter().map(Guard::key).chain(self.writes.iter().map(Write::key)) {
@@ -142,13 +142,13 @@ impl Change {
         let mut bytes = 0;
         for write in &self.writes {
             if let Write::Put(key, value) = write {
-                if value.len() > Limits::VALUE {
+                if value.len() > ChangeLimits::VALUE {
                     return Err(StoreError::Invalid("a value that is too long"));
                 }
                 bytes += key.len() + value.len();
             }
         }
-        if bytes > Limits::CHANGE {
+        if bytes > ChangeLimits::CHANGE {
             return Err(StoreError::Invalid("a change that writes too much"));
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Change {
 
 /// Refuses keys that no engine takes.
 fn check_key(key: &str) -> Result<()> {
-    if key.is_empty() || key.len() > Limits::KEY || key.contains('\0') {
+    if key.is_empty() || key.len() > ChangeLimits::KEY || key.contains('\0') {
         return Err(StoreError::Invalid("a key that is empty, too long or has a NUL"));
     }
     Ok(())
@@ -217,19 +217,19 @@ mod tests {
             c.put("a\0b", b"1");
         });
         refused(&|c| {
-            c.put("k".repeat(Limits::KEY + 1), b"1");
+            c.put("k".repeat(ChangeLimits::KEY + 1), b"1");
         });
         refused(&|c| {
             c.put("a", b"1").delete("a");
         });
         refused(&|c| {
-            c.put("a", vec![0; Limits::VALUE + 1]);
+            c.put("a", vec![0; ChangeLimits::VALUE + 1]);
         });
         refused(&|c| {
-            c.put("a", vec![0; Limits::VALUE]).put("b", vec![0; Limits::VALUE]);
+            c.put("a", vec![0; ChangeLimits::VALUE]).put("b", vec![0; ChangeLimits::VALUE]);
         });
         refused(&|c| {
-            for n in 0..=Limits::OPERATIONS {
+            for n in 0..=ChangeLimits::OPERATIONS {
                 c.put(n.to_string(), b"1");
             }
         });

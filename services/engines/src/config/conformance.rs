@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
-use super::{Change, Commit, ConfigStore, Entry, Written};
+use super::{Change, Commit, ConfigEntry, ConfigStore, Written};
 
 /// Makes one test of each requirement. `$make` is an async function without arguments that answers
 /// `anyhow::Result<(guard, Arc<dyn ConfigStore>)>`; the guard keeps what the store needs (a folder, a server) alive.
@@ -68,7 +68,7 @@ pub async fn a_key_is_read_as_it_was_written(store: Store) -> Result<()> {
         c.put("ä/€", bytes.clone()).put("empty", b"");
     })
     .await?;
-    ensure!(store.get("ä/€").await? == Some(Entry { key: "ä/€".to_owned(), value: bytes, revision }));
+    ensure!(store.get("ä/€").await? == Some(ConfigEntry { key: "ä/€".to_owned(), value: bytes, revision }));
     ensure!(store.get("empty").await?.is_some_and(|entry| entry.value.is_empty()));
     ensure!(store.get("none").await?.is_none());
     Ok(())
@@ -205,7 +205,7 @@ pub async fn a_list_is_in_byte_order_and_pages_without_gaps(store: Store) -> Res
         if page.is_empty() {
             break;
         }
-        seen.extend(page.into_iter().map(|entry: Entry| entry.key));
+        seen.extend(page.into_iter().map(|entry: ConfigEntry| entry.key));
     }
     ensure!(seen == sorted, "{seen:?}");
     Ok(())

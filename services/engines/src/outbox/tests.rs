@@ -126,11 +126,11 @@ struct Failing {
 
 #[async_trait]
 impl ConfigStore for Failing {
-    async fn get(&self, key: &str) -> Result<Option<config::Entry>> {
+    async fn get(&self, key: &str) -> Result<Option<config::ConfigEntry>> {
         self.inner.get(key).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<config::Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<config::ConfigEntry>> {
         self.inner.list(prefix, after, limit).await
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::{Database, open, open_read_only};
-use crate::config::{Change, Commit, ConfigStore, Entry, Guard, MIGRATIONS, Write, Written, prefix_end};
+use crate::config::{Change, Commit, ConfigEntry, ConfigStore, Guard, MIGRATIONS, Write, Written, prefix_end};
 use crate::{Result, StoreError, retrying};
 
 /// A config store in a SQLite file.
@@ -111,7 +111,7 @@ async fn apply_write(tx: &mut Transaction<'static, Sqlite>, write: &Write, revis
 
 #[async_trait]
 impl ConfigStore for SqliteConfigStore {
-    async fn get(&self, key: &str) -> Result<Option<Entry>> {
+    async fn get(&self, key: &str) -> Result<Option<ConfigEntry>> {
         let row = sqlx::query("SELECT key, value, revision FROM config_entry WHERE key = ?")
             .bind(key)
             .fetch_optional(&self.database.read)
@@ -119,7 +119,7 @@ impl ConfigStore for SqliteConfigStore {
         row.as_ref().map(entry).transpose()
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ConfigEntry>> {
         let rows = sqlx::query(
             "SELECT key, value, revision FROM config_entry
              WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND (?3 IS NULL OR key > ?3) ORDER BY key LIMIT ?4",
@@ -173,8 +173,8 @@ impl ConfigStore for SqliteConfigStore {
     }
 }
 
-fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<Entry> {
-    Ok(Entry { key: row.try_get(0)?, value: row.try_get(1)?, revision: row.try_get(2)? })
+fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<ConfigEntry> {
+    Ok(ConfigEntry { key: row.try_get(0)?, value: row.try_get(1)?, revision: row.try_get(2)? })
 }
 
 #[cfg(test)]

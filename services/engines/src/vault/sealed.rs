@@ -49,7 +49,7 @@ use super::{
     KeyStatus, Listed, Note, Plaintext, Result, Revealed, Rotation, RotationNote, Sealed, SecretName, Vault, VaultError,
 };
 use crate::catalog;
-use crate::config::{ConfigStore, Entry};
+use crate::config::{ConfigEntry, ConfigStore};
 
 pub use error::OpenError;
 
@@ -59,7 +59,7 @@ const ATTEMPTS: usize = 32;
 const PAGE: usize = 200;
 
 /// Reads a record of the vault.
-fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
+fn decode<T: DeserializeOwned>(entry: &ConfigEntry) -> Result<T> {
     catalog::decode(&entry.key, &entry.value).map_err(|_| VaultError::Damaged(entry.key.clone()))
 }
 

@@ -6,7 +6,7 @@ use runwarden_kit::{Error, ErrorReason};
 
 use crate::launch::authority::Denial;
 use crate::launch::protocol::Stop;
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 use crate::wait::scheduler::Goal;
 
 /// Why a step ended without a launch being out.
@@ -18,7 +18,7 @@ pub enum Halt {
     /// Nothing more may be started there for now.
     Held {
         /// Of what.
-        scope: Scope,
+        scope: LimitScope,
         /// Its name.
         name: String,
         /// When a period has passed; none if something has to end.

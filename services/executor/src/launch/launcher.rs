@@ -26,7 +26,7 @@ use crate::launch::sender::Sender;
 use crate::ports::Seals;
 use crate::shared::Shared;
 use crate::store::{Claim, Claimed, JobStore};
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 use crate::wait::place::BLOCKED;
 use crate::wait::scheduler::{Head, Scheduler, Slot};
 
@@ -117,7 +117,7 @@ impl Launcher {
                     let free_in = Some(until.since(now)).filter(|free_in| !free_in.is_zero());
                     scheduler.full(scope, &turn.queue.tenant, &name, free_in, Instant::now());
                     // Others of this queue may still be taken: the next look knows what is full.
-                    if scope == Scope::Principal {
+                    if scope == LimitScope::Principal {
                         self.shared.work.ring();
                     }
                 }

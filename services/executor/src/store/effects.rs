@@ -9,7 +9,7 @@ use crate::job::{Attempt, Job, Stray};
 /// as they stand inside the transaction. `None` leaves everything as it is.
 ///
 /// A store may call it more than once, and what one call did is then discarded: it has no effects but those it answers.
-pub type Change<'a> = dyn Fn(&mut Job, Option<Attempt>, bool) -> Result<Option<Effects>> + Send + Sync + 'a;
+pub type JobChange<'a> = dyn Fn(&mut Job, Option<Attempt>, bool) -> Result<Option<Effects>> + Send + Sync + 'a;
 
 /// What a change brings with it beside the job itself: what is written in the same transaction, and what follows from
 /// it once that is durable.
@@ -106,7 +106,12 @@ pub struct Committed {
 
 /// Makes a change. In debug builds it is made once more before that, on a copy that is thrown away, so that every test
 /// notices a change that may not be repeated.
-pub(super) fn make(change: &Change<'_>, job: &mut Job, last: Option<Attempt>, held: bool) -> Result<Option<Effects>> {
+pub(super) fn make(
+    change: &JobChange<'_>,
+    job: &mut Job,
+    last: Option<Attempt>,
+    held: bool,
+) -> Result<Option<Effects>> {
     if cfg!(debug_assertions) {
         let _discarded = change(&mut job.clone(), last.clone(), held);
     }

@@ -19,7 +19,7 @@ use runwarden_kit::clock::Moment;
 
 use super::{Beat, Changed, JobFilter, Silence};
 use crate::job::{Attempt, Bound, Job, Queue, Run, Stray};
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 use crate::wait::scheduler::{Head, Turn};
 
 /// Where rows are kept.
@@ -51,7 +51,7 @@ pub(crate) enum Serialise {
     /// Changing a job, its attempts, events and strays.
     Job(String),
     /// Counting what of a tenant is under way or was begun, by the name of a template, controller or principal.
-    UnderWay(String, Scope, String),
+    UnderWay(String, LimitScope, String),
     /// Beginning launches of a controller's template, whichever installation has it.
     ControllerTemplate(i64),
     /// Binding a job to a run with this id, whichever installation has it.
@@ -271,7 +271,7 @@ pub(crate) struct Counted {
     /// The tenant.
     pub tenant: String,
     /// By what.
-    pub scope: Scope,
+    pub scope: LimitScope,
     /// Its name.
     pub name: String,
 }
@@ -279,7 +279,7 @@ pub(crate) struct Counted {
 impl Counted {
     /// Those that count together with a job.
     #[must_use]
-    pub(crate) fn with(job: &Job, scope: Scope) -> Self {
+    pub(crate) fn with(job: &Job, scope: LimitScope) -> Self {
         Self { tenant: job.tenant.to_string(), scope, name: scope.name_for(job).to_owned() }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) mod sqlite;
 mod strays;
 mod watches;
 
-pub use effects::{Change, Committed, Effects, News};
+pub use effects::{Committed, Effects, JobChange, News};
 pub use executors::{Beat, Executors};
 pub use opened::Stores;
 pub use queues::{Begin, Begun, Claim, Claimed, Queues};
@@ -161,7 +161,13 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
     /// Changes a job in one transaction; `None` if there is no such job. Changes of one job are made one after the other.
     /// Whether another job has `run` is read in the same transaction; without one, none has. The change may be called
     /// more than once; what is committed is what one call answered.
-    async fn change(&self, id: &str, now: Moment, run: Option<&Run>, change: &Change<'_>) -> Result<Option<Committed>>;
+    async fn change(
+        &self,
+        id: &str,
+        now: Moment,
+        run: Option<&Run>,
+        change: &JobChange<'_>,
+    ) -> Result<Option<Committed>>;
 
     /// The last attempt at a job.
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>>;

@@ -7,7 +7,7 @@ use runwarden_kit::clock::Moment;
 
 use super::Effects;
 use crate::job::{Attempt, Job, Queue};
-use crate::wait::limits::{Limits, Scope};
+use crate::wait::limits::{LimitScope, Limits};
 use crate::wait::place::Place;
 use crate::wait::scheduler::{Goal, Head, Turn};
 
@@ -32,7 +32,7 @@ pub enum Claimed {
     /// The next job must wait for room.
     Full {
         /// What is full.
-        scope: Scope,
+        scope: LimitScope,
         /// Its name: a template, a controller or a principal.
         name: String,
         /// When a period has passed; not after now if a job has to end.
@@ -67,7 +67,7 @@ pub enum Begun {
     /// Another launch of the controller's template is open, and the two could not be distinguished.
     Blocked,
     /// A limit of jobs in progress, or of recent starts, has been reached; until when.
-    Full(Scope, Moment),
+    Full(LimitScope, Moment),
     /// The job is no longer the claimant's, or was cancelled or ended meanwhile.
     Lost,
 }

@@ -20,7 +20,7 @@ pub struct Limit {
 
 /// What limits the beginning of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum LimitScope {
     /// Jobs of its template.
     Template,
     /// Jobs on its controller.
@@ -29,7 +29,7 @@ pub enum Scope {
     Principal,
 }
 
-impl Scope {
+impl LimitScope {
     /// Every scope.
     pub const ALL: [Self; 3] = [Self::Template, Self::Controller, Self::Principal];
 
@@ -76,11 +76,11 @@ impl Default for Limits {
 impl Limits {
     /// The limit of a scope.
     #[must_use]
-    pub const fn of(&self, scope: Scope) -> Limit {
+    pub const fn of(&self, scope: LimitScope) -> Limit {
         match scope {
-            Scope::Template => self.template,
-            Scope::Controller => self.controller,
-            Scope::Principal => self.principal,
+            LimitScope::Template => self.template,
+            LimitScope::Controller => self.controller,
+            LimitScope::Principal => self.principal,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runwarden_kit::clock::Moment;
 
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 
 /// Where a waiting job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Place {
     /// When it will begin if things go on as they went lately.
     pub expected_start_at: Option<Moment>,
     /// What limit holds it back, if one does.
-    pub held_by: Option<Scope>,
+    pub held_by: Option<LimitScope>,
     /// Whether a launch is in flight that could not be distinguished from its own.
     pub blocked: bool,
 }

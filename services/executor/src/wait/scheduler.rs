@@ -11,7 +11,7 @@ use runwarden_awx::Installation;
 
 use crate::breaker::Breaker;
 use crate::job::{BEGUN, OUT, Queue};
-use crate::wait::limits::{Known, Scope};
+use crate::wait::limits::{Known, LimitScope};
 use crate::work::WorkBell;
 use runwarden_kit::tenant::TenantId;
 
@@ -68,7 +68,7 @@ struct State {
     queues: HashMap<Queue, usize>,
     /// How much of the launcher each tenant has had, by its share.
     had: HashMap<TenantId, u64>,
-    full: HashMap<(Scope, Key), Full>,
+    full: HashMap<(LimitScope, Key), Full>,
     /// Queues that may launch nothing before the launch in flight on their template is settled.
     blocked: HashMap<Queue, Instant>,
     /// What they go to, and until when that is taken for true.
@@ -147,11 +147,11 @@ impl Scheduler {
 
     fn turn(&self, state: &State, queue: Queue) -> Turn {
         let is_full =
-            |scope: Scope, name: &String| state.full.contains_key(&(scope, (queue.tenant.clone(), name.clone())));
+            |scope: LimitScope, name: &String| state.full.contains_key(&(scope, (queue.tenant.clone(), name.clone())));
         let one_by_one = state.queues.contains_key(&queue) && self.known.one_by_one(&queue.tenant, &queue.template);
         let from_rank = if one_by_one || state.blocked.contains_key(&queue) {
             OUT
-        } else if is_full(Scope::Template, &queue.template) || is_full(Scope::Controller, &queue.controller) {
+        } else if is_full(LimitScope::Template, &queue.template) || is_full(LimitScope::Controller, &queue.controller) {
             BEGUN
         } else {
             0
@@ -159,7 +159,7 @@ impl Scheduler {
         let without = state
             .full
             .keys()
-            .filter(|(scope, (tenant, _))| *scope == Scope::Principal && *tenant == queue.tenant)
+            .filter(|(scope, (tenant, _))| *scope == LimitScope::Principal && *tenant == queue.tenant)
             .map(|(_, (_, principal))| principal.clone())
             .collect();
         Turn { queue, from_rank, without }
@@ -185,7 +185,7 @@ impl Scheduler {
     }
 
     /// A scope is full. `free_in` is when a place of its period comes free; none if it waits for a job to end.
-    pub fn full(&self, scope: Scope, tenant: &TenantId, name: &str, free_in: Option<Duration>, now: Instant) {
+    pub fn full(&self, scope: LimitScope, tenant: &TenantId, name: &str, free_in: Option<Duration>, now: Instant) {
         let full = match free_in {
             Some(free_in) => Full { until: now + free_in.min(LOOK_AGAIN * 2), ends: false },
             None => Full { until: now + LOOK_AGAIN, ends: true },
@@ -344,8 +344,8 @@ mod tests {
     #[test]
     fn what_was_begun_goes_on_where_limits_hold_others_back() {
         let (scheduler, now) = (scheduler(16), Instant::now());
-        scheduler.full(Scope::Template, &TenantId::trusted("acme"), "deploy", None, now);
-        scheduler.full(Scope::Principal, &TenantId::trusted("acme"), "sa_1", Some(Duration::from_secs(60)), now);
+        scheduler.full(LimitScope::Template, &TenantId::trusted("acme"), "deploy", None, now);
+        scheduler.full(LimitScope::Principal, &TenantId::trusted("acme"), "sa_1", Some(Duration::from_secs(60)), now);
         let turns = scheduler.turns(vec![head("acme", "awx"), head("other", "awx")], now);
         let of = |tenant: &str| turns.iter().find(|turn| *turn.queue.tenant == *tenant).unwrap();
         assert!(of("acme").from_rank == BEGUN && of("acme").without == ["sa_1"]);

@@ -31,7 +31,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Outcome = Result<Response<Body>, BoxError>;
+type Answer = Result<Response<Body>, BoxError>;
 
 /// A channel to one service, for the generated clients: `JobServiceClient::new(channel)`.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl MeshChannel {
     }
 
     /// A call whose answer lasts as long as both sides want; only its beginning has a limit.
-    async fn open_stream(self, request: Request<Body>, until: Instant) -> Outcome {
+    async fn open_stream(self, request: Request<Body>, until: Instant) -> Answer {
         match tokio::time::timeout_at(until.into(), send(self.inner, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(out_of_time()),
@@ -54,7 +54,7 @@ impl MeshChannel {
     }
 
     /// A call with one answer, which is there in time or not at all.
-    async fn ask(self, request: Request<Body>, until: Instant, tries: u32) -> Outcome {
+    async fn ask(self, request: Request<Body>, until: Instant, tries: u32) -> Answer {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let mut pause = FIRST_PAUSE;
@@ -82,7 +82,7 @@ impl MeshChannel {
 impl tower::Service<Request<Body>> for MeshChannel {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Readiness is awaited for each try: a try that failed says nothing about the next.
@@ -126,7 +126,7 @@ fn out_of_time() -> BoxError {
     Box::new(Status::deadline_exceeded("the call took too long"))
 }
 
-async fn send(mut channel: Channel, request: Request<Body>) -> Outcome {
+async fn send(mut channel: Channel, request: Request<Body>) -> Answer {
     std::future::poll_fn(|cx| channel.poll_ready(cx)).await?;
     Ok(channel.call(request).await?)
 }
@@ -141,7 +141,7 @@ fn rebuild(parts: &http::request::Parts, body: &Bytes, left: Duration) -> Reques
 
 /// How long to wait before another try, if one makes sense: the connection failed, or something else answered, or the
 /// service that answered wants to be asked again very soon (gRFC A6, `grpc-retry-pushback-ms`).
-fn pause_before_another(outcome: &Outcome, planned: Duration) -> Option<Duration> {
+fn pause_before_another(outcome: &Answer, planned: Duration) -> Option<Duration> {
     let response = match outcome {
         Ok(response) => response,
         Err(_) => return Some(planned),
@@ -188,14 +188,14 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    fn answered(status: Status) -> Outcome {
+    fn answered(status: Status) -> Answer {
         Ok(status.into_http())
     }
 
     #[test]
     fn only_what_may_soon_be_better_is_tried_again() {
         let planned = Duration::from_millis(50);
-        let pause = |outcome: Outcome| pause_before_another(&outcome, planned);
+        let pause = |outcome: Answer| pause_before_another(&outcome, planned);
         assert_eq!(pause(Err("connection refused".into())), Some(planned));
         assert_eq!(pause(answered(Status::unavailable("a proxy"))), Some(planned));
         assert_eq!(pause(answered(Status::internal("no"))), None);

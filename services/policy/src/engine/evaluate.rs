@@ -21,7 +21,7 @@ pub(crate) const NO_PACKAGE: &str = "no module of package runwarden.authz";
 /// What came of evaluating a set of modules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Verdict {
     /// `deny` is empty, and `allow` is true or all modules only deny.
     Allowed,
     /// Anything else that was evaluated to its end; the reasons are the policy's and may be none.
@@ -38,18 +38,18 @@ pub enum Outcome {
 
 impl Compiled {
     /// Evaluates the set over `input`, a JSON text.
-    pub(crate) fn evaluate(&self, input: &str) -> Outcome {
+    pub(crate) fn evaluate(&self, input: &str) -> Verdict {
         self.try_evaluate(input).unwrap_or_else(|error| {
             let problem = if error.downcast_ref::<LimitError>().is_some() {
                 Problem::of_set("evaluating it takes too long")
             } else {
                 Problem::from_engine(&error.to_string(), |_| None)
             };
-            Outcome::Failed { problem }
+            Verdict::Failed { problem }
         })
     }
 
-    fn try_evaluate(&self, input: &str) -> anyhow::Result<Outcome> {
+    fn try_evaluate(&self, input: &str) -> anyhow::Result<Verdict> {
         if !self.declared.package {
             return Ok(denied(vec![NO_PACKAGE.to_owned()]));
         }
@@ -82,8 +82,8 @@ impl Compiled {
         // enough for it not to be one.
         let only_denies = !self.declared.allow && self.declared.deny && !self.declared.undecided;
         match allow {
-            Value::Bool(true) if !denies => return Ok(Outcome::Allowed),
-            Value::Undefined if only_denies && !denies => return Ok(Outcome::Allowed),
+            Value::Bool(true) if !denies => return Ok(Verdict::Allowed),
+            Value::Undefined if only_denies && !denies => return Ok(Verdict::Allowed),
             Value::Bool(_) | Value::Undefined => {}
             _ => reasons.push("the policy's `allow` is neither true nor false".to_owned()),
         }
@@ -98,7 +98,7 @@ impl Compiled {
 }
 
 /// Cuts what a policy says to what may be passed on: a few short lines, none twice.
-fn denied(said: Vec<String>) -> Outcome {
+fn denied(said: Vec<String>) -> Verdict {
     let mut reasons: Vec<String> = Vec::new();
     for reason in said {
         if !reason.is_empty() && !reasons.contains(&reason) {
@@ -108,7 +108,7 @@ fn denied(said: Vec<String>) -> Outcome {
             break;
         }
     }
-    Outcome::Denied { reasons }
+    Verdict::Denied { reasons }
 }
 
 fn reason(value: &Value) -> String {
@@ -131,7 +131,7 @@ mod tests {
     use crate::engine::compile;
     use crate::worker::ModuleText;
 
-    fn outcome_of_package(package: &str, rego: &str, input: &str) -> Outcome {
+    fn outcome_of_package(package: &str, rego: &str, input: &str) -> Verdict {
         let module = ModuleText { name: "m".to_owned(), rego: format!("package runwarden.{package}\n{rego}\n") };
         let Ok(compiled) = compile(&[module], Duration::from_secs(5)) else {
             panic!("{rego} does not compile");
@@ -139,13 +139,13 @@ mod tests {
         compiled.evaluate(input)
     }
 
-    fn outcome(rego: &str) -> Outcome {
+    fn outcome(rego: &str) -> Verdict {
         outcome_of_package("authz", rego, "{\"n\": \"word\", \"yes\": true}")
     }
 
     fn reasons(rego: &str) -> Vec<String> {
         match outcome(rego) {
-            Outcome::Denied { reasons } => reasons,
+            Verdict::Denied { reasons } => reasons,
             other => panic!("{rego}: {other:?}"),
         }
     }
@@ -154,17 +154,17 @@ mod tests {
     fn patterns_of_one_decision_take_no_room_in_the_next() {
         let many =
             "allow if { every n in numbers.range(1, 9) { regex.match(sprintf(\"^%d$\", [n]), sprintf(\"%d\", [n])) } }";
-        assert_eq!(outcome(many), Outcome::Allowed);
+        assert_eq!(outcome(many), Verdict::Allowed);
         assert_eq!(regex::patterns_kept(), 9);
-        assert_eq!(outcome("allow if regex.match(\"^w\", input.n)"), Outcome::Allowed);
+        assert_eq!(outcome("allow if regex.match(\"^w\", input.n)"), Verdict::Allowed);
         assert_eq!(regex::patterns_kept(), 1);
     }
 
     #[test]
     fn only_a_plain_yes_is_a_yes() {
-        assert_eq!(outcome("allow := true"), Outcome::Allowed);
-        assert_eq!(outcome("allow if input.yes"), Outcome::Allowed);
-        assert_eq!(outcome("allow := true\ndeny contains \"x\" if input.no"), Outcome::Allowed);
+        assert_eq!(outcome("allow := true"), Verdict::Allowed);
+        assert_eq!(outcome("allow if input.yes"), Verdict::Allowed);
+        assert_eq!(outcome("allow := true\ndeny contains \"x\" if input.no"), Verdict::Allowed);
         for no in [
             "allow := false",
             "allow if input.no",
@@ -180,7 +180,7 @@ mod tests {
             "allow := true\ndeny := {\"a\": 1}",
             "allow := true\ndeny := [\"x\"]",
         ] {
-            assert!(matches!(outcome(no), Outcome::Denied { .. } | Outcome::Failed { .. }), "{no}");
+            assert!(matches!(outcome(no), Verdict::Denied { .. } | Verdict::Failed { .. }), "{no}");
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
             "allow := true\ndeny contains \"big\" if to_number(input.n) > 5",
             "allow := to_number(input.n) > 5",
         ] {
-            assert!(matches!(outcome(rego), Outcome::Failed { .. }), "{rego}");
+            assert!(matches!(outcome(rego), Verdict::Failed { .. }), "{rego}");
         }
     }
 
@@ -217,14 +217,14 @@ mod tests {
     fn libraries_alone_decide_nothing() {
         assert_eq!(
             outcome_of_package("lib.x", "allow := true", "{}"),
-            Outcome::Denied { reasons: vec![NO_PACKAGE.to_owned()] }
+            Verdict::Denied { reasons: vec![NO_PACKAGE.to_owned()] }
         );
     }
 
     #[test]
     fn input_that_is_no_json_is_a_failure() {
         for input in ["", "{", "\"\u{0}", &"[".repeat(100_000)] {
-            assert!(matches!(outcome_of_package("authz", "allow := true", input), Outcome::Failed { .. }));
+            assert!(matches!(outcome_of_package("authz", "allow := true", input), Verdict::Failed { .. }));
         }
     }
 }

@@ -19,4 +19,4 @@ mod uses;
 pub use advice::{Advice, Conflict};
 pub(crate) use cache::Cache;
 pub(crate) use compile::compile;
-pub use evaluate::Outcome;
+pub use evaluate::Verdict;

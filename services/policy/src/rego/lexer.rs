@@ -9,7 +9,7 @@ use std::str::Chars;
 
 /// Where something stands in a module: both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) line: u32,
     pub(super) column: u32,
 }
@@ -33,25 +33,25 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    pub(super) place: Place,
+    pub(super) place: Position,
 }
 
 /// Why the text cannot be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unreadable {
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) detail: &'static str,
 }
 
 /// The tokens of a module, one after the other.
 pub(super) struct Lexer<'a> {
     rest: Peekable<Chars<'a>>,
-    place: Place,
+    place: Position,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text.chars().peekable(), place: Place { line: 1, column: 1 } }
+        Self { rest: text.chars().peekable(), place: Position { line: 1, column: 1 } }
     }
 
     fn next_char(&mut self) -> Option<char> {
@@ -83,7 +83,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn string(&mut self, start: Place) -> Result<(), Unreadable> {
+    fn string(&mut self, start: Position) -> Result<(), Unreadable> {
         let open = |detail| Unreadable { place: start, detail };
         loop {
             match self.next_char() {
@@ -101,7 +101,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn raw_string(&mut self, start: Place) -> Result<(), Unreadable> {
+    fn raw_string(&mut self, start: Position) -> Result<(), Unreadable> {
         loop {
             match self.next_char() {
                 Some('`') => return Ok(()),

@@ -73,7 +73,7 @@ mod tests {
 
     use super::super::policy::tests::{decide, handlers, put};
     use super::*;
-    use crate::engine::Outcome;
+    use crate::engine::Verdict;
     use crate::question::Question;
     use crate::worker::Trouble;
 
@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn policies_that_cannot_be_evaluated_are_a_no_that_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let denied = Outcome::Denied { reasons: vec!["never".into()] };
+        let denied = Verdict::Denied { reasons: vec!["never".into()] };
         // The last is the first answer.
         let script = vec![Ok(denied), Err(Trouble::Busy), Err(Trouble::TimedOut)];
         let handlers = handlers(&folder, script).await;

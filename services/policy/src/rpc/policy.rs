@@ -137,14 +137,14 @@ pub(super) mod tests {
     use runwarden_kit::token::Verifier;
 
     use super::*;
-    use crate::engine::{Advice, Outcome};
+    use crate::engine::{Advice, Verdict};
     use crate::judge::Judge;
     use crate::rego::Problem;
     use crate::store::{ConfigModules, ModuleStore};
     use crate::worker::{ModuleText, Tried, Trouble};
 
     /// Answers each call with the next of what it was given.
-    struct Scripted(Mutex<Vec<Result<Outcome, Trouble>>>);
+    struct Scripted(Mutex<Vec<Result<Verdict, Trouble>>>);
 
     #[async_trait]
     impl Judge for Scripted {
@@ -154,8 +154,8 @@ pub(super) mod tests {
             _key: &str,
             _modules: &[ModuleText],
             _input: &str,
-        ) -> Result<Outcome, Trouble> {
-            self.0.lock().unwrap().pop().unwrap_or(Ok(Outcome::Allowed))
+        ) -> Result<Verdict, Trouble> {
+            self.0.lock().unwrap().pop().unwrap_or(Ok(Verdict::Allowed))
         }
 
         async fn check(&self, _: &[ModuleText], _: &str) -> Result<Tried, Trouble> {
@@ -165,7 +165,7 @@ pub(super) mod tests {
 
     pub(in crate::rpc) async fn handlers(
         folder: &tempfile::TempDir,
-        script: Vec<Result<Outcome, Trouble>>,
+        script: Vec<Result<Verdict, Trouble>>,
     ) -> PolicyRpc {
         let path = folder.path().join("config.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
@@ -262,7 +262,7 @@ pub(super) mod tests {
     async fn whatever_happens_to_a_worker_is_no_yes() {
         let folder = tempfile::tempdir().unwrap();
         let gone = || std::io::Error::other("gone");
-        let failed = Outcome::Failed { problem: Problem::of_set("internal words") };
+        let failed = Verdict::Failed { problem: Problem::of_set("internal words") };
         let script = vec![Err(Trouble::Died(gone())), Err(Trouble::TimedOut), Err(Trouble::OutOfTurn), Ok(failed)];
         let noes = script.len();
         let handlers = handlers(&folder, script).await;

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// What a worker may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct WorkerLimits {
     /// Address space, in bytes.
     pub memory_bytes: u64,
     /// Processor time over its whole life.
@@ -18,7 +18,7 @@ pub struct Limits {
     pub request: Duration,
 }
 
-impl Limits {
+impl WorkerLimits {
     /// As arguments for the worker's command line.
     pub(super) fn to_arguments(self) -> [String; 4] {
         [
@@ -65,20 +65,20 @@ mod tests {
     proptest! {
         #[test]
         fn arguments_carry_limits(memory_bytes: u64, cpu in 1..u64::MAX, evaluation: u32, request: u32) {
-            let limits = Limits {
+            let limits = WorkerLimits {
                 memory_bytes,
                 cpu: Duration::from_secs(cpu),
                 evaluation: Duration::from_millis(evaluation.into()),
                 request: Duration::from_millis(request.into()),
             };
             let arguments: Vec<OsString> = limits.to_arguments().into_iter().map(Into::into).collect();
-            prop_assert_eq!(Limits::from_arguments(&arguments), Some(limits));
+            prop_assert_eq!(WorkerLimits::from_arguments(&arguments), Some(limits));
         }
 
         #[test]
         fn other_arguments_are_no_limits(arguments in prop::collection::vec("[a-z-]{0,9}", 0..6)) {
             let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-            prop_assert_eq!(Limits::from_arguments(&arguments), None);
+            prop_assert_eq!(WorkerLimits::from_arguments(&arguments), None);
         }
     }
 }

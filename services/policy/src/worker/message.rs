@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Advice, Outcome};
+use crate::engine::{Advice, Verdict};
 use crate::rego::Problem;
 
 /// What both sides speak; changes with every change here.
@@ -42,7 +42,7 @@ pub(super) enum Reply {
     /// No such set is prepared here.
     Missing,
     /// What the set says.
-    Decided { outcome: Outcome },
+    Decided { outcome: Verdict },
     /// The set can be used.
     Checked { advice: Advice },
 }

@@ -11,7 +11,7 @@ mod pool;
 mod process;
 mod serve;
 
-pub use limits::Limits;
+pub use limits::WorkerLimits;
 pub use message::ModuleText;
 pub use pool::{Pool, Settings, Tried};
 pub use process::Trouble;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::limits::Limits;
+use super::limits::WorkerLimits;
 use super::message::{ModuleText, Reply, Request};
 use super::process::{Process, Trouble};
-use crate::engine::{Advice, Outcome};
+use crate::engine::{Advice, Verdict};
 use crate::rego::Problem;
 use runwarden_kit::tenant::TenantId;
 
@@ -82,7 +82,7 @@ impl Pool {
         key: &str,
         modules: &[ModuleText],
         input: &str,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Verdict, Trouble> {
         let _share = self.queue(self.share(tenant)).await?;
         let _slot = self.queue(Arc::clone(&self.slots)).await?;
         let mut process = match self.take(key) {
@@ -103,7 +103,7 @@ impl Pool {
         key: &str,
         modules: &[ModuleText],
         input: &str,
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Verdict, Trouble> {
         let decide = Request::Decide { key: key.to_owned(), input: input.to_owned() };
         if process.prepared.contains(key) {
             match process.ask(&decide, self.settings.decision).await? {
@@ -120,7 +120,7 @@ impl Pool {
             Reply::Prepared => {}
             Reply::Problems { mut problems } => {
                 let problem = problems.pop().unwrap_or_else(|| Problem::of_set("the modules do not compile"));
-                return Ok(Outcome::Failed { problem });
+                return Ok(Verdict::Failed { problem });
             }
             Reply::Hello { .. } | Reply::Missing | Reply::Decided { .. } | Reply::Checked { .. } => {
                 return Err(Trouble::OutOfTurn);
@@ -140,7 +140,7 @@ impl Pool {
     pub async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble> {
         let _slot = self.queue(Arc::clone(&self.checks)).await?;
         let settings = &self.settings;
-        let limits = Limits {
+        let limits = WorkerLimits {
             memory_bytes: settings.memory_bytes / 4 * 3,
             cpu: settings.compilation.saturating_add(GRACE),
             evaluation: settings.decision / 4,
@@ -163,9 +163,9 @@ impl Pool {
         }
     }
 
-    fn standing(&self) -> Limits {
+    fn standing(&self) -> WorkerLimits {
         let settings = &self.settings;
-        Limits {
+        WorkerLimits {
             memory_bytes: settings.memory_bytes,
             cpu: LIFETIME_CPU,
             evaluation: settings.decision / 2,

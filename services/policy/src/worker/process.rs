@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::ARGUMENT;
 use super::frame;
-use super::limits::Limits;
+use super::limits::WorkerLimits;
 use super::message::{PROTOCOL, Reply, Request};
 
 /// How long a program may take to become a worker.
@@ -53,7 +53,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a worker and waits until it is ready.
-    pub(super) async fn start(command: &Path, limits: Limits) -> Result<Self, Trouble> {
+    pub(super) async fn start(command: &Path, limits: WorkerLimits) -> Result<Self, Trouble> {
         let mut child = Command::new(command)
             .arg(ARGUMENT)
             .args(limits.to_arguments())

@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::frame;
-use super::limits::Limits;
+use super::limits::WorkerLimits;
 use super::message::{ModuleText, PROTOCOL, Reply, Request};
-use crate::engine::{Cache, Outcome, compile};
+use crate::engine::{Cache, Verdict, compile};
 use crate::rego::Problem;
 
 /// The stack policies are parsed and evaluated on.
@@ -21,7 +21,7 @@ const MISUSED: i32 = 2;
 /// Runs a worker to its end and says how it went, as an exit code. Nothing is logged: what happens
 /// here is known to the one who asked.
 pub(super) fn main(arguments: &[OsString]) -> i32 {
-    let Some(limits) = Limits::from_arguments(arguments) else {
+    let Some(limits) = WorkerLimits::from_arguments(arguments) else {
         return MISUSED;
     };
     if limits.impose().is_err() {
@@ -56,7 +56,7 @@ fn watch_over(watch: &Receiver<Busy>, limit: Duration) {
     }
 }
 
-fn serve(from: &mut impl Read, to: &mut impl Write, limits: Limits, busy: &Sender<Busy>) -> io::Result<()> {
+fn serve(from: &mut impl Read, to: &mut impl Write, limits: WorkerLimits, busy: &Sender<Busy>) -> io::Result<()> {
     let mut cache = Cache::default();
     let hello = Reply::Hello { protocol: PROTOCOL.to_owned() };
     frame::write(to, &hello)?;
@@ -94,10 +94,10 @@ fn check(modules: &[ModuleText], input: &str, limit: Duration) -> Reply {
     match compile(modules, limit) {
         Err(problems) => Reply::Problems { problems },
         Ok(mut compiled) => match compiled.evaluate(input) {
-            Outcome::Failed { problem } => Reply::Problems {
+            Verdict::Failed { problem } => Reply::Problems {
                 problems: vec![Problem { detail: format!("with a sample request: {}", problem.detail), ..problem }],
             },
-            Outcome::Allowed | Outcome::Denied { .. } => Reply::Checked { advice: compiled.advice() },
+            Verdict::Allowed | Verdict::Denied { .. } => Reply::Checked { advice: compiled.advice() },
         },
     }
 }
@@ -112,7 +112,7 @@ mod tests {
             from.extend(frame::encode(request).unwrap());
         }
         let mut to = Vec::new();
-        let limits = Limits {
+        let limits = WorkerLimits {
             memory_bytes: 0,
             cpu: Duration::ZERO,
             evaluation: Duration::from_secs(5),
@@ -132,7 +132,7 @@ mod tests {
     fn a_set_is_prepared_once_and_decides_often() {
         let decide = || Request::Decide { key: "k".to_owned(), input: "{\"x\": 1}".to_owned() };
         let prepare = Request::Prepare { key: "k".to_owned(), modules: module("allow if input.x == 1") };
-        let allowed = || Reply::Decided { outcome: Outcome::Allowed };
+        let allowed = || Reply::Decided { outcome: Verdict::Allowed };
         let replies = converse(&[decide(), prepare, decide(), decide()]);
         assert_eq!(replies.get(1..).unwrap(), [Reply::Missing, Reply::Prepared, allowed(), allowed()]);
     }

@@ -16,7 +16,7 @@ use super::marker::{self, Marker};
 use super::steps::Step;
 use super::tenant_keys::{self, Wrapped};
 use super::{ATTEMPTS, PAGE, SealedVault};
-use crate::config::{Change, Commit, Entry};
+use crate::config::{Change, Commit, ConfigEntry};
 use crate::outbox;
 use crate::vault::{KeyStatus, Note, Result, Rotation, RotationNote, VaultError};
 
@@ -166,7 +166,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) async fn next(&mut self, vault: &SealedVault) -> Result<Option<Vec<Entry>>> {
+    pub(super) async fn next(&mut self, vault: &SealedVault) -> Result<Option<Vec<ConfigEntry>>> {
         let page = vault.store.list(tenant_keys::PREFIX, self.after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else {
             return Ok(None);

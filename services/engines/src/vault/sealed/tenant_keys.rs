@@ -13,7 +13,7 @@ use super::envelope::{self, Binding, Key};
 use super::keyring::Keyring;
 use super::master::MasterKey;
 use super::{ATTEMPTS, PAGE, marker};
-use crate::config::{Change, Commit, ConfigStore, Entry};
+use crate::config::{Change, Commit, ConfigEntry, ConfigStore};
 use crate::vault::{Result, VaultError};
 
 /// Where they are stored.
@@ -35,7 +35,7 @@ pub(super) struct Wrapped {
 
 impl Wrapped {
     /// Reads a stored one.
-    pub(super) fn decode(entry: &Entry) -> Result<Self> {
+    pub(super) fn decode(entry: &ConfigEntry) -> Result<Self> {
         super::decode(entry)
     }
 

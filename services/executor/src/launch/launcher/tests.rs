@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use runwarden_awx::{Client, Credential, Limits as AwxLimits, Target, TemplateKind};
+use runwarden_awx::{Client, ClientLimits, Credential, Target, TemplateKind};
 use runwarden_kit::clock::{Clock, SystemClock};
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, SecretString};
@@ -143,7 +143,7 @@ impl World {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let token: Arc<dyn CredentialSource> = Arc::new(Token(token));
-        let limits = AwxLimits { launch: Duration::from_secs(2), ..controllers::limits() };
+        let limits = ClientLimits { launch: Duration::from_secs(2), ..controllers::limits() };
         Launcher {
             shared: Shared {
                 controllers: Arc::new(Controllers::new(token, limits)),

@@ -14,7 +14,7 @@ use crate::job::{Attempt, AttemptState};
 use crate::job::{Condemned, Job, JobState, Run, reason};
 use crate::launch::judging::Verdict;
 use crate::launch::patience::Patience;
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 
 /// How long after its intent a launch may still be sent. A process that was held up for longer sends nothing: by then
 /// another executor may have concluded that it never would.
@@ -67,7 +67,7 @@ pub struct Around {
     /// Whether another launch of the controller's template is open that could not be distinguished from this one.
     pub blocked: bool,
     /// What is full, and until when if only a period has to pass.
-    pub full: Option<(Scope, Moment)>,
+    pub full: Option<(LimitScope, Moment)>,
 }
 
 /// What became of beginning an attempt.
@@ -78,7 +78,7 @@ pub enum Beginning {
     /// Another launch blocks it.
     Blocked,
     /// A limit of jobs in progress, or of recent starts, has been reached; until when.
-    Full(Scope, Moment),
+    Full(LimitScope, Moment),
     /// The claim was lost, or the job is cancelled, expired or ended, or has an open attempt.
     Lost,
 }

@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use runwarden_awx::{Client, Credential, Limits, Target};
+use runwarden_awx::{Client, ClientLimits, Credential, Target};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::limits::LARGEST_OFFERS;
 use runwarden_kit::permission::Permission;
@@ -29,7 +29,7 @@ use crate::ports::CredentialSource;
 /// The service as gRPC sees it.
 pub(crate) struct ControllerAccessRpc {
     credentials: Arc<dyn CredentialSource>,
-    limits: Limits,
+    limits: ClientLimits,
     seats: CallerSeats,
 }
 
@@ -38,7 +38,7 @@ const LOOKS: CallerLimits = CallerLimits { total: 128, tenant: 16, principal: 8 
 
 impl ControllerAccessRpc {
     /// With credentials from a source, within limits.
-    pub(crate) fn new(credentials: Arc<dyn CredentialSource>, limits: Limits) -> Self {
+    pub(crate) fn new(credentials: Arc<dyn CredentialSource>, limits: ClientLimits) -> Self {
         let seats = CallerSeats::new("requests to controllers", ErrorReason::RateLimited, LOOKS);
         Self { credentials, limits, seats }
     }

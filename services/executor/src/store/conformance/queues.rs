@@ -11,7 +11,7 @@ use runwarden_kit::tenant::TenantId;
 use super::{Bench, all, at, due, entry, example, intent};
 use crate::job::{Job, JobState};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, JobStore};
-use crate::wait::limits::{Limit, Limits, Scope};
+use crate::wait::limits::{Limit, LimitScope, Limits};
 use crate::wait::scheduler::Turn;
 
 fn turn_of(job: &Job) -> Turn {
@@ -36,12 +36,12 @@ fn begin(job: &Job, placement: &str, limits: Limits) -> Begin {
 }
 
 /// Every limit that can be broken by who begins at once.
-fn at_once(at_once: u32) -> [(Scope, Limits); 3] {
+fn at_once(at_once: u32) -> [(LimitScope, Limits); 3] {
     let limit = Limit { at_once, rate: None };
     [
-        (Scope::Template, Limits { template: limit, ..Limits::default() }),
-        (Scope::Controller, Limits { controller: limit, ..Limits::default() }),
-        (Scope::Principal, Limits { principal: limit, ..Limits::default() }),
+        (LimitScope::Template, Limits { template: limit, ..Limits::default() }),
+        (LimitScope::Controller, Limits { controller: limit, ..Limits::default() }),
+        (LimitScope::Principal, Limits { principal: limit, ..Limits::default() }),
     ]
 }
 
@@ -281,7 +281,7 @@ pub(crate) async fn a_clock_that_jumps_back_begins_no_more_than_a_period_may_hav
     ensure!(matches!(full, Claimed::Full { until, .. } if until == at(5060)), "{full:?}");
     let second = claimed(bench.store(), &second, "exe_1").await?;
     let begun = bench.store().begin_attempt(begin(&second, "extra_var", limits)).await?;
-    ensure!(matches!(begun, Begun::Full(Scope::Template, until) if until == at(5060)), "{begun:?}");
+    ensure!(matches!(begun, Begun::Full(LimitScope::Template, until) if until == at(5060)), "{begun:?}");
     Ok(())
 }
 

@@ -14,9 +14,9 @@ use crate::store::engine::{
     Rows, Serialise,
 };
 use crate::store::{
-    Acceptance, Accepted, Change, Committed, Effects, Happening, JobEvent, JobFilter, JobStore, News, Room,
+    Acceptance, Accepted, Committed, Effects, Happening, JobChange, JobEvent, JobFilter, JobStore, News, Room,
 };
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 use crate::wait::place::{self, RECENT};
 
 /// How many pieces of output are looked at for one answer.
@@ -38,14 +38,15 @@ impl<E: Engine> JobStore for Kernel<E> {
                 return Ok(if is_same { Accepted::Replayed(Box::new(made)) } else { Accepted::KeyReused });
             }
         }
-        for of in Place::ALL {
+        for of in QueueOf::ALL {
             of.serialise(&mut rows, &job, room).await?;
         }
         let now = job.created_at;
-        for of in Place::ALL {
+        for of in QueueOf::ALL {
             if of.is_full(&mut rows, &job, room).await? {
                 drop(rows);
-                let begun = self.engine.read().await?.begun(&Counted::with(&job, Scope::Template), 0, RECENT).await?;
+                let begun =
+                    self.engine.read().await?.begun(&Counted::with(&job, LimitScope::Template), 0, RECENT).await?;
                 return Ok(Accepted::QueueFull { of: of.name(), pace: place::pace(&begun, now) });
             }
         }
@@ -74,7 +75,13 @@ impl<E: Engine> JobStore for Kernel<E> {
         self.engine.read().await?.jobs(filter).await
     }
 
-    async fn change(&self, id: &str, now: Moment, run: Option<&Run>, change: &Change<'_>) -> Result<Option<Committed>> {
+    async fn change(
+        &self,
+        id: &str,
+        now: Moment,
+        run: Option<&Run>,
+        change: &JobChange<'_>,
+    ) -> Result<Option<Committed>> {
         let mut rows = self.engine.begin().await?;
         rows.serialise(Serialise::Job(id.to_owned())).await?;
         let Some(before) = rows.job(id).await? else { return Ok(None) };
@@ -157,12 +164,12 @@ impl<E: Engine> JobStore for Kernel<E> {
 
 /// Whose queue a new job needs room in.
 #[derive(Clone, Copy)]
-enum Place {
+enum QueueOf {
     Template,
     Tenant,
 }
 
-impl Place {
+impl QueueOf {
     /// In the order in which they are judged.
     const ALL: [Self; 2] = [Self::Template, Self::Tenant];
 

@@ -9,7 +9,7 @@ use crate::job::{BEGUN, Job, JobState, Queue};
 use crate::launch::protocol::{self, Around, Beginning};
 use crate::store::engine::{AttemptRows, Counted, Engine, JobRows as _, QueueRows, Rows, Serialise};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
-use crate::wait::limits::{Limits, Scope, Usage};
+use crate::wait::limits::{LimitScope, Limits, Usage};
 use crate::wait::place::{self, COUNTED, Place, RECENT};
 use crate::wait::scheduler::{Goal, Head};
 
@@ -83,7 +83,7 @@ impl<E: Engine> Queues for Kernel<E> {
     async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
         let mut rows = self.engine.read().await?;
         let position = rows.ahead_of(job, COUNTED - 1).await?.saturating_add(1);
-        let pace = place::pace(&rows.begun(&Counted::with(job, Scope::Template), 0, RECENT).await?, now);
+        let pace = place::pace(&rows.begun(&Counted::with(job, LimitScope::Template), 0, RECENT).await?, now);
         let held_by = full(&mut rows, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
         let blocked = is_unmarked_out(&mut rows, job).await?;
         let expected_start_at = place::expected(position, pace, job.start_at, now);
@@ -152,9 +152,9 @@ async fn full<R: Rows>(
     limits: &Limits,
     now: Moment,
     counting: Counting,
-) -> Result<Option<(Scope, Moment)>> {
-    let mut found: Option<(Scope, Moment)> = None;
-    for scope in Scope::ALL {
+) -> Result<Option<(LimitScope, Moment)>> {
+    let mut found: Option<(LimitScope, Moment)> = None;
+    for scope in LimitScope::ALL {
         let limit = limits.of(scope);
         let counted = Counted::with(job, scope);
         if limit.at_once > 0 || limit.rate.is_some() {

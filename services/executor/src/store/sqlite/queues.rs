@@ -11,7 +11,7 @@ use super::documents::{failed, job_of};
 use super::{SqliteRows, at_most};
 use crate::job::{Job, Queue};
 use crate::store::engine::{Counted, QueueRows, Serialise};
-use crate::wait::limits::Scope;
+use crate::wait::limits::LimitScope;
 use crate::wait::scheduler::{Head, Turn};
 
 #[async_trait]
@@ -179,11 +179,11 @@ fn under_way(of: &Counted) -> Serialise {
 }
 
 /// By which column a scope's jobs are found.
-const fn column(scope: Scope) -> &'static str {
+const fn column(scope: LimitScope) -> &'static str {
     match scope {
-        Scope::Template => "template",
-        Scope::Controller => "controller",
-        Scope::Principal => "principal",
+        LimitScope::Template => "template",
+        LimitScope::Controller => "controller",
+        LimitScope::Principal => "principal",
     }
 }
 

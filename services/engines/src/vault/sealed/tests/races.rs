@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::Result as StoreResult;
-use crate::config::{Commit, Entry, Written};
+use crate::config::{Commit, ConfigEntry, Written};
 
 type Deed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -27,11 +27,11 @@ impl fmt::Debug for Meddler {
 
 #[async_trait]
 impl ConfigStore for Meddler {
-    async fn get(&self, key: &str) -> StoreResult<Option<Entry>> {
+    async fn get(&self, key: &str) -> StoreResult<Option<ConfigEntry>> {
         self.inner.get(key).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Vec<Entry>> {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Vec<ConfigEntry>> {
         self.inner.list(prefix, after, limit).await
     }
 

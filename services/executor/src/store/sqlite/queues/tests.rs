@@ -108,7 +108,7 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
     let before = store.engine.database.writes_begun();
     for _ in 0..3 {
         let held = claim_with(&store, &turn_of(&next), full, at(10)).await;
-        assert!(matches!(held, Claimed::Full { scope: Scope::Template, .. }));
+        assert!(matches!(held, Claimed::Full { scope: LimitScope::Template, .. }));
         let held = claim_with(&store, &turn_of(&next), Limits::default(), at(10)).await;
         assert!(matches!(held, Claimed::Blocked), "the launch that is out could not be told from another");
         let elsewhere = Job { template: "other".into(), ..due() };
@@ -182,7 +182,7 @@ async fn who_is_held_back_is_told_by_what() {
     let (_a, _b) = two_claimed_jobs(&store).await;
     let waits = put(&store, due()).await;
     let limits = Limits { controller: Limit { at_once: 2, rate: None }, ..Limits::default() };
-    assert_eq!(store.place(&waits, &limits, at(10)).await.unwrap().held_by, Some(Scope::Controller));
+    assert_eq!(store.place(&waits, &limits, at(10)).await.unwrap().held_by, Some(LimitScope::Controller));
     assert_eq!(store.place(&waits, &Limits::default(), at(10)).await.unwrap().held_by, None);
 }
 
@@ -245,9 +245,9 @@ async fn jobs_of_a_full_principal_are_passed_over_and_begun_ones_are_not() {
 async fn limits_hold_at_the_claim_and_at_the_beginning() {
     let one = Limit { at_once: 1, rate: None };
     let cases = [
-        (Scope::Template, Limits { template: one, ..Limits::default() }),
-        (Scope::Controller, Limits { controller: one, ..Limits::default() }),
-        (Scope::Principal, Limits { principal: one, ..Limits::default() }),
+        (LimitScope::Template, Limits { template: one, ..Limits::default() }),
+        (LimitScope::Controller, Limits { controller: one, ..Limits::default() }),
+        (LimitScope::Principal, Limits { principal: one, ..Limits::default() }),
     ];
     for (scope, limits) in cases {
         let (_folder, store) = store().await;
@@ -283,7 +283,7 @@ async fn no_more_is_begun_in_a_period_than_may_be() {
     }
     let third = put(&store, due()).await;
     let claimed = claim_with(&store, &turn_of(&third), limits, at(40)).await;
-    let Claimed::Full { scope: Scope::Controller, name, until } = claimed else { panic!("two were begun") };
+    let Claimed::Full { scope: LimitScope::Controller, name, until } = claimed else { panic!("two were begun") };
     assert_eq!((name.as_str(), until), ("awx", at(60)));
     assert!(matches!(claim_with(&store, &turn_of(&third), limits, at(61)).await, Claimed::Job(_)));
 }
