@@ -100,14 +100,14 @@ async fn a_wait_ends_within_five_seconds_of_its_token() {
     let (_controller, _system, acme) = acme(&settings()).await;
     acme.map_bare("hangs", "hangs").await;
     let job = acme.launcher.submit("hangs", json!({})).await;
-    let path = format!("/api/v1/jobs/{}?wait=60", job["id"].as_str().unwrap());
+    let path = |seconds: u32| format!("/api/v1/jobs/{}?wait={seconds}", job["id"].as_str().unwrap());
     acme.launcher.becomes(job["id"].as_str().unwrap(), "running").await;
     let waiting = {
-        let (launcher, path) = (acme.launcher.clone(), path.clone());
+        let (launcher, path) = (acme.launcher.clone(), path(60));
         tokio::spawn(async move { launcher.get(&path).await })
     };
     // It waits: a second one of somebody else, begun after it, is answered as the job stands.
-    let _second = acme.admin.get(&path.replace("60", "1")).await.expect(200);
+    let _second = acme.admin.get(&path(1)).await.expect(200);
     assert!(!waiting.is_finished());
     let client = format!("/api/v1/clients/{}", acme.launcher_credentials.id);
     let _disabled = acme.admin.patch(&client, &json!({"disabled": true})).await.expect(200);

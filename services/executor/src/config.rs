@@ -86,6 +86,27 @@ impl Default for Config {
     }
 }
 
+/// Settings of earlier builds on which launch-once depends, and what each is called now.
+const RENAMED: [(&str, &str); 5] = [
+    ("RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_SECONDS", "RUNWARDEN_EXECUTOR_CONTROLLER_REQUEST_TIME"),
+    ("RUNWARDEN_EXECUTOR_CLOCK_SKEW_SECONDS", "RUNWARDEN_EXECUTOR_CLOCK_SKEW"),
+    ("RUNWARDEN_EXECUTOR_RUN_MISSING_SECONDS", "RUNWARDEN_EXECUTOR_RUN_MISSING_TIME"),
+    ("RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT_SECONDS", "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT"),
+    ("RUNWARDEN_EXECUTOR_LEASE_SECONDS", "RUNWARDEN_EXECUTOR_LEASE"),
+];
+
+/// Refuses settings of earlier builds. Were they ignored, a shorter default could apply, and a lost launch would be
+/// given up while its controller may still make it.
+///
+/// # Errors
+/// When one is set.
+pub(crate) fn refuse_renamed(is_set: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    match RENAMED.iter().find(|(old, _)| is_set(old)) {
+        Some((old, new)) => anyhow::bail!("{old} is no longer read: set {new} instead, with a unit, such as 120s"),
+        None => Ok(()),
+    }
+}
+
 impl Config {
     /// How much is read from controllers, and how long to wait for it.
     #[must_use]
@@ -153,6 +174,17 @@ mod tests {
     #[test]
     fn the_default_settings_are_those_of_an_empty_command_line() {
         assert_eq!(format!("{:?}", parse(&[]).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn a_setting_of_an_earlier_build_stops_the_start_instead_of_being_ignored() {
+        refuse_renamed(|_| false).unwrap();
+        for (old, new) in RENAMED {
+            let refused = refuse_renamed(|name| name == old).unwrap_err().to_string();
+            assert!(refused.contains(old) && refused.contains(&format!("set {new} instead")), "{refused}");
+            let command = Config::augment_args(clap::Command::new("test"));
+            assert!(command.get_arguments().any(|arg| arg.get_env().is_some_and(|env| env == new)), "{new} is read");
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// # Errors
 /// When the store cannot be opened or another service has no address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    config::refuse_renamed(|name| std::env::var_os(name).is_some())?;
     let instance = Arc::new(Instance::take(&kit.data_dir)?);
     let Stores { jobs: store, outbox } = Stores::open(&Engines::of(kit)?, config.jobs_file.as_deref()).await?;
     let held = store.resume(instance.id()).await?;

@@ -53,8 +53,9 @@ impl Rate {
     #[must_use]
     pub fn of(rate: project::StartRate) -> Option<Self> {
         let jobs = u32::try_from(rate.jobs).ok().filter(|jobs| *jobs > 0)?;
-        let period_seconds = u32::try_from(rate.period_seconds).ok().filter(|seconds| *seconds > 0)?;
-        Some(Self { jobs, period_seconds })
+        // A period that is too long to be kept is the longest that can be: it still limits.
+        let period_seconds = u32::try_from(rate.period_seconds.clamp(0, i64::from(u32::MAX))).ok()?;
+        (period_seconds > 0).then_some(Self { jobs, period_seconds })
     }
 
     /// How long the period is.
@@ -80,9 +81,11 @@ mod tests {
         for rate in [Rate { jobs: 1, period_seconds: 1 }, most] {
             assert_eq!(Rate::of(rate.into()), Some(rate));
         }
-        for (jobs, period_seconds) in [(0, 0), (0, 60), (1, 0), (-1, 60), (1, -60), (1, i64::MAX)] {
+        for (jobs, period_seconds) in [(0, 0), (0, 60), (1, 0), (-1, 60), (1, -60)] {
             assert_eq!(Rate::of(project::StartRate { jobs, period_seconds }), None, "{jobs} in {period_seconds}");
         }
+        let endless = Rate::of(project::StartRate { jobs: 1, period_seconds: i64::MAX });
+        assert_eq!(endless, Some(Rate { jobs: 1, period_seconds: u32::MAX }), "it still limits");
     }
 
     #[test]

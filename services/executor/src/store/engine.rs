@@ -155,21 +155,17 @@ pub(crate) trait AttemptRows {
     /// When the oldest open attempt at a launching job was sent.
     async fn oldest_open(&mut self) -> Result<Option<Moment>>;
 
-    /// What is open of a controller's template, for jobs other than this one. In a transaction that begins a launch:
-    /// serialised on [`Serialise::ControllerTemplate`].
-    async fn open_at(&mut self, controller_template: i64, other_than: &str) -> Result<Vec<OpenLaunch>>;
+    /// Where launches of a controller's template are open, for jobs other than this one; only those without a marker,
+    /// or all. In a transaction that begins a launch: serialised on [`Serialise::ControllerTemplate`].
+    async fn open_at(
+        &mut self,
+        controller_template: i64,
+        unmarked_only: bool,
+        other_than: &str,
+    ) -> Result<Vec<Installation>>;
 
     /// The launch digests of jobs of a queue other than this one that have an open attempt without a marker.
     async fn unmarked_of(&mut self, queue: &Queue, other_than: &str) -> Result<Vec<String>>;
-}
-
-/// A launch of which it is not known what it came to.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenLaunch {
-    /// Where it went.
-    pub installation: Installation,
-    /// Whether it can be told from others by a marker.
-    pub marked: bool,
 }
 
 /// Events of jobs.

@@ -1,7 +1,7 @@
 //! `ControllerService`.
 
 use runwarden_kit::rpc::caller;
-use runwarden_kit::{Error, ExposeSecret as _};
+use runwarden_kit::{Error, ExposeSecret as _, slug};
 use runwarden_proto::project::v1::controller_service_server::ControllerService;
 use runwarden_proto::project::v1::{
     self as wire, CreateControllerRequest, CreateControllerResponse, DeleteControllerRequest, DeleteControllerResponse,
@@ -107,6 +107,7 @@ impl ControllerService for ControllerRpc {
         request: Request<ResolveControllerRequest>,
     ) -> Result<Response<ResolveControllerResponse>, Status> {
         let ResolveControllerRequest { tenant, name } = request.into_inner();
+        slug::check("/name", &name)?;
         let tenant = tenant.parse().map_err(|_| Error::not_found("controller"))?;
         let controller = self.0.resolve(&tenant, &name).await?;
         let secret_name = controller.secret_name.clone();

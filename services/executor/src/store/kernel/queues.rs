@@ -131,9 +131,8 @@ async fn is_unmarked_out<R: AttemptRows + Send>(rows: &mut R, job: &Job) -> Resu
 /// Whether an open attempt of another job could not be told from one to this goal: with a marker only those without
 /// stand in the way, without a marker any does.
 async fn is_blocked<R: AttemptRows + Send>(rows: &mut R, goal: &Goal, other_than: &str) -> Result<bool> {
-    let open = rows.open_at(goal.controller_template, other_than).await?;
-    let mut in_the_way = open.iter().filter(|open| !(open.marked && goal.marked));
-    Ok(in_the_way.any(|open| open.installation.is_same(&goal.installation)))
+    let open = rows.open_at(goal.controller_template, goal.marked, other_than).await?;
+    Ok(open.iter().any(|installation| installation.is_same(&goal.installation)))
 }
 
 /// What counts as under way. The job that is judged does not: it is new, and not held when its claim is judged.

@@ -1,6 +1,7 @@
 //! Attempts.
 
 use async_trait::async_trait;
+use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use sqlx::Row as _;
@@ -9,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use super::SqliteRows;
 use super::documents::{failed, read, write};
 use crate::job::{Attempt, Queue};
-use crate::store::engine::{AttemptRows, OpenLaunch, Serialise};
+use crate::store::engine::{AttemptRows, Serialise};
 
 #[async_trait]
 impl AttemptRows for SqliteRows {
@@ -65,15 +66,21 @@ impl AttemptRows for SqliteRows {
         Ok(row.get::<Option<i64>, _>("at").map(Moment::from_micros))
     }
 
-    async fn open_at(&mut self, controller_template: i64, other_than: &str) -> Result<Vec<OpenLaunch>> {
+    async fn open_at(
+        &mut self,
+        controller_template: i64,
+        unmarked_only: bool,
+        other_than: &str,
+    ) -> Result<Vec<Installation>> {
         self.needs(|| Serialise::ControllerTemplate(controller_template));
         let rows = sqlx::query(
             "SELECT DISTINCT json_extract(document, '$.installation') AS installation,
-                    json_type(document, '$.installation') AS kind, marked FROM attempts
-             WHERE open = 1 AND controller_template = ? AND job_id <> ?",
+                    json_type(document, '$.installation') AS kind FROM attempts
+             WHERE open = 1 AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)",
         )
         .bind(controller_template)
         .bind(other_than)
+        .bind(unmarked_only)
         .fetch_all(self.connection())
         .await
         .map_err(failed)?;
@@ -81,7 +88,7 @@ impl AttemptRows for SqliteRows {
             let text: String = row.get("installation");
             // Text of an earlier version stands for itself.
             let text = if row.get::<&str, _>("kind") == "text" { write(&text)? } else { text };
-            Ok(OpenLaunch { installation: read(&text)?, marked: row.get("marked") })
+            read(&text)
         };
         rows.iter().map(open).collect()
     }
