@@ -124,7 +124,7 @@ fn the_recipe_for_a_noun_is_the_code_that_compiles() {
     assert!(quotes > 10, "the page quotes the files");
 }
 
-/// Where the noun of the page is defined or registered, for whoever looks for what the page has left out.
+/// Text that shows where the page's noun is defined or registered, to find files that the page leaves out.
 const SIGNS: [&str; 8] = [
     "service ProjectService",
     "PERMISSION_PROJECTS_READ",

@@ -1,4 +1,4 @@
-//! The outermost layer: what holds for every request and every answer, whatever happens inside.
+//! The outermost layer: the rules that apply to every request and every answer.
 //!
 //! It gives a request its id, its trace and its context and drains its body; the answer gets security headers
 //! ([`security_headers`]), errors in one form ([`errors`]), a log line and metrics ([`measure`]).

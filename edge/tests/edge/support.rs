@@ -146,7 +146,7 @@ impl JobService for FakeJobs {
     ) -> Result<tonic::Response<proto::GetJobResponse>, Status> {
         let proto::GetJobRequest { id, wait_seconds: wait } = request.into_inner();
         match id.as_str() {
-            // It never ends, so a caller that waits for its end waits for ever.
+            // It never ends, so a caller that waits for its end never gets an answer.
             "job_hangs" if wait > 0 => std::future::pending().await,
             "job_1" | "job_hangs" => {
                 let job = Some(job("job_1", proto::JobState::Succeeded));

@@ -68,8 +68,8 @@
 //!
 //! # What it may cost
 //!
-//! Every operation has a budget of bytes to read and of bytes to keep ([`ClientLimits`]), and all of them together one for what
-//! is in memory at a time ([`Memory`]), of which a tenant gets a part. What is over a budget is not known.
+//! Every operation has a budget of bytes to read and of bytes to keep ([`ClientLimits`]), and all of them together have
+//! one for what is in memory at a time ([`Memory`]), of which a tenant gets a part. What is over a budget is not known.
 
 mod address;
 mod ansi;

@@ -33,7 +33,7 @@ pub struct RunSummary {
     pub job_explanation: String,
     /// The template it came from.
     pub unified_job_template: Option<i64>,
-    /// Whether all its output has arrived; only the detail view shows this. After a crash it stays false for ever.
+    /// Whether all its output has arrived; only the detail view shows this. After a crash it stays false.
     pub event_processing_finished: Option<bool>,
     lost: bool,
 }

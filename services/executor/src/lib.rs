@@ -1,8 +1,8 @@
 //! The executor: accepts jobs, launches each exactly once, follows its run, keeps what it printed.
 //!
 //! The code is laid out by what happens to a job: [`accept`] → [`wait`] → [`launch`] → [`follow`], with what a job is in
-//! [`job`], where it lives in [`store`], what callers may do with it in [`access`], and the contracts in [`rpc`]. Each room says what it may use of the
-//! others, and the test in `rooms.rs` holds it to that.
+//! [`job`], where it lives in [`store`], what callers may do with it in [`access`], and the contracts in [`rpc`]. Each
+//! room says what it may use of the others, and the test in `rooms.rs` holds it to that.
 
 pub mod accept;
 pub mod access;

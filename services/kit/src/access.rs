@@ -100,7 +100,7 @@ pub mod right {
 }
 
 /// Something together with the proof that a caller holds a permission where it is. It was true at the moment of the
-/// check: whoever keeps one for long checks again, or is ended with the caller's token.
+/// check: code that keeps one for long checks again, or ends with the caller's token.
 #[derive(Debug)]
 pub struct Authorized<T, R>(T, PhantomData<fn() -> R>);
 

@@ -11,7 +11,7 @@ pub struct Unspecified;
 /// - `ALL`: every value, as declared;
 /// - `name()` and `named()`: a value's name in the contract, in snake case and without the prefix, and back.
 ///
-/// A variant that either side lacks does not compile. What `Unspecified` means is up to whoever reads it.
+/// A variant that either side lacks does not compile. What `Unspecified` means is up to the reader of the message.
 ///
 /// ```
 /// use runwarden_proto::executor::v1 as wire;
@@ -33,7 +33,7 @@ pub struct Unspecified;
 /// assert_eq!((Priority::Normal.name(), Priority::named("high")), ("normal", Some(Priority::High)));
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0004
 /// // `High` is missing.
 /// runwarden_kit::mirror! {
 ///     enum Priority = runwarden_proto::executor::v1::JobPriority { Low, Normal }

@@ -78,8 +78,7 @@ use crate::launch::resolver::{Resolver, Said};
 use crate::live::Waiter;
 use crate::shared::Shared;
 
-pub use crate::store::{Happening, JobEvent};
-pub use list::Wanted;
+pub use crate::store::{Happening, JobEvent, JobFilter};
 pub use view::View;
 
 /// A job and the proof that its caller holds a permission in its project.

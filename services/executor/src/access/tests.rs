@@ -58,11 +58,11 @@ async fn a_job_elsewhere_does_not_exist() {
     ] {
         assert_eq!(world.refusal::<right::JobsRead>(&[Permission::JobsRead], elsewhere.clone()).await, missing);
         let caller = Caller::example(&[Permission::JobsRead], elsewhere);
-        let wanted = Wanted { limit: 10, ..Wanted::default() };
+        let wanted = JobFilter { limit: 10, ..JobFilter::default() };
         assert!(world.jobs.list(&caller, wanted).await.unwrap().is_empty());
     }
     let caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted(&world.job.tenant)));
-    let listed = world.jobs.list(&caller, Wanted { limit: 10, ..Wanted::default() }).await.unwrap();
+    let listed = world.jobs.list(&caller, JobFilter { limit: 10, ..JobFilter::default() }).await.unwrap();
     assert_eq!(listed.len(), 1);
 }
 

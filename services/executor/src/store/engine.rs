@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
+use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 
 use super::{Beat, Changed, JobFilter, Silence};
 use crate::job::{Attempt, Bound, Job, Queue, Run, Stray};
@@ -39,7 +41,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
 }
 
 /// What two transactions must not do at the same time. The kernel asks for one class after the other in the order in
-/// which they stand here, and for scopes in theirs: nobody waits in a circle.
+/// which they are listed here, and for scopes in theirs, so that transactions cannot deadlock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Serialise {
     /// Answering requests of one principal with one idempotency key.
@@ -115,8 +117,8 @@ pub(crate) trait JobRows {
     /// A job of a tenant.
     async fn job_of(&mut self, tenant: &str, id: &str) -> Result<Option<Job>>;
 
-    /// Jobs, newest first.
-    async fn jobs(&mut self, filter: JobFilter) -> Result<Vec<Job>>;
+    /// Jobs of a tenant, in the projects that are visible, newest first.
+    async fn jobs(&mut self, tenant: &TenantId, visible: &Visible, filter: JobFilter) -> Result<Vec<Job>>;
 
     /// Writes a new job, under the next number of a change.
     async fn insert_job(&mut self, job: &Job) -> Result<()>;

@@ -87,7 +87,7 @@ pub enum Accepted {
     Replayed(Box<Job>),
     /// The key was used with another body.
     KeyReused,
-    /// As many jobs wait as may.
+    /// The queue is full.
     QueueFull {
         /// Whose: `template` or `tenant`.
         of: &'static str,
@@ -96,13 +96,9 @@ pub enum Accepted {
     },
 }
 
-/// Which jobs to list.
-#[derive(Clone, Debug)]
+/// Which jobs to list, of those that a caller may see.
+#[derive(Clone, Debug, Default)]
 pub struct JobFilter {
-    /// The tenant: no list crosses it.
-    pub tenant: TenantId,
-    /// The projects the caller may see.
-    pub visible: Visible,
     /// Only these states; empty for all.
     pub states: Vec<JobState>,
     /// Only this template.
@@ -156,7 +152,7 @@ pub trait JobStore: Queues + Executors + Watches + StrayRuns + Send + Sync + 'st
 
     /// Lists jobs, newest first. Whoever goes on before the last id of a page sees each job that was there at the
     /// beginning once.
-    async fn list(&self, filter: JobFilter) -> Result<Vec<Job>>;
+    async fn list(&self, tenant: &TenantId, visible: &Visible, filter: JobFilter) -> Result<Vec<Job>>;
 
     /// Changes a job in one transaction; `None` if there is no such job. Changes of one job are made one after the other.
     /// Whether another job has `run` is read in the same transaction; without one, none has. The change may be called

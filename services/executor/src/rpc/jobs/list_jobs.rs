@@ -9,7 +9,7 @@ use runwarden_proto::executor::v1::{self as wire, ListJobsRequest, ListJobsRespo
 use tonic::{Request, Status};
 
 use super::JobRpc;
-use crate::access::{JobAccess, Wanted};
+use crate::access::{JobAccess, JobFilter};
 use crate::job::JobState;
 
 /// How large a page may get; the job that goes beyond still belongs to it.
@@ -34,7 +34,7 @@ pub(super) async fn handle(jobs: &JobRpc, request: Request<ListJobsRequest>) -> 
     };
     let listing = listing(tenant, &body);
     let before = listing.start(&body.page_token, |last| id::is_valid("job", last).then(|| last.to_owned()))?;
-    let wanted = Wanted {
+    let wanted = JobFilter {
         states,
         template: named("/template", body.template)?,
         project: named("/project", body.project)?,
@@ -61,7 +61,7 @@ async fn paged(
     jobs: &JobAccess,
     caller: &Caller,
     listing: &Listing,
-    mut wanted: Wanted,
+    mut wanted: JobFilter,
     size: usize,
 ) -> Result<ListJobsResponse, Error> {
     let mut listed = Vec::new();
@@ -127,7 +127,7 @@ mod tests {
     /// Follows the pages to the end; how long each was.
     async fn walk(jobs: &JobAccess, size: usize, seen: &mut BTreeSet<String>) -> Vec<usize> {
         let caller = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
-        let (mut wanted, mut lengths) = (Wanted::default(), Vec::new());
+        let (mut wanted, mut lengths) = (JobFilter::default(), Vec::new());
         let listing = Listing::of("jobs", Some("acme"));
         loop {
             let page = paged(jobs, &caller, &listing, wanted.clone(), size).await.unwrap();

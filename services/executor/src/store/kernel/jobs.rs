@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use runwarden_awx::Installation;
 use runwarden_kit::Result;
+use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 
@@ -71,8 +72,8 @@ impl<E: Engine> JobStore for Kernel<E> {
         self.engine.read().await?.job_of(tenant, id).await
     }
 
-    async fn list(&self, filter: JobFilter) -> Result<Vec<Job>> {
-        self.engine.read().await?.jobs(filter).await
+    async fn list(&self, tenant: &TenantId, visible: &Visible, filter: JobFilter) -> Result<Vec<Job>> {
+        self.engine.read().await?.jobs(tenant, visible, filter).await
     }
 
     async fn change(

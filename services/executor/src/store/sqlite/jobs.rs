@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use runwarden_awx::Installation;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
@@ -38,11 +39,11 @@ impl JobRows for SqliteRows {
             .transpose()
     }
 
-    async fn jobs(&mut self, filter: JobFilter) -> Result<Vec<Job>> {
+    async fn jobs(&mut self, tenant: &TenantId, visible: &Visible, filter: JobFilter) -> Result<Vec<Job>> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT document, due_at, holder, fence FROM jobs WHERE tenant = ");
-        query.push_bind(filter.tenant.as_str().to_owned());
-        if let Visible::Projects(projects) = filter.visible {
-            among(&mut query, "project", projects);
+        query.push_bind(tenant.as_str().to_owned());
+        if let Visible::Projects(projects) = visible {
+            among(&mut query, "project", projects.iter().cloned());
         }
         if !filter.states.is_empty() {
             among(&mut query, "state", filter.states.into_iter().map(|s| s.name().to_owned()));

@@ -103,22 +103,14 @@ async fn a_tenant_sees_its_own_jobs_and_a_project_member_its_projects_only() {
         store.accept(accepting(job)).await.unwrap();
     }
     assert!(store.get(&TenantId::trusted("acme"), &foreign.id).await.unwrap().is_none());
-    let filter = |visible| JobFilter {
-        tenant: TenantId::trusted("acme"),
-        visible,
-        states: Vec::new(),
-        template: None,
-        project: None,
-        created_after: None,
-        before: None,
-        limit: 1,
-    };
+    let acme = TenantId::trusted("acme");
+    let one = JobFilter { limit: 1, ..JobFilter::default() };
     let web = Visible::Projects(BTreeSet::from(["web".to_owned()]));
-    let page = store.list(filter(web.clone())).await.unwrap();
+    let page = store.list(&acme, &web, one.clone()).await.unwrap();
     assert_eq!(page.iter().map(|j| &j.id).collect::<Vec<_>>(), [&mine.id]);
-    let next = JobFilter { before: Some(mine.id.clone()), ..filter(web) };
-    assert!(store.list(next).await.unwrap().is_empty(), "hidden rows must not be paged through");
-    assert!(store.list(filter(Visible::Projects(BTreeSet::new()))).await.unwrap().is_empty());
+    let next = JobFilter { before: Some(mine.id.clone()), ..one.clone() };
+    assert!(store.list(&acme, &web, next).await.unwrap().is_empty(), "hidden rows must not be paged through");
+    assert!(store.list(&acme, &Visible::Projects(BTreeSet::new()), one).await.unwrap().is_empty());
 }
 
 #[tokio::test]
