@@ -11,7 +11,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use crate::app::App;
 use crate::route_table::{Access, Lasts, On, Table};
 
-/// Declared routes. Whatever is added has to say where it is served and to whom: nothing is reachable by default.
+/// Declared routes. Each names its listener and its callers: nothing is reachable by default.
 #[derive(Default)]
 pub struct Routes {
     router: OpenApiRouter<App>,
@@ -52,7 +52,7 @@ impl Routes {
     /// Adds a page that the document does not describe: for anybody, on both listeners, with `GET`.
     #[must_use]
     pub fn page(mut self, path: &str, get: MethodRouter<App>) -> Self {
-        self.table.add(Method::GET, path, On::Both, Access::Open, Lasts::NoTime);
+        self.table.add(Method::GET, path, On::Both, Access::Open, Lasts::NoSeat);
         Self { router: self.router.route(path, get), table: self.table }
     }
 

@@ -64,7 +64,7 @@ pub struct Served(Bytes);
 #[must_use]
 pub fn routes() -> Routes {
     Routes::new()
-        .open(Lasts::NoTime, routes!(document))
+        .open(Lasts::NoSeat, routes!(document))
         .page("/", get(async || Redirect::temporary("/docs/")))
         .page("/docs", get(async || Redirect::permanent("/docs/")))
         .page("/docs/", get(async || page("index.html")))

@@ -46,7 +46,7 @@ pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next)
     let readers = parts.extensions.get::<Readers>().cloned().unwrap_or_default();
     let is_options = parts.method == Method::OPTIONS;
     let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
-        Ok((context, place)) => {
+        Ok((context, seat)) => {
             let request = Request::from_parts(parts, body);
             let deadline = context.deadline.unwrap_or_else(Instant::now);
             let inside = context::scope(context.clone(), next.run(request));
@@ -59,7 +59,7 @@ pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next)
             if context.was_replayed() {
                 response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             }
-            response.map(|body| readers.taking(body, place))
+            response.map(|body| readers.taking(body, seat))
         }
         Err(problem) if is_options && problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.as_options(),
         Err(problem) => problem.into_response(),
@@ -93,9 +93,9 @@ async fn admit(
     }
     let wait = match route.lasts {
         Lasts::Wait => query::wait_of(asked.uri.query()),
-        Lasts::NoTime | Lasts::Call | Lasts::Stream => Duration::ZERO,
+        Lasts::NoSeat | Lasts::Call | Lasts::Stream => Duration::ZERO,
     };
-    let place = here.app.room.enter(route, !wait.is_zero(), address, context.caller.as_deref())?;
+    let seat = here.app.room.enter(route, !wait.is_zero(), address, context.caller.as_deref())?;
     if let Some(slot) = asked.extensions.get::<BodySlot>() {
         let config = &here.app.config;
         let size = match route.takes {
@@ -106,7 +106,7 @@ async fn admit(
         slot.allow(BodyLimits { size, time: config.body_timeout }, purse);
     }
     context.deadline = Some(Instant::now() + here.app.config.request_timeout + wait);
-    Ok((context, place))
+    Ok((context, seat))
 }
 
 fn looked_up(here: &ListenerApp, asked: &Parts, path: Option<&str>) -> Result<&'static Route> {

@@ -1,5 +1,5 @@
 //! Readers that stop reading. HTTP lets a client stop reading and keep its connection for as long as it likes; here an
-//! answer of which nothing is taken for too long is given up, with the place that it held and all that works for it.
+//! answer of which nothing is taken for too long is given up, with the seat that it held and all that works for it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -38,7 +38,7 @@ pub struct Request(Readers);
 enum Kept {
     Here {
         body: Body,
-        _place: HeldSeat,
+        _seat: HeldSeat,
         /// Since when it is the reader's turn.
         offered: Option<Instant>,
     },
@@ -53,9 +53,9 @@ impl Readers {
         Request(self.clone())
     }
 
-    /// A body that keeps its place until its last piece was read, its reader has gone, or it is given up.
-    pub fn taking(&self, body: Body, place: HeldSeat) -> Body {
-        let kept = Arc::new(Mutex::new(Kept::Here { body, _place: place, offered: Some(Instant::now()) }));
+    /// A body that keeps its seat until its last piece was read, its reader has gone, or it is given up.
+    pub fn taking(&self, body: Body, seat: HeldSeat) -> Body {
+        let kept = Arc::new(Mutex::new(Kept::Here { body, _seat: seat, offered: Some(Instant::now()) }));
         self.lock().answers.push(Arc::downgrade(&kept));
         Body::new(Answer(kept))
     }

@@ -1,8 +1,8 @@
-//! The table of what is reachable: every route, the listener it is on, and who may call it. A route gets into it as it is
-//! declared ([`crate::declared`]); its path is written nowhere else.
+//! The table of what is reachable: every route, the listener it is on, and who may call it. Declaring a route adds it
+//! ([`crate::declared`]); its path is written nowhere else.
 //!
-//! The gate ([`crate::gate`]) asks this table before anything else happens to a request, so a route that is missing here
-//! does not exist outside, and one that is marked [`On::Admin`] does not exist on the public listener.
+//! The gate ([`crate::gate`]) asks this table before anything else happens to a request, so a route that is missing
+//! here does not exist outside, and one that is marked [`On::Admin`] does not exist on the public listener.
 
 use http::Method;
 
@@ -59,8 +59,8 @@ pub const LITTLE: usize = 16 * 1024;
 /// How long an answer takes, which decides what it counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// No time limit: it is answered from memory, however busy everything is.
-    NoTime,
+    /// Next to no time, so it takes no seat: it is answered however busy everything is.
+    NoSeat,
     /// As long as a service takes to answer.
     Call,
     /// As long as the caller asks for with `wait`; without it, a call.
@@ -115,7 +115,7 @@ impl Table {
         self.0.iter().filter(move |route| served(route, listener))
     }
 
-    /// Looks a request up. `path` is the matched path with its parameters in braces. `HEAD` is served wherever `GET` is.
+    /// Looks a request up. `path` is the matched path with its parameters in braces. `HEAD` is served where `GET` is.
     #[must_use]
     pub fn find(&self, listener: Listener, method: &Method, path: &str) -> Found<'_> {
         let asked = if *method == Method::HEAD { &Method::GET } else { method };

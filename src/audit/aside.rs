@@ -15,15 +15,15 @@ pub(super) async fn list(folder: &Folder) -> anyhow::Result<bool> {
         for aside in store.outbox.aside().await? {
             let entry = aside.entry.unwrap_or_default();
             print_line(json!({
-                    "service": store.service.name(),
-                    "tenant": log_name(&entry.tenant),
-                    "entry_id": entry.entry_id,
-                    "action": entry.action,
-                    "object": format!("{} {}", entry.object_type, entry.object_id),
-                    "principal": entry.actor.unwrap_or_default().principal,
-                    "details": entry.details_json,
-                    "refused_at": Moment::from_micros(aside.at_micros).rfc3339(),
-                    "why": aside.why,
+                "service": store.service.name(),
+                "tenant": log_name(&entry.tenant),
+                "entry_id": entry.entry_id,
+                "action": entry.action,
+                "object": format!("{} {}", entry.object_type, entry.object_id),
+                "principal": entry.actor.unwrap_or_default().principal,
+                "details": entry.details_json,
+                "refused_at": Moment::from_micros(aside.at_micros).rfc3339(),
+                "why": aside.why,
             }))?;
         }
     }

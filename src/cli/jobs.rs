@@ -250,7 +250,7 @@ mod tests {
         let Jobs::Show(show) = parse(&format!("show {JOB} --url https://a:8081/ --client-id c")).unwrap() else {
             panic!("one")
         };
-        let Destination { url, client_id, data_dir, .. } = show.one.common.reach.place;
+        let Destination { url, client_id, data_dir, .. } = show.one.common.reach.destination;
         assert_eq!((url.unwrap().as_str(), client_id.as_deref(), data_dir), ("https://a:8081/", Some("c"), None));
         assert!(!show.one.common.show.is_json());
         for json in ["--json", "--output json", "-o json"] {

@@ -19,7 +19,7 @@ pub(crate) struct Login {
     #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
     pub(crate) tenant: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Destination,
+    pub(crate) destination: Destination,
     #[command(flatten)]
     pub(crate) show: Show,
 }

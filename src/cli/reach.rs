@@ -16,7 +16,7 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "NAME", value_parser = a_slug)]
     pub(crate) profile: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Destination,
+    pub(crate) destination: Destination,
     /// The tenant to act for; needed by platform administrators
     #[arg(long, env = "RUNWARDEN_TENANT", value_parser = a_slug)]
     pub(crate) tenant: Option<String>,

@@ -83,7 +83,7 @@ fn a_key(text: &str) -> Result<String, String> {
     if is_key(text) {
         return Ok(text.to_owned());
     }
-    Err(format!("{KEY_RULE} without spaces, such as a UUID"))
+    Err(format!("{KEY_RULE}, such as a UUID"))
 }
 
 /// A time that the API takes.

@@ -91,7 +91,8 @@ pub(super) fn tell_end(job: &Value) {
 }
 
 /// What to do about a job whose launch is ambiguous.
-const HINT_ON_UNKNOWN: &str = "\nAn operator must decide: see `runwarden jobs attempts`, look at the controller, then `runwarden jobs resolve`.\n";
+const HINT_ON_UNKNOWN: &str = "\nAn operator must decide: see `runwarden jobs attempts`, look at the controller, then \
+     `runwarden jobs resolve`.\n";
 
 /// What is sent to the API about a launch.
 fn resolution(resolution: &Resolution, reason: &str) -> Value {

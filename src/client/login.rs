@@ -14,10 +14,10 @@ use crate::terminal::{document, plain, print};
 pub(super) async fn login(login: &Login) -> Result<Exit, Failure> {
     // Before anything is sent: where it cannot be kept nobody need be asked for a secret.
     let mut profiles = Profiles::open()?;
-    let entry = login.place.entry(login.credentials.as_deref()).await?;
-    let ca_file = login.place.ca_file.as_ref().map(std::fs::canonicalize).transpose()?;
-    let api = entry.log_in(ca_file.as_deref()).await?;
-    let Endpoint { base, client_id, client_secret, allow_plain_http } = entry;
+    let endpoint = login.destination.endpoint(login.credentials.as_deref()).await?;
+    let ca_file = login.destination.ca_file.as_ref().map(std::fs::canonicalize).transpose()?;
+    let api = endpoint.log_in(ca_file.as_deref()).await?;
+    let Endpoint { base, client_id, client_secret, allow_plain_http } = endpoint;
     let profile =
         Profile { url: base, client_id, client_secret, tenant: login.tenant.clone(), ca_file, allow_plain_http };
     let said = about(&login.profile, &profile, true);

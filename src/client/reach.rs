@@ -38,22 +38,24 @@ pub(super) struct Endpoint {
 impl Reach {
     /// Obtains a token.
     pub(super) async fn log_in(&self) -> Result<Api, Failure> {
-        let place = &self.place;
-        let (entry, ca_file, tenant) = match self.target()? {
+        let destination = &self.destination;
+        let (endpoint, ca_file, tenant) = match self.target()? {
             Target::Profile(name) => {
                 let profiles = Profiles::open()?;
                 let profile = chosen(name.as_deref(), &profiles)?.clone();
-                let allow_plain_http = profile.allow_plain_http || place.allow_plain_http;
+                let allow_plain_http = profile.allow_plain_http || destination.allow_plain_http;
                 check_address(&profile.url, allow_plain_http)?;
                 let Profile { url: base, client_id, client_secret, tenant, ca_file, .. } = profile;
                 (Endpoint { base, client_id, client_secret, allow_plain_http }, ca_file, tenant)
             }
-            Target::Url(url, client) => (Endpoint::at(Address::Url(url), Some(&client), place).await?, None, None),
+            Target::Url(url, client) => {
+                (Endpoint::at(Address::Url(url), Some(&client), destination).await?, None, None)
+            }
             Target::Folder(folder, client) => {
-                (Endpoint::at(Address::Folder(folder), client.as_ref(), place).await?, None, None)
+                (Endpoint::at(Address::Folder(folder), client.as_ref(), destination).await?, None, None)
             }
         };
-        let api = entry.log_in(place.ca_file.as_deref().or(ca_file.as_deref())).await?;
+        let api = endpoint.log_in(destination.ca_file.as_deref().or(ca_file.as_deref())).await?;
         Ok(match self.tenant.as_deref().or(tenant.as_deref()) {
             Some(tenant) => api.acting_for(tenant),
             None => api,
@@ -61,7 +63,7 @@ impl Reach {
     }
 
     fn target(&self) -> Result<Target, Failure> {
-        Target::of(self.profile.as_deref(), &self.place, variable)
+        Target::of(self.profile.as_deref(), &self.destination, variable)
     }
 
     /// What to add to another command so that it goes where this one went.
@@ -70,10 +72,10 @@ impl Reach {
         if let Some(tenant) = &self.tenant {
             line.push_str(&format!(" --tenant {}", quoted(tenant)));
         }
-        if let Some(file) = &self.place.ca_file {
+        if let Some(file) = &self.destination.ca_file {
             line.push_str(&format!(" --ca-file {}", quoted(&file.display().to_string())));
         }
-        if self.place.allow_plain_http {
+        if self.destination.allow_plain_http {
             line.push_str(" --allow-plain-http");
         }
         line
@@ -108,8 +110,8 @@ pub(super) fn quoted(word: &str) -> String {
 
 impl Endpoint {
     /// How to reach an address as a client, or, on a data folder without one, as its first administrator.
-    async fn at(address: Address, client: Option<&Client>, place: &Destination) -> Result<Self, Failure> {
-        let base = base(&address, place.allow_plain_http).await?;
+    async fn at(address: Address, client: Option<&Client>, destination: &Destination) -> Result<Self, Failure> {
+        let base = base(&address, destination.allow_plain_http).await?;
         let credentials = match (client, &address) {
             (Some(client), _) => secret_of(client, variable(SECRET)).await?,
             (None, Address::Folder(folder)) => administrator(folder).await?,
@@ -117,7 +119,7 @@ impl Endpoint {
             (None, Address::Url(_)) => return Err(Failure::usage("say who you are: --client-id")),
         };
         // What a folder says is on this machine, whatever its address looks like.
-        let allow_plain_http = place.allow_plain_http || matches!(address, Address::Folder(_));
+        let allow_plain_http = destination.allow_plain_http || matches!(address, Address::Folder(_));
         let Credentials { client_id, client_secret } = credentials;
         Ok(Self { base, client_id, client_secret, allow_plain_http })
     }
@@ -143,7 +145,7 @@ impl Endpoint {
 
 impl Destination {
     /// Where to go and as whom, for a login: with the credentials in a file, or as flags and variables say.
-    pub(super) async fn entry(&self, credentials: Option<&Path>) -> Result<Endpoint, Failure> {
+    pub(super) async fn endpoint(&self, credentials: Option<&Path>) -> Result<Endpoint, Failure> {
         // What a login makes is a profile: the variable with its name says nothing about where to go.
         let variable = |name: &str| if name == "RUNWARDEN_PROFILE" { None } else { variable(name) };
         let nowhere = || Failure::usage("say where to log in: --url, or --data-dir");
@@ -288,9 +290,9 @@ mod tests {
         assert_eq!(base(&address, false).await.unwrap(), "http://10.0.0.7:8081");
         ends(administrator(folder.path()).await, Exit::Usage);
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c","client_secret":"s"}"#).unwrap();
-        let entry = Endpoint::at(address, None, &Destination::default()).await.unwrap();
-        assert_eq!((entry.client_id.as_str(), entry.client_secret.expose_secret()), ("c", "s"));
-        assert!(entry.allow_plain_http, "it is on this machine");
+        let endpoint = Endpoint::at(address, None, &Destination::default()).await.unwrap();
+        assert_eq!((endpoint.client_id.as_str(), endpoint.client_secret.expose_secret()), ("c", "s"));
+        assert!(endpoint.allow_plain_http, "it is on this machine");
         std::fs::write(folder.path().join("bootstrap.json"), r#"{"client_id":"c"}"#).unwrap();
         ends(administrator(folder.path()).await, Exit::Broken);
     }
@@ -324,25 +326,28 @@ mod tests {
     async fn a_file_with_credentials_is_what_the_api_answered_or_a_pair() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("credentials");
-        let place = Destination { url: Some("https://a.example".parse().unwrap()), ..Destination::default() };
+        let destination = Destination { url: Some("https://a.example".parse().unwrap()), ..Destination::default() };
         for good in [r#"{"client_id": "c", "client_secret": "s:1", "name": "ci"}"#, "c:s:1\n"] {
             std::fs::write(&file, good).unwrap();
-            let entry = place.entry(Some(&file)).await.unwrap();
-            assert_eq!((entry.client_id.as_str(), entry.client_secret.expose_secret()), ("c", "s:1"));
+            let endpoint = destination.endpoint(Some(&file)).await.unwrap();
+            assert_eq!((endpoint.client_id.as_str(), endpoint.client_secret.expose_secret()), ("c", "s:1"));
         }
         for bad in ["", "{}", "c", ":s", "c:", "two words:s"] {
             std::fs::write(&file, bad).unwrap();
-            ends(place.entry(Some(&file)).await, Exit::Broken);
+            ends(destination.endpoint(Some(&file)).await, Exit::Broken);
         }
     }
 
     #[test]
     fn what_is_shown_to_be_repeated_can_be_pasted() {
-        let reach =
-            Reach { profile: Some("prod".to_owned()), place: Destination::default(), tenant: Some("acme".to_owned()) };
+        let reach = Reach {
+            profile: Some("prod".to_owned()),
+            destination: Destination::default(),
+            tenant: Some("acme".to_owned()),
+        };
         assert_eq!(reach.repeated(), " --profile prod --tenant acme");
         let reach = Reach {
-            place: Destination { data_dir: Some("my data's".into()), ..Destination::default() },
+            destination: Destination { data_dir: Some("my data's".into()), ..Destination::default() },
             ..Reach::default()
         };
         assert_eq!(reach.repeated(), " --data-dir 'my data'\\''s'");

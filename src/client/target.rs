@@ -43,19 +43,19 @@ impl Target {
     /// When two places are named by the same means, a profile is to go with a client, or a client has no place.
     pub(super) fn of(
         profile: Option<&str>,
-        place: &Destination,
+        destination: &Destination,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Failure> {
-        let says_where = profile.is_some() || place.url.is_some() || place.data_dir.is_some();
+        let says_where = profile.is_some() || destination.url.is_some() || destination.data_dir.is_some();
         let profile = match profile {
             None if !says_where => read("RUNWARDEN_PROFILE", &variable, a_slug)?,
             flag => flag.map(str::to_owned),
         };
-        let address = address(place, says_where, &variable)?;
-        let brings_a_client = says_where && place.url.is_none();
+        let address = address(destination, says_where, &variable)?;
+        let brings_a_client = says_where && destination.url.is_none();
         let named = || if brings_a_client { None } else { variable("RUNWARDEN_CLIENT_ID") };
-        let client_id = place.client_id.clone().or_else(named);
-        let client = match (client_id, &place.client_secret_file) {
+        let client_id = destination.client_id.clone().or_else(named);
+        let client = match (client_id, &destination.client_secret_file) {
             (Some(id), file) => {
                 let secret_file = file.clone().or_else(|| variable("RUNWARDEN_CLIENT_SECRET_FILE").map(PathBuf::from));
                 Some(Client { id, secret_file })
@@ -113,12 +113,12 @@ impl Target {
 /// # Errors
 /// When there are two places.
 pub(super) fn address(
-    place: &Destination,
+    destination: &Destination,
     says_where: bool,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Address>, Failure> {
     let (url, folder, names) = if says_where {
-        (place.url.clone(), place.data_dir.clone(), ("--url", "--data-dir"))
+        (destination.url.clone(), destination.data_dir.clone(), ("--url", "--data-dir"))
     } else {
         let folder = variable("RUNWARDEN_DATA_DIR").map(PathBuf::from);
         (read("RUNWARDEN_URL", variable, a_url)?, folder, ("RUNWARDEN_URL", "RUNWARDEN_DATA_DIR"))
@@ -158,7 +158,7 @@ mod tests {
     /// folder, C: client.
     fn target(given: &str) -> Result<String, Exit> {
         let has = |name: char| given.contains(name);
-        let place = Destination {
+        let destination = Destination {
             url: has('U').then(|| "https://a.example/U".parse().unwrap()),
             data_dir: has('D').then(|| "D".into()),
             client_id: has('C').then(|| "C".to_owned()),
@@ -174,7 +174,7 @@ mod tests {
             };
             given.contains(value.trim_start_matches("https://a.example/")).then(|| value.to_owned())
         };
-        match Target::of(has('P').then_some("P"), &place, variable).map_err(|failure| failure.exit)? {
+        match Target::of(has('P').then_some("P"), &destination, variable).map_err(|failure| failure.exit)? {
             Target::Profile(profile) => Ok(profile.unwrap_or_default()),
             Target::Url(url, client) => Ok(format!("{}{}", url.path().trim_start_matches('/'), client.id)),
             Target::Folder(folder, client) => {
@@ -232,14 +232,15 @@ mod tests {
     #[test]
     fn a_secret_without_its_client_is_refused_and_a_variable_with_one_is_left_alone() {
         let secret = |name: &str| (name == "RUNWARDEN_CLIENT_SECRET_FILE").then(|| "secret".to_owned());
-        let place = Destination { client_secret_file: Some("f".into()), ..Destination::default() };
-        assert_eq!(Target::of(None, &place, secret).err().map(|failure| failure.exit), Some(Exit::Usage));
+        let destination = Destination { client_secret_file: Some("f".into()), ..Destination::default() };
+        assert_eq!(Target::of(None, &destination, secret).err().map(|failure| failure.exit), Some(Exit::Usage));
         assert_eq!(
             Target::of(Some("prod"), &Destination::default(), secret).unwrap(),
             Target::Profile(Some("prod".into()))
         );
-        let place = Destination { data_dir: Some("d".into()), client_id: Some("c".into()), ..Destination::default() };
-        let line = Target::of(None, &place, secret).unwrap().repeated();
+        let destination =
+            Destination { data_dir: Some("d".into()), client_id: Some("c".into()), ..Destination::default() };
+        let line = Target::of(None, &destination, secret).unwrap().repeated();
         assert_eq!(line, " --data-dir d --client-id c --client-secret-file secret");
     }
 

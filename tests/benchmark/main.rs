@@ -67,7 +67,7 @@ fn main() {
         whole = runtime.block_on(compare::measure(cli.quick));
     }
     println!("\nLoad average at the end: {}", machine::load());
-    // Who asked for the comparison alone is not to take its absence for success.
+    // A comparison that was skipped must not look like success if it is all that was asked for.
     if matches!(what, What::Compare) && !whole {
         std::process::exit(3);
     }

@@ -11,7 +11,7 @@ const TICKS: u64 = 100;
 pub(crate) struct Usage {
     /// Processor time.
     pub(crate) cpu: Duration,
-    /// Resident memory now, MiB.
+    /// Memory now, MiB: shared pages are counted in proportion.
     pub(crate) memory: f64,
 }
 
@@ -27,7 +27,7 @@ impl Usage {
         }
         let ours = || all.iter().filter(|process| family.contains(&process.pid));
         let ticks: u64 = ours().map(|process| process.ticks).sum();
-        Self { cpu: Duration::from_millis(ticks * 1000 / TICKS), memory: ours().map(|p| resident(p.pid)).sum() }
+        Self { cpu: Duration::from_millis(ticks * 1000 / TICKS), memory: ours().map(|p| memory_of(p.pid)).sum() }
     }
 
     /// How much of one core was used from an earlier look to this one, in percent.
@@ -69,7 +69,7 @@ fn process(pid: u32) -> Option<Process> {
 }
 
 /// What a process has in memory, MiB: of what it shares with others (code, PostgreSQL's buffers) its proportional part.
-fn resident(pid: u32) -> f64 {
+fn memory_of(pid: u32) -> f64 {
     let kib = |file: &str, key: &str| {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -17,8 +17,8 @@ use crate::witness::Witness;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(150);
-/// The pause after a refusal because too much is open already.
-const REFUSED: Duration = Duration::from_secs(5);
+/// The pause after a 429, which is longer than `Retry-After` asks where too many streams are open.
+const AFTER_429: Duration = Duration::from_secs(5);
 /// A stream that says nothing for this long is opened again.
 const SILENCE: Duration = Duration::from_secs(40);
 
@@ -86,8 +86,8 @@ impl Caller {
             _ => false,
         };
         if answer.status == 429 {
-            // As `Retry-After` asks: hundreds that try again at once leave Runwarden no time for anything else.
-            tokio::time::sleep(REFUSED).await;
+            // Hundreds that try again at once leave Runwarden no time for anything else.
+            tokio::time::sleep(AFTER_429).await;
         }
         if later {
             self.witness.unheard();

@@ -7,8 +7,8 @@ use http::{Method, StatusCode};
 
 use crate::route_table::Listener;
 
-/// The route of a request, its path with the parameters in braces. The gate leaves it in the answer, for the log line and
-/// the metrics.
+/// The route of a request, its path with the parameters in braces. The gate leaves it in the answer, for the log line
+/// and the metrics.
 #[derive(Clone, Debug)]
 pub struct MatchedRoute(pub String);
 

@@ -98,7 +98,8 @@ pub async fn apply(State(here): State<ListenerApp>, mut request: Request, next: 
     security_headers::set(response.headers_mut(), here.app.is_https());
     let elapsed = started.elapsed();
     measure::count(here.listener, &method, &route, status, elapsed);
-    tracing::info!(parent: &span, status = status.as_u16(), elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "answered");
+    let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(parent: &span, status = status.as_u16(), elapsed_ms, "answered");
     response
 }
 

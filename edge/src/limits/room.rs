@@ -48,14 +48,14 @@ impl Room {
         }
     }
 
-    /// A place for a request. `waits`: whether it asks to wait for something.
+    /// A seat for a request. `waits`: whether it asks to wait for something.
     ///
     /// # Errors
     ///
     /// 429 when the principal, its tenant or the address has used up its share; 503 when everything is in use.
     pub fn enter(&self, route: &Route, waits: bool, address: IpAddr, caller: Option<&Caller>) -> Result<HeldSeat> {
         let lasts = match route.lasts {
-            Lasts::NoTime => return Ok(HeldSeat::None),
+            Lasts::NoSeat => return Ok(HeldSeat::None),
             Lasts::Call => false,
             Lasts::Wait => waits,
             Lasts::Stream => true,

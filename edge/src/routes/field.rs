@@ -10,7 +10,7 @@ use crate::problem::{Problem, Result};
 
 /// A part of a service's answer that is always there.
 pub(super) fn present<T>(part: Option<T>, what: &str) -> Result<T> {
-    part.ok_or_else(|| Problem::from(Error::internal(anyhow::anyhow!("an answer without its {what}"))))
+    part.ok_or_else(|| Problem::from(Error::internal(anyhow::anyhow!("an answer lacks its {what}"))))
 }
 
 /// A moment as RFC 3339 in UTC.

@@ -19,9 +19,9 @@ use crate::route_table::{Lasts, Listener};
 #[must_use]
 pub fn routes() -> Routes {
     Routes::new()
-        .open(Lasts::NoTime, routes!(live))
-        .open(Lasts::NoTime, routes!(ready))
-        .open(Lasts::NoTime, routes!(health))
+        .open(Lasts::NoSeat, routes!(live))
+        .open(Lasts::NoSeat, routes!(ready))
+        .open(Lasts::NoSeat, routes!(health))
 }
 
 /// How it is.
@@ -36,9 +36,9 @@ pub struct Health {
     pub notes: Vec<String>,
 }
 
-/// Whether the edge lives
+/// Whether the edge is alive
 #[utoipa::path(get, path = "/api/v1/health/live", tag = "health",
-    responses((status = 200, description = "It does.", body = Health)))]
+    responses((status = 200, description = "The edge is alive.", body = Health)))]
 async fn live(Params(NoParams): Params<NoParams>) -> Json<Health> {
     Json(Health { status: "live", notes: Vec::new() })
 }
@@ -47,7 +47,7 @@ async fn live(Params(NoParams): Params<NoParams>) -> Json<Health> {
 ///
 /// If not, the problem's `missing` lists what is not ready.
 #[utoipa::path(get, path = "/api/v1/health/ready", tag = "health",
-    responses((status = 200, description = "It is.", body = Health)))]
+    responses((status = 200, description = "Everything is ready.", body = Health)))]
 async fn ready(
     State(app): State<App>,
     Extension(listener): Extension<Listener>,
@@ -60,7 +60,7 @@ async fn ready(
 ///
 /// The same as `/api/v1/health/ready`, where probes expect it.
 #[utoipa::path(get, path = "/health", tag = "health",
-    responses((status = 200, description = "It is.", body = Health)))]
+    responses((status = 200, description = "Everything is ready.", body = Health)))]
 async fn health(
     State(app): State<App>,
     Extension(listener): Extension<Listener>,

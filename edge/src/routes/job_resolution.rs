@@ -41,7 +41,7 @@ runwarden_kit::mirror! {
         Unresolved,
         /// It cannot be determined automatically; an operator must decide.
         Ambiguous,
-        /// A person gave up on it.
+        /// An operator gave up on it.
         GivenUp,
     }
 }
@@ -109,7 +109,7 @@ impl TryFrom<proto::Attempt> for Attempt {
 
 /// List the attempts at launching a job
 ///
-/// With what a person needs to find its run on the controller. Needs `jobs.resolve`.
+/// With what an operator needs to find its run on the controller. Needs `jobs.resolve`.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}/attempts", tag = "jobs", params(ById),
     responses((status = 200, description = "All of them, oldest first.", body = Page<Attempt>)))]
 async fn attempts(State(app): State<App>, by: ById, Params(NoParams): Params<NoParams>) -> Result<Json<Page<Attempt>>> {

@@ -49,7 +49,7 @@ runwarden_kit::mirror! {
         Canceled,
         /// It could not be run.
         Error,
-        /// No machine can know whether it was launched; a person must decide.
+        /// The launch is ambiguous: nothing shows whether it happened. An operator must decide.
         Unknown,
     }
 }

@@ -53,18 +53,18 @@ const SECTIONS: &[Section] = &[
     ("clients", "Service accounts and their OAuth clients", &[clients::routes]),
     ("access", "Roles, and the bindings that grant them", &[roles::routes, bindings::routes]),
     ("policies", "Rego modules that decide what may be run with which parameters", &[policies::routes]),
-    ("audit", "What happened, provably", &[audit::routes]),
+    ("audit", "The audit log, and proofs of it", &[audit::routes]),
     ("secrets", "Sealed values, and the keys that seal and sign", &[keys::routes, secrets::routes]),
-    ("health", "How Runwarden is", &[health::routes]),
+    ("health", "Liveness and readiness", &[health::routes]),
     ("docs", "This document", &[docs::routes]),
 ];
 
 /// All routes and the document that describes them: they are one, so neither can forget the other.
 pub fn all() -> (Router<App>, Value) {
-    let (router, described, table) = declared();
+    let (router, described, _) = declared();
     let mut document = docs::base(SECTIONS.iter().map(|(tag, about, _)| (*tag, *about)));
     document.merge(described);
-    (router, docs::finish(document, &table))
+    (router, docs::finish(document, table()))
 }
 
 /// What is reachable.

@@ -27,7 +27,7 @@ pub fn routes() -> Routes {
 /// A team's space inside a tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Project {
-    /// Its name, unique in its tenant, for ever.
+    /// Its name, unique in its tenant. It cannot be changed.
     #[schema(example = "web")]
     pub name: String,
     /// Its name for people.

@@ -27,7 +27,7 @@ pub fn routes() -> Routes {
 /// A customer or organisation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tenant {
-    /// Its name, for ever.
+    /// Its name. It cannot be changed.
     #[schema(example = "acme")]
     pub name: String,
     /// Its name for people.

@@ -138,7 +138,7 @@ async fn bytes_in_flight_without_a_token_have_one_budget() {
     let send = |last: u8, body: Body| edge.router(Listener::Public).oneshot(token_request([192, 0, 2, last], body));
     let (let_go, held) = watch::channel(());
     let mut slow = Box::pin(futures::future::join_all((0..8).map(|n| send(n, unfinished(LITTLE, held.clone())))));
-    // A caller that exceeds its share gets its own refusal; when everything is in use, the others are asked to retry.
+    // A caller that exceeds its share gets 429; when everything is in use, the others are asked to retry.
     let begun = async {
         loop {
             let answer = Answer::of(send(99, Body::from("a")).await.unwrap()).await;

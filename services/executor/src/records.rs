@@ -105,7 +105,7 @@ pub fn resolve(now: Moment, job: &Job, attempt: u32, resolution: &Resolution, wh
         .build()
 }
 
-/// A job is over, or a person must decide.
+/// A job is over, or an operator must decide.
 pub fn finish(now: Moment, job: &Job) -> Entry {
     let outcome = if job.state == JobState::Succeeded { Outcome::Success } else { Outcome::Failed };
     by_executor(

@@ -12,7 +12,7 @@ use crate::reason::ErrorReason;
 pub const LONGEST_KEY: usize = 255;
 
 /// What a key must be, for the end of a sentence that begins with its name.
-pub const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
+pub const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters without spaces";
 
 /// Whether a text can be a key: see [`KEY_RULE`].
 #[must_use]

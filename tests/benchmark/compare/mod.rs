@@ -41,7 +41,7 @@ struct Turn {
     cpu: f64,
     /// That of the database.
     database_cpu: f64,
-    /// Resident memory at the end, MiB, with the database.
+    /// Memory at the end, MiB, with the database.
     memory: f64,
 }
 
@@ -73,6 +73,7 @@ pub(crate) async fn measure(quick: bool) -> bool {
         |who: Who| turns.iter().filter(|turn| turn.who == who).map(|turn| turn.answered.requests).sum::<u64>();
     // Whatever was answered is there, with its record.
     let kept = postgres.counts().await;
+    assert_eq!(kept.len(), 2, "jobs and audit records were counted");
     assert!(kept.iter().all(|rows| *rows >= accepted(Who::Old)), "the old design lost something: {kept:?}");
     let listed = stage.metric("runwarden_jobs_accepted_total").await;
     assert!(listed >= accepted(Who::Runwarden) as f64, "Runwarden counted {listed} jobs");

@@ -30,7 +30,7 @@ pub enum AttemptState {
         /// The ids of the runs that may be it.
         candidates: Vec<i64>,
     },
-    /// A person gave up on finding out what became of it.
+    /// An operator gave up on finding out what became of it.
     GivenUp {
         /// Why.
         why: String,

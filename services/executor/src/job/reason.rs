@@ -42,5 +42,5 @@ pub const AMBIGUOUS: &str = "ambiguous";
 pub const UNTRACEABLE: &str = "untraceable";
 /// It did not start in time.
 pub const EXPIRED: &str = "expired";
-/// A person gave up on finding out what became of the launch.
+/// An operator gave up on finding out what became of the launch.
 pub const GIVEN_UP: &str = "given_up";

@@ -1,4 +1,4 @@
-//! ListAttempts: each try at launching a job, with what a person needs to find it on the controller.
+//! ListAttempts: each try at launching a job, with what an operator needs to find it on the controller.
 
 use runwarden_kit::rpc;
 use runwarden_proto::executor::v1::{ListAttemptsRequest, ListAttemptsResponse};
