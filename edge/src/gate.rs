@@ -4,7 +4,6 @@
 //! served by it than by a refusal (RFC 9110 section 12.5.1 leaves the choice).
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -155,7 +154,7 @@ async fn identify(
     span.record("tenant", tenant);
     context.idempotency_key = headers::idempotency_key(given)?;
     context.token = Some(token);
-    context.caller = Some(Arc::new(caller));
+    context.caller = Some(caller);
     Ok(())
 }
 

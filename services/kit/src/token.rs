@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Caller, Grant};
-use crate::clock::Moment;
+use crate::clock::{Clock as _, Moment, SystemClock};
 use crate::error::{Error, Result};
 use crate::reason::ErrorReason;
 use crate::revoked::Revoked;
 use crate::tenant::TenantId;
+use seen::Seen;
+
+mod seen;
 
 /// The audience of caller tokens.
 pub const AUDIENCE: &str = "runwarden";
@@ -97,6 +100,8 @@ pub struct Verifier {
     /// The issuer that tokens must name.
     pub issuer: String,
     keys: Arc<HashMap<String, (Algorithm, DecodingKey)>>,
+    /// What these keys, and no others, were seen to have signed.
+    seen: Arc<Seen>,
     /// What has ended before its time.
     pub revoked: Revoked,
 }
@@ -119,13 +124,43 @@ impl Verifier {
             };
             keys.insert(kid, (algorithm, DecodingKey::from_jwk(jwk)?));
         }
-        Ok(Self { issuer: issuer.to_owned(), keys: Arc::new(keys), revoked: Revoked::default() })
+        Ok(Self { issuer: issuer.to_owned(), keys: Arc::new(keys), seen: Arc::default(), revoked: Revoked::default() })
     }
 
     /// Whether the key that signed a token is known. A token without a readable header has none.
     #[must_use]
-    pub fn knows_key_of(&self, token: &str) -> bool {
+    pub(crate) fn knows_key_of(&self, token: &str) -> bool {
         key_id(token).is_some_and(|kid| self.keys.contains_key(&kid))
+    }
+
+    /// Who calls with a token that was verified less than a minute ago. Its signature is not verified again; whether it
+    /// has expired or was revoked is judged now.
+    pub(crate) fn recall(&self, token: &str) -> Option<Result<Arc<Caller>>> {
+        let caller = self.seen.find(token, Instant::now())?;
+        Some(self.check(&caller, SystemClock.now()).map(|()| caller))
+    }
+
+    /// Verifies a token, and remembers whose it is.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub(crate) fn caller(&self, token: &str) -> Result<Arc<Caller>> {
+        let caller = Arc::new(self.verify(token)?.into_caller());
+        self.seen.keep(token, &caller, Instant::now());
+        Ok(caller)
+    }
+
+    /// Whether a token that this caller showed before still stands.
+    fn check(&self, caller: &Caller, now: Moment) -> Result<()> {
+        // In whole seconds, as when the token is read.
+        let second = now.micros().div_euclid(1_000_000) * 1_000_000;
+        if Moment::from_micros(second) > caller.expires_at.plus(Duration::from_secs(LEEWAY_SECONDS)) {
+            return Err(expired());
+        }
+        if self.revoked.covers(&caller.token_id, &caller.principal, caller.issued_at) {
+            return Err(revoked());
+        }
+        Ok(())
     }
 
     /// Verifies a token: form, type, algorithm of its key, signature, issuer, audience, expiry, revocation.
@@ -154,17 +189,23 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
             .map_err(|e| match e.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
-                    Error::new(ErrorReason::TokenExpired, "The access token has expired.")
-                }
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => expired(),
                 _ => invalid(),
             })?
             .claims;
         if self.revoked.covers(&claims.jti, &claims.sub, claims.issued_at()) {
-            return Err(Error::new(ErrorReason::TokenRevoked, "The access token was revoked."));
+            return Err(revoked());
         }
         Ok(claims)
     }
+}
+
+fn expired() -> Error {
+    Error::new(ErrorReason::TokenExpired, "The access token has expired.")
+}
+
+fn revoked() -> Error {
+    Error::new(ErrorReason::TokenRevoked, "The access token was revoked.")
 }
 
 /// The id of the key that a token says it is signed with, if it has the form of a caller token at all.
@@ -212,5 +253,15 @@ mod tests {
                 && !own.holds(Permission::JobsRead, &Scope::tenant(&TenantId::trusted("umbrella")))
         );
         assert!(claims(None).into_caller().holds(Permission::JobsRead, &Scope::tenant(&TenantId::trusted("umbrella"))));
+    }
+
+    #[test]
+    fn a_token_that_is_remembered_expires_like_any_other() {
+        let expires_at = Moment::from_micros(1_800_000_000_000_000);
+        let caller = Caller { expires_at, ..Caller::example(&[], Scope::platform()) };
+        let verifier = Verifier::default();
+        let at = |seconds: u64| verifier.check(&caller, caller.expires_at.plus(Duration::from_secs(seconds)));
+        assert!(at(0).is_ok() && at(LEEWAY_SECONDS).is_ok());
+        assert_eq!(at(LEEWAY_SECONDS + 1).unwrap_err().reason(), ErrorReason::TokenExpired);
     }
 }

@@ -221,7 +221,7 @@ impl Gate {
             .token_text()
             .ok_or_else(|| Error::new(ErrorReason::Unauthenticated, "This call needs an access token."))?;
         let caller = self.trust.verify(token).await?;
-        let caller = Arc::new(act_for(caller, context.tenant.as_deref())?);
+        let caller = act_for(caller, context.tenant.as_deref())?;
         span.record("principal", caller.principal.as_str());
         span.record("tenant", caller.tenant().map_or("_platform", TenantId::as_str));
         context.caller = Some(caller.clone());
@@ -263,14 +263,14 @@ impl Gate {
 }
 
 /// Lets a platform principal act for the tenant it named; every other principal only for its own.
-fn act_for(mut caller: Caller, named: Option<&str>) -> Result<Caller> {
+fn act_for(mut caller: Arc<Caller>, named: Option<&str>) -> Result<Arc<Caller>> {
     let Some(named) = named else { return Ok(caller) };
     let named: TenantId = named.parse().map_err(|_| Error::not_found("tenant"))?;
     match &caller.home_tenant {
         Some(home) if *home == named => Ok(caller),
         Some(_) => Err(Error::not_found("tenant")),
         None => {
-            caller.acting_tenant = Some(named);
+            Arc::make_mut(&mut caller).acting_tenant = Some(named);
             Ok(caller)
         }
     }
@@ -329,12 +329,14 @@ mod tests {
 
     #[test]
     fn only_a_platform_principal_may_act_for_another_tenant() {
-        let tenant = Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme")));
-        assert_eq!(act_for(tenant.clone(), Some("acme")).ok().and_then(|c| c.acting_tenant).as_deref(), Some("acme"));
+        let acting = |caller: &Arc<Caller>, named| act_for(caller.clone(), Some(named)).ok()?.acting_tenant.clone();
+        let tenant = Arc::new(Caller::example(&[Permission::JobsRead], Scope::tenant(&TenantId::trusted("acme"))));
+        assert_eq!(acting(&tenant, "acme").as_deref(), Some("acme"));
         let refused = act_for(tenant, Some("other")).expect_err("another tenant");
         assert_eq!(refused.reason(), ErrorReason::NotFound);
-        let platform = Caller::example(&[Permission::JobsRead], Scope::platform());
-        assert_eq!(act_for(platform.clone(), Some("acme")).ok().and_then(|c| c.acting_tenant).as_deref(), Some("acme"));
+        let platform = Arc::new(Caller::example(&[Permission::JobsRead], Scope::platform()));
+        assert_eq!(acting(&platform, "acme").as_deref(), Some("acme"));
+        assert_eq!(platform.acting_tenant, None, "others with the same token act for nobody");
         assert!(act_for(platform, Some("../etc")).is_err());
     }
 }

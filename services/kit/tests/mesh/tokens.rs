@@ -1,5 +1,6 @@
 //! Tokens that are refused, and what ends those that were good.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, ensure};
@@ -257,6 +258,30 @@ async fn callers_are_refused_for_now_when_auth_has_been_away_for_too_long() -> R
     trust.renew().await?;
     get(&jobs, &token).await?;
     running.stop().await
+}
+
+#[tokio::test]
+async fn a_token_that_was_verified_before_ends_as_any_other() -> Result<()> {
+    let signer = Signer::new()?;
+    let auth = PlayedAuth::trusting(&signer.jwks);
+    let trust = auth.trust();
+    trust.renew().await?;
+    let refusal = async |token: &str| trust.verify(token).await.err().map(|error| error.reason());
+    let (token, mut other) = (signer.good()?, claims(&["jobs.read"], Scope::tenant(&TenantId::trusted("acme"))));
+    other.jti = "tok_2".to_owned();
+    let other = signer.sign(&signer.header(), &other)?;
+    let first = trust.verify(&token).await?;
+    ensure!(Arc::ptr_eq(&first, &trust.verify(&token).await?), "its signature is not looked at again");
+    ensure!(refusal(&other).await.is_none());
+    auth.revoke("tok_1");
+    trust.renew().await?;
+    ensure!(refusal(&token).await == Some(ErrorReason::TokenRevoked));
+    ensure!(refusal(&other).await.is_none(), "another token of the same principal");
+    // Whose key is no longer trusted, whatever was seen of it.
+    auth.replace_keys(&Signer::new()?.jwks);
+    trust.renew().await?;
+    ensure!(refusal(&other).await == Some(ErrorReason::Unauthenticated));
+    Ok(())
 }
 
 #[test]
