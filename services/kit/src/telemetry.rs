@@ -21,7 +21,6 @@ use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTra
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn, Targets};
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
@@ -96,11 +95,11 @@ pub fn init(service: &str, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
         LogFormat::Text => false,
     };
     // A line that cannot be written is lost: the layer would report that with `eprintln!`, which panics there.
-    let writer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let logs = if json {
-        writer.fmt_fields(JsonFields::new()).event_format(Lines).with_filter(filter).boxed()
+        Lines(std::io::stderr).with_filter(filter).boxed()
     } else {
-        writer.with_target(false).with_filter(filter).boxed()
+        let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+        text.with_target(false).with_filter(filter).boxed()
     };
     let traces = args.otlp_endpoint.as_deref().map(|endpoint| tracer(service, endpoint)).transpose()?;
     // Its own filter: what is too much for the log may be just right for a trace, and the exporter's own transport

@@ -3,13 +3,17 @@
 //! The ids of a line may stand in any of the spans around it, or only in the request's context; a search of the logs
 //! for one must find the line all the same.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::io::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::{Clock as _, SystemClock};
@@ -18,38 +22,66 @@ use crate::tenant::TenantId;
 
 /// What ties lines together. Of other fields of spans only those of the innermost are written.
 const IDS: &[&str] = &["request_id", "trace_id", "tenant", "principal", "job", "service"];
+/// A buffer that a long line has made larger than this is not kept.
+const KEPT: usize = 64 * 1024;
 
-pub(super) struct Lines;
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl<S, N> FormatEvent<S, N> for Lines
+/// Writes lines. Fields of spans are kept as they are and become text only when a line is written: most spans see none.
+pub(super) struct Lines<W>(pub(super) W);
+
+/// The fields of a span.
+#[derive(Default)]
+struct Fields(Vec<(&'static str, Value)>);
+
+impl<S, W> Layer<S> for Lines<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
+    W: for<'w> MakeWriter<'w> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = Map::new();
-        event.record(&mut Fields(&mut line));
-        if let Some(scope) = ctx.event_scope() {
-            for (depth, span) in scope.enumerate() {
-                if depth == 0 {
-                    line.entry("span").or_insert_with(|| span.name().into());
-                }
-                let extensions = span.extensions();
-                let fields = extensions.get::<FormattedFields<N>>().map_or("{}", |fields| fields.as_str());
-                let Ok(Value::Object(fields)) = serde_json::from_str(fields) else { continue };
-                for (name, value) in fields {
-                    // The nearest wins.
-                    if (depth == 0 && !name.starts_with("otel.")) || IDS.contains(&name.as_str()) {
-                        line.entry(name).or_insert(value);
-                    }
-                }
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        span.extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
+        let Some(span) = ctx.span(id) else { return };
+        if let Some(fields) = span.extensions_mut().get_mut::<Fields>() {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        // Taken out, so that whatever is logged meanwhile, or while the thread ends, finds none instead of this one.
+        let mut buffer = BUFFER.try_with(RefCell::take).unwrap_or_default();
+        buffer.clear();
+        let mut line = Line { buffer: &mut buffer, written: Vec::with_capacity(16) };
+        line.put("timestamp", &SystemClock.now().rfc3339().into());
+        line.put("level", &metadata.level().as_str().into());
+        line.put("target", &metadata.target().into());
+        fields.0.iter().for_each(|(name, value)| line.put(name, value));
+        for (depth, span) in ctx.event_scope(event).into_iter().flatten().enumerate() {
+            if depth == 0 {
+                line.put("span", &span.name().into());
             }
+            let extensions = span.extensions();
+            let Some(fields) = extensions.get::<Fields>() else { continue };
+            // The nearest wins.
+            let wanted = fields.0.iter().filter(|(name, _)| depth == 0 || IDS.contains(name));
+            wanted.for_each(|(name, value)| line.put(name, value));
         }
         context::with_current(|context| {
             let caller = context.caller.as_deref();
-            let mut unless_known = |name: &str, value: &str| {
+            let mut unless_known = |name: &'static str, value: &str| {
                 if !value.is_empty() {
-                    line.entry(name).or_insert_with(|| value.into());
+                    line.put(name, &value.into());
                 }
             };
             unless_known("request_id", &context.request_id);
@@ -57,24 +89,51 @@ where
             unless_known("tenant", caller.and_then(|c| c.tenant()).map_or("", TenantId::as_str));
             unless_known("principal", caller.map_or("", |c| &c.principal));
         });
-        let metadata = event.metadata();
-        line.insert("timestamp".into(), SystemClock.now().rfc3339().into());
-        line.insert("level".into(), metadata.level().as_str().into());
-        line.insert("target".into(), metadata.target().into());
-        writeln!(writer, "{}", Value::Object(line))
+        buffer.extend_from_slice(b"}\n");
+        // A line that cannot be written is lost: there is nowhere left to say so.
+        let _lost = self.0.make_writer_for(metadata).write_all(&buffer);
+        if buffer.capacity() <= KEPT {
+            let _kept = BUFFER.try_with(|kept| kept.replace(buffer));
+        }
     }
 }
 
-/// Takes over an event's fields.
-struct Fields<'a>(&'a mut Map<String, Value>);
+/// A line as far as it is written.
+struct Line<'a> {
+    buffer: &'a mut Vec<u8>,
+    written: Vec<&'static str>,
+}
 
-impl Fields<'_> {
+impl Line<'_> {
+    /// Adds a field, unless the line has one of this name.
+    fn put(&mut self, name: &'static str, value: &Value) {
+        if self.written.contains(&name) {
+            return;
+        }
+        self.written.push(name);
+        self.buffer.push(if self.buffer.is_empty() { b'{' } else { b',' });
+        // Writing text and numbers into memory cannot fail.
+        let _written = serde_json::to_writer(&mut *self.buffer, name);
+        self.buffer.push(b':');
+        let _written = serde_json::to_writer(&mut *self.buffer, value);
+    }
+}
+
+impl Fields {
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().into(), value.into());
+        let name = field.name();
+        // For traces only.
+        if name.starts_with("otel.") {
+            return;
+        }
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value.into(),
+            None => self.0.push((name, value.into())),
+        }
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.set(field, value);
     }
@@ -113,7 +172,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use tracing::subscriber::with_default;
-    use tracing_subscriber::fmt::format::JsonFields;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
@@ -135,10 +193,7 @@ mod tests {
     fn written(work: impl FnOnce()) -> Vec<Value> {
         let memory = Memory::default();
         let writer = memory.clone();
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(move || writer.clone())
-            .fmt_fields(JsonFields::new())
-            .event_format(Lines);
+        let layer = Lines(move || writer.clone());
         with_default(tracing_subscriber::registry().with(layer), work);
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -166,6 +221,7 @@ mod tests {
             assert_eq!(line[name], value, "{line}");
         }
         assert_eq!(line["number"], 7);
+        assert!(line["timestamp"].is_string());
         assert!(line.get("otel.name").is_none());
     }
 
@@ -182,5 +238,27 @@ mod tests {
         });
         assert_eq!(lines[0]["request_id"], "req_2");
         assert!(!lines[0].to_string().contains("do-not-print"));
+    }
+
+    #[test]
+    fn no_name_stands_twice_in_a_line_and_the_nearest_value_wins() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        with_default(tracing_subscriber::registry().with(Lines(move || writer.clone())), || {
+            let outer = tracing::info_span!("outer", job = "job_1", tenant = "acme", noise = 1);
+            let _outer = outer.entered();
+            let inner = tracing::info_span!("inner", job = "job_2");
+            inner.record("job", "job_3");
+            let _inner = inner.entered();
+            tracing::info!(tenant = "umbrella", "first");
+            tracing::info!("second");
+        });
+        let bytes = memory.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.matches("\"job\"").count(), 2, "{text}");
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["job"], &lines[0]["tenant"]), (&"job_3".into(), &"umbrella".into()));
+        assert_eq!((&lines[1]["job"], &lines[1]["tenant"]), (&"job_3".into(), &"acme".into()));
+        assert!(!text.contains("noise"), "{text}");
     }
 }
