@@ -35,6 +35,8 @@ const MOST_HEADS: usize = 50;
 const COMPARE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
 /// How long a comparison may take.
 const COMPARE_LIMIT: Duration = Duration::from_secs(5);
+/// How long it waits after a ring for what comes right behind: many entries cost little more to hand over than one.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long it sleeps without a ring: a replica may have added something.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -50,7 +52,7 @@ pub async fn drain(service: Service, outbox: Outbox, recorder: Arc<dyn Recorder>
     loop {
         drain.turn().await;
         tokio::select! {
-            () = drain.outbox.bell().heard() => {}
+            () = drain.outbox.bell().heard() => drop(shutdown.sleep(GATHER).await),
             () = tokio::time::sleep(drain.pause()) => {}
             () = shutdown.begun() => break,
         }

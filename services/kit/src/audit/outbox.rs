@@ -1,9 +1,9 @@
 //! Entries that wait to be handed over, and whether more work may be taken on: for each tenant by itself, so that a log
 //! that accepts nothing stops the work of its own tenant only.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use runwarden_proto::audit::v1::{Entry, LogHead};
@@ -16,6 +16,11 @@ use crate::reason::ErrorReason;
 
 /// How many entries of one tenant may wait, those set aside included, before its changes are refused.
 pub const MAX_PENDING: usize = 10_000;
+/// For how long the entries of a tenant that were counted are not counted again: meanwhile, work that is taken on is
+/// added to them.
+const COUNTED_FOR: Duration = Duration::from_millis(250);
+/// Of so many tenants the count is kept.
+const MOST_COUNTED: usize = 4096;
 /// How long work waits for the first comparison of the logs.
 const COMPARED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -132,6 +137,8 @@ struct Logs {
     /// back to an older copy would be noticed only after the first changes.
     compared: watch::Sender<bool>,
     untrusted: RwLock<BTreeMap<String, String>>,
+    /// How many entries of a tenant wait, as of when; those that were handed over since included.
+    counted: Mutex<HashMap<String, (usize, Instant)>>,
     aside: std::sync::atomic::AtomicUsize,
 }
 
@@ -150,7 +157,7 @@ impl Outbox {
 
     fn with(store: Arc<dyn OutboxStore>, compared: bool) -> Self {
         let compared = watch::Sender::new(compared);
-        let logs = Logs { compared, untrusted: RwLock::default(), aside: 0.into() };
+        let logs = Logs { compared, untrusted: RwLock::default(), counted: Mutex::default(), aside: 0.into() };
         Self { store, bell: Bell::default(), logs: Arc::new(logs) }
     }
 
@@ -171,19 +178,42 @@ impl Outbox {
     /// # Errors
     /// `AUDIT_LOG_UNTRUSTED` or `AUDIT_UNAVAILABLE`.
     pub async fn check_room(&self, tenant: &str) -> Result<()> {
-        let mut compared = self.logs.compared.subscribe();
-        // The drain always tries, within a few seconds; without that, the bound below protects.
-        let _ = tokio::time::timeout(COMPARED_WITHIN, compared.wait_for(|compared| *compared)).await;
-        if let Some(why) = self.untrusted().get(tenant) {
+        if !*self.logs.compared.borrow() {
+            let mut compared = self.logs.compared.subscribe();
+            // The drain always tries, within a few seconds; without that, the bound below protects.
+            let _ = tokio::time::timeout(COMPARED_WITHIN, compared.wait_for(|compared| *compared)).await;
+        }
+        if let Some(why) = self.logs.untrusted.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
             return Err(untrusted(why));
         }
-        if self.store.count(tenant).await? >= MAX_PENDING {
+        if self.waiting_of(tenant).await? >= MAX_PENDING {
             return Err(Error::new(
                 ErrorReason::AuditUnavailable,
                 "The audit log has been unavailable for too long: no more entries can be queued.",
             ));
         }
         Ok(())
+    }
+
+    /// How many entries of a tenant wait before the one that is now taken on; exactly, where it would be too many.
+    async fn waiting_of(&self, tenant: &str) -> Result<usize> {
+        {
+            let mut counted = self.logs.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((waiting, at)) = counted.get_mut(tenant)
+                && at.elapsed() < COUNTED_FOR
+                && *waiting < MAX_PENDING
+            {
+                *waiting += 1;
+                return Ok(*waiting - 1);
+            }
+        }
+        let waiting = self.store.count(tenant).await?;
+        let mut counted = self.logs.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.len() >= MOST_COUNTED {
+            counted.clear();
+        }
+        counted.insert(tenant.to_owned(), (waiting + 1, Instant::now()));
+        Ok(waiting)
     }
 
     /// The logs that accept nothing, by tenant, with the reason.
