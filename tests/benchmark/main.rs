@@ -6,6 +6,7 @@ mod compare;
 mod controller;
 mod figures;
 mod machine;
+mod profile;
 mod resume;
 mod stage;
 mod submit;
@@ -37,6 +38,8 @@ enum What {
     Sweep,
     /// How soon everything continues after a kill.
     Resume,
+    /// Where the processor time of a submit and of a whole job goes: perf shows more of it.
+    Profile,
     /// Runwarden beside the design that it replaces: needs PostgreSQL and wrk.
     Compare,
     /// The controller, in a process of its own: what this program starts itself as.
@@ -61,6 +64,9 @@ fn main() {
     }
     if matches!(what, What::All | What::Resume) {
         runtime.block_on(resume::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Profile) {
+        runtime.block_on(profile::measure(cli.quick));
     }
     let mut whole = true;
     if matches!(what, What::All | What::Compare) {

@@ -33,6 +33,8 @@ impl Stage {
         let metrics = Port::take();
         let settings = Settings::new(env!("CARGO_BIN_EXE_runwarden")).that_stays();
         let settings = settings.set("RUNWARDEN_METRICS_LISTEN", &metrics.address().to_string());
+        // Jobs that start tomorrow wait until then.
+        let settings = settings.set("RUNWARDEN_EXECUTOR_QUEUE_LIMIT", "100000000");
         let system = System::start(&settings).await;
         let platform = system.reach().platform_admin().await;
         let _tenant =
