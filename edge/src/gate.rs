@@ -4,6 +4,7 @@
 //! served by it than by a refusal (RFC 9110 section 12.5.1 leaves the choice).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -46,6 +47,7 @@ pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next)
     let is_options = parts.method == Method::OPTIONS;
     let mut response = match admit(&here, route.as_deref(), &parts, &mut standings).await {
         Ok((context, seat)) => {
+            let context = Arc::new(context);
             let request = Request::from_parts(parts, body);
             let deadline = context.deadline.unwrap_or_else(Instant::now);
             let inside = context::scope(context.clone(), next.run(request));
@@ -81,7 +83,7 @@ async fn admit(
     asked: &Parts,
     standings: &mut Vec<Standing>,
 ) -> Result<(RequestContext, HeldSeat)> {
-    let mut context = context::current();
+    let mut context = Arc::unwrap_or_clone(context::current());
     let address = context.source_address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     if let Some(limit) = &here.app.by_address {
         within(limit.count(&address_key(address)), standings)?;

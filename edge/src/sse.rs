@@ -82,7 +82,7 @@ where
     let (sender, receiver) = mpsc::channel(ROOM);
     let last = Pieces { sender, broken: Arc::default() };
     let whole = Arc::new(AtomicBool::new(false));
-    let mut context = context::current();
+    let mut context = Arc::unwrap_or_clone(context::current());
     context.deadline = None;
     let span = tracing::Span::current();
     let (trust, caller, told) = (trust.clone(), context.caller.clone(), whole.clone());

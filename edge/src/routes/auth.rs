@@ -204,7 +204,7 @@ async fn token(
         scope: form.take("scope").unwrap_or_default(),
         client_secret: form.client_secret.expose_secret().to_owned(),
         client_id: form.client_id,
-        source_address: context::current().source_address,
+        source_address: context::current().source_address.clone(),
     };
     let answer = app.ports.tokens().issue_token(request).await?.into_inner();
     Ok(private(Json(Token {

@@ -135,7 +135,7 @@ impl JobService for FakeJobs {
         if replayed {
             context::mark_replayed();
         }
-        self.submitted.lock().unwrap().push((request, context::current()));
+        self.submitted.lock().unwrap().push((request, Arc::unwrap_or_clone(context::current())));
         let job = Some(job("job_1", proto::JobState::New));
         Ok(tonic::Response::new(proto::SubmitJobResponse { job, replayed }))
     }

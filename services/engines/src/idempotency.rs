@@ -105,7 +105,7 @@ pub struct Repeat {
 impl Repeat {
     /// The call being served, with its message.
     pub fn of(message: &impl Message) -> Self {
-        Self { key: context::current().idempotency_key, body: message.encode_to_vec() }
+        Self { key: context::current().idempotency_key.clone(), body: message.encode_to_vec() }
     }
 }
 

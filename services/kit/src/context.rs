@@ -64,18 +64,18 @@ impl fmt::Debug for RequestContext {
 }
 
 tokio::task_local! {
-    static CURRENT: RequestContext;
+    static CURRENT: Arc<RequestContext>;
 }
 
 /// The context of the request being served; an empty one outside of any.
 #[must_use]
-pub fn current() -> RequestContext {
-    CURRENT.try_with(Clone::clone).unwrap_or_default()
+pub fn current() -> Arc<RequestContext> {
+    CURRENT.try_with(Arc::clone).unwrap_or_default()
 }
 
 /// Reads the context of the request being served without copying it; nothing outside of any.
 pub fn with_current<T>(read: impl FnOnce(&RequestContext) -> T) -> Option<T> {
-    CURRENT.try_with(read).ok()
+    CURRENT.try_with(|context| read(context)).ok()
 }
 
 /// Notes that the request being served is a repeat and gets the first one's answer.
@@ -84,8 +84,8 @@ pub fn mark_replayed() {
 }
 
 /// Runs a future within a context.
-pub async fn scope<F: Future>(context: RequestContext, future: F) -> F::Output {
-    CURRENT.scope(context, future).await
+pub async fn scope<F: Future>(context: impl Into<Arc<RequestContext>>, future: F) -> F::Output {
+    CURRENT.scope(context.into(), future).await
 }
 
 impl RequestContext {

@@ -115,7 +115,7 @@ async fn submit(caller: &Api, body: &Value, upto: Upto) {
     let id = answer.get("id").and_then(Value::as_str).expect("an id").to_owned();
     let begun = Instant::now();
     loop {
-        let job = caller.get(&format!("/api/v1/jobs/{id}?wait=30s")).await.expect(200);
+        let job = caller.get(&format!("/api/v1/jobs/{id}?wait=30")).await.expect(200);
         if job.get("finished_at").is_some() {
             return;
         }

@@ -143,7 +143,7 @@ impl TokenService for TokenRpc {
 
 /// Runs a future with the address that the edge names in the request, unless it came along already.
 async fn from_address<F: Future>(address: &str, future: F) -> F::Output {
-    let mut context = context::current();
+    let mut context = Arc::unwrap_or_clone(context::current());
     if context.source_address.is_empty() && address.parse::<IpAddr>().is_ok() {
         address.clone_into(&mut context.source_address);
     }

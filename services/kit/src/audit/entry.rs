@@ -26,9 +26,9 @@ impl EntryBuilder {
             object_type: object_type.into(),
             object_id: object_id.into(),
             outcome: Outcome::Success.into(),
-            source_address: context.source_address,
-            request_id: context.request_id,
-            trace_id: context.trace_id,
+            source_address: context.source_address.clone(),
+            request_id: context.request_id.clone(),
+            trace_id: context.trace_id.clone(),
             details_json: "{}".into(),
             ..Entry::default()
         };

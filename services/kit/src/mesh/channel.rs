@@ -53,9 +53,26 @@ impl MeshChannel {
         }
     }
 
+    /// The same, for a call that may not be repeated.
+    async fn ask_once(self, mut request: Request<Body>, until: Instant) -> Answer {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(out_of_time());
+        }
+        set_timeout(request.headers_mut(), left);
+        match tokio::time::timeout(left, send(self.inner, request)).await {
+            Ok(outcome) => Ok(outcome?.map(|body| Timely::around(body, until))),
+            Err(_) => Err(out_of_time()),
+        }
+    }
+
     /// A call with one answer, which is there in time or not at all.
     async fn ask(self, request: Request<Body>, until: Instant, tries: u32) -> Answer {
+        if tries == 1 {
+            return self.ask_once(request, until).await;
+        }
         let (parts, body) = request.into_parts();
+        // Kept, to be sent again.
         let body = body.collect().await?.to_bytes();
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
@@ -133,10 +150,14 @@ async fn send(mut channel: Channel, request: Request<Body>) -> Answer {
 
 fn rebuild(parts: &http::request::Parts, body: &Bytes, left: Duration) -> Request<Body> {
     let mut request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
-    if let Ok(value) = HeaderValue::try_from(context::format_timeout(left)) {
-        request.headers_mut().insert("grpc-timeout", value);
-    }
+    set_timeout(request.headers_mut(), left);
     request
+}
+
+fn set_timeout(headers: &mut HeaderMap, left: Duration) {
+    if let Ok(value) = HeaderValue::try_from(context::format_timeout(left)) {
+        headers.insert("grpc-timeout", value);
+    }
 }
 
 /// How long to wait before another try, if one makes sense: the connection failed, or something else answered, or the

@@ -102,6 +102,7 @@ impl Gate {
             if let Err(error) = self.admit(access, &mut request, &mut context).await {
                 return Ok(self.refuse(rpc, &context, error).await);
             }
+            let context = Arc::new(context);
             let limit = context.remaining().map_or(DEFAULT_TIMEOUT, |left| left.min(MAX_TIMEOUT));
             let call = tokio::time::timeout(limit, context::scope(context.clone(), inner.call(request)));
             let mut response = tokio::select! {

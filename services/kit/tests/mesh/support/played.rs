@@ -68,7 +68,7 @@ impl Played {
                 error.with_field(format!("/{n}"), "is wrong in a way that takes many words to tell")
             }))?,
             "remaining" => Ok(context::current().remaining().map_or(0, |left| left.as_millis()).to_string()),
-            "source" => Ok(context::current().source_address),
+            "source" => Ok(context::current().source_address.clone()),
             _ => Ok(id.to_owned()),
         }
     }
@@ -93,7 +93,7 @@ impl JobService for Played {
             tenant: caller.tenant().map(ToString::to_string).unwrap_or_default(),
             requested_by: caller.principal.clone(),
             requested_by_name: peer.name().to_owned(),
-            request_id: context::current().request_id,
+            request_id: context::current().request_id.clone(),
             ..Job::default()
         };
         Ok(Response::new(GetJobResponse { job: Some(job) }))
