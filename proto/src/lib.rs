@@ -48,6 +48,10 @@ package!(
     /// What is run: `runwarden.executor.v1`.
     executor
 );
+package!(
+    /// What has changed: `runwarden.watch.v1`.
+    watch
+);
 
 mod redacted {
     //! `Debug` for messages with secret fields.

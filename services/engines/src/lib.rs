@@ -8,6 +8,7 @@
 //! - [`outbox`]: audit entries that become durable in the same commit as the change they tell of.
 //! - [`idempotency`]: the first answer again for the same key and body.
 //! - [`vault`]: secrets, sealed with a key of their tenant.
+//! - [`watch`]: tells services that keep answers in memory which of them no longer hold.
 
 pub mod catalog;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod outbox;
 mod retry;
 pub mod sqlite;
 pub mod vault;
+pub mod watch;
 
 pub use engines::{Database, EngineSettings, Engines, NotOpened, OnDatabase, UnknownEngine};
 pub use error::{Result, StoreError};

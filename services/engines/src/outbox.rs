@@ -24,6 +24,11 @@ const ASIDE: &str = "outbox-set-aside/";
 /// How far each log was seen.
 const SEEN: &str = "outbox-seen/";
 
+/// Whether a key of a config store belongs to the outbox in it.
+pub(crate) fn is_of_outbox(key: &str) -> bool {
+    [WAITING, ASIDE, SEEN].iter().any(|prefix| key.starts_with(prefix))
+}
+
 /// How many entries one commit takes out or moves, and how many heads it keeps; the rest follows in further commits.
 const AT_ONCE: usize = 50;
 /// How many are read at once where all are wanted.

@@ -32,6 +32,7 @@ pub mod tenant;
 pub mod text;
 pub mod token;
 pub mod trust;
+pub mod watched;
 
 pub use error::{Error, FieldError, Result};
 pub use reason::ErrorReason;

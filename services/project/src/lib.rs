@@ -24,7 +24,7 @@ mod text;
 use std::sync::Arc;
 
 use runwarden_engines::idempotency::Pepper;
-use runwarden_engines::{Engines, catalog};
+use runwarden_engines::{Engines, catalog, watch};
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 
@@ -40,7 +40,7 @@ pub use store::key::TENANTS;
 /// When the store does not open, the pepper is not readable by this service alone, or a peer has no address.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let engines = Engines::of(kit)?;
-    let store = engines.config("project.db").await?;
+    let (store, watch) = watch::watched(engines.config("project.db").await?, store::key::concern);
     let outbox = kit.outbox(engines.outbox(&store));
     let idempotency = engines.idempotency(&store, Pepper::load_or_create(&kit.data_dir.join("project.pepper"))?);
     kit.tasks.spawn(
@@ -50,5 +50,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let access = Arc::new(MeshAccess::new(kit.peers.channel(Service::Executor)?));
     let secrets = Arc::new(MeshSecrets::new(kit.peers.channel(Service::Secret)?));
     let catalog = Catalog::new(catalog::Catalog::new(store, outbox), idempotency, Arc::clone(&kit.clock));
-    Ok(Services::new(catalog, access, secrets, config.allow_plain_http_controllers).into_parts())
+    Ok(Services::new(catalog, access, secrets, config.allow_plain_http_controllers)
+        .into_parts()
+        .with(watch.into_server()))
 }

@@ -4,6 +4,7 @@
 //! same commit that there is no mark, and whoever makes a template demands that both are unchanged: no template can
 //! come to stand on nothing, however they race.
 
+use runwarden_engines::watch::Concern;
 use runwarden_kit::tenant::TenantId;
 
 /// Where tenants are, by name.
@@ -69,4 +70,40 @@ pub(crate) fn orphans(tenant: &TenantId) -> String {
 
 pub(crate) fn orphan(tenant: &TenantId, secret_name: &str) -> String {
     format!("orphans/{tenant}/{secret_name}")
+}
+
+/// Who has to hear that a key was changed: whoever keeps something of its tenant.
+pub(crate) fn concern(key: &str) -> Concern<'_> {
+    let mut parts = key.split('/');
+    match (parts.next(), parts.next()) {
+        (Some("tenants" | "projects" | "controllers" | "templates"), Some(tenant)) => Concern::Tenant(tenant),
+        // What protects names and counts, and is read by this service alone.
+        (Some("retired" | "removed" | "uses" | "orphans"), _) => Concern::Nobody,
+        _ => Concern::Everyone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_may_keep_concerns_its_tenant_and_what_is_not_known_everyone() {
+        let acme = TenantId::trusted("acme");
+        for key in [tenant(&acme), project(&acme, "web"), controller(&acme, "awx"), template(&acme, "deploy")] {
+            assert_eq!(concern(&key), Concern::Tenant("acme"), "{key}");
+        }
+        let own = [
+            retired_project(&acme, "web"),
+            removed_controller(&acme, "awx"),
+            removed_template(&acme, "deploy"),
+            format!("{}deploy", project_uses(&acme, "web")),
+            format!("{}deploy", controller_uses(&acme, "awx")),
+            orphan(&acme, "secret"),
+        ];
+        for key in own {
+            assert_eq!(concern(&key), Concern::Nobody, "{key}");
+        }
+        assert_eq!(concern("something/new"), Concern::Everyone);
+    }
 }
