@@ -11,7 +11,7 @@ use runwarden_kit::service::ServiceKit;
 use crate::config::ConfigStore;
 use crate::idempotency::{Idempotency, Pepper};
 use crate::outbox::ConfigOutbox;
-use crate::sqlite::SqliteConfigStore;
+use crate::sqlite::{OnStage, SqliteConfigStore};
 use crate::vault::{OpenError, SealedVault, Vault, VaultOptions};
 use crate::{Migration, StoreError, sqlite};
 
@@ -225,6 +225,13 @@ impl Database {
     pub fn stores<S: OnDatabase>(&self) -> S {
         match &self.0 {
             Opened::Sqlite(database) => S::on_sqlite(database.clone()),
+        }
+    }
+
+    /// Has this called at each stage of each group of changes that is committed together.
+    pub fn on_stage(&self, call: OnStage) {
+        match &self.0 {
+            Opened::Sqlite(database) => database.grouped().writer.on_stage(call),
         }
     }
 

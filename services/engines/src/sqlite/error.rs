@@ -1,4 +1,4 @@
-//! What SQLite's result codes, and the driver's own errors, mean.
+//! What SQLite's result codes, and the errors of the two drivers, mean.
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -55,18 +55,49 @@ impl From<MigrateError> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error;
+        match error {
+            Error::SqliteFailure(ref failure, _) | Error::SqlInputError { error: ref failure, .. } => {
+                of_code(failure.extended_code, error.to_string(), error)
+            }
+            // Tables are strict, so a column that does not read was not written by us.
+            Error::InvalidColumnType(..)
+            | Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// The same failure, for another who met it.
+pub(super) fn copy(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, said) => rusqlite::Error::SqliteFailure(*failure, said.clone()),
+        other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
+    }
+}
+
 fn of_database(error: Box<dyn DatabaseError>) -> StoreError {
     let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+    of_code(code, error.to_string(), error.into_error())
+}
+
+/// What an extended result code means, of a failure that says this.
+fn of_code(code: i32, said: String, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    let error = error.into();
     match code {
         constraint::PRIMARY_KEY | constraint::TRIGGER | constraint::UNIQUE | constraint::ROWID => {
-            return StoreError::Conflict(error.into_error());
+            return StoreError::Conflict(error);
         }
         _ => {}
     }
     match code & 0xff {
-        primary::BUSY | primary::LOCKED => StoreError::Retry(error.into_error()),
-        primary::FULL => StoreError::Full(error.into_error()),
-        primary::CORRUPT | primary::NOTADB => StoreError::Corrupt(error.to_string()),
+        primary::BUSY | primary::LOCKED => StoreError::Retry(error),
+        primary::FULL => StoreError::Full(error),
+        primary::CORRUPT | primary::NOTADB => StoreError::Corrupt(said),
         primary::TOOBIG => StoreError::Invalid("a value that is too long for SQLite"),
         // A file system that had errors is often made read-only until somebody looks at it.
         primary::READONLY
@@ -74,8 +105,8 @@ fn of_database(error: Box<dyn DatabaseError>) -> StoreError {
         | primary::INTERRUPT
         | primary::IOERR
         | primary::CANTOPEN
-        | primary::PROTOCOL => StoreError::Unavailable(error.into_error()),
-        _ => StoreError::Failed(error.into_error()),
+        | primary::PROTOCOL => StoreError::Unavailable(error),
+        _ => StoreError::Failed(error),
     }
 }
 

@@ -38,6 +38,7 @@ impl SqliteFaults {
         for database in &self.databases {
             self.hook(&database.write).await;
             self.hook(&database.read).await;
+            self.hook_grouped(database).await;
         }
         self.asked.calls.store(0, Ordering::SeqCst);
         self.asked.no_commits.store(no_commits, Ordering::SeqCst);
@@ -56,6 +57,27 @@ impl SqliteFaults {
             let asked = Arc::clone(&self.asked);
             handle.set_commit_hook(move || !asked.no_commits.load(Ordering::SeqCst));
         }
+    }
+
+    #[expect(clippy::expect_used, reason = "a test that cannot make faults is to fail")]
+    async fn hook_grouped(&self, database: &Database) {
+        let grouped = database.grouped();
+        for reader in grouped.readers.all().await.expect("all readers") {
+            self.asked.hook(&reader);
+        }
+        let asked = Arc::clone(&self.asked);
+        grouped.writer.outside(move |connection| connection.iter().for_each(|writer| asked.hook(writer))).await;
+    }
+}
+
+impl Asked {
+    #[expect(clippy::expect_used, reason = "a test that cannot make faults is to fail")]
+    fn hook(self: &Arc<Self>, connection: &rusqlite::Connection) {
+        let asked = Arc::clone(self);
+        let is_lost = move || asked.calls.fetch_add(1, Ordering::SeqCst) + 1 == asked.lost_at.load(Ordering::SeqCst);
+        connection.progress_handler(1, Some(is_lost)).expect("a hook");
+        let asked = Arc::clone(self);
+        connection.commit_hook(Some(move || asked.no_commits.load(Ordering::SeqCst))).expect("a hook");
     }
 }
 
@@ -88,6 +110,10 @@ impl Faults for SqliteFaults {
                 for connection in all_of(&database.write).await.into_iter().chain(all_of(&database.read).await) {
                     connection.close().await.expect("it can be closed");
                 }
+                for reader in database.grouped().readers.all().await.expect("all readers") {
+                    reader.close();
+                }
+                database.grouped().writer.outside(|connection| *connection = None).await;
             }
         }
         calls

@@ -4,13 +4,18 @@
 mod config;
 #[cfg(test)]
 mod conformance;
+mod connect;
 mod error;
 #[cfg(any(test, feature = "conformance"))]
 mod faults;
+mod group;
+mod grouped;
+mod readers;
+mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrationType, Migrator};
@@ -20,8 +25,12 @@ use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
 pub use config::SqliteConfigStore;
 #[cfg(any(test, feature = "conformance"))]
 pub use faults::SqliteFaults;
+pub use grouped::Grouped;
+pub use readers::{Reader, Readers};
+pub use writer::{OnStage, Stage, Writer};
 
 use crate::{Migration, Result, StoreError};
+use connect::{Access, Opener};
 
 /// How long a writer waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +39,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many reads run at once.
 const READERS: u32 = 4;
 
-/// An open database.
+/// An open database. It has two pairs of doors: pools of a driver that gives each connection a thread, and
+/// [`Database::grouped`], for stores with more to do than that can. Each pair costs nothing until it is used.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Exactly one connection: writes queue here instead of failing on each other.
@@ -38,6 +48,8 @@ pub struct Database {
     /// Connections that can only read; they see the last commit and never wait for the writer.
     pub read: SqlitePool,
     begun: Arc<AtomicU64>,
+    opener: Opener,
+    grouped: Arc<OnceLock<Grouped>>,
 }
 
 impl Database {
@@ -54,9 +66,17 @@ impl Database {
         self.begun.load(Ordering::Relaxed)
     }
 
+    /// The way to the same file whose changes are committed in groups. Clones of this database share it.
+    #[must_use]
+    pub fn grouped(&self) -> &Grouped {
+        self.grouped.get_or_init(|| Grouped::on(&self.opener))
+    }
+
     /// Closes all connections, so that the file is whole without its write-ahead log.
     pub async fn close(&self) {
         self.read.close().await;
+        // Also if it was not used: nobody is to begin with it now.
+        self.grouped().close().await;
         self.write.close().await;
     }
 }
@@ -77,16 +97,29 @@ pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Database> {
         .pragma("trusted_schema", "OFF");
     // Processes that share the file may start at the same time; each step is made by one of them.
     let turn = migrators_turn(path).await?;
-    let write = pool(1).connect_with(options.clone()).await?;
-    migrate(&write, migrations).await?;
+    let migrating = pool(1).connect_with(options.clone()).await?;
+    migrate(&migrating, migrations).await?;
+    migrating.close().await;
     drop(turn);
-    let read = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Database { write, read, begun: Arc::default() })
+    let write = pool(1).connect_lazy_with(options.clone());
+    let read = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
+    Ok(Database::of(write, read, path, Access::Write))
+}
+
+impl Database {
+    fn of(write: SqlitePool, read: SqlitePool, path: &Path, access: Access) -> Self {
+        let opener = Opener { path: path.to_owned(), access };
+        Self { write, read, begun: Arc::default(), opener, grouped: Arc::default() }
+    }
 }
 
 /// How to open the database at `path` for reading only, as it is: it is not migrated, and nobody can write through it.
 /// Works beside the process that writes it, and on a copy on a medium that cannot be written.
 pub async fn read_only(path: &Path) -> Result<SqliteConnectOptions> {
+    Ok(looking_at(path).await?.0)
+}
+
+async fn looking_at(path: &Path) -> Result<(SqliteConnectOptions, Access)> {
     if !path.is_file() {
         return Err(StoreError::Unavailable(format!("{} is not a file", path.display()).into()));
     }
@@ -95,7 +128,7 @@ pub async fn read_only(path: &Path) -> Result<SqliteConnectOptions> {
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("trusted_schema", "OFF");
-    let Err(error) = look(&options).await else { return Ok(options) };
+    let Err(error) = look(&options).await else { return Ok((options, Access::Read)) };
     // A medium that cannot be written has no place for SQLite's shared memory. Without a write-ahead log beside it, the
     // file is whole as it is.
     let mut log = path.as_os_str().to_owned();
@@ -104,7 +137,7 @@ pub async fn read_only(path: &Path) -> Result<SqliteConnectOptions> {
         return Err(error);
     }
     let options = options.immutable(true);
-    look(&options).await.map(|()| options)
+    look(&options).await.map(|()| (options, Access::ReadUnchanging))
 }
 
 async fn look(options: &SqliteConnectOptions) -> Result<()> {
@@ -115,13 +148,13 @@ async fn look(options: &SqliteConnectOptions) -> Result<()> {
 
 /// Opens the database at `path` as [`read_only`] says, behind the same two doors as others.
 pub async fn open_read_only(path: &Path) -> Result<Database> {
-    let read = pool(1).connect_with(read_only(path).await?).await?;
-    Ok(Database { write: read.clone(), read, begun: Arc::default() })
+    let (options, access) = looking_at(path).await?;
+    let read = pool(1).connect_lazy_with(options);
+    Ok(Database::of(read.clone(), read, path, access))
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
-        .min_connections(1)
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
@@ -154,7 +187,7 @@ async fn migrators_turn(path: &Path) -> Result<std::fs::File> {
     Ok(locked.await.map_err(StoreError::failed)??)
 }
 
-async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
+async fn migrate(migrating: &SqlitePool, migrations: &[Migration]) -> Result<()> {
     Migration::check(migrations)?;
     let migrations = migrations
         .iter()
@@ -168,7 +201,7 @@ async fn migrate(write: &SqlitePool, migrations: &[Migration]) -> Result<()> {
             )
         })
         .collect();
-    Ok(Migrator::with_migrations(migrations).run(write).await?)
+    Ok(Migrator::with_migrations(migrations).run(migrating).await?)
 }
 
 #[cfg(unix)]

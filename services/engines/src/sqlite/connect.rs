@@ -1,0 +1,78 @@
+//! How connections are opened that have no driver's thread between them and their users.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::BUSY_TIMEOUT;
+
+/// How many prepared statements a connection keeps. A store has fewer.
+const STATEMENTS: usize = 128;
+
+/// A file, and what may be done to it.
+#[derive(Clone, Debug)]
+pub(super) struct Opener {
+    pub(super) path: PathBuf,
+    pub(super) access: Access,
+}
+
+/// What may be done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It may be changed.
+    Write,
+    /// It may only be read, beside others that may change it.
+    Read,
+    /// It may only be read, and nothing changes it: it lies where nothing can be written.
+    ReadUnchanging,
+}
+
+impl Opener {
+    /// A connection that changes the file, if that is allowed.
+    pub(super) fn writer(&self) -> rusqlite::Result<Connection> {
+        let connection = self.open()?;
+        // What savepoints remember stays in memory. The log is copied back into the file four times as rarely as by
+        // default: it is the writer that waits for that.
+        connection
+            .execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000")?;
+        Ok(connection)
+    }
+
+    /// A connection that can only read.
+    pub(super) fn reader(&self) -> rusqlite::Result<Connection> {
+        let connection = self.open()?;
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        Ok(connection)
+    }
+
+    fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = match self.access {
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Access::Read | Access::ReadUnchanging => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        // Each connection is used by one thread at a time, which its type sees to.
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = if self.access == Access::ReadUnchanging {
+            Connection::open_with_flags(unchanging(&self.path), flags | OpenFlags::SQLITE_OPEN_URI)?
+        } else {
+            Connection::open_with_flags(&self.path, flags)?
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // As `open` beside this has them on the connections of the pools, for the reasons that it gives.
+        connection.execute_batch("PRAGMA trusted_schema = OFF")?;
+        if self.access == Access::Write {
+            connection.execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                 PRAGMA secure_delete = ON",
+            )?;
+        }
+        Ok(connection)
+    }
+}
+
+/// The address of a file that nothing changes.
+fn unchanging(path: &Path) -> String {
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?immutable=1")
+}
