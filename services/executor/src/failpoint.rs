@@ -38,11 +38,15 @@ pub enum At {
     ResolveBefore,
     /// It is written; nothing was signalled.
     ResolveAfter,
+    /// A change was made that waits for the commit of its group, with or without others.
+    GroupFilling,
+    /// A group of changes is committed; nobody was answered.
+    GroupCommitted,
 }
 
 impl At {
     /// Each with its name.
-    pub const ALL: [(&str, Self); 15] = [
+    pub const ALL: [(&str, Self); 17] = [
         ("submit.before_commit", Self::SubmitBeforeCommit),
         ("submit.after_commit", Self::SubmitAfterCommit),
         ("claim.after", Self::ClaimAfter),
@@ -58,6 +62,8 @@ impl At {
         ("cancel.after", Self::CancelAfter),
         ("resolve.before", Self::ResolveBefore),
         ("resolve.after", Self::ResolveAfter),
+        ("group.filling", Self::GroupFilling),
+        ("group.committed", Self::GroupCommitted),
     ];
 }
 

@@ -77,7 +77,8 @@ const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     config::refuse_renamed(|name| std::env::var_os(name).is_some())?;
     let instance = Arc::new(Instance::take(&kit.data_dir)?);
-    let Stores { jobs: store, outbox } = Stores::open(&Engines::of(kit)?, config.jobs_file.as_deref()).await?;
+    let (engines, file) = (Engines::of(kit)?, config.jobs_file.as_deref());
+    let Stores { jobs: store, outbox } = Stores::open_failing(&engines, file, config.failpoint.clone()).await?;
     let held = store.resume(instance.id()).await?;
     if held > 0 {
         tracing::info!(jobs = held, "resuming the jobs this executor held when it ended");

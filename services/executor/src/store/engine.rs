@@ -12,6 +12,7 @@
 //! Reading waits for nobody. A transaction that fails, or is dropped, has left nothing.
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use runwarden_awx::Installation;
 use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
@@ -20,25 +21,32 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 
 use super::{Beat, Changed, JobFilter, Silence};
-use crate::job::{Attempt, Bound, Job, Queue, Run, Stray};
+use crate::job::{Attempt, Bound, Job, Lease, Queue, Run, Stray};
 use crate::wait::limits::LimitScope;
 use crate::wait::scheduler::{Head, Turn};
 
 /// Where rows are kept.
-#[async_trait]
+///
+/// Transactions are handed to the engine whole, so that it can commit many at once: a commit costs a sync of the disk,
+/// however much it brings. SQLite has one thread that makes what waits one after the other, each in a savepoint, and
+/// commits them together. PostgreSQL would do the same on a few connections: what waits for one, each in a savepoint of
+/// a transaction, sent ahead without waiting for the answers; or, since what is asked of [`Rows`] is data, the inserts
+/// of several as one statement of many rows.
 pub(crate) trait Engine: Send + Sync + 'static {
-    /// A way to the rows.
-    type Rows: Rows;
-
     /// For reading what is committed. It waits for no writer and takes no lock.
-    async fn read(&self) -> Result<Self::Rows>;
+    fn read(&self) -> impl Future<Output = Result<Box<dyn Rows>>> + Send;
 
-    /// For one step that writes and is a transaction of its own.
-    async fn write(&self) -> Result<Self::Rows>;
-
-    /// Begins a transaction. Dropped without a commit, it leaves nothing.
-    async fn begin(&self) -> Result<Self::Rows>;
+    /// Makes a transaction: commits what the work did, if it answers `Ok`, before this answers; else leaves nothing. The
+    /// work may be called more than once, each time as if it were the first; it has no effects but those on the rows and
+    /// what it answers.
+    fn transaction<C, T>(&self, with: C, work: Work<C, T>) -> impl Future<Output = Result<T>> + Send
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static;
 }
+
+/// What is done in a transaction: with what it was handed, on the rows. It waits for nothing but the rows.
+pub(crate) type Work<C, T> = for<'a> fn(&'a C, &'a mut (dyn Rows + 'a)) -> BoxFuture<'a, Result<T>>;
 
 /// What two transactions must not do at the same time. The kernel asks for one class after the other in the order in
 /// which they are listed here, and for scopes in theirs, so that transactions cannot deadlock.
@@ -99,11 +107,6 @@ pub(crate) trait Rows:
     /// nothing.
     async fn serialise(&mut self, what: Serialise) -> Result<()>;
 
-    /// Commits what was done since it was begun.
-    async fn commit(self) -> Result<()>
-    where
-        Self: Sized;
-
     /// Puts audit entries into the outbox, in their order.
     async fn put_entries(&mut self, entries: &[Entry]) -> Result<()>;
 }
@@ -113,6 +116,9 @@ pub(crate) trait Rows:
 pub(crate) trait JobRows {
     /// A job. In a transaction that changes it: serialised on [`Serialise::Job`].
     async fn job(&mut self, id: &str) -> Result<Option<Job>>;
+
+    /// At which revision a job is. In a transaction that changes it: serialised on [`Serialise::Job`].
+    async fn revision(&mut self, id: &str) -> Result<Option<Revision>>;
 
     /// A job of a tenant.
     async fn job_of(&mut self, tenant: &str, id: &str) -> Result<Option<Job>>;
@@ -140,6 +146,17 @@ pub(crate) trait JobRows {
     /// The latest run of an installation, under its uuid or its address, that is bound to a job and was made by this
     /// moment.
     async fn latest_run(&mut self, installation: &Installation, by: Moment) -> Result<Option<Run>>;
+}
+
+/// What is different after every change of a job, its attempts, events, strays and lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Revision {
+    /// The number of its last change.
+    pub version: i64,
+    /// When it is due.
+    pub due_at: Option<Moment>,
+    /// Who holds it.
+    pub lease: Lease,
 }
 
 /// Attempts.

@@ -1,25 +1,26 @@
 //! Accepting, changing and reading jobs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use runwarden_awx::Installation;
-use runwarden_kit::Result;
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, Result};
 
 use super::{Kernel, bring, number, save};
 use crate::job::{Attempt, Bound, Job, Run};
 use crate::store::effects::make;
-use crate::store::engine::{
-    AttemptRows as _, Counted, Engine, EventRow, EventRows as _, JobRows as _, Kept, Key, KeyRows as _, QueueRows,
-    Rows, Serialise,
-};
+use crate::store::engine::{Counted, Engine, EventRow, Kept, Key, Revision, Rows, Serialise};
 use crate::store::{
     Acceptance, Accepted, Committed, Effects, Happening, JobChange, JobEvent, JobFilter, JobStore, News, Room,
 };
 use crate::wait::limits::LimitScope;
 use crate::wait::place::{self, RECENT};
 
+/// How often a change of a job is made at most: each time somebody else was faster, so that the job changed as often.
+const CHANGES: usize = 100;
 /// How many pieces of output are looked at for one answer.
 const PIECES: usize = 64;
 
@@ -27,40 +28,24 @@ const PIECES: usize = 64;
 impl<E: Engine> JobStore for Kernel<E> {
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
         let Acceptance { mut job, idempotency, entries, room } = acceptance;
-        let mut rows = self.engine.begin().await?;
         let key = idempotency.map(|claim| {
             let (tenant, principal, hash) = (job.tenant.to_string(), claim.principal, claim.key_hash);
             (Key { tenant, principal, hash }, claim.body_digest)
         });
-        if let Some((key, digest)) = &key {
-            rows.serialise(Serialise::Key(key.clone())).await?;
-            if let Some((earlier, made)) = rows.by_key(key).await? {
-                let is_same = earlier == *digest;
-                return Ok(if is_same { Accepted::Replayed(Box::new(made)) } else { Accepted::KeyReused });
-            }
-        }
-        for of in QueueOf::ALL {
-            of.serialise(&mut rows, &job, room).await?;
-        }
-        let now = job.created_at;
-        for of in QueueOf::ALL {
-            if of.is_full(&mut rows, &job, room).await? {
-                drop(rows);
-                let begun =
-                    self.engine.read().await?.begun(&Counted::with(&job, LimitScope::Template), 0, RECENT).await?;
-                return Ok(Accepted::QueueFull { of: of.name(), pace: place::pace(&begun, now) });
-            }
-        }
-        rows.serialise(Serialise::Job(job.id.clone())).await?;
         let effects = Effects { entries, ..Effects::announced().with_news(News::Accepted) };
+        let now = job.created_at;
         let events = number(&mut job, now, &effects);
-        rows.insert_job(&job).await?;
-        bring(&mut rows, &job, &events, &effects).await?;
-        if let Some((key, digest)) = &key {
-            rows.put_key(key, digest, &job).await?;
+        let new = Arc::new(New { job, key, events, effects, room });
+        match self.engine.transaction(Arc::clone(&new), |new, rows| Box::pin(new.enter(rows))).await? {
+            Entered::Yes => Ok(Accepted::New(Box::new(Arc::unwrap_or_clone(new).effects))),
+            Entered::Replayed(job) => Ok(Accepted::Replayed(job)),
+            Entered::KeyReused => Ok(Accepted::KeyReused),
+            Entered::Full(of) => {
+                let template = Counted::with(&new.job, LimitScope::Template);
+                let begun = self.engine.read().await?.begun(&template, 0, RECENT).await?;
+                Ok(Accepted::QueueFull { of: of.name(), pace: place::pace(&begun, now) })
+            }
         }
-        rows.commit().await?;
-        Ok(Accepted::New(Box::new(effects)))
     }
 
     async fn find_by_key(&self, tenant: &TenantId, principal: &str, key_hash: &str) -> Result<Option<(String, Job)>> {
@@ -83,24 +68,30 @@ impl<E: Engine> JobStore for Kernel<E> {
         run: Option<&Run>,
         change: &JobChange<'_>,
     ) -> Result<Option<Committed>> {
-        let mut rows = self.engine.begin().await?;
-        rows.serialise(Serialise::Job(id.to_owned())).await?;
-        let Some(before) = rows.job(id).await? else { return Ok(None) };
-        let mut job = before.clone();
-        let last = rows.last_attempt(id).await?;
-        let held = match run {
-            Some(run) => {
-                rows.serialise(Serialise::Run(run.id)).await?;
-                rows.bound(&[run.id], id).await?.iter().any(|bound| bound.is(run))
+        // What the change makes of the job is found out here, where others do the same at the same time. The transaction
+        // only sees to it that it still is the job that was changed.
+        for _ in 0..CHANGES {
+            let mut rows = self.engine.read().await?;
+            let Some(seen) = rows.revision(id).await? else { return Ok(None) };
+            let Some(before) = rows.job(id).await? else { return Ok(None) };
+            let last = rows.last_attempt(id).await?;
+            let held = match run {
+                Some(run) => is_held(&mut *rows, run, id).await?,
+                None => false,
+            };
+            drop(rows);
+            let mut job = before.clone();
+            let Some(effects) = make(change, &mut job, last, held)? else {
+                return Ok(Some(Committed { job: before, effects: None }));
+            };
+            let events = number(&mut job, now, &effects);
+            let changed = Arc::new(Change { job, seen, run: run.cloned(), held, events, effects });
+            if self.engine.transaction(Arc::clone(&changed), |changed, rows| Box::pin(changed.save(rows))).await? {
+                let Change { job, effects, .. } = Arc::unwrap_or_clone(changed);
+                return Ok(Some(Committed { job, effects: Some(effects) }));
             }
-            None => false,
-        };
-        let Some(effects) = make(change, &mut job, last, held)? else {
-            return Ok(Some(Committed { job: before, effects: None }));
-        };
-        save(&mut rows, &mut job, now, &effects).await?;
-        rows.commit().await?;
-        Ok(Some(Committed { job, effects: Some(effects) }))
+        }
+        Err(Error::contended())
     }
 
     async fn last_attempt(&self, job: &str) -> Result<Option<Attempt>> {
@@ -159,8 +150,91 @@ impl<E: Engine> JobStore for Kernel<E> {
     }
 
     async fn forget_keys(&self, before: Moment) -> Result<()> {
-        self.engine.write().await?.forget_keys(before).await
+        self.engine.transaction(before, |before, rows| rows.forget_keys(*before)).await
     }
+}
+
+/// A job to accept, with all that becomes durable with it.
+#[derive(Clone)]
+struct New {
+    job: Job,
+    key: Option<(Key, String)>,
+    events: Vec<EventRow>,
+    effects: Effects,
+    room: Room,
+}
+
+/// What became of it.
+enum Entered {
+    Yes,
+    Replayed(Box<Job>),
+    KeyReused,
+    Full(QueueOf),
+}
+
+impl New {
+    async fn enter(&self, rows: &mut dyn Rows) -> Result<Entered> {
+        let Self { job, key, events, effects, room } = self;
+        if let Some((key, digest)) = key {
+            rows.serialise(Serialise::Key(key.clone())).await?;
+            if let Some((earlier, made)) = rows.by_key(key).await? {
+                let is_same = earlier == *digest;
+                return Ok(if is_same { Entered::Replayed(Box::new(made)) } else { Entered::KeyReused });
+            }
+        }
+        for of in QueueOf::ALL {
+            of.serialise(rows, job, *room).await?;
+        }
+        for of in QueueOf::ALL {
+            if of.is_full(rows, job, *room).await? {
+                return Ok(Entered::Full(of));
+            }
+        }
+        rows.serialise(Serialise::Job(job.id.clone())).await?;
+        rows.insert_job(job).await?;
+        bring(rows, job, events, effects).await?;
+        if let Some((key, digest)) = key {
+            rows.put_key(key, digest, job).await?;
+        }
+        Ok(Entered::Yes)
+    }
+}
+
+/// What a change made of a job.
+#[derive(Clone)]
+struct Change {
+    job: Job,
+    /// Of what it made that.
+    seen: Revision,
+    run: Option<Run>,
+    /// Whether it was told that another job has the run.
+    held: bool,
+    events: Vec<EventRow>,
+    effects: Effects,
+}
+
+impl Change {
+    /// Answers false, and does nothing, if somebody else was faster.
+    async fn save(&self, rows: &mut dyn Rows) -> Result<bool> {
+        let id = &self.job.id;
+        rows.serialise(Serialise::Job(id.clone())).await?;
+        if rows.revision(id).await?.as_ref() != Some(&self.seen) {
+            return Ok(false);
+        }
+        if let Some(run) = &self.run {
+            rows.serialise(Serialise::Run(run.id)).await?;
+            if is_held(rows, run, id).await? != self.held {
+                return Ok(false);
+            }
+        }
+        save(rows, &self.job, &self.events, &self.effects).await?;
+        Ok(true)
+    }
+}
+
+/// Whether a job other than this one has a run.
+async fn is_held(rows: &mut dyn Rows, run: &Run, other_than: &str) -> Result<bool> {
+    Ok(rows.bound(&[run.id], other_than).await?.iter().any(|bound| bound.is(run)))
 }
 
 /// Whose queue a new job needs room in.
@@ -194,14 +268,14 @@ impl QueueOf {
         matches!(self, Self::Template).then_some(job.template.as_str())
     }
 
-    async fn serialise<R: Rows>(self, rows: &mut R, job: &Job, room: Room) -> Result<()> {
+    async fn serialise(self, rows: &mut dyn Rows, job: &Job, room: Room) -> Result<()> {
         if self.limit(room).is_none() {
             return Ok(());
         }
         rows.serialise(Serialise::Waiting(job.tenant.to_string(), self.template(job).map(str::to_owned))).await
     }
 
-    async fn is_full<R: QueueRows + Send>(self, rows: &mut R, job: &Job, room: Room) -> Result<bool> {
+    async fn is_full(self, rows: &mut dyn Rows, job: &Job, room: Room) -> Result<bool> {
         let Some(limit) = self.limit(room) else { return Ok(false) };
         Ok(rows.waiting(&job.tenant, self.template(job), limit).await? >= limit)
     }

@@ -47,7 +47,7 @@ fn number(job: &mut Job, now: Moment, effects: &Effects) -> Vec<EventRow> {
 }
 
 /// Writes what a change brings beside the row of its job.
-async fn bring<R: Rows>(rows: &mut R, job: &Job, events: &[EventRow], effects: &Effects) -> Result<()> {
+async fn bring(rows: &mut dyn Rows, job: &Job, events: &[EventRow], effects: &Effects) -> Result<()> {
     for event in events {
         rows.append_event(&job.id, event).await?;
     }
@@ -61,8 +61,7 @@ async fn bring<R: Rows>(rows: &mut R, job: &Job, events: &[EventRow], effects: &
 }
 
 /// Writes a job over, with all that its change brings.
-async fn save<R: Rows>(rows: &mut R, job: &mut Job, now: Moment, effects: &Effects) -> Result<()> {
-    let events = number(job, now, effects);
+async fn save(rows: &mut dyn Rows, job: &Job, events: &[EventRow], effects: &Effects) -> Result<()> {
     rows.save_job(job).await?;
-    bring(rows, job, &events, effects).await
+    bring(rows, job, events, effects).await
 }

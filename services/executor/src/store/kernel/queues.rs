@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
-use super::{Kernel, save};
+use super::{Kernel, number, save};
 use crate::job::{BEGUN, Job, JobState, Queue};
 use crate::launch::protocol::{self, Around, Beginning};
-use crate::store::engine::{AttemptRows, Counted, Engine, JobRows as _, QueueRows, Rows, Serialise};
+use crate::store::engine::{Counted, Engine, Rows, Serialise};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 use crate::wait::limits::{LimitScope, Limits, Usage};
 use crate::wait::place::{self, COUNTED, Place, RECENT};
-use crate::wait::scheduler::{Goal, Head};
+use crate::wait::scheduler::{Goal, Head, Turn};
 
 /// How many jobs are told of at once that are to end unbegun.
 pub(in crate::store) const SOME: usize = 100;
@@ -27,65 +27,48 @@ impl<E: Engine> Queues for Kernel<E> {
     }
 
     async fn claim(&self, claim: Claim<'_>) -> Result<Claimed> {
+        let Claim { turn, holder, limits, now } = claim;
         // By reading alone first: what is empty, full or blocked costs nobody the write lock.
         let mut reading = self.engine.read().await?;
-        if let Claimable::No(why) = claimable(&mut reading, &claim).await? {
+        if let Claimable::No(why) = claimable(&mut *reading, turn, &limits, now).await? {
             return Ok(why);
         }
         drop(reading);
-        let mut rows = self.engine.begin().await?;
-        rows.serialise(Serialise::Queue(claim.turn.queue.clone())).await?;
-        let mut job = match claimable(&mut rows, &claim).await? {
-            Claimable::Yes(job) => *job,
-            Claimable::No(why) => return Ok(why),
-        };
-        job.lease.fence += 1;
-        job.lease.holder = Some(claim.holder.to_owned());
-        rows.save_lease(&job).await?;
-        rows.commit().await?;
-        Ok(Claimed::Job(Box::new(job)))
+        let with = (turn.clone(), holder.to_owned(), limits, now);
+        let take = self.engine.transaction(with, |(turn, holder, limits, now), rows| {
+            Box::pin(async move {
+                rows.serialise(Serialise::Queue(turn.queue.clone())).await?;
+                let mut job = match claimable(rows, turn, limits, *now).await? {
+                    Claimable::Yes(job) => job,
+                    Claimable::No(why) => return Ok(why),
+                };
+                job.lease.fence += 1;
+                job.lease.holder = Some(holder.clone());
+                rows.save_lease(&job).await?;
+                Ok(Claimed::Job(job))
+            })
+        });
+        take.await
     }
 
     async fn release(&self, job: &str, fence: i64) -> Result<()> {
-        self.engine.write().await?.release(job, fence).await
+        self.engine.transaction((job.to_owned(), fence), |(job, fence), rows| rows.release(job, *fence)).await
     }
 
     async fn begin_attempt(&self, begin: Begin) -> Result<Begun> {
-        let Begin { attempt, fence, limits, now, entries } = begin;
-        let mut rows = self.engine.begin().await?;
-        rows.serialise(Serialise::Job(attempt.job_id.clone())).await?;
-        let Some(mut job) = rows.job(&attempt.job_id).await? else { return Ok(Begun::Lost) };
-        let last = rows.last_attempt(&job.id).await?;
-        let full = full(&mut rows, &job, &limits, now, Counting::Begun).await?;
-        rows.serialise(Serialise::ControllerTemplate(attempt.controller_template)).await?;
-        let goal = Goal {
-            installation: attempt.installation.clone(),
-            controller_template: attempt.controller_template,
-            marked: attempt.is_marked(),
-        };
-        let around = Around { blocked: is_blocked(&mut rows, &goal, &job.id).await?, full };
-        match protocol::begin(&mut job, last.as_ref(), &attempt, fence, &around, now)? {
-            Beginning::Begun => {}
-            Beginning::Blocked => return Ok(Begun::Blocked),
-            Beginning::Full(scope, until) => return Ok(Begun::Full(scope, until)),
-            Beginning::Lost => return Ok(Begun::Lost),
-        }
-        let effects = Effects { attempt: Some(attempt), entries, ..Effects::announced() };
-        save(&mut rows, &mut job, now, &effects).await?;
-        rows.commit().await?;
-        Ok(Begun::Yes(Box::new(job), Box::new(effects)))
+        self.engine.transaction(begin, |begin, rows| Box::pin(begun(begin, rows))).await
     }
 
     async fn is_in_the_way(&self, goal: &Goal) -> Result<bool> {
-        is_blocked(&mut self.engine.read().await?, goal, "").await
+        is_blocked(&mut *self.engine.read().await?, goal, "").await
     }
 
     async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
         let mut rows = self.engine.read().await?;
         let position = rows.ahead_of(job, COUNTED - 1).await?.saturating_add(1);
         let pace = place::pace(&rows.begun(&Counted::with(job, LimitScope::Template), 0, RECENT).await?, now);
-        let held_by = full(&mut rows, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
-        let blocked = is_unmarked_out(&mut rows, job).await?;
+        let held_by = full(&mut *rows, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
+        let blocked = is_unmarked_out(&mut *rows, job).await?;
         let expected_start_at = place::expected(position, pace, job.start_at, now);
         Ok(Place { position, expected_start_at, held_by, blocked })
     }
@@ -105,12 +88,12 @@ enum Claimable {
     No(Claimed),
 }
 
-async fn claimable<R: Rows>(rows: &mut R, claim: &Claim<'_>) -> Result<Claimable> {
-    let Some(job) = rows.first_due(claim.turn, BEGUN, claim.now).await? else {
+async fn claimable(rows: &mut dyn Rows, turn: &Turn, limits: &Limits, now: Moment) -> Result<Claimable> {
+    let Some(job) = rows.first_due(turn, BEGUN, now).await? else {
         return Ok(Claimable::No(Claimed::Nothing));
     };
     if job.state == JobState::New
-        && let Some((scope, until)) = full(rows, &job, &claim.limits, claim.now, Counting::Held).await?
+        && let Some((scope, until)) = full(rows, &job, limits, now, Counting::Held).await?
     {
         let name = scope.name_for(&job).to_owned();
         return Ok(Claimable::No(Claimed::Full { scope, name, until }));
@@ -121,16 +104,42 @@ async fn claimable<R: Rows>(rows: &mut R, claim: &Claim<'_>) -> Result<Claimable
     Ok(Claimable::Yes(Box::new(job)))
 }
 
+/// Begins an attempt, if nothing stands in the way.
+async fn begun(begin: &Begin, rows: &mut dyn Rows) -> Result<Begun> {
+    let Begin { attempt, fence, limits, now, entries } = begin;
+    rows.serialise(Serialise::Job(attempt.job_id.clone())).await?;
+    let Some(mut job) = rows.job(&attempt.job_id).await? else { return Ok(Begun::Lost) };
+    let last = rows.last_attempt(&job.id).await?;
+    let full = full(rows, &job, limits, *now, Counting::Begun).await?;
+    rows.serialise(Serialise::ControllerTemplate(attempt.controller_template)).await?;
+    let goal = Goal {
+        installation: attempt.installation.clone(),
+        controller_template: attempt.controller_template,
+        marked: attempt.is_marked(),
+    };
+    let around = Around { blocked: is_blocked(rows, &goal, &job.id).await?, full };
+    match protocol::begin(&mut job, last.as_ref(), attempt, *fence, &around, *now)? {
+        Beginning::Begun => {}
+        Beginning::Blocked => return Ok(Begun::Blocked),
+        Beginning::Full(scope, until) => return Ok(Begun::Full(scope, until)),
+        Beginning::Lost => return Ok(Begun::Lost),
+    }
+    let effects = Effects { attempt: Some(attempt.clone()), entries: entries.clone(), ..Effects::announced() };
+    let events = number(&mut job, *now, &effects);
+    save(rows, &job, &events, &effects).await?;
+    Ok(Begun::Yes(Box::new(job), Box::new(effects)))
+}
+
 /// Whether an unmarked launch is open of another job that was accepted for the same: then no other launch of theirs
 /// could be told from it, marked or not. What else may be in the way is known only when the template was read, and what
 /// begins meanwhile is found when the attempt is begun.
-async fn is_unmarked_out<R: AttemptRows + Send>(rows: &mut R, job: &Job) -> Result<bool> {
+async fn is_unmarked_out(rows: &mut dyn Rows, job: &Job) -> Result<bool> {
     Ok(rows.unmarked_of(&job.queue(), &job.id).await?.contains(&job.launch_digest))
 }
 
 /// Whether an open attempt of another job could not be told from one to this goal: with a marker only those without
 /// stand in the way, without a marker any does.
-async fn is_blocked<R: AttemptRows + Send>(rows: &mut R, goal: &Goal, other_than: &str) -> Result<bool> {
+async fn is_blocked(rows: &mut dyn Rows, goal: &Goal, other_than: &str) -> Result<bool> {
     let open = rows.open_at(goal.controller_template, goal.marked, other_than).await?;
     Ok(open.iter().any(|installation| installation.is_same(&goal.installation)))
 }
@@ -145,8 +154,8 @@ enum Counting {
 }
 
 /// Which limit a job would exceed, and until when: the one that holds it back longest.
-async fn full<R: Rows>(
-    rows: &mut R,
+async fn full(
+    rows: &mut dyn Rows,
     job: &Job,
     limits: &Limits,
     now: Moment,

@@ -7,7 +7,7 @@ use runwarden_kit::clock::Moment;
 
 use super::Kernel;
 use crate::job::Stray;
-use crate::store::engine::{Engine, Rows as _, Serialise, StrayRows as _};
+use crate::store::engine::{Engine, Serialise};
 use crate::store::{Effects, StrayRuns};
 
 #[async_trait]
@@ -21,22 +21,26 @@ impl<E: Engine> StrayRuns for Kernel<E> {
     }
 
     async fn take_stray(&self, stray: &Stray, until: Moment) -> Result<bool> {
-        self.engine.write().await?.defer_stray(stray, until).await
+        let with = (stray.clone(), until);
+        self.engine.transaction(with, |(stray, until), rows| rows.defer_stray(stray, *until)).await
     }
 
     async fn keep_stray(&self, stray: &Stray) -> Result<()> {
-        self.engine.write().await?.save_stray(stray).await
+        self.engine.transaction(stray.clone(), |stray, rows| rows.save_stray(stray)).await
     }
 
     async fn settle_stray(&self, stray: &Stray, entry: Entry) -> Result<Option<Effects>> {
-        let mut rows = self.engine.begin().await?;
-        rows.serialise(Serialise::Job(stray.job.clone())).await?;
-        if !rows.remove_stray(stray).await? {
-            return Ok(None);
-        }
-        let effects = Effects::default().with_entry(entry);
-        rows.put_entries(&effects.entries).await?;
-        rows.commit().await?;
-        Ok(Some(effects))
+        let with = (stray.clone(), Effects::default().with_entry(entry));
+        let settle = self.engine.transaction(with, |(stray, effects), rows| {
+            Box::pin(async move {
+                rows.serialise(Serialise::Job(stray.job.clone())).await?;
+                if !rows.remove_stray(stray).await? {
+                    return Ok(None);
+                }
+                rows.put_entries(&effects.entries).await?;
+                Ok(Some(effects.clone()))
+            })
+        });
+        settle.await
     }
 }

@@ -6,7 +6,7 @@ use runwarden_kit::tenant::TenantId;
 
 use super::Kernel;
 use crate::job::Job;
-use crate::store::engine::{Engine, WatchRows as _};
+use crate::store::engine::Engine;
 use crate::store::{Changed, Silence, Watches};
 
 #[async_trait]
@@ -28,13 +28,18 @@ impl<E: Engine> Watches for Kernel<E> {
         if let Some(follower) = follower {
             return Ok(follower == holder);
         }
-        let mut rows = self.engine.write().await?;
-        rows.put_follower(tenant, controller, holder).await?;
-        Ok(rows.follower(tenant, controller).await?.is_some_and(|follower| follower == holder))
+        let with = (tenant.to_string(), controller.to_owned(), holder.to_owned());
+        let follow = self.engine.transaction(with, |(tenant, controller, holder), rows| {
+            Box::pin(async move {
+                rows.put_follower(tenant, controller, holder).await?;
+                Ok(rows.follower(tenant, controller).await?.is_some_and(|follower| follower == *holder))
+            })
+        });
+        follow.await
     }
 
     async fn unwatch(&self, holder: &str) -> Result<()> {
-        self.engine.write().await?.remove_follower(holder).await
+        self.engine.transaction(holder.to_owned(), |holder, rows| rows.remove_follower(holder)).await
     }
 
     async fn silences(&self, tenant: &TenantId) -> Result<Vec<Silence>> {
@@ -42,10 +47,12 @@ impl<E: Engine> Watches for Kernel<E> {
     }
 
     async fn silent(&self, tenant: &TenantId, silence: &Silence) -> Result<()> {
-        self.engine.write().await?.put_silence(tenant, silence).await
+        let with = (tenant.to_string(), silence.clone());
+        self.engine.transaction(with, |(tenant, silence), rows| rows.put_silence(tenant, silence)).await
     }
 
     async fn heard(&self, tenant: &TenantId, controller: &str) -> Result<()> {
-        self.engine.write().await?.remove_silence(tenant, controller).await
+        let with = (tenant.to_string(), controller.to_owned());
+        self.engine.transaction(with, |(tenant, controller), rows| rows.remove_silence(tenant, controller)).await
     }
 }

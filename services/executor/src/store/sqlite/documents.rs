@@ -1,13 +1,12 @@
 //! Documents in rows.
 
-use runwarden_engines::StoreError;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
+use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use super::sql::{get, text};
 use crate::job::{Job, Lease};
 
 /// Writes a document.
@@ -20,15 +19,15 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(Error::internal)
 }
 
-/// What a failing store is to a caller.
-pub(super) fn failed(error: sqlx::Error) -> Error {
-    StoreError::from(error).into()
+/// Reads a job from the first four columns of a row: its document, when it is due, who holds it, and its fence.
+pub(super) fn job_of(row: &Row<'_>) -> Result<Job> {
+    let mut job: Job = read(text(row, 0)?)?;
+    job.due_at = moment(row, 1)?;
+    job.lease = Lease { holder: get(row, 2)?, fence: get(row, 3)? };
+    Ok(job)
 }
 
-/// Reads a job: its document, and what stands beside it.
-pub(super) fn job_of(row: &SqliteRow) -> Result<Job> {
-    let mut job: Job = read(row.get("document"))?;
-    job.due_at = row.get::<Option<i64>, _>("due_at").map(Moment::from_micros);
-    job.lease = Lease { fence: row.get("fence"), holder: row.get("holder") };
-    Ok(job)
+/// Reads a moment that there may be.
+pub(super) fn moment(row: &Row<'_>, column: usize) -> Result<Option<Moment>> {
+    Ok(get::<Option<i64>>(row, column)?.map(Moment::from_micros))
 }

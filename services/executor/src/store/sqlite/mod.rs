@@ -8,20 +8,20 @@ mod jobs;
 mod keys;
 mod outbox;
 mod queues;
+mod sql;
 mod strays;
 mod watches;
 
 use async_trait::async_trait;
-use runwarden_engines::sqlite::Database;
+use futures::FutureExt as _;
+use runwarden_engines::sqlite::{Database, Reader};
 use runwarden_engines::{Migration, migrations};
-use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
-use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use runwarden_kit::{Error, Result};
+use rusqlite::{Connection, Params};
 
-use super::engine::{Engine, Rows, Serialise};
+use super::engine::{Engine, Rows, Serialise, Work};
 use super::kernel::Kernel;
-use documents::failed;
 
 pub(super) const MIGRATIONS: &[Migration] =
     migrations!["0001_jobs", "0002_controllers", "0003_queues", "0004_silences", "0005_outbox", "0006_identity"];
@@ -47,51 +47,71 @@ impl SqliteJobs {
     }
 }
 
-#[async_trait]
-impl Engine for SqliteEngine {
-    type Rows = SqliteRows;
-
-    async fn read(&self) -> Result<SqliteRows> {
-        Ok(SqliteRows::through(Way::Single(self.database.read.acquire().await.map_err(failed)?)))
+impl SqliteEngine {
+    async fn reading(&self) -> Result<Reader> {
+        Ok(self.database.grouped().readers.get().await?)
     }
 
-    async fn write(&self) -> Result<SqliteRows> {
-        Ok(SqliteRows::through(Way::Single(self.database.write.acquire().await.map_err(failed)?)))
-    }
-
-    async fn begin(&self) -> Result<SqliteRows> {
-        Ok(SqliteRows::through(Way::Transaction(self.database.begin_write().await.map_err(failed)?)))
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.database.grouped().writer.change(work).await
     }
 }
 
-/// A connection, or a transaction that holds the file's write lock.
-pub(crate) struct SqliteRows {
-    way: Way,
+impl Engine for SqliteEngine {
+    async fn read(&self) -> Result<Box<dyn Rows>> {
+        Ok(Box::new(SqliteRows::through(Way::Reading(Box::new(self.reading().await?)))))
+    }
+
+    async fn transaction<C, T>(&self, with: C, work: Work<C, T>) -> Result<T>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let make = move |connection: &mut Connection| {
+            let mut rows = SqliteRows::through(Way::Writing(connection));
+            // No step here waits for anything, so the work is done when it was looked at once.
+            let done = work(&with, &mut rows).now_or_never();
+            done.unwrap_or_else(|| Err(Error::internal(anyhow::anyhow!("a transaction waits for something else"))))
+        };
+        self.writing(make).await
+    }
+}
+
+/// A connection that reads, or the one that writes inside a transaction.
+pub(crate) struct SqliteRows<'c> {
+    way: Way<'c>,
     /// What the transaction asked to be serialised on.
     asked: Vec<Serialise>,
 }
 
-enum Way {
-    Single(PoolConnection<Sqlite>),
-    Transaction(Transaction<'static, Sqlite>),
+enum Way<'c> {
+    Reading(Box<Reader>),
+    Writing(&'c mut Connection),
 }
 
-impl SqliteRows {
-    const fn through(way: Way) -> Self {
+impl<'c> SqliteRows<'c> {
+    const fn through(way: Way<'c>) -> Self {
         Self { way, asked: Vec::new() }
     }
 
-    fn connection(&mut self) -> &mut SqliteConnection {
-        match &mut self.way {
-            Way::Single(connection) => connection,
-            Way::Transaction(transaction) => transaction,
+    fn connection(&self) -> &Connection {
+        match &self.way {
+            Way::Reading(connection) => connection,
+            Way::Writing(connection) => connection,
         }
+    }
+
+    fn run(&self, sql: &str, with: impl Params) -> Result<usize> {
+        sql::run(self.connection(), sql, with)
     }
 
     /// Takes note of what is asked for. One transaction writes at a time, so SQLite needs no more; but in debug builds
     /// every test sees whether another engine could rely on what it is asked.
     fn ask(&mut self, what: Serialise) {
-        if cfg!(debug_assertions) && matches!(self.way, Way::Transaction(_)) {
+        if cfg!(debug_assertions) && matches!(self.way, Way::Writing(_)) {
             let in_order = self.asked.last().is_none_or(|last| last.order() <= what.order());
             assert!(in_order, "{what:?} is asked for after {:?}: others may wait in a circle", self.asked);
             self.asked.push(what);
@@ -100,7 +120,7 @@ impl SqliteRows {
 
     /// What a step of a transaction needs to have been asked for.
     fn needs(&self, what: impl FnOnce() -> Serialise) {
-        if cfg!(debug_assertions) && matches!(self.way, Way::Transaction(_)) {
+        if cfg!(debug_assertions) && matches!(self.way, Way::Writing(_)) {
             let what = what();
             assert!(self.asked.contains(&what), "{what:?} was not asked for, only {:?}", self.asked);
         }
@@ -112,21 +132,14 @@ impl SqliteRows {
 }
 
 #[async_trait]
-impl Rows for SqliteRows {
+impl Rows for SqliteRows<'_> {
     async fn serialise(&mut self, what: Serialise) -> Result<()> {
         self.ask(what);
         Ok(())
     }
 
-    async fn commit(self) -> Result<()> {
-        match self.way {
-            Way::Single(_) => Ok(()),
-            Way::Transaction(transaction) => transaction.commit().await.map_err(failed),
-        }
-    }
-
     async fn put_entries(&mut self, entries: &[Entry]) -> Result<()> {
-        outbox::put(self.connection(), entries).await
+        outbox::put(self.connection(), entries)
     }
 }
 
@@ -137,5 +150,7 @@ fn at_most(limit: usize) -> i64 {
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod tests;

@@ -4,62 +4,59 @@ use async_trait::async_trait;
 use prost::Message;
 use runwarden_kit::audit::{Entry, LogHead, MAX_PENDING, OutboxStore, SetAside};
 use runwarden_kit::{Error, Result};
-use sqlx::{Row as _, SqliteConnection};
+use rusqlite::{Connection, Row, params};
 
-use super::SqliteJobs;
-use super::documents::failed;
+use super::sql::{self, at_length, failed, get};
+use super::{SqliteJobs, at_most};
 
 /// How many entries of an earlier version are given their tenant at once.
 const ADOPTED_AT_ONCE: i64 = 500;
 
 /// Puts entries beside the change they tell of.
-pub(super) async fn put(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<()> {
+pub(super) fn put(connection: &Connection, entries: &[Entry]) -> Result<()> {
     for entry in entries {
-        sqlx::query("INSERT INTO outbox (entry_id, tenant, entry) VALUES (?, ?, ?)")
-            .bind(&entry.entry_id)
-            .bind(&entry.tenant)
-            .bind(entry.encode_to_vec())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
+        let with = params![entry.entry_id, entry.tenant, entry.encode_to_vec()];
+        sql::run(connection, "INSERT INTO outbox (entry_id, tenant, entry) VALUES (?, ?, ?)", with)?;
     }
     Ok(())
 }
 
-fn decode<T: Message + Default>(bytes: &[u8]) -> Result<T> {
-    T::decode(bytes).map_err(Error::internal)
+fn remove(connection: &Connection, tenant: &str, entry_id: &str) -> Result<usize> {
+    sql::run(connection, "DELETE FROM outbox WHERE entry_id = ? AND tenant = ?", params![entry_id, tenant])
+}
+
+fn decode<T: Message + Default>(row: &Row<'_>, column: usize) -> Result<T> {
+    let bytes = row.get_ref(column).map_err(failed)?;
+    T::decode(bytes.as_blob().map_err(Error::internal)?).map_err(Error::internal)
 }
 
 impl SqliteJobs {
     /// Says whose the entries are that an earlier version left.
     async fn adopt(&self) -> Result<()> {
         loop {
-            let rows = sqlx::query("SELECT number, entry FROM outbox WHERE tenant IS NULL LIMIT ?")
-                .bind(ADOPTED_AT_ONCE)
-                .fetch_all(&self.engine.database.read)
-                .await
-                .map_err(failed)?;
-            if rows.is_empty() {
+            let nameless = "SELECT number, entry FROM outbox WHERE tenant IS NULL LIMIT ?";
+            let reading = self.engine.reading().await?;
+            let found: Vec<(i64, Entry)> =
+                sql::all(&reading, nameless, params![ADOPTED_AT_ONCE], |row| Ok((get(row, 0)?, decode(row, 1)?)))?;
+            drop(reading);
+            if found.is_empty() {
                 return Ok(());
             }
-            let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
-            for row in &rows {
-                let entry: Entry = decode(row.get("entry"))?;
-                sqlx::query("UPDATE outbox SET tenant = ? WHERE number = ?")
-                    .bind(entry.tenant)
-                    .bind(row.get::<i64, _>("number"))
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(failed)?;
-            }
-            transaction.commit().await.map_err(failed)?;
+            let adopt = move |connection: &mut Connection| {
+                for (number, entry) in &found {
+                    let with = params![entry.tenant, number];
+                    sql::run(connection, "UPDATE outbox SET tenant = ? WHERE number = ?", with)?;
+                }
+                Ok(())
+            };
+            self.engine.writing(adopt).await?;
         }
     }
 
     async fn number(&self, sql: &'static str, tenant: &str, limit: i64) -> Result<usize> {
-        let query = sqlx::query(sql).bind(tenant).bind(limit);
-        let row = query.fetch_one(&self.engine.database.read).await.map_err(failed)?;
-        Ok(usize::try_from(row.get::<i64, _>(0)).unwrap_or(0))
+        let reading = self.engine.reading().await?;
+        let number: i64 = sql::the(&reading, sql, params![tenant, limit], |row| get(row, 0))?;
+        Ok(usize::try_from(number).unwrap_or(0))
     }
 }
 
@@ -68,34 +65,25 @@ impl OutboxStore for SqliteJobs {
     async fn waiting(&self) -> Result<Vec<String>> {
         self.adopt().await?;
         // From tenant to tenant, not from entry to entry.
-        let rows = sqlx::query(
-            "WITH RECURSIVE waiting (tenant) AS (
+        let tenants = "WITH RECURSIVE waiting (tenant) AS (
                 SELECT min(tenant) FROM outbox
                 UNION ALL
                 SELECT (SELECT min(tenant) FROM outbox WHERE tenant > waiting.tenant) FROM waiting
                 WHERE waiting.tenant IS NOT NULL
              )
-             SELECT tenant FROM waiting WHERE tenant IS NOT NULL",
-        )
-        .fetch_all(&self.engine.database.read)
-        .await
-        .map_err(failed)?;
-        Ok(rows.iter().map(|row| row.get("tenant")).collect())
+             SELECT tenant FROM waiting WHERE tenant IS NOT NULL";
+        sql::all(&*self.engine.reading().await?, tenants, (), |row| get(row, 0))
     }
 
     async fn pending(&self, tenant: &str, limit: usize) -> Result<Vec<Entry>> {
-        let rows = sqlx::query("SELECT entry FROM outbox WHERE tenant = ? ORDER BY number LIMIT ?")
-            .bind(tenant)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.engine.database.read)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(|row| decode(row.get("entry"))).collect()
+        let pending = "SELECT entry FROM outbox WHERE tenant = ? ORDER BY number LIMIT ?";
+        let reading = self.engine.reading().await?;
+        at_length(|| sql::all(&reading, pending, params![tenant, at_most(limit)], |row| decode(row, 0)))
     }
 
     async fn count(&self, tenant: &str) -> Result<usize> {
         // No further than anybody asks about.
-        let limit = i64::try_from(MAX_PENDING).unwrap_or(i64::MAX);
+        let limit = at_most(MAX_PENDING);
         let waiting = "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE tenant = ? LIMIT ?)";
         let aside = "SELECT count(*) FROM (SELECT 1 FROM outbox_set_aside WHERE tenant = ? LIMIT ?)";
         Ok(self.number(waiting, tenant, limit).await? + self.number(aside, tenant, limit).await?)
@@ -108,80 +96,61 @@ impl OutboxStore for SqliteJobs {
     }
 
     async fn settle(&self, tenant: &str, entry_ids: &[String], seen: &[LogHead]) -> Result<()> {
-        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
-        for id in entry_ids {
-            sqlx::query("DELETE FROM outbox WHERE entry_id = ? AND tenant = ?")
-                .bind(id)
-                .bind(tenant)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        }
-        for head in seen {
-            // Another executor may have seen more already.
-            sqlx::query(
-                "INSERT INTO outbox_seen (tenant, restores, size, head) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (tenant) DO UPDATE
-                 SET restores = excluded.restores, size = excluded.size, head = excluded.head
-                 WHERE (excluded.restores, excluded.size) > (restores, size)",
-            )
-            .bind(&head.tenant)
-            .bind(head.restores)
-            .bind(head.size)
-            .bind(head.encode_to_vec())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)
+        let (tenant, entry_ids, seen) = (tenant.to_owned(), entry_ids.to_vec(), seen.to_vec());
+        let settle = move |connection: &mut Connection| {
+            for id in &entry_ids {
+                remove(connection, &tenant, id)?;
+            }
+            for head in &seen {
+                // Another executor may have seen more already.
+                sql::run(
+                    connection,
+                    "INSERT INTO outbox_seen (tenant, restores, size, head) VALUES (?, ?, ?, ?)
+                     ON CONFLICT (tenant) DO UPDATE
+                     SET restores = excluded.restores, size = excluded.size, head = excluded.head
+                     WHERE (excluded.restores, excluded.size) > (restores, size)",
+                    params![head.tenant, head.restores, head.size, head.encode_to_vec()],
+                )?;
+            }
+            Ok(())
+        };
+        self.engine.writing(settle).await
     }
 
     async fn seen(&self) -> Result<Vec<LogHead>> {
-        let rows =
-            sqlx::query("SELECT head FROM outbox_seen").fetch_all(&self.engine.database.read).await.map_err(failed)?;
-        rows.iter().map(|row| decode(row.get("head"))).collect()
+        sql::all(&*self.engine.reading().await?, "SELECT head FROM outbox_seen", (), |row| decode(row, 0))
     }
 
     async fn set_aside(&self, refused: &SetAside) -> Result<()> {
-        let Some(entry) = &refused.entry else { return Ok(()) };
-        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
-        sqlx::query("DELETE FROM outbox WHERE entry_id = ? AND tenant = ?")
-            .bind(&entry.entry_id)
-            .bind(&entry.tenant)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        sqlx::query("INSERT OR REPLACE INTO outbox_set_aside (tenant, entry_id, refused) VALUES (?, ?, ?)")
-            .bind(&entry.tenant)
-            .bind(&entry.entry_id)
-            .bind(refused.encode_to_vec())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        transaction.commit().await.map_err(failed)
+        let Some(entry) = refused.entry.clone() else { return Ok(()) };
+        let refused = refused.encode_to_vec();
+        let set_aside = move |connection: &mut Connection| {
+            remove(connection, &entry.tenant, &entry.entry_id)?;
+            sql::run(
+                connection,
+                "INSERT OR REPLACE INTO outbox_set_aside (tenant, entry_id, refused) VALUES (?, ?, ?)",
+                params![entry.tenant, entry.entry_id, refused],
+            )?;
+            Ok(())
+        };
+        self.engine.writing(set_aside).await
     }
 
     async fn aside(&self) -> Result<Vec<SetAside>> {
-        let rows = sqlx::query("SELECT refused FROM outbox_set_aside ORDER BY tenant, entry_id")
-            .fetch_all(&self.engine.database.read)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(|row| decode(row.get("refused"))).collect()
+        let aside = "SELECT refused FROM outbox_set_aside ORDER BY tenant, entry_id";
+        sql::all(&*self.engine.reading().await?, aside, (), |row| decode(row, 0))
     }
 
     async fn send_again(&self, tenant: &str, entry_id: &str) -> Result<bool> {
-        let mut transaction = self.engine.database.begin_write().await.map_err(failed)?;
-        let row = sqlx::query("DELETE FROM outbox_set_aside WHERE tenant = ? AND entry_id = ? RETURNING refused")
-            .bind(tenant)
-            .bind(entry_id)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let Some(row) = row else { return Ok(false) };
-        let aside: SetAside = decode(row.get("refused"))?;
-        put(&mut transaction, aside.entry.as_slice()).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(true)
+        let (tenant, entry_id) = (tenant.to_owned(), entry_id.to_owned());
+        let send_again = move |connection: &mut Connection| {
+            let back = "DELETE FROM outbox_set_aside WHERE tenant = ? AND entry_id = ? RETURNING refused";
+            let back: Option<SetAside> = sql::one(connection, back, params![tenant, entry_id], |row| decode(row, 0))?;
+            let Some(back) = back else { return Ok(false) };
+            put(connection, back.entry.as_slice())?;
+            Ok(true)
+        };
+        self.engine.writing(send_again).await
     }
 }
 

@@ -3,84 +3,62 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::params;
 
-use super::documents::{failed, read, write};
+use super::documents::{read, write};
+use super::sql::{self, at_length, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::Stray;
 use crate::store::engine::StrayRows;
 
 #[async_trait]
-impl StrayRows for SqliteRows {
+impl StrayRows for SqliteRows<'_> {
     async fn put_stray(&mut self, stray: &Stray) -> Result<()> {
         self.needs_job(&stray.job);
-        sqlx::query(
+        self.run(
             "INSERT INTO strays (job_id, attempt, due_at, document) VALUES (?, ?, ?, ?)
              ON CONFLICT (job_id, attempt) DO UPDATE SET due_at = excluded.due_at, document = excluded.document",
-        )
-        .bind(&stray.job)
-        .bind(stray.attempt)
-        .bind(stray.due_at.micros())
-        .bind(write(stray)?)
-        .execute(self.connection())
-        .await
-        .map_err(failed)?;
+            params![stray.job, stray.attempt, stray.due_at.micros(), write(stray)?],
+        )?;
         Ok(())
     }
 
     async fn save_stray(&mut self, stray: &Stray) -> Result<()> {
-        sqlx::query("UPDATE strays SET due_at = ?, document = ? WHERE job_id = ? AND attempt = ?")
-            .bind(stray.due_at.micros())
-            .bind(write(stray)?)
-            .bind(&stray.job)
-            .bind(stray.attempt)
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
+        self.run(
+            "UPDATE strays SET due_at = ?, document = ? WHERE job_id = ? AND attempt = ?",
+            params![stray.due_at.micros(), write(stray)?, stray.job, stray.attempt],
+        )?;
         Ok(())
     }
 
     async fn defer_stray(&mut self, stray: &Stray, until: Moment) -> Result<bool> {
-        let done = sqlx::query("UPDATE strays SET due_at = ? WHERE job_id = ? AND attempt = ? AND due_at = ?")
-            .bind(until.micros())
-            .bind(&stray.job)
-            .bind(stray.attempt)
-            .bind(stray.due_at.micros())
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
-        Ok(done.rows_affected() == 1)
+        let deferred = self.run(
+            "UPDATE strays SET due_at = ? WHERE job_id = ? AND attempt = ? AND due_at = ?",
+            params![until.micros(), stray.job, stray.attempt, stray.due_at.micros()],
+        )?;
+        Ok(deferred == 1)
     }
 
     async fn remove_stray(&mut self, stray: &Stray) -> Result<bool> {
         self.needs_job(&stray.job);
-        let done = sqlx::query("DELETE FROM strays WHERE job_id = ? AND attempt = ?")
-            .bind(&stray.job)
-            .bind(stray.attempt)
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
-        Ok(done.rows_affected() == 1)
+        let removed =
+            self.run("DELETE FROM strays WHERE job_id = ? AND attempt = ?", params![stray.job, stray.attempt])?;
+        Ok(removed == 1)
     }
 
     async fn strays(&mut self, now: Moment, limit: usize) -> Result<Vec<Stray>> {
-        let rows = sqlx::query("SELECT document, due_at FROM strays WHERE due_at <= ? ORDER BY due_at LIMIT ?")
-            .bind(now.micros())
-            .bind(at_most(limit))
-            .fetch_all(self.connection())
-            .await
-            .map_err(failed)?;
-        let stray = |row: &SqliteRow| {
-            let kept: Stray = read(row.get("document"))?;
-            Ok(Stray { due_at: Moment::from_micros(row.get("due_at")), ..kept })
-        };
-        rows.iter().map(stray).collect()
+        let sql = "SELECT document, due_at FROM strays WHERE due_at <= ? ORDER BY due_at LIMIT ?";
+        let with = params![now.micros(), at_most(limit)];
+        at_length(|| {
+            sql::all(self.connection(), sql, with, |row| {
+                let kept: Stray = read(text(row, 0)?)?;
+                Ok(Stray { due_at: Moment::from_micros(get(row, 1)?), ..kept })
+            })
+        })
     }
 
     async fn count_strays(&mut self) -> Result<usize> {
-        let query = sqlx::query("SELECT count(*) AS n FROM strays");
-        let row = query.fetch_one(self.connection()).await.map_err(failed)?;
-        Ok(usize::try_from(row.get::<i64, _>("n")).unwrap_or(0))
+        let count: i64 = sql::the(self.connection(), "SELECT count(*) FROM strays", (), |row| get(row, 0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
     }
 }

@@ -10,7 +10,6 @@ use sqlx::Row as _;
 use super::*;
 use crate::job::tests::example;
 use crate::job::{Attempt, Job, JobState, Run, Stray};
-use crate::store::engine::JobRows as _;
 use crate::store::{
     Acceptance, Accepted, Effects, Executors as _, Happening, IdempotencyClaim, JobFilter, JobStore as _, Room,
     StrayRuns as _, Watches as _,
@@ -318,16 +317,38 @@ async fn what_an_earlier_version_kept_is_known_by_what_is_known_of_it() {
 #[should_panic(expected = "Job(\"job_1\") was not asked for")]
 async fn a_step_that_nothing_serialises_fails_its_test() {
     let (_folder, store) = store().await;
-    let mut rows = store.engine.begin().await.unwrap();
-    rows.serialise(Serialise::Job("job_2".into())).await.unwrap();
-    let _job = rows.job("job_1").await;
+    let step = store.engine.transaction((), |(), rows| {
+        Box::pin(async move {
+            rows.serialise(Serialise::Job("job_2".into())).await?;
+            rows.job("job_1").await
+        })
+    });
+    let _job = step.await;
 }
 
 #[tokio::test]
 #[should_panic(expected = "others may wait in a circle")]
 async fn what_is_serialised_out_of_order_fails_its_test() {
     let (_folder, store) = store().await;
-    let mut rows = store.engine.begin().await.unwrap();
-    rows.serialise(Serialise::Run(7)).await.unwrap();
-    rows.serialise(Serialise::Job("job_1".into())).await.unwrap();
+    let step = store.engine.transaction((), |(), rows| {
+        Box::pin(async move {
+            rows.serialise(Serialise::Run(7)).await?;
+            rows.serialise(Serialise::Job("job_1".into())).await
+        })
+    });
+    let _done = step.await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_waits_for_something_else_fails_and_leaves_nothing() {
+    let (_folder, store) = store().await;
+    let waits = store.engine.transaction((), |(), rows| {
+        Box::pin(async move {
+            rows.beat("exe_1").await?;
+            tokio::task::yield_now().await;
+            Ok(())
+        })
+    });
+    waits.await.unwrap_err();
+    assert!(store.beats("").await.unwrap().is_empty());
 }

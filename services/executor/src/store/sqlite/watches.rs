@@ -3,118 +3,75 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::params;
 
-use super::documents::{failed, job_of};
+use super::documents::job_of;
+use super::sql::{self, at_length, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::{Job, JobState};
 use crate::store::engine::WatchRows;
 use crate::store::{Changed, Silence};
 
 #[async_trait]
-impl WatchRows for SqliteRows {
+impl WatchRows for SqliteRows<'_> {
     async fn version(&mut self) -> Result<i64> {
-        let row = sqlx::query("SELECT version FROM feed").fetch_one(self.connection()).await.map_err(failed)?;
-        Ok(row.get("version"))
+        sql::the(self.connection(), "SELECT version FROM feed", (), |row| get(row, 0))
     }
 
     async fn running(&mut self, after: &str, limit: usize) -> Result<Vec<Job>> {
-        let rows = sqlx::query(
-            "SELECT document, due_at, holder, fence FROM jobs WHERE state = 'running' AND id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after)
-        .bind(at_most(limit))
-        .fetch_all(self.connection())
-        .await
-        .map_err(failed)?;
-        rows.iter().map(job_of).collect()
+        let sql =
+            "SELECT document, due_at, holder, fence FROM jobs WHERE state = 'running' AND id > ? ORDER BY id LIMIT ?";
+        at_length(|| sql::all(self.connection(), sql, params![after, at_most(limit)], job_of))
     }
 
     async fn changed(&mut self, after: i64, limit: usize) -> Result<Vec<Changed>> {
-        let rows = sqlx::query(
-            "SELECT version, id, state, document, due_at, holder, fence FROM jobs WHERE version > ?
-             ORDER BY version LIMIT ?",
-        )
-        .bind(after)
-        .bind(at_most(limit))
-        .fetch_all(self.connection())
-        .await
-        .map_err(failed)?;
-        let changed = |row: &SqliteRow| {
-            let runs = row.get::<&str, _>("state") == JobState::Running.name();
-            let running = if runs { Some(Box::new(job_of(row)?)) } else { None };
-            Ok(Changed { version: row.get("version"), id: row.get("id"), running })
-        };
-        rows.iter().map(changed).collect()
+        let sql = "SELECT document, due_at, holder, fence, version, id, state FROM jobs WHERE version > ?
+             ORDER BY version LIMIT ?";
+        at_length(|| {
+            sql::all(self.connection(), sql, params![after, at_most(limit)], |row| {
+                let runs = text(row, 6)? == JobState::Running.name();
+                let running = if runs { Some(Box::new(job_of(row)?)) } else { None };
+                Ok(Changed { version: get(row, 4)?, id: get(row, 5)?, running })
+            })
+        })
     }
 
     async fn follower(&mut self, tenant: &str, controller: &str) -> Result<Option<String>> {
-        let row = sqlx::query("SELECT holder FROM watches WHERE tenant = ? AND controller = ?")
-            .bind(tenant)
-            .bind(controller)
-            .fetch_optional(self.connection())
-            .await
-            .map_err(failed)?;
-        Ok(row.map(|row| row.get("holder")))
+        let sql = "SELECT holder FROM watches WHERE tenant = ? AND controller = ?";
+        sql::one(self.connection(), sql, params![tenant, controller], |row| get(row, 0))
     }
 
     async fn put_follower(&mut self, tenant: &str, controller: &str, holder: &str) -> Result<()> {
-        sqlx::query("INSERT INTO watches (tenant, controller, holder) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(tenant)
-            .bind(controller)
-            .bind(holder)
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
+        self.run(
+            "INSERT INTO watches (tenant, controller, holder) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            params![tenant, controller, holder],
+        )?;
         Ok(())
     }
 
     async fn remove_follower(&mut self, holder: &str) -> Result<()> {
-        sqlx::query("DELETE FROM watches WHERE holder = ?")
-            .bind(holder)
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
+        self.run("DELETE FROM watches WHERE holder = ?", params![holder])?;
         Ok(())
     }
 
     async fn silences(&mut self, tenant: &str) -> Result<Vec<Silence>> {
-        let rows = sqlx::query("SELECT controller, since, why FROM silences WHERE tenant = ? ORDER BY controller")
-            .bind(tenant)
-            .fetch_all(self.connection())
-            .await
-            .map_err(failed)?;
-        let silence = |row: &SqliteRow| Silence {
-            controller: row.get("controller"),
-            since: Moment::from_micros(row.get("since")),
-            why: row.get("why"),
-        };
-        Ok(rows.iter().map(silence).collect())
+        let sql = "SELECT controller, since, why FROM silences WHERE tenant = ? ORDER BY controller";
+        sql::all(self.connection(), sql, params![tenant], |row| {
+            Ok(Silence { controller: get(row, 0)?, since: Moment::from_micros(get(row, 1)?), why: get(row, 2)? })
+        })
     }
 
     async fn put_silence(&mut self, tenant: &str, silence: &Silence) -> Result<()> {
-        sqlx::query(
+        self.run(
             "INSERT INTO silences (tenant, controller, since, why) VALUES (?, ?, ?, ?)
              ON CONFLICT (tenant, controller) DO UPDATE SET since = excluded.since, why = excluded.why",
-        )
-        .bind(tenant)
-        .bind(&silence.controller)
-        .bind(silence.since.micros())
-        .bind(&silence.why)
-        .execute(self.connection())
-        .await
-        .map_err(failed)?;
+            params![tenant, silence.controller, silence.since.micros(), silence.why],
+        )?;
         Ok(())
     }
 
     async fn remove_silence(&mut self, tenant: &str, controller: &str) -> Result<()> {
-        sqlx::query("DELETE FROM silences WHERE tenant = ? AND controller = ?")
-            .bind(tenant)
-            .bind(controller)
-            .execute(self.connection())
-            .await
-            .map_err(failed)?;
+        self.run("DELETE FROM silences WHERE tenant = ? AND controller = ?", params![tenant, controller])?;
         Ok(())
     }
 }

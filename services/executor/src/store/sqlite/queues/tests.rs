@@ -105,7 +105,7 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
     let begun = store.begin_attempt(beginning(intent(&job, "none"))).await.unwrap();
     assert!(matches!(begun, Begun::Yes(..)));
 
-    let before = store.engine.database.writes_begun();
+    let before = store.engine.database.grouped().writer.begun();
     for _ in 0..3 {
         let held = claim_with(&store, &turn_of(&next), full, at(10)).await;
         assert!(matches!(held, Claimed::Full { scope: LimitScope::Template, .. }));
@@ -114,12 +114,12 @@ async fn an_empty_full_or_blocked_queue_is_passed_over_without_the_write_lock() 
         let elsewhere = Job { template: "other".into(), ..due() };
         assert!(claim(&store, &elsewhere).await.is_none());
     }
-    assert_eq!(store.engine.database.writes_begun(), before);
+    assert_eq!(store.engine.database.grouped().writer.begun(), before);
 
     // Only jobs that were accepted for the same wait for it: what a template was mapped to may have changed.
     let changed = put(&store, Job { launch_digest: "mapped anew".into(), priority: Priority::High, ..due() }).await;
     assert_eq!(claim(&store, &next).await.unwrap().id, changed.id);
-    assert_eq!(store.engine.database.writes_begun(), before + 2, "one to accept it and one to take it");
+    assert_eq!(store.engine.database.grouped().writer.begun(), before + 2, "one to accept it and one to take it");
     // What is out is not held back by itself.
     store.release(&job.id, 1).await.unwrap();
     let looked = |job: &mut Job, _: Option<Attempt>, _| {
