@@ -22,6 +22,8 @@ const ALL: &[(&str, u64)] = &[
     ("watch.before_end", 3),
     ("watch.after_end", 3),
     ("cancel.after", 1),
+    ("group.filling", 40),
+    ("group.committed", 40),
 ];
 
 /// Those that are reached only when an operator resolves something.
