@@ -9,6 +9,7 @@ mod machine;
 mod profile;
 mod resume;
 mod stage;
+mod store;
 mod submit;
 mod sweep;
 mod usage;
@@ -40,6 +41,8 @@ enum What {
     Resume,
     /// Where the processor time of a submit and of a whole job goes: perf shows more of it.
     Profile,
+    /// The store of jobs by itself: durable intents, and whole lives of jobs, a second.
+    Store,
     /// Runwarden beside the design that it replaces: needs PostgreSQL and wrk.
     Compare,
     /// The controller, in a process of its own: what this program starts itself as.
@@ -67,6 +70,9 @@ fn main() {
     }
     if matches!(what, What::All | What::Profile) {
         runtime.block_on(profile::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Store) {
+        runtime.block_on(store::measure(cli.quick));
     }
     let mut whole = true;
     if matches!(what, What::All | What::Compare) {
