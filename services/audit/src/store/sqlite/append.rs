@@ -1,68 +1,64 @@
 //! Adding to logs: one transaction for everything that belongs together.
 
+use std::sync::Arc;
+
+use runwarden_engines::sqlite::Writer;
 use runwarden_engines::{Result, retrying};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use rusqlite::{Connection, params};
 
 use super::to_sql;
 use crate::store::{Batch, Columns};
 
-pub(super) async fn append(pool: &SqlitePool, batches: &[Batch]) -> Result<()> {
-    retrying(|| append_once(pool, batches)).await
+pub(super) async fn append(writer: &Writer, batches: &[Batch]) -> Result<()> {
+    // The thread that writes may keep them for longer than whoever asks.
+    let batches: Arc<[Batch]> = batches.into();
+    retrying(|| {
+        let batches = Arc::clone(&batches);
+        writer.change(move |connection| batches.iter().try_for_each(|batch| append_batch(connection, batch)))
+    })
+    .await
 }
 
-async fn append_once(pool: &SqlitePool, batches: &[Batch]) -> Result<()> {
-    let mut transaction = pool.begin().await?;
-    for batch in batches {
-        append_records(&mut transaction, batch).await?;
-        append_tiles(&mut transaction, batch).await?;
-        sqlx::query("INSERT INTO checkpoints (tenant, size, note, at) VALUES (?1, ?2, ?3, ?4)")
-            .bind(&batch.tenant)
-            .bind(to_sql(batch.size)?)
-            .bind(&batch.checkpoint)
-            .bind(batch.at.micros())
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
+fn append_batch(connection: &Connection, batch: &Batch) -> Result<()> {
+    append_records(connection, batch)?;
+    append_tiles(connection, batch)?;
+    connection
+        .prepare_cached("INSERT INTO checkpoints (tenant, size, note, at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![batch.tenant, to_sql(batch.size)?, batch.checkpoint, batch.at.micros()])?;
     Ok(())
 }
 
-async fn append_records(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<()> {
+fn append_records(connection: &Connection, batch: &Batch) -> Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO records (tenant, idx, entry_id, line, occurred_at, principal, client_id, action, \
+         object_type, object_id, job) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
     for sealed in &batch.records {
         let columns = Columns::of(&sealed.record);
-        sqlx::query(
-            "INSERT INTO records (tenant, idx, entry_id, line, occurred_at, principal, client_id, action, \
-             object_type, object_id, job) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )
-        .bind(&batch.tenant)
-        .bind(to_sql(sealed.record.index)?)
-        .bind(columns.entry_id)
-        .bind(&sealed.line)
-        .bind(columns.occurred_at)
-        .bind(columns.principal)
-        .bind(columns.client_id)
-        .bind(columns.action)
-        .bind(columns.object_type)
-        .bind(columns.object_id)
-        .bind(columns.job)
-        .execute(&mut **transaction)
-        .await?;
+        insert.execute(params![
+            batch.tenant,
+            to_sql(sealed.record.index)?,
+            columns.entry_id,
+            sealed.line,
+            columns.occurred_at,
+            columns.principal,
+            columns.client_id,
+            columns.action,
+            columns.object_type,
+            columns.object_id,
+            columns.job,
+        ])?;
     }
     Ok(())
 }
 
-async fn append_tiles(transaction: &mut Transaction<'_, Sqlite>, batch: &Batch) -> Result<()> {
+fn append_tiles(connection: &Connection, batch: &Batch) -> Result<()> {
+    let mut put = connection.prepare_cached(
+        "INSERT INTO tiles (tenant, level, tile_index, hashes) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (tenant, level, tile_index) DO UPDATE SET hashes = excluded.hashes",
+    )?;
     for (id, tile) in &batch.tiles {
-        sqlx::query(
-            "INSERT INTO tiles (tenant, level, tile_index, hashes) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (tenant, level, tile_index) DO UPDATE SET hashes = excluded.hashes",
-        )
-        .bind(&batch.tenant)
-        .bind(i64::from(id.level))
-        .bind(to_sql(id.index)?)
-        .bind(tile.to_bytes())
-        .execute(&mut **transaction)
-        .await?;
+        put.execute(params![batch.tenant, id.level, to_sql(id.index)?, tile.to_bytes()])?;
     }
     Ok(())
 }

@@ -79,6 +79,6 @@ impl LogStore for SqliteLogStore {
     }
 
     async fn append(&self, batches: &[Batch]) -> Result<()> {
-        append::append(&self.database.write, batches).await
+        append::append(&self.database.grouped().writer, batches).await
     }
 }
