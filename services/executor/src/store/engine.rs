@@ -249,14 +249,21 @@ pub(crate) trait QueueRows {
     /// The next moment after this at which something will be due that nobody holds.
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>>;
 
-    /// The first job that is due and that a turn allows, by rank and then by id. Jobs of this rank and higher are not
+    /// Whether a job of a queue that nobody holds is due by its time, and was not made due at once yet.
+    async fn has_timed_due(&mut self, queue: &Queue, now: Moment) -> Result<bool>;
+
+    /// Makes jobs of a queue due at once whose time has come: those whose time came first, at most so many. Serialised on
+    /// [`Serialise::Queue`].
+    async fn make_due(&mut self, queue: &Queue, now: Moment, limit: usize) -> Result<()>;
+
+    /// The first job that is due at once and that a turn allows, by rank and then by id. Jobs of this rank and higher are not
     /// held back with their principals. In a transaction: serialised on [`Serialise::Queue`], and it serialises on the
     /// job that it answers.
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>>;
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64) -> Result<Option<Job>>;
 
-    /// How many new jobs a tenant has, of one template if it is named; counted up to this. In a transaction that adds
+    /// How many new jobs a tenant has, of one template if it is named. What that costs does not grow with them. In a transaction that adds
     /// one: serialised on [`Serialise::Waiting`].
-    async fn waiting(&mut self, tenant: &str, template: Option<&str>, up_to: u32) -> Result<u32>;
+    async fn waiting(&mut self, tenant: &str, template: Option<&str>) -> Result<u32>;
 
     /// How many new jobs of its template go before a job, by rank and then by id; counted up to this.
     async fn ahead_of(&mut self, job: &Job, up_to: u32) -> Result<u32>;
@@ -264,7 +271,7 @@ pub(crate) trait QueueRows {
     /// The moments at which the latest of a scope's jobs were begun, newest first, without the first so many.
     async fn begun(&mut self, of: &Counted, skip: u32, limit: u32) -> Result<Vec<Moment>>;
 
-    /// How many of a scope's jobs are launching or running. In a transaction that adds one: serialised on
+    /// How many of a scope's jobs are launching or running. What that costs does not grow with them. In a transaction that adds one: serialised on
     /// [`Serialise::UnderWay`].
     async fn under_way(&mut self, of: &Counted) -> Result<u32>;
 

@@ -277,6 +277,6 @@ impl QueueOf {
 
     async fn is_full(self, rows: &mut dyn Rows, job: &Job, room: Room) -> Result<bool> {
         let Some(limit) = self.limit(room) else { return Ok(false) };
-        Ok(rows.waiting(&job.tenant, self.template(job), limit).await? >= limit)
+        Ok(rows.waiting(&job.tenant, self.template(job)).await? >= limit)
     }
 }

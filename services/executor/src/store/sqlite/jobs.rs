@@ -68,8 +68,9 @@ impl JobRows for SqliteRows<'_> {
         let run = job.run.as_ref();
         self.run(
             "INSERT INTO jobs (state, due_at, installation, run_id, run_created, document, holder, fence, rank, begun_at,
-                               start_by, version, id, tenant, project, template, controller, principal, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               start_by, version, id, tenant, project, template, controller, principal, created_at,
+                               launch_digest)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 job.state.name(),
                 job.due_at.map(Moment::micros),
@@ -90,6 +91,7 @@ impl JobRows for SqliteRows<'_> {
                 job.controller,
                 job.requested_by,
                 job.created_at.micros(),
+                job.launch_digest,
             ],
         )?;
         Ok(())

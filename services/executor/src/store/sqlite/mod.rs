@@ -4,6 +4,7 @@ mod attempts;
 mod documents;
 mod events;
 mod executors;
+mod heads;
 mod jobs;
 mod keys;
 mod outbox;
@@ -23,8 +24,15 @@ use rusqlite::{Connection, Params};
 use super::engine::{Engine, Rows, Serialise, Work};
 use super::kernel::Kernel;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    migrations!["0001_jobs", "0002_controllers", "0003_queues", "0004_silences", "0005_outbox", "0006_identity"];
+pub(super) const MIGRATIONS: &[Migration] = migrations![
+    "0001_jobs",
+    "0002_controllers",
+    "0003_queues",
+    "0004_silences",
+    "0005_outbox",
+    "0006_identity",
+    "0007_flat"
+];
 
 /// Jobs in one SQLite file.
 pub(crate) type SqliteJobs = Kernel<SqliteEngine>;
@@ -150,6 +158,8 @@ fn at_most(limit: usize) -> i64 {
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+mod flat;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]

@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
-use runwarden_kit::tenant::TenantId;
 use rusqlite::params;
 
 use super::documents::{job_of, moment};
-use super::sql::{self, Assembled, at_length, get, text};
-use super::{SqliteRows, at_most};
+use super::sql::{self, Assembled, at_length, get};
+use super::{SqliteRows, at_most, heads};
 use crate::job::{Job, Queue};
 use crate::store::engine::{Counted, QueueRows, Serialise};
 use crate::wait::limits::LimitScope;
@@ -17,32 +16,43 @@ use crate::wait::scheduler::{Head, Turn};
 #[async_trait]
 impl QueueRows for SqliteRows<'_> {
     async fn heads(&mut self, now: Moment) -> Result<Vec<Head>> {
-        let sql = "SELECT tenant, controller, template, max(rank), min(id) FROM jobs
-             WHERE due_at IS NOT NULL AND holder IS NULL AND due_at <= ?
-             GROUP BY tenant, controller, template";
-        at_length(|| {
-            sql::all(self.connection(), sql, params![now.micros()], |row| {
-                let tenant = TenantId::trusted(text(row, 0)?);
-                let queue = Queue { tenant, controller: get(row, 1)?, template: get(row, 2)? };
-                Ok(Head { queue, rank: get(row, 3)?, job: get(row, 4)? })
-            })
-        })
+        at_length(|| heads::read(self.connection(), now))
     }
 
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>> {
-        let sql = "SELECT min(due_at) FROM jobs WHERE due_at IS NOT NULL AND holder IS NULL AND due_at > ?";
+        let sql = "SELECT min(due_at) FROM jobs WHERE due_at > 0 AND holder IS NULL AND due_at > ?";
         sql::the(self.connection(), sql, params![now.micros()], |row| moment(row, 0))
     }
 
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>> {
+    async fn has_timed_due(&mut self, queue: &Queue, now: Moment) -> Result<bool> {
+        let Queue { tenant, controller, template } = queue;
+        let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE due_at > 0 AND holder IS NULL
+                AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4)";
+        let with = params![tenant.as_str(), controller, template, now.micros()];
+        sql::the(self.connection(), sql, with, |row| get(row, 0))
+    }
+
+    async fn make_due(&mut self, queue: &Queue, now: Moment, limit: usize) -> Result<()> {
+        self.needs(|| Serialise::Queue(queue.clone()));
+        let Queue { tenant, controller, template } = queue;
+        self.run(
+            "UPDATE jobs SET due_at = 0 WHERE rowid IN (
+                SELECT rowid FROM jobs WHERE due_at > 0 AND holder IS NULL
+                    AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4
+                ORDER BY due_at, rank DESC, id LIMIT ?5)",
+            params![tenant.as_str(), controller, template, now.micros(), at_most(limit)],
+        )?;
+        Ok(())
+    }
+
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64) -> Result<Option<Job>> {
         self.needs(|| Serialise::Queue(turn.queue.clone()));
         let Queue { tenant, controller, template } = &turn.queue;
         let mut query = Assembled::new(
-            "SELECT document, due_at, holder, fence FROM jobs WHERE due_at IS NOT NULL AND holder IS NULL AND tenant = ",
+            "SELECT document, due_at, holder, fence FROM jobs WHERE due_at = 0 AND holder IS NULL AND tenant = ",
         );
         query.bind(tenant.as_str().to_owned()).push(" AND controller = ").bind(controller.clone());
         query.push(" AND template = ").bind(template.clone());
-        query.push(" AND due_at <= ").bind(now.micros());
         query.push(" AND rank >= ").bind(turn.from_rank);
         if !turn.without.is_empty() {
             query.push(" AND (rank >= ").bind(not_held_back).push(" OR principal NOT IN ");
@@ -56,15 +66,10 @@ impl QueueRows for SqliteRows<'_> {
         Ok(job)
     }
 
-    async fn waiting(&mut self, tenant: &str, template: Option<&str>, up_to: u32) -> Result<u32> {
+    async fn waiting(&mut self, tenant: &str, template: Option<&str>) -> Result<u32> {
         self.needs(|| Serialise::Waiting(tenant.to_owned(), template.map(str::to_owned)));
-        let mut query = Assembled::new("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'new' AND tenant = ");
-        query.bind(tenant.to_owned());
-        if let Some(template) = template {
-            query.push(" AND template = ").bind(template.to_owned());
-        }
-        query.push(" LIMIT ").bind(up_to).push(")");
-        self.count(&query)
+        let (scope, name) = template.map_or(("tenant", ""), |name| ("template", name));
+        self.kept("SELECT waiting FROM job_counts WHERE tenant = ?1 AND scope = ?2 AND name = ?3", tenant, scope, name)
     }
 
     async fn ahead_of(&mut self, job: &Job, up_to: u32) -> Result<u32> {
@@ -86,26 +91,36 @@ impl QueueRows for SqliteRows<'_> {
 
     async fn under_way(&mut self, of: &Counted) -> Result<u32> {
         self.needs(|| under_way(of));
-        let mut query = Assembled::new("SELECT count(*) FROM jobs WHERE ");
-        among(&mut query, of).push(" AND state IN ('launching', 'running')");
-        self.count(&query)
+        let sql = "SELECT under_way FROM job_counts WHERE tenant = ?1 AND scope = ?2 AND name = ?3";
+        self.kept(sql, &of.tenant, column(of.scope), &of.name)
     }
 
     async fn under_way_or_held(&mut self, of: &Counted) -> Result<u32> {
-        self.needs(|| under_way(of));
-        let mut query = Assembled::new("SELECT (SELECT count(*) FROM jobs WHERE ");
-        among(&mut query, of).push(" AND state IN ('launching', 'running'))");
         // Few are held, however many are new: SQLite would not guess that.
-        query
-            .push(" + (SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE holder IS NOT NULL AND state = 'new' AND ");
-        among(&mut query, of).push(")");
-        self.count(&query)
+        let mut query = Assembled::new(
+            "SELECT count(*) FROM jobs INDEXED BY jobs_held WHERE holder IS NOT NULL AND state = 'new' AND ",
+        );
+        among(&mut query, of);
+        Ok(self.under_way(of).await?.saturating_add(self.count(&query)?))
     }
 
     async fn outdated(&mut self, queue: &Queue, launch_digest: Option<&str>, limit: usize) -> Result<Vec<String>> {
-        let sql = "SELECT id FROM jobs WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND controller = ?3
-                AND holder IS NULL AND (?4 IS NULL OR json_extract(document, '$.launch_digest') <> ?4) LIMIT ?5";
-        let with = params![queue.tenant.as_str(), queue.template, queue.controller, launch_digest, at_most(limit)];
+        let Queue { tenant, controller, template } = queue;
+        let Some(digest) = launch_digest else {
+            let sql = "SELECT id FROM jobs INDEXED BY jobs_new WHERE state = 'new' AND tenant = ?1 AND template = ?2
+                AND controller = ?3 AND holder IS NULL LIMIT ?4";
+            let with = params![tenant.as_str(), template, controller, at_most(limit)];
+            return at_length(|| sql::all(self.connection(), sql, with, |row| get(row, 0)));
+        };
+        // Those before it in the index and those behind: nobody looks at all that have it.
+        let sql = "SELECT id FROM (
+                SELECT id FROM jobs INDEXED BY jobs_grounds WHERE state = 'new' AND tenant = ?1 AND template = ?2
+                    AND controller = ?3 AND launch_digest < ?4 AND holder IS NULL
+                UNION ALL
+                SELECT id FROM jobs INDEXED BY jobs_grounds WHERE state = 'new' AND tenant = ?1 AND template = ?2
+                    AND controller = ?3 AND launch_digest > ?4 AND holder IS NULL)
+             LIMIT ?5";
+        let with = params![tenant.as_str(), template, controller, digest, at_most(limit)];
         at_length(|| sql::all(self.connection(), sql, with, |row| get(row, 0)))
     }
 
@@ -121,6 +136,12 @@ impl QueueRows for SqliteRows<'_> {
 }
 
 impl SqliteRows<'_> {
+    /// A number that is kept with the jobs, by its tenant, scope and name.
+    fn kept(&self, sql: &str, tenant: &str, scope: &str, name: &str) -> Result<u32> {
+        let kept = sql::one(self.connection(), sql, params![tenant, scope, name], |row| get::<i64>(row, 0))?;
+        Ok(u32::try_from(kept.unwrap_or(0)).unwrap_or(u32::MAX))
+    }
+
     fn count(&self, query: &Assembled) -> Result<u32> {
         let count: i64 = sql::the(self.connection(), query.sql(), query.values(), |row| get(row, 0))?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))

@@ -1,0 +1,150 @@
+//! What a submit or a claim costs does not grow with what waits, runs or has finished: counts are kept, and each look is
+//! one into an index.
+
+use std::time::Duration;
+
+use runwarden_kit::clock::Moment;
+use rusqlite::Connection;
+
+use super::SqliteJobs;
+use crate::job::tests::example;
+use crate::job::{AT_ONCE, Job, JobState};
+use crate::store::{Acceptance, Claim, Claimed, Effects, JobStore as _, Queues as _};
+use crate::wait::limits::Limits;
+use crate::wait::scheduler::Turn;
+
+const KEPT: &str = "SELECT tenant, scope, name, waiting, under_way FROM job_counts
+    WHERE waiting <> 0 OR under_way <> 0 ORDER BY tenant, scope, name";
+const COUNTED: &str = "
+    WITH counted (tenant, scope, name, waiting, under_way) AS (
+        SELECT tenant, 'tenant', '', sum(state = 'new'), sum(state IN ('launching', 'running')) FROM jobs GROUP BY tenant
+        UNION ALL
+        SELECT tenant, 'template', template, sum(state = 'new'), sum(state IN ('launching', 'running')) FROM jobs
+            GROUP BY tenant, template
+        UNION ALL
+        SELECT tenant, 'controller', controller, 0, sum(state IN ('launching', 'running')) FROM jobs
+            GROUP BY tenant, controller
+        UNION ALL
+        SELECT tenant, 'principal', principal, 0, sum(state IN ('launching', 'running')) FROM jobs
+            GROUP BY tenant, principal)
+    SELECT * FROM counted WHERE waiting <> 0 OR under_way <> 0 ORDER BY tenant, scope, name";
+
+type Row = (String, String, String, i64, i64);
+
+fn rows(connection: &Connection, sql: &str) -> Vec<Row> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    statement.query_map((), read).unwrap().map(Result::unwrap).collect()
+}
+
+async fn opened() -> (tempfile::TempDir, SqliteJobs, Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let store = SqliteJobs::open(&path).await.unwrap();
+    let connection = Connection::open(&path).unwrap();
+    (folder, store, connection)
+}
+
+#[tokio::test]
+async fn what_is_kept_is_what_would_be_counted_whatever_happened() {
+    let (_folder, store, connection) = opened().await;
+    let states = [
+        JobState::New,
+        JobState::AwaitingApproval,
+        JobState::Launching,
+        JobState::Running,
+        JobState::Unknown,
+        JobState::Succeeded,
+        JobState::Canceled,
+    ];
+    for (n, from) in states.into_iter().enumerate() {
+        for (m, to) in states.into_iter().enumerate() {
+            let job = Job {
+                state: from,
+                template: format!("t{}", n % 2),
+                controller: format!("c{}", m % 2),
+                requested_by: format!("sa_{}", (n + m) % 3),
+                ..example()
+            };
+            store.accept(Acceptance::of(job.clone())).await.unwrap();
+            // Whether a job may go there is not what is tested: the counts must follow wherever it goes.
+            let change = move |job: &mut Job, _, _| {
+                job.state = to;
+                Ok(Some(Effects::default()))
+            };
+            store.change(&job.id, Moment::from_micros(1), None, &change).await.unwrap();
+        }
+        assert_eq!(rows(&connection, KEPT), rows(&connection, COUNTED), "from {from:?}");
+    }
+    assert!(rows(&connection, KEPT).iter().any(|row| row.3 > 1) && rows(&connection, KEPT).iter().any(|row| row.4 > 1));
+}
+
+/// How SQLite finds what is asked for on each accepted, claimed and begun job, or a few times a second.
+#[tokio::test]
+async fn every_look_of_the_queue_goes_into_an_index() {
+    let (_folder, _store, connection) = opened().await;
+    let queue = "tenant = 'a' AND controller = 'c' AND template = 't'";
+    for (sql, index) in [
+        (format!("SELECT id FROM jobs WHERE due_at = 0 AND holder IS NULL AND {queue} AND rank >= 1 ORDER BY rank DESC, id LIMIT 1"), "jobs_ready"),
+        (format!("SELECT 1 FROM jobs WHERE due_at > 0 AND holder IS NULL AND {queue} AND due_at <= 5"), "jobs_timed"),
+        ("SELECT id FROM jobs WHERE due_at = 0 AND holder IS NULL AND tenant = 'a' AND controller > 'c' ORDER BY tenant, controller, template, rank DESC, id LIMIT 1".into(), "jobs_ready"),
+        ("SELECT id FROM jobs WHERE due_at > 0 AND holder IS NULL AND tenant > 'a' ORDER BY tenant, controller, template, due_at, rank DESC, id LIMIT 1".into(), "jobs_timed"),
+        ("SELECT min(due_at) FROM jobs WHERE due_at > 0 AND holder IS NULL AND due_at > 7".into(), "jobs_due"),
+        (format!("SELECT id FROM jobs WHERE state = 'new' AND {queue} AND launch_digest > 'd' AND holder IS NULL"), "jobs_grounds"),
+    ] {
+        let plan: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap()
+            .query_map((), |row| row.get(3))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let plan = plan.join("; ");
+        assert!(plan.contains("SEARCH") && plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_whose_time_has_come_take_their_turn_by_rank_among_those_due_at_once() {
+    use crate::job::Priority::{High, Low, Normal};
+    let (_folder, store, _connection) = opened().await;
+    let at = |second: u64| AT_ONCE.plus(Duration::from_secs(second));
+    let mut ids = Vec::new();
+    for (due, priority) in
+        [(AT_ONCE, Normal), (at(5), High), (at(6), Low), (AT_ONCE, Low), (at(6), High), (at(50), High)]
+    {
+        let job = Job { due_at: Some(due), priority, ..example() };
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
+        ids.push(job.id);
+    }
+    let turn = Turn { queue: example().queue(), from_rank: 0, without: Vec::new() };
+    let mut order = Vec::new();
+    loop {
+        let claim = Claim { turn: &turn, holder: "exe_1", limits: Limits::default(), now: at(10) };
+        let Claimed::Job(job) = store.claim(claim).await.unwrap() else { break };
+        assert_eq!(job.due_at, Some(AT_ONCE));
+        order.push(ids.iter().position(|id| *id == job.id).unwrap());
+    }
+    assert_eq!(order, [1, 4, 0, 2, 3], "high ones, the normal one, low ones; not what is due later");
+    assert_eq!(store.next_due(at(10)).await.unwrap(), Some(at(50)));
+}
+
+#[tokio::test]
+async fn the_heads_of_queues_are_the_first_of_what_is_due_in_each() {
+    let (_folder, store, _connection) = opened().await;
+    let at = |second: u64| AT_ONCE.plus(Duration::from_secs(second));
+    let mut ids = Vec::new();
+    for (template, due) in
+        [("b", at(5)), ("b", AT_ONCE), ("a", at(5)), ("c", at(50)), ("d", AT_ONCE), ("d", AT_ONCE), ("e", at(1))]
+    {
+        let job = Job { due_at: Some(due), template: template.into(), ..example() };
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
+        ids.push(job.id);
+    }
+    let heads = store.heads(at(10)).await.unwrap();
+    let found: Vec<(&str, usize)> = heads
+        .iter()
+        .map(|head| (head.queue.template.as_str(), ids.iter().position(|id| *id == head.job).unwrap()))
+        .collect();
+    assert_eq!(found, [("a", 2), ("b", 0), ("d", 4), ("e", 6)]);
+}

@@ -1,0 +1,97 @@
+//! The first due job of each queue: from queue to queue along an index, whatever waits in them.
+
+use runwarden_kit::Result;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
+use rusqlite::{Connection, Row, params};
+
+use super::documents::moment;
+use super::sql::{self, get, text};
+use crate::job::Queue;
+use crate::wait::scheduler::Head;
+
+/// How the first job of the next queue is found: of the very first; of the next template on the same controller, of the
+/// next controller of the same tenant, of the next tenant. Each is one look into the index.
+struct Steps {
+    first: &'static str,
+    template: &'static str,
+    controller: &'static str,
+    tenant: &'static str,
+}
+
+macro_rules! steps {
+    ($which:literal, $order:literal) => {
+        Steps {
+            first: steps!(@ $which, "", $order),
+            template: steps!(@ $which, " AND tenant = ?1 AND controller = ?2 AND template > ?3", $order),
+            controller: steps!(@ $which, " AND tenant = ?1 AND controller > ?2", $order),
+            tenant: steps!(@ $which, " AND tenant > ?1", $order),
+        }
+    };
+    (@ $which:literal, $behind:literal, $order:literal) => {
+        concat!(
+            "SELECT tenant, controller, template, rank, id, due_at FROM jobs WHERE ", $which, " AND holder IS NULL",
+            $behind, " ORDER BY tenant, controller, template, ", $order, " LIMIT 1"
+        )
+    };
+}
+
+/// Jobs that are due at once.
+const READY: Steps = steps!("due_at = 0", "rank DESC, id");
+/// Jobs that are due at some time.
+const TIMED: Steps = steps!("due_at > 0", "due_at, rank DESC, id");
+
+/// The first due job of each queue, of those that nobody holds.
+pub(super) fn read(connection: &Connection, now: Moment) -> Result<Vec<Head>> {
+    let mut heads: Vec<Head> = firsts(connection, &READY)?.into_iter().map(|(head, _)| head).collect();
+    // Both are in the order of their queues.
+    let mut at = 0;
+    for (timed, due) in firsts(connection, &TIMED)? {
+        if due > now {
+            continue;
+        }
+        let place = |head: &Head| place_of(&head.queue) < place_of(&timed.queue);
+        at += heads.get(at..).map_or(0, |rest| rest.iter().take_while(|head| place(head)).count());
+        match heads.get_mut(at).filter(|head| head.queue == timed.queue) {
+            Some(head) if (-head.rank, &head.job) <= (-timed.rank, &timed.job) => {}
+            Some(head) => *head = timed,
+            None => heads.insert(at, timed),
+        }
+    }
+    Ok(heads)
+}
+
+/// Where a queue stands among all.
+fn place_of(queue: &Queue) -> (&str, &str, &str) {
+    (queue.tenant.as_str(), &queue.controller, &queue.template)
+}
+
+/// The first job of each queue in the order of an index, and when it is due.
+fn firsts(connection: &Connection, steps: &Steps) -> Result<Vec<(Head, Moment)>> {
+    let mut found: Vec<(Head, Moment)> = Vec::new();
+    let mut next = sql::one(connection, steps.first, (), first)?;
+    while let Some(one) = next {
+        next = behind(connection, steps, &one.0.queue)?;
+        found.push(one);
+    }
+    Ok(found)
+}
+
+fn behind(connection: &Connection, steps: &Steps, queue: &Queue) -> Result<Option<(Head, Moment)>> {
+    let Queue { tenant, controller, template } = queue;
+    let tenant = tenant.as_str();
+    if let Some(next) = sql::one(connection, steps.template, params![tenant, controller, template], first)? {
+        return Ok(Some(next));
+    }
+    if let Some(next) = sql::one(connection, steps.controller, params![tenant, controller], first)? {
+        return Ok(Some(next));
+    }
+    sql::one(connection, steps.tenant, params![tenant], first)
+}
+
+fn first(row: &Row<'_>) -> Result<(Head, Moment)> {
+    let tenant = TenantId::trusted(text(row, 0)?);
+    let queue = Queue { tenant, controller: get(row, 1)?, template: get(row, 2)? };
+    let due = moment(row, 5)?.unwrap_or(crate::job::AT_ONCE);
+    Ok((Head { queue, rank: get(row, 3)?, job: get(row, 4)? }, due))
+}
