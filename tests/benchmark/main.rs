@@ -5,8 +5,10 @@
 mod compare;
 mod controller;
 mod figures;
+mod load;
 mod machine;
 mod profile;
+mod reads;
 mod resume;
 mod stage;
 mod store;
@@ -39,6 +41,8 @@ enum What {
     Sweep,
     /// How soon everything continues after a kill.
     Resume,
+    /// How many reads a second are answered: needs wrk.
+    Reads,
     /// Where the processor time of a submit and of a whole job goes: perf shows more of it.
     Profile,
     /// The store of jobs by itself: durable intents, and whole lives of jobs, a second.
@@ -67,6 +71,9 @@ fn main() {
     }
     if matches!(what, What::All | What::Resume) {
         runtime.block_on(resume::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Reads) {
+        runtime.block_on(reads::measure(cli.quick));
     }
     if matches!(what, What::All | What::Profile) {
         runtime.block_on(profile::measure(cli.quick));

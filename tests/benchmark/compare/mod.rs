@@ -5,18 +5,17 @@
 //! `old_design/`. The two take turns, and the figures shown are medians over the turns: what else the machine does
 //! meets both.
 
-mod load;
 mod old_design;
 mod postgres;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::controller::Options;
 use crate::figures::Times;
+use crate::load::{self, Answered, Request};
 use crate::stage::Stage;
 use crate::usage::Usage;
-use load::Answered;
 use old_design::OldDesign;
 use postgres::Postgres;
 
@@ -103,7 +102,7 @@ async fn turn(
         }
     };
     let before = usage();
-    let answered = load::offer(wrk, &url, &token, connections, Duration::from_secs(seconds)).await;
+    let answered = load::offer(wrk, Request::Submit, &url, &token, connections, Duration::from_secs(seconds)).await;
     let after = usage();
     assert_eq!((answered.refused, answered.broken), (0, 0), "every request is accepted");
     let each = |now: Usage, then: Usage| (now.cpu - then.cpu).as_secs_f64() * 1000.0 / answered.requests.max(1) as f64;
@@ -150,21 +149,4 @@ fn print(turns: &[Turn], plain: &str) {
         );
     }
     println!("\nThe same two rows inserted by `pgbench`, prepared, 16 connections: {plain} transactions a second.");
-}
-
-/// A program, where the tools of this project are, or in the search path.
-fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    folders
-        .iter()
-        .cloned()
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-}
-
-/// Where the tools of this project are.
-fn backends() -> PathBuf {
-    std::env::var_os("RUNWARDEN_BACKENDS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".backends"), PathBuf::from)
 }

@@ -9,6 +9,7 @@ use runwarden_harness::ports::Port;
 use runwarden_harness::until_within;
 
 use super::postgres::Postgres;
+use crate::load;
 use crate::usage::Usage;
 
 /// What its tokens are signed with. Nobody but this benchmark talks to it.
@@ -26,7 +27,7 @@ pub(super) struct OldDesign {
 
 /// Where its packages are.
 pub(super) fn find() -> Option<PathBuf> {
-    let folder = super::backends().join("python/old-design");
+    let folder = load::backends().join("python/old-design");
     folder.join(".complete").is_file().then_some(folder)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use runwarden_harness::until_within;
 use tempfile::TempDir;
 
+use crate::load;
 use crate::usage::Usage;
 
 /// PostgreSQL does not run as root: root starts it as nobody.
@@ -28,7 +29,7 @@ pub(super) fn find() -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     folders.sort();
     folders.reverse();
-    super::program("initdb", &folders)?.canonicalize().ok()?.parent().map(Path::to_owned)
+    load::program("initdb", &folders)?.canonicalize().ok()?.parent().map(Path::to_owned)
 }
 
 impl Postgres {

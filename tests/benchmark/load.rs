@@ -10,37 +10,57 @@ use time::format_description::well_known::Rfc3339;
 use tokio::process::Command;
 
 /// What came of one load.
-pub(super) struct Answered {
+pub(crate) struct Answered {
     /// How many requests were answered.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// How many of them with something else than success.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// How many had no answer.
-    pub(super) broken: u64,
+    pub(crate) broken: u64,
     /// Answers a second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// Median of the time to an answer, milliseconds.
-    pub(super) p50: f64,
+    pub(crate) p50: f64,
     /// 99th percentile.
-    pub(super) p99: f64,
+    pub(crate) p99: f64,
 }
 
 /// Where wrk is.
-pub(super) fn find() -> Option<PathBuf> {
-    super::program("wrk", &[super::backends().join("debian/usr/bin")])
+pub(crate) fn find() -> Option<PathBuf> {
+    program("wrk", &[backends().join("debian/usr/bin")])
 }
 
-/// Submits jobs over these connections, the next one as soon as the last is answered.
-pub(super) async fn offer(wrk: &Path, url: &str, token: &str, connections: u32, time: Duration) -> Answered {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benchmark/compare/load.lua");
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(crate) enum Request<'a> {
+    /// To accept a job that starts tomorrow.
+    Submit,
+    /// To answer what is at a path.
+    Read(&'a str),
+}
+
+/// Asks over these connections, the next request as soon as the last is answered.
+pub(crate) async fn offer(
+    wrk: &Path,
+    request: Request<'_>,
+    url: &str,
+    token: &str,
+    connections: u32,
+    time: Duration,
+) -> Answered {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benchmark/load.lua");
     let tomorrow = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).expect("a time of this age");
+    let (what, argument) = match request {
+        Request::Submit => ("submit", tomorrow.as_str()),
+        Request::Read(path) => ("read", path),
+    };
     let threads = connections.min(2).to_string();
-    let libraries = super::backends().join("debian/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let libraries = backends().join("debian/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
     let run = Command::new(wrk)
         .args(["-t", &threads, "-c", &connections.to_string(), "-d", &format!("{}s", time.as_secs())])
         .args(["--timeout", "10s", "-s"])
         .arg(script)
-        .args([url, "--", token, &tomorrow])
+        .args([url, "--", token, what, argument])
         .env("LD_LIBRARY_PATH", libraries)
         .stderr(Stdio::inherit())
         .output()
@@ -59,4 +79,21 @@ pub(super) async fn offer(wrk: &Path, url: &str, token: &str, connections: u32, 
         p50: number("p50") as f64 / 1000.0,
         p99: number("p99") as f64 / 1000.0,
     }
+}
+
+/// A program, where the tools of this project are, or in the search path.
+pub(crate) fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders
+        .iter()
+        .cloned()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Where the tools of this project are.
+pub(crate) fn backends() -> PathBuf {
+    std::env::var_os("RUNWARDEN_BACKENDS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".backends"), PathBuf::from)
 }

@@ -1,8 +1,9 @@
--- Submits jobs that start tomorrow. Arguments: the token, and the time they start at.
+-- Submits jobs that start tomorrow, or reads. Arguments: the token; then `submit` and the time they start at, or `read`
+-- and a path.
 local counter = 0
 local thread = 0
 local headers = {}
-local start_at
+local what, argument
 
 function setup(t)
    t:set("number", thread)
@@ -12,13 +13,16 @@ end
 function init(args)
    headers["Authorization"] = "Bearer " .. args[1]
    headers["Content-Type"] = "application/json"
-   start_at = args[2]
+   what, argument = args[2], args[3]
 end
 
 function request()
+   if what == "read" then
+      return wrk.format("GET", argument, headers)
+   end
    counter = counter + 1
    local n = number * 100000000 + counter
-   local body = '{"template":"ask-variables","parameters":{"n":' .. n .. '},"start_at":"' .. start_at .. '"}'
+   local body = '{"template":"ask-variables","parameters":{"n":' .. n .. '},"start_at":"' .. argument .. '"}'
    return wrk.format("POST", "/api/v1/jobs", headers, body)
 end
 
