@@ -126,11 +126,11 @@ pub(crate) trait JobRows {
     /// Jobs of a tenant, in the projects that are visible, newest first.
     async fn jobs(&mut self, tenant: &TenantId, visible: &Visible, filter: JobFilter) -> Result<Vec<Job>>;
 
-    /// Writes a new job, under the next number of a change.
-    async fn insert_job(&mut self, job: &Job) -> Result<()>;
+    /// Writes a new job, with its document, under the next number of a change.
+    async fn insert_job(&mut self, job: &Job, document: &str) -> Result<()>;
 
-    /// Writes a job over, under the next number of a change. Serialised on [`Serialise::Job`].
-    async fn save_job(&mut self, job: &Job) -> Result<()>;
+    /// Writes a job over, with its document, under the next number of a change. Serialised on [`Serialise::Job`].
+    async fn save_job(&mut self, job: &Job, document: &str) -> Result<()>;
 
     /// Writes the claim on a job alone, under no number: nobody follows who holds a job. Serialised on
     /// [`Serialise::Job`].
@@ -215,8 +215,8 @@ pub(crate) struct EventRow {
 /// What is kept of what happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Kept {
-    /// The job as it stood, without what never changes.
-    State(Box<Job>),
+    /// What may change of a job, as it stood: JSON.
+    State(String),
     /// Something the run printed.
     Output {
         /// Where it begins in all that it printed, bytes.

@@ -9,7 +9,8 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 
-use super::{Kernel, bring, number, save};
+use super::told::Teller;
+use super::{Kernel, Written};
 use crate::job::{Attempt, Bound, Job, Run};
 use crate::store::effects::make;
 use crate::store::engine::{Counted, Engine, EventRow, Kept, Key, Revision, Rows, Serialise};
@@ -27,21 +28,20 @@ const PIECES: usize = 64;
 #[async_trait]
 impl<E: Engine> JobStore for Kernel<E> {
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
-        let Acceptance { mut job, idempotency, entries, room } = acceptance;
+        let Acceptance { job, idempotency, entries, room } = acceptance;
         let key = idempotency.map(|claim| {
             let (tenant, principal, hash) = (job.tenant.to_string(), claim.principal, claim.key_hash);
             (Key { tenant, principal, hash }, claim.body_digest)
         });
         let effects = Effects { entries, ..Effects::announced().with_news(News::Accepted) };
         let now = job.created_at;
-        let events = number(&mut job, now, &effects);
-        let new = Arc::new(New { job, key, events, effects, room });
+        let new = Arc::new(New { key, room, written: Written::of(job, now, effects)? });
         match self.engine.transaction(Arc::clone(&new), |new, rows| Box::pin(new.enter(rows))).await? {
-            Entered::Yes => Ok(Accepted::New(Box::new(Arc::unwrap_or_clone(new).effects))),
+            Entered::Yes => Ok(Accepted::New(Box::new(Arc::unwrap_or_clone(new).written.effects))),
             Entered::Replayed(job) => Ok(Accepted::Replayed(job)),
             Entered::KeyReused => Ok(Accepted::KeyReused),
             Entered::Full(of) => {
-                let template = Counted::with(&new.job, LimitScope::Template);
+                let template = Counted::with(&new.written.job, LimitScope::Template);
                 let begun = self.engine.read().await?.begun(&template, 0, RECENT).await?;
                 Ok(Accepted::QueueFull { of: of.name(), pace: place::pace(&begun, now) })
             }
@@ -84,10 +84,10 @@ impl<E: Engine> JobStore for Kernel<E> {
             let Some(effects) = make(change, &mut job, last, held)? else {
                 return Ok(Some(Committed { job: before, effects: None }));
             };
-            let events = number(&mut job, now, &effects);
-            let changed = Arc::new(Change { job, seen, run: run.cloned(), held, events, effects });
+            let written = Written::of(job, now, effects)?;
+            let changed = Arc::new(Change { seen, run: run.cloned(), held, written });
             if self.engine.transaction(Arc::clone(&changed), |changed, rows| Box::pin(changed.save(rows))).await? {
-                let Change { job, effects, .. } = Arc::unwrap_or_clone(changed);
+                let Written { job, effects, .. } = Arc::unwrap_or_clone(changed).written;
                 return Ok(Some(Committed { job, effects: Some(effects) }));
             }
         }
@@ -118,18 +118,15 @@ impl<E: Engine> JobStore for Kernel<E> {
         let mut rows = self.engine.read().await?;
         let events = rows.events(job, after, limit).await?;
         let Some(now) = rows.job(job).await? else { return Ok(Vec::new()) };
-        let event = |event: EventRow| JobEvent {
-            number: event.number,
-            at: event.at,
-            what: match event.what {
-                Kept::State(kept) => {
-                    let (parameters, sealed_parameters) = (now.parameters.clone(), now.sealed_parameters.clone());
-                    Happening::State(Box::new(Job { parameters, sealed_parameters, ..*kept }))
-                }
+        let job = Teller::of(&now)?;
+        let event = |event: EventRow| {
+            let what = match event.what {
+                Kept::State(kept) => Happening::State(Box::new(job.as_told(&kept)?)),
                 Kept::Output { text, .. } => Happening::Output(text),
-            },
+            };
+            Ok(JobEvent { number: event.number, at: event.at, what })
         };
-        Ok(events.into_iter().map(event).collect())
+        events.into_iter().map(event).collect()
     }
 
     async fn output(&self, job: &str, offset: u64, limit: usize) -> Result<String> {
@@ -157,11 +154,9 @@ impl<E: Engine> JobStore for Kernel<E> {
 /// A job to accept, with all that becomes durable with it.
 #[derive(Clone)]
 struct New {
-    job: Job,
     key: Option<(Key, String)>,
-    events: Vec<EventRow>,
-    effects: Effects,
     room: Room,
+    written: Written,
 }
 
 /// What became of it.
@@ -174,7 +169,8 @@ enum Entered {
 
 impl New {
     async fn enter(&self, rows: &mut dyn Rows) -> Result<Entered> {
-        let Self { job, key, events, effects, room } = self;
+        let Self { key, room, written } = self;
+        let job = &written.job;
         if let Some((key, digest)) = key {
             rows.serialise(Serialise::Key(key.clone())).await?;
             if let Some((earlier, made)) = rows.by_key(key).await? {
@@ -191,8 +187,7 @@ impl New {
             }
         }
         rows.serialise(Serialise::Job(job.id.clone())).await?;
-        rows.insert_job(job).await?;
-        bring(rows, job, events, effects).await?;
+        written.insert(rows).await?;
         if let Some((key, digest)) = key {
             rows.put_key(key, digest, job).await?;
         }
@@ -203,20 +198,18 @@ impl New {
 /// What a change made of a job.
 #[derive(Clone)]
 struct Change {
-    job: Job,
     /// Of what it made that.
     seen: Revision,
     run: Option<Run>,
     /// Whether it was told that another job has the run.
     held: bool,
-    events: Vec<EventRow>,
-    effects: Effects,
+    written: Written,
 }
 
 impl Change {
     /// Answers false, and does nothing, if somebody else was faster.
     async fn save(&self, rows: &mut dyn Rows) -> Result<bool> {
-        let id = &self.job.id;
+        let id = &self.written.job.id;
         rows.serialise(Serialise::Job(id.clone())).await?;
         if rows.revision(id).await?.as_ref() != Some(&self.seen) {
             return Ok(false);
@@ -227,7 +220,7 @@ impl Change {
                 return Ok(false);
             }
         }
-        save(rows, &self.job, &self.events, &self.effects).await?;
+        self.written.save(rows).await?;
         Ok(true)
     }
 }

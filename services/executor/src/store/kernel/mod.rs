@@ -5,10 +5,11 @@ mod executors;
 mod jobs;
 pub(super) mod queues;
 mod strays;
+mod told;
 mod watches;
 
-use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
+use runwarden_kit::{Error, Result};
 
 use super::Effects;
 use super::engine::{Engine, EventRow, Kept, Rows};
@@ -26,8 +27,54 @@ impl<E: Engine> Kernel<E> {
     }
 }
 
+/// What is written of a job that changes: made before its transaction where that is possible.
+#[derive(Clone, Debug)]
+struct Written {
+    job: Job,
+    /// The job as JSON.
+    document: String,
+    events: Vec<EventRow>,
+    effects: Effects,
+}
+
+impl Written {
+    /// Numbers the events of a change in the job, and writes down both.
+    fn of(mut job: Job, now: Moment, effects: Effects) -> Result<Self> {
+        let events = number(&mut job, now, &effects)?;
+        let document = serde_json::to_string(&job).map_err(Error::internal)?;
+        Ok(Self { job, document, events, effects })
+    }
+
+    /// Writes a new job, with all that its acceptance brings.
+    async fn insert(&self, rows: &mut dyn Rows) -> Result<()> {
+        rows.insert_job(&self.job, &self.document).await?;
+        self.bring(rows).await
+    }
+
+    /// Writes a job over, with all that its change brings.
+    async fn save(&self, rows: &mut dyn Rows) -> Result<()> {
+        rows.save_job(&self.job, &self.document).await?;
+        self.bring(rows).await
+    }
+
+    /// Writes what a change brings beside the row of its job.
+    async fn bring(&self, rows: &mut dyn Rows) -> Result<()> {
+        let Self { job, events, effects, .. } = self;
+        for event in events {
+            rows.append_event(&job.id, event).await?;
+        }
+        if let Some(attempt) = &effects.attempt {
+            rows.put_attempt(attempt).await?;
+        }
+        if let Some(stray) = &effects.stray {
+            rows.put_stray(stray).await?;
+        }
+        rows.put_entries(&effects.entries).await
+    }
+}
+
 /// The events of a change, numbered in the job.
-fn number(job: &mut Job, now: Moment, effects: &Effects) -> Vec<EventRow> {
+fn number(job: &mut Job, now: Moment, effects: &Effects) -> Result<Vec<EventRow>> {
     let mut events = Vec::new();
     if let Some(text) = effects.output.as_ref().filter(|text| !text.is_empty()) {
         job.last_event += 1;
@@ -37,31 +84,7 @@ fn number(job: &mut Job, now: Moment, effects: &Effects) -> Vec<EventRow> {
     }
     if effects.announced {
         job.last_event += 1;
-        // What was asked never changes: it is kept once, with the job, and not again with all that happens to it.
-        let asked = (std::mem::take(&mut job.parameters), job.sealed_parameters.take());
-        let state = Kept::State(Box::new(job.clone()));
-        (job.parameters, job.sealed_parameters) = asked;
-        events.push(EventRow { number: job.last_event, at: now, what: state });
+        events.push(EventRow { number: job.last_event, at: now, what: Kept::State(told::tell(job)?) });
     }
-    events
-}
-
-/// Writes what a change brings beside the row of its job.
-async fn bring(rows: &mut dyn Rows, job: &Job, events: &[EventRow], effects: &Effects) -> Result<()> {
-    for event in events {
-        rows.append_event(&job.id, event).await?;
-    }
-    if let Some(attempt) = &effects.attempt {
-        rows.put_attempt(attempt).await?;
-    }
-    if let Some(stray) = &effects.stray {
-        rows.put_stray(stray).await?;
-    }
-    rows.put_entries(&effects.entries).await
-}
-
-/// Writes a job over, with all that its change brings.
-async fn save(rows: &mut dyn Rows, job: &Job, events: &[EventRow], effects: &Effects) -> Result<()> {
-    rows.save_job(job).await?;
-    bring(rows, job, events, effects).await
+    Ok(events)
 }

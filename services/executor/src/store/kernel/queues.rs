@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 
-use super::{Kernel, number, save};
+use super::{Kernel, Written};
 use crate::job::{BEGUN, Job, JobState, Queue};
 use crate::launch::protocol::{self, Around, Beginning};
 use crate::store::engine::{Counted, Engine, Rows, Serialise};
@@ -130,8 +130,9 @@ async fn begun(begin: &Begin, rows: &mut dyn Rows) -> Result<Begun> {
         Beginning::Lost => return Ok(Begun::Lost),
     }
     let effects = Effects { attempt: Some(attempt.clone()), entries: entries.clone(), ..Effects::announced() };
-    let events = number(&mut job, *now, &effects);
-    save(rows, &job, &events, &effects).await?;
+    let written = Written::of(job, *now, effects)?;
+    written.save(rows).await?;
+    let Written { job, effects, .. } = written;
     Ok(Begun::Yes(Box::new(job), Box::new(effects)))
 }
 

@@ -5,7 +5,6 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use rusqlite::{Row, params};
 
-use super::documents::{read, write};
 use super::sql::{self, get, text};
 use super::{SqliteRows, at_most};
 use crate::store::engine::{EventRow, EventRows, Kept};
@@ -17,7 +16,7 @@ impl EventRows for SqliteRows<'_> {
         let sql = "INSERT INTO job_events (job_id, number, at, kind, payload, offset) VALUES (?, ?, ?, ?, ?, ?)";
         let (number, at) = (event.number, event.at.micros());
         match &event.what {
-            Kept::State(state) => self.run(sql, params![job, number, at, "state", write(state)?, None::<i64>]),
+            Kept::State(state) => self.run(sql, params![job, number, at, "state", state, None::<i64>]),
             Kept::Output { offset, text } => {
                 let offset = i64::try_from(*offset).unwrap_or(i64::MAX);
                 self.run(sql, params![job, number, at, "output", text, offset])
@@ -31,7 +30,7 @@ impl EventRows for SqliteRows<'_> {
              ORDER BY number LIMIT ?";
         sql::all(self.connection(), sql, params![job, after, at_most(limit)], |row| {
             let what = match text(row, 2)? {
-                "state" => Kept::State(read(text(row, 3)?)?),
+                "state" => Kept::State(get(row, 3)?),
                 _ => Kept::Output { offset: offset_of(row, 4)?, text: get(row, 3)? },
             };
             Ok(EventRow { number: get(row, 0)?, at: Moment::from_micros(get(row, 1)?), what })

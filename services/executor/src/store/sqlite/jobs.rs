@@ -8,7 +8,7 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use rusqlite::params;
 
-use super::documents::{job_of, moment, read, write};
+use super::documents::{job_of, moment, read};
 use super::sql::{self, Assembled, at_length, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::{Bound, Job, Lease, Run};
@@ -62,7 +62,7 @@ impl JobRows for SqliteRows<'_> {
         at_length(|| sql::all(self.connection(), query.sql(), query.values(), job_of))
     }
 
-    async fn insert_job(&mut self, job: &Job) -> Result<()> {
+    async fn insert_job(&mut self, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
         let version = self.next_version()?;
         let run = job.run.as_ref();
@@ -77,7 +77,7 @@ impl JobRows for SqliteRows<'_> {
                 run.map(|run| run.installation.key()),
                 run.map(|run| run.id),
                 run.and_then(|run| run.created).map_or(0, Moment::micros),
-                write(job)?,
+                document,
                 job.lease.holder,
                 job.lease.fence,
                 job.rank(),
@@ -97,7 +97,7 @@ impl JobRows for SqliteRows<'_> {
         Ok(())
     }
 
-    async fn save_job(&mut self, job: &Job) -> Result<()> {
+    async fn save_job(&mut self, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
         let version = self.next_version()?;
         let run = job.run.as_ref();
@@ -111,7 +111,7 @@ impl JobRows for SqliteRows<'_> {
                 run.map(|run| run.installation.key()),
                 run.map(|run| run.id),
                 run.and_then(|run| run.created).map_or(0, Moment::micros),
-                write(job)?,
+                document,
                 job.lease.holder,
                 job.lease.fence,
                 job.rank(),
