@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod follow;
 pub mod instance;
 pub mod job;
+mod known_templates;
 pub mod launch;
 pub mod live;
 pub mod ports;
@@ -36,6 +37,7 @@ use runwarden_kit::ErrorReason;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_kit::watched;
 
 pub use config::Config;
 pub use store::Stores;
@@ -48,13 +50,14 @@ use breaker::Breaker;
 use controllers::Controllers;
 use follow::Watcher;
 use instance::Instance;
+use known_templates::KnownTemplates;
 use launch::authority::{Authority, Shown};
 use launch::first_seen::FirstSeen;
 use launch::launcher::Launcher;
 use launch::resolver::Resolver;
 use launch::strays::Strays;
 use live::Live;
-use ports::{CredentialSource, Policies, Seals, Standings, Templates};
+use ports::{CredentialSource, Policies, Seals, Standings};
 use rpc::controller_access::ControllerAccessRpc;
 use rpc::credential::MeshCredentials;
 use rpc::jobs::JobRpc;
@@ -84,7 +87,12 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         tracing::info!(jobs = held, "resuming the jobs this executor held when it ended");
     }
     let outbox = kit.outbox(outbox);
-    let templates: Arc<dyn Templates> = Arc::new(MeshTemplates::new(kit.peers.channel(Service::Project)?));
+    let project = kit.peers.channel(Service::Project)?;
+    let templates = Arc::new(KnownTemplates::new(Arc::new(MeshTemplates::new(project.clone()))));
+    kit.tasks.spawn(
+        "executor: changes of templates",
+        watched::follow(project, templates.followers(), kit.shutdown().clone()),
+    );
     let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
     let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));
     let shown = Arc::new(Shown::default());

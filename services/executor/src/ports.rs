@@ -1,12 +1,15 @@
 //! The other services, as the executor's domain needs them.
 
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
 use async_trait::async_trait;
 use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::access::Guarded;
 use runwarden_kit::caller::Scope;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString};
+use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString, json};
 use serde_json::{Map, Value};
 
 use crate::job::Job;
@@ -40,6 +43,34 @@ impl Controller {
     }
 }
 
+/// The JSON Schema of a template's parameters, with its digest, which is computed once.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    value: Value,
+    digest: OnceLock<String>,
+}
+
+impl Schema {
+    /// Equal for equal schemas only.
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| json::digest(&self.value))
+    }
+}
+
+impl From<Value> for Schema {
+    fn from(value: Value) -> Self {
+        Self { value, digest: OnceLock::new() }
+    }
+}
+
+impl Deref for Schema {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.value
+    }
+}
+
 /// A template, as far as validation and launch need it.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -58,7 +89,7 @@ pub struct Template {
     /// The id of the controller's template.
     pub controller_template: i64,
     /// The JSON Schema of its parameters.
-    pub schema: Value,
+    pub schema: Schema,
     /// What callers cannot set.
     pub fixed: Map<String, Value>,
     /// What limits the beginning of its jobs.
@@ -98,12 +129,33 @@ impl Guarded for Template {
 /// What may be run: the project service.
 #[async_trait]
 pub trait Templates: Send + Sync + 'static {
-    /// Finds a template; `None` if the tenant has none with that name.
-    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>>;
-    /// Finds a controller.
+    /// Finds a template; `None` if the tenant has none with that name. What is found may be as old as
+    /// [`STALE`](runwarden_kit::watched::STALE); that there is none is never old.
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Arc<Template>>>;
+    /// Finds a template as it is now.
+    async fn template_now(&self, tenant: &TenantId, name: &str) -> Result<Option<Arc<Template>>> {
+        self.template(tenant, name).await
+    }
+    /// Finds a controller; as old as a template may be.
     async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>>;
     /// Says that the controller's template has changed, or is as it was mapped again.
     async fn report_drift(&self, template: &Template, drift: &[String]) -> Result<()>;
+}
+
+/// Judges a template as it is known, and as it is now before it is refused: old news refuses nothing.
+pub(crate) async fn judged<T, E: From<Error>>(
+    templates: &dyn Templates,
+    tenant: &TenantId,
+    name: &str,
+    judge: impl Fn(Option<Arc<Template>>) -> Result<T, E> + Send,
+) -> Result<T, E> {
+    let known = templates.template(tenant, name).await?;
+    let is_known = known.is_some();
+    match judge(known) {
+        Err(_) if is_known => {}
+        judged => return judged,
+    }
+    judge(templates.template_now(tenant, name).await?)
 }
 
 /// What is to be decided.

@@ -54,7 +54,7 @@ pub(crate) fn template() -> Template {
         },
         kind: TemplateKind::Job,
         controller_template: 9,
-        schema: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+        schema: json!({"type": "object", "properties": {}, "additionalProperties": false}).into(),
         fixed: Map::new(),
         limits: Limits::default(),
         room: Room::default(),
@@ -101,7 +101,7 @@ pub(crate) struct NoTemplates;
 
 #[async_trait]
 impl Templates for NoTemplates {
-    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
         Ok(None)
     }
 

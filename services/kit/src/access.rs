@@ -48,6 +48,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::caller::{Caller, Scope};
 use crate::error::{Error, Result};
@@ -63,6 +64,18 @@ pub trait Guarded {
 
     /// The answer to a caller who may not see it: the same as if it did not exist.
     fn missing() -> Error;
+}
+
+impl<T: Guarded> Guarded for Arc<T> {
+    const SEEN_WITH: Permission = T::SEEN_WITH;
+
+    fn scope(&self) -> Scope {
+        T::scope(self)
+    }
+
+    fn missing() -> Error {
+        T::missing()
+    }
 }
 
 /// A permission as a type, so that a signature can ask for it.

@@ -75,8 +75,8 @@ impl Schemas {
     }
 
     fn compiled(&self, template: &Template) -> Result<Arc<Validator>> {
-        let key = json::digest(&template.schema);
-        if let Some(validator) = self.compiled.lock().ok().and_then(|kept| kept.get(&key).cloned()) {
+        let key = template.schema.digest();
+        if let Some(validator) = self.compiled.lock().ok().and_then(|kept| kept.get(key).cloned()) {
             return Ok(validator);
         }
         let validator = schema::compile(&template.schema).map_err(|e| {
@@ -88,7 +88,7 @@ impl Schemas {
             if kept.len() >= MOST_SCHEMAS {
                 kept.clear();
             }
-            kept.insert(key, validator.clone());
+            kept.insert(key.to_owned(), validator.clone());
         }
         Ok(validator)
     }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn validate(parameters: Value) -> Result<Parameters> {
-        let template = Template { schema: schema(), ..template() };
+        let template = Template { schema: schema().into(), ..template() };
         let Value::Object(parameters) = parameters else { panic!("an object") };
         Schemas::default().validate(&template, parameters)
     }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn formats_are_asserted_and_their_values_are_not_quoted() {
         let schema = json!({"type": "object", "properties": {"host": {"type": "string", "format": "ipv4"}}});
-        let template = Template { schema, ..template() };
+        let template = Template { schema: schema.into(), ..template() };
         let sent = |host: &str| json!({ "host": host }).as_object().unwrap().clone();
         Schemas::default().validate(&template, sent("192.0.2.1")).expect("an address");
         let error = Schemas::default().validate(&template, sent("hunter2")).expect_err("not an address");
@@ -231,10 +231,10 @@ mod tests {
     fn a_template_made_again_under_its_name_is_not_validated_by_the_old_ones_schema() {
         let schemas = Schemas::default();
         let sent = |value: Value| value.as_object().unwrap().clone();
-        let old = Template { schema: schema(), ..template() };
+        let old = Template { schema: schema().into(), ..template() };
         schemas.validate(&old, sent(json!({"environment": "dev"}))).expect("it fits");
         let again = json!({"type": "object", "properties": {"region": {}}, "additionalProperties": false});
-        let again = Template { schema: again, ..template() };
+        let again = Template { schema: again.into(), ..template() };
         assert_eq!(old.revision, again.revision);
         schemas.validate(&again, sent(json!({"region": "eu"}))).expect("it fits the schema of now");
         schemas.validate(&again, sent(json!({"environment": "dev"}))).expect_err("the old one's parameters are gone");
@@ -244,7 +244,7 @@ mod tests {
     fn numbers_are_compared_exactly() {
         let check = |rule: Value, text: &str| {
             let schema = json!({"type": "object", "properties": {"n": rule}, "additionalProperties": false});
-            let template = Template { schema, ..template() };
+            let template = Template { schema: schema.into(), ..template() };
             let sent = json::parse(format!("{{\"n\": {text}}}").as_bytes())?;
             Schemas::default().validate(&template, sent.as_object().unwrap().clone()).map(drop)
         };
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn what_the_template_fixes_cannot_be_sent() {
         let fixed = json!({"environment": "dev"}).as_object().unwrap().clone();
-        let template = Template { schema: schema(), fixed, ..template() };
+        let template = Template { schema: schema().into(), fixed, ..template() };
         let sent = json!({"environment": "prod"}).as_object().unwrap().clone();
         let error = Schemas::default().validate(&template, sent).expect_err("it is fixed");
         assert_eq!(error.fields()[0].pointer, "/parameters/environment");

@@ -17,13 +17,13 @@ use crate::accept::repeats::{Asked, Digested, InProgress, Key};
 use crate::job::Priority;
 use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
 use crate::launch::authority::{self, Shown};
-use crate::ports::{Decision, Policies, Question, Seals, Template};
+use crate::ports::{self, Decision, Policies, Question, Seals, Template};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
 
 /// A template and the proof that its caller may run it.
-type Allowed = Authorized<Template, right::JobsSubmit>;
+type Allowed = Authorized<Arc<Template>, right::JobsSubmit>;
 
 /// Accepts jobs.
 pub struct Submitter {
@@ -75,13 +75,11 @@ impl Submitter {
         {
             return Ok(Submitted { job, replayed: true });
         }
-        let template = self.resolve(caller, tenant, asked.template).await?;
+        let (template, parameters) = self.judged(caller, tenant, &asked).await?;
         self.shared.known.learn(tenant, &template.name, template.limits);
-        let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
         let job_id = id::new("job");
         // Sealing comes before anything leaves this process: from here on the values cannot be read.
         let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
-        asked.options.check(&template, self.shared.clock.now())?;
         let decision = self.decide(tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
         let job = asked.options.apply(job, &template);
@@ -110,15 +108,27 @@ impl Submitter {
         }
     }
 
-    /// Finds the template and checks that the caller may run it. What the caller may not even see does not exist.
-    async fn resolve(&self, caller: &Caller, tenant: &TenantId, name: &str) -> Result<Allowed> {
-        runwarden_kit::slug::check("/template", name)?;
-        let template = self.shared.templates.template(tenant, name).await?.ok_or_else(Template::missing)?;
-        let template = caller.authorize(template)?;
+    /// Finds the template, and checks that the caller may run it and may ask this of it.
+    async fn judged(&self, caller: &Caller, tenant: &TenantId, asked: &Asked<'_>) -> Result<(Allowed, Parameters)> {
+        runwarden_kit::slug::check("/template", asked.template)?;
+        let judge = |template| self.judge(caller, template, asked);
+        ports::judged(&*self.shared.templates, tenant, asked.template, judge).await
+    }
+
+    /// What the caller may not even see does not exist.
+    fn judge(
+        &self,
+        caller: &Caller,
+        template: Option<Arc<Template>>,
+        asked: &Asked<'_>,
+    ) -> Result<(Allowed, Parameters)> {
+        let template: Allowed = caller.authorize(template.ok_or_else(Template::missing)?)?;
         if template.tenant_disabled {
             return Err(Error::new(ErrorReason::TenantDisabled, "This tenant is disabled."));
         }
-        Ok(template)
+        let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
+        asked.options.check(&template, self.shared.clock.now())?;
+        Ok((template, parameters))
     }
 
     async fn decide(&self, tenant: &TenantId, template: &Template, parameters: &Parameters) -> Result<Decision> {

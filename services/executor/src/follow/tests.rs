@@ -34,7 +34,7 @@ struct Mapped(Option<Controller>);
 
 #[async_trait]
 impl Templates for Mapped {
-    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
         Ok(None)
     }
 
@@ -340,7 +340,7 @@ struct Away;
 
 #[async_trait]
 impl Templates for Away {
-    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
         Err(runwarden_kit::Error::unavailable("The project service cannot be reached now."))
     }
 

@@ -1,6 +1,8 @@
 //! What must hold before a launch may be sent: the template is still what the job was accepted for, the controller's
 //! template is still what an operator mapped, and nothing that was asked would be dropped.
 
+use std::sync::Arc;
+
 use runwarden_kit::Result;
 use serde_json::{Map, Value};
 
@@ -14,7 +16,7 @@ use runwarden_awx::{
 use crate::job::{Job, JobState, reason};
 use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
-use crate::ports::{Seals, Template, Templates, opened_object};
+use crate::ports::{self, Seals, Template, Templates, opened_object};
 
 /// A launch that may be sent.
 pub struct Prepared {
@@ -52,13 +54,13 @@ pub fn groundless(template: Option<&Template>, job: &Job) -> Option<(&'static st
 }
 
 /// The template as it is now, if it is still what the job was accepted for.
-pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Template, Halt> {
-    let template = templates.template(&job.tenant, &job.template).await?;
-    match (groundless(template.as_ref(), job), template) {
+pub async fn current_template(templates: &dyn Templates, job: &Job) -> Result<Arc<Template>, Halt> {
+    let judge = |template: Option<Arc<Template>>| match (groundless(template.as_deref(), job), template) {
         (None, Some(template)) => Ok(template),
         (Some((reason, detail)), _) => Err(error(reason, detail)),
         (None, None) => Err(Halt::Lost),
-    }
+    };
+    ports::judged(templates, &job.tenant, &job.template, judge).await
 }
 
 /// What it means that the controller's template cannot be read. Only AWX's own refusal ends the job; everything else is

@@ -259,7 +259,7 @@ impl Reconciler<'_> {
     /// The request as it was sent, for comparison with what a run carries. None if the template is no longer what it
     /// was sent under: then it is no longer known what was sent.
     async fn sent_body(&self, job: &Job, attempt: &Attempt) -> Result<Option<LaunchBody>> {
-        let template = self.shared.templates.template(&job.tenant, &job.template).await?;
+        let template = self.shared.templates.template_now(&job.tenant, &job.template).await?;
         let Some(template) = template.filter(|template| is_unchanged(template, job, attempt)) else { return Ok(None) };
         let parameters = prepare::open_parameters(self.seals, job).await?;
         let marker = Marker::of(&attempt.marker);

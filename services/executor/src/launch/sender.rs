@@ -33,7 +33,7 @@ pub(super) struct Sender<'a> {
 
 /// A launch that has passed every check.
 struct Ready {
-    template: Template,
+    template: Arc<Template>,
     client: Arc<Client>,
     installation: Installation,
     launch: Prepared,

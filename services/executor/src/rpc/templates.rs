@@ -1,5 +1,7 @@
 //! Templates and controllers from the project service.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use runwarden_awx::Target;
 use runwarden_kit::contract::Rate;
@@ -35,7 +37,7 @@ impl MeshTemplates {
 
 #[async_trait]
 impl Templates for MeshTemplates {
-    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>> {
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Arc<Template>>> {
         let request = ResolveTemplateRequest { tenant: tenant.to_string(), name: name.to_owned() };
         let answer = self.templates.clone().resolve_template(request).await;
         let Some(answer) = found(answer)? else { return Ok(None) };
@@ -50,7 +52,8 @@ impl Templates for MeshTemplates {
         };
         let room = Room { of_template: count(template.max_queued), of_tenant: count(tenant.max_queued) };
         let controller = read_controller(controller, answer.secret_name);
-        Ok(Some(Template { limits, room, ..read_template(template, controller, answer.tenant_disabled)? }))
+        let template = read_template(template, controller, answer.tenant_disabled)?;
+        Ok(Some(Arc::new(Template { limits, room, ..template })))
     }
 
     async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>> {
@@ -111,7 +114,7 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
     let kind = template.kind().try_into().map_err(|_| incomplete("kind"))?;
     let refuse_drift = template.on_drift() == OnDrift::Refuse;
     Ok(Template {
-        schema: object(&template.parameters_schema_json)?.into(),
+        schema: Value::from(object(&template.parameters_schema_json)?).into(),
         fixed: object(&template.fixed_json)?,
         fingerprint_parts: object(&template.fingerprint_parts_json)?.into(),
         tenant: TenantId::trusted(&template.tenant),

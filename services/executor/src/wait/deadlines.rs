@@ -2,6 +2,7 @@
 //! them, and their callers learn of it soon, however long they would have waited for their turn.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runwarden_awx::Target;
@@ -12,6 +13,7 @@ use crate::breaker::Key;
 use crate::job::{Attempt, Job, Queue};
 use crate::launch::prepare;
 use crate::launch::protocol;
+use crate::ports::Template;
 use crate::records;
 use crate::shared::Shared;
 use crate::store::Effects;
@@ -76,12 +78,30 @@ impl Deadlines {
         Ok(())
     }
 
+    /// The template of a queue, and the jobs that wait for what it no longer is. Where there are any, it is the template
+    /// of now: old news ends no job.
+    async fn grounds(&self, queue: &Queue) -> Result<(Option<Arc<Template>>, Vec<String>)> {
+        let Queue { tenant, template, .. } = queue;
+        let outdated = async |found: Option<&Template>| {
+            let digest = found.filter(|found| !found.tenant_disabled).map(|found| found.launch_digest.as_str());
+            self.shared.store.outdated(queue, digest).await
+        };
+        let known = self.shared.templates.template(tenant, template).await?;
+        let ended = outdated(known.as_deref()).await?;
+        if known.is_none() || ended.is_empty() {
+            return Ok((known, ended));
+        }
+        let now = self.shared.templates.template_now(tenant, template).await?;
+        let ended = outdated(now.as_deref()).await?;
+        Ok((now, ended))
+    }
+
     /// Looks at every template of which jobs wait. What limits it is learned on the way: who raises a limit does not
     /// have to wait for the next launch.
     async fn look_at_grounds(&self, led: &mut Led) -> Result<()> {
         for head in self.shared.store.heads(self.shared.clock.now()).await? {
             let Queue { tenant, template, .. } = &head.queue;
-            let found = match self.shared.templates.template(tenant, template).await {
+            let (found, outdated) = match self.grounds(&head.queue).await {
                 Ok(found) => found,
                 // The service cannot be asked about the others either.
                 Err(error) if error.retry_after().is_some() => return Err(error),
@@ -90,28 +110,24 @@ impl Deadlines {
                     continue;
                 }
             };
-            let digest = match &found {
-                Some(found) => {
-                    let controller = &found.controller;
-                    let key = (controller.tenant.clone(), controller.name.clone());
-                    let to = (controller.target.clone(), controller.secret_name.clone());
-                    // What is known to be down, or not to accept the credential, is not what the name leads to now.
-                    if led.insert(key.clone(), to.clone()).is_some_and(|before| before != to) {
-                        self.shared.breaker.forget(&key);
-                        self.shared.work.ring_ended();
-                    }
-                    if self.shared.known.of(tenant, template) != found.limits {
-                        self.shared.known.learn(tenant, template, found.limits);
-                        self.shared.work.ring_ended();
-                    }
-                    Some(found.launch_digest.as_str()).filter(|_| !found.tenant_disabled)
+            if let Some(found) = &found {
+                let controller = &found.controller;
+                let key = (controller.tenant.clone(), controller.name.clone());
+                let to = (controller.target.clone(), controller.secret_name.clone());
+                // What is known to be down, or not to accept the credential, is not what the name leads to now.
+                if led.insert(key.clone(), to.clone()).is_some_and(|before| before != to) {
+                    self.shared.breaker.forget(&key);
+                    self.shared.work.ring_ended();
                 }
-                None => None,
-            };
-            for id in self.shared.store.outdated(&head.queue, digest).await? {
+                if self.shared.known.of(tenant, template) != found.limits {
+                    self.shared.known.learn(tenant, template, found.limits);
+                    self.shared.work.ring_ended();
+                }
+            }
+            for id in outdated {
                 let now = self.shared.clock.now();
                 let change = |job: &mut Job, _: Option<Attempt>, _| {
-                    let Some(why) = prepare::groundless(found.as_ref(), job) else { return Ok(None) };
+                    let Some(why) = prepare::groundless(found.as_deref(), job) else { return Ok(None) };
                     let ended = protocol::baseless(job, why, now)?;
                     Ok(ended.then(|| Effects::announced().finished(records::finish(now, job))))
                 };

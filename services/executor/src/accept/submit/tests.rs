@@ -29,8 +29,8 @@ struct World {
 
 #[async_trait]
 impl Templates for World {
-    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
-        Ok(self.template.lock().unwrap().clone())
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
+        Ok(self.template.lock().unwrap().clone().map(Arc::new))
     }
 
     async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {
@@ -89,7 +89,7 @@ impl Here {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
         let world = Arc::new(World {
-            template: Mutex::new(Some(Template { schema: schema(), ..template() })),
+            template: Mutex::new(Some(Template { schema: schema().into(), ..template() })),
             decision: Mutex::new(yes()),
         });
         let recorder = MemoryRecorder::new();
@@ -147,11 +147,11 @@ async fn a_repeat_is_the_first_answer_whatever_has_happened_since() {
     assert_eq!(refusal(here.send("other", body).await), ErrorReason::QueueFull);
     again(&caller()).await;
     let changed = json!({"type": "object", "properties": {"region": {}}, "additionalProperties": false});
-    here.map(Some(Template { schema: changed, ..template() }));
+    here.map(Some(Template { schema: changed.into(), ..template() }));
     again(&caller()).await;
     // What was write-only is not any more, and the other way round.
     let turned = json!({"properties": {"n": {"writeOnly": true}, "pw": {}}, "additionalProperties": false});
-    here.map(Some(Template { schema: turned, ..template() }));
+    here.map(Some(Template { schema: turned.into(), ..template() }));
     again(&caller()).await;
     *here.world.decision.lock().unwrap() = Decision { allowed: false, reasons: vec!["no".into()], ..yes() };
     here.map(None);
@@ -192,7 +192,7 @@ async fn another_body_under_the_same_key_is_refused_and_equal_numbers_are_the_sa
 async fn secret_numbers_are_the_same_too_and_are_sealed_as_they_were_sent() {
     let here = Here::new().await;
     let secret = json!({"type": "object", "properties": {"n": {"writeOnly": true}}, "additionalProperties": false});
-    here.map(Some(Template { schema: secret, ..template() }));
+    here.map(Some(Template { schema: secret.into(), ..template() }));
     let first = here.send("k", r#"{"n": 7.0}"#).await.unwrap();
     assert_eq!(here.send("k", r#"{"n": 7}"#).await.unwrap().job.id, first.job.id);
     assert_eq!(refusal(here.send("k", r#"{"n": 8}"#).await), ErrorReason::IdempotencyKeyReused);

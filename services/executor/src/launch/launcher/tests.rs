@@ -67,8 +67,8 @@ struct One(Template);
 
 #[async_trait]
 impl Templates for One {
-    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Template>> {
-        Ok(Some(self.0.clone()))
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
+        Ok(Some(Arc::new(self.0.clone())))
     }
 
     async fn controller(&self, _: &TenantId, _: &str) -> Result<Option<Controller>> {

@@ -171,7 +171,7 @@ struct Removed(One, std::sync::atomic::AtomicUsize);
 
 #[async_trait]
 impl Templates for Removed {
-    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Template>> {
+    async fn template(&self, tenant: &TenantId, name: &str) -> Result<Option<Arc<Template>>> {
         let asked = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if asked == 0 { self.0.template(tenant, name).await } else { Ok(None) }
     }
