@@ -70,6 +70,25 @@ async fn a_schema_wider_than_the_controller_is_narrowed_and_what_lies_outside_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_template_is_in_force_when_it_is_answered() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    let taking = |name: &str| json!({"properties": {name: {"type": "string"}}});
+    acme.map_with("ask", "ask-everything", json!({"parameters": taking("v0")})).await;
+    // Each round narrows and widens at once: what the last schema took is refused, and what this one takes is accepted.
+    for round in 1..=10 {
+        let (before, now) = (format!("v{}", round - 1), format!("v{round}"));
+        let changed = json!({"parameters": taking(&now)});
+        let _changed = acme.admin.patch("/api/v1/templates/ask", &changed).await.expect(200);
+        let old = json!({"template": "ask", "parameters": {before: "x"}});
+        acme.launcher.post("/api/v1/jobs", &old).await.refused(422, "PARAMETERS_INVALID");
+        let new = json!({"template": "ask", "parameters": {now: "x"}});
+        let _accepted = acme.launcher.post("/api/v1/jobs", &new).await.expect(202);
+    }
+    assert_eq!(acme.admin.delete("/api/v1/templates/ask").await.status, 204);
+    acme.launcher.post("/api/v1/jobs", &json!({"template": "ask", "parameters": {}})).await.refused(404, "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_changes_after_the_mapping_is_told_before_anything_is_launched() {
     let (controller, _system, acme) = acme(&settings()).await;
     let nothing = json!({"properties": {}});

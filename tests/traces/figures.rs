@@ -10,8 +10,10 @@ use crate::walk::Walk;
 
 /// The labels that may exist. Each takes one of a fixed number of values, but for the tenant, of which there are as
 /// many as the platform's administrators make.
-const LABELS: [&str; 11] =
-    ["listener", "method", "route", "status", "service", "rpc", "code", "tenant", "state", "result", "le"];
+const LABELS: [&str; 13] = [
+    "listener", "method", "route", "status", "service", "rpc", "code", "tenant", "state", "result", "cache", "answer",
+    "le",
+];
 /// Labels of metrics that the walk does not touch.
 const OTHERS: [&str; 3] = ["reason", "wanted", "quantile"];
 
@@ -52,6 +54,8 @@ async fn metrics_are_served_beside_the_api_as_documented_and_count_no_individual
         "runwarden_http_seconds",
         "runwarden_rpc_total",
         "runwarden_rpc_seconds",
+        "runwarden_watched_total",
+        "runwarden_watched_fresh",
         "runwarden_jobs_accepted_total",
         "runwarden_jobs_finished_total",
         "runwarden_policy_decisions_total",

@@ -3,8 +3,8 @@
 //! What changes rarely and is needed for every request (a template, a policy) is asked for once and then answered from
 //! [`Watched`]. Its owner is asked all the time what has changed ([`follow`]), and answers when something does or after
 //! [`HEARTBEAT`]. What is kept is used only within [`STALE`] of the moment at which the last question was *sent*, so
-//! that an answer that was long under way lends no time. A watch that is broken costs nothing but speed: each caller
-//! asks the owner, as if nothing were kept.
+//! that an answer that was long under way lends no time; and not at all from when a question fails. A watch that is
+//! broken costs nothing but speed: each caller asks the owner, as if nothing were kept.
 //!
 //! ```no_run
 //! # async fn example(channel: runwarden_kit::mesh::MeshChannel, tasks: runwarden_kit::lifecycle::Tasks) -> runwarden_kit::Result<()> {
@@ -257,10 +257,9 @@ impl<V: Send + Sync + 'static> Follower for Watched<V> {
     }
 
     fn not_heard(&self) {
-        let state = self.state();
-        if !self.is_fresh(&state) {
-            self.fresh.set(0.0);
-        }
+        // What is kept may be used again when the owner says what has changed meanwhile.
+        self.state().confirmed = None;
+        self.fresh.set(0.0);
     }
 
     fn name(&self) -> &'static str {

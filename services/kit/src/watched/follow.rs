@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub trait Follower: Send + Sync + 'static {
     /// Forgets what has changed, and relies on the rest from when the question was `asked`.
     fn heard(&self, asked: Instant, news: &News);
-    /// A question was not answered.
+    /// A question was not answered: nothing is relied on until one is.
     fn not_heard(&self);
     /// What it is called in logs.
     fn name(&self) -> &'static str;

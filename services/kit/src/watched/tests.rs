@@ -77,6 +77,21 @@ async fn what_is_kept_is_used_for_a_second_after_the_question_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_question_that_fails_ends_reliance_at_once_and_an_answer_restores_it() {
+    let time = Held::new();
+    let watched = time.watched(10);
+    watched.heard(time.now(), &everything());
+    watched.keep(watched.begin(), "a", "k", 1);
+    watched.not_heard();
+    assert_eq!(watched.get("a", "k"), None);
+    let asked = AtomicUsize::new(0);
+    assert_eq!(look(&watched, "a", "k", 2, &asked).await, 2);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    watched.heard(time.now(), &nothing());
+    assert_eq!(watched.get("a", "k"), Some(1), "nothing has changed meanwhile");
+}
+
+#[tokio::test]
 async fn a_change_drops_its_tenant_only_and_everything_drops_all() {
     let time = Held::new();
     let watched = time.watched(10);
@@ -196,6 +211,12 @@ impl WatchSource for Owner {
     }
 }
 
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_watch_goes_on_from_where_it_ended_whatever_went_wrong_in_between() {
     let watched: Arc<Watched<u32>> = Watched::new("test", 10);
@@ -213,8 +234,10 @@ async fn a_watch_goes_on_from_where_it_ended_whatever_went_wrong_in_between() {
     // The next question is only asked when the last answer was heeded.
     let second = answer(Err(Error::unavailable("away"))).await;
     assert_eq!((second.known_version.as_str(), &second.watcher), ("7", &first.watcher));
-    watched.keep(watched.begin(), "a", "k", 1);
     assert_eq!(answer(Ok(News { version: "8".into(), ..nothing() })).await.known_version, "7");
+    until(|| watched.is_fresh(&watched.state())).await;
+    watched.keep(watched.begin(), "a", "k", 1);
+    assert_eq!(watched.get("a", "k"), Some(1));
     let last = answer(Ok(News { version: "9".into(), ..changed("a") })).await;
     assert_eq!(last.known_version, "8");
     assert_eq!(answer(Ok(nothing())).await.known_version, "9");
