@@ -20,26 +20,33 @@ struct Steps {
 }
 
 macro_rules! steps {
-    ($which:literal, $order:literal) => {
+    ($index:literal, $which:literal, $order:literal) => {
         Steps {
-            first: steps!(@ $which, "", $order),
-            template: steps!(@ $which, " AND tenant = ?1 AND controller = ?2 AND template > ?3", $order),
-            controller: steps!(@ $which, " AND tenant = ?1 AND controller > ?2", $order),
-            tenant: steps!(@ $which, " AND tenant > ?1", $order),
+            first: steps!(@ $index, $which, "", $order),
+            template: steps!(@ $index, $which, " AND tenant = ?1 AND controller = ?2 AND template > ?3", $order),
+            controller: steps!(@ $index, $which, " AND tenant = ?1 AND controller > ?2", $order),
+            tenant: steps!(@ $index, $which, " AND tenant > ?1", $order),
         }
     };
-    (@ $which:literal, $behind:literal, $order:literal) => {
+    // The index is named: SQLite would sort what it found by another one.
+    (@ $index:literal, $which:literal, $behind:literal, $order:literal) => {
         concat!(
-            "SELECT tenant, controller, template, rank, id, due_at FROM jobs WHERE ", $which, " AND holder IS NULL",
-            $behind, " ORDER BY tenant, controller, template, ", $order, " LIMIT 1"
+            "SELECT tenant, controller, template, rank, id, due_at FROM jobs INDEXED BY ", $index, " WHERE ", $which,
+            " AND holder IS NULL", $behind, " ORDER BY tenant, controller, template, ", $order, " LIMIT 1"
         )
     };
 }
 
 /// Jobs that are due at once.
-const READY: Steps = steps!("due_at = 0", "rank DESC, id");
+const READY: Steps = steps!("jobs_ready", "due_at = 0", "rank DESC, id");
 /// Jobs that are due at some time.
-const TIMED: Steps = steps!("due_at > 0", "due_at, rank DESC, id");
+const TIMED: Steps = steps!("jobs_timed", "due_at > 0", "due_at, rank DESC, id");
+
+/// Every statement of this file.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    [&READY, &TIMED].into_iter().flat_map(|steps| [steps.first, steps.template, steps.controller, steps.tenant])
+}
 
 /// The first due job of each queue, of those that nobody holds.
 pub(super) fn read(connection: &Connection, now: Moment) -> Result<Vec<Head>> {

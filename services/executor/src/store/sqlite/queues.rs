@@ -20,13 +20,13 @@ impl QueueRows for SqliteRows<'_> {
     }
 
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>> {
-        let sql = "SELECT min(due_at) FROM jobs WHERE due_at > 0 AND holder IS NULL AND due_at > ?";
+        let sql = "SELECT min(due_at) FROM jobs INDEXED BY jobs_due WHERE due_at > 0 AND holder IS NULL AND due_at > ?";
         sql::the(self.connection(), sql, params![now.micros()], |row| moment(row, 0))
     }
 
     async fn has_timed_due(&mut self, queue: &Queue, now: Moment) -> Result<bool> {
         let Queue { tenant, controller, template } = queue;
-        let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE due_at > 0 AND holder IS NULL
+        let sql = "SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_timed WHERE due_at > 0 AND holder IS NULL
                 AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4)";
         let with = params![tenant.as_str(), controller, template, now.micros()];
         sql::the(self.connection(), sql, with, |row| get(row, 0))
@@ -37,7 +37,7 @@ impl QueueRows for SqliteRows<'_> {
         let Queue { tenant, controller, template } = queue;
         self.run(
             "UPDATE jobs SET due_at = 0 WHERE rowid IN (
-                SELECT rowid FROM jobs WHERE due_at > 0 AND holder IS NULL
+                SELECT rowid FROM jobs INDEXED BY jobs_timed WHERE due_at > 0 AND holder IS NULL
                     AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4
                 ORDER BY due_at, rank DESC, id LIMIT ?5)",
             params![tenant.as_str(), controller, template, now.micros(), at_most(limit)],
@@ -49,7 +49,8 @@ impl QueueRows for SqliteRows<'_> {
         self.needs(|| Serialise::Queue(turn.queue.clone()));
         let Queue { tenant, controller, template } = &turn.queue;
         let mut query = Assembled::new(
-            "SELECT document, due_at, holder, fence FROM jobs WHERE due_at = 0 AND holder IS NULL AND tenant = ",
+            "SELECT document, due_at, holder, fence FROM jobs INDEXED BY jobs_ready
+             WHERE due_at = 0 AND holder IS NULL AND tenant = ",
         );
         query.bind(tenant.as_str().to_owned()).push(" AND controller = ").bind(controller.clone());
         query.push(" AND template = ").bind(template.clone());
