@@ -129,6 +129,10 @@ impl Follower {
             changed |= !text.is_empty();
             let (before, position, truncated) = (cursor.to_string(), next.to_string(), full);
             let change = |job: &mut Job, _, _| {
+                // Whoever follows it was told that nothing comes after the end.
+                if job.state.is_end() {
+                    return Ok(None);
+                }
                 // Another replica was faster: what it wrote stands.
                 if job.output_cursor != before && !(job.output_cursor.is_empty() && is_start(&before)) {
                     return Ok(None);
@@ -171,6 +175,9 @@ impl Follower {
     async fn mark_unread(&self, job: &str, error: &AwxError) -> Result<()> {
         let word = format!("[Runwarden: the output ends here because the rest could not be read: {error}]\n");
         let change = |job: &mut Job, _, _| {
+            if job.state.is_end() {
+                return Ok(None);
+            }
             if std::mem::replace(&mut job.output_incomplete, true) || job.output_truncated {
                 return Ok(Some(Effects::default()));
             }

@@ -650,3 +650,25 @@ async fn a_workflow_whose_job_the_controller_lost_is_lost() {
     assert!(job.may_lack_output());
     assert_eq!(job.outcome.unwrap()["steps"][0]["reason"], "lost");
 }
+
+#[tokio::test]
+async fn nothing_is_printed_after_the_end_by_whoever_looks_with_what_was_known_before_it() {
+    let awx = Awx::start().await;
+    let run = awx.hanging().await;
+    awx.silent(run.id).await;
+    awx.lever(&format!("runs/{}/reap", run.id), json!({})).await;
+    let watch = Watch::of(&awx, &run).await;
+    watch.look().await;
+    let mut stale = Round::default();
+    watch.watcher.load(&mut stale).await.unwrap();
+    // What a lost run printed never counts as complete: that is said with the same cursor each time.
+    watch.clock.advance(Duration::from_secs(61));
+    let ended = watch.ended().await;
+    assert!(ended.may_lack_output(), "{ended:?}");
+    for key in stale.following.keys() {
+        let looked = watch.watcher.look(&key, stale.following.all(&key)).await;
+        assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
+    }
+    let after = watch.store.get(&TenantId::trusted("acme"), &ended.id).await.unwrap().unwrap();
+    assert_eq!((after.last_event, after.output_bytes), (ended.last_event, ended.output_bytes));
+}
