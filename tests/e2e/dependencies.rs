@@ -107,6 +107,7 @@ fn what_everybody_shares_depends_on_nobody_who_shares_it() {
         ("runwarden-kit", &["runwarden-proto"][..]),
         ("runwarden-engines", &["runwarden-kit", "runwarden-proto"][..]),
         ("runwarden-awx", &["runwarden-kit", "runwarden-proto"][..]),
+        ("runwarden-rego", &["runwarden-kit", "runwarden-proto"][..]),
     ] {
         let ours: Vec<&str> =
             trees[shared].iter().map(String::as_str).filter(|name| name.starts_with("runwarden")).collect();

@@ -11,12 +11,12 @@ use runwarden_kit::text::capitalized;
 use runwarden_kit::{Error, Result, id, json};
 use serde_json::{Value, json};
 
-use crate::engine::Verdict;
 use crate::judge::Judge;
 use crate::module::{Named, Owner};
-use crate::question::Question;
 use crate::store::ModuleStore;
 use crate::worker::{ModuleText, Trouble};
+use runwarden_rego::Verdict;
+use runwarden_rego::question::Question;
 
 /// So many owners' modules are kept in memory.
 const MAX_KEPT: usize = 256;

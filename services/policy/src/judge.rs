@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use crate::engine::Verdict;
 use crate::worker::{ModuleText, Pool, Tried, Trouble};
 use runwarden_kit::tenant::TenantId;
+use runwarden_rego::Verdict;
 
 /// Evaluates and tries sets of modules. Trouble is never a yes.
 #[async_trait]

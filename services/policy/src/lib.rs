@@ -6,12 +6,9 @@
 
 mod config;
 pub mod decision;
-mod engine;
 pub mod judge;
 pub mod library;
 pub mod module;
-pub mod question;
-pub mod rego;
 mod rpc;
 pub mod store;
 pub mod worker;
@@ -26,7 +23,6 @@ use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
 pub use config::Config;
-pub use engine::{Advice, Conflict, Verdict};
 
 use decision::Decider;
 use judge::Judge;

@@ -12,13 +12,13 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, json, slug};
 use serde_json::{Value, json};
 
-use crate::engine::Advice;
 use crate::judge::Judge;
 use crate::module::{MAX_MODULES, MAX_SET_BYTES, Module, Owner, Shelf};
-use crate::question;
-use crate::rego::{Problem, guard};
 use crate::store::{Edit, ModuleStore, Saved};
 use crate::worker::{ModuleText, Tried};
+use runwarden_rego::Advice;
+use runwarden_rego::question;
+use runwarden_rego::text::{Problem, guard};
 
 /// The most problems that are named at once.
 const MAX_NAMED: usize = 20;

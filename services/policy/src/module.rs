@@ -1,60 +1,13 @@
 //! Policy modules: what they are, whose they are, and which of them decide together.
 
 use runwarden_kit::clock::Moment;
-use runwarden_kit::json;
-use runwarden_kit::tenant::TenantId;
-use serde_json::json;
-
-use crate::worker::ModuleText;
+use runwarden_rego::set::{ModuleText, digest_of};
+pub use runwarden_rego::set::{Named, Owner};
 
 /// The most modules an owner may have.
 pub const MAX_MODULES: usize = 100;
 /// The most source text an owner may have.
 pub const MAX_SET_BYTES: usize = 1024 * 1024;
-
-/// Whose modules these are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Owner {
-    /// The platform's: they decide about every tenant.
-    Platform,
-    /// A tenant's: they decide about it alone.
-    Tenant(TenantId),
-}
-
-impl Owner {
-    /// Whose modules somebody who acts for this tenant, or for none, works on.
-    #[must_use]
-    pub fn of(tenant: Option<&TenantId>) -> Self {
-        tenant.map_or(Self::Platform, |tenant| Self::Tenant(tenant.clone()))
-    }
-
-    /// As a part of a key. No tenant's name begins with an underscore.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        match self {
-            Self::Platform => "_platform",
-            Self::Tenant(tenant) => tenant,
-        }
-    }
-
-    /// The tenant; empty for the platform.
-    #[must_use]
-    pub fn tenant(&self) -> &str {
-        match self {
-            Self::Platform => "",
-            Self::Tenant(tenant) => tenant,
-        }
-    }
-
-    /// For people, as the owner of something: "the platform's".
-    #[must_use]
-    pub fn possessive(&self) -> &'static str {
-        match self {
-            Self::Platform => "the platform's",
-            Self::Tenant(_) => "the tenant's",
-        }
-    }
-}
 
 /// A module as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,15 +34,6 @@ impl Module {
     }
 }
 
-/// A module by name and digest.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Named {
-    /// The module's name.
-    pub name: String,
-    /// The digest of its source.
-    pub digest: String,
-}
-
 /// Which modules an owner has: small enough to read for every decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -105,11 +49,6 @@ impl Head {
     pub fn digest(&self) -> String {
         digest_of(&self.modules)
     }
-}
-
-fn digest_of(modules: &[Named]) -> String {
-    let modules: Vec<_> = modules.iter().map(|module| json!([module.name, module.digest])).collect();
-    json::digest(&json!(modules))
 }
 
 /// All of an owner's modules at one moment.

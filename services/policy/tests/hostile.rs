@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use runwarden_kit::tenant::TenantId;
-use runwarden_policy::Verdict;
-use runwarden_policy::rego::guard;
 use runwarden_policy::worker::{ModuleText, Pool, Settings, Trouble};
+use runwarden_rego::Verdict;
+use runwarden_rego::text::guard;
 
 const COMPILATION: Duration = Duration::from_secs(8);
 const DECISION: Duration = Duration::from_secs(3);

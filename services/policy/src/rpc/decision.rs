@@ -12,7 +12,8 @@ use runwarden_proto::policy::v1::decision_service_server::DecisionService;
 use tonic::{Request, Response, Status};
 
 use crate::decision::Decider;
-use crate::question::Question;
+
+use super::policy::question_of;
 
 /// Serves decisions for principals.
 pub(crate) struct DecisionRpc(pub(crate) Arc<Decider>);
@@ -25,7 +26,7 @@ impl DecisionService for DecisionRpc {
     ) -> Result<Response<wire::DecideForResponse>, Status> {
         let wire::DecideForRequest { principal, question } = request.into_inner();
         let question = question.ok_or_else(|| Error::invalid("/question", "is missing"))?;
-        let question = Question::try_from(question)?;
+        let question = question_of(question)?;
         let caller = caller(principal.unwrap_or_default(), &question.tenant)?;
         let decision = self.0.decide(&caller, &question).await?;
         let failed = decision.failed;
@@ -73,9 +74,8 @@ mod tests {
 
     use super::super::policy::tests::{decide, handlers, put};
     use super::*;
-    use crate::engine::Verdict;
-    use crate::question::Question;
     use crate::worker::Trouble;
+    use runwarden_rego::Verdict;
 
     /// Whom [`decide`] is asked by.
     fn principal() -> wire::Principal {
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(decision.policy_digest, as_caller.policy_digest);
         assert_ne!(decision.decision_id, as_caller.decision_id, "each decision is one of its own");
         // What policies see is the same but for the time.
-        let question = Question::try_from(decide().into_inner()).unwrap();
+        let question = question_of(decide().into_inner()).unwrap();
         let seen = |caller: &Caller| question.input(caller, Moment::from_micros(0));
         let request = decide();
         let real = request.extensions().get::<Arc<Caller>>().unwrap();

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::decision::{Decider, Decision};
 use crate::library::Library;
 use crate::module::Module;
-use crate::question::{self, Question};
+use runwarden_rego::question::{self, Question};
 
 /// Serves modules and decisions.
 pub(crate) struct PolicyRpc {
@@ -71,7 +71,7 @@ impl PolicyService for PolicyRpc {
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         let caller = caller(&request)?;
-        let question = Question::try_from(request.into_inner())?;
+        let question = question_of(request.into_inner())?;
         // The tenant asked about may be another than the one the caller acts for, if it is the platform's.
         self.trust.require_tenant(&question.tenant).await?;
         let decision = self.decider.decide(&caller, &question).await?;
@@ -92,21 +92,18 @@ impl From<Module> for wire::Module {
     }
 }
 
-impl TryFrom<DecideRequest> for Question {
-    type Error = Error;
-
-    fn try_from(asked: DecideRequest) -> Result<Self, Error> {
-        let question = Self {
-            parameters: question::parameters(&asked.parameters_json)?,
-            tenant: TenantId::named("/tenant", &asked.tenant)?,
-            project: asked.project,
-            action: permission::named("/action", &asked.action)?,
-            template: asked.template,
-            controller: asked.controller,
-        };
-        question.check()?;
-        Ok(question)
-    }
+/// The question of a request.
+pub(super) fn question_of(asked: DecideRequest) -> Result<Question, Error> {
+    let question = Question {
+        parameters: question::parameters(&asked.parameters_json)?,
+        tenant: TenantId::named("/tenant", &asked.tenant)?,
+        project: asked.project,
+        action: permission::named("/action", &asked.action)?,
+        template: asked.template,
+        controller: asked.controller,
+    };
+    question.check()?;
+    Ok(question)
 }
 
 impl From<Decision> for DecideResponse {
@@ -137,11 +134,11 @@ pub(super) mod tests {
     use runwarden_kit::token::Verifier;
 
     use super::*;
-    use crate::engine::{Advice, Verdict};
     use crate::judge::Judge;
-    use crate::rego::Problem;
     use crate::store::{ConfigModules, ModuleStore};
     use crate::worker::{ModuleText, Tried, Trouble};
+    use runwarden_rego::text::Problem;
+    use runwarden_rego::{Advice, Verdict};
 
     /// Answers each call with the next of what it was given.
     struct Scripted(Mutex<Vec<Result<Verdict, Trouble>>>);

@@ -80,7 +80,9 @@ pub(super) async fn read_async<T: DeserializeOwned>(from: &mut (impl AsyncRead +
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::message::{ModuleText, Reply, Request};
+    use runwarden_rego::set::ModuleText;
+
+    use super::super::message::{Reply, Request};
     use super::*;
 
     fn read_slice<T: DeserializeOwned>(mut bytes: &[u8]) -> io::Result<Option<T>> {

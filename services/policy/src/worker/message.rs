@@ -1,21 +1,12 @@
 //! What is said between the service and its workers.
 
+use runwarden_rego::set::ModuleText;
+use runwarden_rego::text::Problem;
+use runwarden_rego::{Advice, Verdict};
 use serde::{Deserialize, Serialize};
-
-use crate::engine::{Advice, Verdict};
-use crate::rego::Problem;
 
 /// What both sides speak; changes with every change here.
 pub(super) const PROTOCOL: &str = "runwarden-policy-worker/2";
-
-/// A module as an engine needs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModuleText {
-    /// Its name, for messages about it.
-    pub name: String,
-    /// Its source.
-    pub rego: String,
-}
 
 /// What a worker is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

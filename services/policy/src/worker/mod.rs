@@ -12,9 +12,9 @@ mod process;
 mod serve;
 
 pub use limits::WorkerLimits;
-pub use message::ModuleText;
 pub use pool::{Pool, Settings, Tried};
 pub use process::Trouble;
+pub use runwarden_rego::set::ModuleText;
 
 /// The first argument that makes a program a worker.
 pub const ARGUMENT: &str = "policy-worker";

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::ModuleText;
 use super::limits::WorkerLimits;
-use super::message::{ModuleText, Reply, Request};
+use super::message::{Reply, Request};
 use super::process::{Process, Trouble};
-use crate::engine::{Advice, Verdict};
-use crate::rego::Problem;
 use runwarden_kit::tenant::TenantId;
+use runwarden_rego::text::Problem;
+use runwarden_rego::{Advice, Verdict};
 
 /// After so many requests a worker is replaced: what it leaked goes with it.
 const MAX_ASKED: u32 = 5_000;

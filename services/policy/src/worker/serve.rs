@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::frame;
 use super::limits::WorkerLimits;
-use super::message::{ModuleText, PROTOCOL, Reply, Request};
-use crate::engine::{Cache, Verdict, compile};
-use crate::rego::Problem;
+use super::message::{PROTOCOL, Reply, Request};
+use runwarden_rego::set::ModuleText;
+use runwarden_rego::text::Problem;
+use runwarden_rego::{Cache, Verdict, compile};
 
 /// The stack policies are parsed and evaluated on.
 const STACK_BYTES: usize = 32 * 1024 * 1024;

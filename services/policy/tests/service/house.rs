@@ -16,9 +16,9 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_policy::decision::{Decider, Decision};
 use runwarden_policy::library::Library;
 use runwarden_policy::module::{Module, Owner};
-use runwarden_policy::question::Question;
 use runwarden_policy::store::{ConfigModules, Edit, ModuleStore as _};
 use runwarden_policy::worker::{Pool, Settings};
+use runwarden_rego::question::Question;
 use serde_json::{Value, json};
 
 pub(crate) struct House {

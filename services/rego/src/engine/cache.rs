@@ -9,13 +9,13 @@ const MAX_SOURCE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Compiled sets by key, the one used last at the end.
 #[derive(Default)]
-pub(crate) struct Cache {
+pub struct Cache {
     sets: Vec<(String, Compiled)>,
 }
 
 impl Cache {
     /// The set of this key, now the one used last.
-    pub(crate) fn get(&mut self, key: &str) -> Option<&Compiled> {
+    pub fn get(&mut self, key: &str) -> Option<&Compiled> {
         let place = self.sets.iter().position(|(kept, _)| kept == key)?;
         let set = self.sets.remove(place);
         self.sets.push(set);
@@ -23,7 +23,7 @@ impl Cache {
     }
 
     /// Makes room for a set of this size, before it is compiled.
-    pub(crate) fn make_room(&mut self, bytes: usize) {
+    pub fn make_room(&mut self, bytes: usize) {
         let kept = |sets: &[(String, Compiled)]| sets.iter().map(|(_, set)| set.bytes).sum::<usize>();
         while !self.sets.is_empty()
             && (self.sets.len() >= MAX_SETS || kept(&self.sets).saturating_add(bytes) > MAX_SOURCE_BYTES)
@@ -33,7 +33,7 @@ impl Cache {
     }
 
     /// Keeps a set.
-    pub(crate) fn put(&mut self, key: String, compiled: Compiled) {
+    pub fn put(&mut self, key: String, compiled: Compiled) {
         self.sets.retain(|(kept, _)| *kept != key);
         self.make_room(compiled.bytes);
         self.sets.push((key, compiled));
@@ -46,7 +46,7 @@ mod tests {
 
     use super::*;
     use crate::engine::compile;
-    use crate::worker::ModuleText;
+    use crate::set::ModuleText;
 
     fn compiled(bytes: usize) -> Compiled {
         let module = ModuleText { name: "m".to_owned(), rego: "package runwarden.authz\n".to_owned() };

@@ -9,7 +9,7 @@ use super::builtins::{self, Builtin};
 use super::graph::Graph;
 use super::names::{self, Path, problem_at, readable, reference};
 use super::uses::{Call, Uses};
-use crate::rego::Problem;
+use crate::text::Problem;
 
 /// The most rules a module may have.
 const MAX_RULES: usize = 1000;

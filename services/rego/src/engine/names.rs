@@ -2,7 +2,7 @@
 
 use regorus::unstable::{Expr, Module, Span};
 
-use crate::rego::Problem;
+use crate::text::Problem;
 
 /// A dotted path, such as `data.runwarden.authz.allow`, one part a component.
 pub(super) type Path = Vec<String>;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compile::Compiled;
 use super::functions::{json, regex};
-use crate::rego::Problem;
+use crate::text::Problem;
 
 const ALLOW: &str = "data.runwarden.authz.allow";
 const DENY: &str = "data.runwarden.authz.deny";
@@ -38,7 +38,8 @@ pub enum Verdict {
 
 impl Compiled {
     /// Evaluates the set over `input`, a JSON text.
-    pub(crate) fn evaluate(&self, input: &str) -> Verdict {
+    #[must_use]
+    pub fn evaluate(&self, input: &str) -> Verdict {
         self.try_evaluate(input).unwrap_or_else(|error| {
             let problem = if error.downcast_ref::<LimitError>().is_some() {
                 Problem::of_set("evaluating it takes too long")
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::engine::compile;
-    use crate::worker::ModuleText;
+    use crate::set::ModuleText;
 
     fn outcome_of_package(package: &str, rego: &str, input: &str) -> Verdict {
         let module = ModuleText { name: "m".to_owned(), rego: format!("package runwarden.{package}\n{rego}\n") };

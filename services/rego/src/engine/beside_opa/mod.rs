@@ -23,8 +23,8 @@ use self::term::Term;
 use super::builtins::{self, Builtin};
 use super::compile;
 use super::functions::json;
-use crate::rego::guard;
-use crate::worker::ModuleText;
+use crate::set::ModuleText;
+use crate::text::guard;
 
 /// Cases in a module; a module may have 1000 rules.
 const CASES_IN_A_MODULE: usize = 900;

@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::inspect::{head, imports, meanings};
 use super::names::{self, Path, problem_at, readable, reference};
 use super::uses::Uses;
-use crate::rego::Problem;
+use crate::text::Problem;
 
 /// The most of each that is worth naming.
 const MOST: usize = 20;

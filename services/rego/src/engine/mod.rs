@@ -1,7 +1,7 @@
 //! The Rego engine, and what is asked of a set of modules before it may decide.
 //!
-//! Everything here runs in a worker process only: the engine can be driven into endless loops,
-//! stack overflows and gigabytes, and what runs here may be killed at any time.
+//! The engine can be driven into endless loops, stack overflows and gigabytes: what anybody wrote is compiled and run in
+//! a process that may be killed at any time.
 
 mod advice;
 #[cfg(test)]
@@ -17,6 +17,6 @@ mod names;
 mod uses;
 
 pub use advice::{Advice, Conflict};
-pub(crate) use cache::Cache;
-pub(crate) use compile::compile;
+pub use cache::Cache;
+pub use compile::{Compiled, compile};
 pub use evaluate::Verdict;

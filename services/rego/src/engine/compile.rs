@@ -9,8 +9,8 @@ use regorus::{Engine, PolicyLengthConfig};
 use super::advice::{Advice, advise};
 use super::functions;
 use super::inspect::{Declared, inspect};
-use crate::rego::Problem;
-use crate::worker::ModuleText;
+use crate::set::ModuleText;
+use crate::text::Problem;
 
 /// Between two looks at the clock the engine does this many steps.
 const STEPS_PER_LOOK: u32 = 64;
@@ -21,7 +21,7 @@ const MOST_COLUMNS: NonZeroU32 = match NonZeroU32::new(4 * 16 * 1024 + 1) {
 };
 
 /// A set of modules that is ready to decide.
-pub(crate) struct Compiled {
+pub struct Compiled {
     pub(super) engine: Engine,
     pub(super) declared: Declared,
     /// The size of the text it came from: what it costs to keep.
@@ -30,14 +30,17 @@ pub(crate) struct Compiled {
 
 impl Compiled {
     /// How its modules work together.
-    pub(crate) fn advice(&mut self) -> Advice {
+    pub fn advice(&mut self) -> Advice {
         advise(self.engine.get_modules())
     }
 }
 
 /// Parses, inspects and prepares `modules` as one set. No evaluation of theirs may take longer
 /// than `limit`, as far as the engine looks at its clock.
-pub(crate) fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<Problem>> {
+///
+/// # Errors
+/// What keeps the set from being used, each with its place.
+pub fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<Problem>> {
     let text_of = |name: &str| modules.iter().find(|module| module.name == name).map(|module| module.rego.as_str());
     let mut engine = Engine::new();
     engine.set_rego_v0(false);

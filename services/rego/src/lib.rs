@@ -1,0 +1,10 @@
+//! Rego for the services that decide by it: modules as text, the engine, and what is asked of both.
+//!
+//! It keeps nothing and reaches nothing. `policy` runs it in worker processes, where any module may do its worst.
+
+mod engine;
+pub mod question;
+pub mod set;
+pub mod text;
+
+pub use engine::{Advice, Cache, Compiled, Conflict, Verdict, compile};
