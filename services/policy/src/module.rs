@@ -1,7 +1,7 @@
 //! Policy modules: what they are, whose they are, and which of them decide together.
 
 use runwarden_kit::clock::Moment;
-use runwarden_rego::set::{ModuleText, digest_of};
+use runwarden_rego::set::{ModuleText, Set, digest_of};
 pub use runwarden_rego::set::{Named, Owner};
 
 /// The most modules an owner may have.
@@ -85,6 +85,12 @@ impl Shelf {
     #[must_use]
     pub fn digest(&self) -> String {
         digest_of(&self.named())
+    }
+
+    /// The set as it decides.
+    #[must_use]
+    pub fn set(&self) -> Set {
+        Set { digest: self.digest(), named: self.named(), texts: self.texts() }
     }
 
     /// What an engine needs of them.

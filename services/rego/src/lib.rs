@@ -2,7 +2,9 @@
 //!
 //! It keeps nothing and reaches nothing. `policy` runs it in worker processes, where any module may do its worst.
 
+pub mod decision;
 mod engine;
+pub mod principal;
 pub mod question;
 pub mod set;
 pub mod text;

@@ -67,6 +67,17 @@ pub struct Named {
     pub digest: String,
 }
 
+/// An owner's modules as they decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The digest of all of it.
+    pub digest: String,
+    /// The modules by name and digest, in the order of their names.
+    pub named: Vec<Named>,
+    /// Their text, in the same order.
+    pub texts: Vec<ModuleText>,
+}
+
 /// The digest of a whole set.
 #[must_use]
 pub fn digest_of(modules: &[Named]) -> String {

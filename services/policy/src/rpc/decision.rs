@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runwarden_kit::caller::{Caller, Grant};
-use runwarden_kit::clock::Moment;
-use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::policy::v1 as wire;
 use runwarden_proto::policy::v1::decision_service_server::DecisionService;
+use runwarden_rego::principal::Principal;
 use tonic::{Request, Response, Status};
 
 use crate::decision::Decider;
 
-use super::policy::question_of;
+use super::policy::{answer_of, question_of};
 
 /// Serves decisions for principals.
 pub(crate) struct DecisionRpc(pub(crate) Arc<Decider>);
@@ -27,45 +25,29 @@ impl DecisionService for DecisionRpc {
         let wire::DecideForRequest { principal, question } = request.into_inner();
         let question = question.ok_or_else(|| Error::invalid("/question", "is missing"))?;
         let question = question_of(question)?;
-        let caller = caller(principal.unwrap_or_default(), &question.tenant)?;
+        let caller = self::principal(principal.unwrap_or_default()).as_caller_in(&question.tenant)?;
         let decision = self.0.decide(&caller, &question).await?;
         let failed = decision.failed;
-        Ok(Response::new(wire::DecideForResponse { decision: Some(decision.into()), failed }))
+        Ok(Response::new(wire::DecideForResponse { decision: Some(answer_of(decision)), failed }))
     }
 }
 
-/// The principal as the caller it would be. As a caller, it has no rights outside of its tenant, whatever is granted.
-fn caller(principal: wire::Principal, tenant: &TenantId) -> Result<Caller> {
-    if principal.id.is_empty() {
-        return Err(Error::invalid("/principal/id", "is missing"));
-    }
-    let home = Some(principal.tenant).filter(|tenant| !tenant.is_empty());
-    if home.as_ref().is_some_and(|home| home != tenant.as_str()) {
-        return Err(Error::invalid("/principal/tenant", "is not the tenant of the job"));
-    }
-    let home = home.map(|_| tenant.clone());
-    let mut grants: Vec<Grant> = principal.grants.into_iter().map(Into::into).collect();
-    if home.is_some() {
-        grants.retain(|grant| grant.scope.tenant == home);
-    }
-    Ok(Caller {
-        principal: principal.id,
+/// The principal of a request.
+fn principal(principal: wire::Principal) -> Principal {
+    Principal {
+        id: principal.id,
         name: principal.name,
         client_id: principal.client_id,
-        home_tenant: home,
-        acting_tenant: Some(tenant.clone()),
+        tenant: principal.tenant,
         authenticated_by: principal.authenticated_by,
-        // There is no token, and nothing of one gets into a decision.
-        token_id: String::new(),
-        issued_at: Moment::from_micros(0),
-        expires_at: Moment::from_micros(0),
-        grants,
-    })
+        grants: principal.grants.into_iter().map(Into::into).collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use runwarden_kit::caller::Scope;
+    use runwarden_kit::caller::{Caller, Grant, Scope};
+    use runwarden_kit::clock::Moment;
     use runwarden_kit::permission::Permission;
     use runwarden_kit::tenant::TenantId;
     use runwarden_kit::{ErrorReason, json};
@@ -119,7 +101,7 @@ mod tests {
         let seen = |caller: &Caller| question.input(caller, Moment::from_micros(0));
         let request = decide();
         let real = request.extensions().get::<Arc<Caller>>().unwrap();
-        assert_eq!(seen(real), seen(&caller(principal(), &TenantId::trusted("acme")).unwrap()));
+        assert_eq!(seen(real), seen(&super::principal(principal()).as_caller_in(&TenantId::trusted("acme")).unwrap()));
         assert_ne!(json::digest(&seen(real)), json::digest(&Value::Null));
     }
 

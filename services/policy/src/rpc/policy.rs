@@ -14,9 +14,10 @@ use runwarden_proto::policy::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::decision::{Decider, Decision};
+use crate::decision::Decider;
 use crate::library::Library;
 use crate::module::Module;
+use runwarden_rego::decision::Decision;
 use runwarden_rego::question::{self, Question};
 
 /// Serves modules and decisions.
@@ -75,7 +76,7 @@ impl PolicyService for PolicyRpc {
         // The tenant asked about may be another than the one the caller acts for, if it is the platform's.
         self.trust.require_tenant(&question.tenant).await?;
         let decision = self.decider.decide(&caller, &question).await?;
-        Ok(Response::new(decision.into()))
+        Ok(Response::new(answer_of(decision)))
     }
 }
 
@@ -106,15 +107,14 @@ pub(super) fn question_of(asked: DecideRequest) -> Result<Question, Error> {
     Ok(question)
 }
 
-impl From<Decision> for DecideResponse {
-    fn from(decision: Decision) -> Self {
-        Self {
-            allowed: decision.allowed,
-            reasons: decision.reasons,
-            policy_digest: decision.policy_digest,
-            input_digest: decision.input_digest,
-            decision_id: decision.id,
-        }
+/// A decision as it is answered.
+pub(super) fn answer_of(decision: Decision) -> DecideResponse {
+    DecideResponse {
+        allowed: decision.allowed,
+        reasons: decision.reasons,
+        policy_digest: decision.policy_digest,
+        input_digest: decision.input_digest,
+        decision_id: decision.id,
     }
 }
 

@@ -13,11 +13,12 @@ use runwarden_kit::caller::{Caller, Grant, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
-use runwarden_policy::decision::{Decider, Decision};
+use runwarden_policy::decision::Decider;
 use runwarden_policy::library::Library;
 use runwarden_policy::module::{Module, Owner};
 use runwarden_policy::store::{ConfigModules, Edit, ModuleStore as _};
 use runwarden_policy::worker::{Pool, Settings};
+use runwarden_rego::decision::Decision;
 use runwarden_rego::question::Question;
 use serde_json::{Value, json};
 
