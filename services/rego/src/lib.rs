@@ -4,9 +4,10 @@
 
 pub mod decision;
 mod engine;
+pub mod local;
 pub mod principal;
 pub mod question;
 pub mod set;
 pub mod text;
 
-pub use engine::{Advice, Cache, Compiled, Conflict, Verdict, compile};
+pub use engine::{Advice, Cache, Compiled, Conflict, MAX_INPUT_BYTES, Verdict, compile};

@@ -67,6 +67,14 @@ pub struct Named {
     pub digest: String,
 }
 
+impl Named {
+    /// A module's name and digest.
+    #[must_use]
+    pub fn of(module: &ModuleText) -> Self {
+        Self { name: module.name.clone(), digest: json::sha256_hex(module.rego.as_bytes()) }
+    }
+}
+
 /// An owner's modules as they decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
@@ -76,6 +84,16 @@ pub struct Set {
     pub named: Vec<Named>,
     /// Their text, in the same order.
     pub texts: Vec<ModuleText>,
+}
+
+impl Set {
+    /// The set of these modules.
+    #[must_use]
+    pub fn of(mut texts: Vec<ModuleText>) -> Self {
+        texts.sort_by(|one, other| one.name.cmp(&other.name));
+        let named: Vec<Named> = texts.iter().map(Named::of).collect();
+        Self { digest: digest_of(&named), named, texts }
+    }
 }
 
 /// The digest of a whole set.

@@ -2,18 +2,31 @@
 
 use super::compile::Compiled;
 
-/// The most sets that are kept.
+/// The most sets that a worker keeps.
 const MAX_SETS: usize = 64;
 /// The most source text of kept sets; their syntax trees take a hundred times as much.
 const MAX_SOURCE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Compiled sets by key, the one used last at the end.
-#[derive(Default)]
 pub struct Cache {
     sets: Vec<(String, Compiled)>,
+    most: usize,
+    most_bytes: usize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::holding(MAX_SETS, MAX_SOURCE_BYTES)
+    }
 }
 
 impl Cache {
+    /// At most so many sets, of at most so much text together.
+    #[must_use]
+    pub fn holding(most: usize, most_bytes: usize) -> Self {
+        Self { sets: Vec::new(), most, most_bytes }
+    }
+
     /// The set of this key, now the one used last.
     pub fn get(&mut self, key: &str) -> Option<&Compiled> {
         let place = self.sets.iter().position(|(kept, _)| kept == key)?;
@@ -26,7 +39,7 @@ impl Cache {
     pub fn make_room(&mut self, bytes: usize) {
         let kept = |sets: &[(String, Compiled)]| sets.iter().map(|(_, set)| set.bytes).sum::<usize>();
         while !self.sets.is_empty()
-            && (self.sets.len() >= MAX_SETS || kept(&self.sets).saturating_add(bytes) > MAX_SOURCE_BYTES)
+            && (self.sets.len() >= self.most || kept(&self.sets).saturating_add(bytes) > self.most_bytes)
         {
             self.sets.remove(0);
         }

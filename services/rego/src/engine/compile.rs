@@ -8,12 +8,14 @@ use regorus::{Engine, PolicyLengthConfig};
 
 use super::advice::{Advice, advise};
 use super::functions;
+use super::graph::Graph;
 use super::inspect::{Declared, inspect};
+use super::vet::vet;
 use crate::set::ModuleText;
 use crate::text::Problem;
 
 /// Between two looks at the clock the engine does this many steps.
-const STEPS_PER_LOOK: u32 = 64;
+const STEPS_PER_LOOK: u32 = 8;
 /// The guard bounds lines by bytes; the engine counts a tab as four columns.
 const MOST_COLUMNS: NonZeroU32 = match NonZeroU32::new(4 * 16 * 1024 + 1) {
     Some(columns) => columns,
@@ -24,6 +26,7 @@ const MOST_COLUMNS: NonZeroU32 = match NonZeroU32::new(4 * 16 * 1024 + 1) {
 pub struct Compiled {
     pub(super) engine: Engine,
     pub(super) declared: Declared,
+    uses: Graph,
     /// The size of the text it came from: what it costs to keep.
     pub(super) bytes: usize,
 }
@@ -32,6 +35,14 @@ impl Compiled {
     /// How its modules work together.
     pub fn advice(&mut self) -> Advice {
         advise(self.engine.get_modules())
+    }
+
+    /// Whether it may be evaluated where others depend on it, over inputs of at most [`super::MAX_INPUT_BYTES`].
+    ///
+    /// # Errors
+    /// Why it is left to a worker process. That is nothing its author need change.
+    pub fn vet(&mut self, texts: &[ModuleText]) -> Result<(), Problem> {
+        vet(texts, self.engine.get_modules(), &self.uses)
     }
 }
 
@@ -64,12 +75,12 @@ pub fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<
     if !problems.is_empty() {
         return Err(problems);
     }
-    let declared = inspect(engine.get_modules())?;
+    let (declared, uses) = inspect(engine.get_modules())?;
     // The engine analyses its modules at the first query, whichever it is.
     engine
         .eval_query("true".to_owned(), false)
         .map_err(|error| vec![Problem::from_engine(&error.to_string(), text_of)])?;
-    Ok(Compiled { engine, declared, bytes: modules.iter().map(|module| module.rego.len()).sum() })
+    Ok(Compiled { engine, declared, uses, bytes: modules.iter().map(|module| module.rego.len()).sum() })
 }
 
 #[cfg(test)]

@@ -51,6 +51,28 @@ impl Graph {
         self.paths.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// How many nodes the longest way has, each using the next. There must be no cycle.
+    pub(super) fn longest_way(&self) -> usize {
+        let mut longest: Vec<Option<usize>> = vec![None; self.paths.len()];
+        for root in 0..self.paths.len() {
+            let mut pending = vec![root];
+            while let Some(node) = pending.last().copied() {
+                let uses = self.uses.get(node).map_or(&[][..], Vec::as_slice);
+                let below = |used: &usize| longest.get(*used).copied().flatten();
+                if let Some(used) = uses.iter().find(|used| below(used).is_none()) {
+                    pending.push(*used);
+                    continue;
+                }
+                let own = uses.iter().filter_map(below).max().unwrap_or(0).saturating_add(1);
+                if let Some(place) = longest.get_mut(node) {
+                    *place = Some(own);
+                }
+                pending.pop();
+            }
+        }
+        longest.into_iter().flatten().max().unwrap_or(0)
+    }
+
     /// A cycle, if there is one: the nodes in order, the first of them not repeated.
     pub(super) fn cycle(&self) -> Option<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]

@@ -27,8 +27,9 @@ pub(super) struct Declared {
     pub(super) reasons: bool,
 }
 
-/// Looks at all modules together; the answer says what decides, or what is wrong.
-pub(super) fn inspect(modules: &[Ref<Module>]) -> Result<Declared, Vec<Problem>> {
+/// Looks at all modules together; the answer says what decides and which rules use which, or what is
+/// wrong.
+pub(super) fn inspect(modules: &[Ref<Module>]) -> Result<(Declared, Graph), Vec<Problem>> {
     let mut inspection = Inspection::default();
     for module in modules {
         inspection.check_package(module);
@@ -39,7 +40,7 @@ pub(super) fn inspect(modules: &[Ref<Module>]) -> Result<Declared, Vec<Problem>>
     }
     inspection.check_cycles();
     if inspection.problems.is_empty() {
-        Ok(inspection.declared)
+        Ok((inspection.declared, inspection.graph))
     } else {
         inspection.problems.truncate(MAX_PROBLEMS);
         Err(inspection.problems)

@@ -15,8 +15,10 @@ mod graph;
 mod inspect;
 mod names;
 mod uses;
+mod vet;
 
 pub use advice::{Advice, Conflict};
 pub use cache::Cache;
 pub use compile::{Compiled, compile};
 pub use evaluate::Verdict;
+pub use vet::MAX_INPUT_BYTES;

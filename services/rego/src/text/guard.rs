@@ -64,6 +64,21 @@ pub fn check(module: &str, text: &str) -> Result<(), Problem> {
     }
 }
 
+/// How deep brackets nest in a text that [`check`] accepts.
+#[must_use]
+pub fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for token in Lexer::new(text).map_while(Result::ok) {
+        match token.kind {
+            Kind::Open(_) => depth = depth.saturating_add(1),
+            Kind::Close(_) => depth = depth.saturating_sub(1),
+            Kind::Word | Kind::Text | Kind::Other => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 fn closing(opened: char) -> char {
     match opened {
         '(' => ')',

@@ -36,6 +36,13 @@ pub(in crate::engine) fn forget() {
     REGEXES.with_borrow_mut(BTreeMap::clear);
 }
 
+/// Whether a pattern takes no more than so many bytes, compiled.
+pub(in crate::engine) fn is_small(pattern: &str, bytes: usize) -> bool {
+    translate(pattern).is_ok_and(|(translated, _)| {
+        RegexBuilder::new(&translated).size_limit(bytes).dfa_size_limit(SIZE).build().is_ok()
+    })
+}
+
 /// How many patterns are kept.
 #[cfg(test)]
 pub(in crate::engine) fn patterns_kept() -> usize {
