@@ -66,3 +66,28 @@ async fn a_policy_that_cannot_be_used_is_refused_and_the_one_before_goes_on_deci
     let dev = json!({"environment": "dev", "version": "1"});
     assert_eq!(text(&acme.launcher.run("deploy", dev).await, "state"), "succeeded");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_answered_decides_the_next_submit_every_time() {
+    let (_controller, _system, acme) = acme(&settings()).await;
+    acme.map("deploy", "deploy").await;
+    let body = json!({"template": "deploy", "parameters": {"environment": "dev", "version": "1"}});
+    let put = async |rules: &str| {
+        let module = format!("package runwarden.authz\n\n{rules}\n");
+        let put = acme.admin.call(Method::PUT, "/api/v1/policies/rules").text(&module).send().await;
+        assert!([200, 201].contains(&put.status), "{}", put.text);
+    };
+    for round in 0..5 {
+        put(&format!("allow if input.parameters.environment == \"dev\" # {round}")).await;
+        // Twice: the second may be decided with what the first one made the executor keep.
+        for _ in 0..2 {
+            let _accepted = acme.launcher.post("/api/v1/jobs", &body).await.expect(202);
+        }
+        put(&format!("deny contains \"closed in round {round}\" if true\nallow := true")).await;
+        let denied = acme.launcher.post("/api/v1/jobs", &body).await.refused(403, "POLICY_DENIED");
+        assert!(text(&denied, "detail").contains(&format!("closed in round {round}")), "{denied}");
+    }
+    let removed = acme.admin.delete("/api/v1/policies/rules").await;
+    assert_eq!(removed.status, 204, "{}", removed.text);
+    let _accepted = acme.launcher.post("/api/v1/jobs", &body).await.expect(202);
+}

@@ -10,6 +10,7 @@ pub mod breaker;
 mod changes;
 mod config;
 pub mod controllers;
+mod decides;
 pub mod failpoint;
 pub mod follow;
 pub mod instance;
@@ -38,6 +39,7 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_kit::watched;
+use runwarden_rego::local::Local;
 
 pub use config::Config;
 pub use store::Stores;
@@ -48,6 +50,7 @@ use accept::submit::Submitter;
 use access::JobAccess;
 use breaker::Breaker;
 use controllers::Controllers;
+use decides::Decides;
 use follow::Watcher;
 use instance::Instance;
 use known_templates::KnownTemplates;
@@ -62,6 +65,7 @@ use rpc::controller_access::ControllerAccessRpc;
 use rpc::credential::MeshCredentials;
 use rpc::jobs::JobRpc;
 use rpc::policies::MeshPolicies;
+use rpc::policy_sets::WatchedPolicySets;
 use rpc::seals::MeshSeals;
 use rpc::standings::MeshStandings;
 use rpc::templates::MeshTemplates;
@@ -93,7 +97,15 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         "executor: changes of templates",
         watched::follow(project, templates.followers(), kit.shutdown().clone()),
     );
-    let policies: Arc<dyn Policies> = Arc::new(MeshPolicies::new(kit.peers.channel(Service::Policy)?));
+    let to_policy = kit.peers.channel(Service::Policy)?;
+    let (sets, kept) = WatchedPolicySets::new(to_policy.clone());
+    kit.tasks
+        .spawn("executor: changes of policies", watched::follow(to_policy.clone(), vec![kept], kit.shutdown().clone()));
+    let policies: Arc<dyn Policies> = Arc::new(Decides {
+        local: Local::new(kit.clock.clone()),
+        sets: Arc::new(sets),
+        elsewhere: Arc::new(MeshPolicies::new(to_policy)),
+    });
     let standings: Arc<dyn Standings> = Arc::new(MeshStandings::new(kit.peers.channel(Service::Auth)?));
     let shown = Arc::new(Shown::default());
     let authority = Arc::new(Authority { standings, policies: policies.clone(), shown: shown.clone() });

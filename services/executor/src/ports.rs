@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::access::Guarded;
-use runwarden_kit::caller::Scope;
+use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString, json};
+use runwarden_rego::set::{Owner, Set};
 use serde_json::{Map, Value};
 
 use crate::job::Job;
@@ -201,9 +202,16 @@ pub enum Evaluation {
 #[async_trait]
 pub trait Policies: Send + Sync + 'static {
     /// Decides on behalf of the caller of the request being served.
-    async fn decide(&self, question: Question) -> Result<Decision>;
+    async fn decide(&self, caller: &Caller, question: Question) -> Result<Decision>;
     /// Decides for a principal whose request was accepted earlier, by what it holds now.
     async fn decide_for(&self, principal: &Principal, question: Question) -> Result<Evaluation>;
+}
+
+/// The modules that decide: the policy service.
+#[async_trait]
+pub trait PolicySets: Send + Sync + 'static {
+    /// An owner's modules as they are now; `None` if only the policy service may evaluate them.
+    async fn vetted(&self, owner: &Owner) -> Result<Option<Arc<Set>>>;
 }
 
 /// Who holds what now: the auth service.

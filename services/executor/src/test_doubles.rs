@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use runwarden_awx::{Credential, Installation, Target, TemplateKind};
 use runwarden_kit::audit::{Bell, Outbox};
+use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::SystemClock;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
@@ -197,7 +198,7 @@ impl Standings for Said {
 
 #[async_trait]
 impl Policies for Said {
-    async fn decide(&self, _: Question) -> Result<Decision> {
+    async fn decide(&self, _: &Caller, _: Question) -> Result<Decision> {
         Ok(Decision { id: "dec_1".into(), ..yes() })
     }
 

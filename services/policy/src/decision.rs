@@ -7,7 +7,7 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::Clock;
 use runwarden_kit::{Error, Result};
 use runwarden_rego::decision::{Decision, Inquiry, Refusal};
-use runwarden_rego::question::Question;
+use runwarden_rego::question::{self, Question};
 use runwarden_rego::set::Set;
 
 use crate::judge::Judge;
@@ -50,6 +50,21 @@ impl Decider {
             }
         }
         Ok(inquiry.end(refusal))
+    }
+
+    /// The modules of an owner as they are now, if they may be evaluated outside of a worker.
+    ///
+    /// # Errors
+    /// When that cannot be said now.
+    pub async fn vetted(&self, owner: &Owner) -> Result<Option<Arc<Set>>> {
+        let Some(set) = self.set(owner).await? else {
+            return Ok(Some(Arc::new(Set::of(Vec::new()))));
+        };
+        let sample = question::sample(owner.tenant(), self.clock.now());
+        let vetted = self.judge.vet(&set.texts, &sample).await.map_err(|trouble| {
+            Error::unavailable("No policy worker is free to try the modules now.").with_cause(trouble)
+        })?;
+        Ok(vetted.then_some(set))
     }
 
     /// Why this owner's policies refuse; `None` when they allow.

@@ -20,6 +20,9 @@ pub trait Judge: Send + Sync + 'static {
 
     /// Whether a set can be used, and what there is to say about it.
     async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble>;
+
+    /// Whether a set may be evaluated outside of a worker.
+    async fn vet(&self, modules: &[ModuleText], input: &str) -> Result<bool, Trouble>;
 }
 
 #[async_trait]
@@ -36,5 +39,9 @@ impl Judge for Pool {
 
     async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble> {
         Self::check(self, modules, input).await
+    }
+
+    async fn vet(&self, modules: &[ModuleText], input: &str) -> Result<bool, Trouble> {
+        Self::vet(self, modules, input).await
     }
 }

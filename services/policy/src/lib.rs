@@ -16,8 +16,8 @@ pub mod worker;
 use std::sync::Arc;
 
 use anyhow::Context;
-use runwarden_engines::Engines;
 use runwarden_engines::catalog::Catalog;
+use runwarden_engines::{Engines, watch};
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
@@ -39,7 +39,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// When the store cannot be opened or no worker can be started.
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let engines = Engines::of(kit)?;
-    let store = engines.config("config.db").await?;
+    let (store, watch) = watch::watched(engines.config("config.db").await?, store::concern);
     let settings = config.settings()?;
     let command = settings.command.display().to_string();
     let pool = Pool::new(settings);
@@ -54,5 +54,6 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let handlers = rpc::PolicyRpc { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };
     Ok(Parts::new()
         .with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .with(DecisionServiceServer::new(standing).max_decoding_message_size(MAX_MESSAGE_BYTES)))
+        .with(DecisionServiceServer::new(standing).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .with(watch.into_server()))
 }

@@ -226,3 +226,19 @@ async fn a_program_that_is_no_worker_is_found_out() {
         assert!(matches!(started, Err(Trouble::Start(_))), "{command}: {started:?}");
     }
 }
+
+#[tokio::test]
+async fn what_turns_on_a_real_request_is_vetted_by_nobody() {
+    let pool = pool(1);
+    let vet = async |rules: &str| pool.vet(&module(rules), SAMPLE).await.unwrap();
+    for (what, rules, _) in SMUGGLED {
+        assert!(!vet(rules).await, "{what}");
+    }
+    // Whether it was tried by an upload or is tried for this.
+    upload(&pool, SMUGGLED[0].1).await.unwrap();
+    assert!(!vet(SMUGGLED[0].1).await);
+    assert!(!vet("allow := ").await, "what does not compile");
+    upload(&pool, "allow if input.parameters.n == 1").await.unwrap();
+    assert!(vet("allow if input.parameters.n == 1").await);
+    assert!(vet("deny contains \"no\" if input.parameters.n == 2").await);
+}

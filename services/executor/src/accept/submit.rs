@@ -80,7 +80,7 @@ impl Submitter {
         let job_id = id::new("job");
         // Sealing comes before anything leaves this process: from here on the values cannot be read.
         let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
-        let decision = self.decide(tenant, &template, &parameters).await?;
+        let decision = self.decide(caller, tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
         let job = asked.options.apply(job, &template);
         if !decision.allowed {
@@ -131,16 +131,21 @@ impl Submitter {
         Ok((template, parameters))
     }
 
-    async fn decide(&self, tenant: &TenantId, template: &Template, parameters: &Parameters) -> Result<Decision> {
-        self.policies
-            .decide(Question {
-                tenant: tenant.clone(),
-                project: template.project.clone(),
-                template: template.name.clone(),
-                controller: template.controller.name.clone(),
-                parameters: parameters.for_policies(),
-            })
-            .await
+    async fn decide(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+        template: &Template,
+        parameters: &Parameters,
+    ) -> Result<Decision> {
+        let question = Question {
+            tenant: tenant.clone(),
+            project: template.project.clone(),
+            template: template.name.clone(),
+            controller: template.controller.name.clone(),
+            parameters: parameters.for_policies(),
+        };
+        self.policies.decide(caller, question).await
     }
 
     /// Puts a denial on the record, and then answers it.

@@ -51,6 +51,20 @@ pub struct Principal {
     pub grants: Vec<Grant>,
 }
 
+impl Principal {
+    /// As decisions know it.
+    pub(crate) fn into_rego(self) -> runwarden_rego::principal::Principal {
+        runwarden_rego::principal::Principal {
+            id: self.id,
+            name: self.name,
+            client_id: self.client_id,
+            tenant: self.tenant.map(String::from).unwrap_or_default(),
+            authenticated_by: self.authenticated_by,
+            grants: self.grants,
+        }
+    }
+}
+
 /// Whether a client could ask now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {

@@ -4,6 +4,7 @@ pub(crate) mod controller_access;
 pub(crate) mod credential;
 pub(crate) mod jobs;
 pub(crate) mod policies;
+pub(crate) mod policy_sets;
 pub(crate) mod seals;
 pub(crate) mod standings;
 pub(crate) mod templates;

@@ -2,6 +2,7 @@
 //! is about to begin.
 
 use async_trait::async_trait;
+use runwarden_kit::caller::Caller;
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::{Error, Result};
 use runwarden_proto::policy::v1::decision_service_client::DecisionServiceClient;
@@ -27,7 +28,7 @@ impl MeshPolicies {
 
 #[async_trait]
 impl Policies for MeshPolicies {
-    async fn decide(&self, question: Question) -> Result<Decision> {
+    async fn decide(&self, _: &Caller, question: Question) -> Result<Decision> {
         let answer =
             self.callers.clone().decide(request(question)).await.map_err(|s| Error::from_peer(Service::Policy, &s))?;
         Ok(decision(answer.into_inner()))

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::policy::v1 as wire;
 use runwarden_proto::policy::v1::decision_service_server::DecisionService;
 use runwarden_rego::principal::Principal;
+use runwarden_rego::set::{ModuleText, Named, Owner, Set};
 use tonic::{Request, Response, Status};
 
 use crate::decision::Decider;
@@ -30,6 +32,30 @@ impl DecisionService for DecisionRpc {
         let failed = decision.failed;
         Ok(Response::new(wire::DecideForResponse { decision: Some(answer_of(decision)), failed }))
     }
+
+    async fn get_policy_set(
+        &self,
+        request: Request<wire::GetPolicySetRequest>,
+    ) -> Result<Response<wire::GetPolicySetResponse>, Status> {
+        let tenant = request.into_inner().tenant;
+        let owner = match tenant.as_str() {
+            "" => Owner::Platform,
+            tenant => Owner::Tenant(TenantId::named("/tenant", tenant)?),
+        };
+        Ok(Response::new(set_of(self.0.vetted(&owner).await?.as_deref())))
+    }
+}
+
+/// Modules as they are handed out.
+fn set_of(set: Option<&Set>) -> wire::GetPolicySetResponse {
+    let module = |(named, text): (&Named, &ModuleText)| wire::Module {
+        name: named.name.clone(),
+        digest: named.digest.clone(),
+        rego: text.rego.clone(),
+        ..wire::Module::default()
+    };
+    let modules = set.map(|set| set.named.iter().zip(&set.texts).map(module).collect());
+    wire::GetPolicySetResponse { vetted: set.is_some(), modules: modules.unwrap_or_default() }
 }
 
 /// The principal of a request.
@@ -49,7 +75,6 @@ mod tests {
     use runwarden_kit::caller::{Caller, Grant, Scope};
     use runwarden_kit::clock::Moment;
     use runwarden_kit::permission::Permission;
-    use runwarden_kit::tenant::TenantId;
     use runwarden_kit::{ErrorReason, json};
     use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
     use serde_json::Value;
@@ -139,5 +164,32 @@ mod tests {
         let (decision, failed) = ask(&service, principal()).await.unwrap();
         assert!(!decision.allowed && !failed);
         assert_eq!(decision.reasons, ["never"]);
+    }
+
+    #[tokio::test]
+    async fn only_vetted_modules_are_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let handlers = handlers(&folder, Vec::new()).await;
+        let service = DecisionRpc(Arc::clone(&handlers.decider));
+        let get = async |tenant: &str| {
+            let request = wire::GetPolicySetRequest { tenant: tenant.into() };
+            service.get_policy_set(Request::new(request)).await.map(Response::into_inner)
+        };
+        let none = wire::GetPolicySetResponse { vetted: true, modules: Vec::new() };
+        assert_eq!(get("acme").await.unwrap(), none);
+        let stored = handlers.put_module(put("m")).await.unwrap().into_inner().module.unwrap();
+        let set = get("acme").await.unwrap();
+        assert!(set.vetted);
+        let [module] = set.modules.as_slice() else { panic!("{set:?}") };
+        assert_eq!((&module.name, &module.digest), (&stored.name, &stored.digest));
+        assert_eq!(json::sha256_hex(module.rego.as_bytes()), stored.digest);
+        assert_eq!(get("").await.unwrap(), none);
+        assert_eq!(get("other").await.unwrap(), none);
+        get("_platform").await.unwrap_err();
+
+        let mut large = put("large");
+        large.get_mut().rego = "package runwarden.authz\nallow if numbers.range(1, 2)".to_owned();
+        handlers.put_module(large).await.unwrap();
+        assert_eq!(get("acme").await.unwrap(), wire::GetPolicySetResponse { vetted: false, modules: Vec::new() });
     }
 }

@@ -7,6 +7,7 @@ use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 
 pub use config::ConfigModules;
+pub(crate) use config::concern;
 
 use crate::module::{Head, Module, Owner, Shelf};
 

@@ -6,7 +6,7 @@ use runwarden_rego::{Advice, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// What both sides speak; changes with every change here.
-pub(super) const PROTOCOL: &str = "runwarden-policy-worker/2";
+pub(super) const PROTOCOL: &str = "runwarden-policy-worker/3";
 
 /// What a worker is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,6 @@ pub(super) enum Reply {
     Missing,
     /// What the set says.
     Decided { outcome: Verdict },
-    /// The set can be used.
-    Checked { advice: Advice },
+    /// The set can be used, and in other processes as well if it is vetted.
+    Checked { advice: Advice, vetted: bool },
 }

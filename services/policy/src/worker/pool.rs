@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,6 +13,7 @@ use super::limits::WorkerLimits;
 use super::message::{Reply, Request};
 use super::process::{Process, Trouble};
 use runwarden_kit::tenant::TenantId;
+use runwarden_rego::set::{Named, digest_of};
 use runwarden_rego::text::Problem;
 use runwarden_rego::{Advice, Verdict};
 
@@ -20,6 +21,8 @@ use runwarden_rego::{Advice, Verdict};
 const MAX_ASKED: u32 = 5_000;
 /// The processor time of a whole life of a worker.
 const LIFETIME_CPU: Duration = Duration::from_secs(900);
+/// Of so many sets it is remembered whether they may be evaluated elsewhere.
+const MAX_VETTED: usize = 4096;
 /// So many uploads are tried at once.
 const CHECKS: usize = 2;
 /// What is added to a limit for the worker to end itself, should the service be gone.
@@ -27,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// What came of trying a set: what there is to say about it, or why it cannot be used.
 pub type Tried = std::result::Result<Advice, Vec<Problem>>;
+
+/// As [`Tried`], and whether the set may be evaluated outside of a worker.
+type TriedOut = std::result::Result<(Advice, bool), Vec<Problem>>;
 
 /// How workers are run.
 #[derive(Debug, Clone)]
@@ -53,6 +59,8 @@ pub struct Pool {
     checks: Arc<Semaphore>,
     idle: Mutex<Vec<Process>>,
     shares: Mutex<HashMap<String, Weak<Semaphore>>>,
+    /// Which sets may be evaluated outside of a worker, of those that were tried.
+    vetted: Mutex<HashMap<String, bool>>,
 }
 
 impl Pool {
@@ -64,6 +72,7 @@ impl Pool {
             checks: Arc::new(Semaphore::new(CHECKS)),
             idle: Mutex::default(),
             shares: Mutex::default(),
+            vetted: Mutex::default(),
             settings,
         }
     }
@@ -139,6 +148,34 @@ impl Pool {
     /// Tries a set that nobody has tried before in a worker of its own: compiles it and evaluates
     /// it over `input` once. A set that takes the worker with it has a problem like any other.
     pub async fn check(&self, modules: &[ModuleText], input: &str) -> Result<Tried, Trouble> {
+        Ok(self.try_out(modules, input).await?.map(|(advice, _)| advice))
+    }
+
+    /// Whether a set may be evaluated outside of a worker. One that nobody has tried in this process is tried first, as
+    /// by [`Self::check`]: it may have been stored by an earlier version.
+    pub async fn vet(&self, modules: &[ModuleText], input: &str) -> Result<bool, Trouble> {
+        if let Some(vetted) = self.vetted().get(&key_of(modules)) {
+            return Ok(*vetted);
+        }
+        Ok(self.try_out(modules, input).await?.is_ok_and(|(_, vetted)| vetted))
+    }
+
+    fn vetted(&self) -> MutexGuard<'_, HashMap<String, bool>> {
+        self.vetted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn try_out(&self, modules: &[ModuleText], input: &str) -> Result<TriedOut, Trouble> {
+        let tried = self.run_once(modules, input).await?;
+        let mut vetted = self.vetted();
+        if vetted.len() >= MAX_VETTED {
+            vetted.clear();
+        }
+        vetted.insert(key_of(modules), tried.as_ref().is_ok_and(|(_, vetted)| *vetted));
+        drop(vetted);
+        Ok(tried)
+    }
+
+    async fn run_once(&self, modules: &[ModuleText], input: &str) -> Result<TriedOut, Trouble> {
         let _slot = self.queue(Arc::clone(&self.checks)).await?;
         let settings = &self.settings;
         let limits = WorkerLimits {
@@ -150,7 +187,7 @@ impl Pool {
         let mut process = Process::start(&settings.command, limits).await?;
         let check = Request::Check { modules: modules.to_vec(), input: input.to_owned() };
         match process.ask(&check, settings.compilation).await {
-            Ok(Reply::Checked { advice }) => Ok(Ok(advice)),
+            Ok(Reply::Checked { advice, vetted }) => Ok(Ok((advice, vetted))),
             Ok(Reply::Problems { problems }) if !problems.is_empty() => Ok(Err(problems)),
             Ok(_) => Err(Trouble::OutOfTurn),
             Err(Trouble::Died(_)) => {
@@ -209,4 +246,11 @@ impl Pool {
             idle.push(process);
         }
     }
+}
+
+/// What names a set of modules, in whatever order.
+fn key_of(modules: &[ModuleText]) -> String {
+    let mut named: Vec<Named> = modules.iter().map(Named::of).collect();
+    named.sort_by(|one, other| one.name.cmp(&other.name));
+    digest_of(&named)
 }

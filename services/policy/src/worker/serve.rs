@@ -98,7 +98,10 @@ fn check(modules: &[ModuleText], input: &str, limit: Duration) -> Reply {
             Verdict::Failed { problem } => Reply::Problems {
                 problems: vec![Problem { detail: format!("with a sample request: {}", problem.detail), ..problem }],
             },
-            Verdict::Allowed | Verdict::Denied { .. } => Reply::Checked { advice: compiled.advice() },
+            Verdict::Allowed | Verdict::Denied { .. } => {
+                let vetted = compiled.vet(modules).is_ok();
+                Reply::Checked { advice: compiled.advice(), vetted }
+            }
         },
     }
 }

@@ -44,7 +44,7 @@ impl Templates for World {
 
 #[async_trait]
 impl Policies for World {
-    async fn decide(&self, _: Question) -> Result<Decision> {
+    async fn decide(&self, _: &Caller, _: Question) -> Result<Decision> {
         Ok(self.decision.lock().unwrap().clone())
     }
 

@@ -3,3 +3,4 @@
 mod modules;
 
 pub use modules::ConfigModules;
+pub(crate) use modules::concern;

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use runwarden_engines::StoreError;
 use runwarden_engines::catalog::{self, Catalog, Stored};
 use runwarden_engines::config::{Change, Commit};
+use runwarden_engines::watch::Concern;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result, json};
@@ -49,6 +50,14 @@ struct StoredHead {
 
 fn prefix(owner: &Owner) -> String {
     format!("policies/{}/", owner.key())
+}
+
+/// Who has to hear that a key was changed: whoever keeps the modules of its owner.
+pub(crate) fn concern(key: &str) -> Concern<'_> {
+    match key.strip_prefix("policies/").and_then(|rest| rest.split_once('/')) {
+        Some((owner, _)) => Concern::Tenant(owner),
+        None => Concern::Everyone,
+    }
 }
 
 fn key(owner: &Owner, name: &str) -> String {
