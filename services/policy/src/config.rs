@@ -6,7 +6,32 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use crate::module::Owner;
 use crate::worker::Settings;
+
+/// Whose modules executors may evaluate in their own process, if the modules pass the check for that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum InProcess {
+    /// Nobody's
+    None,
+    /// The platform's, whose authors run the installation
+    #[default]
+    Platform,
+    /// The platform's and every tenant's
+    All,
+}
+
+impl InProcess {
+    /// Whether this owner's may be.
+    #[must_use]
+    pub fn includes(self, owner: &Owner) -> bool {
+        match self {
+            Self::None => false,
+            Self::Platform => *owner == Owner::Platform,
+            Self::All => true,
+        }
+    }
+}
 
 /// The settings of the policy service.
 #[derive(Debug, Clone, Args)]
@@ -71,6 +96,17 @@ pub struct Config {
         value_parser = humantime::parse_duration
     )]
     pub queue_time: Duration,
+    /// Whose policies the executor may evaluate in its own process, if they pass a check of their text; all others run
+    /// in worker processes. `all` is for installations that trust the authors of every tenant's policies
+    #[arg(
+        id = "policy_in_process",
+        value_name = "WHOSE",
+        long = "policy-in-process",
+        env = "RUNWARDEN_POLICY_IN_PROCESS",
+        value_enum,
+        default_value_t = InProcess::Platform
+    )]
+    pub in_process: InProcess,
 }
 
 impl Default for Config {
@@ -82,6 +118,7 @@ impl Default for Config {
             decision_time: Duration::from_secs(2),
             compile_time: Duration::from_secs(5),
             queue_time: Duration::from_secs(3),
+            in_process: InProcess::Platform,
         }
     }
 }

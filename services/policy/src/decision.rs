@@ -10,6 +10,7 @@ use runwarden_rego::decision::{Decision, Inquiry, Refusal};
 use runwarden_rego::question::{self, Question};
 use runwarden_rego::set::Set;
 
+use crate::config::InProcess;
 use crate::judge::Judge;
 use crate::module::Owner;
 use crate::store::ModuleStore;
@@ -24,12 +25,19 @@ pub struct Decider {
     judge: Arc<dyn Judge>,
     clock: Arc<dyn Clock>,
     kept: Mutex<HashMap<Owner, Arc<Set>>>,
+    in_process: InProcess,
 }
 
 impl Decider {
     /// With these modules, this engine and this clock.
     pub fn new(store: Arc<dyn ModuleStore>, judge: Arc<dyn Judge>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, judge, clock, kept: Mutex::default() }
+        Self { store, judge, clock, kept: Mutex::default(), in_process: InProcess::default() }
+    }
+
+    /// The same, handing out the modules of these owners.
+    #[must_use]
+    pub fn handing_out(self, in_process: InProcess) -> Self {
+        Self { in_process, ..self }
     }
 
     /// Says whether `caller` may do exactly this.
@@ -52,7 +60,8 @@ impl Decider {
         Ok(inquiry.end(refusal))
     }
 
-    /// The modules of an owner as they are now, if they may be evaluated outside of a worker.
+    /// The modules of an owner as they are now, if they may be evaluated outside of a worker. An owner without modules
+    /// has nothing to evaluate, so that is always fine.
     ///
     /// # Errors
     /// When that cannot be said now.
@@ -60,6 +69,9 @@ impl Decider {
         let Some(set) = self.set(owner).await? else {
             return Ok(Some(Arc::new(Set::of(Vec::new()))));
         };
+        if !self.in_process.includes(owner) {
+            return Ok(None);
+        }
         let sample = question::sample(owner.tenant(), self.clock.now());
         let vetted = self.judge.vet(&set.texts, &sample).await.map_err(|trouble| {
             Error::unavailable("No policy worker is free to try the modules now.").with_cause(trouble)

@@ -22,7 +22,7 @@ use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
-pub use config::Config;
+pub use config::{Config, InProcess};
 
 use decision::Decider;
 use judge::Judge;
@@ -40,6 +40,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let engines = Engines::of(kit)?;
     let (store, watch) = watch::watched(engines.config("config.db").await?, store::concern);
+    let in_process = config.in_process;
     let settings = config.settings()?;
     let command = settings.command.display().to_string();
     let pool = Pool::new(settings);
@@ -49,7 +50,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let outbox = kit.outbox(engines.outbox(&store));
     let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
-    let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)));
+    let decider = Arc::new(Decider::new(modules, judge, Arc::clone(&kit.clock)).handing_out(in_process));
     let standing = rpc::DecisionRpc(Arc::clone(&decider));
     let handlers = rpc::PolicyRpc { library: Arc::new(library), decider, trust: Arc::clone(&kit.trust) };
     Ok(Parts::new()

@@ -79,8 +79,9 @@ mod tests {
     use runwarden_proto::policy::v1::policy_service_server::PolicyService as _;
     use serde_json::Value;
 
-    use super::super::policy::tests::{decide, handlers, put};
+    use super::super::policy::tests::{decide, handlers, handlers_handing_out, put, put_of_the_platform};
     use super::*;
+    use crate::InProcess;
     use crate::worker::Trouble;
     use runwarden_rego::Verdict;
 
@@ -167,9 +168,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn modules_are_handed_out_of_those_that_the_setting_names() {
+        for (in_process, of_the_platform, of_the_tenant) in [
+            (InProcess::default(), true, false),
+            (InProcess::None, false, false),
+            (InProcess::Platform, true, false),
+            (InProcess::All, true, true),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let handlers = handlers_handing_out(&folder, Vec::new(), in_process).await;
+            let service = DecisionRpc(Arc::clone(&handlers.decider));
+            let get = async |tenant: &str| {
+                let request = wire::GetPolicySetRequest { tenant: tenant.into() };
+                let set = service.get_policy_set(Request::new(request)).await.unwrap().into_inner();
+                (set.vetted, set.modules.len())
+            };
+            // Where there is nothing to evaluate, nobody is asked to.
+            assert_eq!((get("").await, get("acme").await), ((true, 0), (true, 0)), "{in_process:?}");
+            handlers.put_module(put("m")).await.unwrap();
+            handlers.put_module(put_of_the_platform("m")).await.unwrap();
+            let expected = |handed_out: bool| (handed_out, usize::from(handed_out));
+            assert_eq!(get("").await, expected(of_the_platform), "{in_process:?}");
+            assert_eq!(get("acme").await, expected(of_the_tenant), "{in_process:?}");
+            assert_eq!(get("other").await, (true, 0), "{in_process:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn only_vetted_modules_are_handed_out() {
         let folder = tempfile::tempdir().unwrap();
-        let handlers = handlers(&folder, Vec::new()).await;
+        let handlers = handlers_handing_out(&folder, Vec::new(), InProcess::All).await;
         let service = DecisionRpc(Arc::clone(&handlers.decider));
         let get = async |tenant: &str| {
             let request = wire::GetPolicySetRequest { tenant: tenant.into() };

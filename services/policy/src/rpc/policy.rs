@@ -134,6 +134,7 @@ pub(super) mod tests {
     use runwarden_kit::token::Verifier;
 
     use super::*;
+    use crate::InProcess;
     use crate::judge::Judge;
     use crate::store::{ConfigModules, ModuleStore};
     use crate::worker::{ModuleText, Tried, Trouble};
@@ -168,6 +169,14 @@ pub(super) mod tests {
         folder: &tempfile::TempDir,
         script: Vec<Result<Verdict, Trouble>>,
     ) -> PolicyRpc {
+        handlers_handing_out(folder, script, InProcess::default()).await
+    }
+
+    pub(in crate::rpc) async fn handlers_handing_out(
+        folder: &tempfile::TempDir,
+        script: Vec<Result<Verdict, Trouble>>,
+        in_process: InProcess,
+    ) -> PolicyRpc {
         let path = folder.path().join("config.db");
         let store: Arc<dyn ConfigStore> = Arc::new(SqliteConfigStore::open(&path).await.unwrap());
         let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(Arc::clone(&store))));
@@ -176,23 +185,35 @@ pub(super) mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&clock));
         let trust = Trust::fixed(Verifier::default());
-        PolicyRpc { library: Arc::new(library), decider: Arc::new(Decider::new(modules, judge, clock)), trust }
+        let decider = Arc::new(Decider::new(modules, judge, clock).handing_out(in_process));
+        PolicyRpc { library: Arc::new(library), decider, trust }
     }
 
-    fn from_admin<T>(message: T) -> Request<T> {
+    fn from<T>(scope: Scope, message: T) -> Request<T> {
         let permissions = [Permission::JobsSubmit, Permission::PoliciesRead, Permission::PoliciesWrite];
         let mut request = Request::new(message);
-        let caller = Caller::example(&permissions, Scope::tenant(&TenantId::trusted("acme")));
-        request.extensions_mut().insert(Arc::new(caller));
+        request.extensions_mut().insert(Arc::new(Caller::example(&permissions, scope)));
         request
     }
 
-    pub(in crate::rpc) fn put(name: &str) -> Request<PutModuleRequest> {
-        from_admin(PutModuleRequest {
+    fn from_admin<T>(message: T) -> Request<T> {
+        from(Scope::tenant(&TenantId::trusted("acme")), message)
+    }
+
+    fn module(name: &str) -> PutModuleRequest {
+        PutModuleRequest {
             name: name.to_owned(),
             rego: "package runwarden.authz\nallow := true\n".to_owned(),
             expected_revision: 0,
-        })
+        }
+    }
+
+    pub(in crate::rpc) fn put(name: &str) -> Request<PutModuleRequest> {
+        from_admin(module(name))
+    }
+
+    pub(in crate::rpc) fn put_of_the_platform(name: &str) -> Request<PutModuleRequest> {
+        from(Scope::platform(), module(name))
     }
 
     pub(in crate::rpc) fn decide() -> Request<DecideRequest> {
