@@ -2,8 +2,8 @@
 //!
 //! The engine looks at its clock between two steps, never during one, and nothing bounds its memory or its stack. In a
 //! worker process that does not matter. Elsewhere a set may be evaluated only if no step of it can be long, whatever a
-//! request says: all it makes of an input of [`MAX_INPUT_BYTES`] is of bounded size ([`size`]), and it nests only so
-//! deep. What is not understood here is not vetted, which is no refusal: such a set decides in a worker.
+//! request says: all it makes of an input of [`MAX_INPUT_BYTES`] is of bounded size and depth ([`size`]), and it nests only
+//! so deep. What is not understood here is not vetted, which is no refusal: such a set decides in a worker.
 
 mod functions;
 mod scope;

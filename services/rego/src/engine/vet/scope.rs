@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{Expr, Literal, Query, Rule, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Literal, Query, Rule, RuleHead};
 
 use super::shape::{Node, of_query, of_rule, parts, query_of, within};
 
@@ -78,7 +78,13 @@ impl<'a> Scope<'a> {
                     }
                     _ => {}
                 },
-                Node::Expr(Expr::AssignExpr { lhs, rhs, .. }) => known.extend(self.bind(lhs, Bound::PartOf(rhs))),
+                Node::Expr(Expr::AssignExpr { op, lhs, rhs, .. }) => {
+                    known.extend(self.bind(lhs, Bound::PartOf(rhs)));
+                    // `=` makes both sides the same: whichever of them is known binds the other.
+                    if matches!(op, AssignOp::Eq) {
+                        known.extend(self.bind(rhs, Bound::PartOf(lhs)));
+                    }
+                }
                 Node::Expr(expr @ Expr::RefBrack { refr, index, .. }) => {
                     if let Expr::Var { span, .. } = index.as_ref() {
                         indices.push((expr, refr.as_ref(), span.text()));

@@ -1,14 +1,18 @@
-//! How large what a set makes can become.
+//! How large and how deep what a set makes can become.
 //!
 //! The size of a value is what it takes written out: parts that are shared count each time, since comparing or printing
 //! the value goes through all of them. What a query makes of the elements of a collection is bounded by what it makes of
 //! an element of size one, times the size of the collection, and once what it makes of an element as large as all of
 //! it: exact enough for whatever grows evenly, and never too little for what grows faster.
+//!
+//! The depth of a value is bounded beside its size: comparing, printing and dropping it take a part of the stack for each
+//! level.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::unstable::{Expr, Literal, Module, Query, Ref, Rule, RuleHead};
 
+use super::super::builtins::{self, Builtin};
 use super::super::functions::regex;
 use super::super::inspect::{head, imports, meanings};
 use super::super::names::{Path, package, problem_at, reference};
@@ -20,14 +24,22 @@ use crate::text::Problem;
 
 /// The largest value.
 const MAX_SIZE: f64 = 64_000_000.0;
+/// The deepest value.
+const MAX_DEPTH: usize = 256;
+/// How deep an input nests: what reads it takes no more.
+const INPUT_DEPTH: usize = 128;
+/// Names that always stand for the same here, so nothing else may have them.
+const RESERVED: [&str; 2] = ["input", "data"];
 /// The largest that is calculated with: what multiplying numbers of that many digits takes is more than their length.
 const MAX_DIGITS: f64 = 65_536.0;
 /// The longest text that is matched with a pattern.
-const MAX_MATCHED: f64 = 65_536.0;
+const MAX_MATCHED: f64 = 10_240.0;
 /// The longest glob.
-const MAX_GLOB: f64 = 512.0;
+const MAX_GLOB: f64 = 128.0;
+/// The most delimiters of a glob. Each is a part of each of its wildcards.
+const MAX_DELIMITERS: usize = 8;
 /// What a regular expression may take, compiled.
-const MAX_REGEX: usize = 128 * 1024;
+const MAX_REGEX: usize = 16 * 1024;
 /// The widest field of a format.
 const MAX_WIDTH: f64 = 10_000.0;
 /// The most loops in one query.
@@ -35,7 +47,40 @@ const MAX_LOOPS: usize = 3;
 /// How many parts are looked at, some of them several times.
 const MAX_LOOKS: u32 = 200_000;
 
-type Size = Result<f64, Problem>;
+/// What a value can be at most.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    size: f64,
+    depth: usize,
+}
+
+impl Extent {
+    /// A text, a number or a truth value.
+    fn flat(size: f64) -> Self {
+        Self { size, depth: 0 }
+    }
+
+    /// The one or the other.
+    fn or(self, other: Self) -> Self {
+        Self { size: self.size.max(other.size), depth: self.depth.max(other.depth) }
+    }
+
+    /// Both, side by side.
+    fn and(self, other: Self) -> Self {
+        Self { size: self.size + other.size, depth: self.depth.max(other.depth) }
+    }
+
+    /// Inside so many levels more.
+    fn inside(self, levels: usize) -> Self {
+        Self { depth: self.depth.saturating_add(levels), ..self }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.size > MAX_SIZE || self.depth > MAX_DEPTH
+    }
+}
+
+type Size = Result<Extent, Problem>;
 
 /// A rule, and what its names mean.
 struct Definition<'a> {
@@ -48,7 +93,9 @@ struct Definition<'a> {
 /// Where an expression is looked at.
 struct Frame<'f, 'a> {
     of: &'f Definition<'a>,
-    arguments: Vec<f64>,
+    arguments: Vec<Extent>,
+    /// The size of all that was assigned, which is there at the same time.
+    assigned: f64,
     /// The loops whose elements count as one.
     small: BTreeSet<Loop>,
     /// The variables that are being looked up.
@@ -57,7 +104,7 @@ struct Frame<'f, 'a> {
 
 struct Sizes<'d, 'a> {
     rules: &'d BTreeMap<Path, Vec<Definition<'a>>>,
-    known: BTreeMap<Path, f64>,
+    known: BTreeMap<Path, Extent>,
     looks: u32,
 }
 
@@ -67,8 +114,10 @@ pub(super) fn check(modules: &[Ref<Module>]) -> Result<(), Problem> {
     for module in modules {
         for rule in &module.policy {
             let package = package(module);
-            let path = [package.clone(), reference(head(rule).0).path].concat();
+            let own = reference(head(rule).0).path;
             let definition = Definition { rule, package, imports: imports(module), scope: Scope::of(rule) };
+            check_names(&definition, &own)?;
+            let path = [definition.package.clone(), own].concat();
             rules.entry(path).or_default().push(definition);
         }
     }
@@ -79,24 +128,37 @@ pub(super) fn check(modules: &[Ref<Module>]) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuses what gives another meaning to a name that is taken to stand for what a request says, or for all rules.
+fn check_names(definition: &Definition<'_>, own: &[String]) -> Result<(), Problem> {
+    let is_bound = |name: &str| {
+        own.first().is_some_and(|own| own == name)
+            || definition.scope.variables.contains_key(name)
+            || definition.imports.contains_key(name)
+    };
+    match RESERVED.into_iter().find(|name| is_bound(name)) {
+        Some(name) => Err(problem_at(definition.rule.span(), format!("`{name}` is given another meaning"))),
+        None => Ok(()),
+    }
+}
+
 impl<'d, 'a> Sizes<'d, 'a> {
     /// The value of a rule, all its definitions together. A function has one only where it is called.
     fn rule(&mut self, path: &Path) -> Size {
         if let Some(size) = self.known.get(path) {
             return Ok(*size);
         }
-        let mut size = 0.0;
+        let mut size = Extent::default();
         for definition in self.rules.get(path).into_iter().flatten() {
             if head(definition.rule).1.is_none() {
-                size += self.value(definition, Vec::new())?;
+                size = size.and(self.value(definition, Vec::new())?);
             }
         }
         self.known.insert(path.clone(), size);
         Ok(size)
     }
 
-    fn value(&mut self, of: &'d Definition<'a>, arguments: Vec<f64>) -> Size {
-        let mut frame = Frame { of, arguments, small: BTreeSet::new(), looking: Vec::new() };
+    fn value(&mut self, of: &'d Definition<'a>, arguments: Vec<Extent>) -> Size {
+        let mut frame = Frame { of, arguments, assigned: 0.0, small: BTreeSet::new(), looking: Vec::new() };
         let frame = &mut frame;
         let (head, bodies) = match of.rule {
             Rule::Default { value, .. } => return self.expr(frame, value),
@@ -112,15 +174,15 @@ impl<'d, 'a> Sizes<'d, 'a> {
         let terms = |own: Option<&'a Ref<Expr>>| -> Vec<&'a Expr> {
             own.into_iter().map(AsRef::as_ref).chain(keys.computed.iter().copied()).collect()
         };
-        let mut size = 0.0;
+        let mut size = Extent::default();
         if bodies.is_empty() {
-            size += self.made(frame, &terms(own), None, collects)?;
+            size = size.and(self.made(frame, &terms(own), None, collects)?);
         }
         for body in bodies {
             let own = body.assign.as_ref().map(|assign| &assign.value).or(own);
-            size += self.made(frame, &terms(own), Some(&body.query), collects)?;
+            size = size.and(self.made(frame, &terms(own), Some(&body.query), collects)?);
         }
-        within_bounds(of.rule, size)
+        within_bounds(of.rule, if collects { size.inside(levels(refr)) } else { size })
     }
 
     /// What comes of a query: once, or for each of its results.
@@ -144,7 +206,7 @@ impl<'d, 'a> Sizes<'d, 'a> {
         let mut loops: Vec<(Loop, &'a Expr)> =
             loops.into_iter().filter_map(|each| Some((each, *frame.of.scope.loops.get(&each)?))).collect();
         loops.sort_by_key(|(_, collection)| (collection.span().start, collection.span().end));
-        self.repeated(frame, &loops, terms)
+        Ok(self.repeated(frame, &loops, terms)?.inside(1))
     }
 
     fn repeated(&mut self, frame: &mut Frame<'d, 'a>, loops: &[(Loop, &'a Expr)], terms: &[&'a Expr]) -> Size {
@@ -158,7 +220,8 @@ impl<'d, 'a> Sizes<'d, 'a> {
             frame.small.remove(each);
         }
         let large = self.repeated(frame, rest, terms)?;
-        within_bounds(frame.of.rule, count * small + large)
+        let all = Extent { size: count.size * small.size, ..small };
+        within_bounds(frame.of.rule, all.and(large))
     }
 
     fn query(&mut self, frame: &mut Frame<'d, 'a>, query: &'a Query) -> Result<(), Problem> {
@@ -184,9 +247,9 @@ impl<'d, 'a> Sizes<'d, 'a> {
 
     /// These together, and one for what holds them.
     fn all(&mut self, frame: &mut Frame<'d, 'a>, exprs: &[&'a Expr]) -> Size {
-        let mut size = 1.0;
+        let mut size = Extent::flat(1.0);
         for expr in exprs {
-            size += self.expr(frame, expr)?;
+            size = size.and(self.expr(frame, expr)?);
         }
         Ok(size)
     }
@@ -198,25 +261,29 @@ impl<'d, 'a> Sizes<'d, 'a> {
         }
         let size = match expr {
             Expr::String { value, .. } | Expr::RawString { value, .. } => {
-                1.0 + value.as_string().map_or(0.0, |text| length(text.len()))
+                Extent::flat(1.0 + value.as_string().map_or(0.0, |text| length(text.len())))
             }
-            Expr::Number { span, .. } => length(span.text().len()),
-            Expr::Bool { .. } | Expr::Null { .. } => 1.0,
-            Expr::Array { .. }
-            | Expr::Set { .. }
-            | Expr::Object { .. }
-            | Expr::BinExpr { .. }
-            | Expr::UnaryExpr { .. } => self.all(frame, &parts(expr))?,
+            Expr::Number { span, .. } => Extent::flat(length(span.text().len())),
+            Expr::Bool { .. } | Expr::Null { .. } => Extent::flat(1.0),
+            Expr::Array { .. } | Expr::Set { .. } | Expr::Object { .. } => self.all(frame, &parts(expr))?.inside(1),
+            Expr::BinExpr { .. } | Expr::UnaryExpr { .. } => self.all(frame, &parts(expr))?,
             Expr::ArithExpr { .. } => {
                 let size = self.all(frame, &parts(expr))?;
-                if size > MAX_DIGITS {
+                if size.size > MAX_DIGITS {
                     return Err(problem_at(expr.span(), "the numbers or sets can be too large"));
                 }
                 size
             }
-            Expr::BoolExpr { .. } | Expr::AssignExpr { .. } | Expr::Membership { .. } => {
+            Expr::AssignExpr { .. } => {
+                frame.assigned += self.all(frame, &parts(expr))?.size;
+                if frame.assigned > MAX_SIZE {
+                    return Err(problem_at(expr.span(), "what the rule makes can be too large"));
+                }
+                Extent::flat(1.0)
+            }
+            Expr::BoolExpr { .. } | Expr::Membership { .. } => {
                 self.all(frame, &parts(expr))?;
-                1.0
+                Extent::flat(1.0)
             }
             Expr::ArrayCompr { query, .. } | Expr::SetCompr { query, .. } | Expr::ObjectCompr { query, .. } => {
                 self.made(frame, &parts(expr), Some(query), true)?
@@ -225,8 +292,8 @@ impl<'d, 'a> Sizes<'d, 'a> {
             Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(frame, expr)?,
             Expr::Call { fcn, params, .. } => self.call(frame, expr, fcn, params)?,
         };
-        if size > MAX_SIZE {
-            return Err(problem_at(expr.span(), "what this makes can be too large"));
+        if size.is_too_much() {
+            return Err(problem_at(expr.span(), "what this makes can be too large or too deep"));
         }
         Ok(size)
     }
@@ -260,15 +327,15 @@ impl<'d, 'a> Sizes<'d, 'a> {
 
     fn element(&mut self, frame: &mut Frame<'d, 'a>, each: Loop, collection: &'a Expr) -> Size {
         let all = self.expr(frame, collection)?;
-        Ok(if frame.small.contains(&each) { 1.0 } else { all })
+        Ok(if frame.small.contains(&each) { Extent { size: 1.0, ..all } } else { all })
     }
 
     /// What a name stands for: a variable of the rule, rules, or both where one hides the other.
     fn name(&mut self, frame: &mut Frame<'d, 'a>, at: &Expr, path: &[String], root: Option<&'a str>) -> Size {
         if path.first().is_some_and(|root| root == "input") {
-            return Ok(length(MAX_INPUT_BYTES));
+            return Ok(Extent { size: length(MAX_INPUT_BYTES), depth: INPUT_DEPTH });
         }
-        let mut size = None;
+        let mut size: Option<Extent> = None;
         if let Some(root) = root
             && let Some(bounds) = frame.of.scope.variables.get(root)
         {
@@ -278,7 +345,9 @@ impl<'d, 'a> Sizes<'d, 'a> {
             let touched: Vec<&Path> =
                 self.rules.keys().filter(|rule| rule.starts_with(&path) || path.starts_with(rule)).collect();
             for rule in touched {
-                size = Some(size.unwrap_or(0.0) + self.rule(rule)?);
+                // Above a rule, its value is a part of what its name is made of.
+                let made = self.rule(rule)?.inside(rule.len().saturating_sub(path.len()));
+                size = Some(size.unwrap_or_default().and(made));
             }
         }
         size.ok_or_else(|| problem_at(at.span(), "it is not known what this stands for"))
@@ -289,15 +358,15 @@ impl<'d, 'a> Sizes<'d, 'a> {
             return Err(problem_at(at.span(), "it is not known what this stands for"));
         }
         frame.looking.push(name);
-        let mut size: f64 = 0.0;
+        let mut size = Extent::default();
         for bound in bounds {
-            size = size.max(match bound {
+            size = size.or(match bound {
                 Bound::PartOf(expr) => self.expr(frame, expr)?,
                 Bound::ElementOf(each) => match frame.of.scope.loops.get(each) {
                     Some(collection) => self.element(frame, *each, collection)?,
-                    None => 0.0,
+                    None => Extent::default(),
                 },
-                Bound::Argument(number) => frame.arguments.get(*number).copied().unwrap_or(0.0),
+                Bound::Argument(number) => frame.arguments.get(*number).copied().unwrap_or_default(),
             });
         }
         frame.looking.pop();
@@ -312,17 +381,16 @@ impl<'d, 'a> Sizes<'d, 'a> {
         }
         let own = meanings(&path, &frame.of.package, &frame.of.imports)
             .into_iter()
-            .find_map(|path| self.rules.get(&path))
-            .into_iter()
+            .filter_map(|path| self.rules.get(&path))
             .flatten();
-        let mut size: Option<f64> = None;
+        let mut size: Option<Extent> = None;
         for definition in own {
             // With one argument more, it names a variable for the result.
             if head(definition.rule).1.is_some_and(|declared| declared != params.len()) {
                 return Err(problem_at(at.span(), "the result is named as an argument"));
             }
             let made = self.value(definition, arguments.clone())?;
-            size = Some(size.unwrap_or(0.0).max(made));
+            size = Some(size.unwrap_or_default().or(made));
         }
         match size {
             Some(size) => Ok(size),
@@ -332,35 +400,71 @@ impl<'d, 'a> Sizes<'d, 'a> {
 }
 
 /// What a function of the engine makes.
-fn builtin(at: &Expr, name: &str, params: &[Ref<Expr>], arguments: &[f64]) -> Size {
+fn builtin(at: &Expr, name: &str, params: &[Ref<Expr>], arguments: &[Extent]) -> Size {
     let refused = |why: &str| Err(problem_at(at.span(), format!("`{name}`: {why}")));
     let Some(makes) = find(name) else {
         return refused("what it makes of a request is not bounded");
     };
-    let all: f64 = arguments.iter().sum();
-    let first = arguments.first().copied().unwrap_or(0.0);
+    // With one argument more, it names a variable for the result.
+    if !matches!(
+        builtins::find(name),
+        Builtin::Allowed(arity) | Builtin::WithoutResult(arity) if arity == params.len()
+    ) {
+        return refused("the result is named as an argument");
+    }
+    let together = arguments.iter().copied().fold(Extent::default(), Extent::and);
+    let all = together.size;
+    let first = arguments.first().map_or(0.0, |first| first.size);
     let rest = all - first;
     let written = params.first().and_then(|param| match param.as_ref() {
         Expr::String { value, .. } | Expr::RawString { value, .. } => value.as_string().ok(),
         _ => None,
     });
-    match makes {
-        Makes::Little => Ok(4.0),
-        Makes::Times(factor) => Ok(factor * all),
-        Makes::Product => Ok((first + 1.0) * (rest + 1.0)),
-        Makes::Digits if all > MAX_DIGITS => refused("the numbers can be too large"),
-        Makes::Digits => Ok(all),
+    Ok(match makes {
+        Makes::Little => Extent::flat(4.0).inside(1),
+        // At most a collection of its arguments.
+        Makes::Times(factor) => Extent { size: factor * all, ..together }.inside(1),
+        Makes::Product => Extent::flat((first + 1.0) * (rest + 1.0)),
+        Makes::Digits if all > MAX_DIGITS => return refused("the numbers can be too large"),
+        Makes::Digits => Extent::flat(all),
         Makes::Formatted => match written {
-            Some(format) => Ok(formatted(format, rest)),
-            None => refused("its format must be written out"),
+            Some(format) => Extent::flat(formatted(format, rest)),
+            None => return refused("its format must be written out"),
         },
-        Makes::Matched if first > MAX_GLOB || rest > MAX_MATCHED => refused("the pattern or the text can be too long"),
-        Makes::Expression if rest > MAX_MATCHED => refused("the text can be too long"),
-        Makes::Expression if !written.is_some_and(|pattern| regex::is_small(pattern, MAX_REGEX)) => {
-            refused("its pattern must be written out and simple")
+        Makes::Matched if first > MAX_GLOB || rest > MAX_MATCHED => {
+            return refused("the pattern or the text can be too long");
         }
-        Makes::Matched | Makes::Expression => Ok(1.0),
+        Makes::Matched if !params.get(1).is_some_and(|delimiters| are_few(delimiters)) => {
+            return refused("its delimiters must be written out and few");
+        }
+        Makes::Expression if rest > MAX_MATCHED => return refused("the text can be too long"),
+        Makes::Expression if !written.is_some_and(|pattern| regex::is_small(pattern, MAX_REGEX)) => {
+            return refused("its pattern must be written out and simple");
+        }
+        Makes::Matched | Makes::Expression => Extent::flat(1.0),
+    })
+}
+
+/// Whether these delimiters of a glob are written out, and few.
+fn are_few(delimiters: &Expr) -> bool {
+    match delimiters {
+        Expr::Null { .. } => true,
+        Expr::Array { items, .. } => {
+            let is_text = |item: &Ref<Expr>| matches!(item.as_ref(), Expr::String { .. } | Expr::RawString { .. });
+            items.len() <= MAX_DELIMITERS && items.iter().all(is_text)
+        }
+        _ => false,
     }
+}
+
+/// How many levels the name of a rule has below its first part.
+fn levels(mut name: &Expr) -> usize {
+    let mut levels = 0;
+    while let Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } = name {
+        levels += 1;
+        name = refr.as_ref();
+    }
+    levels
 }
 
 /// What `sprintf` makes of arguments of this size. Each is printed once.
@@ -373,9 +477,9 @@ fn formatted(format: &str, arguments: f64) -> f64 {
     length(format.len()) + verbs * width + factor * arguments
 }
 
-fn within_bounds(rule: &Rule, size: f64) -> Size {
-    if size > MAX_SIZE {
-        return Err(problem_at(rule.span(), "what the rule makes can be too large"));
+fn within_bounds(rule: &Rule, size: Extent) -> Size {
+    if size.is_too_much() {
+        return Err(problem_at(rule.span(), "what the rule makes can be too large or too deep"));
     }
     Ok(size)
 }

@@ -106,6 +106,92 @@ fn doubling_stays_out_however_it_is_written() {
 }
 
 #[test]
+fn nothing_else_may_be_called_input_or_data() {
+    for name in ["input", "data"] {
+        let doubled = (1..=8).map(|n| format!("f{n}(x) := f{0}(f{0}(x))\n", n - 1)).collect::<String>();
+        for rules in [
+            format!("f0({name}) := [{name}, {name}]\n{doubled}allow if f8([1]) == 1"),
+            format!("f0(x) := y if {{ some {name} in [x]\n\ty := [{name}, {name}] }}\n{doubled}allow if f8([1]) == 1"),
+            format!("f0(x) if {{ every {name} in [x] {{ [{name}, {name}] != 1 }} }}\nallow if f0([1])"),
+            format!("f0(x) if {{ every {name}, y in [x] {{ [{name}, y] != 1 }} }}\nallow if f0([1])"),
+            format!("f0(x) := {name} if {{ [{name}, y] := [[x, x], x] }}\nallow if f0([1])"),
+            format!("f0(x) := {name} if {{ [x, x] = {name} }}\nallow if f0([1])"),
+            format!("f0(x) := {name} if {{ some {name}\n\tx[{name}] }}\nallow if f0([1])"),
+            format!("f0([{name}]) := {name}\nallow if f0([1])"),
+            format!("f0(x) := [{name} | {name} := [x, x]]\nallow if f0([1])"),
+            format!("{name} := [1, 1]\nallow if {name} == 1"),
+        ] {
+            // What does not compile cannot come in either.
+            if compile(&texts(&rules), Duration::from_secs(5)).is_ok() {
+                stays_out(&rules);
+            }
+        }
+        let lib = ModuleText { name: "b".to_owned(), rego: "package runwarden.lib.b\nx := 1\n".to_owned() };
+        let rego = format!("package runwarden.authz\nimport data.runwarden.lib.b as {name}\nallow if {name}.x == 1\n");
+        let renamed = [ModuleText { name: "a".to_owned(), rego }, lib];
+        if compile(&renamed, Duration::from_secs(5)).is_ok() {
+            assert!(vetted(&renamed).is_err(), "{name} is imported");
+        }
+    }
+    stays_out("f0(input) := [input, input]\nallow if f0([1]) == 1");
+    stays_out("f0(x) := y if { some input in [x]\n\ty := [input, input] }\nallow if f0([1]) == 1");
+    stays_out("f0(x) if { every input in [x] { input == 1 } }\nallow if f0([1])");
+}
+
+#[test]
+fn deep_values_stay_out_however_they_are_made() {
+    let too_deep = |rules: &str| {
+        let problem = vetted(&texts(rules)).unwrap_err();
+        assert!(problem.detail.contains("too large or too deep"), "{rules}: {problem:?}");
+    };
+    let calls = |n: usize| format!("{}x{}", format!("f{n}(").repeat(4), ")".repeat(4));
+    let functions: String = (1..=4).map(|n| format!("f{n}(x) := {}\n", calls(n - 1))).collect();
+    too_deep(&format!("f0(x) := [[[[[[x]]]]]]\n{functions}allow if f4(1) == 1"));
+    let locals = |step: &str| -> String {
+        let steps = (1..=100).map(|n| format!("\tx{n} := {}\n", step.replace('X', &format!("x{}", n - 1))));
+        format!("allow if {{\n\tx0 := 1\n{}\tx100 == 1\n}}", steps.collect::<String>())
+    };
+    too_deep(&locals("[[[[[X]]]]]"));
+    too_deep(&locals(r#"{"a": {"a": {"a": {"a": {"a": X}}}}}"#));
+    too_deep(&locals("[[[[X]]] | true]"));
+    too_deep(&locals("{{{{{X}}}}}"));
+    comes_in("x := [[[[[[input]]]]]]\nallow if x != 1");
+}
+
+#[test]
+fn what_equals_something_is_as_large() {
+    let chain: String = (1..=30).map(|n| format!("\t[x{0}, x{0}] = x{n}\n", n - 1)).collect();
+    stays_out(&format!("allow if {{\n\tx0 := input\n{chain}\tx30 == 1\n}}"));
+    comes_in("allow if { x = input.a\n\tinput.b = y\n\tx == y }");
+}
+
+#[test]
+fn a_result_that_is_named_as_an_argument_stays_out() {
+    // For functions of ours the compiler refuses that already.
+    for call in ["array.concat(x0, x0, x1)", "sort(x0, x1)", "object.union({}, x0, x1)"] {
+        stays_out(&format!("allow if {{\n\tx0 := input.l\n\t{call}\n\tx1 == 1\n}}"));
+    }
+}
+
+#[test]
+fn what_takes_long_to_match_or_is_much_together_stays_out() {
+    comes_in("allow if glob.match(\"a-*\", null, input.parameters.a)");
+    comes_in("allow if glob.match(\"a-*\", [\".\", \"/\"], input.parameters.a)");
+    stays_out("allow if glob.match(\"a-*\", input.parameters.d, input.parameters.a)");
+    let many = ["\"a\""; 9].join(", ");
+    stays_out(&format!("allow if glob.match(\"a-*\", [{many}], input.parameters.a)"));
+    stays_out(&format!("allow if glob.match(\"{}\", [], input.parameters.a)", "?".repeat(200)));
+    stays_out("allow if regex.match(`(a{100}){30}`, input.parameters.a)");
+    stays_out("allow if glob.match(\"a-*\", [], concat(\"\", [input.parameters.a, input.parameters.b]))");
+    // Each is within bounds.
+    let locals = |many: usize| -> String {
+        (0..many).map(|n| format!("\tx{n} := concat(\", 12345678901234567890\", sort(input.l))\n")).collect()
+    };
+    comes_in(&format!("allow if {{\n{}}}", locals(2)));
+    stays_out(&format!("allow if {{\n{}}}", locals(200)));
+}
+
+#[test]
 fn what_could_overflow_a_stack_or_stall_the_parser_stays_out() {
     stays_out(&format!("allow if 1{} == 41", " + 1".repeat(40)));
     stays_out(&format!("allow if input{}", ".a".repeat(60)));
