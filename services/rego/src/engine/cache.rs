@@ -45,9 +45,14 @@ impl Cache {
         }
     }
 
+    /// Keeps this set no longer.
+    pub fn forget(&mut self, key: &str) {
+        self.sets.retain(|(kept, _)| kept != key);
+    }
+
     /// Keeps a set.
     pub fn put(&mut self, key: String, compiled: Compiled) {
-        self.sets.retain(|(kept, _)| *kept != key);
+        self.forget(&key);
         self.make_room(compiled.bytes);
         self.sets.push((key, compiled));
     }

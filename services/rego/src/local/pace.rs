@@ -1,4 +1,5 @@
-//! How fast sets are. A slow one is left to the policy service for a while, where its tenant waits for its own turn.
+//! How much time tenants take. One that takes much is left to the policy service for a while, where it waits for its own
+//! turn.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,105 +7,132 @@ use std::time::{Duration, Instant};
 
 use runwarden_kit::tenant::TenantId;
 
-/// From here on an evaluation is slow.
-const SLOW: Duration = Duration::from_millis(5);
-/// What a slow evaluation counts for. Each that is not takes one away: a busy machine is no reason to give up a set.
-const WEIGHT: u32 = 4;
-/// So much, and the set is left alone: three in a row.
-const TOO_MUCH: u32 = 3 * WEIGHT;
-/// For how long.
+/// What an evaluation may take at no cost, many times of what one usually does. What it takes beyond is a debt.
+const FREE: Duration = Duration::from_millis(1);
+/// So much of a debt, and the tenant rests. Compiling a set on each of some threads is less.
+const TOO_MUCH: Duration = Duration::from_millis(200);
+/// A debt gets less by this part of the time that passes.
+const LEAK: u32 = 50;
+/// For how long a tenant rests. Then it owes nothing.
 const REST: Duration = Duration::from_mins(1);
-/// How many sets are remembered; only those that were slow at least once are.
+/// How many tenants are remembered; only those are that owe something or rest.
 const MOST: usize = 4096;
 
-/// What is known of a set with a tenant's requests. Another tenant's requests may be slow with the platform's set.
+/// What is known of a tenant, whichever sets its requests are decided with: another digest is no new beginning.
 #[derive(Clone, Copy)]
-struct Pace {
-    slowness: u32,
-    rests_until: Option<Instant>,
+enum Pace {
+    /// It owed so much at this moment.
+    Owes(Duration, Instant),
+    RestsUntil(Instant),
+}
+
+impl Pace {
+    /// What is owed now; `None` while the tenant rests.
+    fn debt(self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Owes(debt, since) => Some(debt.saturating_sub(now.saturating_duration_since(since) / LEAK)),
+            Self::RestsUntil(until) => (now >= until).then_some(Duration::ZERO),
+        }
+    }
 }
 
 #[derive(Default)]
-pub(super) struct Paces(Mutex<HashMap<(TenantId, String), Pace>>);
+pub(super) struct Paces(Mutex<HashMap<TenantId, Pace>>);
 
 impl Paces {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(TenantId, String), Pace>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Pace>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a set is left to the policy service now.
-    pub(super) fn is_slow(&self, tenant: &TenantId, digest: &str) -> bool {
-        let mut paces = self.lock();
-        if paces.is_empty() {
-            return false;
-        }
-        let key = (tenant.clone(), digest.to_owned());
-        let Some(until) = paces.get(&key).and_then(|pace| pace.rests_until) else {
-            return false;
-        };
-        if Instant::now() < until {
-            return true;
-        }
-        paces.remove(&key);
-        false
+    /// Whether a tenant is left to the policy service now.
+    pub(super) fn rests(&self, tenant: &TenantId) -> bool {
+        self.lock().get(tenant).is_some_and(|pace| pace.debt(Instant::now()).is_none())
     }
 
-    /// How long an evaluation took.
-    pub(super) fn note(&self, tenant: &TenantId, digest: &str, took: Duration) {
-        let is_slow = took >= SLOW;
-        let mut paces = self.lock();
-        if paces.is_empty() && !is_slow {
+    /// How long an evaluation took, with all that had to be done for it.
+    pub(super) fn note(&self, tenant: &TenantId, took: Duration) {
+        self.note_at(tenant, took, Instant::now());
+    }
+
+    fn note_at(&self, tenant: &TenantId, took: Duration, now: Instant) {
+        let owed = took.saturating_sub(FREE);
+        if owed.is_zero() {
             return;
         }
-        let key = (tenant.clone(), digest.to_owned());
-        if is_slow {
-            if paces.len() >= MOST {
-                // Those that rest go on resting.
-                paces.retain(|_, pace| pace.rests_until.is_some_and(|until| until > Instant::now()));
-            }
-            let pace = paces.entry(key).or_insert(Pace { slowness: 0, rests_until: None });
-            pace.slowness = pace.slowness.saturating_add(WEIGHT);
-            if pace.slowness >= TOO_MUCH && pace.rests_until.is_none() {
-                pace.rests_until = Instant::now().checked_add(REST);
-                metrics::counter!("runwarden_policy_sets_left_total").increment(1);
-                tracing::warn!(tenant = %tenant, "policies are slow with this tenant's requests, and run in workers for a while");
-            }
-        } else if let Some(pace) = paces.get_mut(&key) {
-            pace.slowness = pace.slowness.saturating_sub(1);
-            if pace.slowness == 0 && pace.rests_until.is_none() {
-                paces.remove(&key);
-            }
-        }
+        let mut paces = self.lock();
+        let Some(before) = paces.get(tenant).map_or(Some(Duration::ZERO), |pace| pace.debt(now)) else {
+            return;
+        };
+        let debt = before.saturating_add(owed);
+        let pace = if debt < TOO_MUCH { Pace::Owes(debt, now) } else { resting(tenant, now) };
+        keep(&mut paces, tenant, pace, now);
     }
+
+    /// Leaves a tenant to the policy service from now on.
+    pub(super) fn rest(&self, tenant: &TenantId) {
+        let now = Instant::now();
+        keep(&mut self.lock(), tenant, resting(tenant, now), now);
+    }
+}
+
+fn resting(tenant: &TenantId, now: Instant) -> Pace {
+    metrics::counter!("runwarden_policy_sets_left_total").increment(1);
+    tracing::warn!(tenant = %tenant, "policies are slow with this tenant's requests, and run in workers for a while");
+    now.checked_add(REST).map_or(Pace::Owes(Duration::ZERO, now), Pace::RestsUntil)
+}
+
+fn keep(paces: &mut HashMap<TenantId, Pace>, tenant: &TenantId, pace: Pace, now: Instant) {
+    if paces.len() >= MOST {
+        paces.retain(|_, pace| pace.debt(now).is_none_or(|debt| !debt.is_zero()));
+    }
+    if paces.len() >= MOST {
+        // Those that rest go on resting.
+        paces.retain(|_, pace| pace.debt(now).is_none());
+    }
+    paces.insert(tenant.clone(), pace);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SLOW: Duration = Duration::from_millis(21);
+
     #[test]
-    fn a_set_that_is_slow_again_and_again_rests_and_no_other_tenant_s() {
+    fn a_tenant_that_is_slow_again_and_again_rests_and_no_other_one() {
         let paces = Paces::default();
         let (acme, beta) = (TenantId::trusted("acme"), TenantId::trusted("beta"));
-        for _ in 0..3 {
-            assert!(!paces.is_slow(&acme, "set"));
-            paces.note(&acme, "set", SLOW);
+        for _ in 0..10 {
+            assert!(!paces.rests(&acme));
+            paces.note(&acme, SLOW);
+            // What is quick in between pays nothing back.
+            paces.note(&acme, Duration::ZERO);
         }
-        assert!(paces.is_slow(&acme, "set"));
-        assert!(!paces.is_slow(&beta, "set") && !paces.is_slow(&acme, "other"));
+        // Ten times 20 ms, less what leaked meanwhile.
+        paces.note(&acme, SLOW);
+        assert!(paces.rests(&acme));
+        assert!(!paces.rests(&beta));
     }
 
     #[test]
     fn one_that_is_slow_now_and_then_goes_on() {
         let paces = Paces::default();
         let acme = TenantId::trusted("acme");
-        for round in 0..100 {
-            paces.note(&acme, "set", if round % 5 == 0 { SLOW } else { Duration::ZERO });
-            assert!(!paces.is_slow(&acme, "set"), "round {round}");
+        let begun = Instant::now();
+        for second in 0..100 {
+            let now = begun + Duration::from_secs(second);
+            paces.note_at(&acme, SLOW, now);
+            assert!(paces.lock().get(&acme).unwrap().debt(now).is_some(), "second {second}");
         }
-        for _ in 0..100 {
-            paces.note(&acme, "set", Duration::ZERO);
-        }
-        assert!(paces.lock().is_empty());
+    }
+
+    #[test]
+    fn a_rest_ends() {
+        let paces = Paces::default();
+        let acme = TenantId::trusted("acme");
+        paces.rest(&acme);
+        assert!(paces.rests(&acme));
+        let pace = *paces.lock().get(&acme).unwrap();
+        assert_eq!(pace.debt(Instant::now() + REST), Some(Duration::ZERO));
     }
 }
