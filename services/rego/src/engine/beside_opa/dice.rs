@@ -1,9 +1,9 @@
 //! Numbers that look random and come again with the same seed (SplitMix64).
 
-pub(super) struct Dice(u64);
+pub(in crate::engine) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::engine) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -16,29 +16,29 @@ impl Dice {
     }
 
     /// A number below `limit`, which is not 0.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::engine) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
 
     /// A number in a range, both ends included.
-    pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
+    pub(in crate::engine) fn between(&mut self, from: i64, to: i64) -> i64 {
         from + i64::try_from(self.next() % u64::try_from(to - from + 1).unwrap()).unwrap()
     }
 
-    pub(super) fn one_in(&mut self, times: usize) -> bool {
+    pub(in crate::engine) fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(in crate::engine) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// A few of these words, one after the other.
-    pub(super) fn words(&mut self, most: usize, from: &[&str]) -> String {
+    pub(in crate::engine) fn words(&mut self, most: usize, from: &[&str]) -> String {
         (0..self.below(most + 1)).map(|_| self.pick(from)).collect()
     }
 
-    pub(super) fn list<T>(&mut self, most: usize, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    pub(in crate::engine) fn list<T>(&mut self, most: usize, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| item(self)).collect()
     }
 }

@@ -5,7 +5,7 @@
 //! aside. The seed is fixed, so that a change is judged
 //! by what it changed; `./tests/run --long opa` looks further, with other seeds.
 
-mod dice;
+pub(super) mod dice;
 mod functions;
 mod kinds;
 mod opa;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+mod generated;
+
 use super::*;
 use crate::engine::{Verdict, compile};
 
@@ -160,8 +162,10 @@ fn deep_values_stay_out_however_they_are_made() {
 
 #[test]
 fn what_equals_something_is_as_large() {
-    let chain: String = (1..=30).map(|n| format!("\t[x{0}, x{0}] = x{n}\n", n - 1)).collect();
-    stays_out(&format!("allow if {{\n\tx0 := input\n{chain}\tx30 == 1\n}}"));
+    // The variables hide small rules, so that the names are known all the same.
+    let small: String = (1..=30).map(|n| format!("x{n} := 1\n")).collect();
+    let chain: String = (1..=30).map(|n| format!("\tsome x{n}\n\t[x{0}, x{0}] = x{n}\n", n - 1)).collect();
+    stays_out(&format!("{small}allow if {{\n\tx0 := input\n{chain}\tx30 == 1\n}}"));
     comes_in("allow if { x = input.a\n\tinput.b = y\n\tx == y }");
 }
 
@@ -169,7 +173,9 @@ fn what_equals_something_is_as_large() {
 fn a_result_that_is_named_as_an_argument_stays_out() {
     // For functions of ours the compiler refuses that already.
     for call in ["array.concat(x0, x0, x1)", "sort(x0, x1)", "object.union({}, x0, x1)"] {
-        stays_out(&format!("allow if {{\n\tx0 := input.l\n\t{call}\n\tx1 == 1\n}}"));
+        let rules = format!("x1 := 1\nallow if {{\n\tsome x1\n\tx0 := input.l\n\t{call}\n\tx1 == 1\n}}");
+        let problem = vetted(&texts(&rules)).unwrap_err();
+        assert!(problem.detail.contains("named as an argument"), "{problem:?}");
     }
 }
 
