@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use runwarden_harness::{Api, Controller, Signal, System, Tenant};
+use runwarden_harness::{Api, Controller, Signal, System, Tenant, until};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -59,6 +59,12 @@ async fn yesterdays_copy_of_the_audit_folder_is_refused_until_an_operator_accept
     for tenant in [&acme, &umbrella] {
         tenant.map_bare("plain", "plain").await;
         tenant.launcher.run("plain", json!({})).await;
+        // What is recorded last is handed over a moment after the job has ended.
+        let recorded = async || {
+            let records = tenant.admin.all("/api/v1/audit/records").await;
+            records.iter().any(|record| record["action"] == "job.finish").then_some(())
+        };
+        until("the end of the job to be recorded", recorded).await;
     }
     let (data, yesterday) = (system.data(), system.scratch().join("yesterday"));
     system.end(Signal::Term).await;

@@ -10,9 +10,9 @@ use crate::walk::Walk;
 
 /// The labels that may exist. Each takes one of a fixed number of values, but for the tenant, of which there are as
 /// many as the platform's administrators make.
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 15] = [
     "listener", "method", "route", "status", "service", "rpc", "code", "tenant", "state", "result", "cache", "answer",
-    "le",
+    "store", "by", "le",
 ];
 /// Labels of metrics that the walk does not touch.
 const OTHERS: [&str; 3] = ["reason", "wanted", "quantile"];

@@ -31,6 +31,16 @@ impl KnownTemplates {
         }
     }
 
+    /// The same, for tests of what time does to it.
+    #[cfg(test)]
+    fn with_clocks(source: Arc<dyn Templates>, clocks: &runwarden_kit::watched::Clocks) -> Self {
+        Self {
+            source,
+            templates: Watched::with_clocks("templates", MOST_TEMPLATES, clocks.clone()),
+            controllers: Watched::with_clocks("controllers", MOST_CONTROLLERS, clocks.clone()),
+        }
+    }
+
     /// Who must hear of changes at the source. Until they do, each question goes there.
     pub(crate) fn followers(&self) -> Vec<Arc<dyn Follower>> {
         vec![self.templates.clone(), self.controllers.clone()]
@@ -62,6 +72,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
+    use runwarden_kit::clock::Moment;
+    use runwarden_kit::revoked::Present;
     use runwarden_kit::watched::News;
 
     use super::*;
@@ -99,12 +111,15 @@ mod tests {
         }
     }
 
-    fn known() -> (Arc<Source>, KnownTemplates) {
+    /// With clocks that stand still.
+    fn known() -> (Arc<Source>, KnownTemplates, Present) {
         let source = Arc::new(Source { revision: Mutex::new(Some(1)), ..Source::default() });
-        (source.clone(), KnownTemplates::new(source))
+        let now = Present { wall: Moment::from_micros(1_800_000_000_000_000), steady: Instant::now() };
+        let clocks: runwarden_kit::watched::Clocks = Arc::new(move || now);
+        (source.clone(), KnownTemplates::with_clocks(source, &clocks), now)
     }
 
-    fn hear(known: &KnownTemplates, asked: Instant, everything: bool) {
+    fn hear(known: &KnownTemplates, asked: Present, everything: bool) {
         for follower in known.followers() {
             follower.heard(asked, &News { everything, ..News::default() });
         }
@@ -116,15 +131,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_is_not_asked_for_again_unless_the_watch_is_broken() {
-        let (source, known) = known();
+        let (source, known, now) = known();
         let acme = TenantId::trusted("acme");
-        hear(&known, Instant::now() + Duration::from_secs(3600), true);
+        hear(&known, now, true);
         for _ in 0..10 {
             assert_eq!(revision(&known).await, 1);
             known.controller(&acme, "awx").await.unwrap().unwrap();
         }
         assert_eq!(source.asked(), 2, "once for each");
-        hear(&known, Instant::now().checked_sub(Duration::from_secs(2)).unwrap(), false);
+        hear(&known, Present { wall: now.wall.minus(Duration::from_secs(2)), ..now }, false);
         for revision_now in 2..5 {
             *source.revision.lock().unwrap() = Some(revision_now);
             assert_eq!(revision(&known).await, revision_now);
@@ -134,9 +149,9 @@ mod tests {
 
     #[tokio::test]
     async fn old_news_refuses_nothing_and_what_is_not_there_is_asked_for_each_time() {
-        let (source, known) = known();
+        let (source, known, now) = known();
         let acme = TenantId::trusted("acme");
-        hear(&known, Instant::now() + Duration::from_secs(3600), true);
+        hear(&known, now, true);
         assert_eq!(revision(&known).await, 1);
         // Changed, and not heard of yet.
         *source.revision.lock().unwrap() = Some(2);
@@ -154,7 +169,7 @@ mod tests {
         assert!(at_least(3).await.is_err());
         assert_eq!(source.asked(), 1);
         *source.revision.lock().unwrap() = None;
-        hear(&known, Instant::now() + Duration::from_secs(3600), true);
+        hear(&known, now, true);
         for _ in 0..3 {
             assert!(at_least(1).await.is_err());
         }

@@ -20,6 +20,17 @@ pub struct Present {
     pub steady: Instant,
 }
 
+impl Present {
+    /// Whether no more than this has passed from here to a later present, by either clock. A wall clock that was set back
+    /// says nothing of how much has.
+    #[must_use]
+    pub fn is_within(self, time: Duration, later: Self) -> bool {
+        later.steady.saturating_duration_since(self.steady) <= time
+            && later.wall >= self.wall
+            && later.wall.since(self.wall) <= time
+    }
+}
+
 /// When something can be forgotten: when the wall clock says so, and so much steady time has passed since it arrived
 /// that every token it revokes has expired. A clock that is ahead for a moment must not cause a revocation to be
 /// dropped for good.

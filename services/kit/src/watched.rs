@@ -23,7 +23,7 @@ mod tests;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use follow::{Follower, WatchSource, follow, follow_source};
 use metrics::{Counter, Gauge};
@@ -31,13 +31,22 @@ pub use runwarden_proto::watch::v1::WatchRequest as Question;
 pub use runwarden_proto::watch::v1::WatchResponse as News;
 use tokio::sync::watch;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::Result;
-use crate::trust::Ticks;
+use crate::revoked::Present;
 
 /// For how long after it was asked what an owner says of changes is relied on: how old anything kept can be.
 pub const STALE: Duration = Duration::from_secs(1);
 /// How long an owner waits for a change before it says that there was none.
 pub const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// Tells the present. By two clocks: steady time stands still while a machine is suspended or moved, and the wall clock
+/// can be set.
+pub type Clocks = Arc<dyn Fn() -> Present + Send + Sync>;
+
+fn present() -> Present {
+    Present { wall: SystemClock.now(), steady: std::time::Instant::now() }
+}
 
 /// A bounded number of answers by tenant and key. Only what exists is kept: how many names there are that name nothing
 /// is up to those who ask.
@@ -45,7 +54,7 @@ pub struct Watched<V> {
     name: &'static str,
     capacity: usize,
     state: Mutex<State<V>>,
-    ticks: Ticks,
+    clock: Clocks,
     hits: Counter,
     misses: Counter,
     fresh: Gauge,
@@ -59,7 +68,7 @@ struct State<V> {
     /// Who is asking for what; closed when the answer is there.
     asking: HashMap<(String, String), watch::Receiver<()>>,
     /// When the owner was last asked a question that it has answered.
-    confirmed: Option<Instant>,
+    confirmed: Option<Present>,
     /// Grows when anything is forgotten.
     generation: u64,
 }
@@ -100,7 +109,7 @@ impl<V> Watched<V> {
     }
 
     fn is_fresh(&self, state: &State<V>) -> bool {
-        state.confirmed.is_some_and(|at| (self.ticks)().saturating_duration_since(at) <= STALE)
+        state.confirmed.is_some_and(|asked| asked.is_within(STALE, (self.clock)()))
     }
 }
 
@@ -108,18 +117,18 @@ impl<V: Clone + Send + Sync + 'static> Watched<V> {
     /// Nothing kept yet, and never more than `capacity` answers. `name` is the `cache` of its metrics.
     #[must_use]
     pub fn new(name: &'static str, capacity: usize) -> Arc<Self> {
-        Self::with_ticks(name, capacity, Arc::new(Instant::now))
+        Self::with_clocks(name, capacity, Arc::new(present))
     }
 
     /// The same with a clock of its own.
     #[must_use]
-    pub fn with_ticks(name: &'static str, capacity: usize, ticks: Ticks) -> Arc<Self> {
+    pub fn with_clocks(name: &'static str, capacity: usize, clock: Clocks) -> Arc<Self> {
         let state = State { kept: HashMap::new(), count: 0, asking: HashMap::new(), confirmed: None, generation: 0 };
         Arc::new(Self {
             name,
             capacity: capacity.max(1),
             state: Mutex::new(state),
-            ticks,
+            clock,
             hits: metrics::counter!("runwarden_watched_total", "cache" => name, "answer" => "kept"),
             misses: metrics::counter!("runwarden_watched_total", "cache" => name, "answer" => "asked"),
             fresh: metrics::gauge!("runwarden_watched_fresh", "cache" => name),
@@ -240,7 +249,7 @@ impl<V> State<V> {
 }
 
 impl<V: Send + Sync + 'static> Follower for Watched<V> {
-    fn heard(&self, asked: Instant, news: &News) {
+    fn heard(&self, asked: Present, news: &News) {
         let mut state = self.state();
         if news.everything {
             state.kept.clear();

@@ -35,6 +35,7 @@ impl Opener {
         // default: it is the writer that waits for that.
         connection
             .execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000")?;
+        connection.busy_handler(Some(wait_for_the_other))?;
         Ok(connection)
     }
 
@@ -69,6 +70,14 @@ impl Opener {
         }
         Ok(connection)
     }
+}
+
+/// Waits for another process that writes the file, as long as [`BUSY_TIMEOUT`], and answers whether to try again. A process
+/// that is busy lets go of the file for less than a millisecond between two commits: SQLite's own pauses, which grow to
+/// a tenth of a second, would hardly ever meet that.
+fn wait_for_the_other(tries: i32) -> bool {
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    u128::try_from(tries).is_ok_and(|tries| tries < BUSY_TIMEOUT.as_millis())
 }
 
 /// The address of a file that nothing changes.

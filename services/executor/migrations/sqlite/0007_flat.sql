@@ -75,16 +75,20 @@ DROP INDEX jobs_active_template;
 DROP INDEX jobs_active_controller;
 DROP INDEX jobs_active_principal;
 
--- Which jobs can be taken now is one look into an index, whatever waits for its time. Jobs that are due at once have 0
--- there; each other is moved among them when its time has come and somebody takes from its queue.
+-- Which jobs can be taken now is one look into an index, whatever waits for its time: jobs that are due at once have 0
+-- there. Those that were begun are looked at again in time, however many new ones wait for theirs.
 DROP INDEX jobs_due;
 DROP INDEX jobs_waiting;
-CREATE INDEX jobs_ready ON jobs (tenant, controller, template, rank DESC, id) WHERE due_at = 0 AND holder IS NULL;
-CREATE INDEX jobs_timed ON jobs (tenant, controller, template, due_at, rank DESC, id)
+CREATE INDEX jobs_ready ON jobs (tenant, controller, template, rank DESC, id, principal)
+    WHERE due_at = 0 AND holder IS NULL;
+CREATE INDEX jobs_timed ON jobs (tenant, controller, template, due_at, rank DESC, id, principal)
     WHERE due_at > 0 AND holder IS NULL;
+CREATE INDEX jobs_timed_begun ON jobs (tenant, controller, template, rank DESC, id, due_at)
+    WHERE due_at > 0 AND holder IS NULL AND rank >= 10;
 CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at > 0 AND holder IS NULL;
 
 -- What new jobs were accepted under: those of something else are found without reading the others.
 ALTER TABLE jobs ADD COLUMN launch_digest TEXT NOT NULL DEFAULT '';
-UPDATE jobs SET launch_digest = coalesce(json_extract(document, '$.launch_digest'), '') WHERE state = 'new';
+UPDATE jobs SET launch_digest = coalesce(json_extract(document, '$.launch_digest'), '')
+    WHERE state NOT IN ('succeeded', 'failed', 'canceled', 'error');
 CREATE INDEX jobs_grounds ON jobs (tenant, template, controller, launch_digest) WHERE state = 'new';

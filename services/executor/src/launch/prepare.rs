@@ -98,6 +98,11 @@ pub async fn check_drift(templates: &dyn Templates, template: &Template, drift: 
     if drift.is_empty() || !template.refuse_drift {
         return Ok(());
     }
+    // Old news ends no job: an operator may have accepted the drift, or said that it does not matter, meanwhile.
+    let now = templates.template_now(&template.tenant, &template.name).await?;
+    if now.is_some_and(|now| !now.refuse_drift || now.fingerprint != template.fingerprint) {
+        return Err(Stop::Later("its template has just been changed; preparing the launch again".into()).into());
+    }
     Err(error(
         reason::TEMPLATE_DRIFTED,
         format!("The controller's template is no longer what was mapped: {}.", drift.join("; ")),

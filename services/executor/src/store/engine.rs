@@ -249,17 +249,11 @@ pub(crate) trait QueueRows {
     /// The next moment after this at which something will be due that nobody holds.
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>>;
 
-    /// Whether a job of a queue that nobody holds is due by its time, and was not made due at once yet.
-    async fn has_timed_due(&mut self, queue: &Queue, now: Moment) -> Result<bool>;
-
-    /// Makes jobs of a queue due at once whose time has come: those whose time came first, at most so many. Serialised on
-    /// [`Serialise::Queue`].
-    async fn make_due(&mut self, queue: &Queue, now: Moment, limit: usize) -> Result<()>;
-
-    /// The first job that is due at once and that a turn allows, by rank and then by id. Jobs of this rank and higher are not
+    /// The first job that is due and that a turn allows, by rank and then by id; of new ones that are due by their time,
+    /// those that were due first may count alone, so that it costs no more the more there are. Jobs of this rank and higher are not
     /// held back with their principals. In a transaction: serialised on [`Serialise::Queue`], and it serialises on the
     /// job that it answers.
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64) -> Result<Option<Job>>;
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>>;
 
     /// How many new jobs a tenant has, of one template if it is named. What that costs does not grow with them. In a transaction that adds
     /// one: serialised on [`Serialise::Waiting`].

@@ -1,17 +1,18 @@
 //! Keeping up with an owner: one question after the other, each from where the last answer ended.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use runwarden_proto::watch::v1::watch_service_client::WatchServiceClient;
 
-use super::{News, Question, STALE};
+use super::{News, Question, STALE, present};
 use crate::context::{self, RequestContext};
 use crate::error::{Error, Result};
 use crate::id;
 use crate::lifecycle::Shutdown;
 use crate::mesh::MeshChannel;
+use crate::revoked::Present;
 
 /// The first pause after a question that was not answered; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -21,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Who keeps answers of an owner.
 pub trait Follower: Send + Sync + 'static {
     /// Forgets what has changed, and relies on the rest from when the question was `asked`.
-    fn heard(&self, asked: Instant, news: &News);
+    fn heard(&self, asked: Present, news: &News);
     /// A question was not answered: nothing is relied on until one is.
     fn not_heard(&self);
     /// What it is called in logs.
@@ -62,7 +63,7 @@ pub async fn follow_source(source: impl WatchSource, followers: Vec<Arc<dyn Foll
     let mut pause = FIRST_PAUSE;
     let mut broken = false;
     loop {
-        let asked = Instant::now();
+        let asked = present();
         let question = Question { watcher: watcher.clone(), known_version: version.clone() };
         // An answer that comes later would be of no use.
         let answer = tokio::select! {

@@ -9,24 +9,32 @@ use crate::lifecycle::{Shutdown, Tasks};
 
 /// A clock that only moves when it is told to.
 #[derive(Clone)]
-struct Held(Arc<Mutex<Instant>>);
+struct Held(Arc<Mutex<Present>>);
 
 impl Held {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(present())))
     }
 
-    fn now(&self) -> Instant {
+    fn now(&self) -> Present {
         *self.0.lock().unwrap()
     }
 
     fn pass(&self, time: Duration) {
-        *self.0.lock().unwrap() += time;
+        let mut now = self.0.lock().unwrap();
+        now.steady += time;
+        now.wall = now.wall.plus(time);
+    }
+
+    /// The wall clock alone is set, ahead or back.
+    fn set_wall(&self, micros: i64) {
+        let mut now = self.0.lock().unwrap();
+        now.wall = crate::clock::Moment::from_micros(now.wall.micros() + micros);
     }
 
     fn watched(&self, capacity: usize) -> Arc<Watched<u32>> {
         let here = self.clone();
-        Watched::with_ticks("test", capacity, Arc::new(move || here.now()))
+        Watched::with_clocks("test", capacity, Arc::new(move || here.now()))
     }
 }
 
@@ -244,4 +252,21 @@ async fn a_watch_goes_on_from_where_it_ended_whatever_went_wrong_in_between() {
     assert_eq!(watched.get("a", "k"), None);
     tasks.shutdown().begin();
     assert!(tasks.join(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn what_a_machine_kept_while_it_stood_still_is_not_used() {
+    let time = Held::new();
+    let watched = time.watched(10);
+    let asked = AtomicUsize::new(0);
+    watched.heard(time.now(), &everything());
+    assert_eq!(look(&watched, "a", "k", 1, &asked).await, 1);
+    assert_eq!(look(&watched, "a", "k", 2, &asked).await, 1);
+    // Steady time stood still, and the wall clock shows it.
+    time.set_wall(2_000_000);
+    assert_eq!(look(&watched, "a", "k", 3, &asked).await, 3);
+    // A wall clock that was set back does not say how long it was.
+    watched.heard(time.now(), &nothing());
+    time.set_wall(-1);
+    assert_eq!(look(&watched, "a", "k", 4, &asked).await, 4);
 }

@@ -81,8 +81,13 @@ impl<E: Engine> JobStore for Kernel<E> {
             };
             drop(rows);
             let mut job = before.clone();
-            let Some(effects) = make(change, &mut job, last, held)? else {
-                return Ok(Some(Committed { job: before, effects: None }));
+            let effects = match make(change, &mut job, last, held) {
+                Ok(Some(effects)) => effects,
+                // Nothing is committed that would compare: what was read one after the other must have been there
+                // together.
+                _ if self.engine.read().await?.revision(id).await?.as_ref() != Some(&seen) => continue,
+                Ok(None) => return Ok(Some(Committed { job: before, effects: None })),
+                Err(error) => return Err(error),
             };
             let written = Written::of(job, now, effects)?;
             let changed = Arc::new(Change { seen, run: run.cloned(), held, written });

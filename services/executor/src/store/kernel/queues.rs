@@ -13,8 +13,6 @@ use crate::wait::limits::{LimitScope, Limits, Usage};
 use crate::wait::place::{self, COUNTED, Place, RECENT};
 use crate::wait::scheduler::{Goal, Head, Turn};
 
-/// How many jobs whose time has come a claim makes due at once at most: each is moved once, and no claim for long.
-const MOST_MADE_DUE: usize = 1000;
 /// How many jobs are told of at once that are to end unbegun.
 pub(in crate::store) const SOME: usize = 100;
 
@@ -32,9 +30,7 @@ impl<E: Engine> Queues for Kernel<E> {
         let Claim { turn, holder, limits, now } = claim;
         // By reading alone first: what is empty, full or blocked costs nobody the write lock.
         let mut reading = self.engine.read().await?;
-        if !reading.has_timed_due(&turn.queue, now).await?
-            && let Claimable::No(why) = claimable(&mut *reading, turn, &limits, now).await?
-        {
+        if let Claimable::No(why) = claimable(&mut *reading, turn, &limits, now).await? {
             return Ok(why);
         }
         drop(reading);
@@ -42,7 +38,6 @@ impl<E: Engine> Queues for Kernel<E> {
         let take = self.engine.transaction(with, |(turn, holder, limits, now), rows| {
             Box::pin(async move {
                 rows.serialise(Serialise::Queue(turn.queue.clone())).await?;
-                rows.make_due(&turn.queue, *now, MOST_MADE_DUE).await?;
                 let mut job = match claimable(rows, turn, limits, *now).await? {
                     Claimable::Yes(job) => job,
                     Claimable::No(why) => return Ok(why),
@@ -94,7 +89,7 @@ enum Claimable {
 }
 
 async fn claimable(rows: &mut dyn Rows, turn: &Turn, limits: &Limits, now: Moment) -> Result<Claimable> {
-    let Some(job) = rows.first_due(turn, BEGUN).await? else {
+    let Some(job) = rows.first_due(turn, BEGUN, now).await? else {
         return Ok(Claimable::No(Claimed::Nothing));
     };
     if job.state == JobState::New

@@ -114,7 +114,6 @@ async fn jobs_whose_time_has_come_take_their_turn_by_rank_among_those_due_at_onc
     loop {
         let claim = Claim { turn: &turn, holder: "exe_1", limits: Limits::default(), now: at(10) };
         let Claimed::Job(job) = store.claim(claim).await.unwrap() else { break };
-        assert_eq!(job.due_at, Some(AT_ONCE));
         order.push(ids.iter().position(|id| *id == job.id).unwrap());
     }
     assert_eq!(order, [1, 4, 0, 2, 3], "high ones, the normal one, low ones; not what is due later");
@@ -139,4 +138,39 @@ async fn the_heads_of_queues_are_the_first_of_what_is_due_in_each() {
         .map(|head| (head.queue.template.as_str(), ids.iter().position(|id| *id == head.job).unwrap()))
         .collect();
     assert_eq!(found, [("a", 2), ("b", 0), ("d", 4), ("e", 6)]);
+}
+
+#[tokio::test]
+async fn a_launch_that_is_out_is_the_head_of_its_queue_whatever_was_due_before_it() {
+    use crate::job::Priority::Low;
+    let (_folder, store, _connection) = opened().await;
+    let at = |second: u64| AT_ONCE.plus(Duration::from_secs(second));
+    let new = Job { due_at: Some(at(5)), priority: Low, ..example() };
+    let out = Job { state: JobState::Launching, attempt_open: true, due_at: Some(at(6)), ..example() };
+    let later = Job { due_at: Some(at(50)), id: runwarden_kit::id::new("job"), ..out.clone() };
+    for job in [&new, &out, &later] {
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
+    }
+    let heads = store.heads(at(10)).await.unwrap();
+    assert_eq!(heads.iter().map(|head| (&head.job, head.rank)).collect::<Vec<_>>(), [(&out.id, out.rank())]);
+    assert_eq!(store.heads(at(5)).await.unwrap()[0].job, new.id);
+    let turn = Turn { queue: example().queue(), from_rank: 0, without: Vec::new() };
+    let claim = Claim { turn: &turn, holder: "exe_1", limits: Limits::default(), now: at(10) };
+    let Claimed::Job(claimed) = store.claim(claim).await.unwrap() else { panic!("it is due") };
+    assert_eq!(claimed.id, out.id);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_when_something_was_claimed_makes_nothing_else_due() {
+    let (_folder, store, _connection) = opened().await;
+    let at = |second: u64| AT_ONCE.plus(Duration::from_secs(second));
+    let jobs = [1000, 1001].map(|second| Job { due_at: Some(at(second)), ..example() });
+    for job in &jobs {
+        store.accept(Acceptance::of(job.clone())).await.unwrap();
+    }
+    let turn = Turn { queue: example().queue(), from_rank: 0, without: Vec::new() };
+    let claim = |now| Claim { turn: &turn, holder: "exe_1", limits: Limits::default(), now };
+    assert!(matches!(store.claim(claim(at(5000))).await.unwrap(), Claimed::Job(_)));
+    assert!(matches!(store.claim(claim(at(10))).await.unwrap(), Claimed::Nothing));
+    assert_eq!(store.next_due(at(10)).await.unwrap(), Some(at(1001)));
 }

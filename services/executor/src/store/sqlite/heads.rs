@@ -45,32 +45,29 @@ const TIMED: Steps = steps!("jobs_timed", "due_at > 0", "due_at, rank DESC, id")
 /// Every statement of this file.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    [&READY, &TIMED].into_iter().flat_map(|steps| [steps.first, steps.template, steps.controller, steps.tenant])
+    let steps = [&READY, &TIMED].into_iter();
+    steps.flat_map(|steps| [steps.first, steps.template, steps.controller, steps.tenant]).chain([BEGUN])
 }
+
+/// Jobs that were begun and are looked at again at some time: as many as launches are under way, whatever waits.
+const BEGUN: &str = "SELECT tenant, controller, template, rank, id, due_at FROM jobs INDEXED BY jobs_timed_begun
+    WHERE due_at > 0 AND holder IS NULL AND rank >= 10 AND due_at <= ?1";
 
 /// The first due job of each queue, of those that nobody holds.
 pub(super) fn read(connection: &Connection, now: Moment) -> Result<Vec<Head>> {
-    let mut heads: Vec<Head> = firsts(connection, &READY)?.into_iter().map(|(head, _)| head).collect();
-    // Both are in the order of their queues.
-    let mut at = 0;
-    for (timed, due) in firsts(connection, &TIMED)? {
-        if due > now {
-            continue;
-        }
-        let place = |head: &Head| place_of(&head.queue) < place_of(&timed.queue);
-        at += heads.get(at..).map_or(0, |rest| rest.iter().take_while(|head| place(head)).count());
-        match heads.get_mut(at).filter(|head| head.queue == timed.queue) {
-            Some(head) if (-head.rank, &head.job) <= (-timed.rank, &timed.job) => {}
-            Some(head) => *head = timed,
-            None => heads.insert(at, timed),
-        }
-    }
+    let mut heads = firsts(connection, &READY)?;
+    heads.extend(firsts(connection, &TIMED)?.into_iter().filter(|(_, due)| *due <= now));
+    heads.extend(sql::all(connection, BEGUN, params![now.micros()], first)?);
+    let mut heads: Vec<Head> = heads.into_iter().map(|(head, _)| head).collect();
+    heads.sort_by(|a, b| place_of(a).cmp(&place_of(b)));
+    heads.dedup_by(|later, first| later.queue == first.queue);
     Ok(heads)
 }
 
-/// Where a queue stands among all.
-fn place_of(queue: &Queue) -> (&str, &str, &str) {
-    (queue.tenant.as_str(), &queue.controller, &queue.template)
+/// Where a head stands among all: by queue, the first of each before its others.
+fn place_of(head: &Head) -> (&str, &str, &str, i64, &str) {
+    let Queue { tenant, controller, template } = &head.queue;
+    (tenant.as_str(), controller, template, -head.rank, &head.job)
 }
 
 /// The first job of each queue in the order of an index, and when it is due.

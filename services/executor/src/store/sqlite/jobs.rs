@@ -103,7 +103,7 @@ impl JobRows for SqliteRows<'_> {
         let run = job.run.as_ref();
         let saved = self.run(
             "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, run_created = ?, document = ?,
-                             holder = ?, fence = ?, rank = ?, begun_at = ?, start_by = ?, version = ?
+                             holder = ?, fence = ?, rank = ?, begun_at = ?, start_by = ?, version = ?, launch_digest = ?
              WHERE id = ?",
             params![
                 job.state.name(),
@@ -118,6 +118,7 @@ impl JobRows for SqliteRows<'_> {
                 job.begun_at.map(Moment::micros),
                 job.start_by.map(Moment::micros),
                 version,
+                job.launch_digest,
                 job.id,
             ],
         )?;

@@ -5,13 +5,41 @@ use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
 use rusqlite::params;
 
-use super::documents::{job_of, moment};
+use super::documents::{job_of, moment, write};
 use super::sql::{self, Assembled, at_length, get};
 use super::{SqliteRows, at_most, heads};
 use crate::job::{Job, Queue};
 use crate::store::engine::{Counted, QueueRows, Serialise};
 use crate::wait::limits::LimitScope;
 use crate::wait::scheduler::{Head, Turn};
+
+/// The first due job of a queue, of three: the first of those that are due at once; of those whose time has come, the
+/// first among the thousand that waited longest for their turn; and of those the first that was begun, however many wait.
+/// What holds principals back is found in the indexes.
+const FIRST_DUE: &str = "
+    SELECT document, due_at, holder, fence FROM jobs WHERE id = (
+        SELECT id FROM (
+            SELECT * FROM (
+                SELECT rank, id FROM jobs INDEXED BY jobs_ready
+                WHERE due_at = 0 AND holder IS NULL AND tenant = ?1 AND controller = ?2 AND template = ?3 AND rank >= ?4
+                    AND (rank >= ?5 OR principal NOT IN (SELECT value FROM json_each(?6)))
+                ORDER BY rank DESC, id LIMIT 1)
+            UNION ALL
+            SELECT * FROM (
+                SELECT rank, id FROM (
+                    SELECT rank, id FROM jobs INDEXED BY jobs_timed
+                    WHERE due_at > 0 AND holder IS NULL AND tenant = ?1 AND controller = ?2 AND template = ?3
+                        AND due_at <= ?7 AND rank >= ?4
+                        AND (rank >= ?5 OR principal NOT IN (SELECT value FROM json_each(?6)))
+                    ORDER BY due_at, rank DESC, id LIMIT 1000)
+                ORDER BY rank DESC, id LIMIT 1)
+            UNION ALL
+            SELECT * FROM (
+                SELECT rank, id FROM jobs INDEXED BY jobs_timed_begun
+                WHERE due_at > 0 AND holder IS NULL AND rank >= 10 AND tenant = ?1 AND controller = ?2 AND template = ?3
+                    AND due_at <= ?7 AND rank >= ?4
+                ORDER BY rank DESC, id LIMIT 1))
+        ORDER BY rank DESC, id LIMIT 1)";
 
 #[async_trait]
 impl QueueRows for SqliteRows<'_> {
@@ -24,43 +52,13 @@ impl QueueRows for SqliteRows<'_> {
         sql::the(self.connection(), sql, params![now.micros()], |row| moment(row, 0))
     }
 
-    async fn has_timed_due(&mut self, queue: &Queue, now: Moment) -> Result<bool> {
-        let Queue { tenant, controller, template } = queue;
-        let sql = "SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_timed WHERE due_at > 0 AND holder IS NULL
-                AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4)";
-        let with = params![tenant.as_str(), controller, template, now.micros()];
-        sql::the(self.connection(), sql, with, |row| get(row, 0))
-    }
-
-    async fn make_due(&mut self, queue: &Queue, now: Moment, limit: usize) -> Result<()> {
-        self.needs(|| Serialise::Queue(queue.clone()));
-        let Queue { tenant, controller, template } = queue;
-        self.run(
-            "UPDATE jobs SET due_at = 0 WHERE rowid IN (
-                SELECT rowid FROM jobs INDEXED BY jobs_timed WHERE due_at > 0 AND holder IS NULL
-                    AND tenant = ?1 AND controller = ?2 AND template = ?3 AND due_at <= ?4
-                ORDER BY due_at, rank DESC, id LIMIT ?5)",
-            params![tenant.as_str(), controller, template, now.micros(), at_most(limit)],
-        )?;
-        Ok(())
-    }
-
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64) -> Result<Option<Job>> {
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>> {
         self.needs(|| Serialise::Queue(turn.queue.clone()));
         let Queue { tenant, controller, template } = &turn.queue;
-        let mut query = Assembled::new(
-            "SELECT document, due_at, holder, fence FROM jobs INDEXED BY jobs_ready
-             WHERE due_at = 0 AND holder IS NULL AND tenant = ",
-        );
-        query.bind(tenant.as_str().to_owned()).push(" AND controller = ").bind(controller.clone());
-        query.push(" AND template = ").bind(template.clone());
-        query.push(" AND rank >= ").bind(turn.from_rank);
-        if !turn.without.is_empty() {
-            query.push(" AND (rank >= ").bind(not_held_back).push(" OR principal NOT IN ");
-            query.list(turn.without.iter().cloned()).push(")");
-        }
-        query.push(" ORDER BY rank DESC, id LIMIT 1");
-        let job = sql::one(self.connection(), query.sql(), query.values(), job_of)?;
+        let (tenant, from_rank) = (tenant.as_str(), turn.from_rank);
+        let without = write(&turn.without)?;
+        let with = params![tenant, controller, template, from_rank, not_held_back, without, now.micros()];
+        let job = at_length(|| sql::one(self.connection(), FIRST_DUE, with, job_of))?;
         if let Some(job) = &job {
             self.ask(Serialise::Job(job.id.clone()));
         }
