@@ -164,7 +164,7 @@ fn deep_values_stay_out_however_they_are_made() {
 fn what_equals_something_is_as_large() {
     // The variables hide small rules, so that the names are known all the same.
     let small: String = (1..=30).map(|n| format!("x{n} := 1\n")).collect();
-    let chain: String = (1..=30).map(|n| format!("\tsome x{n}\n\t[x{0}, x{0}] = x{n}\n", n - 1)).collect();
+    let chain: String = (1..=30).map(|n| format!("\tsome x{n}\n\tarray.concat(x{0}, x{0}) = x{n}\n", n - 1)).collect();
     stays_out(&format!("{small}allow if {{\n\tx0 := input\n{chain}\tx30 == 1\n}}"));
     comes_in("allow if { x = input.a\n\tinput.b = y\n\tx == y }");
 }
