@@ -20,6 +20,7 @@ pub(crate) struct Stage {
     pub(crate) system: System,
     /// The controller.
     pub(crate) controller: Controller,
+    platform: Api,
     admin: Api,
     launcher: Credentials,
     metrics: Port,
@@ -39,16 +40,16 @@ impl Stage {
         let platform = system.reach().platform_admin().await;
         let _tenant =
             platform.post("/api/v1/tenants", &json!({"name": "acme", "display_name": "Acme"})).await.expect(201);
-        let platform = platform.acting_for("acme");
+        let acting = platform.acting_for("acme");
         let body = json!({"name": "administrator", "roles": ["tenant-admin"]});
-        let credentials = Credentials::of(&platform.post("/api/v1/clients", &body).await.expect(201));
+        let credentials = Credentials::of(&acting.post("/api/v1/clients", &body).await.expect(201));
         let admin = system.reach().admin(&credentials).await;
         let _project = admin.post("/api/v1/projects", &json!({"name": "web"})).await.expect(201);
         let _controller = admin.post("/api/v1/controllers", &controller.mapping("awx")).await.expect(201);
         let body = json!({"name": "ci", "project": "web", "roles": ["launcher"]});
         let launcher = Credentials::of(&admin.post("/api/v1/clients", &body).await.expect(201));
         let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
-        Self { system, controller, admin, launcher, metrics, http }
+        Self { system, controller, platform, admin, launcher, metrics, http }
     }
 
     /// Maps one of the controller's templates, with a number as its only parameter, and room for a marker.
@@ -58,9 +59,9 @@ impl Stage {
         let _template = self.admin.post("/api/v1/templates", &mapping(template, template, settings)).await.expect(201);
     }
 
-    /// Stores a policy that decides about the tenant's jobs.
+    /// Stores a policy of the platform that decides about the tenant's jobs.
     pub(crate) async fn decide_by(&self, name: &str, rego: &str) {
-        let put = self.admin.call(reqwest::Method::PUT, &format!("/api/v1/policies/{name}"));
+        let put = self.platform.call(reqwest::Method::PUT, &format!("/api/v1/policies/{name}"));
         let stored = put.json(&json!({"rego": rego})).send().await;
         assert!(stored.status < 300, "the policy is stored: {}", stored.json());
     }
