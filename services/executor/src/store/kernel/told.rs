@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::job::{Condemned, Job, JobState, Run};
 
 /// What never changes once a job is accepted. Events of earlier versions keep most of it too.
-const FIXED: [&str; 22] = [
+const FIXED: [&str; 24] = [
     "id",
     "tenant",
     "project",
@@ -31,9 +31,9 @@ const FIXED: [&str; 22] = [
     "created_at",
     "max_duration_seconds",
     "priority",
+    "start_at",
+    "start_by",
 ];
-/// The same, of a job that has a time to start.
-const FIXED_IF_SET: [&str; 2] = ["start_at", "start_by"];
 
 #[derive(Serialize)]
 struct Told<'a> {
@@ -107,7 +107,7 @@ impl Teller {
     /// The job as it stood when this was kept, by this version or an earlier one.
     pub(super) fn as_told(&self, kept: &str) -> Result<Job> {
         let mut job: Map<String, Value> = serde_json::from_str(kept).map_err(Error::internal)?;
-        for name in FIXED.into_iter().chain(FIXED_IF_SET) {
+        for name in FIXED {
             if let Some(value) = self.0.get(name) {
                 job.insert(name.to_owned(), value.clone());
             }
@@ -167,7 +167,7 @@ mod tests {
         };
         let job = full();
         let (told, all) = (written(&tell(&job).unwrap()), written(&serde_json::to_string(&job).unwrap()));
-        let fixed: BTreeSet<String> = FIXED.into_iter().chain(FIXED_IF_SET).map(str::to_owned).collect();
+        let fixed: BTreeSet<String> = FIXED.into_iter().map(str::to_owned).collect();
         assert!(told.is_disjoint(&fixed), "{:?}", told.intersection(&fixed));
         assert_eq!(told.union(&fixed).cloned().collect::<BTreeSet<_>>(), all);
     }

@@ -10,6 +10,9 @@ use super::sql::{self, get, text};
 use crate::job::Queue;
 use crate::wait::scheduler::Head;
 
+// The indexes are made with these numbers.
+const _: () = assert!(crate::job::BEGUN == 10 && crate::job::AT_ONCE.micros() == 0);
+
 /// How the first job of the next queue is found: of the very first; of the next template on the same controller, of the
 /// next controller of the same tenant, of the next tenant. Each is one look into the index.
 struct Steps {

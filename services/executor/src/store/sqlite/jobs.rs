@@ -6,7 +6,8 @@ use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
-use rusqlite::params;
+use rusqlite::types::{ToSqlOutput, Value};
+use rusqlite::{params, params_from_iter};
 
 use super::documents::{job_of, moment, read};
 use super::sql::{self, Assembled, at_length, get, text};
@@ -64,63 +65,33 @@ impl JobRows for SqliteRows<'_> {
 
     async fn insert_job(&mut self, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
-        let version = self.next_version()?;
-        let run = job.run.as_ref();
+        let mut values = changing(job, document, self.next_version()?);
+        values.extend([
+            job.tenant.as_str().into(),
+            job.project.as_str().into(),
+            job.template.as_str().into(),
+            job.controller.as_str().into(),
+            job.requested_by.as_str().into(),
+            job.created_at.micros().into(),
+        ]);
         self.run(
             "INSERT INTO jobs (state, due_at, installation, run_id, run_created, document, holder, fence, rank, begun_at,
-                               start_by, version, id, tenant, project, template, controller, principal, created_at,
-                               launch_digest)
+                               start_by, version, launch_digest, id, tenant, project, template, controller, principal,
+                               created_at)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                job.state.name(),
-                job.due_at.map(Moment::micros),
-                run.map(|run| run.installation.key()),
-                run.map(|run| run.id),
-                run.and_then(|run| run.created).map_or(0, Moment::micros),
-                document,
-                job.lease.holder,
-                job.lease.fence,
-                job.rank(),
-                job.begun_at.map(Moment::micros),
-                job.start_by.map(Moment::micros),
-                version,
-                job.id,
-                job.tenant.as_str(),
-                job.project,
-                job.template,
-                job.controller,
-                job.requested_by,
-                job.created_at.micros(),
-                job.launch_digest,
-            ],
+            params_from_iter(values),
         )?;
         Ok(())
     }
 
     async fn save_job(&mut self, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
-        let version = self.next_version()?;
-        let run = job.run.as_ref();
+        let values = changing(job, document, self.next_version()?);
         let saved = self.run(
             "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, run_created = ?, document = ?,
                              holder = ?, fence = ?, rank = ?, begun_at = ?, start_by = ?, version = ?, launch_digest = ?
              WHERE id = ?",
-            params![
-                job.state.name(),
-                job.due_at.map(Moment::micros),
-                run.map(|run| run.installation.key()),
-                run.map(|run| run.id),
-                run.and_then(|run| run.created).map_or(0, Moment::micros),
-                document,
-                job.lease.holder,
-                job.lease.fence,
-                job.rank(),
-                job.begun_at.map(Moment::micros),
-                job.start_by.map(Moment::micros),
-                version,
-                job.launch_digest,
-                job.id,
-            ],
+            params_from_iter(values),
         )?;
         if saved == 1 {
             return Ok(());
@@ -172,4 +143,29 @@ impl SqliteRows<'_> {
     fn next_version(&self) -> Result<i64> {
         sql::the(self.connection(), "UPDATE feed SET version = version + 1 RETURNING version", (), |row| get(row, 0))
     }
+}
+
+/// What changes of a row, in the order in which both statements that write it name it, and its id.
+fn changing<'j>(job: &'j Job, document: &'j str, version: i64) -> Vec<ToSqlOutput<'j>> {
+    let run = job.run.as_ref();
+    vec![
+        job.state.name().into(),
+        or_null(job.due_at.map(Moment::micros)),
+        or_null(run.map(|run| run.installation.key())),
+        or_null(run.map(|run| run.id)),
+        run.and_then(|run| run.created).map_or(0, Moment::micros).into(),
+        document.into(),
+        or_null(job.lease.holder.as_deref()),
+        job.lease.fence.into(),
+        job.rank().into(),
+        or_null(job.begun_at.map(Moment::micros)),
+        or_null(job.start_by.map(Moment::micros)),
+        version.into(),
+        job.launch_digest.as_str().into(),
+        job.id.as_str().into(),
+    ]
+}
+
+fn or_null<'v>(value: Option<impl Into<ToSqlOutput<'v>>>) -> ToSqlOutput<'v> {
+    value.map_or(ToSqlOutput::Owned(Value::Null), Into::into)
 }

@@ -31,7 +31,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "0004_silences",
     "0005_outbox",
     "0006_identity",
-    "0007_flat"
+    "0007_counts_and_queues"
 ];
 
 /// Jobs in one SQLite file.
@@ -159,7 +159,7 @@ fn at_most(limit: usize) -> i64 {
 #[cfg(test)]
 pub(crate) mod conformance;
 #[cfg(test)]
-mod flat;
+mod costs;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
