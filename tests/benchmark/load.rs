@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::process::Command;
+
+use crate::stage::tomorrow;
 
 /// What came of one load.
 pub(crate) struct Answered {
@@ -49,7 +49,7 @@ pub(crate) async fn offer(
     time: Duration,
 ) -> Answered {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/benchmark/load.lua");
-    let tomorrow = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).expect("a time of this age");
+    let tomorrow = tomorrow();
     let (what, argument) = match request {
         Request::Submit => ("submit", tomorrow.as_str()),
         Request::Read(path) => ("read", path),

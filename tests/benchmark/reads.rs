@@ -5,10 +5,8 @@ use std::time::Duration;
 use crate::controller::Options;
 use crate::figures::Table;
 use crate::load::{self, Request};
-use crate::stage::Stage;
+use crate::stage::{Stage, TEMPLATE};
 
-/// Takes variables, nothing else.
-const TEMPLATE: &str = "ask-variables";
 /// How many connections the load comes over.
 const CONNECTIONS: u32 = 16;
 /// How many jobs there are.

@@ -6,11 +6,15 @@ use runwarden_harness::ports::Port;
 use runwarden_harness::tenant::mapping;
 use runwarden_harness::{Api, Credentials, Settings, System, until_within};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinSet;
 
 use crate::controller::{Controller, Options};
 use crate::usage::{self, Usage};
 
+/// What is submitted: takes variables, nothing else.
+pub(crate) const TEMPLATE: &str = "ask-variables";
 /// How many requests are out at once when jobs are submitted as fast as they are taken.
 const AT_ONCE: u64 = 16;
 
@@ -116,4 +120,9 @@ impl Stage {
         let all = async || (self.metric("runwarden_jobs_finished_total").await >= jobs as f64).then_some(());
         until_within(within, &what, all).await;
     }
+}
+
+/// When jobs start that are not to start yet, as the API takes it.
+pub(crate) fn tomorrow() -> String {
+    (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).expect("a time of this age")
 }

@@ -20,10 +20,8 @@ use tokio::time::Instant;
 use crate::controller::Options;
 use crate::figures::{Table, Times, ms};
 use crate::machine;
-use crate::stage::Stage;
+use crate::stage::{Stage, TEMPLATE};
 
-/// Takes variables, nothing else.
-const TEMPLATE: &str = "ask-variables";
 const TEMPLATE_ID: u64 = 22;
 /// What is aimed for at [`AIMED_RATE`], milliseconds at the 99th percentile.
 const AIM: f64 = 10.0;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 /// How many ticks of processor time a second has: Linux tells programs of hundredths whatever the kernel counts in.
-const TICKS: u64 = 100;
+pub(crate) const TICKS: u64 = 100;
 
 /// What a process and all that it started have used so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,12 +60,33 @@ fn processes() -> Vec<Process> {
 
 /// Fields 4 and 14 to 17 of proc_pid_stat(5): parent, and ticks of itself and of children that have ended.
 fn process(pid: u32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before may have anything in it.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let ticks = (14..=17).map_while(number).sum();
-    Some(Process { pid, parent: u32::try_from(number(4)?).ok()?, ticks })
+    let stat = Stat::read(&format!("/proc/{pid}"))?;
+    let ticks = (14..=17).map_while(|field| stat.number(field)).sum();
+    Some(Process { pid, parent: u32::try_from(stat.number(4)?).ok()?, ticks })
+}
+
+/// proc_pid_stat(5) of a process, or of one of its threads.
+pub(crate) struct Stat {
+    /// Its name.
+    pub(crate) name: String,
+    /// The fields after that, from the third on.
+    fields: Vec<String>,
+}
+
+impl Stat {
+    /// Reads that of a folder of `/proc`.
+    pub(crate) fn read(folder: &str) -> Option<Self> {
+        let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
+        // The name may have anything in it, brackets included.
+        let (before, after) = stat.rsplit_once(')')?;
+        let fields = after.split_whitespace().map(str::to_owned).collect();
+        Some(Self { name: before.split_once('(')?.1.to_owned(), fields })
+    }
+
+    /// A field by its number in the manual.
+    pub(crate) fn number(&self, field: usize) -> Option<u64> {
+        self.fields.get(field - 3)?.parse().ok()
+    }
 }
 
 /// What a process has in memory, MiB: of what it shares with others (code, PostgreSQL's buffers) its proportional part.

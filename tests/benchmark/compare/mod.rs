@@ -14,13 +14,11 @@ use std::time::Duration;
 use crate::controller::Options;
 use crate::figures::Times;
 use crate::load::{self, Answered, Request};
-use crate::stage::Stage;
+use crate::stage::{Stage, TEMPLATE};
 use crate::usage::Usage;
 use old_design::OldDesign;
 use postgres::Postgres;
 
-/// What is submitted: takes variables, nothing else.
-const TEMPLATE: &str = "ask-variables";
 /// How many connections the load comes over.
 const CONNECTIONS: [u32; 3] = [1, 16, 64];
 

@@ -15,16 +15,12 @@ use std::time::{Duration, Instant};
 
 use runwarden_harness::Api;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinSet;
 
 use crate::controller::Options;
-use crate::stage::Stage;
+use crate::stage::{Stage, TEMPLATE, tomorrow};
 use crate::usage;
 
-/// Takes variables, nothing else.
-const TEMPLATE: &str = "ask-variables";
 /// How many callers submit, each as soon as its last job was accepted.
 const CALLERS: u64 = 16;
 /// What is submitted is decided on by this.
@@ -69,7 +65,7 @@ struct Load {
 
 impl Load {
     async fn begin(stage: &Stage, upto: Upto) -> Self {
-        let tomorrow = (OffsetDateTime::now_utc() + time::Duration::DAY).format(&Rfc3339).expect("a time of this age");
+        let tomorrow = tomorrow();
         let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut callers = JoinSet::new();
         let caller = stage.caller().await;

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::Load;
+use crate::usage::{Stat, TICKS};
 
 /// What is known of the threads of one name.
 #[derive(Clone, Copy, Default)]
@@ -21,8 +22,7 @@ struct Counted {
     written: (u64, u64),
 }
 
-/// Linux tells programs of hundredths of a second whatever it counts in.
-const TICK_MICROS: u64 = 10_000;
+const TICK_MICROS: u64 = 1_000_000 / TICKS;
 
 pub(super) async fn print(pid: u32, load: &Load, look: Duration) {
     let before = Counted::of(pid);
@@ -71,16 +71,12 @@ impl Counted {
 }
 
 fn thread(folder: &str) -> Option<(String, Threads)> {
-    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
-    let (before, after) = stat.rsplit_once(')')?;
-    let name = before.split_once('(')?.1;
-    // Fields 14 and 15 of proc_pid_stat(5).
-    let mut ticks = after.split_whitespace().skip(11).map_while(|field| field.parse::<u64>().ok());
-    let (user, system) = (ticks.next()?, ticks.next()?);
+    let stat = Stat::read(folder)?;
+    let (user, system) = (stat.number(14)?, stat.number(15)?);
     let status = fs::read_to_string(format!("{folder}/status")).ok()?;
     let switches =
         status.lines().filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok()).sum();
     // Threads of a pool are told apart by a number, which says nothing.
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
+    let name = stat.name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-').to_owned();
     Some((name, Threads { user, system, switches }))
 }
