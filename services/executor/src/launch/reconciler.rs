@@ -58,8 +58,11 @@ impl Reconciler<'_> {
             return self.nobody_to_ask(&job, &attempt, Some(&here), now).await;
         }
         let sent = match self.sent_body(&job, &attempt).await {
-            // Sealed values may never be readable again. Then runs are compared by everything else.
-            Err(error) if now >= self.patience.over_at(&attempt) => {
+            // Sealed values may never be readable again. Then runs are compared by everything else. A service that is only
+            // away is waited for, unless a marker is proof enough: an operator knows no more than it will.
+            Err(error)
+                if now >= self.patience.over_at(&attempt) && (attempt.is_marked() || error.retry_after().is_none()) =>
+            {
                 error.log();
                 None
             }

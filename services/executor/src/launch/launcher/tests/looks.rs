@@ -218,3 +218,36 @@ async fn a_person_may_give_up_on_a_launch_that_nobody_can_look_for_any_more() {
     assert!(!launcher.shared.store.last_attempt(&job.id).await.unwrap().unwrap().is_open());
     assert_eq!(world.sandbox.launched(), 0);
 }
+
+/// Templates whose owner is away.
+struct Away(One);
+
+#[async_trait]
+impl Templates for Away {
+    async fn template(&self, _: &TenantId, _: &str) -> Result<Option<Arc<Template>>> {
+        Err(Error::unavailable("The project service cannot be reached now."))
+    }
+
+    async fn controller(&self, tenant: &TenantId, name: &str) -> Result<Option<Controller>> {
+        self.0.controller(tenant, name).await
+    }
+
+    async fn report_drift(&self, _: &Template, _: &[String]) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_launch_is_left_to_a_person_because_a_service_is_away() {
+    // Nothing can mark its launches: runs are compared by what was sent, and the template says what that was.
+    let world = World::new(9).await;
+    let job = world.lost(json!({"kind": "lose_after"})).await;
+    let launcher = world.executor("b", OVER).await;
+    let templates = Arc::new(Away(One(world.template.clone())));
+    let launcher = Launcher { shared: Shared { templates, ..launcher.shared.clone() }, ..launcher };
+    let attempt = launcher.shared.store.last_attempt(&job.id).await.unwrap().unwrap();
+    assert!(matches!(launcher.reconciler().reconcile(world.job(&job.id).await, attempt).await, Err(Halt::Broken(_))));
+    assert_eq!(world.job(&job.id).await.state, JobState::Launching);
+    let found = world.look(&world.executor("c", OVER).await, &job.id).await;
+    assert_eq!((found.state, found.attempts, world.sandbox.launched()), (JobState::Running, 1, 1));
+}
