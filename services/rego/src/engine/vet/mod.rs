@@ -5,6 +5,8 @@
 //! request says: all it makes of an input of [`MAX_INPUT_BYTES`] is of bounded size and depth ([`size`]), and it nests only
 //! so deep. What is not understood here is not vetted, which is no refusal: such a set decides in a worker.
 
+mod calls;
+mod extent;
 mod functions;
 mod scope;
 mod shape;
