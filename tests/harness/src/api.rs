@@ -8,6 +8,9 @@ use serde_json::Value;
 
 /// How long an answer may take: longer than the longest `?wait=`.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a connection without a request is kept: less than the 15 s after which the edge closes it, so that no request
+/// is sent into a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What a client proves itself with.
 #[derive(Clone)]
@@ -46,7 +49,8 @@ impl Api {
     /// When the HTTP client cannot be made.
     #[must_use]
     pub fn anonymous(base: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client");
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        let http = http.pool_idle_timeout(IDLE).build().expect("an HTTP client");
         Self { http, base: base.to_owned(), token: None, tenant: None }
     }
 

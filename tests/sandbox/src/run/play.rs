@@ -53,8 +53,10 @@ pub(crate) async fn run(app: Arc<App>, id: u64, switch: CancellationToken) {
         () = app.stop.cancelled() => {}
     }
     app.change(|state| {
+        // After a restore its id may be another run's, which is not over.
         if let Some(job) = state.jobs.get_mut(&id)
             && !job.reaped
+            && !job.status.is_active()
         {
             job.event_processing_finished = true;
         }
