@@ -132,6 +132,8 @@ pub(crate) struct Up {
     pub(crate) audit: runwarden_audit::Config,
     #[command(flatten, next_help_heading = "Executor")]
     pub(crate) executor: runwarden_executor::Config,
+    #[command(flatten, next_help_heading = "Hook")]
+    pub(crate) hook: runwarden_hook::Config,
 }
 
 /// The settings of `demo`.
@@ -183,7 +185,7 @@ mod tests {
         let documented = include_str!("../docs/settings.md");
         let command = Arguments::command();
         let up = command.find_subcommand("up").unwrap();
-        let services = ["", "EDGE_", "AUTH_", "POLICY_", "PROJECT_", "SECRET_", "AUDIT_", "EXECUTOR_"];
+        let services = ["", "EDGE_", "AUTH_", "POLICY_", "PROJECT_", "SECRET_", "AUDIT_", "EXECUTOR_", "HOOK_"];
         let mut checked = 0;
         for setting in up.get_arguments().filter(|setting| !setting.is_hide_set()) {
             let (Some(flag), Some(variable)) = (setting.get_long(), setting.get_env()) else { continue };

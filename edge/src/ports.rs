@@ -9,6 +9,7 @@ use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
+use runwarden_proto::hook::v1::hook_service_client::HookServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
@@ -39,6 +40,8 @@ pub struct Ports {
     pub audit: Port,
     /// What is run.
     pub executor: Port,
+    /// Events in, results out.
+    pub hook: Port,
     /// What happened, for exports: a connection of its own, so that they hold up nothing else.
     pub lasting_audit: Port,
     /// What is run, for event streams and waits: a connection of its own, so that they hold up nothing else.
@@ -80,6 +83,7 @@ impl Ports {
             secret: port(Service::Secret)?,
             audit: port(Service::Audit)?,
             executor: port(Service::Executor)?,
+            hook: port(Service::Hook)?,
             lasting_audit: lasting(Service::Audit)?,
             lasting_executor: lasting(Service::Executor)?,
         })
@@ -87,7 +91,7 @@ impl Ports {
 
     /// Every service by name with a client for its health.
     #[must_use]
-    pub fn health(&self) -> [(&'static str, HealthClient<Port>); 6] {
+    pub fn health(&self) -> [(&'static str, HealthClient<Port>); 7] {
         [
             (Service::Auth.name(), HealthClient::new(self.auth.clone())),
             (Service::Policy.name(), HealthClient::new(self.policy.clone())),
@@ -95,6 +99,7 @@ impl Ports {
             (Service::Secret.name(), HealthClient::new(self.secret.clone())),
             (Service::Audit.name(), HealthClient::new(self.audit.clone())),
             (Service::Executor.name(), HealthClient::new(self.executor.clone())),
+            (Service::Hook.name(), HealthClient::new(self.hook.clone())),
         ]
     }
 
@@ -141,6 +146,10 @@ impl Ports {
     client!(
         /// Jobs.
         jobs, executor, JobServiceClient
+    );
+    client!(
+        /// Hooks.
+        hooks, hook, HookServiceClient
     );
     client!(
         /// The audit log, for exports.

@@ -49,6 +49,10 @@ package!(
     executor
 );
 package!(
+    /// Events in, results out: `runwarden.hook.v1`.
+    hook
+);
+package!(
     /// What has changed: `runwarden.watch.v1`.
     watch
 );
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn only_known_services_are_named() {
-        let known = ["edge", "auth", "policy", "project", "secret", "audit", "executor", "operator"];
+        let known = ["edge", "auth", "policy", "project", "secret", "audit", "executor", "hook", "operator"];
         for row in ACCESS {
             for service in row.services {
                 assert!(known.contains(service), "{} names {service}", row.path);

@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
 /// The table of who may call whom, as the contracts say it. RPCs of a service that may be called alike share a row.
 fn map() -> String {
     let mut table = "| | RPC | from | permission |\n|---|---|---|---|\n".to_owned();
-    for package in ["auth", "policy", "project", "secret", "audit", "executor", "watch"] {
+    for package in ["auth", "policy", "project", "secret", "audit", "executor", "hook", "watch"] {
         writeln!(table, "| **{package}** | | | |").unwrap();
         let mut rows: Vec<(&str, String, String, Vec<&str>)> = Vec::new();
         for access in ACCESS {

@@ -14,12 +14,13 @@ use runwarden_kit::mesh::Service;
 use crate::cli::Folder;
 
 /// The services that have a store, and the file it is in.
-const FILES: [(Service, &str); 5] = [
+const FILES: [(Service, &str); 6] = [
     (Service::Auth, "auth.db"),
     (Service::Policy, "config.db"),
     (Service::Project, "project.db"),
     (Service::Secret, "config.db"),
     (Service::Executor, "jobs.db"),
+    (Service::Hook, "hooks.db"),
 ];
 /// How many tenants are read at once.
 const PAGE: usize = 500;

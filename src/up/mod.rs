@@ -113,9 +113,15 @@ pub(crate) async fn start(
     settings.executor.executor_allow_plain_http_controllers |= settings.project.allow_plain_http_controllers;
 
     let mut kits = vec![edge_kit.clone()];
-    for service in
-        [Service::Audit, Service::Auth, Service::Secret, Service::Policy, Service::Project, Service::Executor]
-    {
+    for service in [
+        Service::Audit,
+        Service::Auth,
+        Service::Secret,
+        Service::Policy,
+        Service::Project,
+        Service::Executor,
+        Service::Hook,
+    ] {
         let kit = kit(service)?;
         let parts: Parts = match service {
             Service::Audit => runwarden_audit::build(settings.audit.clone(), &kit).await,
@@ -124,6 +130,7 @@ pub(crate) async fn start(
             Service::Policy => runwarden_policy::build(settings.policy.clone(), &kit).await,
             Service::Project => runwarden_project::build(settings.project.clone(), &kit).await,
             Service::Executor => runwarden_executor::build(settings.executor.clone(), &kit).await,
+            Service::Hook => runwarden_hook::build(settings.hook.clone(), &kit).await,
             Service::Edge => continue,
         }
         .with_context(|| format!("starting {service}"))?;

@@ -111,7 +111,7 @@ impl World {
         match self {
             Self::Together => "runwarden".to_owned(),
             Self::Apart(executors) => {
-                let others = ["edge", "auth", "policy", "project", "secret", "audit"];
+                let others = ["edge", "auth", "policy", "project", "secret", "audit", "hook"];
                 if dice.chance(40) {
                     return (*dice.pick(&others)).to_owned();
                 }

@@ -6,13 +6,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates of services.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "runwarden-auth",
     "runwarden-policy",
     "runwarden-project",
     "runwarden-secret",
     "runwarden-audit",
     "runwarden-executor",
+    "runwarden-hook",
 ];
 
 /// For each package of ours, everything that it is built from: its normal dependencies, theirs, and so on.

@@ -10,6 +10,7 @@ use runwarden_proto::Access;
 use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
+use runwarden_proto::hook::v1::hook_service_client::HookServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
@@ -44,6 +45,10 @@ pub(super) async fn ask(reach: &Reach, service: Service, token: &str, tenant: Op
                 .map(drop),
             Service::Executor => JobServiceClient::new(channel)
                 .list_jobs(runwarden_proto::executor::v1::ListJobsRequest::default())
+                .await
+                .map(drop),
+            Service::Hook => HookServiceClient::new(channel)
+                .list_hooks(runwarden_proto::hook::v1::ListHooksRequest::default())
                 .await
                 .map(drop),
             Service::Edge => unreachable!("the edge serves no gRPC"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-GRPC = {"auth", "policy", "project", "secret", "audit", "executor"}
+GRPC = {"auth", "policy", "project", "secret", "audit", "executor", "hook"}
 
 
 def main():

@@ -300,6 +300,7 @@ impl Edge {
             secret: away(),
             audit: away(),
             lasting_executor: executor.clone(),
+            hook: away(),
             executor,
             lasting_audit: away(),
         };

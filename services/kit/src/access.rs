@@ -106,9 +106,10 @@ pub mod right {
     }
 
     rights! {
-        AuditRead BindingsRead BindingsWrite ClientsRead ClientsWrite ControllersRead ControllersWrite JobsCancel
-        JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead ProjectsWrite
-        RolesRead RolesWrite SecretsList TemplatesRead TemplatesWrite TenantsRead TenantsWrite TokensIntrospect
+        AuditRead BindingsRead BindingsWrite ClientsRead ClientsWrite ControllersRead ControllersWrite HooksRead
+        JobsCancel JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead
+        ProjectsWrite RolesRead RolesWrite SecretsList TemplatesRead TemplatesWrite TenantsRead TenantsWrite
+        TokensIntrospect
     }
 }
 

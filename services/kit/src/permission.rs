@@ -41,6 +41,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::PoliciesRead,
             P::PoliciesWrite,
             P::SecretsList,
+            P::HooksRead,
         ],
     },
     BuiltInRole {
@@ -68,6 +69,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::JobsRead,
             P::JobsCancel,
             P::JobsResolve,
+            P::HooksRead,
         ],
     },
     BuiltInRole {
@@ -95,6 +97,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::SecretsList,
             P::AuditRead,
             P::JobsRead,
+            P::HooksRead,
         ],
     },
 ];

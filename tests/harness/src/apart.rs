@@ -11,7 +11,7 @@ use crate::process::{Allowed, Process, Signal};
 use crate::reach::Reach;
 use crate::system::Settings;
 
-/// A system of seven processes.
+/// A system with a process for each service.
 pub struct Apart {
     // Before the folder: the processes end first.
     processes: BTreeMap<Service, Process>,

@@ -110,7 +110,8 @@ impl Layout {
             | Service::Project
             | Service::Secret
             | Service::Audit
-            | Service::Executor => set("RUNWARDEN_GRPC_LISTEN", own),
+            | Service::Executor
+            | Service::Hook => set("RUNWARDEN_GRPC_LISTEN", own),
         }
         recipe
     }

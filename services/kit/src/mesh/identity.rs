@@ -23,16 +23,18 @@ pub enum Service {
     Audit,
     /// What is run.
     Executor,
+    /// Events in, results out.
+    Hook,
 }
 
 impl Service {
     /// All of them.
     pub const ALL: &[Self] =
-        &[Self::Edge, Self::Auth, Self::Policy, Self::Project, Self::Secret, Self::Audit, Self::Executor];
+        &[Self::Edge, Self::Auth, Self::Policy, Self::Project, Self::Secret, Self::Audit, Self::Executor, Self::Hook];
 
     /// Those that serve gRPC.
     pub const WITH_GRPC: &[Self] =
-        &[Self::Auth, Self::Policy, Self::Project, Self::Secret, Self::Audit, Self::Executor];
+        &[Self::Auth, Self::Policy, Self::Project, Self::Secret, Self::Audit, Self::Executor, Self::Hook];
 
     /// Its name in ids, settings and access rules.
     #[must_use]
@@ -45,6 +47,7 @@ impl Service {
             Self::Secret => "secret",
             Self::Audit => "audit",
             Self::Executor => "executor",
+            Self::Hook => "hook",
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct StandaloneArgs {
     /// Where the executor is
     #[arg(long, env = "RUNWARDEN_EXECUTOR_ADDRESS", default_value = "executor:7006")]
     pub executor_address: String,
+    /// Where hook is
+    #[arg(long, env = "RUNWARDEN_HOOK_ADDRESS", default_value = "hook:7007")]
+    pub hook_address: String,
     /// Logs, traces, metrics
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
@@ -66,6 +69,7 @@ impl StandaloneArgs {
             (Service::Secret, self.secret_address.clone()),
             (Service::Audit, self.audit_address.clone()),
             (Service::Executor, self.executor_address.clone()),
+            (Service::Hook, self.hook_address.clone()),
         ])
     }
 

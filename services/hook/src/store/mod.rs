@@ -1,0 +1,3 @@
+//! Where hooks are kept.
+
+pub(crate) mod key;
