@@ -1,0 +1,182 @@
+//! Run tasks of HCP Terraform and Terraform Enterprise.
+//!
+//! The signature covers the body and nothing else: no time is signed. A replay is recognised by `task_result_id`, which
+//! is a part of the body.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::{Position, Url};
+
+use crate::answer::{Answer, Outcome};
+use crate::content;
+use crate::event::{Said, derived_id};
+use crate::headers::Received;
+use crate::kinds::{IdPlace, Kind, Read};
+use crate::problem::Problem;
+use crate::proof::{Algorithm, Hmac};
+use crate::receiver::setting;
+use crate::refusal::{Reason, Refusal};
+
+/// The name of the request's token among [`Event::secrets`](crate::Event::secrets): the bearer token for the callback
+/// and the plan.
+pub const ACCESS_TOKEN: &str = "access_token";
+/// Where the results of a task go, as a pointer into [`Event::document`](crate::Event::document).
+pub const CALLBACK_URL: &str = "/body/task_result_callback_url";
+/// Where the plan is read, as a pointer into the document. Not there before a plan.
+pub const PLAN_URL: &str = "/body/plan_json_api_url";
+/// Whether Terraform understands detailed outcomes, as a pointer into the document.
+pub const OUTCOMES: &str = "/body/capabilities/outcomes";
+
+/// The token of requests that only try out the set-up. It is never valid.
+const VERIFICATION_TOKEN: &str = "test-token";
+/// The host of a hook that names none.
+const HCP_TERRAFORM: &str = "https://app.terraform.io";
+/// Addresses and tokens that are longer are not Terraform's.
+const MAX_TEXT: usize = 4096;
+
+pub(crate) fn signature() -> Hmac {
+    Hmac { algorithm: Algorithm::Sha512, ..Hmac::over_body("x-tfc-task-signature", "") }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The address of Terraform: results go there and nowhere else.
+    #[serde(default = "hcp_terraform")]
+    terraform: String,
+}
+
+fn hcp_terraform() -> String {
+    HCP_TERRAFORM.to_owned()
+}
+
+#[derive(Debug)]
+struct RunTask {
+    /// The only origin of callbacks; `None` takes any https address that a signed request names.
+    terraform: Option<Url>,
+}
+
+/// The setting `terraform` of a hook that sends results wherever a signed request says.
+pub const ANY_HOST: &str = "any";
+
+pub(crate) fn parse(settings: Value) -> Result<Box<dyn Kind>, Problem> {
+    let settings: Settings = setting("", settings)?;
+    let terraform = if settings.terraform == ANY_HOST { None } else { Some(origin(&settings.terraform)?) };
+    Ok(Box::new(RunTask { terraform }))
+}
+
+fn origin(text: &str) -> Result<Url, Problem> {
+    let url = Url::parse(text).ok().filter(|url| {
+        url.scheme() == "https" && url.host().is_some() && url[Position::AfterPort..].trim_matches('/').is_empty()
+    });
+    match url {
+        Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
+        _ => Err(Problem::new(
+            "terraform",
+            "Write the address of Terraform, such as `https://app.terraform.io`: https, a host, no path.",
+        )),
+    }
+}
+
+impl Kind for RunTask {
+    fn read(&self, received: &Received) -> Result<Read, Refusal> {
+        let Value::Object(mut body) = content::json(&received.body)? else {
+            return Err(malformed("The body is not a run task's request: it is not an object."));
+        };
+        let level = body.get("task_result_enforcement_level").and_then(Value::as_str);
+        let token = body.get(ACCESS_TOKEN).and_then(Value::as_str);
+        if token == Some(VERIFICATION_TOKEN) || level == Some("test") {
+            return Ok(Read::Handshake { what: "verification", answer: accepted() });
+        }
+        if body.get("payload_version").is_some_and(|version| version.as_i64() != Some(1)) {
+            return Err(malformed("The request has a payload_version other than 1."));
+        }
+        text(&body, "run_id")?;
+        let callback = text(&body, "task_result_callback_url")?.to_owned();
+        self.check_address(&callback)?;
+        // Several fields are null where Terraform has nothing to say.
+        if let Some(plan) = body.get("plan_json_api_url").filter(|plan| !plan.is_null()) {
+            self.check_address(plan.as_str().unwrap_or_default())?;
+        }
+        let id = match body.get("task_result_id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+            Some(id) => id.to_owned(),
+            // Each task result has an address of its own.
+            None => derived_id(&[callback.as_bytes()]),
+        };
+        let token = text(&body, ACCESS_TOKEN)?.to_owned();
+        body.remove(ACCESS_TOKEN);
+        let stage = body.get("stage").and_then(Value::as_str).unwrap_or_default().to_owned();
+        // A retry may come with a token of its own; everything else is the same.
+        let content = Value::Object(body.clone()).to_string();
+        let said = Said::new(received, Some(id), &stage, Value::Object(body))?.compared_by(&[content.as_bytes()]);
+        let secrets = BTreeMap::from([(ACCESS_TOKEN, SecretString::from(token))]);
+        Ok(Said { secrets, ..said }.into())
+    }
+
+    fn headers(&self) -> &[String] {
+        &[]
+    }
+
+    fn id_place(&self) -> IdPlace<'_> {
+        IdPlace::Body
+    }
+
+    /// Exactly 200: with 202, Terraform does not accept the task. It ignores the body, which is the one that the
+    /// replaced system sent.
+    fn answer(&self, outcome: &Outcome<'_>) -> Answer {
+        match outcome {
+            Outcome::Accepted { .. } | Outcome::Repeat { .. } | Outcome::Filtered { .. } => accepted(),
+            Outcome::Refused(refusal) => match refusal.reason {
+                Reason::SignatureMissing | Reason::SignatureMalformed | Reason::SignatureMismatch | Reason::NoKey => {
+                    error(401, "HMAC validation failed")
+                }
+                Reason::BodyMalformed | Reason::IdMissing | Reason::IdMalformed => {
+                    error(400, "Invalid JSON or missing data")
+                }
+                _ => Answer::usual(outcome),
+            },
+            Outcome::Conflict { .. } | Outcome::Busy { .. } => Answer::usual(outcome),
+        }
+    }
+}
+
+impl RunTask {
+    /// The token goes to the configured host only: to send it anywhere else is to give it away.
+    fn check_address(&self, address: &str) -> Result<(), Refusal> {
+        let refused = |detail| Err(Refusal::new(Reason::CallbackAddress, detail));
+        let Some(url) = Url::parse(address).ok().filter(|_| address.len() <= MAX_TEXT) else {
+            return refused("An address in the request cannot be read.");
+        };
+        if url.scheme() != "https" || url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
+            return refused("An address in the request is not a plain https address.");
+        }
+        match &self.terraform {
+            Some(terraform) if terraform.origin() != url.origin() => {
+                refused("An address in the request is not at the Terraform host that the hook names.")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn text<'a>(body: &'a Map<String, Value>, field: &'static str) -> Result<&'a str, Refusal> {
+    match body.get(field).and_then(Value::as_str) {
+        Some(text) if !text.is_empty() && text.len() <= MAX_TEXT => Ok(text),
+        _ => Err(malformed(format!("The field {field} is missing, empty, or not a text."))),
+    }
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::new(Reason::BodyMalformed, detail)
+}
+
+fn accepted() -> Answer {
+    Answer::json(200, &json!({"message": "Playbook triggered successfully"}))
+}
+
+fn error(status: u16, text: &str) -> Answer {
+    Answer::json(status, &json!({"error": text}))
+}
