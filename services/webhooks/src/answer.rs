@@ -54,6 +54,10 @@ impl Answer {
         Self { status, headers: vec![("content-type", "application/json".into())], body: body.to_string() }
     }
 
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new() }
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -48,6 +48,11 @@ impl Headers {
         }
     }
 
+    /// The same, owned; `None` if it is empty, too.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        Ok(self.one(name)?.filter(|text| !text.is_empty()).map(str::to_owned))
+    }
+
     /// All names with their values, as far as they are text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value).ok()?)))

@@ -12,7 +12,7 @@
 //! receiver.receive(&received, &keys)   -> Result<Arrived, Refusal>
 //!     Arrived::Handshake { .. answer }    a proven question of the sender's set-up: answer it, launch nothing
 //!     Arrived::Events(Verified)           one event, or several from a batch: keep them, then answer
-//! receiver.answer(&Outcome)            -> Answer { status, headers, body }
+//! receiver.answer(&received, &Outcome) -> Answer { status, headers, body }
 //! receiver.kept_headers(&received)     -> the headers that may be stored and shown; all others are dropped
 //! ```
 //!
@@ -24,6 +24,7 @@ mod content;
 mod event;
 mod form;
 mod headers;
+mod id_source;
 mod json;
 mod key;
 mod kinds;

@@ -89,7 +89,7 @@ impl Receiver {
     /// A header that holds the key is not also one to be kept.
     fn check_headers(&self) -> Result<(), Problem> {
         let secret = self.proof.headers();
-        match self.kind.headers().iter().find(|kept| secret.contains(&kept.as_str())) {
+        match self.kind.headers().iter().find(|kept| secret.contains(kept)) {
             Some(header) => Err(Problem::new("headers", format!("{header} holds the proof and is not kept."))),
             None => Ok(()),
         }
@@ -157,21 +157,23 @@ impl Receiver {
         };
         let caller = if let ProvedBy::Caller { id } = &by { Some(id.as_str()) } else { None };
         let headers = self.kept_headers(received);
-        let events: Vec<Event> = said
-            .into_iter()
-            .map(|mut said| {
-                if self.once_per_body {
-                    said.id = Some(derived_id(&[&said.content]));
-                }
-                said.into_event(self.definition.name, received, caller, &headers)
-            })
-            .collect();
+        let mut events: Vec<Event> = Vec::with_capacity(said.len());
+        for mut said in said {
+            if self.once_per_body {
+                said.id = Some(derived_id(&[&said.content]));
+            }
+            // Without the id that its retries carry too, a retry would run again.
+            if said.id.is_none() && self.kind.id_place() != IdPlace::Nowhere {
+                return Err(Refusal::new(Reason::IdMissing, "The sender's id of the delivery is missing."));
+            }
+            events.push(said.into_event(self.definition.name, received, caller, &headers));
+        }
         Ok(Arrived::Events(Verified { by, events }))
     }
 
-    /// What to answer.
-    pub fn answer(&self, outcome: &Outcome<'_>) -> Answer {
-        self.kind.answer(outcome)
+    /// What the sender of this request expects to be answered.
+    pub fn answer(&self, received: &Received, outcome: &Outcome<'_>) -> Answer {
+        self.kind.answer(received, outcome)
     }
 
     /// The headers that may be stored and shown, in lower case: those that this kind's senders describe an event with.
@@ -182,7 +184,7 @@ impl Receiver {
             ALWAYS_KEPT.contains(&name)
                 || self.kind.headers().iter().any(|header| match header.strip_suffix('*') {
                     Some(prefix) => name.starts_with(prefix),
-                    None => name == header,
+                    None => name == *header,
                 })
         };
         received

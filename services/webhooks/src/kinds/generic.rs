@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::content::{self, Content};
 use crate::event::Said;
 use crate::headers::Received;
-use crate::kinds::id_source::{EventSource, IdSource};
+use crate::id_source::{EventSource, IdSource};
 use crate::kinds::{IdPlace, Kind, Read};
 use crate::problem::Problem;
 use crate::proof::header;
@@ -64,8 +64,8 @@ impl Kind for Generic {
         Said::new(received, id, &event, body).map(Read::from)
     }
 
-    fn headers(&self) -> &[String] {
-        &self.headers
+    fn headers(&self) -> Vec<&str> {
+        self.headers.iter().map(String::as_str).collect()
     }
 
     fn id_place(&self) -> IdPlace<'_> {

@@ -1,8 +1,16 @@
 //! The kinds of senders: one file each.
 
+mod alerts;
+mod bitbucket;
+mod cloudevents;
 mod generic;
-mod id_source;
+mod github;
+mod gitlab;
+mod pagerduty;
 pub mod run_task;
+mod servicenow;
+mod slack;
+mod standard_webhooks;
 mod stripe;
 
 use std::fmt;
@@ -13,7 +21,7 @@ use crate::answer::{Answer, Outcome};
 use crate::event::Said;
 use crate::headers::Received;
 use crate::problem::Problem;
-use crate::proof::{AUTHORIZATION, By, Proof};
+use crate::proof::{AUTHORIZATION, By, Hmac, Proof};
 use crate::receiver::setting;
 use crate::refusal::Refusal;
 
@@ -34,13 +42,15 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
     fn read(&self, received: &Received) -> Result<Read, Refusal>;
 
     /// Names of headers (lower case) that describe the event; `x-github-*` stands for all that begin so.
-    fn headers(&self) -> &[String];
+    fn headers(&self) -> Vec<&str> {
+        Vec::new()
+    }
 
     /// Where the id of an event is.
     fn id_place(&self) -> IdPlace<'_>;
 
     /// What its senders expect.
-    fn answer(&self, outcome: &Outcome<'_>) -> Answer {
+    fn answer(&self, _received: &Received, outcome: &Outcome<'_>) -> Answer {
         Answer::usual(outcome)
     }
 }
@@ -116,37 +126,82 @@ pub fn kinds() -> impl Iterator<Item = KindInfo> {
     DEFINITIONS.iter().map(|definition| KindInfo { name: definition.name, title: definition.title })
 }
 
+const UNSIGNED: &[By] = &[By::Token, By::Basic, By::Address, By::Oauth];
 const ANY: &[By] = &[By::Hmac, By::Standard, By::Token, By::Basic, By::Address, By::Oauth];
 
-static DEFINITIONS: [Definition; 3] = [
-    Definition {
-        name: "run_task",
-        title: "HCP Terraform and Terraform Enterprise run tasks",
-        proof: || Ok(Some(Proof::Hmac(run_task::signature()))),
-        by: &[],
-        token_header: AUTHORIZATION,
-        sender_makes_key: false,
-        parse: run_task::parse,
-    },
-    Definition {
-        name: "stripe",
-        title: "Stripe, and senders that sign as it does",
-        proof: || stripe::signature().map(Proof::Hmac).map(Some),
-        by: &[],
-        token_header: AUTHORIZATION,
-        sender_makes_key: true,
-        parse: stripe::parse,
-    },
-    Definition {
-        name: "generic",
-        title: "Any other sender",
-        proof: || Ok(None),
-        by: ANY,
-        token_header: AUTHORIZATION,
-        sender_makes_key: false,
-        parse: generic::parse,
-    },
+/// The most events that are taken from one request.
+const MAX_EVENTS: usize = 256;
+
+impl Definition {
+    /// A kind whose senders all prove themselves in the same way, with a key that either side may make.
+    const fn new(
+        name: &'static str,
+        title: &'static str,
+        proof: fn() -> Result<Option<Proof>, Problem>,
+        parse: fn(Value) -> Result<Box<dyn Kind>, Problem>,
+    ) -> Self {
+        Self { name, title, proof, by: &[], token_header: AUTHORIZATION, sender_makes_key: false, parse }
+    }
+
+    /// These proofs may be configured instead.
+    const fn or_by(self, by: &'static [By]) -> Self {
+        Self { by, ..self }
+    }
+
+    /// Its senders make the key.
+    const fn with_senders_key(self) -> Self {
+        Self { sender_makes_key: true, ..self }
+    }
+
+    const fn with_token_in(self, token_header: &'static str) -> Self {
+        Self { token_header, ..self }
+    }
+}
+
+static DEFINITIONS: [Definition; 13] = [
+    Definition::new(
+        "run_task",
+        "HCP Terraform and Terraform Enterprise run tasks",
+        || signed(run_task::signature()),
+        run_task::parse,
+    ),
+    Definition::new("github", "GitHub", || signed(Hmac::over_body(github::SIGNATURE, "sha256=")), github::parse),
+    Definition::new("gitlab", "GitLab", || Ok(Some(Proof::Standard)), gitlab::parse)
+        .or_by(&[By::Standard, By::Token])
+        .with_token_in(gitlab::TOKEN),
+    Definition::new(
+        "bitbucket",
+        "Bitbucket Cloud and Data Center",
+        || signed(Hmac::over_body(bitbucket::SIGNATURE, "sha256=")),
+        bitbucket::parse,
+    ),
+    Definition::new("alertmanager", "Prometheus Alertmanager", || Ok(None), alerts::alertmanager).or_by(UNSIGNED),
+    Definition::new(
+        "grafana",
+        "Grafana alerting",
+        || signed(Hmac::over_body(alerts::GRAFANA_SIGNATURE, "")),
+        alerts::grafana,
+    )
+    .or_by(&[By::Hmac, By::Token, By::Basic, By::Address, By::Oauth]),
+    Definition::new("pagerduty", "PagerDuty webhooks v3", || signed(pagerduty::signature()), pagerduty::parse)
+        .with_senders_key(),
+    Definition::new("servicenow", "ServiceNow", || Ok(None), servicenow::parse).or_by(ANY),
+    Definition::new("slack", "Slack", || signed(slack::signature()?), slack::parse).with_senders_key(),
+    Definition::new(
+        "stripe",
+        "Stripe, and senders that sign as it does",
+        || signed(stripe::signature()?),
+        stripe::parse,
+    )
+    .with_senders_key(),
+    Definition::new("standard_webhooks", "Standard Webhooks", || Ok(Some(Proof::Standard)), standard_webhooks::parse),
+    Definition::new("cloudevents", "CloudEvents", || Ok(None), cloudevents::parse).or_by(ANY),
+    Definition::new("generic", "Any other sender", || Ok(None), generic::parse).or_by(ANY),
 ];
+
+fn signed(hmac: Hmac) -> Result<Option<Proof>, Problem> {
+    Ok(Some(Proof::Hmac(hmac)))
+}
 
 /// For kinds that have no settings of their own.
 fn no_settings(settings: Value) -> Result<(), Problem> {
@@ -154,4 +209,14 @@ fn no_settings(settings: Value) -> Result<(), Problem> {
     #[serde(deny_unknown_fields)]
     struct Nothing {}
     setting("", settings).map(|Nothing {}| ())
+}
+
+/// A field's text; empty if it is not there.
+fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
+    body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A text that is there.
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }

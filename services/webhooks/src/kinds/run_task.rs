@@ -116,17 +116,13 @@ impl Kind for RunTask {
         Ok(Said { secrets, ..said }.into())
     }
 
-    fn headers(&self) -> &[String] {
-        &[]
-    }
-
     fn id_place(&self) -> IdPlace<'_> {
         IdPlace::Body
     }
 
     /// Exactly 200: with 202, Terraform does not accept the task. It ignores the body, which is the one that the
     /// replaced system sent.
-    fn answer(&self, outcome: &Outcome<'_>) -> Answer {
+    fn answer(&self, _received: &Received, outcome: &Outcome<'_>) -> Answer {
         match outcome {
             Outcome::Accepted { .. } | Outcome::Repeat { .. } | Outcome::Filtered { .. } => accepted(),
             Outcome::Refused(refusal) => match refusal.reason {

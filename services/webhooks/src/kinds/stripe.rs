@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::content::{self, Content};
 use crate::event::Said;
 use crate::headers::Received;
-use crate::kinds::{IdPlace, Kind, Read, no_settings};
+use crate::kinds::{IdPlace, Kind, Read, no_settings, some, text};
 use crate::problem::Problem;
 use crate::proof::{Hmac, Template, Timestamp, TimestampFrom};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::Refusal;
 
 /// `t=` is up to five minutes old: Stripe signs each try anew.
 const TOLERANCE: u32 = 300;
@@ -33,23 +33,15 @@ struct Stripe;
 impl Kind for Stripe {
     fn read(&self, received: &Received) -> Result<Read, Refusal> {
         let body = content::read(received, &[Content::Json])?;
-        let text = |field: &str| body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (id, event) = (text("id"), text("type"));
-        if id.is_empty() {
-            return Err(Refusal::new(Reason::IdMissing, "The event has no id."));
-        }
+        let (id, event) = (text(&body, "/id").to_owned(), text(&body, "/type").to_owned());
         // A repeat counts the endpoints that still wait for it (`pending_webhooks`): not a difference.
         let data = body.get("data").map(Value::to_string);
-        let said = Said::new(received, Some(id), &event, body)?;
+        let said = Said::new(received, some(id), &event, body)?;
         Ok(match data {
             Some(data) => said.compared_by(&[event.as_bytes(), data.as_bytes()]),
             None => said,
         }
         .into())
-    }
-
-    fn headers(&self) -> &[String] {
-        &[]
     }
 
     fn id_place(&self) -> IdPlace<'_> {

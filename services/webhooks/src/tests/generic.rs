@@ -202,15 +202,15 @@ fn a_key_is_long_enough_and_one_can_be_made() {
 #[test]
 fn answers_say_what_became_of_it() {
     let receiver = receiver("generic", settings());
-    let answer = receiver.answer(&Outcome::Repeat { delivery: "d", job: Some("j") });
+    let answer = receiver.answer(&post(&[], ""), &Outcome::Repeat { delivery: "d", job: Some("j") });
     assert_eq!((answer.status, &*answer.body), (200, r#"{"delivery":"d","job":"j","state":"repeat"}"#));
-    assert_eq!(receiver.answer(&Outcome::Accepted { delivery: "d" }).status, 202);
-    assert_eq!(receiver.answer(&Outcome::Conflict { delivery: "d" }).status, 409);
-    let busy = receiver.answer(&Outcome::Busy { retry_after: 7 });
+    assert_eq!(receiver.answer(&post(&[], ""), &Outcome::Accepted { delivery: "d" }).status, 202);
+    assert_eq!(receiver.answer(&post(&[], ""), &Outcome::Conflict { delivery: "d" }).status, 409);
+    let busy = receiver.answer(&post(&[], ""), &Outcome::Busy { retry_after: 7 });
     assert!(busy.status == 503 && busy.headers.contains(&("retry-after", "7".into())));
     for reason in Reason::ALL {
         let refusal = crate::Refusal::new(reason, "Why.");
-        let answer = receiver.answer(&Outcome::Refused(&refusal));
+        let answer = receiver.answer(&post(&[], ""), &Outcome::Refused(&refusal));
         assert_eq!(answer.status, reason.status());
         assert!(answer.body.contains(reason.code()));
     }

@@ -117,13 +117,13 @@ fn what_is_missing_is_refused_as_the_replaced_system_did() {
         for value in [Value::Null, json!(""), json!(1)] {
             let refusal = send(json!({}), &with(field, value)).unwrap_err();
             assert_eq!(refusal.reason, Reason::BodyMalformed);
-            let answer = receiver.answer(&Outcome::Refused(&refusal));
+            let answer = receiver.answer(&post(&[], ""), &Outcome::Refused(&refusal));
             assert_eq!((answer.status, &*answer.body), (400, r#"{"error":"Invalid JSON or missing data"}"#));
         }
     }
     assert_eq!(reason(send(json!({}), &with("payload_version", json!(2)))), "body_malformed");
     let refusal = receiver.receive(&post(&[("X-TFC-Task-Signature", "00")], "{}"), &keys(&[KEY])).unwrap_err();
-    let answer = receiver.answer(&Outcome::Refused(&refusal));
+    let answer = receiver.answer(&post(&[], ""), &Outcome::Refused(&refusal));
     assert_eq!((answer.status, &*answer.body), (401, r#"{"error":"HMAC validation failed"}"#));
 }
 
@@ -135,7 +135,7 @@ fn what_is_taken_is_answered_with_exactly_200() {
         Outcome::Repeat { delivery: "d", job: None },
         Outcome::Filtered { delivery: "d" },
     ] {
-        let answer = receiver.answer(&outcome);
+        let answer = receiver.answer(&post(&[], ""), &outcome);
         assert_eq!((answer.status, &*answer.body), (200, r#"{"message":"Playbook triggered successfully"}"#));
     }
 }

@@ -46,3 +46,20 @@ pub(super) fn one(arrived: Result<Arrived, Refusal>) -> Event {
 pub(super) fn reason(arrived: Result<Arrived, Refusal>) -> &'static str {
     arrived.unwrap_err().reason.code()
 }
+
+/// An HMAC in hex.
+pub(super) fn hex_hmac(algorithm: aws_lc_rs::hmac::Algorithm, key: &str, text: &[u8]) -> String {
+    hex::encode(aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(algorithm, key.as_bytes()), text))
+}
+
+/// Of several events, their ids.
+pub(super) fn ids(arrived: Result<Arrived, Refusal>) -> Vec<String> {
+    let Arrived::Events(verified) = arrived.unwrap() else { panic!("a handshake") };
+    verified.events.into_iter().map(|event| event.id.unwrap()).collect()
+}
+
+/// A handshake's answer.
+pub(super) fn handshake(arrived: Result<Arrived, Refusal>) -> (&'static str, crate::Answer) {
+    let Arrived::Handshake { what, answer } = arrived.unwrap() else { panic!("an event") };
+    (what, answer)
+}

@@ -8,7 +8,7 @@ use crate::headers::Received;
 use crate::kinds::IdPlace;
 use crate::problem::Problem;
 use crate::proof::header;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::Refusal;
 
 /// The most fields that together are an id.
 const MAX_FIELDS: usize = 8;
@@ -58,27 +58,17 @@ impl IdSource {
         }
     }
 
-    /// The delivery's id. One that is configured and is not there is refused: without it, a retry would run twice.
+    /// The delivery's id, if it is there.
     pub(crate) fn of(&self, received: &Received, body: &Value) -> Result<Option<String>, Refusal> {
         match self {
             Self::None => Ok(None),
-            Self::Header(name) => match received.headers.one(name)?.filter(|id| !id.is_empty()) {
-                Some(id) => Ok(Some(id.to_owned())),
-                None => Err(Refusal::new(Reason::IdMissing, format!("The header {name} with the id is missing."))),
-            },
+            Self::Header(name) => received.headers.text(name),
             Self::Fields(fields) => {
-                let values =
-                    fields.iter().map(|field| body.pointer(field).and_then(scalar)).collect::<Option<Vec<_>>>();
-                let values = values.ok_or_else(|| {
-                    Refusal::new(Reason::IdMissing, "A field of the body that is a part of the id is missing.")
-                })?;
-                match values.as_slice() {
-                    [one] => Ok(Some(one.clone())),
-                    several => {
-                        let parts: Vec<_> = several.iter().map(String::as_bytes).collect();
-                        Ok(Some(derived_id(&parts)))
-                    }
-                }
+                let values: Option<Vec<_>> = fields.iter().map(|field| body.pointer(field).and_then(scalar)).collect();
+                Ok(values.map(|values| match values.as_slice() {
+                    [one] => one.clone(),
+                    several => derived_id(&several.iter().map(String::as_bytes).collect::<Vec<_>>()),
+                }))
             }
         }
     }
