@@ -48,6 +48,13 @@ pub struct SubmitJob {
     /// How many seconds the run may take, at most what the template allows; what the template says if not given.
     #[schema(minimum = 1)]
     max_duration_seconds: Option<i64>,
+    /// What you call it, such as the number of a ticket: it is shown with the job, and sent along with callbacks.
+    #[schema(max_length = 200)]
+    reference: Option<String>,
+    /// Names of callbacks that are to be sent what becomes of it, beside those that are anyway.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, required = false, max_items = 8)]
+    callbacks: Vec<String>,
 }
 
 impl SubmitJob {
@@ -79,8 +86,16 @@ impl SubmitJob {
             start_at,
             start_by,
             max_duration_seconds: self.max_duration_seconds.unwrap_or_default(),
+            origin: origin(self.reference, self.callbacks),
         })
     }
+}
+
+/// What asks for it; none if nothing is said.
+fn origin(reference: Option<String>, callbacks: Vec<String>) -> Option<proto::JobOrigin> {
+    let reference = reference.unwrap_or_default();
+    let says_something = !reference.is_empty() || !callbacks.is_empty();
+    says_something.then(|| proto::JobOrigin { reference, callbacks, ..proto::JobOrigin::default() })
 }
 
 /// Submit a job
@@ -125,6 +140,7 @@ mod tests {
         let request = read(r#"{"template":"a"}"#).unwrap();
         assert_eq!(request.priority(), proto::JobPriority::Unspecified);
         assert_eq!((request.start_at, request.start_by, request.max_duration_seconds), (None, None, 0));
+        assert_eq!(request.origin, None);
         let nulls = r#"{"template":"a","priority":null,"start_at":null,"start_by":null,"max_duration_seconds":null}"#;
         assert_eq!(read(nulls).unwrap(), request);
     }
@@ -141,6 +157,16 @@ mod tests {
         assert_eq!(pointers(wrong), ["/start_at", "/start_by", "/max_duration_seconds"]);
         assert_eq!(pointers(r#"{"template":"a","priority":"urgent"}"#), ["/priority"]);
         assert_eq!(pointers(r#"{"template":"a","start_at":1796101200}"#), ["/start_at"]);
+    }
+
+    #[test]
+    fn what_asks_for_it_is_the_callers_word_and_names_no_delivery() {
+        let request = read(r#"{"template":"a","reference":"PR 7","callbacks":["ci"]}"#).unwrap();
+        let origin = request.origin.unwrap();
+        assert_eq!((origin.reference.as_str(), origin.callbacks), ("PR 7", vec!["ci".to_owned()]));
+        assert!(
+            read(r#"{"template":"a","hook":"github"}"#).is_err() && read(r#"{"template":"a","origin":{}}"#).is_err()
+        );
     }
 
     #[test]

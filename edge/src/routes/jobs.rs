@@ -144,6 +144,20 @@ pub struct Job {
     pub output_truncated: bool,
     /// Whether the run may have printed more than could be read; the output says where something is missing.
     pub output_incomplete: bool,
+    /// What the caller calls it; absent if it said nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "CHG0031415")]
+    pub reference: Option<String>,
+    /// The hook that its delivery came through; absent if none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// The delivery that asked for it; absent if none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
+    /// The callbacks that it names; absent if none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub callbacks: Vec<String>,
 }
 
 /// How a run ended.
@@ -219,6 +233,7 @@ impl TryFrom<proto::Job> for Job {
 
     fn try_from(job: proto::Job) -> Result<Self> {
         let (state, priority) = (JobState::of(job.state()), Priority::of(job.priority()));
+        let origin = job.origin.unwrap_or_default();
         let outcome = some(job.outcome_json).map(|outcome| kept_json(&outcome, "a job's outcome")).transpose()?;
         Ok(Self {
             id: job.id,
@@ -245,6 +260,10 @@ impl TryFrom<proto::Job> for Job {
             queue: job.queue.map(Into::into),
             output_truncated: job.output_truncated,
             output_incomplete: job.output_incomplete,
+            reference: some(origin.reference),
+            hook: some(origin.hook),
+            delivery: some(origin.delivery),
+            callbacks: origin.callbacks,
         })
     }
 }

@@ -47,7 +47,7 @@ pub use store::Stores;
 use accept::parameters::Schemas;
 use accept::repeats::InProgress;
 use accept::submit::Submitter;
-use access::JobAccess;
+use access::{JobAccess, JobFeed};
 use breaker::Breaker;
 use controllers::Controllers;
 use decides::Decides;
@@ -63,6 +63,7 @@ use live::Live;
 use ports::{CredentialSource, Policies, Seals, Standings};
 use rpc::controller_access::ControllerAccessRpc;
 use rpc::credential::MeshCredentials;
+use rpc::feed::JobFeedRpc;
 use rpc::jobs::JobRpc;
 use rpc::policies::MeshPolicies;
 use rpc::policy_sets::WatchedPolicySets;
@@ -166,6 +167,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         trust: kit.trust.clone(),
         shown,
     };
+    let feed = JobFeedRpc { feed: JobFeed::new(shared.clone()), shutdown: kit.shutdown().clone() };
     let jobs = JobRpc {
         access: JobAccess::new(shared, outbox, resolver),
         submitter: Arc::new(submitter),
@@ -173,7 +175,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };
     let access = ControllerAccessRpc::new(credentials, limits);
-    Ok(Parts::new().with(jobs.into_server()).with(access.into_server()))
+    Ok(Parts::new().with(jobs.into_server()).with(feed.into_server()).with(access.into_server()))
 }
 
 /// Forgets what has been kept for long enough.

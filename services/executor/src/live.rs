@@ -13,6 +13,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub struct Live {
     jobs: Arc<Mutex<HashMap<String, watch::Sender<u64>>>>,
+    /// Rings for every job.
+    all: Arc<watch::Sender<u64>>,
 }
 
 /// A caller that waits for a job.
@@ -25,6 +27,7 @@ pub struct Waiter {
 impl Live {
     /// Something changed about a job.
     pub fn ring(&self, job: &str) {
+        self.all.send_modify(|n| *n = n.wrapping_add(1));
         if let Ok(jobs) = self.jobs.lock()
             && let Some(sender) = jobs.get(job)
         {
@@ -41,6 +44,12 @@ impl Live {
             .ok()
             .map(|mut jobs| jobs.entry(job.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe());
         Waiter { live: self.clone(), job: job.to_owned(), receiver }
+    }
+
+    /// Begins to wait for a change of any job. Look at them after this, so that nothing is missed between.
+    #[must_use]
+    pub fn wait_for_any(&self) -> watch::Receiver<u64> {
+        self.all.subscribe()
     }
 
     /// All jobs that callers wait for.

@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::caller::Caller;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Result, SecretString, idempotency, json};
+use runwarden_kit::{Error, Result, SecretString, idempotency, json};
 use serde_json::{Map, Value, json};
 
 use crate::accept::options::Options;
 use crate::accept::parameters::Parameters;
-use crate::job::Job;
+use crate::job::{Job, Origin};
 use crate::ports::Seals;
 use crate::store::JobStore;
 
@@ -24,6 +24,8 @@ pub struct Asked<'a> {
     pub parameters: &'a Map<String, Value>,
     /// When and how.
     pub options: Options,
+    /// What asks for it.
+    pub origin: Option<&'a Origin>,
 }
 
 /// What was asked, digested, with its write-only parameters sealed.
@@ -63,12 +65,16 @@ impl Asked<'_> {
         };
         let asked = parameters.for_digest(keyed_hash.as_deref());
         // What asks for nothing more has the digest it always had.
-        let body = if self.options == Options::default() {
-            json!({"template": self.template, "parameters": asked})
-        } else {
-            // Stored digests were made with this key.
-            json!({"template": self.template, "parameters": asked, "wishes": self.options.digested()})
-        };
+        let mut body = json!({"template": self.template, "parameters": asked});
+        if let Value::Object(body) = &mut body {
+            if self.options != Options::default() {
+                // Stored digests were made with this key.
+                body.insert("wishes".into(), self.options.digested());
+            }
+            if let Some(origin) = self.origin {
+                body.insert("origin".into(), serde_json::to_value(origin).map_err(Error::internal)?);
+            }
+        }
         Ok(Digested { digest: json::sha256_hex(json::normal(&body).as_bytes()), sealed })
     }
 

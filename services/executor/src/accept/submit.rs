@@ -82,7 +82,7 @@ impl Submitter {
         let digested = asked.digested(&*self.seals, tenant, &job_id, &parameters).await?;
         let decision = self.decide(caller, tenant, &template, &parameters).await?;
         let job = self.assemble(caller, context, &template, &parameters, job_id, digested, &decision);
-        let job = asked.options.apply(job, &template);
+        let job = asked.options.apply(Job { origin: asked.origin.cloned(), ..job }, &template);
         if !decision.allowed {
             return Err(self.refuse(&job, decision).await);
         }
@@ -198,6 +198,7 @@ impl Submitter {
             trace_parent: telemetry::traceparent_of(&tracing::Span::current()),
             decision_id: decision.id.clone(),
             policy_digest: decision.policy_digest.clone(),
+            origin: None,
             created_at: now,
             launched_at: None,
             finished_at: None,

@@ -59,6 +59,7 @@
 //! May use `job`, `store`, `wait`, and of `launch` the resolver.
 
 mod cancel;
+mod feed;
 mod list;
 mod silence;
 #[cfg(test)]
@@ -79,6 +80,7 @@ use crate::live::Waiter;
 use crate::shared::Shared;
 
 pub use crate::store::{Happening, JobEvent, JobFilter};
+pub use feed::{Changes, JobFeed};
 pub use view::View;
 
 /// A job and the proof that its caller holds a permission in its project.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 mod attempt;
+mod origin;
 mod priority;
 mod queue;
 pub mod reason;
@@ -19,6 +20,7 @@ mod state;
 mod stray;
 
 pub use attempt::{Attempt, AttemptState};
+pub use origin::Origin;
 pub use priority::{BEGUN, OUT, Priority};
 pub use queue::Queue;
 pub use run::{Bound, Run, moment, time_of};
@@ -95,6 +97,9 @@ pub struct Job {
     pub decision_id: String,
     /// The policies behind the decision.
     pub policy_digest: String,
+    /// What asked for it; none if nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When it was accepted.
     pub created_at: Moment,
     /// When the controller answered the launch.
@@ -367,6 +372,7 @@ pub(crate) mod tests {
             trace_parent: None,
             decision_id: "dec_1".into(),
             policy_digest: "pd".into(),
+            origin: None,
             created_at: Moment::from_micros(1),
             launched_at: None,
             finished_at: None,

@@ -351,6 +351,9 @@ pub(crate) trait WatchRows {
     /// Jobs by the number of their last change, after this one.
     async fn changed(&mut self, after: i64, limit: usize) -> Result<Vec<Changed>>;
 
+    /// The same, with every job.
+    async fn changed_jobs(&mut self, after: i64, limit: usize) -> Result<Vec<(i64, Job)>>;
+
     /// Who follows a controller's runs.
     async fn follower(&mut self, tenant: &str, controller: &str) -> Result<Option<String>>;
 

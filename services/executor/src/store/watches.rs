@@ -50,6 +50,9 @@ pub trait Watches {
     /// a lower number appears after one with a higher: a reader that continues from the last one misses none.
     async fn changed(&self, after: i64, limit: usize) -> Result<Vec<Changed>>;
 
+    /// As [`Watches::changed`], with every job as it stands, and the number of its last change.
+    async fn changed_jobs(&self, after: i64, limit: usize) -> Result<Vec<(i64, Job)>>;
+
     /// Whether this executor follows the runs of a controller; it begins to if no executor does. If several race, one
     /// does.
     async fn watch(&self, tenant: &TenantId, controller: &str, holder: &str) -> Result<bool>;

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::accept::options::Options;
+use crate::job::Origin;
 use crate::launch::authority::Principal;
 use crate::ports::Templates;
 use crate::ports::{Controller, Evaluation, Sealed};
@@ -109,10 +110,21 @@ impl Here {
     }
 
     async fn ask(&self, caller: &Caller, key: &str, parameters: &str, options: Options) -> Result<Submitted> {
+        self.ask_as(caller, key, parameters, options, None).await
+    }
+
+    async fn ask_as(
+        &self,
+        caller: &Caller,
+        key: &str,
+        parameters: &str,
+        options: Options,
+        origin: Option<&Origin>,
+    ) -> Result<Submitted> {
         let context = RequestContext { idempotency_key: Some(key.into()), ..RequestContext::default() };
         let parameters = json::parse(parameters.as_bytes())?;
         let parameters = parameters.as_object().unwrap();
-        self.submitter.submit(caller, &context, Asked { template: "deploy", parameters, options }).await
+        self.submitter.submit(caller, &context, Asked { template: "deploy", parameters, options, origin }).await
     }
 
     async fn send(&self, key: &str, parameters: &str) -> Result<Submitted> {
@@ -186,6 +198,21 @@ async fn another_body_under_the_same_key_is_refused_and_equal_numbers_are_the_sa
     let urgent = Options { priority: Priority::High, ..Options::default() };
     let urgent = here.ask(&caller(), "k", r#"{"n": 100, "pw": "hunter2hunter2"}"#, urgent).await;
     assert_eq!(refusal(urgent), ErrorReason::IdempotencyKeyReused);
+}
+
+#[tokio::test]
+async fn what_asked_for_it_is_kept_and_is_part_of_the_request() {
+    let here = Here::new().await;
+    let origin =
+        |reference: &str| Origin { reference: reference.into(), callbacks: vec!["ci".into()], ..Origin::default() };
+    let ask =
+        async |reference: &str| here.ask_as(&caller(), "k", "{}", Options::default(), Some(&origin(reference))).await;
+    let first = ask("PR 7").await.unwrap();
+    assert_eq!(first.job.origin, Some(origin("PR 7")));
+    let again = ask("PR 7").await.unwrap();
+    assert!(again.replayed && again.job.origin == first.job.origin);
+    assert_eq!(refusal(ask("PR 8").await), ErrorReason::IdempotencyKeyReused);
+    assert_eq!(refusal(here.send("k", "{}").await), ErrorReason::IdempotencyKeyReused);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 use runwarden_proto::executor::v1 as wire;
 
-use crate::job::{Attempt, AttemptState, Job};
+use crate::job::{Attempt, AttemptState, Job, Origin};
 use crate::wait::place::Place;
 
 /// A job for callers: nothing of the run's id, the claim or sealed values.
@@ -40,7 +40,15 @@ impl TryFrom<&Job> for wire::Job {
             queue: None,
             output_truncated: job.output_truncated,
             output_incomplete: job.may_lack_output(),
+            origin: job.origin.clone().map(Into::into),
         })
+    }
+}
+
+impl From<Origin> for wire::JobOrigin {
+    fn from(origin: Origin) -> Self {
+        let Origin { hook, delivery, reference, callbacks } = origin;
+        Self { hook, delivery, reference, callbacks }
     }
 }
 
@@ -111,7 +119,7 @@ mod tests {
         let wire::Job {
             id: _, tenant: _, project: _, template: _, controller: _, parameters_json: _, requested_by: _,
             requested_by_name: _, created_at: _, trace_id: _, request_id: _, decision_id: _, priority: _, start_at: _,
-            start_by: _, max_duration_seconds: _, queue: _,
+            start_by: _, max_duration_seconds: _, queue: _, origin: _,
             state, reason, reason_detail, launched_at, finished_at, outcome_json, cancel_requested, progress,
             output_truncated, output_incomplete,
         } = wire(&over);

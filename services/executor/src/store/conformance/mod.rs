@@ -98,6 +98,7 @@ macro_rules! job_store_conformance {
                 $make,
                 [crate::store::conformance::watches],
                 whoever_reads_on_misses_no_change_while_jobs_change,
+                whoever_follows_all_jobs_hears_of_every_end,
                 a_change_that_fails_has_no_number,
                 running_jobs_page_by_id_without_gaps,
                 of_executors_that_race_for_a_controller_one_follows_it,

@@ -1,6 +1,6 @@
 //! What [`Watches`](crate::store::Watches) promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use runwarden_engines::conformance::{at_every_call, failing_commits};
@@ -8,8 +8,8 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 
 use super::{Bench, all, at, changing, example};
-use crate::job::JobState;
-use crate::store::{Effects, Silence};
+use crate::job::{Job, JobState};
+use crate::store::{Acceptance, Effects, Silence};
 
 /// A change has its number when it can be seen, and none with a lower one appears later: whoever reads on from the last
 /// number ends up with what the store holds, however many write.
@@ -62,6 +62,54 @@ pub(crate) async fn whoever_reads_on_misses_no_change_while_jobs_change(bench: B
         .await?;
     let page = bench.store().changed(last, 9).await?;
     ensure!(page.len() == 1 && page[0].id == jobs[0] && page[0].running.is_none());
+    Ok(())
+}
+
+/// Whoever follows all jobs from one page to the next hears of the end of each, however many are accepted and end
+/// meanwhile, and in groups at that.
+pub(crate) async fn whoever_follows_all_jobs_hears_of_every_end(bench: Bench) -> Result<()> {
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let store = bench.of(writer);
+            tokio::spawn(async move {
+                let mut ids = Vec::new();
+                for number in 0..12 {
+                    let job = Job { template: format!("t{number}"), ..example() };
+                    ids.push(job.id.clone());
+                    store.accept(Acceptance::of(job.clone())).await?;
+                    let change = changing(|job| {
+                        job.state = JobState::Canceled;
+                        Effects::announced()
+                    });
+                    store.change(&job.id, at(2), None, &change).await?;
+                }
+                anyhow::Ok(ids)
+            })
+        })
+        .collect();
+    let (mut ended, mut last) = (BTreeSet::new(), 0);
+    loop {
+        let is_over = writers.iter().all(tokio::task::JoinHandle::is_finished);
+        let page = bench.store().changed_jobs(last, 3).await?;
+        ensure!(page.len() <= 3 && page.is_sorted_by(|one, two| one.0 < two.0));
+        if page.is_empty() && is_over {
+            break;
+        }
+        for (number, job) in page {
+            ensure!(number > last, "{number} after {last}");
+            last = number;
+            if job.state == JobState::Canceled {
+                ensure!(ended.insert(job.id), "an end is told once");
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    let mut all = BTreeSet::new();
+    for writer in writers {
+        all.extend(writer.await??);
+    }
+    ensure!(ended == all, "{} of {} ends", ended.len(), all.len());
+    ensure!(bench.store().version().await? == last);
     Ok(())
 }
 

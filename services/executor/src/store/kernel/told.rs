@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::job::{Condemned, Job, JobState, Run};
 
 /// What never changes once a job is accepted. Events of earlier versions keep most of it too.
-const FIXED: [&str; 24] = [
+const FIXED: [&str; 25] = [
     "id",
     "tenant",
     "project",
@@ -28,6 +28,7 @@ const FIXED: [&str; 24] = [
     "trace_parent",
     "decision_id",
     "policy_digest",
+    "origin",
     "created_at",
     "max_duration_seconds",
     "priority",
@@ -124,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::job::tests::example;
-    use crate::job::{AT_ONCE, AskedWith, Lease};
+    use crate::job::{AT_ONCE, AskedWith, Lease, Origin};
     use crate::test_doubles::installation;
 
     /// A job of which nothing is left out when it is written.
@@ -137,6 +138,7 @@ mod tests {
             write_only: BTreeSet::from(["token".to_owned()]),
             asked_with: AskedWith { authenticated_by: "secret".into(), permissions: BTreeSet::from(["x".to_owned()]) },
             trace_parent: Some("00-1-2-01".into()),
+            origin: Some(Origin { reference: "PR 7".into(), ..Origin::default() }),
             reason: Some("R".into()),
             reason_detail: Some("why".into()),
             launched_at: at(2),

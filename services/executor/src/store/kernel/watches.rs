@@ -23,6 +23,10 @@ impl<E: Engine> Watches for Kernel<E> {
         self.engine.read().await?.changed(after, limit).await
     }
 
+    async fn changed_jobs(&self, after: i64, limit: usize) -> Result<Vec<(i64, Job)>> {
+        self.engine.read().await?.changed_jobs(after, limit).await
+    }
+
     async fn watch(&self, tenant: &TenantId, controller: &str, holder: &str) -> Result<bool> {
         let follower = self.engine.read().await?.follower(tenant, controller).await?;
         if let Some(follower) = follower {

@@ -96,6 +96,16 @@ async fn the_next_queue_with_a_due_job_is_one_look_into_an_index() {
     }
 }
 
+/// Whoever follows all jobs reads those that changed since, and nothing else.
+#[tokio::test]
+async fn what_changed_since_is_a_walk_along_an_index() {
+    let (_folder, _store, connection) = opened().await;
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", super::watches::CHANGED_JOBS)).unwrap();
+    let plan = statement.query_map([1, 1], |row| row.get::<_, String>(3)).unwrap();
+    let plan: Vec<String> = plan.map(Result::unwrap).collect();
+    assert!(plan.len() == 1 && plan[0].starts_with("SEARCH jobs USING INDEX jobs_by_version"), "{plan:?}");
+}
+
 #[tokio::test]
 async fn jobs_whose_time_has_come_take_their_turn_by_rank_among_those_due_at_once() {
     use crate::job::Priority::{High, Low, Normal};

@@ -12,6 +12,10 @@ use crate::job::{Job, JobState};
 use crate::store::engine::WatchRows;
 use crate::store::{Changed, Silence};
 
+/// One walk along an index, whatever waits or has finished.
+pub(super) const CHANGED_JOBS: &str = "SELECT document, due_at, holder, fence, version FROM jobs WHERE version > ?
+     ORDER BY version LIMIT ?";
+
 #[async_trait]
 impl WatchRows for SqliteRows<'_> {
     async fn version(&mut self) -> Result<i64> {
@@ -32,6 +36,14 @@ impl WatchRows for SqliteRows<'_> {
                 let runs = text(row, 6)? == JobState::Running.name();
                 let running = if runs { Some(Box::new(job_of(row)?)) } else { None };
                 Ok(Changed { version: get(row, 4)?, id: get(row, 5)?, running })
+            })
+        })
+    }
+
+    async fn changed_jobs(&mut self, after: i64, limit: usize) -> Result<Vec<(i64, Job)>> {
+        at_length(|| {
+            sql::all(self.connection(), CHANGED_JOBS, params![after, at_most(limit)], |row| {
+                Ok((get(row, 4)?, job_of(row)?))
             })
         })
     }
