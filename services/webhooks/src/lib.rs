@@ -32,13 +32,14 @@ mod problem;
 mod proof;
 mod receiver;
 mod refusal;
+pub mod run_task;
 pub mod standard;
 
 pub use answer::{Answer, Outcome};
 pub use event::{DOCUMENT_VERSION, Event, Verified};
 pub use headers::{Headers, Received};
 pub use key::{KeyForm, MadeBy};
-pub use kinds::{KindInfo, kinds, run_task};
+pub use kinds::{KindInfo, kinds};
 pub use problem::Problem;
 pub use proof::{ProvedBy, Weakness};
 pub use receiver::{Arrived, Receiver};

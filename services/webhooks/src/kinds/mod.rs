@@ -7,7 +7,7 @@ mod generic;
 mod github;
 mod gitlab;
 mod pagerduty;
-pub mod run_task;
+mod run_task;
 mod servicenow;
 mod slack;
 mod standard_webhooks;

@@ -19,16 +19,7 @@ use crate::problem::Problem;
 use crate::proof::{Algorithm, Hmac};
 use crate::receiver::setting;
 use crate::refusal::{Reason, Refusal};
-
-/// The name of the request's token among [`Event::secrets`](crate::Event::secrets): the bearer token for the callback
-/// and the plan.
-pub const ACCESS_TOKEN: &str = "access_token";
-/// Where the results of a task go, as a pointer into [`Event::document`](crate::Event::document).
-pub const CALLBACK_URL: &str = "/body/task_result_callback_url";
-/// Where the plan is read, as a pointer into the document. Not there before a plan.
-pub const PLAN_URL: &str = "/body/plan_json_api_url";
-/// Whether Terraform understands detailed outcomes, as a pointer into the document.
-pub const OUTCOMES: &str = "/body/capabilities/outcomes";
+use crate::run_task::{ACCESS_TOKEN, ANY_HOST};
 
 /// The token of requests that only try out the set-up. It is never valid.
 const VERIFICATION_TOKEN: &str = "test-token";
@@ -58,9 +49,6 @@ struct RunTask {
     /// The only origin of callbacks; `None` takes any https address that a signed request names.
     terraform: Option<Url>,
 }
-
-/// The setting `terraform` of a hook that sends results wherever a signed request says.
-pub const ANY_HOST: &str = "any";
 
 pub(crate) fn parse(settings: Value) -> Result<Box<dyn Kind>, Problem> {
     let settings: Settings = setting("", settings)?;

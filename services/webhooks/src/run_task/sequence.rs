@@ -1,0 +1,390 @@
+//! What is sent to Terraform next, and when: a state machine without a clock.
+//!
+//! Terraform gives a task up if ten minutes pass without a result, or sixty in all. It takes any number of results that
+//! say `running`, and one that is final. So:
+//!
+//! - `running` is sent at once, and again long before ten minutes are over;
+//! - what the final result says is written down before it is sent, and never changes. It is sent until there is an
+//!   answer, and after it nothing else is;
+//! - if the job is not finished in time, the task fails while Terraform still listens.
+//!
+//! Times are seconds since 1970. Whoever drives it keeps it on disk, and calls [`Sequence::next`] again after a restart.
+
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Verdict;
+
+/// From one `running` to the next: half of what Terraform allows, with a minute for tries that fail.
+const UPDATE_EVERY: i64 = 240;
+/// How long a job may take at most: three minutes are left to say that it took longer.
+const LONGEST_WAIT: i64 = 57 * 60;
+/// From when on a final result that nobody answers is not sent again.
+const GIVE_UP_AFTER: i64 = 75 * 60;
+/// But it is sent this often in any case.
+const FEWEST_TRIES: u32 = 5;
+/// The longest pause between two tries, unless Terraform asks for more.
+const LONGEST_PAUSE: i64 = 30;
+/// The longest pause that Terraform may ask for.
+const LONGEST_ASKED: i64 = 120;
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    accepted_at: i64,
+    /// How long its job may take.
+    wait: i64,
+    updated_at: Option<i64>,
+    paused_until: i64,
+    /// How often in a row there was no answer.
+    tries: u32,
+    verdict: Option<Verdict>,
+    /// Whether a final result may have arrived without our knowing.
+    unsure: bool,
+    /// Whether outcomes are left out, because Terraform did not take them.
+    plain: bool,
+    end: Option<End>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Terraform has the final result.
+    Delivered,
+    /// Terraform did not take it: it had given the task up, or the run was cancelled.
+    Refused,
+    /// Terraform did not answer for more than an hour.
+    Unanswered,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing before this moment, unless the job ends.
+    Wait(i64),
+    /// Send `running`, and report the reply to [`Sequence::updated`].
+    Update,
+    /// Decide what the final result says: [`Sequence::conclude`].
+    Conclude(Why),
+    /// Send the final result, and report the reply to [`Sequence::finished`].
+    Final {
+        /// Whether to leave outcomes out.
+        plain: bool,
+    },
+    /// Nothing any more.
+    Over,
+}
+
+/// Why the final result is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There is a result.
+    Ended,
+    /// There is none, and Terraform does not wait any longer.
+    OutOfTime,
+}
+
+/// What Terraform replied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// 2xx.
+    Accepted,
+    /// A status that another try will not change.
+    Refused(u16),
+    /// No answer, or one that asks to try again, in so many seconds if it says so.
+    Failed {
+        /// `Retry-After`, in seconds.
+        retry_after: Option<u32>,
+        /// Whether it is certain that nothing arrived.
+        unsent: bool,
+    },
+}
+
+impl Reply {
+    /// What a status means.
+    pub fn of(status: u16, retry_after: Option<u32>) -> Self {
+        match status {
+            200..=299 => Self::Accepted,
+            408 | 425 | 429 | 500..=599 => Self::Failed { retry_after, unsent: false },
+            other => Self::Refused(other),
+        }
+    }
+}
+
+impl Sequence {
+    /// A task that was accepted at this moment, whose job may take so many seconds.
+    pub fn new(accepted_at: i64, wait: u32) -> Self {
+        Self {
+            accepted_at,
+            wait: i64::from(wait).min(LONGEST_WAIT),
+            updated_at: None,
+            paused_until: accepted_at,
+            tries: 0,
+            verdict: None,
+            unsure: false,
+            plain: false,
+            end: None,
+        }
+    }
+
+    /// What to do now; `ended` is whether it is known how the job ended.
+    pub fn next(&self, now: i64, ended: bool) -> Next {
+        if self.end.is_some() {
+            return Next::Over;
+        }
+        if self.verdict.is_some() {
+            return if now < self.paused_until {
+                Next::Wait(self.paused_until)
+            } else {
+                Next::Final { plain: self.plain }
+            };
+        }
+        let out_of_time = self.accepted_at.saturating_add(self.wait);
+        if ended {
+            return Next::Conclude(Why::Ended);
+        }
+        if now >= out_of_time {
+            return Next::Conclude(Why::OutOfTime);
+        }
+        let due = self.updated_at.map_or(self.accepted_at, |at| at.saturating_add(UPDATE_EVERY)).max(self.paused_until);
+        if now >= due { Next::Update } else { Next::Wait(due.min(out_of_time)) }
+    }
+
+    /// Says what the final result says, once and for all. Write it down before it is sent.
+    pub fn conclude(&mut self, verdict: Verdict) {
+        if self.verdict.is_none() {
+            self.verdict = Some(verdict);
+            self.tries = 0;
+            self.paused_until = self.accepted_at;
+        }
+    }
+
+    /// What the final result says, once that is decided.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// How it ended, once it has.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// What was replied to `running`.
+    pub fn updated(&mut self, now: i64, reply: Reply) {
+        match reply {
+            // A refusal may be for good, and the final result will find out; until then it is not asked more often.
+            Reply::Accepted | Reply::Refused(_) => {
+                self.updated_at = Some(now);
+                self.tries = 0;
+            }
+            Reply::Failed { retry_after, .. } => self.pause(now, retry_after),
+        }
+    }
+
+    /// What was replied to the final result.
+    pub fn finished(&mut self, now: i64, reply: Reply) {
+        match reply {
+            Reply::Accepted => self.end = Some(End::Delivered),
+            // It takes one final result: the one that nobody answered has arrived.
+            Reply::Refused(422) if self.unsure => self.end = Some(End::Delivered),
+            // A detail that Terraform does not like must not cost the result.
+            Reply::Refused(400 | 413 | 422) if !self.plain => self.plain = true,
+            Reply::Refused(_) => self.end = Some(End::Refused),
+            Reply::Failed { retry_after, unsent } => {
+                self.unsure |= !unsent;
+                self.pause(now, retry_after);
+                if self.tries >= FEWEST_TRIES && now >= self.accepted_at.saturating_add(GIVE_UP_AFTER) {
+                    self.end = Some(End::Unanswered);
+                }
+            }
+        }
+    }
+
+    fn pause(&mut self, now: i64, retry_after: Option<u32>) {
+        let pause = 1_i64.checked_shl(self.tries).unwrap_or(LONGEST_PAUSE).clamp(1, LONGEST_PAUSE);
+        let asked = retry_after.map_or(0, i64::from).min(LONGEST_ASKED);
+        self.tries = self.tries.saturating_add(1);
+        self.paused_until = now.saturating_add(pause.max(asked));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: i64 = 1_700_000_000;
+
+    /// Terraform, as far as a task's result goes.
+    #[derive(Default)]
+    struct Terraform {
+        last: i64,
+        given_up: bool,
+        running: u32,
+        finals: Vec<bool>,
+    }
+
+    impl Terraform {
+        fn take(&mut self, now: i64, last: Option<&Verdict>) -> u16 {
+            self.given_up |= now - self.last > 600 || now - START > 3600;
+            if self.given_up || !self.finals.is_empty() {
+                return 422;
+            }
+            self.last = now;
+            match last {
+                None => self.running += 1,
+                Some(verdict) => self.finals.push(verdict.passed),
+            }
+            200
+        }
+    }
+
+    fn verdict(passed: bool) -> Verdict {
+        Verdict { passed, message: "x".into(), url: None, outcomes: Vec::new() }
+    }
+
+    /// What happens to a request.
+    #[derive(Clone, Copy, Debug)]
+    enum Luck {
+        Answered,
+        /// It arrives, and the answer is lost.
+        Lost,
+        /// It does not arrive.
+        Unsent,
+        /// 503, with a wish.
+        Busy(u32),
+    }
+
+    /// Drives a sequence, second by second, through restarts (between any two steps what is not on disk is lost).
+    fn drive(ends_at: i64, wait: u32, luck: &[Luck], down: &[(i64, i64)]) -> (Sequence, Terraform, bool) {
+        let mut terraform = Terraform { last: START, ..Terraform::default() };
+        let mut disk = serde_json::to_string(&Sequence::new(START, wait)).unwrap();
+        let (mut turn, mut after_final) = (luck.iter().cycle(), false);
+        for now in START..START + 3 * 3600 {
+            if down.iter().any(|(from, long)| (START + from..START + from + long).contains(&now)) {
+                continue;
+            }
+            let mut sequence: Sequence = serde_json::from_str(&disk).unwrap();
+            loop {
+                let next = sequence.next(now, now >= START + ends_at);
+                let last = match next {
+                    Next::Over => return (sequence, terraform, after_final),
+                    Next::Wait(until) => {
+                        assert!(until > now, "a pause that is over");
+                        break;
+                    }
+                    Next::Conclude(why) => {
+                        sequence.conclude(verdict(why == Why::Ended));
+                        disk = serde_json::to_string(&sequence).unwrap();
+                        continue;
+                    }
+                    Next::Update => None,
+                    Next::Final { .. } => sequence.verdict().cloned(),
+                };
+                after_final |= last.is_none() && sequence.verdict().is_some();
+                let reply = match turn.next().copied().unwrap_or(Luck::Answered) {
+                    Luck::Answered => Reply::of(terraform.take(now, last.as_ref()), None),
+                    Luck::Lost => {
+                        terraform.take(now, last.as_ref());
+                        Reply::Failed { retry_after: None, unsent: false }
+                    }
+                    Luck::Unsent => Reply::Failed { retry_after: None, unsent: true },
+                    Luck::Busy(seconds) => Reply::of(503, Some(seconds)),
+                };
+                if last.is_some() {
+                    sequence.finished(now, reply)
+                } else {
+                    sequence.updated(now, reply)
+                }
+                disk = serde_json::to_string(&sequence).unwrap();
+            }
+        }
+        panic!("it never ends: {disk}");
+    }
+
+    fn luck(longest: u32) -> impl Strategy<Value = Luck> {
+        prop_oneof![
+            3 => Just(Luck::Answered),
+            1 => Just(Luck::Lost),
+            1 => Just(Luck::Unsent),
+            1 => (0..longest).prop_map(Luck::Busy),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn whatever_is_lost_or_restarted_there_is_exactly_one_final_result(
+            ends_at in 0..5000_i64,
+            luck in prop::collection::vec(luck(20), 0..5),
+            down in prop::collection::vec((0..3600_i64, 0..90_i64), 0..2),
+        ) {
+            // At least every fifth request is answered, and we are away for a minute and a half.
+            let luck = [luck.as_slice(), &[Luck::Answered]].concat();
+            let (sequence, terraform, after_final) = drive(ends_at, 3600, &luck, &down);
+            prop_assert!(!after_final, "running after a final result");
+            prop_assert_eq!(terraform.finals.len(), 1);
+            prop_assert!(!terraform.given_up);
+            prop_assert_eq!(sequence.end(), Some(End::Delivered));
+            if ends_at < 3000 {
+                prop_assert_eq!(&terraform.finals, &[true]);
+            }
+        }
+
+        #[test]
+        fn however_long_we_are_down_it_ends_and_says_nothing_twice(
+            ends_at in 0..9000_i64,
+            luck in prop::collection::vec(luck(600), 1..6),
+            down in prop::collection::vec((0..9000_i64, 0..4000_i64), 0..4),
+        ) {
+            let (sequence, terraform, after_final) = drive(ends_at, 3600, &luck, &down);
+            prop_assert!(!after_final);
+            prop_assert!(terraform.finals.len() <= 1);
+            // Known as delivered: it was. (With a lost answer, a refusal may be one of a task that was given up.)
+            let lost = luck.iter().any(|luck| matches!(luck, Luck::Lost | Luck::Busy(_)));
+            if sequence.end() == Some(End::Delivered) && !lost {
+                prop_assert_eq!(terraform.finals.len(), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn it_says_running_at_once_and_every_four_minutes() {
+        let (_, terraform, _) = drive(900, 3600, &[Luck::Answered], &[]);
+        assert_eq!((terraform.running, terraform.finals.as_slice()), (4, &[true][..]));
+        let (_, terraform, _) = drive(0, 3600, &[Luck::Answered], &[]);
+        assert_eq!((terraform.running, terraform.finals.as_slice()), (0, &[true][..]), "there is nothing to wait for");
+    }
+
+    #[test]
+    fn a_job_that_takes_too_long_fails_while_terraform_listens() {
+        for wait in [60, 3600, u32::MAX] {
+            let (_, terraform, _) = drive(9000, wait, &[Luck::Answered], &[]);
+            assert_eq!(terraform.finals, [false], "{wait}");
+        }
+    }
+
+    #[test]
+    fn nobody_who_never_answers_is_asked_for_ever() {
+        let (sequence, ..) = drive(100, 3600, &[Luck::Unsent], &[]);
+        assert_eq!(sequence.end(), Some(End::Unanswered));
+        // We were down for longer than Terraform waits: it is told nevertheless, and refuses.
+        let (sequence, terraform, _) = drive(100, 3600, &[Luck::Answered], &[(50, 5000)]);
+        assert_eq!((sequence.end(), terraform.finals.len()), (Some(End::Refused), 0));
+    }
+
+    #[test]
+    fn outcomes_that_are_not_taken_do_not_cost_the_result() {
+        let mut sequence = Sequence::new(START, 60);
+        sequence.conclude(verdict(true));
+        sequence.conclude(verdict(false));
+        assert_eq!(sequence.verdict(), Some(&verdict(true)), "the first one stays");
+        assert_eq!(sequence.next(START, true), Next::Final { plain: false });
+        sequence.finished(START, Reply::Refused(422));
+        assert_eq!(sequence.next(START, true), Next::Final { plain: true });
+        sequence.finished(START, Reply::Refused(422));
+        assert_eq!((sequence.next(START, true), sequence.end()), (Next::Over, Some(End::Refused)));
+    }
+}
