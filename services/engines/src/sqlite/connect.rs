@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::BUSY_TIMEOUT;
@@ -60,6 +61,9 @@ impl Opener {
         };
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // A plan does not depend on the values that are bound. Otherwise SQLite prepares a statement anew with each value
+        // that it compares with the condition of a partial index.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // As `open` beside this has them on the connections of the pools, for the reasons that it gives.
         connection.execute_batch("PRAGMA trusted_schema = OFF")?;
         if self.access == Access::Write {
@@ -84,4 +88,29 @@ fn wait_for_the_other(tries: i32) -> bool {
 fn unchanging(path: &Path) -> String {
     let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{path}?immutable=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_values_are_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (rank INTEGER, id TEXT); CREATE INDEX some ON t (rank) WHERE rank >= 10")
+            .unwrap();
+        let opener = Opener { path, access: Access::Write };
+        for connection in [opener.writer().unwrap(), opener.reader().unwrap()] {
+            let mut statement = connection.prepare("SELECT count(*) FROM t WHERE rank >= ?").unwrap();
+            for value in [1, 2, 11] {
+                assert_eq!(statement.query_row([value], |row| row.get::<_, i64>(0)).unwrap(), 0);
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 }
