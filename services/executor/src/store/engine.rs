@@ -23,6 +23,7 @@ use runwarden_kit::tenant::TenantId;
 use super::{Beat, Changed, JobFilter, Silence};
 use crate::job::{Attempt, Bound, Job, Lease, Queue, Run, Stray};
 use crate::wait::limits::LimitScope;
+use crate::wait::place::Mark;
 use crate::wait::scheduler::{Head, Turn};
 
 /// Where rows are kept.
@@ -259,8 +260,12 @@ pub(crate) trait QueueRows {
     /// one: serialised on [`Serialise::Waiting`].
     async fn waiting(&mut self, tenant: &str, template: Option<&str>) -> Result<u32>;
 
-    /// How many new jobs of its template go before a job, by rank and then by id; counted up to this.
-    async fn ahead_of(&mut self, job: &Job, up_to: u32) -> Result<u32>;
+    /// How many new jobs of its template go before a job, by rank and then by id, and not before this one if it is named;
+    /// counted up to so many. What that costs does not grow with those behind it.
+    async fn ahead_of(&mut self, job: &Job, from: Option<&Mark>, up_to: u32) -> Result<u32>;
+
+    /// Each so many'th of the new jobs of a template, from the first on, in their order, of so many in all.
+    async fn marks(&mut self, tenant: &TenantId, template: &str, every: u32, up_to: u32) -> Result<Vec<Mark>>;
 
     /// The moments at which the latest of a scope's jobs were begun, newest first, without the first so many.
     async fn begun(&mut self, of: &Counted, skip: u32, limit: u32) -> Result<Vec<Moment>>;

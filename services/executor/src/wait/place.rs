@@ -19,6 +19,23 @@ pub struct Place {
     pub blocked: bool,
 }
 
+/// A place in the order in which the new jobs of a template go: by rank, the highest first, and then by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The rank of the job that stands there.
+    pub rank: i64,
+    /// Its id.
+    pub id: String,
+}
+
+impl Mark {
+    /// Whether the job that stands here goes before one of this rank and id.
+    #[must_use]
+    pub fn is_before(&self, rank: i64, id: &str) -> bool {
+        (-self.rank, self.id.as_str()) < (-rank, id)
+    }
+}
+
 /// What a job waits for that is blocked.
 pub const BLOCKED: &str = "waiting for another launch of this template to be settled";
 

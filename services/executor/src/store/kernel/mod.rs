@@ -3,6 +3,7 @@
 
 mod executors;
 mod jobs;
+mod places;
 pub(super) mod queues;
 mod strays;
 mod told;
@@ -18,12 +19,13 @@ use crate::job::Job;
 /// A store of jobs over an engine.
 pub(crate) struct Kernel<E> {
     pub(super) engine: E,
+    places: places::Places,
 }
 
 impl<E: Engine> Kernel<E> {
     /// Over this engine.
-    pub(super) const fn over(engine: E) -> Self {
-        Self { engine }
+    pub(super) fn over(engine: E) -> Self {
+        Self { engine, places: places::Places::default() }
     }
 }
 

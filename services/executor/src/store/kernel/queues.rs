@@ -10,7 +10,7 @@ use crate::launch::protocol::{self, Around, Beginning};
 use crate::store::engine::{Counted, Engine, Rows, Serialise};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 use crate::wait::limits::{LimitScope, Limits, Usage};
-use crate::wait::place::{self, COUNTED, Place, RECENT};
+use crate::wait::place::{self, Place, RECENT};
 use crate::wait::scheduler::{Goal, Head, Turn};
 
 /// How many jobs are told of at once that are to end unbegun.
@@ -65,7 +65,7 @@ impl<E: Engine> Queues for Kernel<E> {
 
     async fn place(&self, job: &Job, limits: &Limits, now: Moment) -> Result<Place> {
         let mut rows = self.engine.read().await?;
-        let position = rows.ahead_of(job, COUNTED - 1).await?.saturating_add(1);
+        let position = self.places.ahead_of(&mut *rows, job).await?.saturating_add(1);
         let pace = place::pace(&rows.begun(&Counted::with(job, LimitScope::Template), 0, RECENT).await?, now);
         let held_by = full(&mut *rows, job, limits, now, Counting::Held).await?.map(|(scope, _)| scope);
         let blocked = is_unmarked_out(&mut *rows, job).await?;

@@ -44,7 +44,7 @@ pub(crate) struct SqliteEngine {
 
 impl SqliteJobs {
     /// Jobs in this database.
-    pub(super) const fn on(database: Database) -> Self {
+    pub(super) fn on(database: Database) -> Self {
         Self::over(SqliteEngine { database })
     }
 

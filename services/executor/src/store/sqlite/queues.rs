@@ -3,14 +3,16 @@
 use async_trait::async_trait;
 use runwarden_kit::Result;
 use runwarden_kit::clock::Moment;
-use rusqlite::params;
+use runwarden_kit::tenant::TenantId;
+use rusqlite::{ToSql, params};
 
 use super::documents::{job_of, moment, write};
-use super::sql::{self, Assembled, at_length, get};
+use super::sql::{self, Assembled, at_length, failed, get};
 use super::{SqliteRows, at_most, heads};
 use crate::job::{Job, Queue};
 use crate::store::engine::{Counted, QueueRows, Serialise};
 use crate::wait::limits::LimitScope;
+use crate::wait::place::Mark;
 use crate::wait::scheduler::{Head, Turn};
 
 /// The first due job of a queue, of three: the first of those that are due at once; of those whose time has come, the
@@ -41,10 +43,28 @@ const FIRST_DUE: &str = "
                 ORDER BY rank DESC, id LIMIT 1))
         ORDER BY rank DESC, id LIMIT 1)";
 
+/// New jobs of a template with this rank, from one id to before another.
+const AHEAD_IN_RANK: &str = "
+    SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_new
+        WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND rank = ?3 AND id >= ?4 AND id < ?5 LIMIT ?6)";
+/// New jobs of a template with a rank between these.
+const AHEAD_BY_RANK: &str = "
+    SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_new
+        WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND rank > ?3 AND rank < ?4 LIMIT ?5)";
+/// After every id.
+const LAST_ID: &str = "\u{10ffff}";
+/// The highest rank of the new jobs of a template below one.
+const NEXT_RANK: &str = "
+    SELECT max(rank) FROM jobs INDEXED BY jobs_new WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND rank < ?3";
+/// New jobs of a template with this rank as they go.
+const IN_RANK: &str = "
+    SELECT id FROM jobs INDEXED BY jobs_new WHERE state = 'new' AND tenant = ?1 AND template = ?2 AND rank = ?3
+    ORDER BY id LIMIT ?4";
+
 #[async_trait]
 impl QueueRows for SqliteRows<'_> {
     async fn heads(&mut self, now: Moment) -> Result<Vec<Head>> {
-        at_length(|| heads::read(self.connection(), now))
+        heads::read(self.connection(), now)
     }
 
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>> {
@@ -58,7 +78,9 @@ impl QueueRows for SqliteRows<'_> {
         let (tenant, from_rank) = (tenant.as_str(), turn.from_rank);
         let without = write(&turn.without)?;
         let with = params![tenant, controller, template, from_rank, not_held_back, without, now.micros()];
-        let job = at_length(|| sql::one(self.connection(), FIRST_DUE, with, job_of))?;
+        let look = || sql::one(self.connection(), FIRST_DUE, with, job_of);
+        // The jobs of principals who may have no more are passed over one by one.
+        let job = if turn.without.is_empty() { look() } else { at_length(look) }?;
         if let Some(job) = &job {
             self.ask(Serialise::Job(job.id.clone()));
         }
@@ -71,13 +93,51 @@ impl QueueRows for SqliteRows<'_> {
         self.kept("SELECT waiting FROM job_counts WHERE tenant = ?1 AND scope = ?2 AND name = ?3", tenant, scope, name)
     }
 
-    async fn ahead_of(&mut self, job: &Job, up_to: u32) -> Result<u32> {
-        let mut query = Assembled::new("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'new' AND tenant = ");
-        query.bind(job.tenant.as_str().to_owned()).push(" AND template = ").bind(job.template.clone());
-        query.push(" AND rank >= ").bind(job.rank());
-        query.push(" AND (rank > ").bind(job.rank()).push(" OR id < ").bind(job.id.clone()).push(")");
-        query.push(" LIMIT ").bind(up_to).push(")");
-        self.count(&query)
+    async fn ahead_of(&mut self, job: &Job, from: Option<&Mark>, up_to: u32) -> Result<u32> {
+        let (tenant, template, rank) = (job.tenant.as_str(), job.template.as_str(), job.rank());
+        let mut found = 0;
+        let mut count = |sql: &str, with: &[&dyn ToSql]| -> Result<()> {
+            if found < up_to {
+                found += sql::the(self.connection(), sql, with, |row| get::<u32>(row, 0))?;
+            }
+            Ok(())
+        };
+        // Those of its own rank, and those of higher ones: apart, since together they are no range of the index.
+        match from {
+            Some(from) if from.rank == rank => {
+                count(AHEAD_IN_RANK, params![tenant, template, rank, from.id, job.id, up_to])?;
+            }
+            from => {
+                count(AHEAD_IN_RANK, params![tenant, template, rank, "", job.id, up_to])?;
+                let below = from.map_or(i64::MAX, |from| from.rank);
+                count(AHEAD_BY_RANK, params![tenant, template, rank, below, up_to])?;
+                if let Some(from) = from {
+                    count(AHEAD_IN_RANK, params![tenant, template, from.rank, from.id, LAST_ID, up_to])?;
+                }
+            }
+        }
+        Ok(found.min(up_to))
+    }
+
+    async fn marks(&mut self, tenant: &TenantId, template: &str, every: u32, up_to: u32) -> Result<Vec<Mark>> {
+        let tenant = tenant.as_str();
+        at_length(|| {
+            let (mut marks, mut seen, mut below) = (Vec::new(), 0_u32, i64::MAX);
+            while seen < up_to {
+                let next = sql::the(self.connection(), NEXT_RANK, params![tenant, template, below], |row| get(row, 0))?;
+                let Some(rank) = next else { break };
+                let mut statement = self.connection().prepare_cached(IN_RANK).map_err(failed)?;
+                let mut rows = statement.query(params![tenant, template, rank, up_to - seen]).map_err(failed)?;
+                while let Some(row) = rows.next().map_err(failed)? {
+                    if seen.is_multiple_of(every) {
+                        marks.push(Mark { rank, id: get(row, 0)? });
+                    }
+                    seen += 1;
+                }
+                below = rank;
+            }
+            Ok(marks)
+        })
     }
 
     async fn begun(&mut self, of: &Counted, skip: u32, limit: u32) -> Result<Vec<Moment>> {

@@ -177,6 +177,41 @@ async fn a_place_counts_those_of_the_template_that_go_first() {
 }
 
 #[tokio::test]
+async fn a_place_in_a_long_queue_is_exact_once_its_marks_are_fresh_and_counts_no_further_than_it_says() {
+    let (_folder, store) = store().await;
+    let mut jobs = Vec::new();
+    for n in 0..450_i64 {
+        let priority = [Priority::Low, Priority::High, Priority::Normal][usize::try_from(n % 3).unwrap()];
+        jobs.push(put(&store, Job { priority, id: format!("job_{n:05}"), ..due() }).await);
+    }
+    jobs.sort_by_key(|job| (-job.rank(), job.id.clone()));
+    for (ahead, job) in jobs.iter().enumerate() {
+        let place = store.place(job, &Limits::default(), at(10)).await.unwrap();
+        assert_eq!(usize::try_from(place.position).unwrap(), ahead + 1);
+    }
+    // What left the head of the queue since the marks were taken leaves at most these places unknown, for a second.
+    let first = jobs[0].clone();
+    claim(&store, &first).await.unwrap();
+    let last = store.place(&jobs[449], &Limits::default(), at(10)).await.unwrap();
+    assert!((449..=450).contains(&last.position), "{last:?}");
+}
+
+/// Each count is of one range of an index: what stands behind a job, or in other ranks, is not looked at.
+#[tokio::test]
+async fn a_place_is_counted_in_the_index_of_new_jobs_without_sorting() {
+    let (folder, _store) = store().await;
+    let connection = rusqlite::Connection::open(folder.path().join("jobs.db")).unwrap();
+    for sql in [super::AHEAD_IN_RANK, super::AHEAD_BY_RANK, super::NEXT_RANK, super::IN_RANK] {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = vec!["1"; statement.parameter_count()];
+        let plan = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3)).unwrap();
+        let plan: Vec<String> = plan.map(Result::unwrap).collect();
+        let searches = plan.iter().filter(|step| step.contains("jobs_new") && step.contains("rank")).count();
+        assert!(searches == 1 && !plan.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {plan:?}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_held_back_is_told_by_what() {
     let (_folder, store) = store().await;
     let (_a, _b) = two_claimed_jobs(&store).await;
