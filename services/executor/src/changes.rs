@@ -1,6 +1,8 @@
 //! The one way in which a job is changed. The store writes row, events, attempt and audit entries in one transaction;
 //! only then, and only if it did, is counted, logged and woken what its effects name.
 
+use std::time::Duration;
+
 use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
@@ -9,6 +11,9 @@ use crate::failpoint::At;
 use crate::job::{Job, Run, Stray};
 use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, Begin, Begun, Committed, Effects, JobChange, News};
+
+/// The launcher need not be woken for a job that is due later than this: it looks for itself more often.
+const SOON: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Changes a job; none if there is no such job. The change is told whether another job has `run`.
@@ -113,7 +118,9 @@ impl Shared {
             News::Accepted => {
                 metrics::counter!("runwarden_jobs_accepted_total", "tenant" => job.tenant.to_string()).increment(1);
                 tracing::info!(job = job.id, template = job.template, "job accepted");
-                self.work.ring();
+                if job.due_at.is_some_and(|due| due <= self.clock.now().plus(SOON)) {
+                    self.work.ring();
+                }
             }
             News::Due => self.work.ring(),
             // What is settled may have made room for another. What only waits has not: were that taken for it, the wait

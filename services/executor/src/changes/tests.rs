@@ -145,6 +145,17 @@ async fn what_is_accepted_begun_and_settled_rings_too() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_due_much_later_wakes_no_launcher() {
+    let mut here = Here::new().await;
+    let now = here.shared.clock.now();
+    for (due, work) in [(now.plus(SOON / 2), true), (now.plus(SOON * 60), false)] {
+        let later = Job { due_at: Some(due), ..example() };
+        here.shared.accept(Acceptance::of(later)).await.unwrap();
+        assert_eq!(here.rung(), Rung { work, ..Rung::default() });
+    }
+}
+
+#[tokio::test]
 async fn a_commit_that_fails_counts_and_rings_nothing() {
     let recorder = counting();
     let _counting = metrics::set_default_local_recorder(&recorder);

@@ -6,7 +6,7 @@ use runwarden_kit::tenant::TenantId;
 use rusqlite::{Connection, Row, params};
 
 use super::documents::moment;
-use super::sql::{self, get, text};
+use super::sql::{self, FEW, at_length, get, text};
 use crate::job::Queue;
 use crate::wait::scheduler::Head;
 
@@ -77,9 +77,16 @@ fn place_of(head: &Head) -> (&str, &str, &str, i64, &str) {
 fn firsts(connection: &Connection, steps: &Steps) -> Result<Vec<(Head, Moment)>> {
     let mut found: Vec<(Head, Moment)> = Vec::new();
     let mut next = sql::one(connection, steps.first, (), first)?;
-    while let Some(one) = next {
-        next = behind(connection, steps, &one.0.queue)?;
-        found.push(one);
+    let mut step_up_to = |most: usize| -> Result<bool> {
+        while found.len() < most {
+            let Some(one) = next.take() else { return Ok(false) };
+            next = behind(connection, steps, &one.0.queue)?;
+            found.push(one);
+        }
+        Ok(true)
+    };
+    if step_up_to(FEW)? {
+        at_length(|| step_up_to(usize::MAX))?;
     }
     Ok(found)
 }

@@ -6,7 +6,7 @@ use runwarden_kit::audit::{Entry, LogHead, MAX_PENDING, OutboxStore, SetAside};
 use runwarden_kit::{Error, Result};
 use rusqlite::{Connection, Row, params};
 
-use super::sql::{self, at_length, failed, get};
+use super::sql::{self, failed, get};
 use super::{SqliteJobs, at_most};
 
 /// How many entries of an earlier version are given their tenant at once.
@@ -77,8 +77,7 @@ impl OutboxStore for SqliteJobs {
 
     async fn pending(&self, tenant: &str, limit: usize) -> Result<Vec<Entry>> {
         let pending = "SELECT entry FROM outbox WHERE tenant = ? ORDER BY number LIMIT ?";
-        let reading = self.engine.reading().await?;
-        at_length(|| sql::all(&reading, pending, params![tenant, at_most(limit)], |row| decode(row, 0)))
+        sql::all(&*self.engine.reading().await?, pending, params![tenant, at_most(limit)], |row| decode(row, 0))
     }
 
     async fn count(&self, tenant: &str) -> Result<usize> {

@@ -6,6 +6,9 @@ use rusqlite::types::{FromSql, ToSql, Value};
 use rusqlite::{Connection, Params, Row, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+/// So many rows are read, or looks taken into an index, before a thread of the runtime is given to others meanwhile.
+pub(super) const FEW: usize = 64;
+
 /// What a failing store is to a caller.
 pub(super) fn failed(error: rusqlite::Error) -> Error {
     StoreError::from(error).into()
@@ -38,7 +41,7 @@ pub(super) fn the<T>(
     one(connection, sql, with, read)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))
 }
 
-/// Reads every row.
+/// Reads every row; those after [`FEW`] as [`at_length`].
 pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
@@ -48,8 +51,15 @@ pub(super) fn all<T>(
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = statement.query(with).map_err(failed)?;
     let mut all = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        all.push(read(row)?);
+    let mut read_up_to = |most: usize| -> Result<bool> {
+        while all.len() < most {
+            let Some(row) = rows.next().map_err(failed)? else { return Ok(false) };
+            all.push(read(row)?);
+        }
+        Ok(true)
+    };
+    if read_up_to(FEW)? {
+        at_length(|| read_up_to(usize::MAX))?;
     }
     Ok(all)
 }
@@ -65,7 +75,8 @@ pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str> {
     value.as_str().map_err(|error| StoreError::Corrupt(format!("column {column}: {error}")).into())
 }
 
-/// Reads where more than a few rows may be looked at. Others that wait for this thread of the runtime go on elsewhere.
+/// Reads where more than a few rows may be looked at before one is found. Others that wait for this thread of the runtime
+/// go on elsewhere; that takes two switches between threads, more than a look into an index.
 pub(super) fn at_length<T>(read: impl FnOnce() -> T) -> T {
     let is_of_many = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
     if is_of_many { tokio::task::block_in_place(read) } else { read() }

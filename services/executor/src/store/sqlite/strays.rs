@@ -6,7 +6,7 @@ use runwarden_kit::clock::Moment;
 use rusqlite::params;
 
 use super::documents::{read, write};
-use super::sql::{self, at_length, get, text};
+use super::sql::{self, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::Stray;
 use crate::store::engine::StrayRows;
@@ -49,11 +49,9 @@ impl StrayRows for SqliteRows<'_> {
     async fn strays(&mut self, now: Moment, limit: usize) -> Result<Vec<Stray>> {
         let sql = "SELECT document, due_at FROM strays WHERE due_at <= ? ORDER BY due_at LIMIT ?";
         let with = params![now.micros(), at_most(limit)];
-        at_length(|| {
-            sql::all(self.connection(), sql, with, |row| {
-                let kept: Stray = read(text(row, 0)?)?;
-                Ok(Stray { due_at: Moment::from_micros(get(row, 1)?), ..kept })
-            })
+        sql::all(self.connection(), sql, with, |row| {
+            let kept: Stray = read(text(row, 0)?)?;
+            Ok(Stray { due_at: Moment::from_micros(get(row, 1)?), ..kept })
         })
     }
 

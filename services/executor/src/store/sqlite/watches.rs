@@ -6,7 +6,7 @@ use runwarden_kit::clock::Moment;
 use rusqlite::params;
 
 use super::documents::job_of;
-use super::sql::{self, at_length, get, text};
+use super::sql::{self, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::{Job, JobState};
 use crate::store::engine::WatchRows;
@@ -25,18 +25,16 @@ impl WatchRows for SqliteRows<'_> {
     async fn running(&mut self, after: &str, limit: usize) -> Result<Vec<Job>> {
         let sql =
             "SELECT document, due_at, holder, fence FROM jobs WHERE state = 'running' AND id > ? ORDER BY id LIMIT ?";
-        at_length(|| sql::all(self.connection(), sql, params![after, at_most(limit)], job_of))
+        sql::all(self.connection(), sql, params![after, at_most(limit)], job_of)
     }
 
     async fn changed(&mut self, after: i64, limit: usize) -> Result<Vec<Changed>> {
         let sql = "SELECT document, due_at, holder, fence, version, id, state FROM jobs WHERE version > ?
              ORDER BY version LIMIT ?";
-        at_length(|| {
-            sql::all(self.connection(), sql, params![after, at_most(limit)], |row| {
-                let runs = text(row, 6)? == JobState::Running.name();
-                let running = if runs { Some(Box::new(job_of(row)?)) } else { None };
-                Ok(Changed { version: get(row, 4)?, id: get(row, 5)?, running })
-            })
+        sql::all(self.connection(), sql, params![after, at_most(limit)], |row| {
+            let runs = text(row, 6)? == JobState::Running.name();
+            let running = if runs { Some(Box::new(job_of(row)?)) } else { None };
+            Ok(Changed { version: get(row, 4)?, id: get(row, 5)?, running })
         })
     }
 
