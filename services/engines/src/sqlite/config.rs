@@ -1,9 +1,11 @@
-//! The embedded config store: one SQLite file.
+//! The embedded config store: one SQLite file. It is read where the question is asked, and changed over a pool: what it
+//! keeps changes rarely and is read all the time.
 
 use std::path::Path;
 
 use async_trait::async_trait;
-use sqlx::{Row, Sqlite, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use sqlx::{Sqlite, Transaction};
 
 use super::{Database, open, open_read_only};
 use crate::config::{Change, Commit, ConfigEntry, ConfigStore, Guard, MIGRATIONS, Write, Written, prefix_end};
@@ -112,34 +114,27 @@ async fn apply_write(tx: &mut Transaction<'static, Sqlite>, write: &Write, revis
 #[async_trait]
 impl ConfigStore for SqliteConfigStore {
     async fn get(&self, key: &str) -> Result<Option<ConfigEntry>> {
-        let row = sqlx::query("SELECT key, value, revision FROM config_entry WHERE key = ?")
-            .bind(key)
-            .fetch_optional(&self.database.read)
-            .await?;
-        row.as_ref().map(entry).transpose()
+        let reading = self.database.grouped().readers.get().await?;
+        let mut statement = reading.prepare_cached("SELECT key, value, revision FROM config_entry WHERE key = ?")?;
+        Ok(statement.query_row([key], entry).optional()?)
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ConfigEntry>> {
-        let rows = sqlx::query(
+        let reading = self.database.grouped().readers.get().await?;
+        let mut statement = reading.prepare_cached(
             "SELECT key, value, revision FROM config_entry
              WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) AND (?3 IS NULL OR key > ?3) ORDER BY key LIMIT ?4",
-        )
-        .bind(prefix)
-        .bind(prefix_end(prefix))
-        .bind(after)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.database.read)
-        .await?;
-        rows.iter().map(entry).collect()
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![prefix, prefix_end(prefix), after, limit], entry)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     async fn count(&self, prefix: &str) -> Result<u64> {
-        let count: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM config_entry WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)")
-                .bind(prefix)
-                .bind(prefix_end(prefix))
-                .fetch_one(&self.database.read)
-                .await?;
+        let reading = self.database.grouped().readers.get().await?;
+        let mut statement =
+            reading.prepare_cached("SELECT count(*) FROM config_entry WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)")?;
+        let count: i64 = statement.query_row(params![prefix, prefix_end(prefix)], |row| row.get(0))?;
         Ok(count.unsigned_abs())
     }
 
@@ -152,29 +147,33 @@ impl ConfigStore for SqliteConfigStore {
     }
 
     async fn revision(&self) -> Result<i64> {
-        Ok(sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&self.database.read).await?)
+        Ok(revision(&*self.database.grouped().readers.get().await?)?)
     }
 
     async fn written_since(&self, prefix: &str, after: i64) -> Result<Written> {
+        let reading = self.database.grouped().readers.get().await?;
         // Two statements, one snapshot.
-        let mut reading = self.database.read.begin().await?;
-        let head = sqlx::query_scalar("SELECT head FROM config_revision").fetch_one(&mut *reading).await?;
-        let rows = sqlx::query(
-            "SELECT key, value, revision FROM config_entry INDEXED BY config_entry_by_revision
-             WHERE revision > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY revision, key",
-        )
-        .bind(after)
-        .bind(prefix)
-        .bind(prefix_end(prefix))
-        .fetch_all(&mut *reading)
-        .await?;
-        reading.commit().await?;
-        Ok(Written { entries: rows.iter().map(entry).collect::<Result<_>>()?, head })
+        let snapshot = reading.unchecked_transaction()?;
+        let head = revision(&snapshot)?;
+        let entries = {
+            let mut statement = snapshot.prepare_cached(
+                "SELECT key, value, revision FROM config_entry INDEXED BY config_entry_by_revision
+                 WHERE revision > ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY revision, key",
+            )?;
+            let rows = statement.query_map(params![after, prefix, prefix_end(prefix)], entry)?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        snapshot.commit()?;
+        Ok(Written { entries, head })
     }
 }
 
-fn entry(row: &sqlx::sqlite::SqliteRow) -> Result<ConfigEntry> {
-    Ok(ConfigEntry { key: row.try_get(0)?, value: row.try_get(1)?, revision: row.try_get(2)? })
+fn revision(reading: &Connection) -> rusqlite::Result<i64> {
+    reading.prepare_cached("SELECT head FROM config_revision")?.query_row((), |row| row.get(0))
+}
+
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<ConfigEntry> {
+    Ok(ConfigEntry { key: row.get(0)?, value: row.get(1)?, revision: row.get(2)? })
 }
 
 #[cfg(test)]
@@ -234,17 +233,14 @@ mod tests {
     /// How many steps SQLite's machine takes for something on the connections that read.
     async fn steps<T>(store: &SqliteConfigStore, what: impl Future<Output = T>) -> (T, usize) {
         let taken = Arc::new(AtomicUsize::new(0));
-        let mut readers = Vec::new();
-        for _ in 0..store.database.read.options().get_max_connections() {
-            let mut connection = store.database.read.acquire().await.unwrap();
+        for reader in store.database.grouped().readers.all().await.unwrap() {
             let counted = Arc::clone(&taken);
-            connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
+            let count = move || {
                 counted.fetch_add(1, Ordering::SeqCst);
-                true
-            });
-            readers.push(connection);
+                false
+            };
+            reader.progress_handler(1, Some(count)).unwrap();
         }
-        drop(readers);
         let answer = what.await;
         (answer, taken.load(Ordering::SeqCst))
     }
