@@ -39,10 +39,8 @@ impl WatchRows for SqliteRows<'_> {
     }
 
     async fn changed_jobs(&mut self, after: i64, limit: usize) -> Result<Vec<(i64, Job)>> {
-        at_length(|| {
-            sql::all(self.connection(), CHANGED_JOBS, params![after, at_most(limit)], |row| {
-                Ok((get(row, 4)?, job_of(row)?))
-            })
+        sql::all(self.connection(), CHANGED_JOBS, params![after, at_most(limit)], |row| {
+            Ok((get(row, 4)?, job_of(row)?))
         })
     }
 
