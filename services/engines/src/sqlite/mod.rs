@@ -10,7 +10,9 @@ mod error;
 mod faults;
 mod group;
 mod grouped;
+pub mod outbox;
 mod readers;
+pub mod sql;
 mod writer;
 
 use std::path::Path;
