@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod hooks;
 mod jobs;
 mod profiles;
 mod reach;
@@ -19,6 +20,7 @@ use runwarden_kit::service::listen_address;
 use runwarden_kit::telemetry::TelemetryArgs;
 
 pub(crate) use audit::{AcceptRestore, Audit, Folder, SendAgain, SetAside, Verify};
+pub(crate) use hooks::{Hooks, TestHook};
 pub(crate) use jobs::{Jobs, List, Output, Resolution};
 pub(crate) use profiles::{Login, Logout, Profiles, ProfilesCommand};
 pub(crate) use reach::{Destination, Reach, a_slug, a_url, an_id};
@@ -91,6 +93,9 @@ Without a profile: RUNWARDEN_URL, RUNWARDEN_CLIENT_ID, RUNWARDEN_CLIENT_SECRET."
     #[command(after_help = EXIT_CODES)]
     #[command(subcommand)]
     Jobs(Box<Jobs>),
+    /// Work with hooks: try out what they do
+    #[command(subcommand)]
+    Hooks(Box<Hooks>),
     /// Print completions for a shell
     #[command(after_help = "\
 Examples:

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         cli::Command::Templates(command) => client::templates(&command),
         cli::Command::Run(run) => client::run(&run),
         cli::Command::Jobs(command) => client::jobs(&command),
+        cli::Command::Hooks(command) => client::hooks(&command),
         cli::Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::Arguments::command(), "runwarden", &mut script);

@@ -56,6 +56,16 @@ impl Routes {
         Self { router: self.router.route(path, get), table: self.table }
     }
 
+    /// Adds a way in for foreign senders, whose requests prove themselves: for anybody, on both listeners. The document
+    /// does not describe it; what is sent there is up to the senders.
+    #[must_use]
+    pub fn delivery(mut self, path: &str, methods: &[Method], handlers: MethodRouter<App>) -> Self {
+        for method in methods {
+            self.table.add_delivery(method.clone(), path);
+        }
+        Self { router: self.router.route(path, handlers), table: self.table }
+    }
+
     /// Adds routes that were declared elsewhere.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {

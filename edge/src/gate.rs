@@ -101,9 +101,9 @@ async fn admit(
         let config = &here.app.config;
         let size = match route.takes {
             Takes::Little => config.body_limit.min(LITTLE),
-            Takes::Settings => config.body_limit,
+            Takes::Settings | Takes::Delivery => config.body_limit,
         };
-        let purse = here.app.room.purse(address, context.caller.as_deref());
+        let purse = here.app.room.purse(route.takes, address, context.caller.as_deref());
         slot.allow(BodyLimits { size, time: config.body_timeout }, purse);
     }
     context.deadline = Some(Instant::now() + here.app.config.request_timeout + wait);

@@ -9,7 +9,9 @@ use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
+use runwarden_proto::hook::v1::delivery_service_client::DeliveryServiceClient;
 use runwarden_proto::hook::v1::hook_service_client::HookServiceClient;
+use runwarden_proto::hook::v1::inbox_service_client::InboxServiceClient;
 use runwarden_proto::policy::v1::policy_service_client::PolicyServiceClient;
 use runwarden_proto::project::v1::controller_service_client::ControllerServiceClient;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
@@ -150,6 +152,14 @@ impl Ports {
     client!(
         /// Hooks.
         hooks, hook, HookServiceClient
+    );
+    client!(
+        /// Deliveries to hooks.
+        deliveries, hook, DeliveryServiceClient
+    );
+    client!(
+        /// Where foreign senders deliver.
+        inbox, hook, InboxServiceClient
     );
     client!(
         /// The audit log, for exports.

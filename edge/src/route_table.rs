@@ -51,6 +51,9 @@ pub enum Takes {
     Little,
     /// As much as the settings say, from callers who are known. Their bodies share a budget of their own.
     Settings,
+    /// As much as the settings say, from foreign senders, who are known when the body was read: they sign it. Their
+    /// bodies share a third budget, so that they are in nobody's way.
+    Delivery,
 }
 
 /// The largest body that an open route takes, in bytes: a form with a token of the largest size fits.
@@ -97,6 +100,12 @@ impl Table {
             Access::Open => Takes::Little,
             Access::Caller => Takes::Settings,
         };
+        self.0.push(Route { method, path: path.to_owned(), on, access, takes, lasts });
+    }
+
+    /// Adds a way in for foreign senders.
+    pub fn add_delivery(&mut self, method: Method, path: &str) {
+        let (on, access, takes, lasts) = (On::Both, Access::Open, Takes::Delivery, Lasts::Call);
         self.0.push(Route { method, path: path.to_owned(), on, access, takes, lasts });
     }
 

@@ -64,7 +64,7 @@ mod redacted {
 
 mod names {
     //! The names of the values of enumerations.
-    use crate::{audit, auth, executor, project};
+    use crate::{audit, auth, executor, hook, project};
 
     include!(concat!(env!("OUT_DIR"), "/names.rs"));
 }

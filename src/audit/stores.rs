@@ -14,14 +14,17 @@ use runwarden_kit::mesh::Service;
 use crate::cli::Folder;
 
 /// The services that have a store, and the file it is in.
-const FILES: [(Service, &str); 6] = [
+const FILES: [(Service, &str); 7] = [
     (Service::Auth, "auth.db"),
     (Service::Policy, "config.db"),
     (Service::Project, "project.db"),
     (Service::Secret, "config.db"),
     (Service::Executor, "jobs.db"),
     (Service::Hook, "hooks.db"),
+    (Service::Hook, INBOX),
 ];
+/// The tables of the hook service, beside its config store.
+const INBOX: &str = "inbox.db";
 /// How many tenants are read at once.
 const PAGE: usize = 500;
 
@@ -72,6 +75,11 @@ async fn open_one(service: Service, path: &Path, access: Access) -> anyhow::Resu
     })?;
     if service == Service::Executor {
         let Stores { outbox, .. } = Stores::open(&engines, Some(path)).await?;
+        return Ok(Store { service, outbox, config: None });
+    }
+    if path.ends_with(INBOX) {
+        let runwarden_hook::store::Stores { outbox, .. } =
+            runwarden_hook::store::Stores::open_at(&engines, path).await?;
         return Ok(Store { service, outbox, config: None });
     }
     let store = engines.config(path).await?;

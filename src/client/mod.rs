@@ -6,6 +6,7 @@
 mod accepted;
 mod failure;
 mod follow;
+mod hooks;
 mod input;
 mod interrupt;
 mod jobs;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use failure::{Exit, Failure};
 use interrupt::{insist, unless_interrupted};
 
-use crate::cli::{Jobs, Login, Logout, Profiles, Run, Templates};
+use crate::cli::{Hooks, Jobs, Login, Logout, Profiles, Run, Templates};
 use crate::terminal::{print, say};
 
 /// `runwarden login`.
@@ -63,6 +64,12 @@ pub(crate) fn run(run: &Run) -> ExitCode {
 pub(crate) fn jobs(command: &Jobs) -> ExitCode {
     let (_, show) = command.common();
     finish(command.name(), show.is_json(), self::jobs::run(command))
+}
+
+/// `runwarden hooks …`.
+pub(crate) fn hooks(command: &Hooks) -> ExitCode {
+    let Hooks::Test(test) = command;
+    finish("hooks test", test.show.is_json(), self::hooks::run(command))
 }
 
 /// `runwarden completions`: prints the script.

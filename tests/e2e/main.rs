@@ -15,6 +15,7 @@ mod executors;
 mod floods;
 mod health;
 mod hidden;
+mod hooks;
 mod hostile_controller;
 mod idempotency;
 mod identity;

@@ -7,9 +7,16 @@ use runwarden_kit::Error;
 use super::measure::MatchedRoute;
 use crate::problem::{self, Problem};
 
+/// Marks an answer that is as its receiver expects it, error or not: foreign senders have their own rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Verbatim;
+
 /// Turns what handlers left, or what a library answered by itself, into a problem.
 pub(super) fn as_problem(mut response: Response, request_id: &str) -> Response {
     let route = response.extensions_mut().remove::<MatchedRoute>();
+    if response.extensions_mut().remove::<Verbatim>().is_some() {
+        return response;
+    }
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
         let status = response.status();
         let is_error = status.is_client_error() || status.is_server_error();

@@ -25,6 +25,7 @@ mod errors;
 mod measure;
 mod security_headers;
 
+pub use errors::Verbatim;
 pub use measure::{MatchedRoute, matched_route};
 
 /// The layer.

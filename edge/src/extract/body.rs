@@ -327,6 +327,7 @@ mod tests {
     use super::{BodyLimits, BodySlot, Object, bytes, from_json, media_type, whole};
     use crate::config::Config;
     use crate::limits::room::Room;
+    use crate::route_table::Takes;
     use axum::body::Body as HttpBody;
     use axum::extract::Request;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -401,7 +402,7 @@ mod tests {
         for (name, value) in headers {
             request.headers_mut().insert(name.clone(), HeaderValue::from_str(value).unwrap());
         }
-        let purse = Room::new(&Config::default()).purse([192, 0, 2, 1].into(), None);
+        let purse = Room::new(&Config::default()).purse(Takes::Little, [192, 0, 2, 1].into(), None);
         BodySlot::park(&mut request).allow(BodyLimits { size, time: Duration::from_millis(50) }, purse);
         request
     }
@@ -413,7 +414,7 @@ mod tests {
         let send = |body: &'static str| {
             let mut request = Request::new(HttpBody::from(body));
             let slot = BodySlot::park(&mut request);
-            slot.allow(limits, room.purse([192, 0, 2, 1].into(), None));
+            slot.allow(limits, room.purse(Takes::Little, [192, 0, 2, 1].into(), None));
             (request, slot)
         };
         let (first, held) = send("123456");

@@ -9,7 +9,7 @@ use runwarden_kit::seats::{CallerSeat, CallerSeats, Full, Seat, Seats, address_k
 use runwarden_kit::{Error, ErrorReason, Result};
 
 use crate::config::Config;
-use crate::route_table::{Access, Lasts, Route};
+use crate::route_table::{Access, Lasts, Route, Takes};
 
 /// The part of the bytes in flight that one address, or one tenant, may have.
 const SHARE: usize = 8;
@@ -22,6 +22,7 @@ pub struct Room {
     streams: CallerSeats,
     open_bytes: Seats<String>,
     known_bytes: Seats<String>,
+    delivered_bytes: Seats<String>,
 }
 
 /// What a request takes up while it is answered; free again when dropped.
@@ -45,6 +46,7 @@ impl Room {
             streams: CallerSeats::new("streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
             open_bytes: Seats::new(config.open_bytes, config.open_bytes / SHARE),
             known_bytes: Seats::new(config.body_bytes, config.body_bytes / SHARE),
+            delivered_bytes: Seats::new(config.body_bytes, config.body_bytes / SHARE),
         }
     }
 
@@ -72,8 +74,9 @@ impl Room {
 
     /// What a request's body is paid from.
     #[must_use]
-    pub fn purse(&self, address: IpAddr, caller: Option<&Caller>) -> Purse {
+    pub fn purse(&self, takes: Takes, address: IpAddr, caller: Option<&Caller>) -> Purse {
         let (seats, key, whose) = match caller {
+            None if takes == Takes::Delivery => (&self.delivered_bytes, address_key(address).to_string(), "address"),
             Some(caller) => {
                 (&self.known_bytes, caller.home_tenant.clone().map(String::from).unwrap_or_default(), "tenant")
             }
@@ -113,7 +116,7 @@ fn refusal(full: Full, what: &str, whose: &str) -> Error {
 mod tests {
     use super::{HeldSeat, Room};
     use crate::config::Config;
-    use crate::route_table::{Listener, Route};
+    use crate::route_table::{Listener, Route, Takes};
     use crate::routes;
     use runwarden_kit::ErrorReason;
     use runwarden_kit::caller::{Caller, Scope};
@@ -185,22 +188,23 @@ mod tests {
     #[test]
     fn bytes_of_bodies_have_one_budget_and_each_address_a_share_of_it() {
         let room = small();
-        let mut purse = room.purse(ONE, None);
+        let mut purse = room.purse(Takes::Little, ONE, None);
         purse.pay(100).unwrap();
         let error = purse.pay(1).unwrap_err();
         assert_eq!(error.reason(), ErrorReason::RateLimited);
         assert!(error.retry_after().is_some());
         let purses: Vec<_> = (2..9)
             .map(|n| {
-                let mut purse = room.purse(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n)), None);
+                let mut purse = room.purse(Takes::Little, IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, n)), None);
                 purse.pay(100).unwrap();
                 purse
             })
             .collect();
-        let mut late = room.purse(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 99)), None);
+        let mut late = room.purse(Takes::Little, IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 99)), None);
         assert_eq!(late.pay(1).unwrap_err().reason(), ErrorReason::Unavailable);
         // Callers who are known pay from elsewhere.
-        room.purse(ONE, Some(&of("acme", "sa_1"))).pay(1000).unwrap();
+        room.purse(Takes::Little, ONE, Some(&of("acme", "sa_1"))).pay(1000).unwrap();
+        room.purse(Takes::Delivery, ONE, None).pay(1000).unwrap();
         drop(purses);
         late.pay(100).unwrap();
     }

@@ -19,6 +19,8 @@ pub mod clients;
 pub mod controllers;
 mod field;
 pub mod health;
+pub mod hook_deliveries;
+pub mod hooks;
 pub mod job_priority;
 pub mod job_resolution;
 pub mod job_streams;
@@ -34,6 +36,7 @@ pub mod roles;
 pub mod secrets;
 pub mod templates;
 pub mod tenants;
+pub mod webhooks;
 
 /// A section of the document: the tag of its operations, what it is about, and its routes.
 type Section = (&'static str, &'static str, &'static [fn() -> Routes]);
@@ -53,6 +56,11 @@ const SECTIONS: &[Section] = &[
     ("clients", "Service accounts and their OAuth clients", &[clients::routes]),
     ("access", "Roles, and the bindings that grant them", &[roles::routes, bindings::routes]),
     ("policies", "Rego modules that decide what may be run with which parameters", &[policies::routes]),
+    (
+        "hooks",
+        "Ways in for foreign senders, and what they delivered",
+        &[hooks::routes, hook_deliveries::routes, webhooks::routes],
+    ),
     ("audit", "The audit log, and proofs of it", &[audit::routes]),
     ("secrets", "Sealed values, and the keys that seal and sign", &[keys::routes, secrets::routes]),
     ("health", "Liveness and readiness", &[health::routes]),

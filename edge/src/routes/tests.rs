@@ -40,6 +40,10 @@ fn the_public_listener_serves_what_outside_callers_need_and_nothing_else() {
             "POST /api/v1/auth/revoke",
             "POST /api/v1/jobs",
             "POST /api/v1/jobs/{id}/cancel",
+            // What foreign senders deliver, and ask before they do.
+            "POST /webhook/{tenant}/{hook}",
+            "PUT /webhook/{tenant}/{hook}",
+            "OPTIONS /webhook/{tenant}/{hook}",
         ])
     );
 }
@@ -69,14 +73,17 @@ fn only_the_named_routes_are_open() {
             "/docs",
             "/docs/",
             "/docs/{*file}",
+            "/webhook/{tenant}/{hook}",
         ])
     );
 }
 
 #[test]
-fn unknown_callers_send_little() {
+fn unknown_callers_send_little_but_for_foreign_senders_who_sign_what_they_send() {
     for route in table() {
-        assert_eq!(route.takes == Takes::Little, route.access == Access::Open, "{}", route.path);
+        let is_delivery = route.path.starts_with("/webhook/");
+        assert_eq!(route.takes == Takes::Little, route.access == Access::Open && !is_delivery, "{}", route.path);
+        assert_eq!(route.takes == Takes::Delivery, is_delivery, "{}", route.path);
     }
 }
 

@@ -140,6 +140,13 @@ impl JobService for FakeJobs {
         Ok(tonic::Response::new(proto::SubmitJobResponse { job, replayed }))
     }
 
+    async fn check_job(
+        &self,
+        _: tonic::Request<proto::CheckJobRequest>,
+    ) -> Result<tonic::Response<proto::CheckJobResponse>, Status> {
+        Err(Error::denied("The edge does not ask this.").into())
+    }
+
     async fn get_job(
         &self,
         request: tonic::Request<proto::GetJobRequest>,

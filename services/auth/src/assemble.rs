@@ -25,6 +25,7 @@ use crate::maintenance::Maintenance;
 use crate::role::bindings::Bindings;
 use crate::role::roles::RoleBook;
 use crate::rpc::client::ClientRpc;
+use crate::rpc::hook::HookIdentityRpc;
 use crate::rpc::role::RoleRpc;
 use crate::rpc::standing::StandingRpc;
 use crate::rpc::token::TokenRpc;
@@ -57,6 +58,7 @@ pub(crate) struct Assembled {
     pub(crate) clients: ClientRpc,
     pub(crate) roles: RoleRpc,
     pub(crate) standings: StandingRpc,
+    pub(crate) hooks: HookIdentityRpc,
     pub(crate) maintenance: Maintenance,
     pub(crate) tenants: Arc<Tenants>,
 }
@@ -99,19 +101,16 @@ pub(crate) async fn assemble(config: &Config, ground: Ground<'_>) -> anyhow::Res
     let idempotency = Idempotency::new(ground.config_store, idempotency::Pepper::new(pepper.derive("idempotency")));
     let once = idempotency.clone();
     let prover = Arc::new(Prover { shared: Arc::clone(&shared), refusals: Refusals::default() });
+    let tokens = Arc::new(Tokens {
+        shared: Arc::clone(&shared),
+        keyring: Arc::clone(&keyring),
+        prover: Arc::clone(&prover),
+        issuer: config.issuer.clone(),
+        lifetime: config.token_lifetime,
+    });
     Ok(Assembled {
-        tokens: TokenRpc {
-            tokens: Tokens {
-                shared: Arc::clone(&shared),
-                keyring: Arc::clone(&keyring),
-                prover: Arc::clone(&prover),
-                issuer: config.issuer.clone(),
-                lifetime: config.token_lifetime,
-            },
-            trust,
-            keyring: Arc::clone(&keyring),
-            once: once.clone(),
-        },
+        hooks: HookIdentityRpc(Arc::clone(&tokens)),
+        tokens: TokenRpc { tokens, trust, keyring: Arc::clone(&keyring), once: once.clone() },
         clients: ClientRpc {
             clients: Clients { shared: Arc::clone(&shared), most: config.max_clients },
             once: once.clone(),

@@ -28,6 +28,7 @@ use runwarden_engines::Engines;
 use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::auth::v1::client_service_server::ClientServiceServer;
+use runwarden_proto::auth::v1::hook_identity_service_server::HookIdentityServiceServer;
 use runwarden_proto::auth::v1::role_service_server::RoleServiceServer;
 use runwarden_proto::auth::v1::standing_service_server::StandingServiceServer;
 use runwarden_proto::auth::v1::token_service_server::TokenServiceServer;
@@ -61,5 +62,6 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         .with(TokenServiceServer::new(assembled.tokens))
         .with(ClientServiceServer::new(assembled.clients))
         .with(RoleServiceServer::new(assembled.roles))
-        .with(StandingServiceServer::new(assembled.standings)))
+        .with(StandingServiceServer::new(assembled.standings))
+        .with(HookIdentityServiceServer::new(assembled.hooks)))
 }

@@ -2,30 +2,127 @@
 //! process that holds no controller credential.
 //!
 //! - [`hook`]: the noun: a configured way in for a foreign sender, its rules and who may do what to it.
-//! - [`store`]: where hooks are kept, each change with its audit entry in one commit.
+//! - [`inbox`]: what is delivered, from the request of the sender to the job that it becomes.
+//! - [`ports`]: what is needed of other services.
+//! - [`store`]: where hooks and deliveries are kept, each change with its audit entry in one commit.
 //! - [`rpc`]: the only place that knows gRPC.
 
 mod config;
+pub mod failpoint;
 pub mod hook;
+pub mod inbox;
+pub mod ports;
 pub mod rpc;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
-use runwarden_engines::Engines;
-use runwarden_engines::catalog;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runwarden_engines::idempotency::Pepper;
+use runwarden_engines::{Engines, catalog};
+use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
+use tokio::sync::Notify;
 
 pub use config::Config;
 
 use hook::Hooks;
-use rpc::Services;
+use inbox::look::Deliveries;
+use inbox::receive::{self, Inbox};
+use inbox::tokens::Tokens;
+use inbox::worker::Worker;
+use ports::{Identities, Jobs, Keys, Modules};
+use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
+use store::{Catalog, InboxStore, Stores};
+
+/// How often old deliveries are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// How many are forgotten in one commit.
+const FORGET_AT_ONCE: usize = 200;
 
 /// Builds the service on the embedded stores in its data folder.
 ///
 /// # Errors
-/// When a store does not open.
-pub async fn build(_config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+/// When a setting cannot work, a store does not open, or a peer has no address.
+pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
+    config.check()?;
     let engines = Engines::of(kit)?;
-    let store = engines.config("hooks.db").await?;
-    let outbox = kit.outbox(engines.outbox(&store));
-    Ok(Services::new(Hooks::new(catalog::Catalog::new(store, outbox))).into_parts())
+    let records = engines.config("hooks.db").await?;
+    let hook_outbox = kit.outbox(engines.outbox(&records));
+    let idempotency = engines.idempotency(&records, Pepper::load_or_create(&kit.data_dir.join("hook.pepper"))?);
+    kit.tasks.spawn(
+        "hook: idempotency keys",
+        idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),
+    );
+    let Stores { inbox: store, outbox } = Stores::open_failing(&engines, config.hook_failpoint.clone()).await?;
+    let outbox = kit.outbox(outbox);
+
+    let keys: Arc<dyn Keys> = Arc::new(MeshKeys::new(kit.peers.channel(Service::Secret)?));
+    let modules: Arc<dyn Modules> = Arc::new(MeshModules::new(kit.peers.channel(Service::Policy)?));
+    let identities: Arc<dyn Identities> = Arc::new(MeshIdentities::new(kit.peers.channel(Service::Auth)?));
+    let jobs: Arc<dyn Jobs> = Arc::new(MeshJobs::new(kit.peers.channel(Service::Executor)?));
+    let projects = Arc::new(MeshProjects::new(kit.peers.channel(Service::Project)?));
+    let catalog = Catalog::new(catalog::Catalog::new(records, hook_outbox), idempotency, Arc::clone(&kit.clock));
+    let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
+    let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
+    let bell = Arc::new(Notify::new());
+
+    let inbox = Arc::new(Inbox::new(receive::Parts {
+        hooks: hooks.clone(),
+        keys,
+        store: Arc::clone(&store),
+        outbox: outbox.clone(),
+        trust: Arc::clone(&kit.trust),
+        clock: Arc::clone(&kit.clock),
+        bell: Arc::clone(&bell),
+        limits: config.limits(),
+        failpoint: config.hook_failpoint.clone(),
+    }));
+    kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));
+    let worker = Arc::new(Worker {
+        store: Arc::clone(&store),
+        outbox: outbox.clone(),
+        hooks: hooks.clone(),
+        modules: Arc::clone(&modules),
+        jobs: Arc::clone(&jobs),
+        tokens: Arc::clone(&tokens),
+        clock: Arc::clone(&kit.clock),
+        bell: Arc::clone(&bell),
+        at_once: config.deliveries_at_once,
+        patience: config.delivery_patience,
+        failpoint: config.hook_failpoint.clone(),
+        busy: Mutex::default(),
+    });
+    kit.tasks.spawn("hook: deliveries", worker.run(kit.shutdown().clone()));
+    kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.delivery_retention, kit.clone()));
+    let deliveries = Arc::new(Deliveries {
+        hooks: hooks.clone(),
+        store,
+        outbox,
+        modules,
+        jobs,
+        tokens,
+        clock: Arc::clone(&kit.clock),
+        bell,
+        limits: config.limits(),
+    });
+    Ok(Services::new(hooks, inbox, deliveries, Arc::clone(&kit.clock)).into_parts())
+}
+
+/// Forgets what has been kept for long enough.
+async fn keep_house(store: Arc<dyn InboxStore>, retention: Duration, kit: ServiceKit) {
+    while kit.shutdown().sleep(FORGET_EVERY).await.is_ok() {
+        loop {
+            match store.forget(kit.clock.now().minus(retention), FORGET_AT_ONCE).await {
+                Ok(FORGET_AT_ONCE) => {}
+                Ok(_) => break,
+                Err(error) => {
+                    error.log();
+                    break;
+                }
+            }
+        }
+    }
 }

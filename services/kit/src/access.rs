@@ -106,8 +106,8 @@ pub mod right {
     }
 
     rights! {
-        AuditRead BindingsRead BindingsWrite ClientsRead ClientsWrite ControllersRead ControllersWrite HooksRead
-        JobsCancel JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead
+        AuditRead BindingsRead BindingsWrite ClientsRead ClientsWrite ControllersRead ControllersWrite
+        DeliveriesRead HooksRead HooksWrite JobsCancel JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead
         ProjectsWrite RolesRead RolesWrite SecretsList TemplatesRead TemplatesWrite TenantsRead TenantsWrite
         TokensIntrospect
     }

@@ -70,12 +70,14 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::JobsCancel,
             P::JobsResolve,
             P::HooksRead,
+            P::HooksWrite,
+            P::DeliveriesRead,
         ],
     },
     BuiltInRole {
         name: "project-user",
         description: "Works in a project: sees it, runs its templates, cancels its jobs.",
-        permissions: &[P::ProjectsRead, P::TemplatesRead, P::JobsSubmit, P::JobsRead, P::JobsCancel],
+        permissions: &[P::ProjectsRead, P::TemplatesRead, P::JobsSubmit, P::JobsRead, P::JobsCancel, P::HooksRead],
     },
     BuiltInRole {
         name: "launcher",
@@ -98,6 +100,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::AuditRead,
             P::JobsRead,
             P::HooksRead,
+            P::DeliveriesRead,
         ],
     },
 ];

@@ -20,6 +20,7 @@ use runwarden_engines::catalog::Catalog;
 use runwarden_engines::{Engines, watch};
 use runwarden_kit::service::{Parts, ServiceKit};
 use runwarden_proto::policy::v1::decision_service_server::DecisionServiceServer;
+use runwarden_proto::policy::v1::hook_module_service_server::HookModuleServiceServer;
 use runwarden_proto::policy::v1::policy_service_server::PolicyServiceServer;
 
 pub use config::{Config, InProcess};
@@ -46,7 +47,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let pool = Pool::new(settings);
     pool.warm_up().await.with_context(|| format!("starting {command} as a policy worker"))?;
 
-    let judge: Arc<dyn Judge> = Arc::new(pool);
+    let pool = Arc::new(pool);
+    let hooks = rpc::HookModuleRpc(Arc::clone(&pool));
+    let judge: Arc<dyn Judge> = pool;
     let outbox = kit.outbox(engines.outbox(&store));
     let modules: Arc<dyn ModuleStore> = Arc::new(ConfigModules::new(Catalog::new(store, outbox.clone())));
     let library = Library::new(Arc::clone(&modules), Arc::clone(&judge), outbox, Arc::clone(&kit.clock));
@@ -56,5 +59,6 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     Ok(Parts::new()
         .with(PolicyServiceServer::new(handlers).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .with(DecisionServiceServer::new(standing).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .with(HookModuleServiceServer::new(hooks).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .with(watch.into_server()))
 }

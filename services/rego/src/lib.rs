@@ -10,4 +10,4 @@ pub mod question;
 pub mod set;
 pub mod text;
 
-pub use engine::{Advice, Cache, Compiled, Conflict, MAX_INPUT_BYTES, Verdict, compile};
+pub use engine::{Advice, Cache, Compiled, Conflict, MAX_INPUT_BYTES, Mapped, Verdict, compile, compile_hook};

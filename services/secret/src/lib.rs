@@ -24,6 +24,7 @@ use runwarden_engines::Engines;
 use runwarden_engines::idempotency::Pepper;
 use runwarden_engines::vault::VaultOptions;
 use runwarden_kit::service::{Parts, ServiceKit};
+use runwarden_proto::secret::v1::hook_key_service_server::HookKeyServiceServer;
 
 pub use config::Config;
 
@@ -65,11 +66,15 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     );
     let repeats = Repeats::new(idempotency, Arc::clone(&store), Arc::clone(&kit.clock));
     let outbox = Outbox(kit.outbox(engines.outbox(&store)));
+    let secrets = Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone());
+    let secrets = Arc::new(secrets);
+    let sealing = Arc::new(Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()));
     let service = rpc::SecretRpc {
-        secrets: Secrets::new(Arc::clone(&vault), outbox.clone(), Arc::clone(&kit.recorder), records.clone()),
-        sealing: Sealing::new(Arc::clone(&vault), Arc::clone(&kit.recorder), records.clone()),
+        secrets: Arc::clone(&secrets),
+        sealing: Arc::clone(&sealing),
         keys: Keys::new(vault, outbox, records, repeats),
         trust: Arc::clone(&kit.trust),
     };
-    Ok(Parts::new().with(service.into_server()))
+    let hooks = rpc::HookKeyRpc { secrets, sealing, trust: Arc::clone(&kit.trust) };
+    Ok(Parts::new().with(service.into_server()).with(HookKeyServiceServer::new(hooks)))
 }

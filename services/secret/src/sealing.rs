@@ -13,6 +13,8 @@ use crate::secrets::{check_purpose, check_size};
 
 /// The largest value, in bytes.
 pub(crate) const MAX_VALUE: usize = 1 << 20;
+/// How contexts of what was delivered to hooks begin.
+pub(crate) const DELIVERED: &str = "delivered/";
 /// The longest context, in bytes.
 const MAX_CONTEXT: usize = 200;
 

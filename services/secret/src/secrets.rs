@@ -9,7 +9,7 @@ use runwarden_kit::mesh::Peer;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Error, ErrorReason, Result};
+use runwarden_kit::{Error, ErrorReason, Result, slug};
 
 use crate::outbox::Outbox;
 use crate::record::{Records, Reveal};
@@ -32,10 +32,17 @@ impl Secrets {
         Self { vault, outbox, recorder, records }
     }
 
-    /// Stores a value under a name and answers its version.
-    pub(crate) async fn put(&self, caller: &Caller, tenant: &TenantId, name: &str, value: Plaintext) -> Result<i64> {
-        check_caller(caller, tenant)?;
-        let name = check_name(name)?;
+    /// Stores a value under a name of this owner's and answers its version.
+    pub(crate) async fn put(
+        &self,
+        owner: Owner<'_>,
+        caller: &Caller,
+        tenant: &TenantId,
+        name: &str,
+        value: Plaintext,
+    ) -> Result<i64> {
+        owner.check_caller(caller, tenant)?;
+        let name = owner.check_name(name)?;
         if value.is_empty() {
             return Err(Error::invalid("/value", "must not be empty"));
         }
@@ -44,9 +51,16 @@ impl Secrets {
         self.outbox.change(tenant, async { Ok(self.vault.put(tenant, &name, &value, &note).await?) }).await
     }
 
-    /// Reveals a value to a service, once the read is on the record.
-    pub(crate) async fn read(&self, by: &Peer, tenant: &TenantId, name: &str, purpose: &str) -> Result<Revealed> {
-        let name = check_name(name)?;
+    /// Reveals a value of this owner's to a service, once the read is on the record.
+    pub(crate) async fn read(
+        &self,
+        owner: Owner<'_>,
+        by: &Peer,
+        tenant: &TenantId,
+        name: &str,
+        purpose: &str,
+    ) -> Result<Revealed> {
+        let name = owner.check_name(name)?;
         check_purpose(purpose)?;
         match self.vault.read(tenant, &name).await {
             Ok(Some(revealed)) => {
@@ -76,26 +90,52 @@ impl Secrets {
         Ok(listing.cut(secrets, size, |last| last.name.as_str().to_owned()))
     }
 
-    /// Removes a value for good. One that is already gone is not a failure: the mesh may repeat the call.
-    pub(crate) async fn delete(&self, caller: &Caller, tenant: &TenantId, name: &str) -> Result<()> {
-        check_caller(caller, tenant)?;
-        let name = check_name(name)?;
+    /// Removes a value of this owner's for good. One that is already gone is not a failure: the mesh may repeat the call.
+    pub(crate) async fn delete(&self, owner: Owner<'_>, caller: &Caller, tenant: &TenantId, name: &str) -> Result<()> {
+        owner.check_caller(caller, tenant)?;
+        let name = owner.check_name(name)?;
         let note = |version| self.records.delete(tenant, &name, version);
         self.outbox.change(tenant, async { Ok(self.vault.delete(tenant, &name, &note).await?) }).await?;
         Ok(())
     }
 }
 
-/// A change is made by somebody who may change controllers in the very tenant it names.
-fn check_caller(caller: &Caller, tenant: &TenantId) -> Result<()> {
-    if caller.require_tenant()? != tenant {
-        return Err(Error::not_found("tenant"));
-    }
-    caller.require(Permission::ControllersWrite, &Scope::tenant(tenant))
+/// Under this are the keys of hooks, and nothing else.
+pub(crate) const HOOKS: &str = "hooks/";
+
+/// What a secret belongs to. Neither owner reaches what is the other's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner<'a> {
+    /// A controller.
+    Controller,
+    /// A hook of this project.
+    Hook {
+        /// The project; not looked at where nothing is changed.
+        project: &'a str,
+    },
 }
 
-fn check_name(name: &str) -> Result<SecretName> {
-    SecretName::parse(name).map_err(|wrong| Error::invalid("/name", wrong))
+impl Owner<'_> {
+    /// A change is made by somebody who may change what owns the secret, in the very tenant it names.
+    fn check_caller(self, caller: &Caller, tenant: &TenantId) -> Result<()> {
+        if caller.require_tenant()? != tenant {
+            return Err(Error::not_found("tenant"));
+        }
+        match self {
+            Self::Controller => caller.require(Permission::ControllersWrite, &Scope::tenant(tenant)),
+            Self::Hook { project } => {
+                slug::check("/project", project)?;
+                caller.require(Permission::HooksWrite, &Scope::project(tenant, project))
+            }
+        }
+    }
+
+    fn check_name(self, name: &str) -> Result<SecretName> {
+        if name.starts_with(HOOKS) != matches!(self, Self::Hook { .. }) {
+            return Err(Error::not_found("secret"));
+        }
+        SecretName::parse(name).map_err(|wrong| Error::invalid("/name", wrong))
+    }
 }
 
 /// Refuses what is too large, without a word on what it is.

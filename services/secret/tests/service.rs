@@ -15,7 +15,8 @@ use runwarden_kit::page::Listing;
 use runwarden_kit::tenant::TenantId;
 use runwarden_proto::secret::v1::{
     DeleteSecretRequest, GetKeyStatusRequest, GetKeyStatusResponse, ListSecretsRequest, ListSecretsResponse,
-    OpenValueRequest, PutSecretRequest, ReadSecretRequest, RotateMasterKeyRequest, SealValueRequest,
+    OpenDeliveredRequest, OpenValueRequest, PutHookKeyRequest, PutSecretRequest, ReadHookKeyRequest, ReadSecretRequest,
+    RotateMasterKeyRequest, SealDeliveredRequest, SealValueRequest,
 };
 
 const WRITE: &[&str] = &["controllers.write"];
@@ -410,4 +411,63 @@ async fn a_missing_master_key_stops_the_start_with_words_for_the_operator() -> R
     ensure!(words.contains("mkey_") && words.contains("Restore"), "{words}");
     ensure!(fs::read_dir(house.data_dir().join("master-keys"))?.next().is_none(), "a new key was made");
     Ok(())
+}
+
+#[tokio::test]
+async fn keys_of_hooks_and_credentials_of_controllers_are_out_of_each_others_reach() -> Result<()> {
+    let house = House::new()?;
+    let running = house.start().await?;
+    let (hook, key) = (format!("hook_{}", "1".repeat(32)), format!("key_{}", "2".repeat(32)));
+    let name = format!("hooks/{hook}/{key}");
+    let web = Scope::project(&TenantId::trusted("acme"), "web");
+    let request = |project: &str| PutHookKeyRequest {
+        tenant: "acme".into(),
+        project: project.into(),
+        hook: hook.clone(),
+        key: key.clone(),
+        value: b"hook's key".to_vec(),
+    };
+    let mut hooks = running.hook_keys(Service::Hook)?;
+    let call = hooks.put_hook_key(request("db"));
+    let answer = running.acting(&["hooks.write"], web.clone(), call).await?;
+    ensure_refused(answer, ErrorReason::PermissionDenied, "")?;
+    let call = hooks.put_hook_key(request("web"));
+    running.acting(&["hooks.write"], web, call).await??;
+    let read = || ReadHookKeyRequest {
+        tenant: "acme".into(),
+        hook: hook.clone(),
+        key: key.clone(),
+        purpose: "verify deliveries".into(),
+    };
+    ensure!(hooks.read_hook_key(read()).await?.into_inner().value == b"hook's key");
+    ensure!(running.recorded("secret.read", 1).await?.remove(0).object_id == name);
+
+    // The executor reads no key of a hook, project writes none, and the hook service nothing else.
+    let mut executor = running.client(Service::Executor)?;
+    ensure_refused(executor.read_secret(read_request("acme", &name)).await, ErrorReason::NotFound, "")?;
+    let mut as_executor = running.hook_keys(Service::Executor)?;
+    ensure_refused(as_executor.read_hook_key(read()).await, ErrorReason::PermissionDenied, "")?;
+    let mut project = running.client(Service::Project)?;
+    let call = project.put_secret(put_request("acme", &name, b"other"));
+    let answer = running.acting(WRITE, Scope::tenant(&TenantId::trusted("acme")), call).await?;
+    ensure_refused(answer, ErrorReason::NotFound, "")?;
+    put(&running, "acme", NAME, b"credential").await?;
+    let mut as_hook = running.client(Service::Hook)?;
+    ensure_refused(as_hook.read_secret(read_request("acme", NAME)).await, ErrorReason::PermissionDenied, "")?;
+    let made_up = ReadHookKeyRequest { hook: "../controllers".into(), key: "awx-prod".into(), ..read() };
+    ensure_refused(hooks.read_hook_key(made_up).await, ErrorReason::ValidationFailed, "/hook")?;
+
+    // What a sender sent in confidence opens for its delivery alone, and for the hook service alone.
+    let delivery = format!("dlv_{}", "3".repeat(32));
+    let seal = SealDeliveredRequest { tenant: "acme".into(), plaintext: b"token".to_vec(), delivery: delivery.clone() };
+    let sealed = hooks.seal_delivered(seal).await?.into_inner().sealed;
+    let context = format!("delivered/{delivery}");
+    ensure_refused(
+        executor.open_value(open_request("acme", &context, &sealed)).await,
+        ErrorReason::ValidationFailed,
+        "/context",
+    )?;
+    let open = OpenDeliveredRequest { tenant: "acme".into(), sealed, delivery, purpose: "answer".into() };
+    ensure!(hooks.open_delivered(open).await?.into_inner().plaintext == b"token");
+    running.stop().await
 }

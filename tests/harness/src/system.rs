@@ -126,6 +126,12 @@ impl System {
         self.reach = reach(&self.data());
     }
 
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.variables.retain(|(set, _)| set != name);
+        self.settings.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Ends it and starts it again.
     pub async fn restart(&mut self, signal: Signal) {
         self.end(signal).await;

@@ -1,6 +1,7 @@
 //! The only place that knows gRPC: one file per service of the contract, and the project service as a port.
 
 pub(crate) mod client;
+pub(crate) mod hook;
 pub(crate) mod project;
 pub(crate) mod role;
 pub(crate) mod standing;

@@ -24,7 +24,7 @@ use crate::trust::state::Trust;
 
 /// Serves tokens.
 pub(crate) struct TokenRpc {
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) trust: Arc<Trust>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) once: Idempotency,

@@ -3,6 +3,7 @@
 mod binding;
 mod bootstrap;
 mod client;
+mod hook;
 mod key;
 mod role;
 mod standing;

@@ -133,7 +133,7 @@ impl Tokens {
 
     /// The issue time that a token carries to be distinguished from revoked ones: now, but never at or before a
     /// revocation that was made already, which may be dated ahead.
-    async fn issued_at(&self, principal: &str, now: Moment) -> Result<Moment> {
+    pub(super) async fn issued_at(&self, principal: &str, now: Moment) -> Result<Moment> {
         let ended = self.shared.store.get::<Revocation>(&keys::principal_revocation(principal)).await?;
         let until = ended.and_then(|ended| ended.value.issued_until());
         Ok(until.map_or(now, |until| now.max(until.plus(Duration::from_micros(1)))))

@@ -108,6 +108,16 @@ impl Submitter {
         }
     }
 
+    /// Says whether a job would be accepted, as far as template, schema and policies decide that. Nothing is kept.
+    ///
+    /// # Errors
+    /// Why it would not be accepted, other than for the policies.
+    pub async fn check(&self, caller: &Caller, asked: Asked<'_>) -> Result<Decision> {
+        let tenant = caller.require_tenant()?;
+        let (template, parameters) = self.judged(caller, tenant, &asked).await?;
+        self.decide(caller, tenant, &template, &parameters).await
+    }
+
     /// Finds the template, and checks that the caller may run it and may ask this of it.
     async fn judged(&self, caller: &Caller, tenant: &TenantId, asked: &Asked<'_>) -> Result<(Allowed, Parameters)> {
         runwarden_kit::slug::check("/template", asked.template)?;

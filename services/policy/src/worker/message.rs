@@ -2,11 +2,11 @@
 
 use runwarden_rego::set::ModuleText;
 use runwarden_rego::text::Problem;
-use runwarden_rego::{Advice, Verdict};
+use runwarden_rego::{Advice, Mapped, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// What both sides speak; changes with every change here.
-pub(super) const PROTOCOL: &str = "runwarden-policy-worker/3";
+pub(super) const PROTOCOL: &str = "runwarden-policy-worker/4";
 
 /// What a worker is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub(super) enum Request {
     Decide { key: String, input: String },
     /// Compile a set, evaluate it once, keep nothing.
     Check { modules: Vec<ModuleText>, input: String },
+    /// Compile the module of a hook and keep it under a key.
+    PrepareHook { key: String, module: String },
+    /// Evaluate the module of a hook that was prepared.
+    RunHook { key: String, input: String },
 }
 
 /// What it answers.
@@ -34,6 +38,8 @@ pub(super) enum Reply {
     Missing,
     /// What the set says.
     Decided { outcome: Verdict },
+    /// What the module of a hook makes of an event.
+    Ran { outcome: Mapped },
     /// The set can be used, and in other processes as well if it is vetted.
     Checked { advice: Advice, vetted: bool },
 }

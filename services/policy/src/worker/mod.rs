@@ -14,6 +14,7 @@ mod serve;
 pub use limits::WorkerLimits;
 pub use pool::{Pool, Settings, Tried};
 pub use process::Trouble;
+pub use runwarden_rego::Mapped;
 pub use runwarden_rego::set::ModuleText;
 
 /// The first argument that makes a program a worker.

@@ -1,5 +1,7 @@
 //! Workers that wait for work, and fresh ones for what nobody trusts yet.
 
+mod hooks;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -119,9 +121,11 @@ impl Pool {
             match process.ask(&decide, self.settings.decision).await? {
                 Reply::Decided { outcome } => return Ok(outcome),
                 Reply::Missing => {}
-                Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } | Reply::Checked { .. } => {
-                    return Err(Trouble::OutOfTurn);
-                }
+                Reply::Hello { .. }
+                | Reply::Prepared
+                | Reply::Problems { .. }
+                | Reply::Ran { .. }
+                | Reply::Checked { .. } => return Err(Trouble::OutOfTurn),
             }
         }
         let prepare = Request::Prepare { key: key.to_owned(), modules: modules.to_vec() };
@@ -132,16 +136,21 @@ impl Pool {
                 let problem = problems.pop().unwrap_or_else(|| Problem::of_set("the modules do not compile"));
                 return Ok(Verdict::Failed { problem });
             }
-            Reply::Hello { .. } | Reply::Missing | Reply::Decided { .. } | Reply::Checked { .. } => {
-                return Err(Trouble::OutOfTurn);
-            }
+            Reply::Hello { .. }
+            | Reply::Missing
+            | Reply::Decided { .. }
+            | Reply::Ran { .. }
+            | Reply::Checked { .. } => return Err(Trouble::OutOfTurn),
         }
         process.prepared.insert(key.to_owned());
         match process.ask(&decide, self.settings.decision).await? {
             Reply::Decided { outcome } => Ok(outcome),
-            Reply::Hello { .. } | Reply::Prepared | Reply::Problems { .. } | Reply::Missing | Reply::Checked { .. } => {
-                Err(Trouble::OutOfTurn)
-            }
+            Reply::Hello { .. }
+            | Reply::Prepared
+            | Reply::Problems { .. }
+            | Reply::Missing
+            | Reply::Ran { .. }
+            | Reply::Checked { .. } => Err(Trouble::OutOfTurn),
         }
     }
 

@@ -10,7 +10,7 @@ use super::limits::WorkerLimits;
 use super::message::{PROTOCOL, Reply, Request};
 use runwarden_rego::set::ModuleText;
 use runwarden_rego::text::Problem;
-use runwarden_rego::{Cache, Verdict, compile};
+use runwarden_rego::{Cache, Verdict, compile, compile_hook};
 
 /// The stack policies are parsed and evaluated on.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
@@ -88,6 +88,20 @@ fn answer(request: Request, cache: &mut Cache, limit: Duration) -> Reply {
             None => Reply::Missing,
         },
         Request::Check { modules, input } => check(&modules, &input, limit),
+        Request::PrepareHook { key, module } => {
+            cache.make_room(module.len());
+            match compile_hook(&module, limit) {
+                Ok(compiled) => {
+                    cache.put(key, compiled);
+                    Reply::Prepared
+                }
+                Err(problems) => Reply::Problems { problems },
+            }
+        }
+        Request::RunHook { key, input } => match cache.get(&key) {
+            Some(compiled) => Reply::Ran { outcome: compiled.map(&input) },
+            None => Reply::Missing,
+        },
     }
 }
 

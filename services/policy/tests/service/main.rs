@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod deciding;
+mod hooks;
 mod house;
 mod keeping;
 mod page;

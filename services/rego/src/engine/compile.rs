@@ -9,7 +9,7 @@ use regorus::{Engine, PolicyLengthConfig};
 use super::advice::{Advice, advise};
 use super::functions;
 use super::graph::Graph;
-use super::inspect::{Declared, inspect};
+use super::inspect::{Declared, Purpose, inspect};
 use super::vet::vet;
 use crate::set::ModuleText;
 use crate::text::Problem;
@@ -52,6 +52,11 @@ impl Compiled {
 /// # Errors
 /// What keeps the set from being used, each with its place.
 pub fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<Problem>> {
+    compile_for(Purpose::Policies, modules, limit)
+}
+
+/// As [`compile`], for one of the purposes that modules have.
+pub(super) fn compile_for(purpose: Purpose, modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<Problem>> {
     let text_of = |name: &str| modules.iter().find(|module| module.name == name).map(|module| module.rego.as_str());
     let mut engine = Engine::new();
     engine.set_rego_v0(false);
@@ -75,7 +80,7 @@ pub fn compile(modules: &[ModuleText], limit: Duration) -> Result<Compiled, Vec<
     if !problems.is_empty() {
         return Err(problems);
     }
-    let (declared, uses) = inspect(engine.get_modules())?;
+    let (declared, uses) = inspect(purpose, engine.get_modules())?;
     // The engine analyses its modules at the first query, whichever it is.
     engine
         .eval_query("true".to_owned(), false)

@@ -16,6 +16,16 @@ const MAX_RULES: usize = 1000;
 /// The most problems that are worth naming at once.
 const MAX_PROBLEMS: usize = 20;
 
+/// What modules are for. Those of one purpose do not see those of another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// They decide what may be run.
+    #[default]
+    Policies,
+    /// One filters and maps what is delivered to a hook.
+    Hook,
+}
+
 /// Which of the rules that decide are there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Declared {
@@ -25,12 +35,16 @@ pub(super) struct Declared {
     pub(super) allow: bool,
     pub(super) deny: bool,
     pub(super) reasons: bool,
+    /// Of a hook's module.
+    pub(super) accept: bool,
+    pub(super) parameters: bool,
+    pub(super) reference: bool,
 }
 
 /// Looks at all modules together; the answer says what decides and which rules use which, or what is
 /// wrong.
-pub(super) fn inspect(modules: &[Ref<Module>]) -> Result<(Declared, Graph), Vec<Problem>> {
-    let mut inspection = Inspection::default();
+pub(super) fn inspect(purpose: Purpose, modules: &[Ref<Module>]) -> Result<(Declared, Graph), Vec<Problem>> {
+    let mut inspection = Inspection { purpose, ..Inspection::default() };
     for module in modules {
         inspection.check_package(module);
         inspection.declare(module);
@@ -49,6 +63,7 @@ pub(super) fn inspect(modules: &[Ref<Module>]) -> Result<(Declared, Graph), Vec<
 
 #[derive(Default)]
 struct Inspection<'a> {
+    purpose: Purpose,
     problems: Vec<Problem>,
     declared: Declared,
     graph: Graph,
@@ -68,10 +83,13 @@ impl<'a> Inspection<'a> {
     fn check_package(&mut self, module: &'a Module) {
         let package = names::package(module);
         let parts: Vec<&str> = package.iter().map(String::as_str).collect();
-        match parts.as_slice() {
-            ["data", "runwarden", "authz"] => self.declared.package = true,
-            ["data", "runwarden", "lib", _, ..] => {}
-            _ => self.refuse(
+        match (self.purpose, parts.as_slice()) {
+            (Purpose::Policies, ["data", "runwarden", "authz"]) | (Purpose::Hook, ["data", "runwarden", "hook"]) => {
+                self.declared.package = true;
+            }
+            (Purpose::Policies, ["data", "runwarden", "lib", _, ..]) => {}
+            (Purpose::Hook, _) => self.refuse(&module.package.span, "the package must be `runwarden.hook`"),
+            (Purpose::Policies, _) => self.refuse(
                 &module.package.span,
                 "the package must be `runwarden.authz`, where `allow` and `deny` decide, or begin with `runwarden.lib.`",
             ),
@@ -99,6 +117,14 @@ impl<'a> Inspection<'a> {
                     "allow" => (self.declared.allow, decides) = (true, true),
                     "deny" => (self.declared.deny, decides) = (true, true),
                     "reasons" => self.declared.reasons = true,
+                    _ => {}
+                }
+            }
+            if let ["data", "runwarden", "hook", name, ..] = parts.as_slice() {
+                match *name {
+                    "accept" => self.declared.accept = true,
+                    "parameters" => self.declared.parameters = true,
+                    "reference" => self.declared.reference = true,
                     _ => {}
                 }
             }

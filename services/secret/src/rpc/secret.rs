@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use runwarden_engines::vault::{Listed, Plaintext};
+use runwarden_kit::Error;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::{caller, peer};
@@ -13,16 +14,16 @@ use runwarden_proto::secret::v1::secret_service_server::{SecretService, SecretSe
 use tonic::{Request, Response, Status};
 
 use crate::keys::Keys;
-use crate::sealing::{self as domain, Sealing};
-use crate::secrets::Secrets;
+use crate::sealing::{self as domain, DELIVERED, Sealing};
+use crate::secrets::{Owner, Secrets};
 
 /// What a message may have beside its value.
 const FRAME: usize = 16 << 10;
 
 /// The service as gRPC sees it.
 pub(crate) struct SecretRpc {
-    pub(crate) secrets: Secrets,
-    pub(crate) sealing: Sealing,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) sealing: Arc<Sealing>,
     pub(crate) keys: Keys,
     /// Knows which tenants there are: nothing is kept for one that is not there.
     pub(crate) trust: Arc<Trust>,
@@ -47,7 +48,7 @@ impl SecretService for SecretRpc {
         let caller = caller(&request)?;
         let proto::PutSecretRequest { tenant, name, value } = request.into_inner();
         let tenant = TenantId::named("/tenant", &tenant)?;
-        let version = self.secrets.put(&caller, &tenant, &name, Plaintext::new(value)).await?;
+        let version = self.secrets.put(Owner::Controller, &caller, &tenant, &name, Plaintext::new(value)).await?;
         Ok(Response::new(proto::PutSecretResponse { version }))
     }
 
@@ -58,7 +59,7 @@ impl SecretService for SecretRpc {
         let by = peer(&request)?;
         let proto::ReadSecretRequest { tenant, name, purpose } = request.into_inner();
         let tenant = TenantId::named("/tenant", &tenant)?;
-        let revealed = self.secrets.read(&by, &tenant, &name, &purpose).await?;
+        let revealed = self.secrets.read(Owner::Controller, &by, &tenant, &name, &purpose).await?;
         let version = revealed.version;
         Ok(Response::new(proto::ReadSecretResponse { value: revealed.value.into_exposed(), version }))
     }
@@ -83,7 +84,7 @@ impl SecretService for SecretRpc {
         let caller = caller(&request)?;
         let proto::DeleteSecretRequest { tenant, name } = request.into_inner();
         let tenant = TenantId::named("/tenant", &tenant)?;
-        self.secrets.delete(&caller, &tenant, &name).await?;
+        self.secrets.delete(Owner::Controller, &caller, &tenant, &name).await?;
         Ok(Response::new(proto::DeleteSecretResponse {}))
     }
 
@@ -94,6 +95,7 @@ impl SecretService for SecretRpc {
         self.trust.require_tenant(&request.get_ref().tenant).await?;
         let proto::SealValueRequest { tenant, plaintext, context } = request.into_inner();
         let tenant = TenantId::named("/tenant", &tenant)?;
+        not_delivered(&context)?;
         let sealed = self.sealing.seal(&tenant, &context, Plaintext::new(plaintext)).await?;
         Ok(Response::new(proto::SealValueResponse { sealed: sealed.bytes, keyed_hash: sealed.keyed_hash }))
     }
@@ -105,6 +107,7 @@ impl SecretService for SecretRpc {
         let by = peer(&request)?;
         let proto::OpenValueRequest { tenant, sealed, context, purpose } = request.into_inner();
         let tenant = TenantId::named("/tenant", &tenant)?;
+        not_delivered(&context)?;
         let value = self.sealing.open(&by, &tenant, &sealed, &context, &purpose).await?;
         Ok(Response::new(proto::OpenValueResponse { plaintext: value.into_exposed() }))
     }
@@ -132,6 +135,14 @@ impl SecretService for SecretRpc {
             tenant_keys_behind: count(status.tenant_keys_behind),
         }))
     }
+}
+
+/// What was delivered to hooks is sealed and opened through `HookKeyService` alone.
+fn not_delivered(context: &str) -> runwarden_kit::Result<()> {
+    if context.starts_with(DELIVERED) {
+        return Err(Error::invalid("/context", "is one of a delivery"));
+    }
+    Ok(())
 }
 
 /// Neither side is of this crate, so this is not a `From`.

@@ -23,6 +23,7 @@ use runwarden_kit::service::{self, ServiceKit};
 use runwarden_kit::token::{AUDIENCE, Claims, TYPE, Verifier};
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, SecretString};
+use runwarden_proto::secret::v1::hook_key_service_client::HookKeyServiceClient;
 use runwarden_proto::secret::v1::secret_service_client::SecretServiceClient;
 use runwarden_secret::{Config, build};
 use tempfile::TempDir;
@@ -135,9 +136,18 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     fn with(&self, files: TlsFiles, peer: Peer) -> Result<Client> {
+        Ok(Client::new(self.channel(files, peer)?))
+    }
+
+    fn channel(&self, files: TlsFiles, peer: Peer) -> Result<MeshChannel> {
         let addresses = BTreeMap::from([(Service::Secret, self.address.clone())]);
         let peers = Peers::new(self.house.tls(files, peer)?, addresses);
-        Ok(Client::new(peers.channel(Service::Secret)?))
+        peers.channel(Service::Secret)
+    }
+
+    /// Calls for keys of hooks, as a service.
+    pub(crate) fn hook_keys(&self, of: Service) -> Result<HookKeyServiceClient<MeshChannel>> {
+        Ok(HookKeyServiceClient::new(self.channel(self.house.ca.service(of)?, Peer::Service(of))?))
     }
 
     /// Calls as another service.

@@ -1,6 +1,7 @@
 //! JobService: one file per RPC.
 
 mod cancel_job;
+mod check_job;
 mod convert;
 mod get_job;
 mod list_attempts;
@@ -18,9 +19,10 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, ListAttemptsRequest, ListAttemptsResponse,
-    ListJobsRequest, ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse,
-    SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, GetJobRequest, GetJobResponse,
+    ListAttemptsRequest, ListAttemptsResponse, ListJobsRequest, ListJobsResponse, ReadOutputRequest,
+    ReadOutputResponse, ResolveJobRequest, ResolveJobResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest,
+    WatchJobResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -47,6 +49,10 @@ impl JobRpc {
 impl JobService for JobRpc {
     async fn submit_job(&self, request: Request<SubmitJobRequest>) -> Result<Response<SubmitJobResponse>, Status> {
         Ok(Response::new(submit_job::handle(self, request).await?))
+    }
+
+    async fn check_job(&self, request: Request<CheckJobRequest>) -> Result<Response<CheckJobResponse>, Status> {
+        Ok(Response::new(check_job::handle(self, request).await?))
     }
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {

@@ -55,7 +55,7 @@ fn origin(origin: Option<JobOrigin>, by_hook: bool) -> Result<Option<Origin>, Er
     Ok((origin != Origin::default()).then_some(origin))
 }
 
-fn parse(text: &str) -> Result<Map<String, Value>, Error> {
+pub(super) fn parse(text: &str) -> Result<Map<String, Value>, Error> {
     if text.is_empty() {
         return Ok(Map::new());
     }

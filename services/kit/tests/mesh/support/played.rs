@@ -8,9 +8,10 @@ use futures::{Stream, StreamExt as _};
 use runwarden_kit::{Error, context, rpc};
 use runwarden_proto::executor::v1::job_service_server::JobService;
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, GetJobRequest, GetJobResponse, Job, ListAttemptsRequest, ListAttemptsResponse,
-    ListJobsRequest, ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse,
-    SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, GetJobRequest, GetJobResponse, Job,
+    ListAttemptsRequest, ListAttemptsResponse, ListJobsRequest, ListJobsResponse, ReadOutputRequest,
+    ReadOutputResponse, ResolveJobRequest, ResolveJobResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest,
+    WatchJobResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -97,6 +98,10 @@ impl JobService for Played {
             ..Job::default()
         };
         Ok(Response::new(GetJobResponse { job: Some(job) }))
+    }
+
+    async fn check_job(&self, _: Request<CheckJobRequest>) -> Result<Response<CheckJobResponse>, Status> {
+        Err(Status::unimplemented("played"))
     }
 
     async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {

@@ -1,0 +1,347 @@
+//! A request to a hook: verified, made durable, and only then answered.
+//!
+//! Whoever has not proven anything learns nothing: a hook that is not there, one that is disabled, a wrong signature and
+//! none at all get the same answer, and none of them faster than the others. What was wrong is in the audit log of the
+//! hook's tenant.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runwarden_kit::audit::{Actor, Entry, EntryBuilder, Outbox, Outcome};
+use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::trust::Trust;
+use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString, context, id};
+use runwarden_webhooks::{Answer, Arrived, Event, Outcome as Answered, ProvedBy, Received, Receiver};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::delivery::{Arrival, Content, Delivery, DeliveryState, Went};
+use super::refusals::{Place, Refusals, Tally};
+use crate::config::Limits;
+use crate::failpoint::{At, Failpoint};
+use crate::hook::{Hook, Hooks};
+use crate::ports::Keys;
+use crate::store::{InboxStore, Taken};
+
+/// What is not proven is answered no sooner than this, so that its timing does not say whether the hook exists.
+const REFUSAL_TAKES: Duration = Duration::from_millis(50);
+/// How long keys are kept in memory. A hook whose keys were changed is another one at once.
+const KEYS_KEPT: Duration = Duration::from_secs(30);
+/// Hooks that are kept ready at a time.
+const MAX_READY: usize = 1000;
+/// When to send again what found no room, in seconds.
+const BUSY: u32 = 30;
+/// How often it is looked for minutes that are over.
+const TALLIED_EVERY: Duration = Duration::from_secs(10);
+
+/// A hook with what is needed to verify its requests.
+struct Ready {
+    hook: Hook,
+    receiver: Receiver,
+    keys: Vec<SecretString>,
+    since: Instant,
+}
+
+/// Takes requests of foreign senders.
+pub struct Inbox {
+    pub(crate) hooks: Hooks,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) store: Arc<dyn InboxStore>,
+    pub(crate) outbox: Outbox,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Rings when something waits to be worked on.
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) limits: Limits,
+    pub(crate) failpoint: Failpoint,
+    ready: Mutex<HashMap<Place, Arc<Ready>>>,
+    refusals: Refusals,
+}
+
+/// What an inbox is made of.
+pub(crate) struct Parts {
+    pub(crate) hooks: Hooks,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) store: Arc<dyn InboxStore>,
+    pub(crate) outbox: Outbox,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) limits: Limits,
+    pub(crate) failpoint: Failpoint,
+}
+
+impl Inbox {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint } = parts;
+        let (ready, refusals) = (Mutex::default(), Refusals::default());
+        Self { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint, ready, refusals }
+    }
+
+    /// Takes a request, and says what its sender is to be answered.
+    ///
+    /// # Errors
+    /// When that cannot be said now: the sender is to try again.
+    pub async fn receive(
+        &self,
+        tenant: &str,
+        hook: &str,
+        mut received: Received,
+        token: Option<SecretString>,
+    ) -> Result<Answer> {
+        let asked = Instant::now();
+        let Some(ready) = self.find(tenant, hook).await? else {
+            count("unknown", "unknown_hook");
+            return Ok(unproven(asked).await);
+        };
+        received.caller = self.caller(&ready, token).await;
+        let arrived = match ready.receiver.receive(&received, &ready.keys) {
+            Ok(arrived) => arrived,
+            Err(refusal) => {
+                self.refuse(&ready.hook, refusal.reason.code()).await;
+                return Ok(if refusal.reason.is_unproven() {
+                    unproven(asked).await
+                } else {
+                    ready.receiver.answer(&received, &Answered::Refused(&refusal))
+                });
+            }
+        };
+        match arrived {
+            Arrived::Handshake { what, answer } => {
+                count(&ready.hook.kind, what);
+                Ok(answer)
+            }
+            Arrived::Events(verified) => self.keep(&ready, &received, &verified.by, verified.events).await,
+        }
+    }
+
+    /// Makes the events of a request durable.
+    async fn keep(&self, ready: &Ready, received: &Received, by: &ProvedBy, events: Vec<Event>) -> Result<Answer> {
+        let hook = &ready.hook;
+        self.outbox.check_room(&hook.tenant).await?;
+        let mut arrivals = Vec::with_capacity(events.len());
+        for event in events {
+            arrivals.push(self.arrival(hook, by, event).await?);
+        }
+        self.failpoint.pass(At::ReceiveBefore);
+        let taken = self.store.take(arrivals, self.limits.room(self.clock.now())).await?;
+        self.failpoint.pass(At::ReceiveAfter);
+        match taken {
+            Taken::Kept(kept) => {
+                self.outbox.ring();
+                self.bell.notify_one();
+                for kept in &kept {
+                    count(&hook.kind, if kept.repeat { "repeat" } else { "accepted" });
+                }
+                let new = kept.iter().find(|kept| !kept.repeat);
+                Ok(match (new, kept.first()) {
+                    (Some(new), _) => {
+                        ready.receiver.answer(received, &Answered::Accepted { delivery: &new.delivery.id })
+                    }
+                    (None, Some(first)) => ready.receiver.answer(
+                        received,
+                        &Answered::Repeat { delivery: &first.delivery.id, job: first.delivery.job.as_deref() },
+                    ),
+                    (None, None) => return Err(Error::internal(anyhow::anyhow!("a request without events"))),
+                })
+            }
+            Taken::Conflict(first) => {
+                self.refuse(hook, "conflict").await;
+                Ok(ready.receiver.answer(received, &Answered::Conflict { delivery: &first.id }))
+            }
+            Taken::Full => {
+                self.refuse(hook, "full").await;
+                Ok(ready.receiver.answer(received, &Answered::Busy { retry_after: BUSY }))
+            }
+        }
+    }
+
+    /// A delivery of an event that was verified, with its audit entry.
+    async fn arrival(&self, hook: &Hook, by: &ProvedBy, event: Event) -> Result<Arrival> {
+        let (now, context) = (self.clock.now(), context::current());
+        let id = id::new("dlv");
+        let mut sealed = BTreeMap::new();
+        for (name, secret) in &event.secrets {
+            sealed.insert((*name).to_owned(), self.keys.seal(&hook.tenant, &id, secret).await?);
+        }
+        let content = Content { event: event.document.to_string(), sealed };
+        let digest = hex(&event.content);
+        let mut delivery = Delivery {
+            id,
+            tenant: hook.tenant.clone(),
+            hook_id: hook.id.clone(),
+            hook: hook.name.clone(),
+            project: hook.project.clone(),
+            mark: event.id.as_ref().map(|id| format!("id:{id}")),
+            sender_id: event.id,
+            digest,
+            event: event.event,
+            state: DeliveryState::Received,
+            steps: Vec::new(),
+            asked: None,
+            job: None,
+            reason: None,
+            reason_detail: None,
+            received_at: now,
+            finished_at: None,
+            due_at: Some(now),
+            tries: 0,
+            tried_since: None,
+            repeats: 0,
+            repeated_at: None,
+            redelivery_of: None,
+            source_address: context.source_address.clone(),
+            request_id: context.request_id.clone(),
+            trace_id: context.trace_id.clone(),
+            version: 1,
+        };
+        delivery.step("received", now, Went::Ok, format!("{} bytes", content.size()));
+        delivery.step("verified", now, Went::Ok, proof(hook, by));
+        let told = if delivery.mark.is_some() { "the first with this id" } else { "the sender has no ids" };
+        delivery.step("deduplicated", now, Went::Ok, told);
+        let entry = EntryBuilder::new(&*self.clock, Service::Hook, "delivery.receive", "delivery", &delivery.id)
+            .tenant(&hook.tenant)
+            .actor(sender(hook, by))
+            .payload_digest(&delivery.digest)
+            .details(&json!({ "hook": hook.name, "event": delivery.event, "sender_id": delivery.sender_id }))
+            .build();
+        Ok(Arrival { delivery, content, entries: vec![entry] })
+    }
+
+    /// A hook that takes deliveries, with its keys.
+    async fn find(&self, tenant: &str, name: &str) -> Result<Option<Arc<Ready>>> {
+        let Ok(tenant) = tenant.parse::<TenantId>() else { return Ok(None) };
+        match self.trust.require_tenant(&tenant).await {
+            Ok(false) => {}
+            Ok(true) => return Ok(None),
+            Err(error) if error.reason() == ErrorReason::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let Some(hook) = self.hooks.find(&tenant, name).await?.filter(|hook| !hook.disabled) else { return Ok(None) };
+        let place = (tenant, hook.name.clone());
+        {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(ready) = ready.get(&place)
+                && (&ready.hook.id, ready.hook.revision) == (&hook.id, hook.revision)
+                && ready.since.elapsed() < KEYS_KEPT
+            {
+                return Ok(Some(Arc::clone(ready)));
+            }
+        }
+        let receiver =
+            hook.receiver().map_err(|error| Error::internal(anyhow::anyhow!("hook {}: {error}", hook.id)))?;
+        let mut keys = Vec::with_capacity(hook.keys.len());
+        // The newest first: it is the one that stays.
+        for key in hook.keys.iter().rev() {
+            keys.extend(self.keys.read(&hook.tenant, &hook.id, &key.id).await?);
+        }
+        let made = Arc::new(Ready { hook, receiver, keys, since: Instant::now() });
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() >= MAX_READY {
+            ready.clear();
+        }
+        ready.insert(place, Arc::clone(&made));
+        Ok(Some(made))
+    }
+
+    /// The OAuth client whose access token came along: verified here, of the hook's own tenant.
+    async fn caller(&self, ready: &Ready, token: Option<SecretString>) -> Option<String> {
+        // Only a hook without keys asks for one.
+        let token = token.filter(|_| ready.receiver.key().is_none())?;
+        let caller = self.trust.verify(token.expose_secret()).await.ok()?;
+        let own = caller.home_tenant.as_ref() == Some(&ready.hook.tenant) && !self.trust.has_revoked(&caller);
+        own.then(|| caller.client_id.clone())
+    }
+
+    /// Counts a refusal at a hook that exists, and records it unless too many come.
+    async fn refuse(&self, hook: &Hook, reason: &'static str) {
+        count(&hook.kind, reason);
+        let place = (hook.tenant.clone(), hook.name.clone());
+        if self.refusals.note(&place, reason, self.clock.now()) == Tally::Record {
+            let entry = self.refusal(&place, &BTreeMap::from([(reason, 1)]));
+            if let Err(error) = self.store.note(vec![entry]).await {
+                error.log();
+            }
+            self.outbox.ring();
+        }
+    }
+
+    fn refusal(&self, (tenant, hook): &Place, reasons: &BTreeMap<&'static str, u64>) -> Entry {
+        EntryBuilder::new(&*self.clock, Service::Hook, "delivery.refuse", "hook", hook)
+            .tenant(tenant)
+            .actor(Actor { authenticated_by: "none".to_owned(), ..Actor::default() })
+            .outcome(Outcome::Denied)
+            .details(&json!({ "requests": reasons }))
+            .build()
+    }
+
+    /// Records what was only counted, minute by minute.
+    pub async fn keep_tally(self: Arc<Self>, shutdown: Shutdown) {
+        while shutdown.sleep(TALLIED_EVERY).await.is_ok() {
+            self.tally(self.clock.now()).await;
+        }
+        // What this minute brought so far would be lost.
+        self.tally(self.clock.now().plus(Duration::from_secs(60))).await;
+    }
+
+    async fn tally(&self, now: Moment) {
+        for uncounted in self.refusals.over(now) {
+            let entry = self.refusal(&uncounted.hook, &uncounted.refusals);
+            if let Err(error) = self.store.note(vec![entry]).await {
+                error.log();
+                self.refusals.put_back(uncounted, now);
+            }
+            self.outbox.ring();
+        }
+    }
+}
+
+/// The one answer for everything that is not proven.
+async fn unproven(asked: Instant) -> Answer {
+    tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
+    let detail = "There is no such hook, or the request does not prove that its sender may use it.";
+    let body = json!({ "type": "about:blank", "title": "Unauthenticated", "status": 401, "code": "UNAUTHENTICATED", "detail": detail });
+    let headers =
+        vec![("content-type", "application/problem+json".to_owned()), ("www-authenticate", "Webhook".to_owned())];
+    Answer { status: 401, headers, body: body.to_string() }
+}
+
+/// How a request proved itself, for people.
+fn proof(hook: &Hook, by: &ProvedBy) -> String {
+    // The newest key is tried first.
+    let of = |key: usize| hook.keys.iter().rev().nth(key).map_or("", |key| key.id.as_str());
+    match by {
+        ProvedBy::Signature { key } => format!("signed with {}", of(*key)),
+        ProvedBy::Credential { key } => format!("sent {}", of(*key)),
+        ProvedBy::Caller { id } => format!("an access token of {id}"),
+    }
+}
+
+/// The sender as an actor.
+fn sender(hook: &Hook, by: &ProvedBy) -> Actor {
+    let (principal, how) = match by {
+        ProvedBy::Signature { .. } => (format!("hook:{}", hook.name), "signature"),
+        ProvedBy::Credential { .. } => (format!("hook:{}", hook.name), "credential"),
+        ProvedBy::Caller { id } => (id.clone(), "access_token"),
+    };
+    Actor {
+        principal,
+        name: hook.name.clone(),
+        authenticated_by: how.to_owned(),
+        home_tenant: hook.tenant.to_string(),
+        ..Actor::default()
+    }
+}
+
+fn count(kind: &str, result: &'static str) {
+    metrics::counter!("runwarden_hook_requests_total", "kind" => kind.to_owned(), "result" => result).increment(1);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

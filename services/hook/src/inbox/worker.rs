@@ -1,0 +1,352 @@
+//! From a delivery to at most one job, whatever dies.
+//!
+//! 1. Filter and mapping are evaluated, and what they ask for is written down: template, parameters, service account.
+//! 2. That, and nothing else, is submitted, with the delivery's id in the idempotency key, until there is an answer.
+//! 3. The answer is written down.
+//!
+//! Whoever dies between two of these does the second again, and the executor answers with the job that it made the first
+//! time. It recognises repeats for a day; so what may have been submitted is submitted again within 20 hours only, and is
+//! then given up, for a person to look at.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
+use runwarden_kit::clock::Clock;
+use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::reason::ReasonExt as _;
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, ErrorReason, Result};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::delivery::{Asked, Delivery, DeliveryState, Went};
+use super::steps::{self, words};
+use super::tokens::Tokens;
+use crate::config::MAX_PATIENCE;
+use crate::failpoint::{At, Failpoint};
+use crate::hook::Hooks;
+use crate::ports::{Account, Jobs, Made, Modules, Order, Origin};
+use crate::store::InboxStore;
+
+/// How often it is looked for what is due again.
+const LOOK: Duration = Duration::from_secs(1);
+/// The first pause before another try; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Works on deliveries.
+pub struct Worker {
+    pub(crate) store: Arc<dyn InboxStore>,
+    pub(crate) outbox: Outbox,
+    pub(crate) hooks: Hooks,
+    pub(crate) modules: Arc<dyn Modules>,
+    pub(crate) jobs: Arc<dyn Jobs>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bell: Arc<Notify>,
+    pub(crate) at_once: usize,
+    pub(crate) patience: Duration,
+    pub(crate) failpoint: Failpoint,
+    /// What is worked on, by id.
+    pub(crate) busy: Mutex<HashMap<String, TenantId>>,
+}
+
+/// How a delivery is to be written down, with its audit entries.
+type Written = (Delivery, Vec<Entry>);
+
+/// What came of filtering and mapping.
+enum Came {
+    /// On with it.
+    On(Box<Delivery>),
+    /// It is done with, or waits.
+    Stop(Box<Written>),
+}
+
+impl From<Written> for Came {
+    fn from(written: Written) -> Self {
+        Self::Stop(Box::new(written))
+    }
+}
+
+impl Worker {
+    /// Works until shutdown. What was begun is finished.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let mut working = JoinSet::new();
+        while !shutdown.has_begun() {
+            if let Err(error) = self.begin(&mut working).await {
+                error.log();
+            }
+            tokio::select! {
+                () = shutdown.begun() => break,
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                Some(_) = working.join_next() => {}
+            }
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    /// Begins with as many as may be under way, and of no tenant with more than half of them.
+    async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
+        while working.try_join_next().is_some() {}
+        let of_tenant = (self.at_once / 2).max(1);
+        for tenant in self.store.tenants_waiting().await? {
+            let (all, own) = self.under_way(&tenant);
+            let free = self.at_once.saturating_sub(all).min(of_tenant.saturating_sub(own));
+            if free == 0 {
+                continue;
+            }
+            let due = self.store.due(&tenant, self.clock.now(), free.saturating_add(own)).await?;
+            for delivery in due.into_iter().filter(|delivery| self.take(delivery)).take(free) {
+                let worker = Arc::clone(self);
+                working.spawn(async move {
+                    let id = delivery.id.clone();
+                    let done = Done { worker: &worker, id: &id };
+                    worker.work(delivery).await;
+                    drop(done);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn under_way(&self, tenant: &TenantId) -> (usize, usize) {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        (busy.len(), busy.values().filter(|other| *other == tenant).count())
+    }
+
+    fn take(&self, delivery: &Delivery) -> bool {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.len() >= self.at_once {
+            return false;
+        }
+        busy.insert(delivery.id.clone(), delivery.tenant.clone()).is_none()
+    }
+
+    async fn work(&self, delivery: Delivery) {
+        let context = RequestContext {
+            request_id: delivery.request_id.clone(),
+            trace_id: delivery.trace_id.clone(),
+            source_address: delivery.source_address.clone(),
+            ..RequestContext::default()
+        };
+        let id = delivery.id.clone();
+        if let Err(error) = context::scope(context, self.advance(delivery)).await {
+            tracing::warn!(delivery = id, %error, "a delivery could not be worked on now");
+            error.log();
+        }
+    }
+
+    /// Takes a delivery as far as it goes now.
+    async fn advance(&self, mut delivery: Delivery) -> Result<()> {
+        delivery.tried_since.get_or_insert(self.clock.now());
+        if delivery.state == DeliveryState::Received {
+            delivery = match self.map(delivery).await? {
+                Came::On(mapped) => {
+                    self.failpoint.pass(At::MapBefore);
+                    if !self.write(&mapped, Vec::new()).await? {
+                        return Ok(());
+                    }
+                    self.failpoint.pass(At::MapAfter);
+                    Delivery { version: mapped.version + 1, ..*mapped }
+                }
+                Came::Stop(written) => {
+                    self.write(&written.0, written.1).await?;
+                    return Ok(());
+                }
+            };
+        }
+        let Some(asked) = delivery.asked.clone() else {
+            return Err(Error::internal(anyhow::anyhow!("delivery {} asks for nothing", delivery.id)));
+        };
+        let (delivery, entries) = self.submit(delivery, &asked).await;
+        self.failpoint.pass(At::SubmitBefore);
+        self.write(&delivery, entries).await?;
+        self.failpoint.pass(At::SubmitAfter);
+        Ok(())
+    }
+
+    async fn write(&self, delivery: &Delivery, entries: Vec<Entry>) -> Result<bool> {
+        let written = self.store.advance(delivery.clone(), entries).await?;
+        self.outbox.ring();
+        Ok(written)
+    }
+
+    /// Filters and maps.
+    async fn map(&self, mut delivery: Delivery) -> Result<Came> {
+        let found = self.hooks.find(&delivery.tenant, &delivery.hook).await?;
+        let hook = match found.filter(|hook| hook.id == delivery.hook_id) {
+            Some(hook) if !hook.disabled => hook,
+            Some(_) => {
+                return Ok(self
+                    .refused(delivery, "filtered", "HOOK_DISABLED", "The hook was disabled meanwhile.")
+                    .into());
+            }
+            None => {
+                return Ok(self
+                    .refused(delivery, "filtered", "HOOK_DELETED", "The hook was removed meanwhile.")
+                    .into());
+            }
+        };
+        let Some(content) = self.store.content(&delivery.tenant, &delivery.id).await? else {
+            return Err(Error::internal(anyhow::anyhow!("delivery {} contains nothing", delivery.id)));
+        };
+        let now = self.clock.now();
+        match steps::make(&*self.modules, &hook, &hook.module, &content.event).await {
+            Ok(Made::Wanted { parameters, reference }) => {
+                delivery.step("filtered", now, Went::Ok, "wanted");
+                delivery.step("mapped", now, Went::Ok, format!("{} parameters", parameters.len()));
+                let (template, client_id) = (hook.template, hook.client_id);
+                delivery.asked = Some(Asked { template, client_id, parameters, reference, since: now });
+                delivery.state = DeliveryState::Mapped;
+                delivery.tries = 0;
+                Ok(Came::On(Box::new(delivery)))
+            }
+            Ok(Made::Unwanted) => {
+                delivery.step("filtered", now, Went::No, "the filter does not want it");
+                delivery.finish(DeliveryState::Filtered, now);
+                Ok((delivery, Vec::new()).into())
+            }
+            Ok(Made::Failed(problem)) => Ok(self.refused(delivery, "mapped", "MAPPING_FAILED", &problem).into()),
+            Err(error) => Ok(self.later(delivery, "mapped", &error).into()),
+        }
+    }
+
+    /// Asks for the job.
+    async fn submit(&self, mut delivery: Delivery, asked: &Asked) -> Written {
+        let now = self.clock.now();
+        if now.since(asked.since) > MAX_PATIENCE {
+            return self
+                .given_up(delivery, "It may have been submitted, and it is too late to find out by doing so again.");
+        }
+        match self.ask(&delivery, asked).await {
+            Ok(job) => {
+                let now = self.clock.now();
+                delivery.step("validated", now, Went::Ok, "the parameters fit the template");
+                delivery.step("decided", now, Went::Ok, "allowed");
+                delivery.step("submitted", now, Went::Ok, job.clone());
+                delivery.finish(DeliveryState::Submitted, now);
+                let details = json!({ "hook": delivery.hook, "job": job, "reference": asked.reference });
+                delivery.job = Some(job);
+                metrics::counter!("runwarden_hook_deliveries_total", "result" => "submitted").increment(1);
+                let entry = self.entry(&delivery, "delivery.submit", Outcome::Success, &details);
+                (delivery, vec![entry])
+            }
+            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error),
+            Err(error) => {
+                let step = match error.reason() {
+                    ErrorReason::ParametersInvalid | ErrorReason::ValidationFailed => "validated",
+                    ErrorReason::PolicyDenied => "decided",
+                    _ => "submitted",
+                };
+                self.refused(delivery, step, error.reason().name(), &words(&error))
+            }
+        }
+    }
+
+    async fn ask(&self, delivery: &Delivery, asked: &Asked) -> Result<String> {
+        let account = Account {
+            tenant: &delivery.tenant,
+            client_id: &asked.client_id,
+            project: &delivery.project,
+            hook: &delivery.hook,
+        };
+        let context = RequestContext {
+            token: Some(self.tokens.of(account).await?),
+            idempotency_key: Some(format!("hook:{}:{}", delivery.hook, delivery.id)),
+            ..Arc::unwrap_or_clone(context::current())
+        };
+        let origin = Origin { hook: &delivery.hook, delivery: &delivery.id, reference: &asked.reference };
+        let order = Order { template: &asked.template, parameters: &asked.parameters, origin: Some(origin) };
+        let asked = context::scope(context, self.jobs.submit(order)).await;
+        if asked.as_ref().is_err_and(|error| is_stale(error.reason())) {
+            self.tokens.forget(account);
+        }
+        asked
+    }
+
+    /// It is tried again, unless it was tried for too long.
+    fn later(&self, mut delivery: Delivery, step: &str, error: &Error) -> Written {
+        let now = self.clock.now();
+        let since = *delivery.tried_since.get_or_insert(now);
+        if now.since(since) > self.patience {
+            return self.given_up(delivery, &format!("It was tried for too long. The last time: {}", error.detail()));
+        }
+        let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(delivery.tries).unwrap_or(u32::MAX));
+        let pause = doubled.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
+        delivery.tries = delivery.tries.saturating_add(1);
+        delivery.due_at = Some(now.plus(pause.mul_f64(jitter(&delivery))));
+        delivery.step(step, now, Went::Later, words(error));
+        metrics::counter!("runwarden_hook_deliveries_total", "result" => "later").increment(1);
+        (delivery, Vec::new())
+    }
+
+    fn given_up(&self, mut delivery: Delivery, why: &str) -> Written {
+        let now = self.clock.now();
+        delivery.step("submitted", now, Went::Failed, why);
+        delivery.reason = Some("GIVEN_UP".to_owned());
+        delivery.reason_detail = Some(why.to_owned());
+        delivery.finish(DeliveryState::GivenUp, now);
+        metrics::counter!("runwarden_hook_deliveries_total", "result" => "given_up").increment(1);
+        let details = json!({ "hook": delivery.hook, "why": why });
+        let entry = self.entry(&delivery, "delivery.give_up", Outcome::Failed, &details);
+        (delivery, vec![entry])
+    }
+
+    fn refused(&self, mut delivery: Delivery, step: &str, reason: &str, why: &str) -> Written {
+        let now = self.clock.now();
+        let went = if step == "decided" { Went::No } else { Went::Failed };
+        delivery.step(step, now, went, why);
+        delivery.reason = Some(reason.to_owned());
+        delivery.reason_detail = Some(why.to_owned());
+        delivery.finish(DeliveryState::Refused, now);
+        metrics::counter!("runwarden_hook_deliveries_total", "result" => "refused").increment(1);
+        let details = json!({ "hook": delivery.hook, "reason": reason, "why": why });
+        let entry = self.entry(&delivery, "delivery.refuse", Outcome::Denied, &details);
+        (delivery, vec![entry])
+    }
+
+    fn entry(&self, delivery: &Delivery, action: &str, outcome: Outcome, details: &serde_json::Value) -> Entry {
+        EntryBuilder::new(&*self.clock, Service::Hook, action, "delivery", &delivery.id)
+            .tenant(&delivery.tenant)
+            .outcome(outcome)
+            .details(details)
+            .build()
+    }
+}
+
+/// Takes a delivery off the list of those that are worked on, also when its work panics.
+struct Done<'a> {
+    worker: &'a Worker,
+    id: &'a str,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.worker.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(self.id);
+    }
+}
+
+/// Whether the same may be answered otherwise in a while.
+fn is_temporary(error: &Error) -> bool {
+    error.retry_after().is_some() || is_stale(error.reason()) || error.reason() == ErrorReason::Internal
+}
+
+/// Whether the token is to blame.
+fn is_stale(reason: ErrorReason) -> bool {
+    matches!(reason, ErrorReason::Unauthenticated | ErrorReason::TokenExpired | ErrorReason::TokenRevoked)
+}
+
+/// From 0.75 to 1.25, by the delivery's id and try: those that failed together do not come back together.
+fn jitter(delivery: &Delivery) -> f64 {
+    let seed = delivery.id.bytes().fold(u32::from(delivery.tries == 0) + delivery.tries, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    0.75 + f64::from(seed % 1000) / 2000.0
+}

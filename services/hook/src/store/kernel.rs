@@ -1,0 +1,154 @@
+//! The rules of the inbox, once for all engines: what is judged and written in one transaction.
+
+use async_trait::async_trait;
+use runwarden_kit::Result;
+use runwarden_kit::audit::Entry;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
+
+use super::engine::{Engine, Rows, Stock};
+use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
+use crate::inbox::delivery::{Arrival, Content, Delivery};
+
+/// How many old deliveries go at once to make room.
+const FORGOTTEN_AT_ONCE: usize = 100;
+
+/// An inbox over an engine.
+pub(crate) struct Kernel<E> {
+    pub(super) engine: E,
+}
+
+impl<E: Engine> Kernel<E> {
+    /// Over this engine.
+    pub(super) const fn over(engine: E) -> Self {
+        Self { engine }
+    }
+}
+
+#[async_trait]
+impl<E: Engine> InboxStore for Kernel<E> {
+    async fn take(&self, arrivals: Vec<Arrival>, room: Room) -> Result<Taken> {
+        self.engine.transaction((arrivals, room), |(arrivals, room), rows| Box::pin(take(arrivals, *room, rows))).await
+    }
+
+    async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Delivery>> {
+        self.engine.read().await?.delivery(tenant, id).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: &str) -> Result<Option<Content>> {
+        self.engine.read().await?.content(tenant, id).await
+    }
+
+    async fn list(&self, tenant: &TenantId, hook: &str, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
+        self.engine.read().await?.list(tenant, hook, &filter).await
+    }
+
+    async fn tenants_waiting(&self) -> Result<Vec<TenantId>> {
+        self.engine.read().await?.tenants_waiting().await
+    }
+
+    async fn due(&self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>> {
+        self.engine.read().await?.due(tenant, now, limit).await
+    }
+
+    async fn advance(&self, delivery: Delivery, entries: Vec<Entry>) -> Result<bool> {
+        let with = (delivery, entries);
+        self.engine.transaction(with, |(delivery, entries), rows| Box::pin(advance(delivery, entries, rows))).await
+    }
+
+    async fn forget(&self, before: Moment, limit: usize) -> Result<usize> {
+        let with = (before, limit);
+        self.engine.transaction(with, |(before, limit), rows| Box::pin(forget(*before, *limit, rows))).await
+    }
+
+    async fn note(&self, entries: Vec<Entry>) -> Result<()> {
+        self.engine.transaction(entries, |entries, rows| Box::pin(async move { rows.put_entries(entries).await })).await
+    }
+}
+
+async fn take(arrivals: &[Arrival], room: Room, rows: &mut (dyn Rows + '_)) -> Result<Taken> {
+    let mut kept = Vec::with_capacity(arrivals.len());
+    for Arrival { delivery, content, entries } in arrivals {
+        let tenant = &delivery.tenant;
+        rows.serialise(tenant).await?;
+        if let Some(mark) = &delivery.mark
+            && let Some(mut earlier) = rows.by_mark(tenant, &delivery.hook_id, mark).await?
+        {
+            if earlier.digest != delivery.digest {
+                // What was kept of this request already goes with the transaction's answer.
+                return if kept.is_empty() { Ok(Taken::Conflict(Box::new(earlier))) } else { Err(mixed()) };
+            }
+            earlier.note_repeat(delivery.received_at);
+            rows.save(&earlier).await?;
+            kept.push(Kept { delivery: earlier, repeat: true });
+            continue;
+        }
+        let Some(stock) = make_room(tenant, content.size(), room, rows).await? else {
+            return if kept.is_empty() { Ok(Taken::Full) } else { Err(mixed()) };
+        };
+        rows.insert(delivery, content).await?;
+        rows.put_entries(entries).await?;
+        let waiting = stock.waiting + i64::from(delivery.due_at.is_some());
+        let stock = Stock { waiting, kept: stock.kept + 1, bytes: stock.bytes + content.size() };
+        rows.put_stock(tenant, stock).await?;
+        kept.push(Kept { delivery: delivery.clone(), repeat: false });
+    }
+    Ok(Taken::Kept(kept))
+}
+
+/// A batch is kept whole or not at all, and what was written of it is undone by an error only.
+fn mixed() -> runwarden_kit::Error {
+    runwarden_kit::Error::conflict("A part of the batch cannot be kept, so nothing of it was.")
+}
+
+/// What is kept of a tenant, when there is room for one more of this size; `None` if there is none.
+async fn make_room(tenant: &TenantId, size: i64, room: Room, rows: &mut (dyn Rows + '_)) -> Result<Option<Stock>> {
+    let mut stock = rows.stock(tenant).await?;
+    if stock.waiting >= room.waiting {
+        return Ok(None);
+    }
+    let fits = |stock: Stock| stock.kept < room.kept && stock.bytes + size <= room.bytes;
+    if !fits(stock) {
+        let old = rows.old(Some(tenant), room.forget_before, FORGOTTEN_AT_ONCE).await?;
+        for old in old {
+            rows.remove(&old.id).await?;
+            stock.kept -= 1;
+            stock.bytes -= old.size;
+            if fits(stock) {
+                break;
+            }
+        }
+        rows.put_stock(tenant, stock).await?;
+    }
+    Ok(fits(stock).then_some(stock))
+}
+
+async fn advance(delivery: &Delivery, entries: &[Entry], rows: &mut (dyn Rows + '_)) -> Result<bool> {
+    let tenant = &delivery.tenant;
+    rows.serialise(tenant).await?;
+    let Some(before) = rows.delivery(tenant, &delivery.id).await? else { return Ok(false) };
+    if before.version != delivery.version {
+        return Ok(false);
+    }
+    // Repeats are counted without regard to who works on it.
+    let mut after = Delivery { version: delivery.version + 1, ..delivery.clone() };
+    after.take_repeats_of(&before);
+    rows.save(&after).await?;
+    if before.due_at.is_some() && after.due_at.is_none() {
+        let stock = rows.stock(tenant).await?;
+        rows.put_stock(tenant, Stock { waiting: stock.waiting - 1, ..stock }).await?;
+    }
+    rows.put_entries(entries).await?;
+    Ok(true)
+}
+
+async fn forget(before: Moment, limit: usize, rows: &mut (dyn Rows + '_)) -> Result<usize> {
+    let old = rows.old(None, before, limit).await?;
+    for old in &old {
+        rows.serialise(&old.tenant).await?;
+        rows.remove(&old.id).await?;
+        let stock = rows.stock(&old.tenant).await?;
+        rows.put_stock(&old.tenant, Stock { kept: stock.kept - 1, bytes: stock.bytes - old.size, ..stock }).await?;
+    }
+    Ok(old.len())
+}

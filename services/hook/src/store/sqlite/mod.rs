@@ -1,0 +1,210 @@
+//! Rows in one SQLite file. Only SQL stands here.
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use runwarden_engines::sqlite::outbox;
+use runwarden_engines::sqlite::sql::{self, Assembled, at_length, get};
+use runwarden_engines::sqlite::{Database, Reader};
+use runwarden_engines::{Migration, StoreError, migrations};
+use runwarden_kit::audit::Entry;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, Result};
+use rusqlite::{Connection, Row, params};
+
+use super::DeliveryFilter;
+use super::engine::{Engine, Old, Rows, Stock, Work};
+use super::kernel::Kernel;
+use crate::inbox::delivery::{Content, Delivery};
+
+pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox"];
+
+/// Deliveries in one SQLite file.
+pub(crate) type SqliteInbox = Kernel<SqliteEngine>;
+
+/// One SQLite file.
+pub(crate) struct SqliteEngine {
+    database: Database,
+}
+
+impl SqliteInbox {
+    /// Deliveries in this database.
+    pub(super) const fn on(database: Database) -> Self {
+        Self::over(SqliteEngine { database })
+    }
+}
+
+impl Engine for SqliteEngine {
+    async fn read(&self) -> Result<Box<dyn Rows>> {
+        Ok(Box::new(SqliteRows::Reading(Box::new(self.database.grouped().readers.get().await?))))
+    }
+
+    async fn transaction<C, T>(&self, with: C, work: Work<C, T>) -> Result<T>
+    where
+        C: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let make = move |connection: &mut Connection| {
+            let mut rows = SqliteRows::Writing(connection);
+            // No step here waits for anything, so the work is done when it was looked at once.
+            let done = work(&with, &mut rows).now_or_never();
+            done.unwrap_or_else(|| Err(Error::internal(anyhow::anyhow!("a transaction waits for something else"))))
+        };
+        self.database.grouped().writer.change(make).await
+    }
+}
+
+/// A connection that reads, or the one that writes inside a transaction.
+enum SqliteRows<'c> {
+    Reading(Box<Reader>),
+    Writing(&'c mut Connection),
+}
+
+impl SqliteRows<'_> {
+    fn connection(&self) -> &Connection {
+        match self {
+            Self::Reading(connection) => connection,
+            Self::Writing(connection) => connection,
+        }
+    }
+}
+
+#[async_trait]
+impl Rows for SqliteRows<'_> {
+    async fn serialise(&mut self, _: &TenantId) -> Result<()> {
+        // One transaction writes at a time.
+        Ok(())
+    }
+
+    async fn stock(&mut self, tenant: &TenantId) -> Result<Stock> {
+        let stock = "SELECT waiting, kept, bytes FROM stocks WHERE tenant = ?";
+        let read = |row: &Row<'_>| Ok(Stock { waiting: get(row, 0)?, kept: get(row, 1)?, bytes: get(row, 2)? });
+        Ok(sql::one(self.connection(), stock, params![tenant.as_str()], read)?.unwrap_or_default())
+    }
+
+    async fn put_stock(&mut self, tenant: &TenantId, stock: Stock) -> Result<()> {
+        let put = "INSERT INTO stocks (tenant, waiting, kept, bytes) VALUES (?, ?, ?, ?)
+             ON CONFLICT (tenant) DO UPDATE
+             SET waiting = excluded.waiting, kept = excluded.kept, bytes = excluded.bytes";
+        sql::run(self.connection(), put, params![tenant.as_str(), stock.waiting, stock.kept, stock.bytes])?;
+        Ok(())
+    }
+
+    async fn by_mark(&mut self, tenant: &TenantId, hook: &str, mark: &str) -> Result<Option<Delivery>> {
+        let found = "SELECT document FROM deliveries WHERE tenant = ? AND hook = ? AND mark = ?";
+        sql::one(self.connection(), found, params![tenant.as_str(), hook, mark], delivery)
+    }
+
+    async fn insert(&mut self, delivery: &Delivery, content: &Content) -> Result<()> {
+        let insert = "INSERT INTO deliveries
+             (id, tenant, hook, mark, state, due_at, received_at, size, document, event, sealed)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let with = params![
+            delivery.id,
+            delivery.tenant.as_str(),
+            delivery.hook_id,
+            delivery.mark,
+            delivery.state.name(),
+            delivery.due_at.map(Moment::micros),
+            delivery.received_at.micros(),
+            content.size(),
+            json(delivery)?,
+            content.event,
+            json(&content.sealed)?,
+        ];
+        sql::run(self.connection(), insert, with)?;
+        Ok(())
+    }
+
+    async fn save(&mut self, delivery: &Delivery) -> Result<()> {
+        let save = "UPDATE deliveries SET state = ?, due_at = ?, document = ? WHERE id = ? AND tenant = ?";
+        let due_at = delivery.due_at.map(Moment::micros);
+        let with = params![delivery.state.name(), due_at, json(delivery)?, delivery.id, delivery.tenant.as_str()];
+        sql::run(self.connection(), save, with)?;
+        Ok(())
+    }
+
+    async fn delivery(&mut self, tenant: &TenantId, id: &str) -> Result<Option<Delivery>> {
+        let found = "SELECT document FROM deliveries WHERE id = ? AND tenant = ?";
+        sql::one(self.connection(), found, params![id, tenant.as_str()], delivery)
+    }
+
+    async fn content(&mut self, tenant: &TenantId, id: &str) -> Result<Option<Content>> {
+        let found = "SELECT event, sealed FROM deliveries WHERE id = ? AND tenant = ?";
+        let read = |row: &Row<'_>| Ok(Content { event: get(row, 0)?, sealed: parsed(sql::text(row, 1)?)? });
+        sql::one(self.connection(), found, params![id, tenant.as_str()], read)
+    }
+
+    async fn list(&mut self, tenant: &TenantId, hook: &str, filter: &DeliveryFilter) -> Result<Vec<Delivery>> {
+        let mut list = Assembled::new("SELECT document FROM deliveries WHERE tenant = ");
+        list.bind(tenant.to_string()).push(" AND hook = ").bind(hook.to_owned());
+        if let Some(before) = &filter.before {
+            list.push(" AND id < ").bind(before.clone());
+        }
+        if !filter.states.is_empty() {
+            list.push(" AND state IN ").list(filter.states.iter().map(|state| state.name().to_owned()));
+        }
+        list.push(" ORDER BY id DESC LIMIT ").bind(at_most(filter.limit));
+        at_length(|| sql::all(self.connection(), list.sql(), list.values(), delivery))
+    }
+
+    async fn tenants_waiting(&mut self) -> Result<Vec<TenantId>> {
+        // From tenant to tenant, not from delivery to delivery.
+        let tenants = "WITH RECURSIVE waiting (tenant) AS (
+                SELECT min(tenant) FROM deliveries WHERE due_at IS NOT NULL
+                UNION ALL
+                SELECT (SELECT min(tenant) FROM deliveries WHERE due_at IS NOT NULL AND tenant > waiting.tenant)
+                FROM waiting WHERE waiting.tenant IS NOT NULL
+             )
+             SELECT tenant FROM waiting WHERE tenant IS NOT NULL";
+        sql::all(self.connection(), tenants, (), |row| Ok(TenantId::trusted(sql::text(row, 0)?)))
+    }
+
+    async fn due(&mut self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>> {
+        let due = "SELECT document FROM deliveries WHERE tenant = ? AND due_at IS NOT NULL AND due_at <= ?
+             ORDER BY due_at LIMIT ?";
+        sql::all(self.connection(), due, params![tenant.as_str(), now.micros(), at_most(limit)], delivery)
+    }
+
+    async fn old(&mut self, tenant: Option<&TenantId>, before: Moment, limit: usize) -> Result<Vec<Old>> {
+        let mut old = Assembled::new("SELECT id, tenant, size FROM deliveries WHERE due_at IS NULL AND received_at < ");
+        old.bind(before.micros());
+        if let Some(tenant) = tenant {
+            old.push(" AND tenant = ").bind(tenant.to_string());
+        }
+        old.push(" ORDER BY received_at LIMIT ").bind(at_most(limit));
+        let read = |row: &Row<'_>| {
+            Ok(Old { id: get(row, 0)?, tenant: TenantId::trusted(sql::text(row, 1)?), size: get(row, 2)? })
+        };
+        sql::all(self.connection(), old.sql(), old.values(), read)
+    }
+
+    async fn remove(&mut self, id: &str) -> Result<()> {
+        sql::run(self.connection(), "DELETE FROM deliveries WHERE id = ?", params![id])?;
+        Ok(())
+    }
+
+    async fn put_entries(&mut self, entries: &[Entry]) -> Result<()> {
+        outbox::put(self.connection(), entries)
+    }
+}
+
+fn delivery(row: &Row<'_>) -> Result<Delivery> {
+    parsed(sql::text(row, 0)?)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(format!("a delivery: {error}")).into())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(Error::internal)
+}
+
+/// A number of rows, as SQL has it.
+fn at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod conformance;

@@ -1,0 +1,140 @@
+//! Stand-ins for the services that are called.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use runwarden_kit::clock::Moment;
+use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, ErrorReason, Result, SecretString, context};
+use serde_json::{Map, Value};
+
+use crate::ports::{
+    Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Projects, Token, Verdict,
+};
+
+/// A job, and the parameters that were asked for.
+type Asked = (String, Map<String, Value>);
+
+/// All of them at once.
+#[derive(Default)]
+pub(crate) struct Others {
+    keys: Mutex<HashMap<(String, String), SecretString>>,
+    /// How often keys were read.
+    pub(crate) reads: AtomicUsize,
+    /// What the next submissions are answered; a job when it is empty.
+    pub(crate) answers: Mutex<VecDeque<Error>>,
+    /// Jobs by idempotency key, with what was asked.
+    pub(crate) jobs: Mutex<BTreeMap<String, Asked>>,
+    /// How often a job was asked for.
+    pub(crate) asked: AtomicUsize,
+    /// What policies say of a job that is only checked.
+    pub(crate) denies: Mutex<Vec<String>>,
+    /// Whether callers may let hooks act as clients.
+    pub(crate) weak: Mutex<bool>,
+}
+
+#[async_trait]
+impl Keys for Others {
+    async fn put(&self, place: KeyPlace<'_>, key: &SecretString) -> Result<()> {
+        self.keys.lock().unwrap().insert((place.hook.to_owned(), place.key.to_owned()), key.clone());
+        Ok(())
+    }
+
+    async fn read(&self, _: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        Ok(self.keys.lock().unwrap().get(&(hook.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn delete(&self, place: KeyPlace<'_>) -> Result<()> {
+        self.keys.lock().unwrap().remove(&(place.hook.to_owned(), place.key.to_owned()));
+        Ok(())
+    }
+
+    async fn seal(&self, _: &TenantId, _: &str, _: &SecretString) -> Result<Vec<u8>> {
+        Ok(vec![7])
+    }
+}
+
+impl Others {
+    /// How many keys are kept.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys.lock().unwrap().len()
+    }
+}
+
+/// Modules are words here.
+#[async_trait]
+impl Modules for Others {
+    async fn check(&self, module: &str) -> Result<Vec<String>> {
+        Ok(if module == "broken" { vec!["line 1, column 1: it is broken".to_owned()] } else { Vec::new() })
+    }
+
+    async fn run(&self, _: &TenantId, module: &str, event: &str) -> Result<Made> {
+        let event: Value = serde_json::from_str(event).unwrap();
+        match module {
+            "none" => Ok(Made::Unwanted),
+            "fails" => Ok(Made::Failed("line 2, column 3: it fails".to_owned())),
+            "away" => Err(Error::unavailable("away")),
+            _ => {
+                let parameters = Map::from_iter([("after".to_owned(), event["body"]["after"].clone())]);
+                Ok(Made::Wanted { parameters, reference: module.to_owned() })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Identities for Others {
+    async fn check(&self, _: &str, _: &str) -> Result<()> {
+        if *self.weak.lock().unwrap() { Err(Error::denied("You lack jobs.submit.")) } else { Ok(()) }
+    }
+
+    async fn token(&self, account: Account<'_>) -> Result<Token> {
+        if account.client_id == "client_gone" {
+            return Err(Error::denied("The hook's service account is disabled, or has expired."));
+        }
+        Ok(Token { token: "token".into(), expires_at: Moment::from_micros(i64::MAX) })
+    }
+}
+
+#[async_trait]
+impl Jobs for Others {
+    async fn submit(&self, order: Order<'_>) -> Result<String> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some(answer) = self.answers.lock().unwrap().pop_front() {
+            return Err(answer);
+        }
+        let key = context::current().idempotency_key.clone().unwrap();
+        let mut jobs = self.jobs.lock().unwrap();
+        let number = jobs.len() + 1;
+        let asked = (format!("job_{number}"), order.parameters.clone());
+        let job = jobs.entry(key).or_insert(asked);
+        if job.1 != *order.parameters {
+            return Err(Error::new(ErrorReason::IdempotencyKeyReused, "Something else was asked."));
+        }
+        Ok(job.0.clone())
+    }
+
+    async fn check(&self, _: Order<'_>) -> Result<Verdict> {
+        if let Some(answer) = self.answers.lock().unwrap().pop_front() {
+            return Err(answer);
+        }
+        let reasons = self.denies.lock().unwrap().clone();
+        Ok(Verdict { allowed: reasons.is_empty(), reasons })
+    }
+
+    async fn view(&self, _: &str) -> Result<Option<JobView>> {
+        let launched_at = Some(Moment::from_micros(0).plus(Duration::from_secs(5)));
+        Ok(Some(JobView { state: "running".to_owned(), detail: String::new(), launched_at, finished_at: None }))
+    }
+}
+
+#[async_trait]
+impl Projects for Others {
+    async fn exists(&self, _: &TenantId, project: &str) -> Result<bool> {
+        Ok(project == "web")
+    }
+}

@@ -1,0 +1,89 @@
+//! Hooks as people manage them.
+
+use super::*;
+use crate::hook::HookUpdate;
+
+#[tokio::test]
+async fn a_hook_is_made_with_a_key_that_is_shown_once() {
+    let world = world().await;
+    let given = world.create(github("given", "")).await.unwrap();
+    assert_eq!((given.made, given.hook.keys.len(), world.others.keys()), (None, 1, 1));
+    let made = world.create(NewHook { key: None, ..github("made", "") }).await.unwrap();
+    let key = made.made.unwrap();
+    assert_eq!(world.send("made", push(&key, "1", PUSH)).await.status, 202);
+    assert!(!format!("{:?}", made.hook).contains(&key));
+    assert_eq!(reason(world.create(github("made", "")).await), ErrorReason::AlreadyExists);
+    assert_eq!(world.others.keys(), 2, "the key of a hook that was not made is not kept");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_when_it_is_configured() {
+    let world = world().await;
+    let field = |result: Result<WithKey>| result.unwrap_err().fields()[0].pointer.clone();
+    let new = |change: fn(&mut NewHook)| {
+        let mut hook = github("a", "");
+        change(&mut hook);
+        hook
+    };
+    assert_eq!(field(world.create(new(|hook| hook.kind = "fax".into())).await), "/kind");
+    assert_eq!(field(world.create(new(|hook| hook.settings = "{\"colour\":1}".into())).await), "/settings");
+    assert_eq!(field(world.create(new(|hook| hook.settings = "[]".into())).await), "/settings");
+    assert_eq!(field(world.create(new(|hook| hook.key = Some("short".into()))).await), "/key");
+    let all = Caller::example(&[P::HooksWrite], Scope::tenant(&TenantId::trusted("acme")));
+    let nowhere = world.hooks.create(&all, new(|hook| hook.project = "none".into()), &Repeat::default()).await;
+    assert_eq!(field(nowhere), "/project");
+    assert_eq!(field(world.create(new(|hook| hook.module = "broken".into())).await), "/module");
+    *world.others.weak.lock().unwrap() = true;
+    assert_eq!(reason(world.create(github("a", "")).await), ErrorReason::PermissionDenied);
+    assert_eq!(world.others.keys(), 0);
+}
+
+#[tokio::test]
+async fn who_may_not_act_as_the_account_may_change_nothing_but_switch_it_off() {
+    let world = world().await;
+    world.hook("a", "").await;
+    *world.others.weak.lock().unwrap() = true;
+    let update = async |change: HookUpdate| world.hooks.update(&admin(), "a", change).await;
+    let module = HookUpdate { module: Some("x".into()), ..HookUpdate::default() };
+    assert_eq!(reason(update(module).await), ErrorReason::PermissionDenied);
+    let off = |disabled| HookUpdate { disabled: Some(disabled), ..HookUpdate::default() };
+    assert!(update(off(true)).await.unwrap().disabled);
+    assert_eq!(reason(update(off(false)).await), ErrorReason::PermissionDenied);
+    let rotated = world.hooks.rotate_key(&admin(), "a", None, &Repeat::default()).await;
+    assert_eq!(reason(rotated), ErrorReason::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_hook_is_seen_and_changed_where_one_may() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let reader = somebody(&[P::HooksRead]);
+    assert_eq!(world.hooks.get(&reader, "a").await.unwrap().name, "a");
+    assert_eq!(reason(world.hooks.delete(&reader, "a").await), ErrorReason::PermissionDenied);
+    let stranger = somebody(&[P::JobsRead]);
+    assert_eq!(reason(world.hooks.get(&stranger, "a").await), ErrorReason::NotFound);
+    assert!(world.hooks.list(&stranger, &PageRequest::default()).await.unwrap().items.is_empty());
+    let other = Caller::example(&[P::HooksRead, P::HooksWrite], Scope::tenant(&TenantId::trusted("other")));
+    assert_eq!(reason(world.hooks.delete(&other, "a").await), ErrorReason::NotFound);
+    let stale = HookUpdate { expected_revision: 7, disabled: Some(true), ..HookUpdate::default() };
+    assert_eq!(reason(world.hooks.update(&admin(), "a", stale).await), ErrorReason::Conflict);
+    world.hooks.delete(&admin(), "a").await.unwrap();
+    assert_eq!(world.others.keys(), 0, "its keys go with it");
+}
+
+#[tokio::test]
+async fn two_keys_are_valid_while_one_replaces_the_other() {
+    let world = world().await;
+    let old = world.hook("a", "").await.keys.remove(0);
+    let rotated = world.hooks.rotate_key(&admin(), "a", None, &Repeat::default()).await.unwrap();
+    let new = rotated.made.unwrap();
+    assert_eq!(world.send("a", push(KEY, "1", PUSH)).await.status, 202);
+    assert_eq!(world.send("a", push(&new, "2", PUSH)).await.status, 202);
+    let third = world.hooks.rotate_key(&admin(), "a", None, &Repeat::default()).await;
+    assert_eq!(reason(third), ErrorReason::Conflict);
+    world.hooks.retire_key(&admin(), "a", &old.id).await.unwrap();
+    assert_eq!(world.send("a", push(KEY, "3", PUSH)).await.status, 401, "at once");
+    assert_eq!(world.send("a", push(&new, "3", PUSH)).await.status, 202);
+    let last = rotated.hook.keys[1].id.clone();
+    assert_eq!(reason(world.hooks.retire_key(&admin(), "a", &last).await), ErrorReason::Conflict);
+}

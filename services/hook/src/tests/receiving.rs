@@ -1,0 +1,101 @@
+//! What senders are answered.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::hook::HookUpdate;
+
+#[tokio::test]
+async fn a_delivery_is_durable_and_on_record_before_it_is_answered() {
+    let world = world().await;
+    let hook = world.hook("a", "").await;
+    let delivery = world.deliver("a", "1").await;
+    assert_eq!((delivery.event.as_str(), delivery.sender_id.as_deref()), ("push", Some("1")));
+    assert_eq!(step(&delivery, "verified"), format!("ok: signed with {}", hook.keys[0].id));
+    let entry = world.recorded("delivery.receive").await.remove(0);
+    assert_eq!((entry.object_id, entry.payload_digest), (delivery.id.clone(), delivery.digest.clone()));
+    assert_eq!(entry.actor.unwrap().principal, "hook:a");
+    let content = world.store.content(&TenantId::trusted("acme"), &delivery.id).await.unwrap().unwrap();
+    assert!(content.event.contains("refs/heads/main") && !content.event.contains("sha256="));
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_delivery_and_its_job() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let first = world.deliver("a", "1").await;
+    assert_eq!(world.deliver("a", "1").await.id, first.id, "one in flight");
+    world.work().await;
+    let answer = world.send("a", push(KEY, "1", PUSH)).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains(&first.id) && answer.body.contains("job_1"), "{}", answer.body);
+    let other = world.send("a", push(KEY, "1", b"{\"after\":\"other\"}")).await;
+    assert_eq!(other.status, 409);
+    // Equal bodies are not one event.
+    assert_ne!(world.deliver("a", "2").await.id, first.id);
+    world.work().await;
+    assert_eq!(world.others.jobs.lock().unwrap().len(), 2);
+    assert_eq!(world.all("a").await.len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_proves_nothing_learns_nothing() {
+    let world = world().await;
+    world.hook("a", "").await;
+    world.hook("off", "").await;
+    let off = HookUpdate { disabled: Some(true), ..HookUpdate::default() };
+    world.hooks.update(&admin(), "off", off).await.unwrap();
+    let unsigned = Received { headers: Headers::default(), ..push(KEY, "1", PUSH) };
+    let method = Received { method: "PATCH".into(), ..push(KEY, "1", PUSH) };
+    let answers = [
+        world.send("none", push(KEY, "1", PUSH)).await,
+        world.send("a", push("another key, just as long", "1", PUSH)).await,
+        world.send("a", unsigned).await,
+        world.send("a", method).await,
+        world.send("off", push(KEY, "1", PUSH)).await,
+        world.send("Not A Name", push(KEY, "1", PUSH)).await,
+        world.inbox.receive("other", "a", push(KEY, "1", PUSH), None).await.unwrap(),
+    ];
+    assert_eq!(answers[0].status, 401);
+    for answer in &answers {
+        assert_eq!(answer, &answers[0]);
+    }
+    assert!(world.all("a").await.is_empty());
+    // What was wrong is for the hook's own people.
+    let details: Vec<String> = world.recorded("delivery.refuse").await.into_iter().map(|e| e.details_json).collect();
+    assert!(details.iter().any(|details| details.contains("signature_mismatch")), "{details:?}");
+    assert!(details.iter().any(|details| details.contains("signature_missing")), "{details:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_recorded_as_a_number() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let wrong = || world.send("a", push("another key, just as long", "1", PUSH));
+    futures::future::join_all((0..40).map(|_| wrong())).await;
+    assert_eq!(world.recorded("delivery.refuse").await.len(), 10);
+}
+
+#[tokio::test]
+async fn keys_are_read_once_for_many_requests() {
+    let world = world().await;
+    world.hook("a", "").await;
+    for number in 0..5 {
+        world.deliver("a", &number.to_string()).await;
+    }
+    assert_eq!(world.others.reads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_full_inbox_says_when_to_come_again() {
+    let world = world_with(Config { max_waiting_deliveries: 2, ..Config::default() }).await;
+    world.hook("a", "").await;
+    world.deliver("a", "1").await;
+    world.deliver("a", "2").await;
+    let answer = world.send("a", push(KEY, "3", PUSH)).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.iter().any(|(name, _)| *name == "retry-after"));
+    assert_eq!(world.send("a", push(KEY, "1", PUSH)).await.status, 200, "a repeat takes no room");
+    world.work().await;
+    assert_eq!(world.send("a", push(KEY, "3", PUSH)).await.status, 202);
+}

@@ -1,0 +1,156 @@
+//! From deliveries to jobs.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::hook::HookUpdate;
+
+#[tokio::test]
+async fn a_delivery_becomes_one_job_with_what_the_mapping_made() {
+    let world = world().await;
+    world.hook("a", "ref-7").await;
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let delivery = world.get(&id).await;
+    assert_eq!(stands(&delivery), (DeliveryState::Submitted, None));
+    assert_eq!(delivery.job.as_deref(), Some("job_1"));
+    let names: Vec<&str> = delivery.steps.iter().map(|step| step.name.as_str()).collect();
+    let all = ["received", "verified", "deduplicated", "filtered", "mapped", "validated", "decided", "submitted"];
+    assert_eq!(names, all);
+    let jobs = world.others.jobs.lock().unwrap().clone();
+    let (key, (_, parameters)) = jobs.iter().next().unwrap();
+    assert_eq!((key.as_str(), &parameters["after"]), (&*format!("hook:a:{id}"), &"abc".into()));
+    assert_eq!(delivery.asked.unwrap().reference, "ref-7");
+    assert_eq!(world.recorded("delivery.submit").await[0].object_id, id);
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_or_cannot_be_mapped_asks_for_nothing() {
+    let world = world().await;
+    for (module, state, reason) in
+        [("none", DeliveryState::Filtered, None), ("fails", DeliveryState::Refused, Some("MAPPING_FAILED"))]
+    {
+        world.hook(module, module).await;
+        let id = world.deliver(module, "1").await.id;
+        world.work().await;
+        assert_eq!(stands(&world.get(&id).await), (state, reason));
+    }
+    assert_eq!(world.others.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_says_why() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let wrong = Error::new(ErrorReason::ParametersInvalid, "The parameters do not fit.").with_field("/n", "is missing");
+    let denied = Error::new(ErrorReason::PolicyDenied, "Not on Fridays.");
+    for (answer, name, told) in [
+        (wrong, "validated", "failed: The parameters do not fit. (/n is missing)"),
+        (denied, "decided", "no: Not on Fridays."),
+        (Error::not_found("template"), "submitted", "failed: There is no such template."),
+    ] {
+        let (reason, sender_id) = (answer.reason(), format!("{name}-1"));
+        world.others.answers.lock().unwrap().push_back(answer);
+        let id = world.deliver("a", &sender_id).await.id;
+        world.work().await;
+        let delivery = world.get(&id).await;
+        assert_eq!(step(&delivery, name), told);
+        assert_eq!(delivery.state, DeliveryState::Refused, "{reason:?}");
+        world.pass(Duration::from_secs(3600));
+        world.work().await;
+    }
+    assert_eq!(world.others.asked.load(Ordering::SeqCst), 3, "nothing is asked twice");
+}
+
+#[tokio::test]
+async fn what_is_away_is_asked_again_with_growing_pauses_and_then_given_up() {
+    let world = world().await;
+    world.hook("a", "").await;
+    world.others.answers.lock().unwrap().extend((0..6).map(|_| away()));
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let mut pauses = Vec::new();
+    while world.get(&id).await.due_at.is_some() && pauses.len() < 6 {
+        let pause = world.get(&id).await.due_at.unwrap().since(world.clock.now());
+        pauses.push(pause);
+        world.pass(pause);
+        world.work().await;
+    }
+    // The first two are as long as the refusal asks for.
+    assert!(pauses[1..].windows(2).all(|two| two[0] < two[1]) && pauses[5] > 8 * pauses[0], "{pauses:?}");
+    let delivery = world.get(&id).await;
+    assert_eq!(stands(&delivery), (DeliveryState::Submitted, None));
+    assert_eq!(step(&delivery, "submitted"), "ok: job_1");
+
+    world.others.answers.lock().unwrap().extend((0..2).map(|_| away()));
+    let id = world.deliver("a", "2").await.id;
+    world.work().await;
+    world.pass(Duration::from_secs(13 * 3600));
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::GivenUp, Some("GIVEN_UP")));
+}
+
+#[tokio::test]
+async fn what_was_mapped_is_submitted_as_it_was_whatever_the_hook_says_since() {
+    let world = world().await;
+    world.hook("a", "one").await;
+    world.others.answers.lock().unwrap().push_back(away());
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    assert_eq!(world.get(&id).await.state, DeliveryState::Mapped);
+    let change = HookUpdate {
+        module: Some("none".into()),
+        template: Some("other".into()),
+        client_id: Some("client_2".into()),
+        ..HookUpdate::default()
+    };
+    world.hooks.update(&admin(), "a", change).await.unwrap();
+    world.pass(Duration::from_secs(60));
+    world.work().await;
+    let asked = world.get(&id).await.asked.unwrap();
+    assert_eq!(
+        (asked.template.as_str(), asked.client_id.as_str(), asked.reference.as_str()),
+        ("deploy", "client_1", "one")
+    );
+    assert_eq!(world.get(&id).await.state, DeliveryState::Submitted);
+}
+
+#[tokio::test]
+async fn what_may_have_been_submitted_long_ago_is_left_to_a_person() {
+    let world = world().await;
+    world.hook("a", "").await;
+    world.others.answers.lock().unwrap().push_back(away());
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    // The process was away for days: the executor may have forgotten the key.
+    let mut read = world.get(&id).await;
+    read.tried_since = None;
+    world.store.advance(read, Vec::new()).await.unwrap();
+    world.pass(Duration::from_secs(3 * 24 * 3600));
+    world.work().await;
+    assert_eq!(world.get(&id).await.state, DeliveryState::GivenUp);
+    assert_eq!(world.others.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_hook_that_is_gone_launches_nothing_even_if_another_has_its_name() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let id = world.deliver("a", "1").await.id;
+    world.hooks.delete(&admin(), "a").await.unwrap();
+    world.hook("a", "").await;
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::Refused, Some("HOOK_DELETED")));
+    assert!(world.all("a").await.is_empty(), "the new hook has no deliveries");
+}
+
+#[tokio::test]
+async fn no_tenant_keeps_all_workers_busy() {
+    let world = world().await;
+    world.hook("a", "away").await;
+    for number in 0..8 {
+        world.deliver("a", &number.to_string()).await;
+    }
+    world.work().await;
+    assert!(world.all("a").await.iter().all(|delivery| delivery.tries == 1));
+}
