@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Waiters look again after this long in any case: another replica may have done the work.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Waiters look again after this long in any case. What other processes do is told by whoever reads what changed
+/// ([`Live::ring_waiting`]); this is for when that cannot be read.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Who waits for which job.
 #[derive(Clone, Default)]
@@ -28,6 +29,11 @@ impl Live {
     /// Something changed about a job.
     pub fn ring(&self, job: &str) {
         self.all.send_modify(|n| *n = n.wrapping_add(1));
+        self.ring_waiting(job);
+    }
+
+    /// Something changed about a job, here or in another process: for those that wait for this one.
+    pub fn ring_waiting(&self, job: &str) {
         if let Ok(jobs) = self.jobs.lock()
             && let Some(sender) = jobs.get(job)
         {

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 pub use runwarden_proto::auth::v1::GetTrustStateRequest as TrustQuestion;
 pub use runwarden_proto::auth::v1::GetTrustStateResponse as TrustState;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::caller::Caller;
 use crate::clock::{Clock as _, SystemClock};
@@ -39,6 +39,10 @@ pub const MAX_AGE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How many calls may wait for such a renewal.
 const WAITING: usize = 64;
+/// How often what lasts looks whether the copy is too old by now.
+const LOOK_AT_AGE: Duration = Duration::from_secs(5);
+/// How often it looks whether its token has expired, when that is about to happen.
+const LOOK_AT_CLOCK: Duration = Duration::from_millis(100);
 /// `auth` may take this long to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Trust is not long in coming when a service starts.
@@ -78,6 +82,8 @@ struct Asked {
 /// A service's copy of the trust state.
 pub struct Trust {
     known: ArcSwapOption<Known>,
+    /// Tells what lasts that `known` is another.
+    replaced: watch::Sender<()>,
     confirmed: Mutex<Confirmed>,
     /// `None` for a fixed copy.
     source: Option<Box<dyn TrustSource>>,
@@ -112,6 +118,7 @@ impl Trust {
     fn new(known: Option<Known>, source: Option<Box<dyn TrustSource>>, ticks: Ticks) -> Self {
         Self {
             known: ArcSwapOption::from(known.map(Arc::new)),
+            replaced: watch::Sender::default(),
             confirmed: Mutex::default(),
             source,
             asking: tokio::sync::Mutex::default(),
@@ -203,13 +210,18 @@ impl Trust {
         Ok(())
     }
 
-    /// Waits until a caller may not go on any more, and answers why. What lasts is raced with this.
+    /// Waits until a caller may not go on any more, and answers why. What lasts is raced with this. Thousands may wait
+    /// here: they are woken when something was revoked, and else rarely.
     pub async fn ended(&self, caller: &Caller) -> Error {
+        tokio::time::sleep(INTERVAL).await;
+        let mut replaced = self.replaced.subscribe();
         loop {
-            tokio::time::sleep(INTERVAL).await;
             if let Err(why) = self.standing(caller) {
                 return why;
             }
+            let expires_at = caller.expires_at.plus(Duration::from_secs(LEEWAY_SECONDS));
+            let pause = expires_at.since(SystemClock.now()).clamp(LOOK_AT_CLOCK, LOOK_AT_AGE);
+            let _either = tokio::time::timeout(pause, replaced.changed()).await;
         }
     }
 
@@ -260,6 +272,7 @@ impl Trust {
         let before = self.known.load_full();
         if let Some(known) = Known::after(before.as_deref(), answer, self.present())? {
             self.known.store(Some(Arc::new(known)));
+            self.replaced.send_replace(());
         }
         // As of when it was asked for: what was revoked while the answer travelled is not in it.
         let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);

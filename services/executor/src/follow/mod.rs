@@ -112,6 +112,7 @@ impl Watcher {
             for job in &changed {
                 round.following.note(job);
                 round.version = job.version;
+                self.shared.live.ring_waiting(&job.id);
             }
             if changed.len() < PAGE {
                 return Ok(());

@@ -23,9 +23,9 @@ use crate::job::{Job, JobState, Run, reason};
 use crate::ports::CredentialSource;
 use crate::ports::Templates;
 use crate::ports::{Controller, Template};
-use crate::store::Acceptance;
 use crate::store::JobStore as _;
 use crate::store::sqlite::SqliteJobs;
+use crate::store::{Acceptance, Effects};
 use crate::test_doubles::shared;
 use crate::test_doubles::template;
 
@@ -305,6 +305,34 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
     // Both kinds of looks may have become due again while the rounds took their time.
     let due_since = usize::try_from(begun.elapsed().as_millis() / BUSY.as_millis()).unwrap();
     looks.saturating_sub(2 * due_since).max(looks.min(1))
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_hears_what_another_executor_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteJobs::open(&folder.path().join("jobs.db")).await.unwrap());
+    let job = example();
+    store.accept(Acceptance::of(job.clone())).await.unwrap();
+    let watcher = Watcher {
+        shared: shared(store.clone(), Arc::new(Mapped(None))),
+        instance: Arc::new(Instance::take(folder.path()).unwrap()),
+        output_limit: 1000,
+        missing_limit: Duration::from_secs(30),
+        memory: Memory::default(),
+    };
+    let mut round = Round::default();
+    watcher.load(&mut round).await.unwrap();
+    let (mut waits, mut other) = (watcher.shared.live.wait_for(&job.id), watcher.shared.live.wait_for("job_other"));
+    let cancel = |job: &mut Job, _, _| {
+        job.cancel_requested = true;
+        Ok(Some(Effects::announced()))
+    };
+    store.change(&job.id, Moment::from_micros(2), None, &cancel).await.unwrap();
+    assert!(!waits.has_rung());
+    watcher.catch_up(&mut round).await.unwrap();
+    assert!(waits.has_rung() && !other.has_rung());
+    watcher.catch_up(&mut round).await.unwrap();
+    assert!(!waits.has_rung());
 }
 
 #[tokio::test]

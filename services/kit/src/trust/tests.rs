@@ -127,6 +127,23 @@ async fn callers_are_refused_before_the_first_state_and_when_the_last_is_too_old
 }
 
 #[tokio::test]
+async fn what_lasts_is_woken_by_a_revocation_and_ends_when_its_token_has_expired() {
+    let mut caller = Caller::example(&[Permission::JobsRead], Scope::platform());
+    (caller.token_id, caller.principal, caller.expires_at) = ("tok_1".into(), "sa_1".into(), in_an_hour());
+    let (trust, held) = trust();
+    trust.renew().await.unwrap();
+    let mut ended = std::pin::pin!(trust.ended(&caller));
+    assert!(tokio::time::timeout(INTERVAL * 3 / 2, &mut ended).await.is_err(), "nothing has happened");
+    held.change(self::ended("tok_1", in_an_hour()));
+    trust.renew().await.unwrap();
+    let woken = tokio::time::timeout(LOOK_AT_AGE / 2, ended).await.expect("it does not wait for the next look");
+    assert_eq!(woken.reason(), ErrorReason::TokenRevoked);
+
+    let expired = Caller { token_id: "tok_2".into(), expires_at: Moment::from_micros(1), ..caller.clone() };
+    assert_eq!(trust.ended(&expired).await.reason(), ErrorReason::TokenExpired);
+}
+
+#[tokio::test]
 async fn a_state_is_as_old_as_the_question_it_answers() {
     let (trust, held) = trust();
     let closed = held.gate.write().await;
