@@ -5,6 +5,7 @@
 mod compare;
 mod controller;
 mod figures;
+mod flat;
 mod load;
 mod machine;
 mod profile;
@@ -15,6 +16,7 @@ mod store;
 mod submit;
 mod sweep;
 mod usage;
+mod waits;
 
 use clap::{Parser, Subcommand};
 
@@ -43,10 +45,14 @@ enum What {
     Resume,
     /// How many reads a second are answered: needs wrk.
     Reads,
+    /// What thousands of callers cost that wait while nothing happens.
+    Waits,
     /// Where the processor time of a submit and of a whole job goes: perf shows more of it.
     Profile,
     /// The store of jobs by itself: durable intents, and whole lives of jobs, a second.
     Store,
+    /// What accepting and claiming a job costs beside up to a million others.
+    Flat,
     /// Runwarden beside the design that it replaces: needs PostgreSQL and wrk.
     Compare,
     /// The controller, in a process of its own: what this program starts itself as.
@@ -75,11 +81,17 @@ fn main() {
     if matches!(what, What::All | What::Reads) {
         runtime.block_on(reads::measure(cli.quick));
     }
+    if matches!(what, What::All | What::Waits) {
+        runtime.block_on(waits::measure(cli.quick));
+    }
     if matches!(what, What::All | What::Profile) {
         runtime.block_on(profile::measure(cli.quick));
     }
     if matches!(what, What::All | What::Store) {
         runtime.block_on(store::measure(cli.quick));
+    }
+    if matches!(what, What::All | What::Flat) {
+        runtime.block_on(flat::measure(cli.quick));
     }
     let mut whole = true;
     if matches!(what, What::All | What::Compare) {

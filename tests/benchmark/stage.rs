@@ -34,13 +34,18 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts all of it.
     pub(crate) async fn set(options: &Options) -> Self {
+        Self::with(options, |settings| settings).await
+    }
+
+    /// Starts all of it, with other settings.
+    pub(crate) async fn with(options: &Options, adapt: impl FnOnce(Settings) -> Settings) -> Self {
         let controller = Controller::start(options).await;
         let metrics = Port::take();
         let settings = Settings::new(env!("CARGO_BIN_EXE_runwarden")).that_stays();
         let settings = settings.set("RUNWARDEN_METRICS_LISTEN", &metrics.address().to_string());
         // Jobs that start tomorrow wait until then.
         let settings = settings.set("RUNWARDEN_EXECUTOR_QUEUE_LIMIT", "100000000");
-        let system = System::start(&settings).await;
+        let system = System::start(&adapt(settings)).await;
         let platform = system.reach().platform_admin().await;
         let _tenant =
             platform.post("/api/v1/tenants", &json!({"name": "acme", "display_name": "Acme"})).await.expect(201);

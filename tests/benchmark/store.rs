@@ -52,11 +52,17 @@ pub(crate) async fn measure(quick: bool) {
     table.print("The store by itself (p50 / p90 / p99 / max)");
 }
 
-/// How many were done in a second by so many callers, each of which waits for its answer, and how long each took.
-async fn of(what: What, callers: usize, time: Duration) -> (f64, Times) {
+/// A store without jobs, in a folder of its own.
+pub(crate) async fn fresh() -> (tempfile::TempDir, Arc<dyn JobStore>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engines = Engines::open(EngineSettings::embedded(folder.path())).expect("embedded engines");
     let store = Stores::open(&engines, None).await.expect("a fresh store").jobs;
+    (folder, store)
+}
+
+/// How many were done in a second by so many callers, each of which waits for its answer, and how long each took.
+async fn of(what: What, callers: usize, time: Duration) -> (f64, Times) {
+    let (_folder, store) = fresh().await;
     let over = Arc::new(AtomicBool::new(false));
     let runs = Arc::new(AtomicI64::new(0));
     let begun = Instant::now();
@@ -88,7 +94,7 @@ async fn of(what: What, callers: usize, time: Duration) -> (f64, Times) {
 }
 
 /// A job as callers submit them, that is due at once.
-fn job(template: usize) -> Job {
+pub(crate) fn job(template: usize) -> Job {
     let job = json!({
         "id": runwarden_kit::id::new("job"), "tenant": "acme", "project": "web", "template": format!("deploy-{template}"),
         "controller": "awx", "launch_digest": "0".repeat(64), "state": "new", "reason": null, "reason_detail": null,
@@ -102,7 +108,7 @@ fn job(template: usize) -> Job {
     Job { due_at: Some(now()), ..job }
 }
 
-fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     Moment::from_micros(i64::try_from(since_1970().as_micros()).unwrap_or(i64::MAX))
 }
 
@@ -127,7 +133,7 @@ fn entry(action: &str, job: &Job) -> Entry {
 }
 
 /// With its key and its audit entry.
-async fn accept(store: &dyn JobStore, job: Job) {
+pub(crate) async fn accept(store: &dyn JobStore, job: Job) {
     let key_hash = job.id.clone();
     let key = IdempotencyClaim { principal: "sa_1".into(), key_hash, body_digest: job.payload_digest.clone() };
     let entries = vec![entry("job.submit", &job)];
