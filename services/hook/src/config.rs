@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use runwarden_outbound::{Exceptions, Proxy, Settings};
 
 use crate::failpoint::Failpoint;
+use crate::run_task::worker::RunTaskSettings;
 
 /// The longest time for which a delivery may be tried: the executor recognises repeats for a day.
 pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(20 * 3600);
 /// The shortest time for which deliveries may be kept: senders repeat what was not answered for up to three days.
 const MIN_RETENTION: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// Requests that one receiver's host has at a time: many tenants may use the same.
+const PER_HOST: usize = 64;
+/// The longest time for which a run task may wait: Terraform gives it up after an hour.
+const RUN_TASK_WAIT: Duration = Duration::from_secs(57 * 60);
 
 /// The settings of the hook service.
 #[derive(Args, Clone, Debug)]
@@ -34,6 +43,25 @@ pub struct Config {
     /// How many deliveries are worked on at once
     #[arg(long, env = "RUNWARDEN_HOOK_DELIVERIES_AT_ONCE", default_value_t = 32)]
     pub deliveries_at_once: usize,
+    /// Hosts and networks that callbacks may reach although they are not on the public internet, separated by commas:
+    /// `10.1.0.0/16`, `hooks.internal:8443`, `[fd12::/32]`. With `http://` in front, without encryption, too
+    #[arg(long, env = "RUNWARDEN_OUTBOUND_ALLOW", default_value = "", value_name = "LIST", help_heading = "Callbacks")]
+    pub outbound_allow: Exceptions,
+    /// Connect to receivers through this HTTP proxy, such as `http://proxy.internal:3128`
+    #[arg(long, env = "RUNWARDEN_OUTBOUND_PROXY", value_name = "URL", help_heading = "Callbacks")]
+    pub outbound_proxy: Option<Proxy>,
+    /// Certificate authorities to trust for receivers besides the system's, a PEM file
+    #[arg(long, env = "RUNWARDEN_OUTBOUND_CA_FILE", value_name = "FILE", help_heading = "Callbacks")]
+    pub outbound_ca_file: Option<PathBuf>,
+    /// How long the job of a Terraform run task may take before the task fails; at most 57m: Terraform waits for an hour
+    #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_WAIT", default_value = "57m", value_parser = humantime::parse_duration)]
+    pub run_task_wait: Duration,
+    /// How often the job of a run task is looked at
+    #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_POLL", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub run_task_poll: Duration,
+    /// The link that results of run tasks show in Terraform
+    #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_LINK", value_name = "URL")]
+    pub run_task_link: Option<String>,
     /// For tests: the process dies at this place, `NAME` or `NAME:N` for the N-th time
     #[arg(long, env = "RUNWARDEN_HOOK_FAILPOINT", default_value = "", hide = true)]
     pub hook_failpoint: Failpoint,
@@ -48,6 +76,12 @@ impl Default for Config {
             max_delivery_mib: 1024,
             max_waiting_deliveries: 10_000,
             deliveries_at_once: 32,
+            outbound_allow: Exceptions::default(),
+            outbound_proxy: None,
+            outbound_ca_file: None,
+            run_task_wait: RUN_TASK_WAIT,
+            run_task_poll: Duration::from_secs(2),
+            run_task_link: None,
             hook_failpoint: Failpoint::default(),
         }
     }
@@ -59,7 +93,38 @@ impl Config {
         ensure!(self.delivery_patience <= MAX_PATIENCE, "--delivery-patience must be at most 20h");
         ensure!(self.delivery_retention >= MIN_RETENTION, "--delivery-retention must be at least 3d");
         ensure!(self.deliveries_at_once > 0, "--deliveries-at-once must be at least 1");
+        ensure!(self.run_task_wait <= RUN_TASK_WAIT, "--run-task-wait must be at most 57m");
+        ensure!(self.run_task_poll >= Duration::from_secs(1), "--run-task-poll must be at least 1s");
         Ok(())
+    }
+
+    /// How run tasks are reported on.
+    pub(crate) fn run_tasks(&self) -> RunTaskSettings {
+        RunTaskSettings {
+            wait: self.run_task_wait,
+            poll: self.run_task_poll,
+            link: self.run_task_link.clone(),
+            at_once: self.deliveries_at_once,
+        }
+    }
+
+    /// How requests are made to addresses that tenants choose.
+    ///
+    /// # Errors
+    /// When the file of authorities cannot be read.
+    pub(crate) fn outbound(&self) -> anyhow::Result<Settings> {
+        let ca_pem = match &self.outbound_ca_file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("reading --outbound-ca-file {}", file.display()))?,
+            None => String::new(),
+        };
+        Ok(Settings {
+            exceptions: self.outbound_allow.clone(),
+            proxy: self.outbound_proxy.clone(),
+            ca_pem,
+            per_host: PER_HOST,
+            ..Settings::default()
+        })
     }
 
     /// How much of a tenant may be kept.

@@ -3,6 +3,7 @@
 //!
 //! - [`hook`]: the noun: a configured way in for a foreign sender, its rules and who may do what to it.
 //! - [`inbox`]: what is delivered, from the request of the sender to the job that it becomes.
+//! - `run_task`: what is reported to Terraform until it has a final result.
 //! - [`ports`]: what is needed of other services.
 //! - [`store`]: where hooks and deliveries are kept, each change with its audit entry in one commit.
 //! - [`rpc`]: the only place that knows gRPC.
@@ -13,6 +14,7 @@ pub mod hook;
 pub mod inbox;
 pub mod ports;
 pub mod rpc;
+mod run_task;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,9 @@ use inbox::tokens::Tokens;
 use inbox::worker::Worker;
 use ports::{Identities, Jobs, Keys, Modules};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
+use run_task::terraform::Terraform;
+use run_task::worker::RunTasks;
+use runwarden_outbound::{Client, SystemResolver};
 use store::{Catalog, InboxStore, Stores};
 
 /// How often old deliveries are looked for.
@@ -56,7 +61,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         "hook: idempotency keys",
         idempotency.clone().keep_pruned(Arc::clone(&kit.clock), kit.shutdown().clone()),
     );
-    let Stores { inbox: store, outbox } = Stores::open_failing(&engines, config.hook_failpoint.clone()).await?;
+    let Stores { inbox: store, run_tasks, outbox } =
+        Stores::open_failing(&engines, config.hook_failpoint.clone()).await?;
     let outbox = kit.outbox(outbox);
 
     let keys: Arc<dyn Keys> = Arc::new(MeshKeys::new(kit.peers.channel(Service::Secret)?));
@@ -71,7 +77,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
 
     let inbox = Arc::new(Inbox::new(receive::Parts {
         hooks: hooks.clone(),
-        keys,
+        keys: Arc::clone(&keys),
         store: Arc::clone(&store),
         outbox: outbox.clone(),
         trust: Arc::clone(&kit.trust),
@@ -96,6 +102,19 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         busy: Mutex::default(),
     });
     kit.tasks.spawn("hook: deliveries", worker.run(kit.shutdown().clone()));
+    let run_tasks = Arc::new(RunTasks {
+        tasks: run_tasks,
+        inbox: Arc::clone(&store),
+        outbox: outbox.clone(),
+        keys: Arc::clone(&keys),
+        jobs: Arc::clone(&jobs),
+        tokens: Arc::clone(&tokens),
+        terraform: Terraform(Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?),
+        clock: Arc::clone(&kit.clock),
+        settings: config.run_tasks(),
+        busy: Mutex::default(),
+    });
+    kit.tasks.spawn("hook: run tasks", run_tasks.run(kit.shutdown().clone()));
     kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.delivery_retention, kit.clone()));
     let deliveries = Arc::new(Deliveries {
         hooks: hooks.clone(),

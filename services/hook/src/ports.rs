@@ -15,6 +15,8 @@ pub trait Keys: Send + Sync + 'static {
     async fn read(&self, tenant: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>>;
     /// Removes a key for good, on behalf of the caller of the request being served.
     async fn delete(&self, place: KeyPlace<'_>) -> Result<()>;
+    /// Opens what was sealed for a delivery.
+    async fn open(&self, tenant: &TenantId, delivery: &str, sealed: &[u8]) -> Result<SecretString>;
     /// Seals a value for a delivery.
     async fn seal(&self, tenant: &TenantId, delivery: &str, value: &SecretString) -> Result<Vec<u8>>;
 }
@@ -132,6 +134,15 @@ pub struct JobView {
     pub finished_at: Option<Moment>,
 }
 
+/// What a run printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The text.
+    pub text: String,
+    /// Whether it is all of it.
+    pub complete: bool,
+}
+
 /// Runs jobs. What it is asked is asked as whoever the context of the request being served says.
 #[async_trait]
 pub trait Jobs: Send + Sync + 'static {
@@ -139,6 +150,8 @@ pub trait Jobs: Send + Sync + 'static {
     async fn submit(&self, order: Order<'_>) -> Result<String>;
     /// Whether a job would be accepted. What template and schema refuse is an error.
     async fn check(&self, order: Order<'_>) -> Result<Verdict>;
+    /// What a job's run printed, its last bytes if there are more than so many; `None` if the caller may not see it.
+    async fn output(&self, id: &str, most: usize) -> Result<Option<Output>>;
     /// A job; `None` if the caller may not see it.
     async fn view(&self, id: &str) -> Result<Option<JobView>>;
 }

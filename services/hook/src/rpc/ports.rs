@@ -8,17 +8,19 @@ use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString}
 use runwarden_proto::auth::v1::hook_identity_service_client::HookIdentityServiceClient;
 use runwarden_proto::auth::v1::{CheckHookClientRequest, IssueHookTokenRequest};
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
-use runwarden_proto::executor::v1::{CheckJobRequest, GetJobRequest, JobOrigin, SubmitJobRequest};
+use runwarden_proto::executor::v1::{CheckJobRequest, GetJobRequest, JobOrigin, ReadOutputRequest, SubmitJobRequest};
 use runwarden_proto::policy::v1::hook_module_service_client::HookModuleServiceClient;
 use runwarden_proto::policy::v1::{CheckHookModuleRequest, RunHookModuleRequest};
 use runwarden_proto::project::v1::CheckScopeRequest;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::secret::v1::hook_key_service_client::HookKeyServiceClient;
-use runwarden_proto::secret::v1::{DeleteHookKeyRequest, PutHookKeyRequest, ReadHookKeyRequest, SealDeliveredRequest};
+use runwarden_proto::secret::v1::{
+    DeleteHookKeyRequest, OpenDeliveredRequest, PutHookKeyRequest, ReadHookKeyRequest, SealDeliveredRequest,
+};
 use serde_json::{Map, Value};
 
 use crate::ports::{
-    Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Projects, Token, Verdict,
+    Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Output, Projects, Token, Verdict,
 };
 
 /// The secret service.
@@ -105,6 +107,19 @@ impl Keys for MeshKeys {
         };
         self.0.clone().delete_hook_key(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?;
         Ok(())
+    }
+
+    async fn open(&self, tenant: &TenantId, delivery: &str, sealed: &[u8]) -> Result<SecretString> {
+        let request = OpenDeliveredRequest {
+            tenant: tenant.to_string(),
+            sealed: sealed.to_vec(),
+            delivery: delivery.to_owned(),
+            purpose: "report a result".to_owned(),
+        };
+        let opened = self.0.clone().open_delivered(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?;
+        String::from_utf8(opened.into_inner().plaintext)
+            .map(SecretString::from)
+            .map_err(|_| Error::internal(anyhow::anyhow!("what was delivered in confidence is not text")))
     }
 
     async fn seal(&self, tenant: &TenantId, delivery: &str, value: &SecretString) -> Result<Vec<u8>> {
@@ -194,6 +209,29 @@ impl Jobs for MeshJobs {
         Ok(Verdict { allowed: answer.allowed, reasons: answer.reasons })
     }
 
+    async fn output(&self, id: &str, most: usize) -> Result<Option<Output>> {
+        let mut output = Output::default();
+        let mut offset = 0;
+        loop {
+            let request = ReadOutputRequest { id: id.to_owned(), offset };
+            let answer = self.0.clone().read_output(request).await.map_err(|s| Error::from_peer(Service::Executor, &s));
+            let piece = match answer {
+                Ok(piece) => piece.into_inner(),
+                Err(error) if matches!(error.reason(), ErrorReason::NotFound | ErrorReason::PermissionDenied) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            output.text.push_str(&piece.content);
+            let cut = cut_head(&mut output.text, most);
+            if piece.complete || piece.next_offset <= offset {
+                output.complete = piece.complete && !piece.truncated && !piece.incomplete && !cut;
+                return Ok(Some(output));
+            }
+            offset = piece.next_offset;
+        }
+    }
+
     async fn view(&self, id: &str) -> Result<Option<JobView>> {
         let request = GetJobRequest { id: id.to_owned(), wait_seconds: 0 };
         match self.0.clone().get_job(request).await.map_err(|s| Error::from_peer(Service::Executor, &s)) {
@@ -225,4 +263,12 @@ fn json(parameters: &Map<String, Value>) -> Result<String> {
 
 fn moment(time: Option<&prost_types::Timestamp>) -> Option<Moment> {
     time.and_then(Moment::from_proto)
+}
+
+/// Drops the beginning of what is too long. Answers whether anything was.
+fn cut_head(text: &mut String, most: usize) -> bool {
+    let over = text.len().saturating_sub(most);
+    let at = (over..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.drain(..at);
+    over > 0
 }

@@ -6,6 +6,7 @@ mod engine;
 mod kernel;
 pub(crate) mod key;
 mod opened;
+pub mod run_tasks;
 mod sqlite;
 
 use std::ops::Deref;

@@ -9,7 +9,8 @@ use runwarden_engines::{Engines, OnDatabase, sqlite};
 use runwarden_kit::audit::OutboxStore;
 
 use super::InboxStore;
-use super::sqlite::{MIGRATIONS, SqliteInbox};
+use super::run_tasks::RunTaskStore;
+use super::sqlite::{MIGRATIONS, SqliteInbox, SqliteRunTasks};
 use crate::failpoint::{At, Failpoint};
 
 /// The file of an embedded engine, in the service's folder.
@@ -19,6 +20,8 @@ const FILE: &str = "inbox.db";
 pub struct Stores {
     /// Deliveries.
     pub inbox: Arc<dyn InboxStore>,
+    /// Run tasks that are owed a result.
+    pub run_tasks: Arc<dyn RunTaskStore>,
     /// The audit entries that became durable with them.
     pub outbox: Arc<dyn OutboxStore>,
 }
@@ -59,6 +62,7 @@ impl Stores {
 impl OnDatabase for Stores {
     fn on_sqlite(database: sqlite::Database) -> Self {
         let outbox = Arc::new(SqliteOutbox::on(database.clone()));
-        Self { inbox: Arc::new(SqliteInbox::on(database)), outbox }
+        let run_tasks = Arc::new(SqliteRunTasks(database.clone()));
+        Self { inbox: Arc::new(SqliteInbox::on(database)), run_tasks, outbox }
     }
 }

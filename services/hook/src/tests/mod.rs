@@ -1,7 +1,7 @@
 //! The service through its domain, on real stores, with stand-ins for the services it calls.
 
 mod deliveries;
-mod fakes;
+pub(crate) mod fakes;
 mod hooks;
 mod receiving;
 mod working;
@@ -68,7 +68,7 @@ pub(crate) async fn world_with(config: Config) -> World {
     let folder = tempfile::tempdir().unwrap();
     let engines = Engines::open(EngineSettings::embedded(folder.path())).unwrap();
     let records = engines.config("hooks.db").await.unwrap();
-    let Stores { inbox: store, outbox: entries } = Stores::open(&engines).await.unwrap();
+    let Stores { inbox: store, outbox: entries, .. } = Stores::open(&engines).await.unwrap();
     let (others, clock) = (Arc::new(Others::default()), HeldClock::at(Moment::from_micros(1_700_000_000_000_000)));
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let hook_outbox = Outbox::undrained(engines.outbox(&records));

@@ -1,5 +1,7 @@
 //! Rows in one SQLite file. Only SQL stands here.
 
+mod run_tasks;
+
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use runwarden_engines::sqlite::outbox;
@@ -16,8 +18,10 @@ use super::DeliveryFilter;
 use super::engine::{Engine, Old, Rows, Stock, Work};
 use super::kernel::Kernel;
 use crate::inbox::delivery::{Content, Delivery};
+pub(super) use run_tasks::SqliteRunTasks;
+use runwarden_webhooks::run_task::ACCESS_TOKEN;
 
-pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox"];
+pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox", "0002_run_tasks"];
 
 /// Deliveries in one SQLite file.
 pub(crate) type SqliteInbox = Kernel<SqliteEngine>;
@@ -113,6 +117,10 @@ impl Rows for SqliteRows<'_> {
             json(&content.sealed)?,
         ];
         sql::run(self.connection(), insert, with)?;
+        // Whoever sent a token for its results is owed them from here on.
+        if content.sealed.contains_key(ACCESS_TOKEN) {
+            run_tasks::insert(self.connection(), delivery)?;
+        }
         Ok(())
     }
 
@@ -181,6 +189,7 @@ impl Rows for SqliteRows<'_> {
 
     async fn remove(&mut self, id: &str) -> Result<()> {
         sql::run(self.connection(), "DELETE FROM deliveries WHERE id = ?", params![id])?;
+        run_tasks::remove(self.connection(), id)?;
         Ok(())
     }
 

@@ -1,0 +1,14 @@
+//! Terraform run tasks after they were accepted: what becomes of the job is reported until Terraform has exactly one
+//! final result.
+//!
+//! A delivery of a run task comes with a row in `run_tasks`, made in the same transaction, that stays due until there is
+//! nothing left to say. What to send and when is [`Sequence`](runwarden_webhooks::run_task::Sequence)'s decision; here it
+//! is written down before it is done, and done.
+//!
+//! - [`terraform`]: the requests to Terraform.
+//! - [`seen`]: what is known of the job, and what the final result says of it.
+//! - [`worker`]: brings the two together.
+
+pub(crate) mod seen;
+pub(crate) mod terraform;
+pub(crate) mod worker;

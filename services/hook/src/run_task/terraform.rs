@@ -1,0 +1,45 @@
+//! Requests to Terraform, with the token of the task that they are about.
+
+use std::time::Duration;
+
+use runwarden_kit::{ExposeSecret as _, SecretString};
+use runwarden_outbound::{Client, Request};
+use runwarden_webhooks::run_task::{CONTENT_TYPE, Reply};
+
+/// How long Terraform may take for an answer.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Its answers are not read beyond this.
+const ANSWER_BYTES: usize = 4096;
+
+/// Sends results to Terraform.
+#[derive(Clone, Debug)]
+pub(crate) struct Terraform(pub(crate) Client);
+
+impl Terraform {
+    /// Sends a result to the address of its task.
+    pub(crate) async fn send(&self, callback: &str, token: &SecretString, body: String) -> Reply {
+        let unsent = Reply::Failed { retry_after: None, unsent: true };
+        let request = self.0.address(callback).map(|address| Request::new(http::Method::PATCH, address));
+        let request = match request {
+            Ok(request) => request,
+            Err(problem) => {
+                tracing::warn!(%problem, "a result cannot be sent to its task's address");
+                return unsent;
+            }
+        };
+        let bearer = format!("Bearer {}", token.expose_secret());
+        let request = request.header("authorization", &bearer).and_then(|r| r.header("content-type", CONTENT_TYPE));
+        // A token that is no header cannot have come from Terraform, and will not become one.
+        let Ok(request) = request else { return Reply::Refused(401) };
+        match self.0.send(request.body(body).within(WITHIN).answer_bytes(ANSWER_BYTES)).await {
+            Ok(answer) => {
+                let retry_after = answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                Reply::of(answer.status.as_u16(), retry_after)
+            }
+            Err(failure) => {
+                tracing::warn!(%failure, "Terraform did not answer");
+                Reply::Failed { retry_after: None, unsent: !failure.may_have_arrived() }
+            }
+        }
+    }
+}

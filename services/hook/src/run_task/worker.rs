@@ -1,0 +1,282 @@
+//! Reports what becomes of run tasks, whatever dies.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
+use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::context::{self, RequestContext};
+use runwarden_kit::lifecycle::Shutdown;
+use runwarden_kit::mesh::Service;
+use runwarden_kit::{Error, Result};
+use runwarden_webhooks::run_task::{
+    ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOMES, Reply, Sequence, Verdict, Why, running,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::seen::{Seen, out_of_time, verdict};
+use super::terraform::Terraform;
+use crate::inbox::delivery::Delivery;
+use crate::inbox::tokens::Tokens;
+use crate::ports::{Account, Jobs, Keys, Output};
+use crate::store::InboxStore;
+use crate::store::run_tasks::{RunTask, RunTaskStore};
+
+/// How often it is looked for tasks that are due.
+const LOOK: Duration = Duration::from_secs(1);
+/// When a task is looked at again whose store, key or peer failed.
+const AGAIN: Duration = Duration::from_secs(5);
+/// What is read of a run's output, in bytes: the recap is at its end, and a run that prints more has its head cut off.
+pub(crate) const OUTPUT_BYTES: usize = 2 * 1024 * 1024;
+
+/// Reports on run tasks.
+pub(crate) struct RunTasks {
+    pub(crate) tasks: Arc<dyn RunTaskStore>,
+    pub(crate) inbox: Arc<dyn InboxStore>,
+    pub(crate) outbox: Outbox,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) jobs: Arc<dyn Jobs>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) terraform: Terraform,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: RunTaskSettings,
+    /// Deliveries whose task is worked on.
+    pub(crate) busy: Mutex<HashSet<String>>,
+}
+
+/// How run tasks are reported on.
+#[derive(Clone, Debug)]
+pub(crate) struct RunTaskSettings {
+    /// How long a job may take, at most 57 minutes.
+    pub(crate) wait: Duration,
+    /// How often a job is looked at.
+    pub(crate) poll: Duration,
+    /// The link of results; none to leave it out.
+    pub(crate) link: Option<String>,
+    /// How many tasks are worked on at once.
+    pub(crate) at_once: usize,
+}
+
+/// A task with what is needed to report on it.
+struct Open {
+    delivery: Delivery,
+    callback: String,
+    /// The token, sealed: each opening is on the record, so it is opened only to send.
+    token: Vec<u8>,
+    detailed: bool,
+}
+
+impl RunTasks {
+    /// Works until shutdown. What was begun is finished.
+    pub(crate) async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let mut working = JoinSet::new();
+        while !shutdown.has_begun() {
+            if let Err(error) = self.begin(&mut working).await {
+                error.log();
+            }
+            tokio::select! {
+                () = shutdown.begun() => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
+        while working.try_join_next().is_some() {}
+        let under_way = self.lock().len();
+        let free = self.settings.at_once.saturating_sub(under_way);
+        if free == 0 {
+            return Ok(());
+        }
+        let due = self.tasks.due(self.clock.now(), free.saturating_add(under_way)).await?;
+        for task in due {
+            if self.lock().len() >= self.settings.at_once {
+                break;
+            }
+            if self.lock().insert(task.delivery.clone()) {
+                let worker = Arc::clone(self);
+                working.spawn(async move {
+                    let done = Done { worker: &worker, id: task.delivery.clone() };
+                    worker.work(task).await;
+                    drop(done);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a task as far as it goes now.
+    async fn work(&self, task: RunTask) {
+        if let Err(error) = self.advance(task.clone()).await {
+            tracing::warn!(delivery = task.delivery, %error, "a run task could not be reported on now");
+            error.log();
+            // It stays due; others go first.
+            let later = self.clock.now().plus(AGAIN);
+            if let Err(error) = self.tasks.save(task, Some(later), Vec::new()).await {
+                error.log();
+            }
+        }
+    }
+
+    pub(crate) async fn advance(&self, mut task: RunTask) -> Result<()> {
+        let Some(open) = self.open(&task).await? else {
+            // Its delivery was forgotten, long after Terraform stopped to wait.
+            self.tasks.save(task, None, Vec::new()).await?;
+            return Ok(());
+        };
+        let wait = u32::try_from(self.settings.wait.as_secs()).unwrap_or(u32::MAX);
+        let mut sequence =
+            task.sequence.take().unwrap_or_else(|| Sequence::new(open.delivery.received_at.seconds(), wait));
+        // What is decided does not change any more, whatever becomes of the job.
+        let decided = sequence.verdict().is_some();
+        let seen = if decided { Seen::Going(String::new()) } else { self.look(&open.delivery).await };
+        loop {
+            let now = self.clock.now().seconds();
+            match sequence.next(now, seen.is_over()) {
+                Next::Wait(until) => {
+                    let until = Moment::from_micros(until.saturating_mul(1_000_000));
+                    let poll = self.clock.now().plus(self.settings.poll);
+                    let due = if sequence.verdict().is_some() { until } else { until.min(poll) };
+                    self.tasks.save(RunTask { sequence: Some(sequence), ..task }, Some(due), Vec::new()).await?;
+                    return Ok(());
+                }
+                Next::Over => {
+                    let entry = self.ended(&open.delivery, &sequence);
+                    self.tasks.save(RunTask { sequence: Some(sequence), ..task }, None, vec![entry]).await?;
+                    self.outbox.ring();
+                    return Ok(());
+                }
+                Next::Conclude(why) => sequence.conclude(self.conclude(&open, &seen, why).await),
+                Next::Update => {
+                    let body = running(seen.message(), self.settings.link.as_deref());
+                    let reply = self.send(&open, body).await?;
+                    sequence.updated(self.clock.now().seconds(), reply);
+                }
+                Next::Final { plain } => {
+                    let Some(verdict) = sequence.verdict() else {
+                        return Err(Error::internal(anyhow::anyhow!("a final result that says nothing")));
+                    };
+                    let body = verdict.body(open.detailed && !plain);
+                    let reply = self.send(&open, body).await?;
+                    sequence.finished(self.clock.now().seconds(), reply);
+                }
+            }
+            // Durable before anything else is done: what a final result says is decided on once.
+            task.sequence = Some(sequence.clone());
+            if !self.tasks.save(task.clone(), Some(self.clock.now()), Vec::new()).await? {
+                return Ok(());
+            }
+            task.version += 1;
+        }
+    }
+
+    /// Reads what a task needs.
+    async fn open(&self, task: &RunTask) -> Result<Option<Open>> {
+        let Some(delivery) = self.inbox.get(&task.tenant, &task.delivery).await? else { return Ok(None) };
+        let Some(content) = self.inbox.content(&task.tenant, &task.delivery).await? else { return Ok(None) };
+        let event: Value = serde_json::from_str(&content.event).map_err(Error::internal)?;
+        let callback = event.pointer(CALLBACK_URL).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(sealed) = content.sealed.get(ACCESS_TOKEN) else {
+            return Err(Error::internal(anyhow::anyhow!("delivery {} has no access token", delivery.id)));
+        };
+        let token = sealed.clone();
+        let detailed = event.pointer(OUTCOMES).and_then(Value::as_bool).unwrap_or_default();
+        Ok(Some(Open { delivery, callback, token, detailed }))
+    }
+
+    async fn send(&self, open: &Open, body: String) -> Result<Reply> {
+        let token = self.keys.open(&open.delivery.tenant, &open.delivery.id, &open.token).await?;
+        Ok(self.terraform.send(&open.callback, &token, body).await)
+    }
+
+    /// What is known of the job. If that cannot be found out now, Terraform is told what was known before.
+    async fn look(&self, delivery: &Delivery) -> Seen {
+        let Some(job) = &delivery.job else { return Seen::of_delivery(delivery) };
+        match self.as_account(delivery, self.jobs.view(job)).await {
+            Ok(view) => Seen::of_job(delivery, view.as_ref()),
+            Err(error) => {
+                error.log();
+                Seen::of_delivery(delivery)
+            }
+        }
+    }
+
+    async fn conclude(&self, open: &Open, seen: &Seen, why: Why) -> Verdict {
+        let link = self.settings.link.clone();
+        let output = match (why, seen) {
+            (Why::OutOfTime, _) => return out_of_time(seen, link),
+            (Why::Ended, Seen::Over { job: Some(job), .. }) if open.detailed => self.output(&open.delivery, job).await,
+            (Why::Ended, _) => None,
+        };
+        verdict(seen, link, output.as_ref())
+    }
+
+    /// What the run printed. A result without it is better than none.
+    async fn output(&self, delivery: &Delivery, job: &str) -> Option<Output> {
+        match self.as_account(delivery, self.jobs.output(job, OUTPUT_BYTES)).await {
+            Ok(output) => output,
+            Err(error) => {
+                error.log();
+                Some(Output::default())
+            }
+        }
+    }
+
+    /// Asks as the service account that asked for the job.
+    async fn as_account<T>(&self, delivery: &Delivery, ask: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(asked) = &delivery.asked else {
+            return Err(Error::internal(anyhow::anyhow!("delivery {} has a job and asked for none", delivery.id)));
+        };
+        let account = Account {
+            tenant: &delivery.tenant,
+            client_id: &asked.client_id,
+            project: &delivery.project,
+            hook: &delivery.hook,
+        };
+        let context = RequestContext {
+            token: Some(self.tokens.of(account).await?),
+            request_id: delivery.request_id.clone(),
+            trace_id: delivery.trace_id.clone(),
+            source_address: delivery.source_address.clone(),
+            ..RequestContext::default()
+        };
+        context::scope(context, ask).await
+    }
+
+    fn ended(&self, delivery: &Delivery, sequence: &Sequence) -> Entry {
+        let (outcome, end) = match sequence.end() {
+            Some(End::Delivered) => (Outcome::Success, "delivered"),
+            Some(End::Refused) => (Outcome::Failed, "refused"),
+            Some(End::Unanswered) | None => (Outcome::Failed, "unanswered"),
+        };
+        metrics::counter!("runwarden_hook_run_tasks_total", "result" => end).increment(1);
+        let passed = sequence.verdict().map(|verdict| verdict.passed);
+        EntryBuilder::new(&*self.clock, Service::Hook, "run_task.report", "delivery", &delivery.id)
+            .tenant(&delivery.tenant)
+            .outcome(outcome)
+            .details(&json!({ "hook": delivery.hook, "job": delivery.job, "result": end, "passed": passed }))
+            .build()
+    }
+}
+
+/// Takes a task off the list of those that are worked on, also when its work panics.
+struct Done<'a> {
+    worker: &'a RunTasks,
+    id: String,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.worker.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,254 @@
+//! Run tasks against a Terraform that takes nothing but what its documentation says.
+
+mod terraform;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runwarden_engines::{EngineSettings, Engines};
+use runwarden_kit::audit::{Outbox, OutboxStore};
+use runwarden_kit::clock::{Clock, HeldClock, Moment};
+use runwarden_outbound::{Client, Settings, SystemResolver};
+use runwarden_webhooks::run_task::ACCESS_TOKEN;
+use serde_json::json;
+
+use super::{RunTaskSettings, RunTasks};
+use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState};
+use crate::inbox::tokens::Tokens;
+use crate::run_task::terraform::Terraform;
+use crate::store::run_tasks::RunTaskStore;
+use crate::store::{InboxStore, Room, Stores, Taken, conformance};
+use crate::tests::fakes::Others;
+use terraform::{Double, Wart};
+
+const ROOM: Room = Room { waiting: 1000, kept: 1000, bytes: 1 << 30, forget_before: Moment::from_micros(0) };
+
+/// A delivery of a run task that stands here.
+pub(crate) fn delivery(state: DeliveryState) -> Delivery {
+    Delivery { state, ..conformance::arrival("taskrs-1").delivery }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    clock: HeldClock,
+    others: Arc<Others>,
+    store: Arc<dyn InboxStore>,
+    tasks: Arc<dyn RunTaskStore>,
+    entries: Arc<dyn OutboxStore>,
+    worker: Arc<RunTasks>,
+    terraform: Double,
+    delivery: String,
+}
+
+impl World {
+    /// A run task that was just taken.
+    async fn new() -> Self {
+        let clock = HeldClock::at(Moment::from_micros(1_700_000_000_000_000));
+        let terraform = Double::start(clock.clone()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let others = Arc::new(Others::default());
+        let (store, tasks, entries, worker) = open(&folder, &clock, &others, &terraform).await;
+        let mut arrival = conformance::arrival("taskrs-1");
+        arrival.delivery.received_at = clock.now();
+        let event =
+            json!({"body": {"task_result_callback_url": terraform.callback(), "capabilities": {"outcomes": true}}});
+        let sealed = BTreeMap::from([(ACCESS_TOKEN.to_owned(), vec![7])]);
+        let content = Content { event: event.to_string(), sealed };
+        let delivery = arrival.delivery.id.clone();
+        let taken = store.take(vec![Arrival { content, ..arrival }], ROOM).await.unwrap();
+        assert!(matches!(taken, Taken::Kept(_)));
+        Self { folder, clock, others, store, tasks, entries, worker, terraform, delivery }
+    }
+
+    /// As after `kill -9`.
+    async fn restart(&mut self) {
+        let opened = open(&self.folder, &self.clock, &self.others, &self.terraform).await;
+        (self.store, self.tasks, self.entries, self.worker) = opened;
+    }
+
+    /// The delivery became a job.
+    async fn submitted(&self) {
+        self.becomes(|delivery| {
+            delivery.job = Some("job_1".into());
+            delivery.asked = Some(Asked {
+                template: "deploy".into(),
+                client_id: "client_1".into(),
+                parameters: serde_json::Map::new(),
+                reference: String::new(),
+                since: delivery.received_at,
+            });
+            delivery.finish(DeliveryState::Submitted, delivery.received_at);
+        })
+        .await;
+    }
+
+    async fn becomes(&self, change: impl FnOnce(&mut Delivery)) {
+        let tenant = runwarden_kit::tenant::TenantId::trusted("acme");
+        let mut delivery = self.store.get(&tenant, &self.delivery).await.unwrap().unwrap();
+        change(&mut delivery);
+        assert!(self.store.advance(delivery, Vec::new()).await.unwrap());
+    }
+
+    fn job(&self, state: &str, detail: &str) {
+        *self.others.job.lock().unwrap() = Some((state.to_owned(), detail.to_owned()));
+    }
+
+    /// Time goes by, and whatever is due is worked on, second by second.
+    async fn pass(&self, seconds: u64) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            for task in self.tasks.due(self.clock.now(), 10).await.unwrap() {
+                self.worker.work(task).await;
+            }
+        }
+    }
+
+    /// Whether there is nothing left to say.
+    async fn is_over(&self) -> bool {
+        let ever = Moment::from_micros(i64::MAX);
+        self.tasks.due(ever, 10).await.unwrap().is_empty()
+    }
+}
+
+type Opened = (Arc<dyn InboxStore>, Arc<dyn RunTaskStore>, Arc<dyn OutboxStore>, Arc<RunTasks>);
+
+async fn open(folder: &tempfile::TempDir, clock: &HeldClock, others: &Arc<Others>, terraform: &Double) -> Opened {
+    let engines = Engines::open(EngineSettings::embedded(folder.path())).unwrap();
+    let Stores { inbox, run_tasks, outbox } = Stores::open(&engines).await.unwrap();
+    let settings = Settings { exceptions: terraform.exception().parse().unwrap(), ..Settings::default() };
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
+    let worker = RunTasks {
+        tasks: Arc::clone(&run_tasks),
+        inbox: Arc::clone(&inbox),
+        outbox: Outbox::undrained(Arc::clone(&outbox)),
+        keys: others.clone(),
+        jobs: others.clone(),
+        tokens: Arc::new(Tokens::new(others.clone(), Arc::clone(&clock))),
+        terraform: Terraform(Client::new(settings, Arc::new(SystemResolver::default())).unwrap()),
+        clock,
+        settings: RunTaskSettings {
+            wait: Duration::from_secs(57 * 60),
+            poll: Duration::from_secs(2),
+            link: Some("https://runwarden.example/help".into()),
+            at_once: 4,
+        },
+        busy: Mutex::default(),
+    };
+    (inbox, run_tasks, outbox, Arc::new(worker))
+}
+
+#[tokio::test]
+async fn terraform_hears_that_it_runs_and_then_how_it_ended_with_hosts_and_tasks() {
+    let world = World::new().await;
+    world.pass(1).await;
+    assert_eq!(world.terraform.running(), ["Waiting to be run."]);
+    world.submitted().await;
+    world.pass(240).await;
+    assert_eq!(world.terraform.running().last().unwrap(), "Job job_1 is running.");
+    "TASK [Install] **\nfatal: [web1]: FAILED! => {\"msg\": \"no package\"}\nPLAY RECAP **\nweb1 : ok=1 changed=0 unreachable=0 failed=1\n"
+        .clone_into(&mut world.others.printed.lock().unwrap());
+    world.job("failed", "The playbook failed.");
+    world.pass(2).await;
+    let last = world.terraform.last();
+    assert_eq!(last["data"]["attributes"]["status"], "failed");
+    assert_eq!(last["data"]["attributes"]["message"], "Job job_1 failed. The playbook failed.");
+    assert_eq!(last["data"]["attributes"]["url"], "https://runwarden.example/help");
+    let outcome = &last["data"]["relationships"]["outcomes"]["data"][0]["attributes"];
+    assert_eq!(outcome["description"], "web1: Install failed");
+    assert_eq!(outcome["tags"]["Status"][0], json!({"label": "Failed", "level": "error"}));
+    assert!(world.is_over().await);
+    let entry = world.entries.pending("acme", 100).await.unwrap().pop().unwrap();
+    assert_eq!(entry.action, "run_task.report");
+}
+
+#[tokio::test]
+async fn each_end_is_one_final_result() {
+    for (state, status) in [("succeeded", "passed"), ("failed", "failed"), ("canceled", "failed"), ("error", "failed")]
+    {
+        let world = World::new().await;
+        world.submitted().await;
+        world.job(state, "");
+        world.pass(5).await;
+        assert_eq!(world.terraform.last()["data"]["attributes"]["status"], status, "{state}");
+        assert_eq!(world.terraform.finals(), 1);
+    }
+    for (state, status) in
+        [(DeliveryState::Filtered, "passed"), (DeliveryState::Refused, "failed"), (DeliveryState::GivenUp, "failed")]
+    {
+        let world = World::new().await;
+        world.becomes(|delivery| delivery.finish(state, delivery.received_at)).await;
+        world.pass(5).await;
+        assert_eq!(world.terraform.last()["data"]["attributes"]["status"], status, "{state:?}");
+        assert_eq!((world.terraform.finals(), world.terraform.running().len()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_runs_on_is_reported_in_time_and_fails_before_terraform_gives_up() {
+    let world = World::new().await;
+    world.submitted().await;
+    world.pass(57 * 60 + 5).await;
+    let message = world.terraform.last()["data"]["attributes"]["message"].clone();
+    assert_eq!(message, "Terraform does not wait any longer. Job job_1 is running.");
+    assert_eq!(world.terraform.finals(), 1);
+    assert!((12..20).contains(&world.terraform.running().len()));
+}
+
+#[tokio::test]
+async fn a_restart_in_between_loses_and_repeats_nothing() {
+    let mut world = World::new().await;
+    world.submitted().await;
+    world.pass(10).await;
+    world.restart().await;
+    // We are away for minutes.
+    world.clock.advance(Duration::from_secs(300));
+    world.job("succeeded", "");
+    // The final result arrives, its answer does not, and we die before we know.
+    world.terraform.next(Wart::TakesAndFails);
+    world.pass(1).await;
+    world.restart().await;
+    // What is decided stays, whatever is said of the job now.
+    world.job("failed", "");
+    world.pass(60).await;
+    assert_eq!((world.terraform.finals(), world.terraform.running().len()), (1, 1));
+    assert_eq!(world.terraform.last()["data"]["attributes"]["status"], "passed");
+    assert!(world.is_over().await);
+}
+
+#[tokio::test]
+async fn what_terraform_does_not_take_at_once_is_sent_again() {
+    let world = World::new().await;
+    world.submitted().await;
+    world.job("succeeded", "");
+    for wart in [Wart::Fails(503), Wart::Fails(429), Wart::Fails(502)] {
+        world.terraform.next(wart);
+    }
+    world.pass(60).await;
+    assert_eq!(world.terraform.finals(), 1);
+    assert!(world.is_over().await);
+}
+
+#[tokio::test]
+async fn a_task_that_terraform_gave_up_ends_here_too() {
+    let world = World::new().await;
+    world.submitted().await;
+    world.pass(2).await;
+    world.clock.advance(Duration::from_secs(3 * 3600));
+    world.pass(5).await;
+    assert_eq!(world.terraform.finals(), 0);
+    assert!(world.is_over().await);
+    let entry = world.entries.pending("acme", 100).await.unwrap().pop().unwrap();
+    assert!(entry.details_json.contains("refused"), "{}", entry.details_json);
+}
+
+#[tokio::test]
+async fn the_token_goes_nowhere_but_to_an_address_that_may_be_reached() {
+    let mut world = World::new().await;
+    world.terraform.hide();
+    world.restart().await;
+    world.submitted().await;
+    world.pass(30).await;
+    assert_eq!(world.terraform.requests(), 0);
+    assert!(!world.is_over().await, "an operator may still allow it");
+}
