@@ -37,6 +37,7 @@ use inbox::tokens::Tokens;
 use inbox::worker::Worker;
 use ports::{Identities, Jobs, Keys, Modules};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
+use run_task::plan::TerraformPlans;
 use run_task::terraform::Terraform;
 use run_task::worker::RunTasks;
 use runwarden_outbound::{Client, SystemResolver};
@@ -87,12 +88,14 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         failpoint: config.hook_failpoint.clone(),
     }));
     kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));
+    let outbound = Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?;
     let worker = Arc::new(Worker {
         store: Arc::clone(&store),
         outbox: outbox.clone(),
         hooks: hooks.clone(),
         modules: Arc::clone(&modules),
         jobs: Arc::clone(&jobs),
+        plans: Arc::new(TerraformPlans { client: outbound.clone(), keys: Arc::clone(&keys) }),
         tokens: Arc::clone(&tokens),
         clock: Arc::clone(&kit.clock),
         bell: Arc::clone(&bell),
@@ -109,7 +112,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         keys: Arc::clone(&keys),
         jobs: Arc::clone(&jobs),
         tokens: Arc::clone(&tokens),
-        terraform: Terraform(Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?),
+        terraform: Terraform(outbound),
         clock: Arc::clone(&kit.clock),
         settings: config.run_tasks(),
         busy: Mutex::default(),

@@ -6,6 +6,8 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Result, SecretString};
 use serde_json::{Map, Value};
 
+use crate::inbox::delivery::{Content, Delivery};
+
 /// Keeps keys of hooks, and seals what was delivered in confidence.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
@@ -154,6 +156,13 @@ pub trait Jobs: Send + Sync + 'static {
     async fn output(&self, id: &str, most: usize) -> Result<Option<Output>>;
     /// A job; `None` if the caller may not see it.
     async fn view(&self, id: &str) -> Result<Option<JobView>>;
+}
+
+/// Reads plans of Terraform runs.
+#[async_trait]
+pub trait Plans: Send + Sync + 'static {
+    /// The plan that a run task is about; `None` if there is none at its stage.
+    async fn plan(&self, delivery: &Delivery, content: &Content) -> Result<Option<Value>>;
 }
 
 /// Knows projects.

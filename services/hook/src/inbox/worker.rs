@@ -20,17 +20,18 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::reason::ReasonExt as _;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
-use serde_json::json;
+use runwarden_webhooks::run_task;
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::delivery::{Asked, Delivery, DeliveryState, Went};
+use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
 use super::steps::{self, words};
 use super::tokens::Tokens;
 use crate::config::MAX_PATIENCE;
 use crate::failpoint::{At, Failpoint};
-use crate::hook::Hooks;
-use crate::ports::{Account, Jobs, Made, Modules, Order, Origin};
+use crate::hook::{Hook, Hooks};
+use crate::ports::{Account, Jobs, Made, Modules, Order, Origin, Plans};
 use crate::store::InboxStore;
 
 /// How often it is looked for what is due again.
@@ -47,6 +48,7 @@ pub struct Worker {
     pub(crate) hooks: Hooks,
     pub(crate) modules: Arc<dyn Modules>,
     pub(crate) jobs: Arc<dyn Jobs>,
+    pub(crate) plans: Arc<dyn Plans>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Notify>,
@@ -198,7 +200,12 @@ impl Worker {
             return Err(Error::internal(anyhow::anyhow!("delivery {} contains nothing", delivery.id)));
         };
         let now = self.clock.now();
-        match steps::make(&*self.modules, &hook, &hook.module, &content.event).await {
+        let event = match self.event(&hook, &delivery, content).await {
+            Ok(event) => event,
+            Err(error) if is_temporary(&error) => return Ok(self.later(delivery, "mapped", &error).into()),
+            Err(error) => return Ok(self.refused(delivery, "mapped", "PLAN_UNREADABLE", &words(&error)).into()),
+        };
+        match steps::make(&*self.modules, &hook, &hook.module, &event).await {
             Ok(Made::Wanted { parameters, reference }) => {
                 delivery.step("filtered", now, Went::Ok, "wanted");
                 delivery.step("mapped", now, Went::Ok, format!("{} parameters", parameters.len()));
@@ -216,6 +223,17 @@ impl Worker {
             Ok(Made::Failed(problem)) => Ok(self.refused(delivery, "mapped", "MAPPING_FAILED", &problem).into()),
             Err(error) => Ok(self.later(delivery, "mapped", &error).into()),
         }
+    }
+
+    /// What filter and mapping see: with the plan, if the hook wants it.
+    async fn event(&self, hook: &Hook, delivery: &Delivery, content: Content) -> Result<String> {
+        if hook.kind != run_task::KIND || hook.settings.get(run_task::WANTS_PLAN) != Some(&Value::Bool(true)) {
+            return Ok(content.event);
+        }
+        let plan = self.plans.plan(delivery, &content).await?.unwrap_or_default();
+        let mut event: Map<String, Value> = serde_json::from_str(&content.event).map_err(Error::internal)?;
+        event.insert("plan".to_owned(), plan);
+        serde_json::to_string(&event).map_err(Error::internal)
     }
 
     /// Asks for the job.

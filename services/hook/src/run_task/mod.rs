@@ -6,9 +6,11 @@
 //! is written down before it is done, and done.
 //!
 //! - [`terraform`]: the requests to Terraform.
+//! - [`plan`]: the plan, for a mapping that wants it.
 //! - [`seen`]: what is known of the job, and what the final result says of it.
 //! - [`worker`]: brings the two together.
 
+pub(crate) mod plan;
 pub(crate) mod seen;
 pub(crate) mod terraform;
 pub(crate) mod worker;

@@ -11,8 +11,9 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, context};
 use serde_json::{Map, Value};
 
+use crate::inbox::delivery::{Content, Delivery};
 use crate::ports::{
-    Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Output, Projects, Token, Verdict,
+    Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Output, Plans, Projects, Token, Verdict,
 };
 
 /// A job, and the parameters that were asked for.
@@ -145,6 +146,14 @@ impl Jobs for Others {
         }
         let launched_at = Some(Moment::from_micros(0).plus(Duration::from_secs(5)));
         Ok(Some(JobView { state: "running".to_owned(), detail: String::new(), launched_at, finished_at: None }))
+    }
+}
+
+/// Terraform keeps one plan.
+#[async_trait]
+impl Plans for Others {
+    async fn plan(&self, _: &Delivery, _: &Content) -> Result<Option<Value>> {
+        Ok(Some(serde_json::json!({"format_version": "1.2"})))
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         hooks: hooks.clone(),
         modules: others.clone(),
         jobs: others.clone(),
+        plans: others.clone(),
         tokens: Arc::clone(&tokens),
         clock: Arc::clone(&shared),
         bell: Arc::clone(&bell),

@@ -160,7 +160,7 @@ impl Definition {
 
 static DEFINITIONS: [Definition; 13] = [
     Definition::new(
-        "run_task",
+        crate::run_task::KIND,
         "HCP Terraform and Terraform Enterprise run tasks",
         || signed(run_task::signature()),
         run_task::parse,

@@ -38,6 +38,9 @@ struct Settings {
     /// The address of Terraform: results go there and nowhere else.
     #[serde(default = "hcp_terraform")]
     terraform: String,
+    /// Whether filter and mapping want the plan: the hook service reads it.
+    #[serde(default, rename = "plan")]
+    _plan: bool,
 }
 
 fn hcp_terraform() -> String {

@@ -21,5 +21,9 @@ pub const CALLBACK_URL: &str = "/body/task_result_callback_url";
 pub const PLAN_URL: &str = "/body/plan_json_api_url";
 /// Whether Terraform understands detailed outcomes, as a pointer into the document.
 pub const OUTCOMES: &str = "/body/capabilities/outcomes";
+/// The kind, as hooks name it.
+pub const KIND: &str = "run_task";
+/// The setting of a hook whose filter and mapping want the plan, as `input.plan`.
+pub const WANTS_PLAN: &str = "plan";
 /// The setting `terraform` of a hook that sends results wherever a signed request says.
 pub const ANY_HOST: &str = "any";

@@ -16,6 +16,8 @@ use serde_json::json;
 use super::{RunTaskSettings, RunTasks};
 use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState};
 use crate::inbox::tokens::Tokens;
+use crate::ports::Plans as _;
+use crate::run_task::plan::TerraformPlans;
 use crate::run_task::terraform::Terraform;
 use crate::store::run_tasks::RunTaskStore;
 use crate::store::{InboxStore, Room, Stores, Taken, conformance};
@@ -251,4 +253,24 @@ async fn the_token_goes_nowhere_but_to_an_address_that_may_be_reached() {
     world.pass(30).await;
     assert_eq!(world.terraform.requests(), 0);
     assert!(!world.is_over().await, "an operator may still allow it");
+}
+
+#[tokio::test]
+async fn a_plan_is_read_with_the_token_from_terraform_and_without_it_from_its_storage() {
+    let world = World::new().await;
+    let settings = Settings { exceptions: world.terraform.exception().parse().unwrap(), ..Settings::default() };
+    let client = Client::new(settings, Arc::new(SystemResolver::default())).unwrap();
+    let plans = TerraformPlans { client, keys: world.others.clone() };
+    let content = |url: serde_json::Value| {
+        let event = json!({"body": {"plan_json_api_url": url}}).to_string();
+        Content { event, sealed: BTreeMap::from([(ACCESS_TOKEN.to_owned(), vec![7])]) }
+    };
+    let delivery = delivery(DeliveryState::Received);
+    let plan = plans.plan(&delivery, &content(json!(world.terraform.plan()))).await.unwrap();
+    assert_eq!(plan.unwrap()["format_version"], "1.2");
+    assert_eq!(plans.plan(&delivery, &content(serde_json::Value::Null)).await.unwrap(), None, "before a plan");
+    let elsewhere = plans.plan(&delivery, &content(json!("https://10.0.0.1/plan"))).await.unwrap_err();
+    assert!(elsewhere.retry_after().is_none(), "{elsewhere}");
+    let not_there = format!("{}x", world.terraform.plan());
+    assert!(plans.plan(&delivery, &content(json!(not_there))).await.is_err());
 }

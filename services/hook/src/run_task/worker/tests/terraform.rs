@@ -11,7 +11,16 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use runwarden_kit::clock::{Clock as _, HeldClock, Moment};
 use serde_json::Value;
 
+/// Where the plan is read, and where it is kept.
+const PLAN: &str = "/api/v2/plans/plan-6AFmRJW1PFJ7qbAh/json-output";
+const KEPT: &str = "/storage/plan.json";
 const PATH: &str = "/api/v2/task-results/5ea8d46c-2ceb-42cd-83f2-82e54697bddd/callback";
+
+const TOKEN: &str = "Bearer the task's token";
+
+fn host(headers: &HeaderMap) -> &str {
+    headers["host"].to_str().unwrap()
+}
 
 /// What goes wrong with the next request.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +73,10 @@ impl Double {
         format!("http://{}{PATH}", self.address)
     }
 
+    pub(super) fn plan(&self) -> String {
+        format!("http://{}{PLAN}", self.address)
+    }
+
     /// What an operator lists so that it may be reached.
     pub(super) fn exception(&self) -> String {
         if self.hidden { String::new() } else { format!("http://{}", self.address) }
@@ -104,18 +117,30 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, String) {
+) -> (StatusCode, [(&'static str, String); 1], String) {
+    let bearer = headers.get("authorization").is_some_and(|token| token == TOKEN);
+    let plain = |status: StatusCode, body: &str| (status, [("x-none", String::new())], body.to_owned());
+    match (&method, uri.path()) {
+        (&Method::GET, PLAN) if bearer => {
+            return (StatusCode::FOUND, [("location", format!("http://{}{KEPT}", host(&headers)))], String::new());
+        }
+        (&Method::GET, KEPT) if headers.get("authorization").is_none() => {
+            return plain(StatusCode::OK, r#"{"format_version":"1.2","resource_changes":[]}"#);
+        }
+        (&Method::GET, _) => return plain(StatusCode::FORBIDDEN, ""),
+        _ => {}
+    }
     let mut book = book.lock().unwrap();
     book.requests += 1;
     let wart = book.warts.pop_front();
     if let Some(Wart::Fails(status)) = wart {
-        return (StatusCode::from_u16(status).unwrap(), "wart".to_owned());
+        return plain(StatusCode::from_u16(status).unwrap(), "wart");
     }
     let status = book.take(&method, &uri, &headers, &body);
     match wart {
-        Some(Wart::TakesAndFails) => (StatusCode::BAD_GATEWAY, "wart".to_owned()),
-        _ if status == StatusCode::OK => (status, String::new()),
-        _ => (status, format!(r#"{{"errors":[{{"status":"{}","title":"refused"}}]}}"#, status.as_u16())),
+        Some(Wart::TakesAndFails) => plain(StatusCode::BAD_GATEWAY, "wart"),
+        _ if status == StatusCode::OK => plain(status, ""),
+        _ => plain(status, &format!(r#"{{"errors":[{{"status":"{}","title":"refused"}}]}}"#, status.as_u16())),
     }
 }
 
@@ -124,7 +149,7 @@ impl Book {
         if method != Method::PATCH || uri.path() != PATH {
             return StatusCode::NOT_FOUND;
         }
-        if headers.get("authorization").is_none_or(|token| token != "Bearer the task's token") {
+        if headers.get("authorization").is_none_or(|token| token != TOKEN) {
             return StatusCode::UNAUTHORIZED;
         }
         if headers.get("content-type").is_none_or(|kind| kind != "application/vnd.api+json") {
