@@ -178,14 +178,10 @@ pub struct Arrival {
 impl Delivery {
     /// Notes a step. One that is tried again and again is noted once, as it went last.
     pub fn step(&mut self, name: &str, at: Moment, result: Went, detail: impl Into<String>) {
-        let step = Step { name: name.to_owned(), at, result, detail: detail.into() };
-        if let Some(last) = self.steps.last_mut()
-            && last.name == name
-            && last.result == Went::Later
-        {
-            *last = step;
-        } else if self.steps.len() < MAX_STEPS {
-            self.steps.push(step);
+        // What was put off before other steps went on is over, too, once it went otherwise.
+        self.steps.retain(|earlier| earlier.name != name || earlier.result != Went::Later);
+        if self.steps.len() < MAX_STEPS {
+            self.steps.push(Step { name: name.to_owned(), at, result, detail: detail.into() });
         }
     }
 
