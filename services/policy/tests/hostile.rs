@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use runwarden_kit::tenant::TenantId;
 use runwarden_policy::worker::{ModuleText, Pool, Settings, Trouble};
-use runwarden_rego::Verdict;
 use runwarden_rego::text::guard;
+use runwarden_rego::{Mapped, Verdict};
 
 const COMPILATION: Duration = Duration::from_secs(8);
 const DECISION: Duration = Duration::from_secs(3);
@@ -209,6 +209,33 @@ async fn a_worker_that_was_killed_is_replaced() {
         let outcome = pool.decide(&TenantId::trusted("acme"), "acme@a", &allow, SAMPLE).await;
         assert!(matches!(outcome, Ok(Verdict::Allowed)), "{outcome:?}");
     }
+}
+
+/// Kills every worker of this process.
+fn kill_workers() -> usize {
+    let children = std::fs::read_dir("/proc/self/task").unwrap().flatten().flat_map(|task| {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let children: Vec<String> = children.collect();
+    for child in &children {
+        assert!(std::process::Command::new("kill").args(["-9", child]).status().unwrap().success());
+    }
+    children.len()
+}
+
+#[tokio::test]
+async fn nobody_is_refused_because_a_worker_was_killed() {
+    let pool = pool(1);
+    let (tenant, allow) = (TenantId::trusted("acme"), module("allow := true"));
+    for round in 0..3 {
+        let outcome = pool.decide(&tenant, "acme@1", &allow, SAMPLE).await;
+        assert!(matches!(outcome, Ok(Verdict::Allowed)), "{round}: {outcome:?}");
+        assert_eq!(kill_workers(), 1);
+    }
+    let hook = "package runwarden.hook\naccept := true\n";
+    let mapped = pool.run_hook(&tenant, hook, r#"{"body": {}}"#).await;
+    assert!(!matches!(mapped, Ok(Mapped::Failed { .. }) | Err(_)), "{mapped:?}");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ impl Pool {
 
     /// Starts a worker and keeps it, so that what is wrong with the installation shows at once.
     pub async fn warm_up(&self) -> Result<(), Trouble> {
-        let process = Process::start(&self.settings.command, self.standing()).await?;
+        let process = self.fresh().await?;
         self.keep(process);
         Ok(())
     }
@@ -97,16 +97,30 @@ impl Pool {
     ) -> Result<Verdict, Trouble> {
         let _share = self.queue(self.share(tenant)).await?;
         let _slot = self.queue(Arc::clone(&self.slots)).await?;
-        let mut process = match self.take(key) {
-            Some(process) => process,
-            None => Process::start(&self.settings.command, self.standing()).await?,
-        };
+        let mut process = self.worker_for(key).await?;
         // A worker that is not put back is killed, even if the caller has gone meanwhile.
-        let outcome = self.ask(&mut process, key, modules, input).await;
+        let mut outcome = self.ask(&mut process, key, modules, input).await;
+        if matches!(outcome, Err(Trouble::Died(_))) {
+            // It may have died of what others had it do, or of a signal: a fresh one shows whether it was this.
+            process = self.fresh().await?;
+            outcome = self.ask(&mut process, key, modules, input).await;
+        }
         if outcome.is_ok() && process.asked < MAX_ASKED {
             self.keep(process);
         }
         outcome
+    }
+
+    /// A worker, if possible one that has this set ready.
+    async fn worker_for(&self, key: &str) -> Result<Process, Trouble> {
+        match self.take(key) {
+            Some(process) => Ok(process),
+            None => self.fresh().await,
+        }
+    }
+
+    async fn fresh(&self) -> Result<Process, Trouble> {
+        Process::start(&self.settings.command, self.standing()).await
     }
 
     async fn ask(

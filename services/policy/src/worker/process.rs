@@ -62,6 +62,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // What a terminal or a service manager signals is the service: it ends its workers when they are done.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(Trouble::Start)?;

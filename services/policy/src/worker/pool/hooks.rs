@@ -21,12 +21,13 @@ impl Pool {
         let _share = self.queue(self.share(tenant)).await?;
         let _slot = self.queue(Arc::clone(&self.slots)).await?;
         let key = key_of(module);
-        let mut process = match self.take(&key) {
-            Some(process) => process,
-            None => Process::start(&self.settings.command, self.standing()).await?,
-        };
+        let mut process = self.worker_for(&key).await?;
         // A worker that is not put back is killed, even if the caller has gone meanwhile.
-        let outcome = self.ask_hook(&mut process, &key, module, input).await;
+        let mut outcome = self.ask_hook(&mut process, &key, module, input).await;
+        if matches!(outcome, Err(Trouble::Died(_))) {
+            process = self.fresh().await?;
+            outcome = self.ask_hook(&mut process, &key, module, input).await;
+        }
         if outcome.is_ok() && process.asked < MAX_ASKED {
             self.keep(process);
         }
