@@ -120,10 +120,13 @@ async fn a_signed_delivery_becomes_one_run_and_nothing_else_does() {
     assert_eq!(names(&shown), all, "{shown}");
     assert_eq!((&shown["input"]["body"]["version"], text(&shown, "reference")), (&json!("1.4.2"), "abc"));
     assert!(!shown.to_string().contains("sha256="), "{shown}");
-    let trail = acme.admin.all("/api/v1/audit/records").await;
+    // The signature is not the only thing that was refused: the conflict and the schema's refusal are there as well.
     for (action, times) in [("delivery.receive", 3), ("delivery.submit", 1), ("delivery.refuse", 3)] {
-        let found = trail.iter().filter(|record| text(record, "action") == action).count();
-        assert_eq!(found, times, "{action}");
+        until(&format!("{times} records of {action}"), async || {
+            let trail = acme.admin.all("/api/v1/audit/records").await;
+            (trail.iter().filter(|record| text(record, "action") == action).count() == times).then_some(())
+        })
+        .await;
     }
 }
 
@@ -171,15 +174,7 @@ async fn a_hook_is_tried_out_and_a_delivery_is_delivered_again() {
 async fn no_delivery_is_lost_and_none_runs_twice_wherever_the_process_dies() {
     let (controller, mut system, acme) = world().await;
     let base = system.reach().base_url.clone();
-    let points = [
-        "receive.before",
-        "receive.after",
-        "group.committed",
-        "map.before",
-        "map.after",
-        "submit.before",
-        "submit.after",
-    ];
+    let points = ["receive.before", "receive.after", "map.before", "map.after", "submit.before", "submit.after"];
     for (number, point) in (1..).zip(points) {
         system.set("RUNWARDEN_HOOK_FAILPOINT", point);
         system.restart(Signal::Term).await;
