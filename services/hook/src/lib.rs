@@ -31,6 +31,7 @@ use tokio::sync::Notify;
 pub use config::Config;
 
 use hook::Hooks;
+use inbox::busy::Busy;
 use inbox::look::Deliveries;
 use inbox::receive::{self, Inbox};
 use inbox::tokens::Tokens;
@@ -102,7 +103,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         at_once: config.deliveries_at_once,
         patience: config.delivery_patience,
         failpoint: config.hook_failpoint.clone(),
-        busy: Mutex::default(),
+        busy: Busy::default(),
     });
     kit.tasks.spawn("hook: deliveries", worker.run(kit.shutdown().clone()));
     let run_tasks = Arc::new(RunTasks {

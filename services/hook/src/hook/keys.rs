@@ -25,14 +25,15 @@ impl Hooks {
         if hook.keys.len() >= MAX_KEYS {
             return Err(Error::conflict("The hook has two keys. Retire the older one first."));
         }
-        self.identities.check(&hook.client_id, &hook.project).await?;
+        self.check_account(&hook).await?;
         let (value, made) = key_for(&hook.receiver()?, given)?;
         let value = value.ok_or_else(|| Error::conflict("This hook has no key: its sender has an access token."))?;
         self.add_key(&mut hook, &value).await?;
         let added = hook.keys.last().cloned();
         let details = json!({ "key": added.as_ref().map(|key| &key.id) });
         let changed = WithKey { hook: hook.clone(), made };
-        let saved = self.save_with(&stored, changed, "hook.rotate_key", &details, Some(&ticket)).await;
+        let saved = self.save_with(&stored, changed, "hook.rotate_key", &details, Some(&ticket)).await?;
+        // Only when it is certain that the hook does not refer to it: a commit that fails may have happened.
         if saved.is_err() {
             self.forget_keys(&hook, added.as_slice()).await;
         }

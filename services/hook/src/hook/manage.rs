@@ -220,7 +220,7 @@ impl Hooks {
         }
         // What may only be switched off needs no more rights than hooks.write.
         if (Hook { disabled: before.disabled, ..hook.clone() }) != before || !hook.disabled {
-            self.identities.check(&hook.client_id, &hook.project).await?;
+            self.check_account(&hook).await?;
         }
         let changed = changed(&before, &hook);
         self.save(&stored, hook, "hook.update", &json!({ "changed": changed })).await
@@ -249,6 +249,11 @@ impl Hooks {
         Ok(self.catalog.get::<Hook>(&key::hook(tenant, name)).await?.map(|stored| stored.value))
     }
 
+    /// Whether the caller of the request being served may let a hook act as its service account.
+    pub(crate) async fn check_account(&self, hook: &Hook) -> Result<()> {
+        self.identities.check(&hook.client_id, &hook.project).await
+    }
+
     async fn named(&self, caller: &Caller, name: &str) -> Result<Stored<Hook>> {
         slug::check("/name", name)?;
         let tenant = caller.require_tenant()?;
@@ -264,10 +269,11 @@ impl Hooks {
 
     /// Stores a changed hook with its entry.
     pub(super) async fn save(&self, stored: &Stored<Hook>, hook: Hook, action: &str, details: &Value) -> Result<Hook> {
-        Ok(self.save_with(stored, WithKey { hook, made: None }, action, details, None).await?.hook)
+        Ok(self.save_with(stored, WithKey { hook, made: None }, action, details, None).await??.hook)
     }
 
-    /// Stores a changed hook with its entry, and the answer for repeats of the request.
+    /// Stores a changed hook with its entry, and the answer for repeats of the request. The inner error says that nothing
+    /// was stored; with the outer one that is not known.
     pub(super) async fn save_with(
         &self,
         stored: &Stored<Hook>,
@@ -275,7 +281,7 @@ impl Hooks {
         action: &str,
         details: &Value,
         ticket: Option<&Ticket>,
-    ) -> Result<WithKey> {
+    ) -> Result<Result<WithKey>> {
         changed.hook.revision = changed.hook.revision.saturating_add(1);
         changed.hook.updated_at = self.catalog.now();
         let mut change = Change::new();
@@ -284,13 +290,13 @@ impl Hooks {
         if let Some(ticket) = ticket {
             keep(ticket, &mut change, &changed)?;
         }
-        match self.catalog.commit(change, &self.entry(action, &changed.hook, details)).await? {
+        Ok(match self.catalog.commit(change, &self.entry(action, &changed.hook, details)).await? {
             Commit::Done { .. } => Ok(changed),
-            Commit::Refused { key } => match ticket {
-                Some(ticket) => Err(creation(ticket, &key, "", "hook", &changed.hook.name)),
-                None => Err(Error::changed("hook")),
-            },
-        }
+            Commit::Refused { key } => Err(match ticket {
+                Some(ticket) => creation(ticket, &key, "", "hook", &changed.hook.name),
+                None => Error::changed("hook"),
+            }),
+        })
     }
 
     /// Stores a key of a hook that is about to be stored.

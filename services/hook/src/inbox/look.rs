@@ -135,12 +135,13 @@ impl Deliveries {
     }
 
     /// Makes a new delivery of what an earlier one contains. It may become a job, so the caller must be one that could
-    /// submit it.
+    /// submit it, and that may let the hook act as its service account.
     pub async fn redeliver(&self, caller: &Caller, hook: &str, id: &str, repeat: &Repeat) -> Result<Delivery> {
         let hook = self.hooks.get(caller, hook).await?.into_inner();
         for needed in [Permission::HooksWrite, Permission::JobsSubmit] {
             caller.require(needed, &place(&hook))?;
         }
+        self.hooks.check_account(&hook).await?;
         let earlier = self.find(&hook, id).await?;
         let content = self.store.content(&hook.tenant, id).await?.ok_or_else(|| Error::not_found("delivery"))?;
         if !content.sealed.is_empty() {

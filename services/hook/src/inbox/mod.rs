@@ -4,8 +4,10 @@
 //! - [`receive`]: a request is verified, and its events are durable before it is answered.
 //! - [`refusals`]: what is recorded of requests that are refused, however many come.
 //! - [`worker`]: each delivery is filtered, mapped and submitted, at most once, whatever dies.
+//! - [`busy`]: what is under way, and what is left alone for a while.
 //! - [`look`]: deliveries are looked at, delivered again, and tried out.
 
+pub(crate) mod busy;
 pub mod delivery;
 pub mod look;
 pub mod receive;

@@ -8,8 +8,7 @@
 //! time. It recognises repeats for a day; so what may have been submitted is submitted again within 20 hours only, and is
 //! then given up, for a person to look at.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
@@ -25,6 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::busy::{Busy, UnderWay};
 use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
 use super::steps::{self, words};
 use super::tokens::Tokens;
@@ -55,12 +55,18 @@ pub struct Worker {
     pub(crate) at_once: usize,
     pub(crate) patience: Duration,
     pub(crate) failpoint: Failpoint,
-    /// What is worked on, by id.
-    pub(crate) busy: Mutex<HashMap<String, TenantId>>,
+    /// What is worked on, and what is paused.
+    pub(crate) busy: Busy,
 }
 
 /// How a delivery is to be written down, with its audit entries.
 type Written = (Delivery, Vec<Entry>);
+
+/// Why a hook has nothing done any more.
+struct Gone {
+    reason: &'static str,
+    why: &'static str,
+}
 
 /// What came of filtering and mapping.
 enum Came {
@@ -94,44 +100,43 @@ impl Worker {
         while working.join_next().await.is_some() {}
     }
 
-    /// Begins with as many as may be under way, and of no tenant with more than half of them.
-    async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
+    /// Begins with as many as may be under way. A tenant whose deliveries cannot be read now stops no other.
+    pub(crate) async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
         while working.try_join_next().is_some() {}
-        let of_tenant = (self.at_once / 2).max(1);
+        self.busy.forget_old(self.clock.now());
         for tenant in self.store.tenants_waiting().await? {
-            let (all, own) = self.under_way(&tenant);
-            let free = self.at_once.saturating_sub(all).min(of_tenant.saturating_sub(own));
-            if free == 0 {
-                continue;
-            }
-            let due = self.store.due(&tenant, self.clock.now(), free.saturating_add(own)).await?;
-            for delivery in due.into_iter().filter(|delivery| self.take(delivery)).take(free) {
-                let worker = Arc::clone(self);
-                working.spawn(async move {
-                    let id = delivery.id.clone();
-                    let done = Done { worker: &worker, id: &id };
-                    worker.work(delivery).await;
-                    drop(done);
-                });
+            if let Err(error) = self.begin_for(&tenant, working).await {
+                tracing::error!(tenant = %tenant, %error, "the deliveries of a tenant could not be looked for");
+                error.log();
             }
         }
         Ok(())
     }
 
-    fn under_way(&self, tenant: &TenantId) -> (usize, usize) {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        (busy.len(), busy.values().filter(|other| *other == tenant).count())
-    }
-
-    fn take(&self, delivery: &Delivery) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.len() >= self.at_once {
-            return false;
+    /// Begins with deliveries of a tenant: with no more than half of what may be under way.
+    async fn begin_for(self: &Arc<Self>, tenant: &TenantId, working: &mut JoinSet<()>) -> Result<()> {
+        let of_tenant = (self.at_once / 2).max(1);
+        let (all, own, paused) = self.busy.count(tenant);
+        let free = self.at_once.saturating_sub(all).min(of_tenant.saturating_sub(own));
+        if free == 0 {
+            return Ok(());
         }
-        busy.insert(delivery.id.clone(), delivery.tenant.clone()).is_none()
+        let now = self.clock.now();
+        // Those that are under way or paused are still due, and must not hide others.
+        let due = self.store.due(tenant, now, free.saturating_add(own).saturating_add(paused)).await?;
+        for delivery in due.into_iter().filter(|due| self.busy.take(due, self.at_once, now)).take(free) {
+            let worker = Arc::clone(self);
+            working.spawn(async move {
+                let id = delivery.id.clone();
+                let mut under_way = UnderWay { busy: &worker.busy, clock: &*worker.clock, id: &id, went_well: false };
+                under_way.went_well = worker.work(delivery).await;
+            });
+        }
+        Ok(())
     }
 
-    async fn work(&self, delivery: Delivery) {
+    /// Works on a delivery; answers whether what became of it could be written.
+    async fn work(&self, delivery: Delivery) -> bool {
         let context = RequestContext {
             request_id: delivery.request_id.clone(),
             trace_id: delivery.trace_id.clone(),
@@ -139,16 +144,19 @@ impl Worker {
             ..RequestContext::default()
         };
         let id = delivery.id.clone();
-        if let Err(error) = context::scope(context, self.advance(delivery)).await {
+        let advanced = context::scope(context, self.advance(delivery)).await;
+        if let Err(error) = &advanced {
             tracing::warn!(delivery = id, %error, "a delivery could not be worked on now");
             error.log();
         }
+        advanced.is_ok()
     }
 
     /// Takes a delivery as far as it goes now.
     async fn advance(&self, mut delivery: Delivery) -> Result<()> {
         delivery.tried_since.get_or_insert(self.clock.now());
-        if delivery.state == DeliveryState::Received {
+        let is_new = delivery.state == DeliveryState::Received;
+        if is_new {
             delivery = match self.map(delivery).await? {
                 Came::On(mapped) => {
                     self.failpoint.pass(At::MapBefore);
@@ -167,7 +175,13 @@ impl Worker {
         let Some(asked) = delivery.asked.clone() else {
             return Err(Error::internal(anyhow::anyhow!("delivery {} asks for nothing", delivery.id)));
         };
-        let (delivery, entries) = self.submit(delivery, &asked).await;
+        // Whoever disables or removes a hook stops what waits, too.
+        let (delivery, entries) = match self.usable(&delivery).await? {
+            Ok(_) => self.submit(delivery, &asked).await,
+            Err(gone) if is_new => self.refused(delivery, "submitted", gone.reason, gone.why),
+            // It was mapped before, so an earlier try may have reached the executor.
+            Err(gone) => self.given_up(delivery, &format!("{} A job may have been made of it before that.", gone.why)),
+        };
         self.failpoint.pass(At::SubmitBefore);
         self.write(&delivery, entries).await?;
         self.failpoint.pass(At::SubmitAfter);
@@ -180,21 +194,21 @@ impl Worker {
         Ok(written)
     }
 
+    /// The hook of a delivery, unless it was disabled or removed since. Another one of its name is not it.
+    async fn usable(&self, delivery: &Delivery) -> Result<std::result::Result<Hook, Gone>> {
+        let found = self.hooks.find(&delivery.tenant, &delivery.hook).await?;
+        Ok(match found.filter(|hook| hook.id == delivery.hook_id) {
+            Some(hook) if !hook.disabled => Ok(hook),
+            Some(_) => Err(Gone { reason: "HOOK_DISABLED", why: "The hook was disabled meanwhile." }),
+            None => Err(Gone { reason: "HOOK_DELETED", why: "The hook was removed meanwhile." }),
+        })
+    }
+
     /// Filters and maps.
     async fn map(&self, mut delivery: Delivery) -> Result<Came> {
-        let found = self.hooks.find(&delivery.tenant, &delivery.hook).await?;
-        let hook = match found.filter(|hook| hook.id == delivery.hook_id) {
-            Some(hook) if !hook.disabled => hook,
-            Some(_) => {
-                return Ok(self
-                    .refused(delivery, "filtered", "HOOK_DISABLED", "The hook was disabled meanwhile.")
-                    .into());
-            }
-            None => {
-                return Ok(self
-                    .refused(delivery, "filtered", "HOOK_DELETED", "The hook was removed meanwhile.")
-                    .into());
-            }
+        let hook = match self.usable(&delivery).await? {
+            Ok(hook) => hook,
+            Err(gone) => return Ok(self.refused(delivery, "filtered", gone.reason, gone.why).into()),
         };
         let Some(content) = self.store.content(&delivery.tenant, &delivery.id).await? else {
             return Err(Error::internal(anyhow::anyhow!("delivery {} contains nothing", delivery.id)));
@@ -218,7 +232,9 @@ impl Worker {
             Ok(Made::Unwanted) => {
                 delivery.step("filtered", now, Went::No, "the filter does not want it");
                 delivery.finish(DeliveryState::Filtered, now);
-                Ok((delivery, Vec::new()).into())
+                let details = json!({ "hook": delivery.hook, "event": delivery.event });
+                let entry = self.entry(&delivery, "delivery.filter", Outcome::Success, &details);
+                Ok((delivery, vec![entry]).into())
             }
             Ok(Made::Failed(problem)) => Ok(self.refused(delivery, "mapped", "MAPPING_FAILED", &problem).into()),
             Err(error) => Ok(self.later(delivery, "mapped", &error).into()),
@@ -336,18 +352,6 @@ impl Worker {
             .outcome(outcome)
             .details(details)
             .build()
-    }
-}
-
-/// Takes a delivery off the list of those that are worked on, also when its work panics.
-struct Done<'a> {
-    worker: &'a Worker,
-    id: &'a str,
-}
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.worker.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(self.id);
     }
 }
 

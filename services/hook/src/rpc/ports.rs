@@ -10,7 +10,7 @@ use runwarden_proto::auth::v1::{CheckHookClientRequest, IssueHookTokenRequest};
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
 use runwarden_proto::executor::v1::{CheckJobRequest, GetJobRequest, JobOrigin, ReadOutputRequest, SubmitJobRequest};
 use runwarden_proto::policy::v1::hook_module_service_client::HookModuleServiceClient;
-use runwarden_proto::policy::v1::{CheckHookModuleRequest, RunHookModuleRequest};
+use runwarden_proto::policy::v1::{CheckHookModuleRequest, RunHookModuleRequest, RunHookModuleResponse};
 use runwarden_proto::project::v1::CheckScopeRequest;
 use runwarden_proto::project::v1::project_service_client::ProjectServiceClient;
 use runwarden_proto::secret::v1::hook_key_service_client::HookKeyServiceClient;
@@ -149,14 +149,7 @@ impl Modules for MeshModules {
         };
         let answer = self.0.clone().run_hook_module(request).await;
         let answer = answer.map_err(|s| Error::from_peer(Service::Policy, &s))?.into_inner();
-        if !answer.problem.is_empty() {
-            return Ok(Made::Failed(answer.problem));
-        }
-        if !answer.accept {
-            return Ok(Made::Unwanted);
-        }
-        let parameters = serde_json::from_str(&answer.parameters_json).map_err(Error::internal)?;
-        Ok(Made::Wanted { parameters, reference: answer.reference })
+        Ok(made(answer))
     }
 }
 
@@ -257,6 +250,22 @@ impl Projects for MeshProjects {
     }
 }
 
+/// What a module made of an event. Parameters are read as strictly as those of a request, so that they can be kept,
+/// submitted and read again.
+fn made(answer: RunHookModuleResponse) -> Made {
+    if !answer.problem.is_empty() {
+        return Made::Failed(answer.problem);
+    }
+    if !answer.accept {
+        return Made::Unwanted;
+    }
+    match runwarden_kit::json::parse(answer.parameters_json.as_bytes()) {
+        Ok(Value::Object(parameters)) => Made::Wanted { parameters, reference: answer.reference },
+        Ok(_) => Made::Failed("The parameters are not an object.".to_owned()),
+        Err(error) => Made::Failed(format!("The parameters cannot be used. {}", error.detail())),
+    }
+}
+
 fn json(parameters: &Map<String, Value>) -> Result<String> {
     serde_json::to_string(parameters).map_err(Error::internal)
 }
@@ -271,4 +280,23 @@ fn cut_head(text: &mut String, most: usize) -> bool {
     let at = (over..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     text.drain(..at);
     over > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_could_not_be_read_again_are_a_failure_of_the_mapping() {
+        let answer = |depth: usize| RunHookModuleResponse {
+            accept: true,
+            parameters_json: format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth)),
+            ..RunHookModuleResponse::default()
+        };
+        assert!(matches!(made(answer(10)), Made::Wanted { .. }));
+        // serde_json alone reads up to 127 levels, and stored inside a delivery they are deeper.
+        assert!(matches!(made(answer(100)), Made::Failed(why) if why.contains("64 levels")));
+        let list = RunHookModuleResponse { parameters_json: "[]".to_owned(), ..answer(1) };
+        assert!(matches!(made(list), Made::Failed(_)));
+    }
 }

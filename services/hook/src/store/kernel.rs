@@ -1,10 +1,10 @@
 //! The rules of the inbox, once for all engines: what is judged and written in one transaction.
 
 use async_trait::async_trait;
-use runwarden_kit::Result;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, ErrorReason, Result};
 
 use super::engine::{Engine, Rows, Stock};
 use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
@@ -28,7 +28,12 @@ impl<E: Engine> Kernel<E> {
 #[async_trait]
 impl<E: Engine> InboxStore for Kernel<E> {
     async fn take(&self, arrivals: Vec<Arrival>, room: Room) -> Result<Taken> {
-        self.engine.transaction((arrivals, room), |(arrivals, room), rows| Box::pin(take(arrivals, *room, rows))).await
+        let with = (arrivals, room);
+        let taken = self.engine.transaction(with, |(arrivals, room), rows| Box::pin(take(arrivals, *room, rows))).await;
+        match taken {
+            Err(error) if error.reason() == ErrorReason::QueueFull => Ok(Taken::Full),
+            taken => taken,
+        }
     }
 
     async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Delivery>> {
@@ -84,7 +89,8 @@ async fn take(arrivals: &[Arrival], room: Room, rows: &mut (dyn Rows + '_)) -> R
             continue;
         }
         let Some(stock) = make_room(tenant, content.size(), room, rows).await? else {
-            return if kept.is_empty() { Ok(Taken::Full) } else { Err(mixed()) };
+            // An error undoes what was written of the batch.
+            return if kept.is_empty() { Ok(Taken::Full) } else { Err(full()) };
         };
         rows.insert(delivery, content).await?;
         rows.put_entries(entries).await?;
@@ -97,8 +103,13 @@ async fn take(arrivals: &[Arrival], room: Room, rows: &mut (dyn Rows + '_)) -> R
 }
 
 /// A batch is kept whole or not at all, and what was written of it is undone by an error only.
-fn mixed() -> runwarden_kit::Error {
-    runwarden_kit::Error::conflict("A part of the batch cannot be kept, so nothing of it was.")
+fn mixed() -> Error {
+    Error::conflict("A part of the batch cannot be kept, so nothing of it was.")
+}
+
+/// There is no room for the whole batch.
+fn full() -> Error {
+    Error::new(ErrorReason::QueueFull, "There is no room for all of the batch, so nothing of it was kept.")
 }
 
 /// What is kept of a tenant, when there is room for one more of this size; `None` if there is none.

@@ -40,6 +40,11 @@ async fn a_redelivery_is_a_delivery_of_its_own_made_once_for_each_key() {
     let cannot_submit = somebody(&[P::HooksRead, P::HooksWrite]);
     let refused = world.deliveries.redeliver(&cannot_submit, "a", &id, &Repeat::default()).await;
     assert_eq!(reason(refused), ErrorReason::PermissionDenied);
+    // Who may not let the hook act as its account does not do so by delivering again.
+    *world.others.weak.lock().unwrap() = true;
+    let refused = world.deliveries.redeliver(&admin(), "a", &id, &Repeat::default()).await;
+    assert_eq!(reason(refused), ErrorReason::PermissionDenied);
+    assert_eq!(world.all("a").await.len(), 2);
 }
 
 #[tokio::test]

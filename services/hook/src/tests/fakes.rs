@@ -1,20 +1,22 @@
 //! Stand-ins for the services that are called.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result, SecretString, context};
 use serde_json::{Map, Value};
 
-use crate::inbox::delivery::{Content, Delivery};
+use crate::inbox::delivery::{Arrival, Content, Delivery};
 use crate::ports::{
     Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Output, Plans, Projects, Token, Verdict,
 };
+use crate::store::{DeliveryFilter, InboxStore, Room, Taken};
 
 /// A job, and the parameters that were asked for.
 type Asked = (String, Map<String, Value>);
@@ -37,6 +39,8 @@ pub(crate) struct Others {
     pub(crate) job: Mutex<Option<(String, String)>>,
     /// What every run printed.
     pub(crate) printed: Mutex<String>,
+    /// How often modules were run.
+    pub(crate) runs: AtomicUsize,
     /// Whether callers may let hooks act as clients.
     pub(crate) weak: Mutex<bool>,
 }
@@ -83,11 +87,13 @@ impl Modules for Others {
     }
 
     async fn run(&self, _: &TenantId, module: &str, event: &str) -> Result<Made> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
         let event: Value = serde_json::from_str(event).unwrap();
         match module {
             "none" => Ok(Made::Unwanted),
             "fails" => Ok(Made::Failed("line 2, column 3: it fails".to_owned())),
             "away" => Err(Error::unavailable("away")),
+            "panics" => panic!("the mapping panics"),
             _ => {
                 let parameters = Map::from_iter([("after".to_owned(), event["body"]["after"].clone())]);
                 Ok(Made::Wanted { parameters, reference: module.to_owned() })
@@ -161,5 +167,55 @@ impl Plans for Others {
 impl Projects for Others {
     async fn exists(&self, _: &TenantId, project: &str) -> Result<bool> {
         Ok(project == "web")
+    }
+}
+
+/// A store that is broken for one tenant, and in which nothing can be written over.
+pub(crate) struct Broken {
+    pub(crate) store: Arc<dyn InboxStore>,
+    pub(crate) tenant: TenantId,
+}
+
+#[async_trait]
+impl InboxStore for Broken {
+    async fn take(&self, arrivals: Vec<Arrival>, room: Room) -> Result<Taken> {
+        self.store.take(arrivals, room).await
+    }
+
+    async fn get(&self, tenant: &TenantId, id: &str) -> Result<Option<Delivery>> {
+        self.store.get(tenant, id).await
+    }
+
+    async fn content(&self, tenant: &TenantId, id: &str) -> Result<Option<Content>> {
+        self.store.content(tenant, id).await
+    }
+
+    async fn list(&self, tenant: &TenantId, hook: &str, filter: DeliveryFilter) -> Result<Vec<Delivery>> {
+        self.store.list(tenant, hook, filter).await
+    }
+
+    async fn tenants_waiting(&self) -> Result<Vec<TenantId>> {
+        let mut tenants = vec![self.tenant.clone()];
+        tenants.extend(self.store.tenants_waiting().await?);
+        Ok(tenants)
+    }
+
+    async fn due(&self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>> {
+        if *tenant == self.tenant {
+            return Err(Error::internal(anyhow::anyhow!("its rows cannot be read")));
+        }
+        self.store.due(tenant, now, limit).await
+    }
+
+    async fn advance(&self, _: Delivery, _: Vec<Entry>) -> Result<bool> {
+        Err(Error::internal(anyhow::anyhow!("the disk is full")))
+    }
+
+    async fn forget(&self, before: Moment, limit: usize) -> Result<usize> {
+        self.store.forget(before, limit).await
+    }
+
+    async fn note(&self, entries: Vec<Entry>) -> Result<()> {
+        self.store.note(entries).await
     }
 }

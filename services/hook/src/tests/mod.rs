@@ -6,7 +6,7 @@ mod hooks;
 mod receiving;
 mod working;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use crate::Config;
 use crate::failpoint::Failpoint;
 use crate::hook::{Hook, Hooks, NewHook, WithKey};
+use crate::inbox::busy::Busy;
 use crate::inbox::delivery::{Delivery, DeliveryState};
 use crate::inbox::look::Deliveries;
 use crate::inbox::receive::{Inbox, Parts};
@@ -102,7 +103,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         at_once: 4,
         patience: config.delivery_patience,
         failpoint: Failpoint::default(),
-        busy: Mutex::default(),
+        busy: Busy::default(),
     });
     let deliveries = Deliveries {
         hooks: hooks.clone(),

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinSet;
+
+use super::fakes::Broken;
 use super::*;
 use crate::hook::HookUpdate;
 
@@ -36,6 +39,8 @@ async fn what_is_not_wanted_or_cannot_be_mapped_asks_for_nothing() {
         assert_eq!(stands(&world.get(&id).await), (state, reason));
     }
     assert_eq!(world.others.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(world.recorded("delivery.filter").await.len(), 1);
+    assert_eq!(world.recorded("delivery.refuse").await.len(), 1);
 }
 
 #[tokio::test]
@@ -153,4 +158,71 @@ async fn no_tenant_keeps_all_workers_busy() {
     }
     world.work().await;
     assert!(world.all("a").await.iter().all(|delivery| delivery.tries == 1));
+}
+
+#[tokio::test]
+async fn a_hook_that_is_switched_off_or_removed_stops_what_is_mapped_already() {
+    let world = world().await;
+    for name in ["off", "gone"] {
+        world.hook(name, "").await;
+    }
+    world.others.answers.lock().unwrap().extend((0..2).map(|_| away()));
+    let ids = [world.deliver("off", "1").await.id, world.deliver("gone", "1").await.id];
+    world.work().await;
+    let off = HookUpdate { disabled: Some(true), ..HookUpdate::default() };
+    world.hooks.update(&admin(), "off", off).await.unwrap();
+    world.hooks.delete(&admin(), "gone").await.unwrap();
+    world.hook("gone", "").await;
+    world.pass(Duration::from_secs(60));
+    world.work().await;
+    for (id, why) in ids.iter().zip(["disabled", "removed"]) {
+        let delivery = world.get(id).await;
+        // The first try may have reached the executor.
+        assert_eq!(stands(&delivery), (DeliveryState::GivenUp, Some("GIVEN_UP")));
+        assert!(delivery.reason_detail.unwrap().contains(why));
+    }
+    assert_eq!(world.others.asked.load(Ordering::SeqCst), 2, "nothing is asked after that");
+}
+
+/// Begins once, and answers how many were worked on.
+async fn begin(world: &World) -> usize {
+    let mut working = JoinSet::new();
+    world.worker.begin(&mut working).await.unwrap();
+    let begun = working.len();
+    while working.join_next().await.is_some() {}
+    begun
+}
+
+#[tokio::test]
+async fn work_that_panics_is_taken_up_again_after_growing_pauses_and_hides_nothing() {
+    let world = world().await;
+    world.hook("bad", "panics").await;
+    world.hook("good", "").await;
+    for number in 0..2 {
+        world.deliver("bad", &number.to_string()).await;
+    }
+    assert_eq!(begin(&world).await, 2);
+    assert_eq!(begin(&world).await, 0, "not at once");
+    let id = world.deliver("good", "1").await.id;
+    assert_eq!(begin(&world).await, 1);
+    assert_eq!(world.get(&id).await.state, DeliveryState::Submitted);
+    for pause in [1, 2, 4] {
+        world.pass(Duration::from_secs(pause) - Duration::from_micros(1));
+        assert_eq!(begin(&world).await, 0, "{pause}");
+        world.pass(Duration::from_micros(1));
+        assert_eq!(begin(&world).await, 2, "{pause}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_fails_pauses_its_delivery_and_a_broken_tenant_stops_no_other() {
+    let mut world = world().await;
+    world.hook("a", "x").await;
+    world.deliver("a", "1").await;
+    let broken = Broken { store: Arc::clone(&world.store), tenant: TenantId::trusted("aaa") };
+    Arc::get_mut(&mut world.worker).unwrap().store = Arc::new(broken);
+    assert_eq!(begin(&world).await, 1);
+    assert_eq!((begin(&world).await, world.others.runs.load(Ordering::SeqCst)), (0, 1));
+    world.pass(Duration::from_secs(1));
+    assert_eq!((begin(&world).await, begin(&world).await), (1, 0));
 }

@@ -12,9 +12,10 @@ use runwarden_kit::audit::{Entry, OutboxStore};
 use runwarden_kit::clock::Moment;
 use runwarden_kit::id;
 use runwarden_kit::tenant::TenantId;
+use serde_json::{Map, Value};
 
 use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
-use crate::inbox::delivery::{Arrival, Content, Delivery, DeliveryState, Went};
+use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState, Went};
 
 /// Makes one test of each promise. `$make` is an async function without arguments that answers
 /// `anyhow::Result<(guard, Bench)>`; the guard keeps what the store needs (a folder, a server) alive.
@@ -37,6 +38,7 @@ macro_rules! inbox_store_conformance {
             a_change_that_is_cut_off_is_whole_or_not_done,
             repeats_are_counted_while_somebody_works_on_it,
             what_is_due_is_found_tenant_by_tenant_and_the_longest_first,
+            one_that_cannot_be_read_stops_no_other,
             a_list_is_newest_first_and_pages_without_gaps,
             a_tenant_is_a_wall,
             what_is_old_is_forgotten_and_what_waits_is_not,
@@ -218,7 +220,8 @@ pub(crate) async fn a_batch_is_kept_whole_or_not_at_all(bench: Bench) -> Result<
     };
     ensure!(kept.iter().map(|kept| kept.repeat).collect::<Vec<_>>() == [false, false, true]);
     let full = Room { waiting: 4, ..ROOM };
-    ensure!(!matches!(bench.store().take(vec![arrival("4"), arrival("5")], full).await, Ok(Taken::Kept(_))));
+    let taken = bench.store().take(vec![arrival("4"), arrival("5")], full).await;
+    ensure!(matches!(taken, Ok(Taken::Full)), "its sender is asked to come again: {taken:?}");
     ensure!(bench.all().await?.len() == 3, "half of a batch is not kept when there is room for half of it");
     Ok(())
 }
@@ -347,6 +350,31 @@ pub(crate) async fn what_is_due_is_found_tenant_by_tenant_and_the_longest_first(
     let due = bench.store().due(&acme(), at(50), 10).await?;
     ensure!(due.iter().map(|due| &due.id).collect::<Vec<_>>() == [&ids[1], &ids[0]]);
     ensure!(bench.store().due(&acme(), at(50), 1).await?.len() == 1);
+    Ok(())
+}
+
+pub(crate) async fn one_that_cannot_be_read_stops_no_other(bench: Bench) -> Result<()> {
+    for number in 0..3 {
+        let mut broken = arrival(&format!("broken-{number}"));
+        let deep = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        broken.delivery.asked = Some(Asked {
+            template: "deploy".into(),
+            client_id: "client_1".into(),
+            parameters: Map::from_iter([("deep".to_owned(), deep)]),
+            reference: String::new(),
+            since: at(10),
+        });
+        let id = bench.take(broken).await?.delivery.id;
+        ensure!(bench.store().get(&acme(), &id).await.is_err(), "it cannot be read");
+    }
+    let mut last = arrival("last");
+    last.delivery.due_at = Some(at(11));
+    let last = bench.take(last).await?.delivery;
+    for limit in [1, 2, 4, 5] {
+        ensure!(bench.store().due(&acme(), at(50), limit).await? == [last.clone()], "{limit}");
+        let filter = DeliveryFilter { limit, ..DeliveryFilter::default() };
+        ensure!(bench.store().list(&acme(), "hook_1", filter).await? == [last.clone()], "{limit}");
+    }
     Ok(())
 }
 

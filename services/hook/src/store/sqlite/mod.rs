@@ -144,16 +144,18 @@ impl Rows for SqliteRows<'_> {
     }
 
     async fn list(&mut self, tenant: &TenantId, hook: &str, filter: &DeliveryFilter) -> Result<Vec<Delivery>> {
-        let mut list = Assembled::new("SELECT document FROM deliveries WHERE tenant = ");
-        list.bind(tenant.to_string()).push(" AND hook = ").bind(hook.to_owned());
-        if let Some(before) = &filter.before {
-            list.push(" AND id < ").bind(before.clone());
-        }
-        if !filter.states.is_empty() {
-            list.push(" AND state IN ").list(filter.states.iter().map(|state| state.name().to_owned()));
-        }
-        list.push(" ORDER BY id DESC LIMIT ").bind(at_most(filter.limit));
-        at_length(|| sql::all(self.connection(), list.sql(), list.values(), delivery))
+        readable(filter.limit, |limit| {
+            let mut list = Assembled::new("SELECT document FROM deliveries WHERE tenant = ");
+            list.bind(tenant.to_string()).push(" AND hook = ").bind(hook.to_owned());
+            if let Some(before) = &filter.before {
+                list.push(" AND id < ").bind(before.clone());
+            }
+            if !filter.states.is_empty() {
+                list.push(" AND state IN ").list(filter.states.iter().map(|state| state.name().to_owned()));
+            }
+            list.push(" ORDER BY id DESC LIMIT ").bind(at_most(limit));
+            at_length(|| sql::all(self.connection(), list.sql(), list.values(), delivery_if_readable))
+        })
     }
 
     async fn tenants_waiting(&mut self) -> Result<Vec<TenantId>> {
@@ -171,7 +173,10 @@ impl Rows for SqliteRows<'_> {
     async fn due(&mut self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>> {
         let due = "SELECT document FROM deliveries WHERE tenant = ? AND due_at IS NOT NULL AND due_at <= ?
              ORDER BY due_at LIMIT ?";
-        sql::all(self.connection(), due, params![tenant.as_str(), now.micros(), at_most(limit)], delivery)
+        readable(limit, |limit| {
+            let with = params![tenant.as_str(), now.micros(), at_most(limit)];
+            sql::all(self.connection(), due, with, delivery_if_readable)
+        })
     }
 
     async fn old(&mut self, tenant: Option<&TenantId>, before: Moment, limit: usize) -> Result<Vec<Old>> {
@@ -200,6 +205,31 @@ impl Rows for SqliteRows<'_> {
 
 fn delivery(row: &Row<'_>) -> Result<Delivery> {
     parsed(sql::text(row, 0)?)
+}
+
+/// A delivery; `None` for one that cannot be read.
+fn delivery_if_readable(row: &Row<'_>) -> Result<Option<Delivery>> {
+    Ok(match delivery(row) {
+        Ok(delivery) => Some(delivery),
+        Err(error) => {
+            error.log();
+            None
+        }
+    })
+}
+
+/// The first so many deliveries that can be read: one that cannot stops no other. `read` reads at most so many rows.
+fn readable(limit: usize, read: impl Fn(usize) -> Result<Vec<Option<Delivery>>>) -> Result<Vec<Delivery>> {
+    let mut rows = limit;
+    loop {
+        let found = read(rows)?;
+        let unreadable = found.iter().filter(|delivery| delivery.is_none()).count();
+        let all = found.len() < rows;
+        if all || found.len() - unreadable >= limit {
+            return Ok(found.into_iter().flatten().take(limit).collect());
+        }
+        rows = limit.saturating_add(unreadable);
+    }
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
