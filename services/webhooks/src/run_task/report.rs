@@ -3,6 +3,7 @@
 //! The output is text for people, and playbooks write into it: everything here is a best effort, nothing decides on it,
 //! and all of it is escaped.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::verdict::{Label, Level, Outcome, clipped};
@@ -11,6 +12,8 @@ use super::verdict::{Label, Level, Outcome, clipped};
 const MAX_HOSTS: usize = 240;
 /// Failing tasks that are told of for one host.
 const MAX_FAILURES: usize = 10;
+/// Failing tasks that are kept of a run.
+const MAX_KEPT: usize = 10_000;
 /// The longest message of one.
 const MAX_MESSAGE: usize = 800;
 /// Lines of output that are looked at.
@@ -51,7 +54,7 @@ impl Report {
     /// Reads a run's output.
     pub fn of(output: &str) -> Self {
         let mut report = Self::default();
-        let (mut task, mut recap) = (String::new(), false);
+        let (mut task, mut recap, mut beyond) = (String::new(), false, 0_usize);
         for line in output.lines().take(MAX_LINES) {
             let line = uncoloured(line);
             let line = line.as_str();
@@ -65,9 +68,17 @@ impl Report {
             } else if recap {
                 report.hosts.extend(Host::of(line));
             } else if line == "...ignoring" {
-                report.failures.pop();
+                // The last one, which may be one that was not kept.
+                match beyond.checked_sub(1) {
+                    Some(fewer) => beyond = fewer,
+                    None => drop(report.failures.pop()),
+                }
             } else if let Some(failure) = Failure::of(line, &task) {
-                report.failures.push(failure);
+                if report.failures.len() < MAX_KEPT {
+                    report.failures.push(failure);
+                } else {
+                    beyond += 1;
+                }
             }
         }
         report
@@ -76,9 +87,10 @@ impl Report {
     /// One outcome for each host, those that failed first.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut hosts = self.hosts.clone();
+        let mut known: HashSet<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
         for failure in &self.failures {
             // A run that was cut off has no recap.
-            if !hosts.iter().any(|host| host.name == failure.host) {
+            if known.insert(&failure.host) {
                 hosts.push(Host { name: failure.host.clone(), counts: Vec::new() });
             }
         }
@@ -293,6 +305,18 @@ web3                       : ok=0    changed=0    unreachable=1    failed=0    s
         assert_eq!(outcomes[0].description, "web1: x failed");
         assert!(outcomes[0].body.contains("changed=false"));
         assert!(Report::of("").outcomes().is_empty());
+    }
+
+    #[test]
+    fn an_output_full_of_failures_is_read_in_part() {
+        let failed = |n: usize| format!("fatal: [h{n}]: FAILED! => {{}}\n");
+        let mut output: String = (0..150_000).map(failed).collect();
+        // Both of them are not kept any more, and neither of those that are kept was ignored.
+        output.push_str("...ignoring\n...ignoring\n");
+        let report = Report::of(&output);
+        assert_eq!(report.failures.len(), MAX_KEPT);
+        let outcomes = report.outcomes();
+        assert_eq!(outcomes[MAX_HOSTS].description, format!("{} more hosts", MAX_KEPT - MAX_HOSTS));
     }
 
     #[test]

@@ -185,10 +185,11 @@ impl Sequence {
     pub fn finished(&mut self, now: i64, reply: Reply) {
         match reply {
             Reply::Accepted => self.end = Some(End::Delivered),
+            // A detail that Terraform does not like must not cost the result. First, for this may also be why the one
+            // that nobody answered was not taken.
+            Reply::Refused(400 | 413 | 422) if !self.plain => self.plain = true,
             // It takes one final result: the one that nobody answered has arrived.
             Reply::Refused(422) if self.unsure => self.end = Some(End::Delivered),
-            // A detail that Terraform does not like must not cost the result.
-            Reply::Refused(400 | 413 | 422) if !self.plain => self.plain = true,
             Reply::Refused(_) => self.end = Some(End::Refused),
             Reply::Failed { retry_after, unsent } => {
                 self.unsure |= !unsent;
@@ -373,6 +374,21 @@ mod tests {
         // We were down for longer than Terraform waits: it is told nevertheless, and refuses.
         let (sequence, terraform, _) = drive(100, 3600, &[Luck::Answered], &[(50, 5000)]);
         assert_eq!((sequence.end(), terraform.finals.len()), (Some(End::Refused), 0));
+    }
+
+    #[test]
+    fn outcomes_that_are_not_taken_do_not_pass_for_a_result_that_arrived() {
+        let mut sequence = Sequence::new(START, 60);
+        sequence.conclude(verdict(true));
+        sequence.finished(START, Reply::Failed { retry_after: None, unsent: false });
+        sequence.finished(START, Reply::Refused(422));
+        assert_eq!((sequence.end(), sequence.next(START + 60, true)), (None, Next::Final { plain: true }));
+        let mut taken = sequence.clone();
+        taken.finished(START, Reply::Accepted);
+        assert_eq!(taken.end(), Some(End::Delivered));
+        // Nothing is left that it could dislike: the first one has arrived.
+        sequence.finished(START, Reply::Refused(422));
+        assert_eq!(sequence.end(), Some(End::Delivered));
     }
 
     #[test]
