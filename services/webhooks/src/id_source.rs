@@ -97,11 +97,12 @@ fn is_pointer(text: &str) -> bool {
     text.starts_with('/') && text.len() <= 256
 }
 
-/// A text or number, as text.
+/// A text or whole number, as text. Other numbers have more than one way to be written (`1e2`, `100.0`), and what parses
+/// them may have rounded them: two ids could become one.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }
 }

@@ -151,6 +151,11 @@ impl Receiver {
             return Err(Refusal::new(Reason::BodyTooLarge, "The body is larger than 1 MiB."));
         }
         let by = self.proof.check(received, keys)?;
+        if !self.kind.attributes(received).iter().all(|header| self.proof.covers(header)) {
+            let detail =
+                "It says in headers what happened, and the signature does not cover them: send structured events.";
+            return Err(Refusal::new(Reason::AttributesUnsigned, detail));
+        }
         let said = match self.kind.read(received)? {
             Read::Handshake { what, answer } => return Ok(Arrived::Handshake { what, answer }),
             Read::Said(said) => said,

@@ -25,6 +25,8 @@ pub enum Reason {
     TimestampTooOld,
     /// It was signed in the future.
     TimestampInFuture,
+    /// Headers say what happened, and the signature does not cover them.
+    AttributesUnsigned,
     /// There is no token or password.
     CredentialMissing,
     /// The token or password is wrong.
@@ -53,7 +55,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Method,
         Self::BodyTooLarge,
         Self::HeaderAmbiguous,
@@ -64,6 +66,7 @@ impl Reason {
         Self::TimestampMalformed,
         Self::TimestampTooOld,
         Self::TimestampInFuture,
+        Self::AttributesUnsigned,
         Self::CredentialMissing,
         Self::CredentialMismatch,
         Self::CallerMissing,
@@ -91,6 +94,7 @@ impl Reason {
             Self::TimestampMalformed => "timestamp_malformed",
             Self::TimestampTooOld => "timestamp_too_old",
             Self::TimestampInFuture => "timestamp_in_future",
+            Self::AttributesUnsigned => "attributes_unsigned",
             Self::CredentialMissing => "credential_missing",
             Self::CredentialMismatch => "credential_mismatch",
             Self::CallerMissing => "caller_missing",
@@ -120,6 +124,7 @@ impl Reason {
             | Self::TimestampMalformed
             | Self::TimestampTooOld
             | Self::TimestampInFuture
+            | Self::AttributesUnsigned
             | Self::CredentialMissing
             | Self::CredentialMismatch
             | Self::CallerMissing
@@ -147,6 +152,7 @@ impl Reason {
             | Self::TimestampMalformed
             | Self::TimestampTooOld
             | Self::TimestampInFuture
+            | Self::AttributesUnsigned
             | Self::CredentialMissing
             | Self::CredentialMismatch
             | Self::CallerMissing

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::content::{self, Content};
 use crate::event::{Said, derived_id};
 use crate::headers::Received;
-use crate::kinds::{IdPlace, Kind, MAX_EVENTS, Read, some, text};
+use crate::kinds::{IdPlace, Kind, MAX_EVENTS, MAX_REPEATED, Read, some, text};
 use crate::problem::Problem;
 use crate::receiver::setting;
 use crate::refusal::{Reason, Refusal};
@@ -70,11 +70,7 @@ impl Kind for Alerts {
             Per::Alert if alerts.len() > MAX_EVENTS => {
                 Err(Refusal::new(Reason::TooManyEvents, "The notification has more alerts than are taken one by one."))
             }
-            Per::Alert => alerts
-                .into_iter()
-                .map(|alert| single(received, &group, alert))
-                .collect::<Result<_, _>>()
-                .map(Read::Said),
+            Per::Alert => one_by_one(received, group, alerts),
         }
     }
 
@@ -94,14 +90,27 @@ fn whole(received: &Received, mut group: Map<String, Value>, alerts: Vec<Value>)
     group.insert("alerts".to_owned(), Value::Array(alerts));
     let body = Value::Object(group);
     let status = text(&body, "/status").to_owned();
-    let mut all = vec![text(&body, "/groupKey").as_bytes(), status.as_bytes()];
+    // Two organisations of a Grafana may have the same group, and alerts that were left out are only counted.
+    let (org, truncated) = (written(body.get("orgId")), written(body.get("truncatedAlerts")));
+    let mut all = vec![text(&body, "/groupKey").as_bytes(), status.as_bytes(), org.as_bytes(), truncated.as_bytes()];
     all.extend(parts.iter().map(|part| part.as_slice()));
     let id = derived_id(&all);
     one(received, id, &status, body).map(Read::from)
 }
 
+fn one_by_one(received: &Received, group: Map<String, Value>, alerts: Vec<Value>) -> Result<Read, Refusal> {
+    // Each event repeats the rest of the notification, which may be nearly 1 MiB.
+    let group = Value::Object(group);
+    if group.to_string().len().saturating_mul(alerts.len()) > MAX_REPEATED {
+        let detail = "What the alerts of this notification share is too large to be repeated for each of them.";
+        return Err(Refusal::new(Reason::TooManyEvents, detail));
+    }
+    let Value::Object(group) = group else { return Err(malformed()) };
+    alerts.into_iter().map(|alert| single(received, &group, alert)).collect::<Result<_, _>>().map(Read::Said)
+}
+
 fn single(received: &Received, group: &Map<String, Value>, alert: Value) -> Result<Said, Refusal> {
-    let id = derived_id(&[&identity(&alert)]);
+    let id = derived_id(&[&identity(&alert), written(group.get("orgId")).as_bytes()]);
     let status = text(&alert, "/status").to_owned();
     let mut body = group.clone();
     body.insert("alert".to_owned(), alert);
@@ -112,6 +121,11 @@ fn single(received: &Received, group: &Map<String, Value>, alert: Value) -> Resu
 fn one(received: &Received, id: String, status: &str, body: Value) -> Result<Said, Refusal> {
     let content = id.clone();
     Ok(Said::new(received, some(id), status, body)?.compared_by(&[content.as_bytes()]))
+}
+
+/// A value as JSON; empty if it is not there.
+fn written(value: Option<&Value>) -> String {
+    value.map(Value::to_string).unwrap_or_default()
 }
 
 /// Which alert it is, in which state, since when.

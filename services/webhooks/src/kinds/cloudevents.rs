@@ -101,8 +101,13 @@ impl Kind for CloudEvents {
         vec!["ce-*"]
     }
 
+    fn attributes<'a>(&self, received: &'a Received) -> Vec<&'a str> {
+        received.headers.texts().map(|(name, _)| name).filter(|name| name.starts_with("ce-")).collect()
+    }
+
+    /// Also that of a binary event: under a proof that signs, it is taken only if its attributes are signed.
     fn id_place(&self) -> IdPlace<'_> {
-        IdPlace::Header("ce-id")
+        IdPlace::Body
     }
 }
 

@@ -46,6 +46,11 @@ pub(crate) trait Kind: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Names of headers of this request that say what happened, as a body does: a proof that signs must sign them too.
+    fn attributes<'a>(&self, _received: &'a Received) -> Vec<&'a str> {
+        Vec::new()
+    }
+
     /// Where the id of an event is.
     fn id_place(&self) -> IdPlace<'_>;
 
@@ -131,6 +136,8 @@ const ANY: &[By] = &[By::Hmac, By::Standard, By::Token, By::Basic, By::Address, 
 
 /// The most events that are taken from one request.
 const MAX_EVENTS: usize = 256;
+/// How large the events of one request may be together where each repeats what they share, in bytes of JSON.
+const MAX_REPEATED: usize = 8 << 20;
 
 impl Definition {
     /// A kind whose senders all prove themselves in the same way, with a key that either side may make.

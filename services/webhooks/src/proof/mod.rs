@@ -47,6 +47,8 @@ pub enum Weakness {
     KeyInAddress,
     /// A captured request can be sent again later, as a new delivery: neither its age nor its id is signed.
     Replayable,
+    /// A captured request can be sent again as a new delivery until its signed timestamp is too old: its id is not signed.
+    ReplayableBriefly,
     /// The sender has no ids: if it retries, the job runs again.
     NoIds,
     /// HMAC-SHA-1: not broken as an HMAC, but no longer to be chosen.
@@ -60,6 +62,7 @@ impl Weakness {
             Self::BodyUnsigned => "body_unsigned",
             Self::KeyInAddress => "key_in_address",
             Self::Replayable => "replayable",
+            Self::ReplayableBriefly => "replayable_briefly",
             Self::NoIds => "no_ids",
             Self::Sha1 => "sha1",
         }
@@ -118,25 +121,42 @@ impl Proof {
         }
     }
 
+    /// Whether a header (in lower case) proves as much as the body does.
+    pub(crate) fn covers(&self, header: &str) -> bool {
+        match self {
+            Self::Hmac(hmac) => hmac.signed.has_header(header),
+            Self::Standard => header == standard::ID,
+            // Nothing is signed, as the hook's weaknesses say.
+            Self::Shared(_) | Self::Callers(_) => true,
+        }
+    }
+
+    fn signs_id(&self, id: IdPlace<'_>) -> bool {
+        match id {
+            IdPlace::Body => true,
+            IdPlace::Header(name) => self.covers(name),
+            IdPlace::Nowhere => false,
+        }
+    }
+
     /// What it does not prevent.
     pub(crate) fn weaknesses(&self, id: IdPlace<'_>) -> Vec<Weakness> {
         match self {
             Self::Hmac(hmac) => {
                 let mut found = Vec::new();
-                let id_is_signed = match id {
-                    IdPlace::Body => true,
-                    IdPlace::Header(name) => hmac.signed.has_header(name),
-                    IdPlace::Nowhere => false,
-                };
-                if hmac.timestamp.is_none() && !id_is_signed {
-                    found.push(Weakness::Replayable);
+                if !self.signs_id(id) {
+                    found.push(match hmac.timestamp {
+                        Some(_) => Weakness::ReplayableBriefly,
+                        None => Weakness::Replayable,
+                    });
                 }
                 if hmac.algorithm == Algorithm::Sha1 {
                     found.push(Weakness::Sha1);
                 }
                 found
             }
-            Self::Standard => Vec::new(),
+            Self::Standard if self.signs_id(id) => Vec::new(),
+            Self::Standard => vec![Weakness::ReplayableBriefly],
             Self::Shared(shared) if shared.is_in_address() => vec![Weakness::BodyUnsigned, Weakness::KeyInAddress],
             Self::Shared(_) | Self::Callers(_) => vec![Weakness::BodyUnsigned],
         }

@@ -97,19 +97,25 @@ impl Template {
 
     /// Hands the signed bytes over, piece by piece.
     ///
-    /// A part before the body may not contain the text that follows it: else a captured request could be cut
-    /// differently, with the same signature.
+    /// What is signed can be cut in one way only, or a captured request could be cut differently, with the same
+    /// signature. So a part before the body ends where the text after it is found first, and a part after the body
+    /// begins where the text before it is found last.
     pub(crate) fn feed<'a>(
         &'a self,
         received: &'a Received,
         timestamp: Option<&'a str>,
     ) -> Result<Vec<&'a [u8]>, Refusal> {
         let mut pieces: Vec<&[u8]> = Vec::with_capacity(self.0.len());
+        let mut is_after_body = false;
         for (at, part) in self.0.iter().enumerate() {
             let value = match part {
-                Part::Text(text) => text.as_str(),
+                Part::Text(text) => {
+                    pieces.push(text.as_bytes());
+                    continue;
+                }
                 Part::Body => {
                     pieces.push(&received.body);
+                    is_after_body = true;
                     continue;
                 }
                 Part::Timestamp => timestamp.unwrap_or_default(),
@@ -118,12 +124,16 @@ impl Template {
                     Refusal::new(Reason::SignatureMalformed, "A header that must be signed is not there.")
                 })?,
             };
-            if let (false, Some(Part::Text(next))) = (matches!(part, Part::Text(_)), self.0.get(at + 1))
-                && value.contains(next.as_str())
-            {
+            let neighbour = if is_after_body { at.checked_sub(1) } else { at.checked_add(1) };
+            let is_clear = match neighbour.and_then(|at| self.0.get(at)) {
+                Some(Part::Text(text)) if is_after_body => format!("{text}{value}").rfind(text) == Some(0),
+                Some(Part::Text(text)) => format!("{value}{text}").find(text) == Some(value.len()),
+                _ => false,
+            };
+            if !is_clear {
                 return Err(Refusal::new(
                     Reason::SignatureMalformed,
-                    "A signed header contains the text that ends it, so that it could be read in two ways.",
+                    "A signed header contains the text that separates it, so that it could be read in two ways.",
                 ));
             }
             pieces.push(value.as_bytes());
@@ -140,6 +150,38 @@ pub(crate) fn is_header_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is signed of a request with this `X-Id` and body.
+    fn signed(template: &str, id: &str, body: &str) -> Result<Vec<u8>, Reason> {
+        let template = Template::parse(template).unwrap();
+        let received = Received {
+            method: "POST".into(),
+            headers: [("x-id", id)].into_iter().collect(),
+            query: String::new(),
+            body: body.into(),
+            at: 0,
+            caller: None,
+        };
+        template.feed(&received, Some("1700000000")).map(|pieces| pieces.concat()).map_err(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn what_is_signed_can_be_cut_in_one_way_only() {
+        // Each pair would be the same text.
+        for (template, one, other) in [
+            ("{body}.{header:X-Id}", ("1", "a.b"), ("b.1", "a")),
+            ("{body}.{header:X-Id};{timestamp}", ("1", "a.b"), ("b.1", "a")),
+            ("{header:X-Id}.{body}", ("1", "2.a"), ("1.2", "a")),
+            // A separator that overlaps itself.
+            ("{header:X-Id}::{body}", ("1", ":a"), ("1:", "a")),
+            ("{body}::{header:X-Id}", ("1", "a:"), (":1", "a")),
+        ] {
+            let taken = signed(template, one.0, one.1);
+            assert!(taken.is_ok(), "{template}");
+            assert_eq!(signed(template, other.0, other.1), Err(Reason::SignatureMalformed), "{template}");
+        }
+        assert_eq!(signed("{timestamp}.{body}.{header:X-Id}\n", "7", "a.b").unwrap(), b"1700000000.a.b.7\n");
+    }
 
     #[test]
     fn a_template_that_signs_too_little_or_can_be_read_in_two_ways_is_refused() {

@@ -56,6 +56,8 @@ fn a_group_in_the_same_state_is_a_repeat_and_anything_else_is_not() {
     other(|body| body["alerts"][0]["status"] = json!("resolved"));
     other(|body| drop(body["alerts"].as_array_mut().unwrap().pop()));
     other(|body| body["groupKey"] = json!("{}:{alertname=\"Other\"}"));
+    other(|body| body["truncatedAlerts"] = json!(3));
+    other(|body| body["orgId"] = json!(2));
 }
 
 #[test]
@@ -75,8 +77,23 @@ fn a_hook_may_take_each_alert_as_an_event() {
     assert_ne!(Some(&later[1]), second.id.as_ref());
     let mut flood = notification();
     flood["alerts"] = vec![notification()["alerts"][0].clone(); 257].into();
-    assert_eq!(reason(send(settings, &flood)), "too_many_events");
+    assert_eq!(reason(send(settings.clone(), &flood)), "too_many_events");
     assert!(send(by_token(), &flood).is_ok());
+    // Two organisations of a Grafana may have the same alert.
+    let mut organisation = notification();
+    organisation["orgId"] = json!(2);
+    assert_ne!(Some(&ids(send(settings, &organisation))[0]), first.id.as_ref());
+}
+
+#[test]
+fn what_alerts_share_is_not_repeated_without_bounds() {
+    let settings = json!({"proof": {"by": "token"}, "per": "alert"});
+    let mut large = notification();
+    large["commonAnnotations"]["text"] = json!("x".repeat(500_000));
+    assert_eq!(ids(send(settings.clone(), &large)).len(), 2);
+    large["alerts"] = vec![notification()["alerts"][0].clone(); 20].into();
+    assert_eq!(reason(send(settings, &large)), "too_many_events");
+    assert!(send(by_token(), &large).is_ok());
 }
 
 #[test]

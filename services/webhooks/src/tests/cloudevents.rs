@@ -93,6 +93,28 @@ fn what_is_no_event_of_this_version_is_refused() {
 }
 
 #[test]
+fn a_signature_covers_what_is_said_in_headers_or_they_are_refused() {
+    use aws_lc_rs::hmac::HMAC_SHA256;
+    let body = event().to_string();
+    let binary: Vec<_> =
+        [("ce-specversion", "1.0"), ("ce-type", "t"), ("ce-source", "/s"), ("ce-id", "1")].into_iter().collect();
+    let send = |proof: Value, signed: &str, more: &[(&str, &str)], body: &str| {
+        let signature = super::support::hex_hmac(HMAC_SHA256, KEY, signed.as_bytes());
+        let headers: Vec<_> = [("X-Signature", signature.as_str())].into_iter().chain(more.iter().copied()).collect();
+        receiver("cloudevents", json!({"proof": proof})).receive(&post(&headers, body), &keys(&[KEY]))
+    };
+    let over_body = json!({"by": "hmac", "header": "X-Signature"});
+    assert_eq!(reason(send(over_body.clone(), "{}", &binary, "{}")), "attributes_unsigned");
+    assert!(send(over_body.clone(), &body, STRUCTURED, &body).is_ok());
+    let over_all = json!({"by": "hmac", "header": "X-Signature",
+        "signed": "{header:ce-specversion} {header:ce-type} {header:ce-source} {header:ce-id} {body}"});
+    assert_eq!(one(send(over_all.clone(), "1.0 t /s 1 {}", &binary, "{}")).id.as_deref(), Some("/s 1"));
+    let more = [&binary[..], &[("ce-subject", "another")]].concat();
+    assert_eq!(reason(send(over_all, "1.0 t /s 1 {}", &more, "{}")), "attributes_unsigned");
+    assert!(receiver("cloudevents", json!({"proof": over_body})).weaknesses().is_empty());
+}
+
+#[test]
 fn only_named_origins_may_send() {
     let receiver = receiver("cloudevents", settings());
     let ask = |headers: &[(&str, &str)]| {

@@ -142,9 +142,32 @@ fn an_id_is_made_from_the_body_only_if_the_hook_says_so() {
     assert!(id(once.clone(), "{}").is_some());
     assert_eq!(id(once.clone(), "{}"), id(once.clone(), "{}"));
     assert_ne!(id(once.clone(), "{}"), id(once, "{ }"));
+    let number = json!({"proof": {"by": "token"}, "id": {"fields": ["/a"]}});
+    assert_eq!(id(number.clone(), r#"{"a":18446744073709551615}"#).as_deref(), Some("18446744073709551615"));
+    for rounded in ["1.5", "1e2", "18446744073709551616"] {
+        let request = post(&[("Authorization", &format!("Bearer {KEY}"))], format!("{{\"a\":{rounded}}}"));
+        let refused = receiver("generic", number.clone()).receive(&request, &keys(&[KEY]));
+        assert_eq!(reason(refused), "id_missing", "{rounded}");
+    }
     let fields = json!({"proof": {"by": "token"}, "id": {"fields": ["/a", "/b"]}});
     assert_eq!(id(fields.clone(), r#"{"a":"1","b":2,"c":1}"#), id(fields.clone(), r#"{"b":"2","a":1}"#));
     assert_ne!(id(fields.clone(), r#"{"a":"1","b":"23"}"#), id(fields, r#"{"a":"12","b":"3"}"#));
+}
+
+#[test]
+fn an_id_that_is_not_signed_can_be_replayed_until_the_time_is_over() {
+    let of = |proof: serde_json::Value, id: serde_json::Value| {
+        receiver("generic", json!({"proof": proof, "id": id})).weaknesses()
+    };
+    let timed = json!({"by": "hmac", "header": "X-S", "signed": "{timestamp}.{body}", "timestamp": {"header": "X-T"}});
+    let standard = json!({"by": "standard"});
+    for proof in [timed.clone(), standard.clone()] {
+        assert_eq!(of(proof.clone(), json!({"header": "X-Id"})), [Weakness::ReplayableBriefly]);
+        assert_eq!(of(proof.clone(), json!("none")), [Weakness::ReplayableBriefly, Weakness::NoIds]);
+        assert!(of(proof, json!({"fields": ["/id"]})).is_empty());
+    }
+    assert!(of(standard, json!({"header": "Webhook-Id"})).is_empty());
+    assert_eq!(of(json!({"by": "hmac", "header": "X-S"}), json!({"header": "X-Id"})), [Weakness::Replayable]);
 }
 
 #[test]

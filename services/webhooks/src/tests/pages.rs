@@ -32,7 +32,14 @@ fn every_code_that_a_sender_or_a_hook_shows_is_explained() {
     for reason in Reason::ALL {
         assert!(page.contains(&format!("`{}`", reason.code())), "{reason:?}");
     }
-    let weak = [Weakness::BodyUnsigned, Weakness::KeyInAddress, Weakness::Replayable, Weakness::NoIds, Weakness::Sha1];
+    let weak = [
+        Weakness::BodyUnsigned,
+        Weakness::KeyInAddress,
+        Weakness::Replayable,
+        Weakness::ReplayableBriefly,
+        Weakness::NoIds,
+        Weakness::Sha1,
+    ];
     for weakness in weak {
         assert!(page.contains(&format!("`{}`", weakness.code())), "{weakness:?}");
     }
