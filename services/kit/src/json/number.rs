@@ -51,12 +51,14 @@ const MOST_DIGITS: usize = 17;
 /// Whether a number as it was written is what was made of it, and was not rounded: the `f64` is written the same, as short
 /// as it can be or with the digits that were written.
 pub(super) fn survives(written: &str, read: f64) -> bool {
-    let Some(shown) = Number::from_f64(read).map(|number| number.to_string()) else { return false };
+    let Some(shortest) = Number::from_f64(read).map(|number| number.to_string()) else { return false };
     let Some(decimal) = Decimal::of(written) else { return false };
+    let is = |shown: String| Some(&decimal) == Decimal::of(&shown).as_ref();
     let digits = decimal.digits.len();
-    let with_as_many = || (1..=MOST_DIGITS).contains(&digits).then(|| format!("{read:.*e}", digits - 1));
-    Some(&decimal) == Decimal::of(&shown).as_ref()
-        || with_as_many().is_some_and(|shown| Some(&decimal) == Decimal::of(&shown).as_ref())
+    // Of an `f64` just between two decimals of the shortest length, some programs write the one and some the other.
+    is(shortest)
+        || is(format!("{read:e}"))
+        || ((1..=MOST_DIGITS).contains(&digits) && is(format!("{read:.*e}", digits - 1)))
 }
 
 /// One text for each value, whatever it was read from: `1.0` and `1e0` are `1`.
@@ -147,6 +149,14 @@ mod tests {
         }
         assert_eq!(normal("18000000000000000000"), normal("1.8e19"));
         assert_ne!(normal("9007199254740993"), normal("9007199254740992"));
+    }
+
+    #[test]
+    fn both_of_two_decimals_that_are_as_near_and_as_short_survive() {
+        for written in ["-611171390122781.2", "-611171390122781.3", "-611171390122781.25"] {
+            assert!(survives(written, -611_171_390_122_781.25), "{written}");
+        }
+        assert!(!survives("-611171390122781.26", -611_171_390_122_781.25));
     }
 
     proptest! {
