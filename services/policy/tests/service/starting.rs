@@ -75,7 +75,7 @@ fn a_worker_ends_with_its_input() {
         .unwrap();
     let mut said = Vec::new();
     worker.stdout.take().unwrap().read_to_end(&mut said).unwrap();
-    assert!(String::from_utf8_lossy(&said).contains("runwarden-policy-worker/3"));
+    assert!(String::from_utf8_lossy(&said).contains("runwarden-policy-worker/4"));
     assert!(worker.wait().unwrap().success());
 }
 

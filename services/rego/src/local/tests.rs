@@ -133,11 +133,13 @@ fn a_tenant_whose_policy_is_slow_pays_alone() {
         local.allows(&caller(), question, &sets(pairs.clone(), tenants.clone())).is_some()
     };
     assert!(asked(&quick, &none()));
-    // Each is ended by its limit, so that ten or so are more than a tenant may owe.
-    for _ in 0..12 {
+    // Each is ended by its limit. On an idle machine ten or so are more than a tenant may owe; on a busy one they get less
+    // of the processor, and more are needed.
+    let rests = (0..500).any(|_| {
         assert!(!asked(&slow, &none()));
-    }
-    assert!(!asked(&quick, &none()), "it rests");
+        !asked(&quick, &none())
+    });
+    assert!(rests);
     let own = set("allow := true");
     assert!(local.allows(&caller(), &quick, &sets(none(), own)).is_none(), "with whichever policies");
     // The same policy goes on, the platform's, with other tenants' requests.
