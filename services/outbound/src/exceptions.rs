@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use url::Host;
 
-use crate::ranges::{Block, behind_nat64, is_infrastructure, is_public, plain};
+use crate::ranges::{Block, behind, is_infrastructure, is_public, plain};
 
 /// Hosts and networks that may be reached although they are not public, each with an optional port.
 ///
@@ -66,7 +66,7 @@ impl Exceptions {
         is_public(address)
             || self.on(port).any(|exception| exception.covers(host, address)) && {
                 // A gateway passes it on to another address, which must be allowed as well.
-                behind_nat64(address).is_none_or(|behind| self.permit(host, port, behind))
+                behind(address).into_iter().all(|behind| self.permit(host, port, behind))
             }
     }
 
@@ -194,6 +194,20 @@ mod tests {
         assert!(!gateway.permit("a", 443, ip("64:ff9b::10.0.0.1")));
         assert!(!gateway.permit("a", 443, ip("64:ff9b::169.254.169.254")));
         assert!(gateway.and(list("10.0.0.0/8")).permit("a", 443, ip("64:ff9b::10.0.0.1")));
+    }
+
+    #[test]
+    fn a_wide_exception_does_not_open_what_a_gateway_passes_on() {
+        let (v6, all) = (list("::/0"), list("0.0.0.0/0,::/0"));
+        for address in ["64:ff9b:1::10.0.0.1", "64:ff9b:1:a00:0:100::", "2002:a00:1::1", "::10.0.0.1"] {
+            assert!(!v6.permit("a", 443, ip(address)) && all.permit("a", 443, ip(address)), "{address}");
+        }
+        for address in ["64:ff9b:1::169.254.169.254", "2002:a9fe:a9fe::1", "::169.254.169.254"] {
+            assert!(!all.permit("a", 443, ip(address)), "{address}");
+        }
+        let private = Exceptions::private_networks();
+        assert!(!private.permit("a", 443, ip("fd20:ce::254")) && !private.permit("a", 443, ip("fd00:ec2::23")));
+        assert!(private.permit("a", 443, ip("::1")) && private.permit("a", 443, ip("fd12::1")));
     }
 
     #[test]

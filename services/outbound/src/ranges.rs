@@ -89,16 +89,28 @@ const NOT_PUBLIC_V6: [Block; 4] = [
 ];
 
 /// Where clouds and hosts serve what is only for the machine itself, credentials among it.
-const INFRASTRUCTURE: [Block; 6] = [
+const INFRASTRUCTURE: [Block; 7] = [
     Block::v4(100, 100, 100, 200, 32),
     Block::v4(168, 63, 129, 16, 32),
     Block::v4(169, 254, 0, 0, 16),
     Block::v4(192, 0, 0, 192, 32),
     Block::v6(0xfe80, 0, 0, 10),
-    Block { network: Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254).to_bits(), bits: 128, is_v4: false },
+    // Two clouds' own services, metadata among them.
+    Block::v6(0xfd00, 0xec2, 0, 32),
+    Block::v6(0xfd20, 0xce, 0, 32),
 ];
 
-const NAT64: Block = Block::v6(0x64, 0xff9b, 0, 96);
+/// Blocks whose addresses end with an IPv4 address: compatible, translated (SIIT), NAT64.
+const ENDS_WITH_V4: [Block; 3] = [
+    Block::v6(0, 0, 0, 96),
+    Block { network: 0xffff_0000_0000_0000, bits: 96, is_v4: false },
+    Block::v6(0x64, 0xff9b, 0, 96),
+];
+/// NAT64 as a network itself configures it: with any of the prefix lengths of RFC 6052 that fit.
+const LOCAL_NAT64: Block = Block::v6(0x64, 0xff9b, 1, 48);
+const SIX_TO_FOUR: Block = Block::v6(0x2002, 0, 0, 16);
+/// Holds the IPv4 address of its host, inverted.
+const TEREDO: Block = Block::v6(0x2001, 0, 0, 32);
 
 /// The address as it is meant: an IPv4 address that is written as IPv6 is IPv4.
 pub(crate) fn plain(address: IpAddr) -> IpAddr {
@@ -118,9 +130,27 @@ pub(crate) fn is_infrastructure(address: IpAddr) -> bool {
     INFRASTRUCTURE.iter().any(|block| block.contains(plain(address)))
 }
 
-/// The IPv4 address that a NAT64 gateway would connect to.
-pub(crate) fn behind_nat64(address: IpAddr) -> Option<IpAddr> {
-    NAT64.contains(address).then(|| IpAddr::V4(Ipv4Addr::from_bits((number(address) & 0xffff_ffff) as u32)))
+/// The IPv4 addresses that a gateway may connect to for this IPv6 address. None of `0.0.0.0/8`, where no host is: they
+/// come of reading zeros.
+pub(crate) fn behind(address: IpAddr) -> Vec<IpAddr> {
+    let bits = number(address);
+    let end = |right: u32| bits >> right & 0xffff_ffff;
+    let found = if ENDS_WITH_V4.iter().any(|block| block.contains(address)) {
+        vec![end(0)]
+    } else if LOCAL_NAT64.contains(address) {
+        // Of lengths 96, 64, 56 and 48; bits 64 to 71 are never a part of it.
+        let (of_56, of_48) =
+            (bits >> 40 & 0xff00_0000 | end(32) & 0xff_ffff, bits >> 48 & 0xffff_0000 | end(40) & 0xffff);
+        vec![end(0), end(24), of_56, of_48]
+    } else if SIX_TO_FOUR.contains(address) {
+        vec![end(80)]
+    } else if TEREDO.contains(address) {
+        vec![!bits & 0xffff_ffff]
+    } else {
+        Vec::new()
+    };
+    let v4 = found.into_iter().filter_map(|bits| u32::try_from(bits).ok());
+    v4.filter(|bits| bits >> 24 != 0).map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))).collect()
 }
 
 #[cfg(test)]
@@ -218,17 +248,37 @@ mod tests {
     }
 
     #[test]
-    fn nat64_is_seen_through() {
-        assert_eq!(behind_nat64(ip("64:ff9b::a00:1")), Some(ip("10.0.0.1")));
-        assert_eq!(behind_nat64(ip("64:ff9b:1::a00:1")), None);
-        assert_eq!(behind_nat64(ip("10.0.0.1")), None);
+    fn gateways_are_seen_through() {
+        for address in [
+            "64:ff9b::10.1.2.3",
+            "64:ff9b:1::10.1.2.3",
+            "64:ff9b:1:a01:2:300::",
+            "64:ff9b:1:a:1:203::",
+            "64:ff9b:1:0:a:102:300::",
+            "2002:a01:203::1",
+            "::10.1.2.3",
+            "::ffff:0:10.1.2.3",
+            "2001:0:1234:5678:0:0:f5fe:fdfc",
+        ] {
+            assert!(behind(ip(address)).contains(&ip("10.1.2.3")), "{address}: {:?}", behind(ip(address)));
+        }
+        for address in ["10.0.0.1", "::1", "::", "2001:db8::10.1.2.3", "fd00::10.1.2.3", "64:ff9b:2::10.1.2.3"] {
+            assert!(behind(ip(address)).is_empty(), "{address}");
+        }
+        assert_eq!(behind(ip("64:ff9b:1::8.8.8.8")), [ip("8.8.8.8")], "nothing but what it is");
     }
 
     #[test]
     fn clouds_own_services_are_known_in_every_form() {
-        for address in
-            ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "fe80::a9fe:a9fe", "100.100.100.200"]
-        {
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fd00:ec2::254",
+            "fe80::a9fe:a9fe",
+            "100.100.100.200",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+        ] {
             assert!(is_infrastructure(ip(address)), "{address}");
         }
         assert!(!is_infrastructure(ip("10.0.0.1")) && !is_infrastructure(ip("fd00::1")));
