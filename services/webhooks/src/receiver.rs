@@ -89,7 +89,8 @@ impl Receiver {
     /// A header that holds the key is not also one to be kept.
     fn check_headers(&self) -> Result<(), Problem> {
         let secret = self.proof.headers();
-        match self.kind.headers().iter().find(|kept| secret.contains(kept)) {
+        let holds = |kept: &&&str| secret.iter().any(|secret| keeps(kept, secret));
+        match self.kind.headers().iter().find(holds) {
             Some(header) => Err(Problem::new("headers", format!("{header} holds the proof and is not kept."))),
             None => Ok(()),
         }
@@ -185,13 +186,8 @@ impl Receiver {
     /// All others are dropped, whatever they are called, for they may hold a secret.
     pub fn kept_headers(&self, received: &Received) -> BTreeMap<String, String> {
         let secret = self.proof.headers();
-        let kept = |name: &str| {
-            ALWAYS_KEPT.contains(&name)
-                || self.kind.headers().iter().any(|header| match header.strip_suffix('*') {
-                    Some(prefix) => name.starts_with(prefix),
-                    None => name == *header,
-                })
-        };
+        let kept =
+            |name: &str| ALWAYS_KEPT.contains(&name) || self.kind.headers().iter().any(|header| keeps(header, name));
         received
             .headers
             .texts()
@@ -206,6 +202,11 @@ impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.definition.name)
     }
+}
+
+/// Whether a header that is kept, or all that begin as it says before `*`, is the one of this name.
+fn keeps(kept: &str, name: &str) -> bool {
+    kept.strip_suffix('*').map_or(kept == name, |prefix| name.starts_with(prefix))
 }
 
 /// Reads one setting.

@@ -85,7 +85,9 @@ pub(crate) fn check(received: &Received, keys: &[SecretString]) -> Result<usize,
     let missing = |detail| Refusal::new(Reason::SignatureMissing, detail);
     let value = received.headers.one(SIGNATURE)?.filter(|value| !value.is_empty());
     let value = value.ok_or_else(|| missing("The header webhook-signature is missing."))?;
-    let id = id(received)?;
+    // Whoever sends none has proven nothing, and must not be answered otherwise than with a wrong signature.
+    let raw_id = received.headers.one(ID)?.filter(|id| !id.is_empty());
+    let raw_id = raw_id.ok_or_else(|| missing("The header webhook-id, which is signed, is missing."))?;
     let timestamp = received.headers.one(TIMESTAMP)?.filter(|text| !text.is_empty());
     let timestamp =
         timestamp.ok_or_else(|| Refusal::new(Reason::TimestampMissing, "The header webhook-timestamp is missing."))?;
@@ -95,7 +97,7 @@ pub(crate) fn check(received: &Received, keys: &[SecretString]) -> Result<usize,
         let detail = "The header webhook-signature holds no signature of a known version (v1, v1a).";
         return Err(Refusal::new(Reason::SignatureMalformed, detail));
     }
-    let message = message(id, timestamp, &received.body);
+    let message = message(raw_id, timestamp, &received.body);
     let mut found = None;
     for (index, key) in keys.iter().enumerate() {
         // A key of another form than its kind needs was never accepted; it verifies nothing.
@@ -110,6 +112,7 @@ pub(crate) fn check(received: &Received, keys: &[SecretString]) -> Result<usize,
         Refusal::new(Reason::SignatureMismatch, "No valid key of the hook makes this signature of this message.")
     })?;
     check_age(timestamp, false, received.at, TOLERANCE)?;
+    id(received)?;
     Ok(key)
 }
 

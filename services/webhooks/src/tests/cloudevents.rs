@@ -135,3 +135,9 @@ fn only_named_origins_may_send() {
     assert_eq!(reason(ask(&[])), "origin_not_allowed");
     assert_eq!(problem("cloudevents", json!({"proof": {"by": "token"}, "origins": ["*"]})), "origins");
 }
+
+#[test]
+fn the_key_is_in_no_header_that_is_kept_as_an_attribute() {
+    assert_eq!(problem("cloudevents", json!({"proof": {"by": "token", "header": "CE-Key"}})), "headers");
+    receiver("cloudevents", json!({"proof": {"by": "token", "header": "X-Key"}}));
+}

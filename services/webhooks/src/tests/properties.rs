@@ -167,7 +167,7 @@ proptest! {
         let request = Received { headers, query, at, ..post(&[], body) };
         for receiver in receivers() {
             let refusal = receiver.receive(&request, &keys(&[KEY, STANDARD_KEY])).unwrap_err();
-            prop_assert!(refusal.reason.is_unproven() || refusal.reason == crate::Reason::IdMissing || refusal.reason == crate::Reason::IdMalformed, "{:?}", refusal);
+            prop_assert!(refusal.reason.is_unproven(), "{:?}", refusal);
         }
     }
 

@@ -68,6 +68,9 @@ fn five_minutes_are_allowed_both_ways() {
     assert_eq!(reason(at(AT - 301)), "timestamp_too_old");
     assert_eq!(reason(at(AT + 301)), "timestamp_in_future");
     assert_eq!(reason(send("msg.1", AT, &key.sign("msg.1", AT, BODY.as_bytes()), &[SYMMETRIC])), "id_malformed");
+    // Without a proof, an id that is wrong is answered as a signature that is.
+    assert_eq!(reason(send("msg.1", AT, "v1,AAAA", &[SYMMETRIC])), "signature_mismatch");
+    assert_eq!(reason(send("", AT, "v1,AAAA", &[SYMMETRIC])), "signature_missing");
 }
 
 #[test]
