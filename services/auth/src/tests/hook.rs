@@ -32,6 +32,12 @@ async fn a_hooks_token_is_the_clients_at_one_project_and_says_how_it_was_proven(
     let at = |project| Scope::project(&TenantId::trusted("acme"), project);
     let (web, db) = (at("web"), at("db"));
     assert!(token.holds(Permission::JobsSubmit, &web) && !token.holds(Permission::JobsSubmit, &db));
+    // Of what the account holds, only what a delivery needs.
+    assert!(token.holds(Permission::JobsRead, &web));
+    assert!(!token.holds(Permission::JobsCancel, &web) && !token.holds(Permission::TemplatesRead, &web));
+    // An account of one project works for no other's hook.
+    let (of_db, _) = world.create(&admin, "of-db", "db", &["launcher"]).await.unwrap();
+    assert_eq!(issue(&world, ask(&of_db, "acme", "web")).await.unwrap_err().reason(), ErrorReason::PermissionDenied);
     // Another tenant, another project, a client of the platform, one that was disabled.
     assert_eq!(issue(&world, ask(&client, "other", "web")).await.unwrap_err().reason(), ErrorReason::ValidationFailed);
     assert_eq!(issue(&world, ask(&client, "acme", "none")).await.unwrap_err().reason(), ErrorReason::NotFound);

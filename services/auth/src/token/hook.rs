@@ -26,6 +26,9 @@ use crate::trust::revocation;
 pub(crate) const AUTHENTICATED_BY: &str = "hook";
 /// How long such a token lives. The hook service uses one for many deliveries, and asks again in time.
 const LIFETIME: Duration = Duration::from_secs(120);
+/// What such a token is good for, of what its account holds: to ask for jobs, and to see what becomes of them. Whatever
+/// else was granted is nothing that a delivery needs.
+const PERMISSIONS: [Permission; 2] = [Permission::JobsSubmit, Permission::JobsRead];
 
 /// A token for deliveries.
 pub(crate) struct HookToken {
@@ -75,6 +78,9 @@ impl Tokens {
             let (client, principal) = self.hook_client(tenant, client_id).await?;
             if !client.value.works_at(now) {
                 return Err(Error::denied("The hook's service account is disabled, or has expired."));
+            }
+            if !client.value.scope().covers(&here) {
+                return Err(Error::denied("The hook's service account belongs to another project."));
             }
             let place = self.shared.scopes.check(tenant, Some(project)).await?;
             if !place.tenant_exists || place.tenant_disabled {
@@ -130,7 +136,11 @@ impl Tokens {
         let mut grants = grants::resolve(principal, &roles);
         grants.retain(|grant| Scope::from(grant.scope.clone()).covers(here));
         // What holds in the whole tenant holds for this token at the hook's project.
-        grants.iter_mut().for_each(|grant| grant.scope = here.clone().into());
+        for grant in &mut grants {
+            grant.scope = here.clone().into();
+            grant.permissions.retain(|permission| PERMISSIONS.iter().any(|kept| kept.name() == permission));
+        }
+        grants.retain(|grant| !grant.permissions.is_empty());
         if !grants::hold(&grants, Permission::JobsSubmit, here) {
             return Err(Error::denied(format!(
                 "The hook's service account lacks the permission jobs.submit at {here}."
