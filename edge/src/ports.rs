@@ -9,6 +9,7 @@ use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
+use runwarden_proto::hook::v1::callback_service_client::CallbackServiceClient;
 use runwarden_proto::hook::v1::delivery_service_client::DeliveryServiceClient;
 use runwarden_proto::hook::v1::hook_service_client::HookServiceClient;
 use runwarden_proto::hook::v1::inbox_service_client::InboxServiceClient;
@@ -148,6 +149,10 @@ impl Ports {
     client!(
         /// Jobs.
         jobs, executor, JobServiceClient
+    );
+    client!(
+        /// Callbacks.
+        callbacks, hook, CallbackServiceClient
     );
     client!(
         /// Hooks.

@@ -15,6 +15,7 @@ mod answer;
 pub mod audit;
 pub mod auth;
 pub mod bindings;
+pub mod callbacks;
 pub mod clients;
 pub mod controllers;
 mod field;
@@ -50,6 +51,7 @@ const SECTIONS: &[Section] = &[
         &[job_submission::routes, jobs::routes, job_streams::routes, job_resolution::routes],
     ),
     ("templates", "What may be run: each names exactly one template of a controller", &[templates::routes]),
+    ("callbacks", "Where results are sent, and what was sent there", &[callbacks::routes]),
     ("controllers", "AWX or AAP installations", &[controllers::routes]),
     ("projects", "Teams' spaces inside a tenant, and their members", &[projects::routes, members::routes]),
     ("tenants", "Customers or organisations, isolated from each other", &[tenants::routes]),

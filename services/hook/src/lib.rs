@@ -2,12 +2,14 @@
 //! process that holds no controller credential.
 //!
 //! - [`hook`]: the noun: a configured way in for a foreign sender, its rules and who may do what to it.
+//! - [`callback`]: the noun: a configured way back out, and the messages that are sent to it.
 //! - [`inbox`]: what is delivered, from the request of the sender to the job that it becomes.
 //! - `run_task`: what is reported to Terraform until it has a final result.
 //! - [`ports`]: what is needed of other services.
 //! - [`store`]: where hooks and deliveries are kept, each change with its audit entry in one commit.
 //! - [`rpc`]: the only place that knows gRPC.
 
+pub mod callback;
 mod config;
 pub mod failpoint;
 pub mod hook;
@@ -72,7 +74,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let identities: Arc<dyn Identities> = Arc::new(MeshIdentities::new(kit.peers.channel(Service::Auth)?));
     let jobs: Arc<dyn Jobs> = Arc::new(MeshJobs::new(kit.peers.channel(Service::Executor)?));
     let projects = Arc::new(MeshProjects::new(kit.peers.channel(Service::Project)?));
-    let catalog = Catalog::new(catalog::Catalog::new(records, hook_outbox), idempotency, Arc::clone(&kit.clock));
+    let records = catalog::Catalog::new(records, hook_outbox);
+    let callbacks = callback::build(config.outbound()?, kit, &engines, records.clone()).await?;
+    let catalog = Catalog::new(records, idempotency, Arc::clone(&kit.clock));
     let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
     let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
     let bell = Arc::new(Notify::new());
@@ -131,7 +135,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         bell,
         limits: config.limits(),
     });
-    Ok(Services::new(hooks, inbox, deliveries, Arc::clone(&kit.clock)).into_parts())
+    Ok(Services::new(hooks, inbox, deliveries, callbacks, Arc::clone(&kit.clock)).into_parts())
 }
 
 /// Forgets what has been kept for long enough.

@@ -42,6 +42,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::PoliciesWrite,
             P::SecretsList,
             P::HooksRead,
+            P::CallbacksRead,
         ],
     },
     BuiltInRole {
@@ -72,6 +73,8 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::HooksRead,
             P::HooksWrite,
             P::DeliveriesRead,
+            P::CallbacksRead,
+            P::CallbacksWrite,
         ],
     },
     BuiltInRole {
@@ -101,6 +104,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::JobsRead,
             P::HooksRead,
             P::DeliveriesRead,
+            P::CallbacksRead,
         ],
     },
 ];

@@ -75,6 +75,10 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         keys: Keys::new(vault, outbox, records, repeats),
         trust: Arc::clone(&kit.trust),
     };
+    let callback_keys = rpc::CallbackKeyRpc { sealing: Arc::clone(&sealing), trust: Arc::clone(&kit.trust) };
     let hooks = rpc::HookKeyRpc { secrets, sealing, trust: Arc::clone(&kit.trust) };
-    Ok(Parts::new().with(service.into_server()).with(HookKeyServiceServer::new(hooks)))
+    Ok(Parts::new()
+        .with(service.into_server())
+        .with(HookKeyServiceServer::new(hooks))
+        .with(callback_keys.into_server()))
 }

@@ -5,6 +5,7 @@ pub(crate) mod conformance;
 mod engine;
 mod kernel;
 pub(crate) mod key;
+pub mod messages;
 mod opened;
 pub mod run_tasks;
 mod sqlite;

@@ -4,8 +4,10 @@
 //! `debug_redact`; `prost` does not honour that, so the contracts crate replaces `Debug` of such messages. That is the
 //! second line of defence, and not a reason to print one.
 
+mod callback;
 mod hook;
 mod secret;
 
+pub(crate) use callback::CallbackKeyRpc;
 pub(crate) use hook::HookKeyRpc;
 pub(crate) use secret::SecretRpc;

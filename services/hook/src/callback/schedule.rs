@@ -1,0 +1,163 @@
+//! What an answer means, and when a message is sent again. Pure, so that it can be published and checked.
+
+use std::time::Duration;
+
+use runwarden_kit::json;
+use runwarden_outbound::{Answer, Failure};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The pauses after the first attempt, the second, and so on; after the last one follows one more attempt. All together
+/// about three days and a half.
+pub const PAUSES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * MINUTE),
+    Duration::from_secs(30 * MINUTE),
+    Duration::from_secs(2 * HOUR),
+    Duration::from_secs(5 * HOUR),
+    Duration::from_secs(10 * HOUR),
+    Duration::from_secs(14 * HOUR),
+    Duration::from_secs(20 * HOUR),
+    Duration::from_secs(24 * HOUR),
+];
+/// Up to how much longer a pause becomes, so that what failed together is not sent again together.
+const JITTER: f64 = 0.2;
+/// The longest `Retry-After` that is honoured.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * HOUR);
+/// A receiver that has accepted nothing for so long, although it was sent something, is sent nothing more.
+pub const LONGEST_FAILURE: Duration = Duration::from_secs(5 * 24 * HOUR);
+/// The pause before something is tried again that was not the receiver's fault.
+pub const OUR_PAUSE: Duration = Duration::from_secs(2);
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receiver has it.
+    Delivered,
+    /// The receiver wants nothing more, ever.
+    Gone,
+    /// It is to be sent again; not before this pause is over, if the receiver asked for one.
+    Again {
+        /// The pause that the receiver asked for.
+        asked: Option<Duration>,
+    },
+    /// Nothing was sent, and not because of the receiver: it does not count as an attempt.
+    NotTried,
+}
+
+/// What an answer, or that there is none, means.
+#[must_use]
+pub fn verdict(heard: &Result<Answer, Failure>) -> Verdict {
+    match heard {
+        Ok(answer) => judged(answer.status.as_u16(), answer.header("retry-after")),
+        Err(Failure::Busy) => Verdict::NotTried,
+        Err(
+            Failure::Refused(_)
+            | Failure::Unresolved
+            | Failure::Unreachable(_)
+            | Failure::Proxy(_)
+            | Failure::Tls(_)
+            | Failure::TimedOut(_)
+            | Failure::Broken,
+        ) => Verdict::Again { asked: None },
+    }
+}
+
+/// What a status means. A redirect is a failure: the address is to be corrected, not followed.
+fn judged(status: u16, retry_after: Option<&str>) -> Verdict {
+    match status {
+        200..=299 => Verdict::Delivered,
+        410 => Verdict::Gone,
+        429 | 500..=599 => Verdict::Again { asked: retry_after.and_then(seconds) },
+        _ => Verdict::Again { asked: None },
+    }
+}
+
+/// A pause in seconds. A time of day is not honoured: it would be that of another clock.
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
+/// How long to wait after so many attempts at a message; `None` when it is not sent again. The pause that a receiver
+/// asked for is never cut short, up to [`LONGEST_RETRY_AFTER`].
+#[must_use]
+pub fn pause(message: &str, attempts: u32, asked: Option<Duration>) -> Option<Duration> {
+    let last = usize::try_from(attempts).ok()?.checked_sub(1)?;
+    let usual = PAUSES.get(last)?.mul_f64(1.0 + JITTER * spread(message, attempts));
+    Some(usual.max(asked.unwrap_or_default().min(LONGEST_RETRY_AFTER)))
+}
+
+/// Between 0 and 1, different for each message and attempt and the same whenever it is asked for.
+fn spread(message: &str, attempt: u32) -> f64 {
+    let digest = json::sha256_hex(format!("{message} {attempt}").as_bytes());
+    let number = digest.get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or_default();
+    f64::from(number) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_tried_ten_times_over_three_days_and_a_half() {
+        assert!((1..=9).all(|attempts| pause("msg_1", attempts, None).is_some()));
+        assert_eq!(pause("msg_1", 10, None), None);
+        assert_eq!(pause("msg_1", 0, None), None);
+        let all: Duration = PAUSES.iter().sum();
+        assert!(all > Duration::from_secs(75 * HOUR) && all < LONGEST_FAILURE, "{all:?}");
+    }
+
+    #[test]
+    fn an_answer_means_what_the_specification_says() {
+        let again = |asked| Verdict::Again { asked };
+        for (status, retry_after, means) in [
+            (200, None, Verdict::Delivered),
+            (204, Some("60"), Verdict::Delivered),
+            (299, None, Verdict::Delivered),
+            (301, None, again(None)),
+            (308, Some("60"), again(None)),
+            (400, None, again(None)),
+            (401, None, again(None)),
+            (404, None, again(None)),
+            (410, None, Verdict::Gone),
+            (429, Some("60"), again(Some(Duration::from_secs(60)))),
+            (429, Some(" 7 "), again(Some(Duration::from_secs(7)))),
+            (503, Some("999999999"), again(Some(LONGEST_RETRY_AFTER))),
+            (503, Some("-1"), again(None)),
+            (503, Some("Wed, 21 Oct 2026 07:28:00 GMT"), again(None)),
+            (504, None, again(None)),
+        ] {
+            assert_eq!(judged(status, retry_after), means, "{status} {retry_after:?}");
+        }
+        assert_eq!(verdict(&Err(Failure::Busy)), Verdict::NotTried);
+        assert_eq!(verdict(&Err(Failure::Broken)), again(None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_is_never_shorter_than_it_is_published_nor_much_longer(message in "[a-z0-9]{1,40}", attempts in 1u32..=9) {
+            let published = PAUSES[attempts as usize - 1];
+            let pause = pause(&message, attempts, None).unwrap();
+            prop_assert!(pause >= published && pause <= published.mul_f64(1.0 + JITTER + 1e-9), "{pause:?}");
+            prop_assert_eq!(Some(pause), super::pause(&message, attempts, None), "it does not change");
+        }
+
+        #[test]
+        fn what_a_receiver_asks_for_is_never_cut_short(asked in 0u64..=2 * 86_400, attempts in 1u32..=9) {
+            let asked = Duration::from_secs(asked);
+            let with = pause("m", attempts, Some(asked)).unwrap();
+            prop_assert!(with >= asked.min(LONGEST_RETRY_AFTER) && with >= pause("m", attempts, None).unwrap());
+            prop_assert!(with <= LONGEST_RETRY_AFTER.mul_f64(1.0 + JITTER));
+        }
+
+        #[test]
+        fn no_status_but_success_counts_as_delivered(status in 100u16..=999, retry_after in proptest::option::of("[ -~]{0,12}")) {
+            let verdict = judged(status, retry_after.as_deref());
+            prop_assert_eq!(verdict == Verdict::Delivered, (200..300).contains(&status));
+            prop_assert_eq!(verdict == Verdict::Gone, status == 410);
+        }
+    }
+}

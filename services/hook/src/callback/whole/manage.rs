@@ -1,0 +1,104 @@
+//! Who may do what to callbacks, and what is refused.
+
+use runwarden_kit::page::PageRequest;
+
+use super::*;
+use crate::callback::manage::{Changes, KeyKind};
+use crate::store::messages::Which;
+use runwarden_kit::ErrorReason as R;
+
+fn reason<T>(result: Result<T>) -> R {
+    result.err().expect("it is refused").reason()
+}
+
+fn new(name: &str) -> NewCallback {
+    NewCallback {
+        name: name.into(),
+        project: "web".into(),
+        url: "https://receiver.example/s3cret".into(),
+        ..NewCallback::default()
+    }
+}
+
+#[tokio::test]
+async fn whoever_sends_results_out_must_be_allowed_to_see_them() {
+    let world = World::new().await;
+    let blind = who(&[Permission::CallbacksWrite]);
+    assert_eq!(reason(world.callbacks.create(&blind, new("ci")).await), R::PermissionDenied);
+    let reader = who(&[Permission::CallbacksRead, Permission::JobsRead]);
+    assert_eq!(reason(world.callbacks.create(&reader, new("ci")).await), R::PermissionDenied);
+    world.callbacks.create(&admin(), new("ci")).await.unwrap();
+    assert_eq!(reason(world.callbacks.update(&blind, "ci", Changes::default()).await), R::PermissionDenied);
+    assert_eq!(reason(world.callbacks.delete(&reader, "ci").await), R::PermissionDenied);
+    assert_eq!(reason(world.callbacks.rotate_key(&reader, "ci", KeyKind::Symmetric).await), R::PermissionDenied);
+    let all = Which::DeadBetween(NOW, NOW.plus(Duration::from_secs(1)));
+    assert_eq!(reason(world.callbacks.replay(&reader, "ci", all).await), R::PermissionDenied);
+}
+
+#[tokio::test]
+async fn another_tenants_or_projects_callback_does_not_exist() {
+    let world = World::new().await;
+    world.callbacks.create(&admin(), new("ci")).await.unwrap();
+    let permissions = [Permission::CallbacksRead, Permission::CallbacksWrite, Permission::JobsRead];
+    let elsewhere = Caller::example(&permissions, Scope::tenant(&TenantId::trusted("zed")));
+    let beside = Caller::example(&permissions, Scope::project(&TenantId::trusted("acme"), "db"));
+    for stranger in [elsewhere, beside] {
+        assert_eq!(reason(world.callbacks.get(&stranger, "ci").await), R::NotFound);
+        assert_eq!(reason(world.callbacks.update(&stranger, "ci", Changes::default()).await), R::NotFound);
+        assert_eq!(reason(world.callbacks.delete(&stranger, "ci").await), R::NotFound);
+        assert_eq!(reason(world.callbacks.retire_key(&stranger, "ci", "key_1").await), R::NotFound);
+        assert_eq!(reason(world.callbacks.messages(&stranger, "ci", None, &PageRequest::default()).await), R::NotFound);
+        assert_eq!(reason(world.callbacks.message(&stranger, "ci", "msg_1").await), R::NotFound);
+        assert!(world.callbacks.list(&stranger, &PageRequest::default()).await.unwrap().items.is_empty());
+    }
+    assert_eq!(world.callbacks.list(&admin(), &PageRequest::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_said_at_once() {
+    let world = World::new().await;
+    let wrong = NewCallback {
+        url: "https://169.254.169.254/latest".into(),
+        events: vec!["job.finished".into(), "job.exploded".into()],
+        templates: vec!["Deploy!".into()],
+        hooks: vec!["x".into(); 51],
+        description: "a\nb".into(),
+        ..new("ci")
+    };
+    let error = world.callbacks.create(&admin(), wrong).await.err().unwrap();
+    let pointers: Vec<_> = error.fields().iter().map(|field| field.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/description", "/url", "/events/1", "/templates/0", "/hooks"]);
+    let nothing = Changes { events: Some(Vec::new()), ..Changes::default() };
+    world.callbacks.create(&admin(), new("ci")).await.unwrap();
+    assert_eq!(reason(world.callbacks.update(&admin(), "ci", nothing).await), R::ValidationFailed);
+    assert_eq!(reason(world.callbacks.create(&admin(), new("ci")).await), R::AlreadyExists);
+}
+
+#[tokio::test]
+async fn a_change_is_made_to_what_was_read_and_the_last_key_stays() {
+    let world = World::new().await;
+    let made = world.callbacks.create(&admin(), new("ci")).await.unwrap();
+    let old = Changes { expected_revision: 7, on_request: Some(true), ..Changes::default() };
+    assert_eq!(reason(world.callbacks.update(&admin(), "ci", old).await), R::Conflict);
+    let first = made.callback.keys[0].id.clone();
+    assert_eq!(reason(world.callbacks.retire_key(&admin(), "ci", &first).await), R::Conflict);
+    world.callbacks.rotate_key(&admin(), "ci", KeyKind::Symmetric).await.unwrap();
+    assert_eq!(reason(world.callbacks.rotate_key(&admin(), "ci", KeyKind::Symmetric).await), R::Conflict);
+    let now = world.callbacks.retire_key(&admin(), "ci", &first).await.unwrap();
+    assert_eq!((now.keys.len(), now.revision), (1, 3));
+    assert_eq!(reason(world.callbacks.retire_key(&admin(), "ci", &first).await), R::NotFound);
+}
+
+#[tokio::test]
+async fn a_callback_goes_with_its_messages_and_its_name_can_be_used_again() {
+    let world = World::new().await;
+    let first = world.callbacks.create(&admin(), new("ci")).await.unwrap().callback;
+    world.hear(vec![ended(1)], 10).await;
+    let message = world.due(&first).await.remove(0);
+    world.callbacks.delete(&admin(), "ci").await.unwrap();
+    assert!(world.all(&first).await.is_empty());
+    let second = world.callbacks.create(&admin(), new("ci")).await.unwrap().callback;
+    // What was being sent to the one that is gone is nothing to the other.
+    world.sender.deliver(&message).await;
+    assert!(second.id != first.id && world.all(&second).await.is_empty());
+}
