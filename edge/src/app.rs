@@ -7,6 +7,7 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::trust::Trust;
 
 use crate::config::Config;
+use crate::extract::basic::ClientTokens;
 use crate::limits::rate::Limit;
 use crate::limits::refusals::Refusals;
 use crate::limits::room::Room;
@@ -30,6 +31,8 @@ pub struct Inner {
     pub trust: Arc<Trust>,
     /// Refusals of unknown callers.
     pub refusals: Refusals,
+    /// Tokens of clients that send nothing but their id and secret.
+    pub client_tokens: ClientTokens,
     /// The limit by principal.
     pub by_principal: Option<Limit<String>>,
     /// The limit by address.
@@ -59,6 +62,7 @@ impl App {
             by_address: Limit::new("address", config.address_rate, config.address_burst),
             room: Room::new(&config),
             refusals: Refusals::default(),
+            client_tokens: ClientTokens::default(),
             readiness: Readiness::default(),
             config,
             public_url,

@@ -4,6 +4,7 @@
 use axum::Router;
 use axum::routing::MethodRouter;
 use http::Method;
+use runwarden_kit::permission::Permission;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -35,6 +36,16 @@ impl Routes {
     #[must_use]
     pub fn both(self, routes: UtoipaMethodRouter<App>) -> Self {
         self.with(On::Both, Access::Caller, Lasts::Call, routes)
+    }
+
+    /// Adds routes on both listeners for callers with a token, or with nothing but their client's id and secret, which
+    /// give them this permission only.
+    #[must_use]
+    pub fn both_basic(mut self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Self {
+        let mut new = Self::new().both(routes);
+        new.table.take_basic(permission);
+        self = self.merge(new);
+        self
     }
 
     /// Adds routes for anybody, on both listeners.

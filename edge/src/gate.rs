@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::app::ListenerApp;
 use crate::conventions::{MatchedRoute, matched_route};
 use crate::extract::body::{BodyLimits, BodySlot};
-use crate::extract::{bearer, headers, query};
+use crate::extract::{basic, bearer, headers, query};
 use crate::limits::rate::Standing;
 use crate::limits::room::HeldSeat;
 use crate::path::without_empty_parts;
@@ -90,7 +90,7 @@ async fn admit(
     }
     let route = looked_up(here, asked, path)?;
     if route.access == Access::Caller {
-        identify(here, &asked.headers, address, &mut context, standings).await?;
+        identify(here, route, &asked.headers, address, &mut context, standings).await?;
     }
     let wait = match route.lasts {
         Lasts::Wait => query::wait_of(asked.uri.query()),
@@ -125,6 +125,7 @@ fn looked_up(here: &ListenerApp, asked: &Parts, path: Option<&str>) -> Result<&'
 /// Authenticates the caller and puts it, with everything else that is passed on to the services, into the context.
 async fn identify(
     here: &ListenerApp,
+    route: &Route,
     given: &HeaderMap,
     address: IpAddr,
     context: &mut RequestContext,
@@ -132,6 +133,11 @@ async fn identify(
 ) -> Result<()> {
     let app = &here.app;
     let known = async {
+        if let Some(permission) = route.basic
+            && basic::is_basic(given)
+        {
+            return basic::token(app, given, permission).await;
+        }
         let token = bearer::token(given)?;
         let caller = app.trust.verify(token.expose_secret()).await.map_err(unknown)?;
         Ok((token, caller))

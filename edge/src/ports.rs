@@ -8,6 +8,7 @@ use runwarden_proto::audit::v1::audit_service_client::AuditServiceClient;
 use runwarden_proto::auth::v1::client_service_client::ClientServiceClient;
 use runwarden_proto::auth::v1::role_service_client::RoleServiceClient;
 use runwarden_proto::auth::v1::token_service_client::TokenServiceClient;
+use runwarden_proto::executor::v1::hint_service_client::HintServiceClient;
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
 use runwarden_proto::hook::v1::callback_service_client::CallbackServiceClient;
 use runwarden_proto::hook::v1::delivery_service_client::DeliveryServiceClient;
@@ -149,6 +150,10 @@ impl Ports {
     client!(
         /// Jobs.
         jobs, executor, JobServiceClient
+    );
+    client!(
+        /// Word from controllers.
+        hints, executor, HintServiceClient
     );
     client!(
         /// Callbacks.

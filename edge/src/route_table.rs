@@ -5,6 +5,7 @@
 //! here does not exist outside, and one that is marked [`On::Admin`] does not exist on the public listener.
 
 use http::Method;
+use runwarden_kit::permission::Permission;
 
 /// One of the two listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,9 @@ pub struct Route {
     pub on: On,
     /// Who may call it.
     pub access: Access,
+    /// Whether callers may also prove themselves as OAuth clients, with their id and secret in HTTP Basic: for senders
+    /// that cannot obtain a token. What they get is narrowed to this permission.
+    pub basic: Option<Permission>,
     /// How large its body may be.
     pub takes: Takes,
     /// How long its answer takes.
@@ -100,13 +104,20 @@ impl Table {
             Access::Open => Takes::Little,
             Access::Caller => Takes::Settings,
         };
-        self.0.push(Route { method, path: path.to_owned(), on, access, takes, lasts });
+        self.0.push(Route { method, path: path.to_owned(), on, access, basic: None, takes, lasts });
+    }
+
+    /// Lets callers of all its routes prove themselves as OAuth clients too, for this permission.
+    pub fn take_basic(&mut self, permission: Permission) {
+        for route in &mut self.0 {
+            route.basic = Some(permission);
+        }
     }
 
     /// Adds a way in for foreign senders.
     pub fn add_delivery(&mut self, method: Method, path: &str) {
         let (on, access, takes, lasts) = (On::Both, Access::Open, Takes::Delivery, Lasts::Call);
-        self.0.push(Route { method, path: path.to_owned(), on, access, takes, lasts });
+        self.0.push(Route { method, path: path.to_owned(), on, access, basic: None, takes, lasts });
     }
 
     /// Adds all routes of another table.

@@ -109,6 +109,7 @@ pub(crate) async fn start(
     let edge_kit = kit(Service::Edge)?;
     let edge = runwarden_edge::build(settings.edge, &edge_kit).await?;
     settings.auth.issuer = edge.base_url().to_owned();
+    settings.executor.executor_public_url = edge.base_url().to_owned();
     settings.auth.bootstrap_file.get_or_insert_with(|| layout.bootstrap_file());
     settings.executor.executor_allow_plain_http_controllers |= settings.project.allow_plain_http_controllers;
 

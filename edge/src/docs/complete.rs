@@ -209,6 +209,7 @@ fn operation_id(route: &Route) -> String {
 fn security(route: &Route) -> Value {
     match route.access {
         // With the page's own way to a token first, or with one that was obtained before.
+        Access::Caller if route.basic.is_some() => json!([{"oauth": []}, {"token": []}, {"client": []}]),
         Access::Caller => json!([{"oauth": []}, {"token": []}]),
         // `{}` stands for no header, when the credentials are in the form.
         Access::Open if is_oauth(route) => json!([{"client": []}, {}]),

@@ -1,6 +1,7 @@
 //! What a request may contain, read strictly: one reader for each part of it.
 
 pub mod authority;
+pub mod basic;
 pub mod bearer;
 pub mod body;
 pub mod form;

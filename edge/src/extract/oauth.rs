@@ -165,6 +165,20 @@ fn printable(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').take(40).collect()
 }
 
+/// The client that the `Authorization` header names, with its secret, whose halves may be form-encoded or not: senders
+/// that know nothing of OAuth do not encode them. Those of Runwarden are the same either way.
+///
+/// # Errors
+///
+/// `invalid_client` if it cannot be read or is too long.
+pub fn basic_client(headers: &HeaderMap) -> Result<Option<(String, SecretString)>, Refused> {
+    let Some((id, secret)) = basic(headers)? else { return Ok(None) };
+    if id.len() > 256 || secret.len() > 1024 {
+        return Err(Refused::new("invalid_client", "The client id and secret do not match an enabled client."));
+    }
+    Ok(Some((id, SecretString::from(secret))))
+}
+
 /// Credentials from the `Authorization` header; both halves are form-encoded inside (RFC 6749 section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refused> {
     let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };

@@ -176,6 +176,9 @@ pub struct RunOutcome {
     pub elapsed_seconds: f64,
     /// Why it ended so, in the controller's words; often empty.
     pub explanation: String,
+    /// What else is to be known about it: `events incomplete: …` if some of what it printed could not be read in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What became of a workflow's steps, those of workflows inside it included; absent for a job. At most 200, the ones
     /// that failed before all others.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,7 @@ pub mod auth;
 pub mod bindings;
 pub mod callbacks;
 pub mod clients;
+pub mod controller_notifications;
 pub mod controllers;
 mod field;
 pub mod health;
@@ -52,7 +53,7 @@ const SECTIONS: &[Section] = &[
     ),
     ("templates", "What may be run: each names exactly one template of a controller", &[templates::routes]),
     ("callbacks", "Where results are sent, and what was sent there", &[callbacks::routes]),
-    ("controllers", "AWX or AAP installations", &[controllers::routes]),
+    ("controllers", "AWX or AAP installations", &[controllers::routes, controller_notifications::routes]),
     ("projects", "Teams' spaces inside a tenant, and their members", &[projects::routes, members::routes]),
     ("tenants", "Customers or organisations, isolated from each other", &[tenants::routes]),
     ("clients", "Service accounts and their OAuth clients", &[clients::routes]),

@@ -63,6 +63,27 @@ runwarden_kit::mirror! {
     }
 }
 
+runwarden_kit::mirror! {
+    /// How a run learns which request it answers.
+    #[derive(Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum RequestInfo = proto::RequestInfo {
+        /// It does not.
+        None,
+        /// By variables whose names begin with `runwarden_`.
+        Variables,
+        /// By labels on the controller's run.
+        Labels,
+    }
+}
+
+impl RequestInfo {
+    /// As the contract has it; none leaves it to the service.
+    fn sent(this: Option<Self>) -> i32 {
+        this.map(proto::RequestInfo::from).unwrap_or_default().into()
+    }
+}
+
 impl OnDrift {
     /// As the contract has it; none leaves it to the service.
     fn sent(this: Option<Self>) -> i32 {
@@ -121,6 +142,8 @@ pub struct Template {
     pub max_wait_seconds: i64,
     /// What happens on drift.
     pub on_drift: OnDrift,
+    /// How its runs learn which request they answer.
+    pub request_info: RequestInfo,
     /// SHA-256 over what made the controller's template what it was when it was mapped, hex.
     pub fingerprint: String,
     /// What has changed on the controller since, in words.
@@ -140,6 +163,7 @@ impl TryFrom<proto::Template> for Template {
 
     fn try_from(template: proto::Template) -> Result<Self> {
         let on_drift = template.on_drift().try_into().unwrap_or(OnDrift::Flag);
+        let request_info = template.request_info().try_into().unwrap_or(RequestInfo::None);
         let kind = Kind::of(template.kind())?;
         Ok(Self {
             name: template.name,
@@ -157,6 +181,7 @@ impl TryFrom<proto::Template> for Template {
             max_queued: template.max_queued,
             max_wait_seconds: template.max_wait_seconds,
             on_drift,
+            request_info,
             fingerprint: template.fingerprint,
             drift: template.drift,
             problems: template.problems.into_iter().map(FieldProblem::from).collect(),
@@ -217,6 +242,8 @@ pub struct CreateTemplate {
     max_wait_seconds: Option<i64>,
     /// What to do on drift; `flag` if not given.
     on_drift: Option<OnDrift>,
+    /// How its runs learn which request they answer; `none` if not given.
+    request_info: Option<RequestInfo>,
 }
 
 /// The changes to a template; fields not given stay as they are.
@@ -249,6 +276,8 @@ pub struct UpdateTemplate {
     max_wait_seconds: Option<i64>,
     /// What to do on drift.
     on_drift: Option<OnDrift>,
+    /// How its runs learn which request they answer.
+    request_info: Option<RequestInfo>,
     /// Accepts the controller's template as it is now.
     #[serde(default)]
     accept_drift: bool,
@@ -333,6 +362,7 @@ async fn create(
         rate: Rate::sent(body.rate),
         max_queued: body.max_queued.unwrap_or_default(),
         max_wait_seconds: body.max_wait_seconds.unwrap_or_default(),
+        request_info: RequestInfo::sent(body.request_info),
     };
     let answer = app.ports.templates().create_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();
@@ -409,6 +439,7 @@ async fn update(
         rate: Rate::changed(body.rate),
         max_queued: body.max_queued,
         max_wait_seconds: body.max_wait_seconds,
+        request_info: RequestInfo::sent(body.request_info),
     };
     let answer = app.ports.templates().update_template(request).await;
     let answer = answer.map_err(|status| Problem::from(status).with_pointers(renamed))?.into_inner();

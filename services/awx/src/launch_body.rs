@@ -102,6 +102,18 @@ impl LaunchBody {
         Ok(())
     }
 
+    /// Adds what the run is told about its request, as variables. Nothing that was put together before overrides it.
+    pub fn tell(&mut self, variables: &Map<String, Value>) {
+        self.variables.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
+    /// Adds labels to the run, by id. AWX adds them to the template's own.
+    pub fn label(&mut self, ids: &[i64]) {
+        if !ids.is_empty() {
+            self.fields.insert(LaunchField::Labels.name().to_owned(), ids.into());
+        }
+    }
+
     fn mark(&mut self, marker: &Marker, placement: MarkerPlacement, default_skip_tags: &str) {
         match placement {
             MarkerPlacement::ExtraVar | MarkerPlacement::Survey => {

@@ -14,8 +14,9 @@ impl TemplateSummary {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for question in self.survey.iter().flat_map(|survey| &survey.questions) {
-            // Runwarden itself answers the marker; unanswerable questions are listed apart.
-            if question.variable == MARKER_VARIABLE || question.unanswerable().is_some() {
+            // Runwarden itself answers these; unanswerable questions are listed apart.
+            let own = question.variable == MARKER_VARIABLE || question.is_about_the_request();
+            if own || question.unanswerable().is_some() {
                 continue;
             }
             if question.required {
@@ -36,6 +37,13 @@ impl TemplateSummary {
         }
         schema.insert("additionalProperties".into(), false.into());
         schema.into()
+    }
+
+    /// Which of the variables about a request its survey asks for.
+    pub fn request_questions(&self) -> Vec<String> {
+        let questions = self.survey.iter().filter(|_| self.survey_enabled).flat_map(|survey| &survey.questions);
+        let texts = questions.filter(|question| matches!(question.kind, QuestionKind::Text | QuestionKind::Textarea));
+        texts.filter(|question| question.is_about_the_request()).map(|question| question.variable.clone()).collect()
     }
 
     fn not_imported(&self) -> String {

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use runwarden_kit::launch_field::{self, LaunchField};
+use runwarden_kit::request_info::VARIABLES;
 use serde_json::Value;
 
 use super::marker::MARKER_VARIABLE;
@@ -148,10 +149,22 @@ impl Survey {
 }
 
 impl SurveyQuestion {
+    /// Whether it asks for what Runwarden may tell a run about its request.
+    pub fn is_about_the_request(&self) -> bool {
+        VARIABLES.contains(&self.variable.as_str())
+    }
+
     /// Why callers cannot answer it; `None` if they can, or need not because Runwarden does.
     pub fn unanswerable(&self) -> Option<String> {
         if self.variable == MARKER_VARIABLE {
             return None;
+        }
+        if self.is_about_the_request() {
+            // Where a mapping does not have it answered, nobody does.
+            return self.required.then(|| {
+                "only Runwarden itself answers, and only where the mapping says so: make that question optional"
+                    .to_owned()
+            });
         }
         if let Err(why) = launch_field::check_name(&self.variable, LaunchField::ExtraVars) {
             return Some(why);

@@ -10,6 +10,7 @@ use runwarden_kit::seats::CallerLimits;
 
 use crate::controllers;
 use crate::failpoint::Failpoint;
+use crate::follow::Poll;
 use crate::launch::patience::Patience;
 
 /// The executor's settings.
@@ -32,6 +33,12 @@ pub struct Config {
     /// that may be hidden from Runwarden's account is searched for before an operator must decide; from 1s to 1d
     #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_TIME", default_value = "30s", value_parser = run_missing_time)]
     pub run_missing_time: Duration,
+    /// How late to look at a controller's runs again while nothing happens; from 1s to 5m
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_POLL_QUIET", default_value = "5s", value_parser = poll)]
+    pub poll_quiet: Duration,
+    /// How late to look at a controller's runs again while its notifications prove reliable; from 1s to 5m
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_POLL_HINTED", default_value = "30s", value_parser = poll)]
+    pub poll_hinted: Duration,
     /// How long to wait for the answer to a launch
     #[arg(long, env = "RUNWARDEN_EXECUTOR_LAUNCH_TIMEOUT", default_value = "130s", value_parser = humantime::parse_duration)]
     pub launch_timeout: Duration,
@@ -53,6 +60,10 @@ pub struct Config {
     /// Event streams and waits of one principal at once
     #[arg(long, env = "RUNWARDEN_EXECUTOR_PRINCIPAL_STREAMS", default_value_t = 256)]
     pub executor_principal_streams: usize,
+    /// How callers reach the public listener, such as https://runwarden.example: runs that are told of their request get
+    /// a link to the job with it, and none if it is empty. `runwarden up` knows it
+    #[arg(long, env = "RUNWARDEN_EXECUTOR_PUBLIC_URL", default_value = "", value_parser = public_url)]
+    pub executor_public_url: String,
     /// The file jobs are kept in, if not in the data folder; executors on one machine may share it
     #[arg(long, env = "RUNWARDEN_EXECUTOR_JOBS_FILE")]
     pub jobs_file: Option<PathBuf>,
@@ -72,6 +83,8 @@ impl Default for Config {
             controller_request_time: Duration::from_secs(120),
             clock_skew: Duration::from_secs(90),
             run_missing_time: Duration::from_secs(30),
+            poll_quiet: Duration::from_secs(5),
+            poll_hinted: Duration::from_secs(30),
             launch_timeout: Duration::from_secs(130),
             controller_memory_mib: 256,
             queue_limit: 10_000,
@@ -79,6 +92,7 @@ impl Default for Config {
             executor_max_streams: 4096,
             executor_tenant_streams: 1024,
             executor_principal_streams: 256,
+            executor_public_url: String::new(),
             jobs_file: None,
             failpoint: Failpoint::default(),
             executor_allow_plain_http_controllers: false,
@@ -119,6 +133,12 @@ impl Config {
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))
     }
 
+    /// How late to look at runs of which nothing is heard.
+    #[must_use]
+    pub fn poll(&self) -> Poll {
+        Poll { quiet: self.poll_quiet, hinted: self.poll_hinted }
+    }
+
     /// How many streams and waits callers may have open.
     #[must_use]
     pub fn stream_limits(&self) -> CallerLimits {
@@ -143,6 +163,20 @@ impl Config {
 /// Reads [`Config::run_missing_time`].
 fn run_missing_time(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_secs(1)..=Duration::from_hours(24))
+}
+
+/// Reads [`Config::executor_public_url`].
+fn public_url(text: &str) -> Result<String, String> {
+    let is_url = text.starts_with("https://") || text.starts_with("http://");
+    if text.is_empty() || (is_url && text.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Ok(text.to_owned());
+    }
+    Err("must be an address such as https://runwarden.example".to_owned())
+}
+
+/// Reads [`Config::poll_quiet`] and [`Config::poll_hinted`].
+fn poll(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1)..=Duration::from_mins(5))
 }
 
 /// Reads [`Config::lease`].

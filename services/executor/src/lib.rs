@@ -13,6 +13,7 @@ pub mod controllers;
 mod decides;
 pub mod failpoint;
 pub mod follow;
+pub mod hints;
 pub mod instance;
 pub mod job;
 mod known_templates;
@@ -52,6 +53,7 @@ use breaker::Breaker;
 use controllers::Controllers;
 use decides::Decides;
 use follow::Watcher;
+use hints::Hints;
 use instance::Instance;
 use known_templates::KnownTemplates;
 use launch::authority::{Authority, Shown};
@@ -64,6 +66,7 @@ use ports::{CredentialSource, Policies, Seals, Standings};
 use rpc::controller_access::ControllerAccessRpc;
 use rpc::credential::MeshCredentials;
 use rpc::feed::JobFeedRpc;
+use rpc::hint::HintRpc;
 use rpc::jobs::JobRpc;
 use rpc::policies::MeshPolicies;
 use rpc::policy_sets::WatchedPolicySets;
@@ -127,6 +130,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         work: WorkBell::default(),
         watch: WorkBell::default(),
         bell: outbox.bell().clone(),
+        public_url: config.executor_public_url.trim_end_matches('/').into(),
     };
 
     let launcher = Arc::new(Launcher {
@@ -138,11 +142,14 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         seen: FirstSeen::default(),
     });
     kit.tasks.spawn("executor: launcher", launcher.run(config.launches_at_once.max(1), kit.shutdown().clone()));
+    let hints = Hints::new(shared.watch.clone());
     let watcher = Arc::new(Watcher {
         shared: shared.clone(),
         instance: instance.clone(),
         output_limit: config.output_limit,
         missing_limit: config.run_missing_time,
+        poll: config.poll(),
+        hints: hints.clone(),
         memory: follow::Memory::default(),
     });
     kit.tasks.spawn("executor: watcher", watcher.run(kit.shutdown().clone()));
@@ -175,7 +182,12 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         streams: CallerSeats::new("event streams and waits", ErrorReason::TooManyStreams, config.stream_limits()),
     };
     let access = ControllerAccessRpc::new(credentials, limits);
-    Ok(Parts::new().with(jobs.into_server()).with(feed.into_server()).with(access.into_server()))
+    let hint = HintRpc { hints };
+    Ok(Parts::new()
+        .with(jobs.into_server())
+        .with(feed.into_server())
+        .with(hint.into_server())
+        .with(access.into_server()))
 }
 
 /// Forgets what has been kept for long enough.

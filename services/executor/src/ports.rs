@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use runwarden_awx::{Credential, Target, TemplateKind};
 use runwarden_kit::access::Guarded;
 use runwarden_kit::caller::{Caller, Scope};
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ExposeSecret as _, Result, SecretString, json};
@@ -101,6 +102,8 @@ pub struct Template {
     pub max_wait_seconds: i64,
     /// How many seconds a run may take; 0 for no limit.
     pub max_duration_seconds: i64,
+    /// How its runs learn which request they answer.
+    pub request_info: RequestInfo,
     /// Whether a drifted template is refused.
     pub refuse_drift: bool,
     /// The pinned fingerprint.

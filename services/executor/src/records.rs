@@ -54,6 +54,7 @@ pub fn launch(now: Moment, job: &Job, attempt: &Attempt, decision: Option<&Decis
             "decided_again": decision.is_some(), "input_digest": decision.map(|decision| &decision.input_digest),
             "attempt": attempt.number, "controller_template": attempt.controller_template,
             "installation": attempt.installation, "marker": attempt.marker, "placement": attempt.placement,
+            "told": (!attempt.told.is_nothing()).then_some(&attempt.told),
             "account": attempt.account, "controller_time": attempt.controller_time.map(Moment::rfc3339),
         }),
     )

@@ -39,4 +39,6 @@ pub struct Shared {
     pub watch: WorkBell,
     /// Rings when audit entries wait.
     pub bell: Bell,
+    /// Where callers reach the public listener, without a slash at the end; empty if it is not known.
+    pub public_url: Arc<str>,
 }

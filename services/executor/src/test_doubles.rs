@@ -9,6 +9,7 @@ use runwarden_awx::{Credential, Installation, Target, TemplateKind};
 use runwarden_kit::audit::{Bell, Outbox};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::clock::SystemClock;
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
@@ -61,6 +62,7 @@ pub(crate) fn template() -> Template {
         room: Room::default(),
         max_wait_seconds: 0,
         max_duration_seconds: 0,
+        request_info: RequestInfo::None,
         refuse_drift: false,
         fingerprint: "f".into(),
         fingerprint_parts: json!({}),
@@ -94,6 +96,7 @@ pub(crate) fn shared(store: Arc<dyn JobStore>, templates: Arc<dyn Templates>) ->
         work: WorkBell::default(),
         watch: WorkBell::default(),
         bell: Bell::default(),
+        public_url: "https://runwarden.example".into(),
     }
 }
 

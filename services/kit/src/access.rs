@@ -107,7 +107,7 @@ pub mod right {
 
     rights! {
         AuditRead BindingsRead BindingsWrite CallbacksRead CallbacksWrite ClientsRead ClientsWrite ControllersRead ControllersWrite
-        DeliveriesRead HooksRead HooksWrite JobsCancel JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead
+        ControllersHint DeliveriesRead HooksRead HooksWrite JobsCancel JobsRead JobsResolve JobsSubmit KeysRead KeysRotate PoliciesRead PoliciesWrite ProjectsRead
         ProjectsWrite RolesRead RolesWrite SecretsList TemplatesRead TemplatesWrite TenantsRead TenantsWrite
         TokensIntrospect
     }

@@ -19,6 +19,21 @@ crate::mirror! {
 }
 
 crate::mirror! {
+    /// How a run learns which request it answers.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum RequestInfo = project::RequestInfo {
+        /// It does not.
+        #[default]
+        None,
+        /// By variables whose names begin with `runwarden_`.
+        Variables,
+        /// By labels on the controller's run.
+        Labels,
+    }
+}
+
+crate::mirror! {
     /// Why a client could no longer ask for what it asked for.
     pub enum Lapse = StandingLapse {
         /// It was deleted, or belongs to another principal.

@@ -20,6 +20,7 @@ pub mod page;
 pub mod permission;
 pub mod private_file;
 pub mod reason;
+pub mod request_info;
 pub mod revoked;
 pub mod rpc;
 pub mod schema;

@@ -75,6 +75,7 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
             P::DeliveriesRead,
             P::CallbacksRead,
             P::CallbacksWrite,
+            P::ControllersHint,
         ],
     },
     BuiltInRole {
@@ -86,6 +87,11 @@ pub const BUILT_IN_ROLES: &[BuiltInRole] = &[
         name: "launcher",
         description: "A machine that runs templates and follows them.",
         permissions: &[P::TemplatesRead, P::JobsSubmit, P::JobsRead, P::JobsCancel],
+    },
+    BuiltInRole {
+        name: "notifier",
+        description: "A controller that says when something happened to its runs, and may do nothing else.",
+        permissions: &[P::ControllersHint],
     },
     BuiltInRole {
         name: "auditor",

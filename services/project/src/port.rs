@@ -65,6 +65,8 @@ pub struct Offer {
     pub obstacles: Vec<String>,
     /// The organization it is of; empty when it has none.
     pub organization: String,
+    /// Which of the variables about a request its survey asks for.
+    pub request_questions: Vec<String>,
 }
 
 /// What a mapping wants to know of a controller's template.

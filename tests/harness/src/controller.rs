@@ -4,6 +4,8 @@ use reqwest::Method;
 use runwarden_sandbox::{LedgerEntry, Options, Sandbox, UseAnsible};
 use serde_json::{Value, json};
 
+use crate::api::Credentials;
+
 /// Pauses of a second take fifty milliseconds.
 const FAST: f64 = 20.0;
 
@@ -27,6 +29,16 @@ impl Controller {
         let unsaid = Options::default().speed;
         let speed = if options.speed.total_cmp(&unsaid).is_eq() { FAST } else { options.speed };
         let options = Options { speed, use_ansible: UseAnsible::Never, ..options };
+        let sandbox = Sandbox::start(options).await.expect("the sandbox controller starts");
+        Self { sandbox, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") }
+    }
+
+    /// Starts one that runs real playbooks, if there is an `ansible-playbook` on the PATH.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn start_real() -> Self {
+        let options = Options { speed: FAST, use_ansible: UseAnsible::Auto, ..Options::default() };
         let sandbox = Sandbox::start(options).await.expect("the sandbox controller starts");
         Self { sandbox, http: reqwest::Client::builder().no_proxy().build().expect("an HTTP client") }
     }
@@ -189,6 +201,30 @@ impl Controller {
     /// again. Only the ledger remembers.
     pub async fn restore(&self, last_run: u64) {
         self.control(Method::POST, "restore", Some(json!({"last_run": last_run}))).await;
+    }
+
+    /// Has webhook notifications sent to an address, which takes a client's id and secret, on these occasions: `started`,
+    /// `success`, `error`.
+    pub async fn notify(&self, url: &str, client: &Credentials, on: &[&str]) {
+        let target = json!({"url": url, "username": client.id, "password": client.secret, "on": on});
+        self.control(Method::POST, "notifications", Some(json!({"target": target}))).await;
+    }
+
+    /// The next so many notifications get lost on their way.
+    pub async fn lose_notifications(&self, count: u32) {
+        self.control(Method::POST, "notifications", Some(json!({"lose": count}))).await;
+    }
+
+    /// AWX's test button.
+    pub async fn test_notification(&self) {
+        self.control(Method::POST, "notifications/test", None).await;
+    }
+
+    /// What the notifications so far were answered with: a status each, 0 for none.
+    pub async fn notified(&self) -> Vec<u64> {
+        let told = self.control(Method::GET, "notifications", None).await;
+        let answers = told.get("answers").and_then(Value::as_array);
+        answers.into_iter().flatten().filter_map(Value::as_u64).collect()
     }
 
     /// Starts another installation at the address of this one, with the same token, once this one is gone.

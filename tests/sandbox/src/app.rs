@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::faults::{Faults, millis};
+use crate::notify::{self, Answers};
 use crate::options::Options;
 use crate::requests::Requests;
 use crate::state::State;
@@ -66,6 +67,7 @@ pub(crate) struct App {
     pub(crate) tasks: TaskTracker,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) requests: Mutex<Requests>,
+    pub(crate) answers: Answers,
 }
 
 impl App {
@@ -92,6 +94,7 @@ impl App {
             tasks: TaskTracker::new(),
             faults: Mutex::new(Faults::default()),
             requests: Mutex::new(Requests::default()),
+            answers: Answers::default(),
         })
     }
 
@@ -102,14 +105,23 @@ impl App {
 
     /// Changes the state, has it saved soon, and wakes the dispatcher.
     pub(crate) fn change<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
-        let result = work(&mut self.read());
+        let result = self.work(work);
         self.was_changed();
+        result
+    }
+
+    fn work<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.read();
+        let result = work(&mut state);
+        for (target, body) in state.notices.take() {
+            self.tasks.spawn(notify::send(self.answers.clone(), target, body));
+        }
         result
     }
 
     /// The same where it is only known when looking whether there is anything to change: `None` changed nothing.
     pub(crate) fn change_if<R>(&self, work: impl FnOnce(&mut State) -> Option<R>) -> Option<R> {
-        let result = work(&mut self.read());
+        let result = self.work(work);
         if result.is_some() {
             self.was_changed();
         }

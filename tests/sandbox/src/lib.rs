@@ -18,6 +18,7 @@ mod app;
 mod faults;
 mod http;
 mod launch;
+mod notify;
 mod options;
 mod python;
 mod requests;

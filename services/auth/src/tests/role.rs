@@ -14,13 +14,13 @@ async fn a_tenant_has_the_built_in_roles_and_its_own() {
         answer(listed).map(|listed| listed.roles.into_iter().map(|role| role.name).collect::<Vec<_>>())
     };
     let names = list(&admin).await.unwrap();
-    let built_in = ["platform-admin", "cms-admin", "tenant-admin", "project-user", "launcher", "auditor"];
-    assert_eq!(names[..6], built_in);
-    assert_eq!(names[6..], ["deployer"]);
-    assert_eq!(list(&acting(&root, "other")).await.unwrap().len(), 6);
-    assert_eq!(list(&root).await.unwrap().len(), 6);
+    let built_in = ["platform-admin", "cms-admin", "tenant-admin", "project-user", "launcher", "notifier", "auditor"];
+    assert_eq!(names[..7], built_in);
+    assert_eq!(names[7..], ["deployer"]);
+    assert_eq!(list(&acting(&root, "other")).await.unwrap().len(), 7);
+    assert_eq!(list(&root).await.unwrap().len(), 7);
     let auditor = world.someone(&root, "acme", "auditor", "web", &["auditor"]).await;
-    assert_eq!(list(&auditor).await.unwrap().len(), 7);
+    assert_eq!(list(&auditor).await.unwrap().len(), 8);
     let launcher = world.someone(&root, "acme", "launcher", "", &["launcher"]).await;
     assert_eq!(reason(list(&launcher).await), ErrorReason::PermissionDenied);
     assert_eq!(world.entries("role.create").await.len(), 1);

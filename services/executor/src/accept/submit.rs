@@ -8,14 +8,15 @@ use runwarden_kit::access::{Authorized, Guarded as _, right};
 use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::context::RequestContext;
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
-use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, telemetry};
+use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, request_info, telemetry};
 
 use crate::accept::parameters::{Parameters, Schemas};
 use crate::accept::repeats::{Asked, Digested, InProgress, Key};
 use crate::job::Priority;
-use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease};
+use crate::job::{AT_ONCE, AskedWith, Job, JobState, Lease, Origin};
 use crate::launch::authority::{self, Shown};
 use crate::ports::{self, Decision, Policies, Question, Seals, Template};
 use crate::records;
@@ -138,6 +139,7 @@ impl Submitter {
         }
         let parameters = self.schemas.validate(&template, asked.parameters.clone())?;
         asked.options.check(&template, self.shared.clock.now())?;
+        check_reference(&template, asked.origin)?;
         Ok((template, parameters))
     }
 
@@ -238,6 +240,17 @@ impl Submitter {
             max_duration_seconds: template.max_duration_seconds,
         }
     }
+}
+
+/// A reference comes from outside, so where it becomes a variable it must not be able to become more than a text.
+fn check_reference(template: &Template, origin: Option<&Origin>) -> Result<()> {
+    let reference = origin.map(|origin| origin.reference.as_str()).unwrap_or_default();
+    if template.request_info == RequestInfo::Variables && request_info::may_be_template(reference) {
+        let detail = "must not contain `{{`, `}}`, `{%`, `%}`, `{#` or `#}`: this template hands it to its playbook, where \
+                      they could be read as a Jinja template";
+        return Err(Error::invalid("/reference", detail));
+    }
+    Ok(())
 }
 
 fn queue_full(of: &str, pace: Option<Duration>) -> Error {

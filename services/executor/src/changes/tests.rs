@@ -67,6 +67,7 @@ impl Here {
             controller_time: None,
             named: None,
             marker_took: None,
+            told: crate::job::Told::default(),
             state: AttemptState::Intent,
         };
         Begin { attempt, fence: 0, limits: Limits::default(), now: at(1), entries: vec![entry()] }

@@ -90,6 +90,8 @@ pub(super) struct Following {
     groups: HashMap<Key, HashMap<String, Followed>>,
     /// Which controller a job's run is on.
     of_job: HashMap<String, Key>,
+    /// Which job a run became, by controller and the run's id.
+    of_run: HashMap<Key, HashMap<i64, String>>,
     /// Jobs whose runs are to be cancelled.
     to_stop: BTreeMap<String, Tries>,
 }
@@ -115,10 +117,13 @@ impl Tries {
 }
 
 impl Following {
-    /// Takes note of a job.
-    pub(super) fn note(&mut self, changed: &Changed) {
+    /// Takes note of a job. Answers the run that it followed until now, if it is over.
+    pub(super) fn note(&mut self, changed: &Changed) -> Option<(Key, i64)> {
         match &changed.running {
-            Some(job) => self.put(job),
+            Some(job) => {
+                self.put(job);
+                None
+            }
             None => self.drop(&changed.id),
         }
     }
@@ -131,18 +136,48 @@ impl Following {
         }
         let key = (job.tenant.clone(), job.controller.clone());
         self.of_job.insert(job.id.clone(), key.clone());
+        self.of_run.entry(key.clone()).or_default().insert(followed.run.id, job.id.clone());
         self.groups.entry(key).or_default().insert(job.id.clone(), followed);
     }
 
-    fn drop(&mut self, job: &str) {
+    fn drop(&mut self, job: &str) -> Option<(Key, i64)> {
         self.to_stop.remove(job);
-        let Some(key) = self.of_job.remove(job) else { return };
-        if let Some(group) = self.groups.get_mut(&key) {
-            group.remove(job);
-            if group.is_empty() {
-                self.groups.remove(&key);
-            }
+        let key = self.of_job.remove(job)?;
+        let group = self.groups.get_mut(&key)?;
+        let followed = group.remove(job);
+        if group.is_empty() {
+            self.groups.remove(&key);
+            self.of_run.remove(&key);
         }
+        let run = followed?.run.id;
+        if let Some(runs) = self.of_run.get_mut(&key)
+            && runs.get(&run).is_some_and(|of| of == job)
+        {
+            runs.remove(&run);
+        }
+        Some((key, run))
+    }
+
+    /// The job that a run of a controller became.
+    pub(super) fn job_of(&self, key: &Key, run: i64) -> Option<&str> {
+        self.of_run.get(key)?.get(&run).map(String::as_str)
+    }
+
+    fn get(&self, job: &str) -> Option<&Followed> {
+        self.groups.get(self.of_job.get(job)?)?.get(job)
+    }
+
+    /// Whether a job is followed whose run, as far as is known, is neither over nor missing.
+    pub(super) fn goes_on(&self, job: &str) -> bool {
+        self.get(job).is_some_and(|followed| !followed.unsettled)
+    }
+
+    /// Whether some run of a controller should be looked at often, hints or no hints: it is being stopped, of which no
+    /// controller may tell, or its output is still arriving, or by then it will have run for too long.
+    pub(super) fn needs_watching(&self, key: &Key, by: Moment) -> bool {
+        let needs =
+            |followed: &Followed| followed.unsettled || followed.stop || followed.over_at.is_some_and(|at| at <= by);
+        self.groups.get(key).is_some_and(|group| group.values().any(needs))
     }
 
     /// How many runs there are.

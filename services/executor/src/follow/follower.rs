@@ -22,6 +22,8 @@ pub(super) const REPLACED: &str = "The controller now has another run under this
                         up anew. What this run did is not known.";
 /// How long to try again to read the steps of a workflow that is over.
 const STEPS_WITHIN: Duration = Duration::from_secs(120);
+/// What an outcome says when what the run printed could not be read to its end in time.
+const INCOMPLETE: &str = "events incomplete: some of what the run printed did not arrive in time or could not be read";
 /// How often to repeat a run's cancellation.
 pub(super) const CANCEL_AGAIN: Duration = Duration::from_secs(30);
 
@@ -204,7 +206,7 @@ impl Follower {
             if job.state != JobState::Running {
                 return Ok(None);
             }
-            job.outcome = Some(outcome.clone());
+            job.outcome = Some(noted(outcome.clone(), job.output_incomplete));
             match &cause {
                 Some((why, words)) if job.condemned.is_none() => {
                     job.end(JobState::Failed, now, Some((why, words.clone())))?;
@@ -301,10 +303,26 @@ fn outcome_of(row: &RunSummary) -> Value {
     })
 }
 
+/// An outcome that says so if the events of its run are not all there: everybody who reads it is told, whether they look
+/// at the output or not.
+fn noted(mut outcome: Value, incomplete: bool) -> Value {
+    if incomplete && let Some(outcome) = outcome.as_object_mut() {
+        outcome.insert("note".into(), INCOMPLETE.into());
+    }
+    outcome
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::job::tests::example;
+
+    #[test]
+    fn an_outcome_says_in_words_that_events_are_missing() {
+        assert_eq!(noted(json!({"status": "failed"}), false), json!({"status": "failed"}));
+        let note = &noted(json!({"status": "failed"}), true)["note"];
+        assert!(note.as_str().unwrap().starts_with("events incomplete: "), "{note}");
+    }
 
     fn running() -> Job {
         Job { state: JobState::Running, ..example() }

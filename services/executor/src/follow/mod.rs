@@ -8,6 +8,7 @@
 
 mod followed;
 mod follower;
+mod hinted;
 mod output;
 mod pace;
 mod round;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use runwarden_kit::Result;
 use runwarden_kit::lifecycle::Shutdown;
 
+use crate::hints::Hints;
 use crate::instance::Instance;
 use crate::shared::Shared;
 use round::{Round, until_next};
@@ -32,6 +34,22 @@ use unlisted::Asked;
 const LOOK: Duration = Duration::from_secs(1);
 /// How many jobs are read from the store at once.
 const PAGE: usize = 500;
+
+/// How late to look at runs of which nothing is heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Poll {
+    /// While nothing changes.
+    pub quiet: Duration,
+    /// While a controller's hints prove reliable.
+    pub hinted: Duration,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self { quiet: Duration::from_secs(5), hinted: Duration::from_secs(30) }
+    }
+}
+
 /// Follows runs to their end.
 pub struct Watcher {
     /// What everybody works with.
@@ -42,6 +60,10 @@ pub struct Watcher {
     pub output_limit: u64,
     /// How long a run may be missing on its controller before it is lost.
     pub missing_limit: Duration,
+    /// How late to look at runs of which nothing is heard.
+    pub poll: Poll,
+    /// What controllers say by themselves.
+    pub hints: Hints,
     /// What it keeps in mind from one look to the next.
     pub memory: Memory,
 }
@@ -71,7 +93,7 @@ impl Watcher {
             let wait = if store_failed { LOOK } else { until_next(&round) };
             tokio::select! {
                 Some(done) = round.looks.join_next(), if !round.looks.is_empty() => match done {
-                    Ok(seen) => round.saw(seen),
+                    Ok(seen) => round.saw(seen, self.poll, self.shared.clock.now()),
                     // One that broke down says so in the log; its runs are looked at again.
                     Err(_) => round.broke_down(),
                 },
@@ -110,7 +132,7 @@ impl Watcher {
         loop {
             let changed = self.shared.store.changed(round.version, PAGE).await?;
             for job in &changed {
-                round.following.note(job);
+                round.note(job);
                 round.version = job.version;
                 self.shared.live.ring_waiting(&job.id);
             }

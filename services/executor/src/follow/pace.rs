@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 /// How soon to look again when something happens.
 pub(super) const BUSY: Duration = Duration::from_millis(700);
-/// How late to look again when nothing does.
-const QUIET: Duration = Duration::from_secs(5);
+/// How late to look again at what fails.
+const FAILING: Duration = Duration::from_secs(5);
 /// How much longer a pause is at least than the look before it took. Ten thousand runs take seconds to look at.
 const SHARE: u32 = 10;
 /// The longest pause.
@@ -26,10 +26,26 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// After a look that took so long.
-    pub(super) fn after(&mut self, changed: bool, took: Duration) {
-        self.pause = if changed { BUSY } else { self.pause.mul_f32(1.3).min(QUIET) };
-        self.again_in(self.pause.max(took.saturating_mul(SHARE)).min(LONGEST));
+    /// After a look that took so long; `quiet` is how late to look again when nothing happens.
+    pub(super) fn after(&mut self, changed: bool, took: Duration, quiet: Duration) {
+        self.pause = if changed { BUSY.min(quiet) } else { self.pause.mul_f32(1.3).min(quiet) };
+        self.again_after(self.pause, took);
+    }
+
+    /// After a look that took so long, at a controller that says by itself when something happens.
+    pub(super) fn hinted(&mut self, took: Duration, pause: Duration) {
+        // Where it goes on from, should hints fail.
+        self.pause = BUSY.min(pause);
+        self.again_after(pause, took);
+    }
+
+    fn again_after(&mut self, pause: Duration, took: Duration) {
+        self.again_in(took.saturating_mul(SHARE).min(LONGEST).max(pause));
+    }
+
+    /// Something is expected to happen.
+    pub(super) fn no_later_than_busy(&mut self) {
+        self.next = self.next.min(Instant::now() + BUSY);
     }
 
     /// After a look at the few runs that callers wait for.
@@ -41,7 +57,7 @@ impl Pace {
     /// After a look that failed: less and less often while that continues.
     pub(super) fn failed(&mut self) {
         self.again_in(self.pause);
-        self.pause = (self.pause * 2).min(QUIET);
+        self.pause = (self.pause * 2).min(FAILING);
     }
 
     /// Whatever was found, again after this.
@@ -58,16 +74,30 @@ mod tests {
         pace.next.saturating_duration_since(Instant::now())
     }
 
+    const QUIET: Duration = Duration::from_secs(5);
+
     #[test]
     fn the_pace_follows_what_happens() {
         let mut pace = Pace::default();
         for _ in 0..20 {
-            pace.after(false, Duration::ZERO);
+            pace.after(false, Duration::ZERO, QUIET);
         }
         assert_eq!(pace.pause, QUIET);
-        pace.after(true, Duration::ZERO);
+        pace.after(true, Duration::ZERO, QUIET);
         assert_eq!(pace.pause, BUSY);
         assert!(left(&pace) <= BUSY);
+    }
+
+    #[test]
+    fn where_hints_are_reliable_the_pause_is_the_one_that_was_set_and_ends_when_they_fail() {
+        let mut pace = Pace::default();
+        let pause = Duration::from_secs(60);
+        pace.hinted(Duration::ZERO, pause);
+        assert!(left(&pace) > pause - BUSY && left(&pace) <= pause);
+        pace.no_later_than_busy();
+        assert!(left(&pace) <= BUSY);
+        pace.after(false, Duration::ZERO, QUIET);
+        assert!(left(&pace) <= BUSY * 2);
     }
 
     #[test]
@@ -76,7 +106,7 @@ mod tests {
         for _ in 0..20 {
             pace.failed();
         }
-        assert!(left(&pace) > QUIET - BUSY && left(&pace) <= QUIET);
+        assert!(left(&pace) > FAILING - BUSY && left(&pace) <= FAILING);
         pace.soon();
         assert!(left(&pace) <= BUSY);
     }
@@ -84,9 +114,9 @@ mod tests {
     #[test]
     fn looking_is_never_most_of_what_is_done() {
         let mut pace = Pace::default();
-        pace.after(true, Duration::from_secs(2));
+        pace.after(true, Duration::from_secs(2), QUIET);
         assert!(left(&pace) > Duration::from_secs(15));
-        pace.after(true, Duration::from_secs(200));
+        pace.after(true, Duration::from_secs(200), QUIET);
         assert!(left(&pace) <= LONGEST);
     }
 }

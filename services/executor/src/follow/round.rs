@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runwarden_awx::AwxError;
+use runwarden_kit::clock::Moment;
 use tokio::task::JoinSet;
 
 use super::followed::{Followed, Following, Key};
+use super::hinted::{self, Hinted};
 use super::pace::Pace;
 use super::sweep::BATCH;
-use super::{LOOK, Watcher};
+use super::{LOOK, Poll, Watcher};
+use crate::store::Changed;
 
 /// Which runs of a controller are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +22,8 @@ pub(super) enum Look {
     All,
     /// Jobs that a caller waits for or wants cancelled.
     Some,
+    /// Jobs of which the controller says that something happened.
+    Hinted,
 }
 
 /// What a look at runs of one controller found.
@@ -66,6 +71,7 @@ impl Unasked {
 #[derive(Default)]
 pub(super) struct Round {
     pub(super) following: Following,
+    pub(super) hinted: Hinted,
     pub(super) version: i64,
     pub(super) paces: HashMap<(Key, Look), Pace>,
     under_way: HashSet<(Key, Look)>,
@@ -76,13 +82,28 @@ impl Watcher {
     /// Begins to look at what is due.
     pub(super) async fn begin_looks(self: &Arc<Self>, round: &mut Round) {
         let now = Instant::now();
+        round.hinted.settle(&round.following);
+        round.hinted.take(self.hints.take(), &round.following, now);
+        for key in round.hinted.failed(now) {
+            tracing::info!(tenant = %key.0, controller = key.1, "a run ended without a notification: polling normally again");
+            round.pace(&key, Look::All).no_later_than_busy();
+        }
         let keys: HashSet<Key> = round.following.keys().into_iter().collect();
         let to_stop: BTreeSet<String> = round.following.to_stop(self.shared.clock.now(), now).into_iter().collect();
         let mut wanted: BTreeSet<String> = self.shared.live.awaited().into_iter().collect();
         wanted.extend(to_stop.iter().cloned());
         let some = round.following.some(wanted.iter());
         // What is no longer needed is no reason to wake up.
-        round.paces.retain(|(key, look), _| keys.contains(key) && (*look == Look::All || some.contains_key(key)));
+        let hinted = &round.hinted;
+        round.paces.retain(|(key, look), pace| {
+            keys.contains(key)
+                && match look {
+                    Look::All => true,
+                    Look::Some => some.contains_key(key),
+                    // Until then it keeps the next hint waiting.
+                    Look::Hinted => hinted.is_due(key) || pace.next > now,
+                }
+        });
         for (key, mut runs) in some {
             // Those to stop come first, should there be more than one request asks about.
             runs.sort_by_key(|(job, _)| !to_stop.contains(job));
@@ -91,6 +112,17 @@ impl Watcher {
                 runs.iter().map(|(job, _)| job).filter(|job| to_stop.contains(*job)).cloned().collect();
             if self.begin(round, key, Look::Some, runs, !stopping.is_empty(), now) {
                 round.following.stopping(stopping.iter(), now);
+            }
+        }
+        for key in round.hinted.keys() {
+            let jobs = round.hinted.next(&key, BATCH);
+            let runs = round.following.some(jobs.iter()).remove(&key).unwrap_or_default();
+            // They ended meanwhile.
+            if runs.is_empty() {
+                round.hinted.begun(&key, jobs);
+                round.hinted.over(&key);
+            } else if self.begin(round, key.clone(), Look::Hinted, runs, false, now) {
+                round.hinted.begun(&key, jobs);
             }
         }
         for key in keys {
@@ -163,20 +195,45 @@ impl Round {
         !self.under_way.contains(&(key.clone(), look)) && self.pace(key, look).next <= now
     }
 
-    pub(super) fn saw(&mut self, seen: Seen) {
+    pub(super) fn saw(&mut self, seen: Seen, poll: Poll, now: Moment) {
         self.under_way.remove(&(seen.key.clone(), seen.look));
+        if seen.look == Look::Hinted {
+            self.hinted.over(&seen.key);
+        }
+        let is_hinted =
+            self.hinted.is_reliable(&seen.key) && !self.following.needs_watching(&seen.key, now.plus(poll.hinted));
         let pace = self.pace(&seen.key, seen.look);
         match (seen.look, seen.looked) {
             (Look::Some, Looked::Done { .. }) => pace.soon(),
-            (Look::All, Looked::Done { changed }) => pace.after(changed, seen.took),
+            (Look::Hinted, Looked::Done { .. }) => pace.again_in(hinted::PAUSE),
+            (Look::All, Looked::Done { .. }) if is_hinted => pace.hinted(seen.took, poll.hinted),
+            (Look::All, Looked::Done { changed }) => pace.after(changed, seen.took, poll.quiet),
             // And where the controller is to blame, the breaker says how much later.
             (Look::Some | Look::All, Looked::NotAsked(_) | Looked::Failed(_)) => pace.failed(),
+            (Look::Hinted, Looked::NotAsked(_) | Looked::Failed(_)) => {
+                pace.failed();
+                self.pace(&seen.key, Look::All).no_later_than_busy();
+            }
+        }
+    }
+
+    /// Takes note of a job that changed.
+    pub(super) fn note(&mut self, changed: &Changed) {
+        if let Some((key, run)) = self.following.note(changed) {
+            self.hinted.ended(&key, run, &changed.id, Instant::now());
+        }
+        // What is being stopped or has just ended is not left to the next hint.
+        if let Some(job) = &changed.running
+            && (job.cancel_requested || job.condemned.is_some() || job.ended_since.is_some())
+        {
+            self.pace(&(job.tenant.clone(), job.controller.clone()), Look::All).no_later_than_busy();
         }
     }
 
     /// One of the sweeps panicked; which one is not known.
     pub(super) fn broke_down(&mut self) {
         for which in self.under_way.drain() {
+            self.hinted.over(&which.0);
             self.paces.entry(which).or_default().failed();
         }
     }

@@ -145,6 +145,8 @@ impl Watch {
             instance: Arc::new(Instance::take(folder.path()).unwrap()),
             output_limit: 1 << 20,
             missing_limit: Duration::from_secs(30),
+            poll: Poll::default(),
+            hints: Hints::default(),
             memory: Memory::default(),
         };
         Self { watcher, store, clock, job, _folder: folder }
@@ -289,6 +291,8 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
         instance: Arc::new(Instance::take(folder.path()).unwrap()),
         output_limit: 1000,
         missing_limit: Duration::from_secs(30),
+        poll: Poll::default(),
+        hints: Hints::default(),
         memory: Memory::default(),
     });
     let mut round = Round::default();
@@ -299,7 +303,7 @@ async fn looks_in(rounds: usize, controller: Controller, credentials: Arc<dyn Cr
         watcher.begin_looks(&mut round).await;
         while let Some(seen) = round.looks.join_next().await {
             looks += 1;
-            round.saw(seen.unwrap());
+            round.saw(seen.unwrap(), Poll::default(), watcher.shared.clock.now());
         }
     }
     // Both kinds of looks may have become due again while the rounds took their time.
@@ -318,6 +322,8 @@ async fn a_caller_that_waits_hears_what_another_executor_does() {
         instance: Arc::new(Instance::take(folder.path()).unwrap()),
         output_limit: 1000,
         missing_limit: Duration::from_secs(30),
+        poll: Poll::default(),
+        hints: Hints::default(),
         memory: Memory::default(),
     };
     let mut round = Round::default();

@@ -4,6 +4,8 @@ use runwarden_awx::{Installation, MarkerPlacement};
 use runwarden_kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
+use super::Told;
+
 /// What is known of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
@@ -65,6 +67,9 @@ pub struct Attempt {
     /// Whether the controller let the marker through, if its answer showed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker_took: Option<bool>,
+    /// What the run is told about its request.
+    #[serde(default, skip_serializing_if = "Told::is_nothing")]
+    pub told: Told,
     /// What is known of it.
     pub state: AttemptState,
 }

@@ -18,6 +18,7 @@ pub mod reason;
 mod run;
 mod state;
 mod stray;
+mod told;
 
 pub use attempt::{Attempt, AttemptState};
 pub use origin::Origin;
@@ -26,6 +27,7 @@ pub use queue::Queue;
 pub use run::{Bound, Run, moment, time_of};
 pub use state::JobState;
 pub use stray::Stray;
+pub use told::Told;
 
 /// Due by any executor's clock: clocks may differ, and work that can continue at once must not wait for the difference.
 pub const AT_ONCE: Moment = Moment::from_micros(0);

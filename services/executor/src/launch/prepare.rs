@@ -13,7 +13,7 @@ use runwarden_awx::{
     pinned_installation, preflight,
 };
 
-use crate::job::{Job, JobState, reason};
+use crate::job::{Job, JobState, Told, reason};
 use crate::launch::halt::Halt;
 use crate::launch::protocol::Stop;
 use crate::ports::{self, Seals, Template, Templates, opened_object};
@@ -26,6 +26,8 @@ pub struct Prepared {
     pub marker: String,
     /// Where the marker is.
     pub placement: MarkerPlacement,
+    /// What the run is told about its request.
+    pub told: Told,
 }
 
 impl Prepared {
@@ -109,20 +111,49 @@ pub async fn check_drift(templates: &dyn Templates, template: &Template, drift: 
     ))
 }
 
+/// The organization that labels for a template's runs are of, if it takes any.
+pub fn organization_for_labels(view: &TemplateView) -> Result<i64, Halt> {
+    let refused = |why: &str| {
+        error(reason::TEMPLATE_UNSUITABLE, format!("Its run cannot be told of the request by labels: {why}."))
+    };
+    if !view.takes_labels() {
+        return Err(refused(
+            "the controller's template does not prompt for labels on launch; switch on `ask_labels_on_launch` there",
+        ));
+    }
+    view.organization_id().ok_or_else(|| refused("the controller's template has no organization"))
+}
+
+/// What it means that a label can be neither found nor made.
+pub fn unlabelled(failure: &AwxError) -> Halt {
+    if !failure.is_refusal() {
+        return Stop::Later(format!("Making the labels that tell the run of its request: {failure}.")).into();
+    }
+    error(
+        reason::TEMPLATE_UNSUITABLE,
+        format!(
+            "Its run cannot be told of the request by labels: {failure}. Runwarden's account must be a member of the \
+             organization of the controller's template, with the right to make labels there."
+        ),
+    )
+}
+
 /// Builds the request and checks that the template would take all of it.
 pub async fn build(
     seals: &dyn Seals,
     template: &Template,
     view: &TemplateView,
     job: &Job,
-    number: u32,
+    told: Told,
+    labels: &[i64],
 ) -> Result<Prepared, Halt> {
+    let number = job.attempts + 1;
     let parameters = open_parameters(seals, job).await?;
     let placement = MarkerPlacement::choose(view);
     let attempt_id = format!("{}-{number}", job.id.trim_start_matches("job_"));
     let marker = Marker::new(&attempt_id)
         .ok_or_else(|| Halt::Broken(runwarden_kit::Error::internal(anyhow::anyhow!("{attempt_id} marks nothing"))))?;
-    let body = LaunchBody::build(LaunchInput {
+    let mut body = LaunchBody::build(LaunchInput {
         schema: &template.schema,
         parameters: &parameters,
         fixed: &template.fixed,
@@ -130,8 +161,10 @@ pub async fn build(
         default_skip_tags: &view.default_skip_tags(),
     })
     .map_err(|problems| unsuitable(&problems))?;
+    body.tell(&told.variables);
+    body.label(labels);
     preflight(view, &body).map_err(|problems| unsuitable(&problems))?;
-    Ok(Prepared { body, marker: marker.as_str().to_owned(), placement })
+    Ok(Prepared { body, marker: marker.as_str().to_owned(), placement, told })
 }
 
 /// Refuses a launch with fields that the controller would not accept from our account.

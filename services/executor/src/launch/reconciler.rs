@@ -266,14 +266,18 @@ impl Reconciler<'_> {
         let Some(template) = template.filter(|template| is_unchanged(template, job, attempt)) else { return Ok(None) };
         let parameters = prepare::open_parameters(self.seals, job).await?;
         let marker = Marker::of(&attempt.marker);
-        Ok(LaunchBody::build(LaunchInput {
+        let body = LaunchBody::build(LaunchInput {
             schema: &template.schema,
             parameters: &parameters,
             fixed: &template.fixed,
             marker: marker.as_ref().filter(|_| attempt.is_marked()).map(|m| (m, attempt.placement())),
             default_skip_tags: "",
-        })
-        .ok())
+        });
+        // As it was told then: settings may have changed since.
+        Ok(body.ok().map(|mut body| {
+            body.tell(&attempt.told.variables);
+            body
+        }))
     }
 }
 
@@ -360,6 +364,7 @@ mod tests {
             controller_time: None,
             named: None,
             marker_took: None,
+            told: crate::job::Told::default(),
             state: AttemptState::Unresolved { why: "cut".into() },
         };
         assert!(is_unchanged(&sent, &job, &attempt));

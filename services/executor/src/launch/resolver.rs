@@ -188,6 +188,7 @@ mod tests {
             controller_time: None,
             named: None,
             marker_took: None,
+            told: crate::job::Told::default(),
             state: AttemptState::Ambiguous { candidates: Vec::new() },
         };
         let own = json!({

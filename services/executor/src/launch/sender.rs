@@ -10,7 +10,7 @@ use runwarden_kit::clock::Moment;
 use tracing::Instrument as _;
 
 use crate::failpoint::At;
-use crate::job::{Attempt, AttemptState, Job, JobState, Run, moment, reason};
+use crate::job::{Attempt, AttemptState, Job, JobState, Run, Told, moment, reason};
 use crate::launch::authority::Authority;
 use crate::launch::first_seen::FirstSeen;
 use crate::launch::halt::{Halt, waiting_for};
@@ -79,7 +79,9 @@ impl Sender<'_> {
         let view = self.read_template(&client, &template).await?;
         let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
         prepare::check_drift(&*self.shared.templates, &template, &drift).await?;
-        let launch = prepare::build(self.seals, &template, &view, job, job.attempts + 1).await?;
+        let told = Told::of(job, template.request_info, &self.shared.public_url);
+        let labels = self.labels(&client, &template, &view, &told).await?;
+        let launch = prepare::build(self.seals, &template, &view, job, told, &labels).await?;
         self.check_objects(&client, &template, &view, &launch.body).await?;
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
@@ -115,6 +117,7 @@ impl Sender<'_> {
             controller_time: client.controller_time().map(moment),
             named: None,
             marker_took: None,
+            told: launch.told.clone(),
             state: AttemptState::Intent,
         };
         let begin = Begin {
@@ -164,6 +167,28 @@ impl Sender<'_> {
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
         reach::note(self.shared, &template.controller, client, &read)?;
         read.map_err(|failure| prepare::unreadable(&failure))
+    }
+
+    /// The ids of the labels that tell the run of its request. They are made if they are not there: that changes nothing
+    /// that runs, and making them again changes nothing at all.
+    async fn labels(
+        &self,
+        client: &Arc<Client>,
+        template: &Template,
+        view: &TemplateView,
+        told: &Told,
+    ) -> Result<Vec<i64>, Halt> {
+        if told.labels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let organization = prepare::organization_for_labels(view)?;
+        let mut ids = Vec::new();
+        for name in &told.labels {
+            let label = client.label(organization, name).await;
+            reach::note(self.shared, &template.controller, client, &label)?;
+            ids.push(label.map_err(|failure| prepare::unlabelled(&failure))?);
+        }
+        Ok(ids)
     }
 
     /// Whether our account may use what the launch refers to.

@@ -3,6 +3,7 @@
 pub(crate) mod controller_access;
 pub(crate) mod credential;
 pub(crate) mod feed;
+pub(crate) mod hint;
 pub(crate) mod jobs;
 pub(crate) mod policies;
 pub(crate) mod policy_sets;

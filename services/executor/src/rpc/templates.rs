@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use runwarden_awx::Target;
-use runwarden_kit::contract::Rate;
+use runwarden_kit::contract::{Rate, RequestInfo};
 use runwarden_kit::mesh::{MeshChannel, Service};
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
@@ -112,6 +112,11 @@ fn read_controller(controller: wire::Controller, secret_name: String) -> Control
 
 fn read_template(template: wire::Template, controller: Controller, tenant_disabled: bool) -> Result<Template> {
     let kind = template.kind().try_into().map_err(|_| incomplete("kind"))?;
+    // What this version does not know must not be left out silently.
+    let request_info = match template.request_info() {
+        wire::RequestInfo::Unspecified => RequestInfo::None,
+        info => info.try_into().map_err(|_| incomplete("request info"))?,
+    };
     let refuse_drift = template.on_drift() == OnDrift::Refuse;
     Ok(Template {
         schema: Value::from(object(&template.parameters_schema_json)?).into(),
@@ -128,6 +133,7 @@ fn read_template(template: wire::Template, controller: Controller, tenant_disabl
         room: Room::default(),
         max_wait_seconds: template.max_wait_seconds.max(0),
         max_duration_seconds: template.max_duration_seconds.max(0),
+        request_info,
         refuse_drift,
         fingerprint: template.fingerprint,
         drift: template.drift,

@@ -169,6 +169,7 @@ impl From<Offer> for wire::ControllerTemplate {
             problems: offer.problems,
             obstacles: offer.obstacles,
             organization: offer.organization,
+            request_questions: offer.request_questions,
         }
     }
 }
@@ -190,6 +191,7 @@ impl TryFrom<wire::ControllerTemplate> for Offer {
             problems: template.problems,
             obstacles: template.obstacles,
             organization: template.organization,
+            request_questions: template.request_questions,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `TemplateService`.
 
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::rpc::caller;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, FieldError, json};
@@ -59,6 +60,7 @@ impl TemplateService for TemplateRpc {
                 max_wait_seconds: Some(request.max_wait_seconds),
             },
             on_drift: on_drift(request.on_drift)?.unwrap_or_default(),
+            request_info: request_info(request.request_info)?.unwrap_or_default(),
         };
         let template = self.0.create(&caller, new, &repeat).await?;
         Ok(Response::new(CreateTemplateResponse { template: Some(shown(template)) }))
@@ -102,6 +104,7 @@ impl TemplateService for TemplateRpc {
                 max_wait_seconds: request.max_wait_seconds,
             },
             on_drift: on_drift(request.on_drift)?,
+            request_info: request_info(request.request_info)?,
             accept_drift: request.accept_drift,
         };
         let template = self.0.update(&caller, &request.name, update).await?;
@@ -169,6 +172,7 @@ impl From<Template> for wire::Template {
             max_queued: template.limits.max_queued,
             max_wait_seconds: template.limits.max_wait_seconds,
             problems: Vec::new(),
+            request_info: wire::RequestInfo::from(template.request_info).into(),
         }
     }
 }
@@ -178,6 +182,14 @@ fn shown(template: Template) -> wire::Template {
     let problems = template.problems().into_iter();
     let problems = problems.map(|FieldError { pointer, detail }| wire::TemplateProblem { pointer, detail }).collect();
     wire::Template { problems, ..template.into() }
+}
+
+/// How runs learn of their request; `None` if nothing was said.
+fn request_info(number: i32) -> Result<Option<RequestInfo>, Error> {
+    match wire::RequestInfo::try_from(number) {
+        Ok(info) => Ok(info.try_into().ok()),
+        Err(_) => Err(Error::invalid("/request_info", "must be `none`, `variables` or `labels`")),
+    }
 }
 
 /// What to do on drift; `None` if nothing was said.

@@ -2,7 +2,7 @@
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
-use runwarden_kit::contract::TemplateKind;
+use runwarden_kit::contract::{RequestInfo, TemplateKind};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::{Error, Result, slug};
 use serde_json::json;
@@ -38,6 +38,8 @@ pub struct NewTemplate {
     pub limits: TemplateLimitsUpdate,
     /// What to do on drift.
     pub on_drift: OnDrift,
+    /// How its runs learn which request they answer.
+    pub request_info: RequestInfo,
 }
 
 impl Templates {
@@ -83,6 +85,7 @@ impl Templates {
             kind: new.kind,
             controller_template_id: new.controller_template_id,
             on_drift: new.on_drift,
+            request_info: new.request_info,
             created_at: self.catalog.now(),
             revision: 0,
             controller_template_name: String::new(),
@@ -125,6 +128,7 @@ impl Templates {
                 "project": template.project, "controller": template.controller, "kind": template.kind.name(),
                 "controller_template_id": template.controller_template_id, "fingerprint": template.fingerprint,
                 "launch_digest": template.launch_digest, "limits": template.limits,
+                "request_info": template.request_info,
             }))
             .build();
         match self.catalog.commit(change, &entry).await? {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::Moment;
-use runwarden_kit::contract::TemplateKind;
+use runwarden_kit::contract::{RequestInfo, TemplateKind};
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
@@ -78,6 +78,9 @@ pub struct Template {
     pub limits: TemplateLimits,
     /// What to do on drift.
     pub on_drift: OnDrift,
+    /// How its runs learn which request they answer.
+    #[serde(default)]
+    pub request_info: RequestInfo,
     /// The fingerprint pinned when it was mapped, hex.
     pub fingerprint: String,
     /// The parts behind it, a JSON object.

@@ -1,8 +1,10 @@
 //! Whether a controller's template would honour what is to be sent to it. AWX drops what it does not prompt for and
 //! launches all the same, so this is found out when a template is mapped, not when somebody's `limit` is gone.
 
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::json::pointer_step;
 use runwarden_kit::launch_field::LaunchField;
+use runwarden_kit::request_info::VARIABLES;
 use runwarden_kit::{Error, ErrorReason, FieldError, Result, json};
 use serde_json::{Map, Value};
 
@@ -11,7 +13,7 @@ use super::schema::{self, Schema};
 use crate::port::{Description, Offer};
 
 /// Refuses a mapping that the controller's template would not honour. Answers the schema, held to what it takes.
-pub(super) fn check(found: &Description, written: &Schema, fixed: &Fixed) -> Result<Schema> {
+pub(super) fn check(found: &Description, written: &Schema, fixed: &Fixed, info: RequestInfo) -> Result<Schema> {
     check_overlap(written, fixed)?;
     let offer = &found.offer;
     let survey = Survey::read(offer)?;
@@ -36,6 +38,8 @@ pub(super) fn check(found: &Description, written: &Schema, fixed: &Fixed) -> Res
     for (name, detail) in &found.fixed_problems {
         wrong.push(FieldError { pointer: format!("/fixed{}", pointer_step(name)), detail: detail.clone() });
     }
+    let info_problem = request_info(offer, written, fixed, info);
+    wrong.extend(info_problem.map(|detail| FieldError { pointer: "/request_info".to_owned(), detail }));
     for name in &survey.required {
         if !answered(written, name) && !fixed.has(name) {
             let default = survey.questions.get(name).is_some_and(|question| question.get("default").is_some());
@@ -98,6 +102,42 @@ fn passage(offer: &Offer, survey: &Survey, name: &str, target: LaunchField) -> O
             field.name(),
             field.ask_flag()
         )),
+    }
+}
+
+/// Why what a run is to be told about its request would not get through; nothing if it does.
+fn request_info(offer: &Offer, schema: &Schema, fixed: &Fixed, info: RequestInfo) -> Option<String> {
+    let prompts = |field: LaunchField| offer.prompts.iter().any(|prompt| prompt == field.name());
+    match info {
+        RequestInfo::None => None,
+        RequestInfo::Variables => {
+            let lacks: Vec<&str> = VARIABLES
+                .into_iter()
+                .filter(|name| !offer.request_questions.iter().any(|asked| asked == name))
+                .collect();
+            if lacks.is_empty() || prompts(LaunchField::ExtraVars) {
+                return None;
+            }
+            Some(format!(
+                "the template does not prompt for variables on launch, so these would be dropped: {}. Switch on \
+                 `{}` (Prompt on launch, at Variables), or add an optional text question for each of them to its survey",
+                lacks.join(", "),
+                LaunchField::ExtraVars.ask_flag()
+            ))
+        }
+        RequestInfo::Labels if !prompts(LaunchField::Labels) => Some(format!(
+            "the template does not prompt for labels on launch, so they would be dropped: switch on `{}` (Prompt on \
+             launch, at Labels)",
+            LaunchField::Labels.ask_flag()
+        )),
+        RequestInfo::Labels if offer.organization.is_empty() => Some(
+            "the template has no organization, so it can have no labels of its own: give its project one".to_owned(),
+        ),
+        RequestInfo::Labels => {
+            let fixed = fixed.iter().any(|(_, field, _)| field == LaunchField::Labels);
+            let sent = schema.properties().any(|(_, field, _)| field == LaunchField::Labels);
+            (fixed || sent).then(|| "labels are fixed already; a launch has one list of them".to_owned())
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use runwarden_engines::config::{Change, Commit};
 use runwarden_kit::caller::Caller;
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::{Error, ErrorReason, Result};
 use serde_json::json;
 
@@ -28,6 +29,8 @@ pub struct TemplateUpdate {
     pub limits: TemplateLimitsUpdate,
     /// What to do on drift.
     pub on_drift: Option<OnDrift>,
+    /// How its runs learn which request they answer.
+    pub request_info: Option<RequestInfo>,
     /// Takes the controller's template as it is now.
     pub accept_drift: bool,
 }
@@ -42,7 +45,9 @@ impl Templates {
         }
         after.limits.set(&update.limits)?;
         after.on_drift = update.on_drift.unwrap_or(after.on_drift);
-        if update.accept_drift || update.parameters_schema.is_some() || update.fixed.is_some() {
+        after.request_info = update.request_info.unwrap_or(after.request_info);
+        let told_anew = after.request_info != before.request_info;
+        if update.accept_drift || update.parameters_schema.is_some() || update.fixed.is_some() || told_anew {
             self.map_anew(&mut after, &update).await?;
         }
         if after == before {
@@ -58,7 +63,7 @@ impl Templates {
             .details(&json!({
                 "fingerprint": after.fingerprint, "launch_digest": after.launch_digest,
                 "launch_changed": after.launch_digest != before.launch_digest, "drift_accepted": update.accept_drift,
-                "limits": after.limits,
+                "limits": after.limits, "request_info": after.request_info,
             }))
             .build();
         match self.catalog.commit(change, &entry).await? {

@@ -122,6 +122,7 @@ fn deploy() -> Offer {
         problems: Vec::new(),
         obstacles: Vec::new(),
         organization: "Default".to_owned(),
+        request_questions: Vec::new(),
     }
 }
 

@@ -144,6 +144,12 @@ async fn the_launch_digest_changes_with_what_matters_to_a_launch_and_with_nothin
     .await
     .unwrap();
     assert_eq!(back.launch_digest, made.launch_digest);
+    let told = update(&world, |r| r.request_info = wire::RequestInfo::Variables.into()).await.unwrap();
+    assert_ne!(told.launch_digest, made.launch_digest);
+    let kept = update(&world, |r| r.description = Some("The web tier.".to_owned())).await.unwrap();
+    assert_eq!((kept.request_info(), &kept.launch_digest), (wire::RequestInfo::Variables, &told.launch_digest));
+    let silent = update(&world, |r| r.request_info = wire::RequestInfo::None.into()).await.unwrap();
+    assert_eq!(silent.launch_digest, made.launch_digest);
 }
 
 #[tokio::test]

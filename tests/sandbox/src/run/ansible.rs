@@ -23,6 +23,7 @@ const PLAYBOOKS: &[(&str, &str)] = &[
     ("deploy.yml", include_str!("../../playbooks/deploy.yml")),
     ("fails.yml", include_str!("../../playbooks/fails.yml")),
     ("hangs.yml", include_str!("../../playbooks/hangs.yml")),
+    ("request.yml", include_str!("../../playbooks/request.yml")),
     ("prints.yml", include_str!("../../playbooks/prints.yml")),
 ];
 

@@ -172,6 +172,19 @@ pub(crate) fn script(
             w.task("Show every variable that was asked for");
             print_variables(&mut w, vars, secrets);
         }
+        "request.yml" => {
+            w.header(100, "PLAY [Deploy, and say for whom]");
+            w.task("Leave a note");
+            let reference = Some(text("runwarden_reference")).filter(|text| !text.is_empty());
+            let note = format!(
+                "{}: job {}, asked for by {}, see {}",
+                reference.unwrap_or_else(|| "no ticket".to_owned()),
+                text("runwarden_job_id"),
+                text("runwarden_requested_by"),
+                text("runwarden_job_url")
+            );
+            w.debug(250, &note);
+        }
         _ => {
             w.header(100, "PLAY [Say hello]");
             w.task("Say hello");

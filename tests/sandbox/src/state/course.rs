@@ -19,8 +19,10 @@ impl State {
     pub(crate) fn turn(&mut self, id: u64, status: Status) {
         let now = self.now();
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.status.is_active()) else { return };
+        let before = job.status;
         job.turn(status, now);
         let (template, parent) = (job.template, job.parent);
+        self.note_change(id, before);
         if !status.is_active() {
             self.leave(id, template, parent);
         }

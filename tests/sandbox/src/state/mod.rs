@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use crate::notify::Notices;
+
 use self::account::{Account, Session, Token};
 use self::job::{Job, JobKind};
 use self::jobs::Jobs;
@@ -60,6 +62,8 @@ pub(crate) struct State {
     /// While the dispatcher is down, launches are accepted and nothing starts.
     #[serde(skip)]
     pub(crate) dispatcher_down: bool,
+    #[serde(skip)]
+    pub(crate) notices: Notices,
 }
 
 impl State {
@@ -82,6 +86,7 @@ impl State {
             sessions: Vec::new(),
             schedule: Schedule::default(),
             dispatcher_down: false,
+            notices: Notices::default(),
         }
     }
 

@@ -253,5 +253,9 @@ pub(crate) fn templates() -> Vec<Template> {
             "Its only step runs until somebody ends it.",
             vec![step(13, "deploy", &[], &[], &[])],
         ),
+        asking(
+            job(45, "says-for-whom", "Says which request it answers, as Runwarden tells it.", "request.yml"),
+            &["extra_vars"],
+        ),
     ]
 }

@@ -18,6 +18,7 @@ pub(crate) fn attempt(marked: bool) -> Attempt {
         controller_time: None,
         named: None,
         marker_took: None,
+        told: crate::job::Told::default(),
         state: AttemptState::Unresolved { why: "no answer".into() },
     }
 }

@@ -23,6 +23,7 @@ fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
         problems: template.problems.iter().chain(&template.notes).cloned().collect(),
         obstacles: template.problems.clone(),
         organization: template.organization.clone(),
+        request_questions: template.request_questions(),
     }
 }
 

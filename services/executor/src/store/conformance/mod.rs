@@ -219,6 +219,7 @@ fn intent(job: &Job, number: u32, placement: &str) -> Attempt {
         controller_time: None,
         named: None,
         marker_took: None,
+        told: crate::job::Told::default(),
         state: AttemptState::Intent,
     }
 }

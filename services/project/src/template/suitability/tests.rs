@@ -17,6 +17,7 @@ fn offer(prompts: &[&str], survey: Option<Value>) -> Description {
         problems: Vec::new(),
         obstacles: Vec::new(),
         organization: String::new(),
+        request_questions: Vec::new(),
     };
     Description { offer, taken: taken(), fixed_problems: Vec::new(), drift: Vec::new() }
 }
@@ -50,7 +51,8 @@ fn judge(offer: &Description, properties: Value, required: &[&str], fixed: Value
 
 fn narrowed(offer: &Description, properties: Value, required: &[&str], fixed: Value) -> Result<Value> {
     let schema = json!({ "properties": properties, "required": required });
-    let schema = check(offer, &Schema::parse(&schema.to_string())?, &Fixed::parse(&fixed.to_string())?)?;
+    let schema =
+        check(offer, &Schema::parse(&schema.to_string())?, &Fixed::parse(&fixed.to_string())?, RequestInfo::None)?;
     Ok(schema.value()["properties"].clone())
 }
 
@@ -156,7 +158,7 @@ fn a_survey_with_thousands_of_choices_is_imported_and_one_beyond_the_limit_is_na
     let large = survey(2500);
     let schema = Schema::import(&large.to_string(), &none).unwrap();
     let asked = offer(&[], Some(large));
-    assert_eq!(check(&asked, &schema, &none).unwrap(), schema);
+    assert_eq!(check(&asked, &schema, &none, RequestInfo::None).unwrap(), schema);
     // Also where somebody writes a schema of their own.
     let own = json!({ "host": { "type": "string" } });
     assert_eq!(narrowed(&asked, own.clone(), &[], json!({})).unwrap()["host"]["enum"].as_array().unwrap().len(), 2500);
@@ -198,4 +200,45 @@ fn what_keeps_the_template_from_launching_is_told_unless_a_fixed_value_mends_it(
     judge(&broken, json!({}), &[], json!({ "inventory": 3 })).unwrap();
     broken.offer.obstacles.push("it has no playbook".to_owned());
     assert_eq!(pointers(judge(&broken, json!({}), &[], json!({ "inventory": 3 }))), ["/controller_template/id"]);
+}
+
+/// What is said of a mapping whose runs are to be told of their request.
+fn about_info(offer: &Description, fixed: Value, info: RequestInfo) -> Vec<String> {
+    let schema = Schema::parse(r#"{"properties":{}}"#).unwrap();
+    let Err(error) = check(offer, &schema, &Fixed::parse(&fixed.to_string()).unwrap(), info) else { return Vec::new() };
+    assert_eq!(error.reason(), ErrorReason::TemplateUnsuitable, "{error:?}");
+    error.fields().iter().filter(|field| field.pointer == "/request_info").map(|field| field.detail.clone()).collect()
+}
+
+#[test]
+fn what_a_run_is_to_be_told_must_get_through_or_the_mapping_is_refused() {
+    let asking = |names: &[&str]| {
+        let mut found = offer(&[], Some(json!({"properties": {}})));
+        found.offer.request_questions = names.iter().map(|name| (*name).to_owned()).collect();
+        found
+    };
+    let at_home = |mut found: Description| {
+        found.offer.organization = "Default".to_owned();
+        found
+    };
+    let none = || json!({});
+    let (variables, labels) = (RequestInfo::Variables, RequestInfo::Labels);
+    for (found, fixed, info) in [
+        (offer(&[], None), none(), RequestInfo::None),
+        (offer(&["extra_vars"], None), none(), variables),
+        (asking(&VARIABLES), none(), variables),
+        (at_home(offer(&["labels"], None)), none(), labels),
+    ] {
+        assert_eq!(about_info(&found, fixed, info), [""; 0], "{info:?}");
+    }
+    for (found, fixed, info, part) in [
+        (offer(&["limit", "labels"], None), none(), variables, "`ask_variables_on_launch`"),
+        (asking(&VARIABLES[1..]), none(), variables, "dropped: runwarden_job_id."),
+        (at_home(offer(&["extra_vars"], None)), none(), labels, "`ask_labels_on_launch`"),
+        (offer(&["labels"], None), none(), labels, "no organization"),
+        (at_home(offer(&["labels"], None)), json!({"labels": [1]}), labels, "fixed already"),
+    ] {
+        let told = about_info(&found, fixed, info);
+        assert!(told.len() == 1 && told[0].contains(part), "{part}: {told:?}");
+    }
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod clock;
 mod faults;
 mod ledger;
+mod notifications;
 mod requests;
 mod restore;
 mod rights;
@@ -65,6 +66,10 @@ fn act(app: &Arc<App>, parts: &Parts, body: &Bytes) -> Outcome {
             app.change(|state| state.dispatcher_down = !request.running);
             Ok(empty(StatusCode::NO_CONTENT))
         }
+        ("POST", ["notifications"]) => notifications::change(app, read(body)?),
+        ("GET", ["notifications"]) => Ok(notifications::list(app)),
+        ("DELETE", ["notifications"]) => Ok(notifications::clear(app)),
+        ("POST", ["notifications", "test"]) => Ok(notifications::test(app)),
         ("POST", ["clock"]) => clock::set(app, &read(body)?),
         ("GET", ["runs", id]) => runs::detail(app, number(id)?),
         ("DELETE", ["runs", id]) => runs::delete(app, number(id)?),

@@ -409,6 +409,7 @@ fn sending_is_bounded_by_what_patience_counts_on() {
         controller_time: None,
         named: None,
         marker_took: None,
+        told: crate::job::Told::default(),
         state: AttemptState::Intent,
     };
     let patience = patience();

@@ -228,6 +228,7 @@ fn intent(world: &World, which: usize, job: &Job, setting: &Setting, now: Moment
         controller_time: Some(world.now()),
         named: None,
         marker_took: None,
+        told: crate::job::Told::default(),
         state: AttemptState::Intent,
     }
 }

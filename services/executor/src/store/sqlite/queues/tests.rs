@@ -64,6 +64,7 @@ fn intent(job: &Job, placement: &str) -> Attempt {
         controller_time: None,
         named: None,
         marker_took: None,
+        told: crate::job::Told::default(),
         state: AttemptState::Intent,
     }
 }

@@ -1,0 +1,96 @@
+//! What a run is told about the request it answers, as its attempt keeps it: what was sent is known afterwards, whatever
+//! has been changed since.
+
+use runwarden_kit::contract::RequestInfo;
+use runwarden_kit::request_info::{JOB_ID, JOB_URL, PROJECT, REFERENCE, REQUESTED_BY, TENANT};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Job;
+
+/// What a run is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// As variables, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variables: Map<String, Value>,
+    /// As labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+}
+
+impl Told {
+    /// What the run of a job is told. `public_url` is where callers reach us, empty if that is not known.
+    #[must_use]
+    pub fn of(job: &Job, info: RequestInfo, public_url: &str) -> Self {
+        let reference = job.origin.as_ref().map(|origin| origin.reference.as_str()).unwrap_or_default();
+        match info {
+            RequestInfo::None => Self::default(),
+            RequestInfo::Variables => {
+                let url = match public_url {
+                    "" => String::new(),
+                    url => format!("{url}/api/v1/jobs/{}", job.id),
+                };
+                let all = [
+                    (JOB_ID, job.id.as_str()),
+                    (JOB_URL, &url),
+                    (REQUESTED_BY, &job.requested_by_name),
+                    (REFERENCE, reference),
+                    (TENANT, job.tenant.as_str()),
+                    (PROJECT, &job.project),
+                ];
+                let variables = all.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+                Self { variables, labels: Vec::new() }
+            }
+            RequestInfo::Labels => {
+                let mut labels =
+                    vec![format!("runwarden-job:{}", job.id), format!("runwarden-by:{}", job.requested_by_name)];
+                if !reference.is_empty() {
+                    labels.push(format!("runwarden-ref:{reference}"));
+                }
+                Self { variables: Map::new(), labels }
+            }
+        }
+    }
+
+    /// Whether it is told nothing.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.variables.is_empty() && self.labels.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runwarden_awx::LONGEST_LABEL;
+    use runwarden_kit::request_info::VARIABLES;
+
+    use super::*;
+    use crate::job::Origin;
+    use crate::job::tests::example;
+
+    fn referred(reference: &str) -> Job {
+        Job { origin: Some(Origin { reference: reference.to_owned(), ..Origin::default() }), ..example() }
+    }
+
+    #[test]
+    fn every_variable_is_sent_whatever_was_asked_with() {
+        let told = Told::of(&referred("CHG0012345"), RequestInfo::Variables, "https://runwarden.example");
+        assert_eq!(told.variables.len(), VARIABLES.len());
+        assert!(VARIABLES.iter().all(|name| told.variables.contains_key(*name)));
+        let job = referred("CHG0012345");
+        assert_eq!(told.variables[JOB_URL], format!("https://runwarden.example/api/v1/jobs/{}", job.id));
+        assert_eq!(told.variables[REFERENCE], "CHG0012345");
+        let bare = Told::of(&example(), RequestInfo::Variables, "");
+        assert_eq!((&bare.variables[JOB_URL], &bare.variables[REFERENCE]), (&"".into(), &"".into()));
+        assert!(Told::of(&job, RequestInfo::None, "https://runwarden.example").is_nothing());
+    }
+
+    #[test]
+    fn labels_are_as_short_as_awx_wants_them() {
+        let told = Told::of(&referred(&"x".repeat(200)), RequestInfo::Labels, "");
+        assert_eq!(told.labels.len(), 3);
+        assert!(told.labels.iter().all(|label| label.chars().count() <= LONGEST_LABEL));
+        assert_eq!(Told::of(&example(), RequestInfo::Labels, "").labels.len(), 2, "no reference, no label for it");
+    }
+}
