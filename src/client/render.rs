@@ -56,6 +56,7 @@ const FIRST_OF_TEMPLATE: &[&str] = &[
     "fixed",
     "drift",
     "on_drift",
+    "request_info",
 ];
 /// The columns of a list of jobs: title and field.
 const COLUMNS: [(&str, &str); 7] = [

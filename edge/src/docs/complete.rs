@@ -182,7 +182,8 @@ fn may_answer(route: &Route, status: u16, reads_body: bool) -> bool {
         401 | 403 => is_caller,
         404 => is_caller || route.path.contains('{'),
         408 | 413 => reads_body,
-        415 => reads_body && !takes_nothing(route),
+        // What controllers send is read whatever it calls itself.
+        415 => reads_body && !takes_nothing(route) && route.basic.is_none(),
         409 => is_caller && route.method != Method::GET,
         _ => true,
     }

@@ -448,3 +448,26 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
     assert!(passed > 10, "only {passed} launches passed: the test tests nothing");
     runtime.block_on(sandbox.stop());
 }
+
+#[tokio::test]
+async fn a_label_is_made_once_and_found_from_then_on() {
+    let sandbox = start().await;
+    let admin = sandbox.account("admin");
+    let credential = Credential::basic(&admin.username, admin.password.clone());
+    let superuser = Client::new(&target_for(sandbox.address()), &credential, usual()).unwrap();
+    let operator = client(&sandbox);
+    let name = "runwarden-ref:CHG1, part {{ 2 }} & more?";
+    let refused = operator.label(1, name).await.unwrap_err();
+    assert!(refused.is_refusal(), "an account without the right makes none: {refused}");
+    let made = superuser.label(1, name).await.unwrap();
+    assert_eq!(superuser.label(1, name).await.unwrap(), made);
+    assert_eq!(operator.label(1, name).await.unwrap(), made, "one that is there is found by everybody");
+    assert_ne!(superuser.label(1, "another").await.unwrap(), made);
+    let view = operator.template(TemplateKind::Job, 11).await.unwrap();
+    assert_eq!((view.organization_id(), view.takes_labels()), (Some(1), true));
+    assert!(!operator.template(TemplateKind::Job, 9).await.unwrap().takes_labels());
+    let mut sent = body(json!({}));
+    sent.label(&[made]);
+    let launched = operator.launch(TemplateKind::Job, 11, &sent).await.unwrap();
+    assert!(launched.ignored.is_empty(), "{:?}", launched.ignored);
+}

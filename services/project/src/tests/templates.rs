@@ -144,6 +144,7 @@ async fn the_launch_digest_changes_with_what_matters_to_a_launch_and_with_nothin
     .await
     .unwrap();
     assert_eq!(back.launch_digest, made.launch_digest);
+    world.access.offer(|offer| offer.prompts.push("extra_vars".to_owned()));
     let told = update(&world, |r| r.request_info = wire::RequestInfo::Variables.into()).await.unwrap();
     assert_ne!(told.launch_digest, made.launch_digest);
     let kept = update(&world, |r| r.description = Some("The web tier.".to_owned())).await.unwrap();

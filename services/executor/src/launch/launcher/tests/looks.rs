@@ -1,6 +1,7 @@
 //! What a look for a lost launch may conclude, and from which moment.
 
 use runwarden_kit::caller::{self, Caller};
+use runwarden_kit::contract::RequestInfo;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 
@@ -250,4 +251,21 @@ async fn no_launch_is_left_to_a_person_because_a_service_is_away() {
     assert_eq!(world.job(&job.id).await.state, JobState::Launching);
     let found = world.look(&world.executor("c", OVER).await, &job.id).await;
     assert_eq!((found.state, found.attempts, world.sandbox.launched()), (JobState::Running, 1, 1));
+}
+
+#[tokio::test]
+async fn a_lost_launch_is_compared_with_what_its_run_was_told_then_and_not_with_what_settings_say_now() {
+    let mut world = World::new(22).await;
+    world.template.request_info = RequestInfo::Variables;
+    let job = world.lost(json!({"kind": "lose_after"})).await;
+    let attempt = world.store().await.last_attempt(&job.id).await.unwrap().unwrap();
+    assert_eq!(attempt.told.variables["runwarden_job_id"], job.id, "it was durable before the launch was sent");
+    let launcher = world.executor("a", 0).await;
+    let moved: Arc<str> = "https://elsewhere.example".into();
+    let launcher = Launcher { shared: Shared { public_url: moved, ..launcher.shared.clone() }, ..launcher };
+    let found = world.look(&launcher, &job.id).await;
+    assert_eq!((found.state, found.condemned), (JobState::Running, None), "{}", found.progress);
+    let told = world.sandbox.ledger()[0].extra_vars.clone();
+    assert_eq!(told["runwarden_job_url"], format!("https://runwarden.example/api/v1/jobs/{}", job.id));
+    assert_eq!(world.sandbox.launched(), 1);
 }
