@@ -67,7 +67,7 @@ async fn nobody_but_runwarden_says_what_a_run_is_told() {
     let (controller, _system, acme) = acme(&settings()).await;
     let post = async |body: Value| acme.admin.post("/api/v1/templates", &body).await;
     let own = json!({"properties": {"runwarden_reference": {"type": "string"}}});
-    post(mapping("bad", "ask-variables", json!({"parameters": own}))).await.refused(422, "SCHEMA_INVALID");
+    post(mapping("bad", "ask-variables", json!({"parameters": own}))).await.refused(422, "VALIDATION_FAILED");
     let fixed = json!({"parameters": {"properties": {}}, "fixed": {"runwarden_job_id": "job_1"}});
     post(mapping("bad", "ask-variables", fixed)).await.refused(422, "VALIDATION_FAILED");
     acme.map_with("note", "plain", says_for_whom(json!({}))).await;
