@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use runwarden_kit::permission::Permission;
 
 use super::table;
 use crate::route_table::{Access, Found, Lasts, Listener, Takes};
@@ -26,7 +27,7 @@ fn the_public_listener_serves_what_outside_callers_need_and_nothing_else() {
         .map(|route| route.path.trim_start_matches("/api/v1/").split('/').next().unwrap())
         .collect();
     // Paths outside /api/v1 begin with a slash, so their first segment is empty.
-    assert_eq!(nouns, BTreeSet::from(["", "auth", "health", "jobs", "openapi.json", "templates"]));
+    assert_eq!(nouns, BTreeSet::from(["", "auth", "controllers", "health", "jobs", "openapi.json", "templates"]));
     let writes: BTreeSet<String> = table()
         .of(Listener::Public)
         .filter(|route| route.method != Method::GET)
@@ -40,12 +41,20 @@ fn the_public_listener_serves_what_outside_callers_need_and_nothing_else() {
             "POST /api/v1/auth/revoke",
             "POST /api/v1/jobs",
             "POST /api/v1/jobs/{id}/cancel",
+            // What controllers say.
+            "POST /api/v1/controllers/{name}/notifications",
             // What foreign senders deliver, and ask before they do.
             "POST /webhook/{tenant}/{hook}",
             "PUT /webhook/{tenant}/{hook}",
             "OPTIONS /webhook/{tenant}/{hook}",
         ])
     );
+}
+
+#[test]
+fn only_hints_are_taken_with_a_clients_secret_and_for_their_permission_alone() {
+    let basic: Vec<_> = table().iter().filter_map(|route| Some((route.path.as_str(), route.basic?))).collect();
+    assert_eq!(basic, [("/api/v1/controllers/{name}/notifications", Permission::ControllersHint)]);
 }
 
 #[test]

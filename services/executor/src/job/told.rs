@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn every_variable_is_sent_whatever_was_asked_with() {
-        let told = Told::of(&referred("CHG0012345"), RequestInfo::Variables, "https://runwarden.example");
+        let job = referred("CHG0012345");
+        let told = Told::of(&job, RequestInfo::Variables, "https://runwarden.example");
         assert_eq!(told.variables.len(), VARIABLES.len());
         assert!(VARIABLES.iter().all(|name| told.variables.contains_key(*name)));
-        let job = referred("CHG0012345");
         assert_eq!(told.variables[JOB_URL], format!("https://runwarden.example/api/v1/jobs/{}", job.id));
         assert_eq!(told.variables[REFERENCE], "CHG0012345");
         let bare = Told::of(&example(), RequestInfo::Variables, "");
