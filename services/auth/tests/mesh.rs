@@ -317,7 +317,7 @@ async fn the_mesh_decides_which_service_may_call_and_a_token_who_may() -> Result
     let mut edge = RoleServiceClient::new(house.channel(Service::Edge)?);
     ensure!(reason(edge.list_roles(wire::ListRolesRequest {}).await) == Some(ErrorReason::Unauthenticated));
     let roles = acting(&token, edge.list_roles(wire::ListRolesRequest {})).await?.into_inner().roles;
-    ensure!(roles.len() == 6);
+    ensure!(roles.len() == 7);
     // Every service may ask what tokens to trust.
     let mut any = TokenServiceClient::new(house.channel(Service::Audit)?);
     let state = any.get_trust_state(wire::GetTrustStateRequest::default()).await?.into_inner();

@@ -19,6 +19,8 @@ mod many;
 #[cfg(test)]
 mod markers;
 #[cfg(test)]
+mod notifications;
+#[cfg(test)]
 mod playbooks;
 #[cfg(test)]
 mod printing;
