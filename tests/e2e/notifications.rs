@@ -128,7 +128,7 @@ async fn only_who_may_announce_is_listened_to() {
     let notifier = Api::log_in(acme.launcher.base(), &client).await;
     notifier.get("/api/v1/jobs").await.refused(403, "PERMISSION_DENIED");
     // Whoever may no more may no more, kept token or not.
-    acme.admin.delete(&format!("/api/v1/clients/{}", client.id)).await.expect(204);
+    let _gone = acme.admin.delete(&format!("/api/v1/clients/{}", client.id)).await.expect(204);
     until("the deleted client to be refused", async || {
         (basic(&client.id, &client.secret, &path()).await.0 == 401).then_some(())
     })

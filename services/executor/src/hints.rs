@@ -23,10 +23,13 @@ pub struct Hint {
     pub run: i64,
 }
 
+/// A tenant's hints: controller and run, and when each came.
+type OfTenant = HashMap<(String, i64), Instant>;
+
 /// The hints that nobody looked into yet; equal ones are one. Clones share all of it.
 #[derive(Clone, Default)]
 pub struct Hints {
-    waiting: Arc<Mutex<HashMap<TenantId, HashMap<(String, i64), Instant>>>>,
+    waiting: Arc<Mutex<HashMap<TenantId, OfTenant>>>,
     bell: WorkBell,
 }
 
@@ -55,7 +58,7 @@ impl Hints {
     #[must_use]
     pub fn take(&self) -> Vec<(Hint, Instant)> {
         let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let of_tenant = |(tenant, hints): (TenantId, HashMap<(String, i64), Instant>)| {
+        let of_tenant = |(tenant, hints): (TenantId, OfTenant)| {
             hints.into_iter().map(move |((controller, run), at)| {
                 let controller = (tenant.clone(), controller);
                 (Hint { controller, run }, at)

@@ -200,7 +200,7 @@ mod tests {
         assert!(hinted.keys().is_empty());
         hinted.take(hint(&key(&job), 7, now), &following, now);
         assert_eq!(hinted.keys(), [key(&job)]);
-        assert_eq!(hinted.next(&key(&job), 200), [job.id.clone()]);
+        assert_eq!(hinted.next(&key(&job), 200), std::slice::from_ref(&job.id));
         hinted.begun(&key(&job), vec![job.id]);
         assert!(hinted.keys().is_empty(), "one hint is one look");
     }
@@ -212,7 +212,7 @@ mod tests {
         hinted.take(hint(&key(&job), 7, now), &following, now);
         following.put(&job);
         hinted.take(Vec::new(), &following, now + EARLY / 2);
-        assert_eq!(hinted.next(&key(&job), 200), [job.id.clone()]);
+        assert_eq!(hinted.next(&key(&job), 200), std::slice::from_ref(&job.id));
 
         let (mut hinted, mut following) = (Hinted::default(), Following::default());
         hinted.take(hint(&key(&job), 7, now), &following, now);
@@ -248,7 +248,7 @@ mod tests {
         assert!(hinted.is_reliable(&key));
         end(&mut hinted, 4, "none", now);
         assert_eq!(hinted.failed(now), [], "it may still come");
-        assert_eq!(hinted.failed(now + LATE), [key.clone()]);
+        assert_eq!(hinted.failed(now + LATE), std::slice::from_ref(&key));
         assert!(!hinted.is_reliable(&key));
         assert_eq!(hinted.failed(now + LATE), []);
     }
