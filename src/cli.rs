@@ -8,11 +8,13 @@ mod reach;
 mod run;
 mod templates;
 
+use std::collections::HashSet;
 #[cfg(feature = "demo")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use runwarden_kit::mesh::TrustDomain;
 #[cfg(feature = "demo")]
@@ -43,6 +45,14 @@ Exit codes:
    10  run: the job was accepted, and its end was not seen; do not run it again
   130  Ctrl-C; a job goes on";
 
+/// What the environment of another program does to `up`.
+const UP_HELP: &str = "\
+Standing in for the Terraform run task proxy (docs/hooks/from-the-proxy.md):
+  with AAP_AUTH, AAP_JOB_TEMPLATE_ID, AAP_HOST and HMAC_KEY in the environment, what they speak of is configured at each
+  start, and POST /webhook/tfe-analytics/run-task answers as before, on 0.0.0.0:5000 with CERT_FILE and KEY_FILE, unless
+  other settings are given. Also read: HELP_URL, JOB_WAIT_SECONDS, JOB_POLLING_INTERVAL_SECONDS, JOB_POLLING_INTERVAL,
+  INSECURE, COMBINED_FILE; new: TFE_HOST, the only host that results are sent to";
+
 /// Examples for `run`.
 const RUN_HELP: &str = "\
 Examples:
@@ -62,6 +72,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run all services in one process on embedded stores
+    #[command(after_help = UP_HELP)]
     Up(Box<Up>),
     /// See Runwarden at work: starts everything with a sandbox controller and runs a job
     #[cfg(feature = "demo")]
@@ -139,6 +150,24 @@ pub(crate) struct Up {
     pub(crate) executor: runwarden_executor::Config,
     #[command(flatten, next_help_heading = "Hook")]
     pub(crate) hook: runwarden_hook::Config,
+    /// What was set, by the names of arguments: on the command line or by a variable, and not by default.
+    #[arg(skip)]
+    pub(crate) given: HashSet<String>,
+}
+
+/// Reads the command line; ends the process if it cannot be.
+pub(crate) fn read() -> Arguments {
+    let matches = Arguments::command().get_matches();
+    let mut arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Command::Up(up), Some((_, matches))) = (&mut arguments.command, matches.subcommand()) {
+        let is_set = |id: &&clap::Id| {
+            // Groups have ids and no source.
+            let source = matches.try_contains_id(id.as_str()).ok().and_then(|_| matches.value_source(id.as_str()));
+            source.is_some_and(|source| source != ValueSource::DefaultValue)
+        };
+        up.given = matches.ids().filter(is_set).map(ToString::to_string).collect();
+    }
+    arguments
 }
 
 /// The settings of `demo`.
@@ -167,8 +196,6 @@ pub(crate) struct Demo {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -12,12 +12,12 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 fn main() -> ExitCode {
     // Policies run in processes of their own, which are this program started once more: before anything else.
     runwarden_policy::worker::run_if_requested();
-    match cli::Arguments::parse().command {
+    match cli::read().command {
         cli::Command::Up(settings) => up::main(*settings),
         #[cfg(feature = "demo")]
         cli::Command::Demo(settings) => demo::main(*settings),

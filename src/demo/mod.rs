@@ -48,7 +48,8 @@ async fn run(settings: &Demo, tasks: &Tasks, teller: &Teller) -> anyhow::Result<
     let sandbox = start_sandbox(&settings.data_dir).await?;
     teller.part("   sandbox controller");
     let running =
-        Box::pin(up::start(up_settings(settings)?, layout, tasks, |part| teller.part(&format!(" · {part}")))).await?;
+        Box::pin(up::start(up_settings(settings)?, None, layout, tasks, |part| teller.part(&format!(" · {part}"))))
+            .await?;
     announce("");
     teller.good(&format!(
         "ready on {} in {:.1} s, state in {}",

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::pki::DevCa;
-use runwarden_kit::mesh::{Service, TlsFiles, TrustDomain};
+use runwarden_kit::mesh::{Peer, Service, TlsFiles, TrustDomain};
 
 use super::layout::Layout;
 
 /// The name in the operator's certificate.
 const OPERATOR: &str = "admin";
+
+/// Who the operator is on the mesh.
+pub(super) fn operator_peer() -> Peer {
+    Peer::Operator(OPERATOR.to_owned())
+}
 
 /// The authority and everybody's pairs.
 pub(crate) struct Certificates {

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod certificates;
+mod drop_in;
 pub(crate) mod layout;
 
 use std::collections::BTreeMap;
@@ -19,18 +20,25 @@ use crate::cli::Up;
 use crate::terminal::announce;
 #[cfg(feature = "demo")]
 pub(crate) use addresses::prefer;
+use drop_in::{DropIn, Environment};
 pub(crate) use layout::Layout;
 
 /// How long the services may take to find each other.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `runwarden up`.
-pub(crate) fn main(settings: Up) -> ExitCode {
+pub(crate) fn main(mut settings: Up) -> ExitCode {
     let telemetry = settings.telemetry.clone();
     run_process("runwarden", &telemetry, move |tasks| async move {
         say_when_stopping(&tasks);
+        let replaced = Environment::read(|name| std::env::var(name).ok())?;
+        if let Some(replaced) = &replaced {
+            let given = std::mem::take(&mut settings.given);
+            replaced.apply(&mut settings, &given)?;
+            replaced.warnings().iter().for_each(announce);
+        }
         let data_dir = data_folder(settings.data_dir.clone(), |name| std::env::var_os(name))?;
-        let running = Box::pin(start(settings, Layout::open(&data_dir)?, &tasks, |_| {})).await?;
+        let running = Box::pin(start(settings, replaced, Layout::open(&data_dir)?, &tasks, |_| {})).await?;
         announce(format_args!(
             "runwarden is ready on {}, admin on {}, data in {}",
             running.base_url,
@@ -77,9 +85,10 @@ pub(crate) struct Running {
     pub(crate) layout: Layout,
 }
 
-/// Starts everything on a data folder. `progress` hears the name of each part as it is up.
+/// Starts everything on a data folder, and stands in for the program whose environment is given. `progress` hears the name of each part as it is up.
 pub(crate) async fn start(
     mut settings: Up,
+    replaced: Option<Environment>,
     layout: Layout,
     tasks: &Tasks,
     progress: impl Fn(&str),
@@ -141,6 +150,19 @@ pub(crate) async fn start(
         progress(service.name());
     }
     wait_until_ready(&kits).await?;
+    if let Some(environment) = replaced {
+        let domain = settings.trust_domain.clone();
+        let tls = MeshTls::load(certificates.operator()?, domain, certificates::operator_peer())?;
+        let drop_in = DropIn {
+            environment,
+            peers: Peers::new(tls, addresses.clone()),
+            bootstrap: settings.auth.bootstrap_file.clone().unwrap_or_else(|| layout.bootstrap_file()),
+            folder: layout.path(""),
+        };
+        if let Some(rest) = drop_in.begin(tasks.shutdown().clone()).await? {
+            tasks.spawn("standing in", rest);
+        }
+    }
     let running = Running {
         base_url: edge.base_url().to_owned(),
         admin_base_url: edge.admin_base_url(),

@@ -31,6 +31,9 @@ pub struct ClientLimits {
     pub memory: Memory,
     /// Whether `http://` may be used to reach anything but this machine. Credentials would travel in clear.
     pub allow_plain_http: bool,
+    /// Addresses of controllers, as [`Target::url`](super::Target::url) has them, whose certificates are not verified:
+    /// whoever is in between can read the credential.
+    pub unverified: Vec<String>,
 }
 
 impl ClientLimits {
@@ -52,6 +55,7 @@ impl ClientLimits {
             kept_bytes: 16 * 1024 * 1024,
             memory: Memory::new(256 * 1024 * 1024),
             allow_plain_http: false,
+            unverified: Vec::new(),
         }
     }
 

@@ -73,6 +73,10 @@ pub struct Config {
     /// Allow `http://` controllers that are not on this machine (credentials then travel in clear text)
     #[arg(long, env = "RUNWARDEN_EXECUTOR_ALLOW_PLAIN_HTTP_CONTROLLERS", default_value_t = false)]
     pub executor_allow_plain_http_controllers: bool,
+    /// Controllers, by address, whose certificates are not verified, because the operator said so for another program
+    /// that Runwarden stands in for.
+    #[arg(skip)]
+    pub unverified_controllers: Vec<String>,
 }
 
 impl Default for Config {
@@ -96,6 +100,7 @@ impl Default for Config {
             jobs_file: None,
             failpoint: Failpoint::default(),
             executor_allow_plain_http_controllers: false,
+            unverified_controllers: Vec::new(),
         }
     }
 }
@@ -128,6 +133,7 @@ impl Config {
         ClientLimits {
             launch: self.launch_timeout,
             allow_plain_http: self.executor_allow_plain_http_controllers,
+            unverified: self.unverified_controllers.clone(),
             ..controllers::limits()
         }
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))

@@ -56,12 +56,16 @@ pub struct Config {
     /// How long the job of a Terraform run task may take before the task fails; at most 57m: Terraform waits for an hour
     #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_WAIT", default_value = "57m", value_parser = humantime::parse_duration)]
     pub run_task_wait: Duration,
-    /// How often the job of a run task is looked at
+    /// How often the job of a run task is looked at; less often the longer it takes, but every 30s. Its end is noticed at
+    /// once anyway
     #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_POLL", default_value = "2s", value_parser = humantime::parse_duration)]
     pub run_task_poll: Duration,
     /// The link that results of run tasks show in Terraform
     #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_LINK", value_name = "URL")]
     pub run_task_link: Option<String>,
+    /// The Terraform of one hook that the operator named, when Runwarden stands in for another program.
+    #[arg(skip)]
+    pub own_terraform: Option<TerraformOf>,
     /// For tests: the process dies at this place, `NAME` or `NAME:N` for the N-th time
     #[arg(long, env = "RUNWARDEN_HOOK_FAILPOINT", default_value = "", hide = true)]
     pub hook_failpoint: Failpoint,
@@ -82,6 +86,7 @@ impl Default for Config {
             run_task_wait: RUN_TASK_WAIT,
             run_task_poll: Duration::from_secs(2),
             run_task_link: None,
+            own_terraform: None,
             hook_failpoint: Failpoint::default(),
         }
     }
@@ -133,6 +138,33 @@ impl Config {
             waiting: i64::from(self.max_waiting_deliveries),
             kept: i64::from(self.max_deliveries),
             bytes: i64::from(self.max_delivery_mib) << 20,
+        }
+    }
+}
+
+/// The Terraform of one hook: what this hook's results may reach, and no other's.
+#[derive(Clone, Debug)]
+pub struct TerraformOf {
+    /// The hook's tenant.
+    pub tenant: String,
+    /// The hook.
+    pub hook: String,
+    /// What may be reached although it is not on the public internet.
+    pub allow: Exceptions,
+    /// Certificate authorities to trust besides the system's, PEM; empty for none.
+    pub ca_pem: String,
+    /// Whether certificates are not verified.
+    pub insecure: bool,
+}
+
+impl TerraformOf {
+    /// How requests are made to it.
+    pub(crate) fn outbound(&self, general: Settings) -> Settings {
+        Settings {
+            exceptions: general.exceptions.and(self.allow.clone()),
+            ca_pem: format!("{}\n{}", general.ca_pem, self.ca_pem),
+            insecure: self.insecure,
+            ..general
         }
     }
 }

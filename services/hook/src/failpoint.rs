@@ -20,6 +20,12 @@ pub enum At {
     SubmitBefore,
     /// It is written.
     SubmitAfter,
+    /// Terraform was told that a run task runs; that is not written.
+    UpdateAfter,
+    /// That the final result of a run task is sent is written; it has not left.
+    FinalBefore,
+    /// Terraform has it; that is not written.
+    FinalAfter,
     /// A change was made that waits for the commit of its group.
     GroupFilling,
     /// A group of changes is committed; nobody was answered.
@@ -28,13 +34,16 @@ pub enum At {
 
 impl At {
     /// Each with its name.
-    pub const ALL: [(&str, Self); 8] = [
+    pub const ALL: [(&str, Self); 11] = [
         ("receive.before", Self::ReceiveBefore),
         ("receive.after", Self::ReceiveAfter),
         ("map.before", Self::MapBefore),
         ("map.after", Self::MapAfter),
         ("submit.before", Self::SubmitBefore),
         ("submit.after", Self::SubmitAfter),
+        ("update.after", Self::UpdateAfter),
+        ("final.before", Self::FinalBefore),
+        ("final.after", Self::FinalAfter),
         ("group.filling", Self::GroupFilling),
         ("group.committed", Self::GroupCommitted),
     ];

@@ -21,7 +21,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_engines::idempotency::Pepper;
@@ -30,7 +30,9 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::service::{Parts, ServiceKit};
 use tokio::sync::Notify;
 
-pub use config::Config;
+pub use config::{Config, TerraformOf};
+pub use runwarden_outbound::Exceptions;
+pub use runwarden_webhooks::KeyForm;
 
 use hook::Hooks;
 use inbox::busy::Busy;
@@ -41,7 +43,9 @@ use inbox::worker::Worker;
 use ports::{Identities, Jobs, Keys, Modules};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
 use run_task::plan::TerraformPlans;
-use run_task::terraform::Terraform;
+use run_task::terraform::{OwnTerraform, Terraform};
+use run_task::turns::Turns;
+use run_task::woken::Woken;
 use run_task::worker::RunTasks;
 use runwarden_outbound::{Client, SystemResolver};
 use store::{Catalog, InboxStore, Stores};
@@ -75,7 +79,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let jobs: Arc<dyn Jobs> = Arc::new(MeshJobs::new(kit.peers.channel(Service::Executor)?));
     let projects = Arc::new(MeshProjects::new(kit.peers.channel(Service::Project)?));
     let records = catalog::Catalog::new(records, hook_outbox);
-    let callbacks = callback::build(config.outbound()?, kit, &engines, records.clone()).await?;
+    let woken = Arc::new(Woken::default());
+    let callbacks = callback::build(config.outbound()?, kit, &engines, records.clone(), Arc::clone(&woken)).await?;
     let catalog = Catalog::new(records, idempotency, Arc::clone(&kit.clock));
     let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
     let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
@@ -93,19 +98,21 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         failpoint: config.hook_failpoint.clone(),
     }));
     kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));
-    let outbound = Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?;
+    let terraform = terraform(&config)?;
     let worker = Arc::new(Worker {
         store: Arc::clone(&store),
         outbox: outbox.clone(),
         hooks: hooks.clone(),
         modules: Arc::clone(&modules),
         jobs: Arc::clone(&jobs),
-        plans: Arc::new(TerraformPlans { client: outbound.clone(), keys: Arc::clone(&keys) }),
+        plans: Arc::new(TerraformPlans { terraform: terraform.clone(), keys: Arc::clone(&keys) }),
         tokens: Arc::clone(&tokens),
         clock: Arc::clone(&kit.clock),
         bell: Arc::clone(&bell),
         at_once: config.deliveries_at_once,
         patience: config.delivery_patience,
+        run_task_wait: config.run_task_wait,
+        woken: Arc::clone(&woken),
         failpoint: config.hook_failpoint.clone(),
         busy: Busy::default(),
     });
@@ -117,10 +124,12 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         keys: Arc::clone(&keys),
         jobs: Arc::clone(&jobs),
         tokens: Arc::clone(&tokens),
-        terraform: Terraform(outbound),
+        terraform,
         clock: Arc::clone(&kit.clock),
         settings: config.run_tasks(),
-        busy: Mutex::default(),
+        failpoint: config.hook_failpoint.clone(),
+        woken,
+        turns: Turns::default(),
     });
     kit.tasks.spawn("hook: run tasks", run_tasks.run(kit.shutdown().clone()));
     kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.delivery_retention, kit.clone()));
@@ -136,6 +145,20 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         limits: config.limits(),
     });
     Ok(Services::new(hooks, inbox, deliveries, callbacks, Arc::clone(&kit.clock)).into_parts())
+}
+
+/// How Terraform is reached.
+fn terraform(config: &Config) -> anyhow::Result<Terraform> {
+    let client = Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?;
+    let own = match &config.own_terraform {
+        None => None,
+        Some(own) => Some(OwnTerraform {
+            tenant: own.tenant.clone(),
+            hook: own.hook.clone(),
+            client: Client::new(own.outbound(config.outbound()?), Arc::new(SystemResolver::default()))?,
+        }),
+    };
+    Ok(Terraform { client, own })
 }
 
 /// Forgets what has been kept for long enough.

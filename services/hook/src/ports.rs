@@ -101,6 +101,8 @@ pub struct Order<'a> {
     pub parameters: &'a Map<String, Value>,
     /// What asks for it; none for a job that is only checked.
     pub origin: Option<Origin<'a>>,
+    /// It is not begun after this.
+    pub start_by: Option<Moment>,
 }
 
 /// What asks for a job.
@@ -161,8 +163,8 @@ pub trait Jobs: Send + Sync + 'static {
 /// Reads plans of Terraform runs.
 #[async_trait]
 pub trait Plans: Send + Sync + 'static {
-    /// The plan that a run task is about; `None` if there is none at its stage.
-    async fn plan(&self, delivery: &Delivery, content: &Content) -> Result<Option<Value>>;
+    /// The plan that a run task is about, one JSON object as it was written; `None` if there is none at its stage.
+    async fn plan(&self, delivery: &Delivery, content: &Content) -> Result<Option<String>>;
 }
 
 /// Knows projects.

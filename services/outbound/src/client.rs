@@ -32,7 +32,7 @@ impl Client {
             resolver,
             exceptions: exceptions.clone(),
             proxy: settings.proxy,
-            tls: crate::tls::config(&settings.ca_pem)?,
+            tls: crate::tls::config(&settings.ca_pem, settings.insecure)?,
             within: settings.connect,
         };
         let http = legacy::Client::builder(TokioExecutor::new())

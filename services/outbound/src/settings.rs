@@ -14,6 +14,8 @@ pub struct Settings {
     pub proxy: Option<Proxy>,
     /// Authorities to trust besides the system's, PEM; empty for none.
     pub ca_pem: String,
+    /// Whether certificates are not verified: whoever is between here and there can read and answer everything.
+    pub insecure: bool,
     /// To resolve, connect and shake hands.
     pub connect: Duration,
     /// Requests that one host has at a time.
@@ -28,6 +30,7 @@ impl Default for Settings {
             exceptions: Exceptions::default(),
             proxy: None,
             ca_pem: String::new(),
+            insecure: false,
             connect: Duration::from_secs(5),
             per_host: 8,
             in_all: 256,

@@ -26,17 +26,31 @@ pub struct KeyForm {
     pub made_by: MadeBy,
     /// Whether it must be a key of Standard Webhooks (`whsec_…`, or `whpk_…`).
     pub standard: bool,
+    /// Whether the hook says that it takes a key that can be guessed.
+    pub may_be_weak: bool,
 }
 
 impl KeyForm {
-    pub(crate) const TEXT: Self = Self { made_by: MadeBy::Either, standard: false };
-    pub(crate) const STANDARD: Self = Self { made_by: MadeBy::Either, standard: true };
+    pub(crate) const TEXT: Self = Self { made_by: MadeBy::Either, standard: false, may_be_weak: false };
+    pub(crate) const STANDARD: Self = Self { made_by: MadeBy::Either, standard: true, may_be_weak: false };
+
+    /// Whether a key is shorter than what a hook takes that does not say that it may be.
+    #[must_use]
+    pub fn is_weak(key: &SecretString) -> bool {
+        Self::TEXT.check(key).is_err()
+    }
 
     /// Whether a key has this form.
     pub(crate) fn check(self, key: &SecretString) -> Result<(), Problem> {
         let text = key.expose_secret();
         if self.standard {
             return standard::VerifyingKey::parse(text).map(drop);
+        }
+        if self.may_be_weak {
+            return match text.len() {
+                1..=MAX_KEY => Ok(()),
+                _ => Err(Problem::new("key", format!("A key has 1 to {MAX_KEY} characters."))),
+            };
         }
         if !(MIN_KEY..=MAX_KEY).contains(&text.len()) {
             return Err(Problem::new("key", format!("A key has {MIN_KEY} to {MAX_KEY} characters.")));

@@ -35,6 +35,8 @@ pub struct Receiver {
     proof: Proof,
     /// Whether the delivery's id is made from its body instead of being the sender's.
     once_per_body: bool,
+    /// Whether a key is taken that can be guessed.
+    allow_weak_key: bool,
 }
 
 /// A request whose sender has proven itself.
@@ -52,8 +54,8 @@ pub enum Arrived {
 }
 
 impl Receiver {
-    /// Reads a hook's settings: what its page under `docs/hooks/` describes. Common to all kinds are `proof` and
-    /// `once_per_body`.
+    /// Reads a hook's settings: what its page under `docs/hooks/` describes. Common to all kinds are `proof`,
+    /// `once_per_body` and `allow_weak_key`.
     ///
     /// # Errors
     /// The first setting that cannot be used.
@@ -80,8 +82,15 @@ impl Receiver {
             None => false,
             Some(value) => setting("once_per_body", value)?,
         };
+        let allow_weak_key = match own.remove("allow_weak_key") {
+            None => false,
+            Some(value) => setting("allow_weak_key", value)?,
+        };
+        if allow_weak_key && proof.key().is_none_or(|form| form.standard) {
+            return Err(Problem::new("allow_weak_key", "The key of this hook is not one that a person thinks up."));
+        }
         let kind = (definition.parse)(Value::Object(own))?;
-        let receiver = Self { definition, kind, proof, once_per_body };
+        let receiver = Self { definition, kind, proof, once_per_body, allow_weak_key };
         receiver.check_headers()?;
         Ok(receiver)
     }
@@ -98,7 +107,7 @@ impl Receiver {
 
     /// The key that the hook needs; `None` if it needs none.
     pub fn key(&self) -> Option<KeyForm> {
-        let form = self.proof.key()?;
+        let form = KeyForm { may_be_weak: self.allow_weak_key, ..self.proof.key()? };
         Some(if self.definition.sender_makes_key { KeyForm { made_by: MadeBy::Sender, ..form } } else { form })
     }
 
@@ -133,6 +142,9 @@ impl Receiver {
         let mut found = self.proof.weaknesses(id);
         if id == IdPlace::Nowhere {
             found.push(Weakness::NoIds);
+        }
+        if self.allow_weak_key {
+            found.push(Weakness::WeakKey);
         }
         found
     }

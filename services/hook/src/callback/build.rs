@@ -13,6 +13,7 @@ use super::follow::Follower;
 use super::manage::Callbacks;
 use super::sender::Sender;
 use crate::rpc::callback_ports::{MeshJobs, MeshKeys};
+use crate::run_task::woken::Woken;
 use crate::store::messages::{MIGRATIONS, Messages, SqliteMessages};
 
 /// Opens the messages, and begins to follow jobs and to send.
@@ -24,6 +25,7 @@ pub(crate) async fn build(
     kit: &ServiceKit,
     engines: &Engines,
     catalog: Catalog,
+    woken: Arc<Woken>,
 ) -> anyhow::Result<Callbacks> {
     let messages: SqliteMessages = engines.database("callbacks.db", MIGRATIONS).await?.stores();
     let messages: Arc<dyn Messages> = Arc::new(messages);
@@ -44,6 +46,7 @@ pub(crate) async fn build(
         messages: messages.clone(),
         clock: kit.clock.clone(),
         bell: bell.clone(),
+        woken,
     };
     kit.tasks.spawn("hook: results of jobs", follower.run(kit.shutdown().clone()));
     let sender = Arc::new(Sender {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::event::{self, Event};
 use super::ports::Jobs;
 use super::{Callback, Why};
+use crate::run_task::woken::Woken;
 use crate::store::key;
 use crate::store::messages::{Messages, NewMessage};
 
@@ -39,6 +40,8 @@ pub struct Follower {
     pub clock: Arc<dyn Clock>,
     /// Rings when there are messages to send.
     pub bell: Arc<Notify>,
+    /// Hears of each job of a delivery that ended.
+    pub(crate) woken: Arc<Woken>,
 }
 
 impl Follower {
@@ -92,10 +95,23 @@ impl Follower {
         }
         let any = !made.is_empty();
         self.messages.put(made, last, self.clock.now()).await?;
+        self.wake(&jobs);
         if any {
             self.bell.notify_one();
         }
         Ok(())
+    }
+}
+
+impl Follower {
+    /// Run tasks report how their job ended.
+    fn wake(&self, jobs: &[Job]) {
+        for job in jobs.iter().filter(|job| job.finished_at.is_some()) {
+            let delivery = job.origin.as_ref().map_or("", |origin| origin.delivery.as_str());
+            if let (false, Ok(tenant)) = (delivery.is_empty(), job.tenant.parse::<TenantId>()) {
+                self.woken.wake(&tenant, delivery);
+            }
+        }
     }
 }
 

@@ -85,6 +85,9 @@ pub struct Asked {
     pub reference: String,
     /// Since when.
     pub since: Moment,
+    /// The job is not begun after this: whoever waits for it has stopped to. None if nobody does.
+    #[serde(default)]
+    pub start_by: Option<Moment>,
 }
 
 /// One event that a sender delivered.

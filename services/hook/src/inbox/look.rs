@@ -259,7 +259,10 @@ impl Deliveries {
             idempotency_key: None,
             ..Arc::unwrap_or_clone(context::current())
         };
-        context::scope(context, self.jobs.check(Order { template: &hook.template, parameters, origin: None })).await
+        let order = Order { template: &hook.template, parameters, origin: None, start_by: None };
+        let checked = context::scope(context, self.jobs.check(order)).await;
+        self.tokens.judge(account, &checked);
+        checked
     }
 
     async fn find(&self, hook: &Hook, id: &str) -> Result<Delivery> {

@@ -30,6 +30,8 @@ use crate::store::{InboxStore, Taken};
 
 /// What is not proven is answered no sooner than this, so that its timing does not say whether the hook exists.
 const REFUSAL_TAKES: Duration = Duration::from_millis(50);
+/// Hooks of this name answer as a program did that Runwarden can stand in for.
+const RUN_TASK: &str = "run-task";
 /// How long keys are kept in memory. A hook whose keys were changed is another one at once.
 const KEYS_KEPT: Duration = Duration::from_secs(30);
 /// Hooks that are kept ready at a time.
@@ -97,7 +99,7 @@ impl Inbox {
         let asked = Instant::now();
         let Some(ready) = self.find(tenant, hook).await? else {
             count("unknown", "unknown_hook");
-            return Ok(unproven(asked).await);
+            return Ok(unproven(asked, hook).await);
         };
         received.caller = self.caller(&ready, token).await;
         let arrived = match ready.receiver.receive(&received, &ready.keys) {
@@ -105,7 +107,7 @@ impl Inbox {
             Err(refusal) => {
                 self.refuse(&ready.hook, refusal.reason.code()).await;
                 return Ok(if refusal.reason.is_unproven() {
-                    unproven(asked).await
+                    unproven(asked, &ready.hook.name).await
                 } else {
                     ready.receiver.answer(&received, &Answered::Refused(&refusal))
                 });
@@ -301,9 +303,14 @@ impl Inbox {
     }
 }
 
-/// The one answer for everything that is not proven.
-async fn unproven(asked: Instant) -> Answer {
+/// The one answer for everything that is not proven. By the name that was asked for, and by nothing that is known of a
+/// hook of this name: it is the same whether there is one or not.
+async fn unproven(asked: Instant, name: &str) -> Answer {
     tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
+    if name == RUN_TASK {
+        let body = json!({ "error": "HMAC validation failed" }).to_string();
+        return Answer { status: 401, headers: vec![("content-type", "application/json".to_owned())], body };
+    }
     let detail = "There is no such hook, or the request does not prove that its sender may use it.";
     let body = json!({ "type": "about:blank", "title": "Unauthenticated", "status": 401, "code": "UNAUTHENTICATED", "detail": detail });
     let headers =

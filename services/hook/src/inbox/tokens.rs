@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runwarden_kit::clock::Clock;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Result, SecretString};
+use runwarden_kit::{ErrorReason, Result, SecretString};
 
 use crate::ports::{Account, Identities, Token};
 
@@ -53,10 +53,19 @@ impl Tokens {
         Ok(token.token)
     }
 
-    /// Forgets the token of an account: it was refused.
-    pub fn forget(&self, account: Account<'_>) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&place(account));
+    /// Forgets the token of an account if this says that it was refused: it was rotated or revoked. Answers whether it was.
+    pub fn judge<T>(&self, account: Account<'_>, asked: &Result<T>) -> bool {
+        let refused = asked.as_ref().is_err_and(|error| is_refused(error.reason()));
+        if refused {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&place(account));
+        }
+        refused
     }
+}
+
+/// Whether the token is to blame.
+pub(super) fn is_refused(reason: ErrorReason) -> bool {
+    matches!(reason, ErrorReason::Unauthenticated | ErrorReason::TokenExpired | ErrorReason::TokenRevoked)
 }
 
 fn place(account: Account<'_>) -> Place {

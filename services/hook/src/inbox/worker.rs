@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
-use runwarden_kit::clock::Clock;
+use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::Service;
@@ -20,18 +20,19 @@ use runwarden_kit::reason::ReasonExt as _;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_webhooks::run_task;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::busy::{Busy, UnderWay};
 use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
 use super::steps::{self, words};
-use super::tokens::Tokens;
+use super::tokens::{Tokens, is_refused};
 use crate::config::MAX_PATIENCE;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::{Account, Jobs, Made, Modules, Order, Origin, Plans};
+use crate::run_task::woken::Woken;
 use crate::store::InboxStore;
 
 /// How often it is looked for what is due again.
@@ -54,10 +55,17 @@ pub struct Worker {
     pub(crate) bell: Arc<Notify>,
     pub(crate) at_once: usize,
     pub(crate) patience: Duration,
+    /// For how long Terraform waits for a run task.
+    pub(crate) run_task_wait: Duration,
+    /// Tells of run tasks about which there is something to say.
+    pub(crate) woken: Arc<Woken>,
     pub(crate) failpoint: Failpoint,
     /// What is worked on, and what is paused.
     pub(crate) busy: Busy,
 }
+
+/// Why a run task for which Terraform does not wait any longer is refused.
+const OUT_OF_TIME: &str = "RUN_TASK_OUT_OF_TIME";
 
 /// How a delivery is to be written down, with its audit entries.
 type Written = (Delivery, Vec<Entry>);
@@ -191,6 +199,9 @@ impl Worker {
     async fn write(&self, delivery: &Delivery, entries: Vec<Entry>) -> Result<bool> {
         let written = self.store.advance(delivery.clone(), entries).await?;
         self.outbox.ring();
+        if delivery.finished_at.is_some() {
+            self.woken.wake(&delivery.tenant, &delivery.id);
+        }
         Ok(written)
     }
 
@@ -214,9 +225,16 @@ impl Worker {
             return Err(Error::internal(anyhow::anyhow!("delivery {} contains nothing", delivery.id)));
         };
         let now = self.clock.now();
+        let start_by =
+            content.sealed.contains_key(run_task::ACCESS_TOKEN).then(|| delivery.received_at.plus(self.run_task_wait));
+        if start_by.is_some_and(|by| by <= now) {
+            return Ok(self
+                .refused(delivery, "submitted", OUT_OF_TIME, "Terraform does not wait for it any longer.")
+                .into());
+        }
         let event = match self.event(&hook, &delivery, content).await {
             Ok(event) => event,
-            Err(error) if is_temporary(&error) => return Ok(self.later(delivery, "mapped", &error).into()),
+            Err(error) if is_temporary(&error) => return Ok(self.later(delivery, "mapped", &error, start_by).into()),
             Err(error) => return Ok(self.refused(delivery, "mapped", "PLAN_UNREADABLE", &words(&error)).into()),
         };
         match steps::make(&*self.modules, &hook, &hook.module, &event).await {
@@ -224,7 +242,7 @@ impl Worker {
                 delivery.step("filtered", now, Went::Ok, "wanted");
                 delivery.step("mapped", now, Went::Ok, format!("{} parameters", parameters.len()));
                 let (template, client_id) = (hook.template, hook.client_id);
-                delivery.asked = Some(Asked { template, client_id, parameters, reference, since: now });
+                delivery.asked = Some(Asked { template, client_id, parameters, reference, since: now, start_by });
                 delivery.state = DeliveryState::Mapped;
                 delivery.tries = 0;
                 Ok(Came::On(Box::new(delivery)))
@@ -237,7 +255,7 @@ impl Worker {
                 Ok((delivery, vec![entry]).into())
             }
             Ok(Made::Failed(problem)) => Ok(self.refused(delivery, "mapped", "MAPPING_FAILED", &problem).into()),
-            Err(error) => Ok(self.later(delivery, "mapped", &error).into()),
+            Err(error) => Ok(self.later(delivery, "mapped", &error, start_by).into()),
         }
     }
 
@@ -246,10 +264,8 @@ impl Worker {
         if hook.kind != run_task::KIND || hook.settings.get(run_task::WANTS_PLAN) != Some(&Value::Bool(true)) {
             return Ok(content.event);
         }
-        let plan = self.plans.plan(delivery, &content).await?.unwrap_or_default();
-        let mut event: Map<String, Value> = serde_json::from_str(&content.event).map_err(Error::internal)?;
-        event.insert("plan".to_owned(), plan);
-        serde_json::to_string(&event).map_err(Error::internal)
+        let plan = self.plans.plan(delivery, &content).await?;
+        with_plan(&content.event, plan.as_deref().unwrap_or("null"))
     }
 
     /// Asks for the job.
@@ -272,7 +288,11 @@ impl Worker {
                 let entry = self.entry(&delivery, "delivery.submit", Outcome::Success, &details);
                 (delivery, vec![entry])
             }
-            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error),
+            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error, asked.start_by),
+            // The executor knows of no job of it, and makes none any more.
+            Err(_) if asked.start_by.is_some_and(|by| by <= now) => {
+                self.refused(delivery, "submitted", OUT_OF_TIME, "Terraform does not wait for it any longer.")
+            }
             Err(error) => {
                 let step = match error.reason() {
                     ErrorReason::ParametersInvalid | ErrorReason::ValidationFailed => "validated",
@@ -297,17 +317,28 @@ impl Worker {
             ..Arc::unwrap_or_clone(context::current())
         };
         let origin = Origin { hook: &delivery.hook, delivery: &delivery.id, reference: &asked.reference };
-        let order = Order { template: &asked.template, parameters: &asked.parameters, origin: Some(origin) };
+        let order = Order {
+            template: &asked.template,
+            parameters: &asked.parameters,
+            origin: Some(origin),
+            start_by: asked.start_by,
+        };
         let asked = context::scope(context, self.jobs.submit(order)).await;
-        if asked.as_ref().is_err_and(|error| is_stale(error.reason())) {
-            self.tokens.forget(account);
-        }
+        self.tokens.judge(account, &asked);
         asked
     }
 
-    /// It is tried again, unless it was tried for too long.
-    fn later(&self, mut delivery: Delivery, step: &str, error: &Error) -> Written {
+    /// It is tried again, unless it was tried for too long, or nobody waits for it any longer.
+    fn later(&self, mut delivery: Delivery, step: &str, error: &Error, start_by: Option<Moment>) -> Written {
         let now = self.clock.now();
+        if start_by.is_some_and(|by| by <= now) {
+            let why = format!(
+                "Terraform does not wait for it any longer. If a job was made of it, that is not begun any more. The last \
+                 try: {}",
+                error.detail()
+            );
+            return self.given_up(delivery, &why);
+        }
         let since = *delivery.tried_since.get_or_insert(now);
         if now.since(since) > self.patience {
             return self.given_up(delivery, &format!("It was tried for too long. The last time: {}", error.detail()));
@@ -315,7 +346,8 @@ impl Worker {
         let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(delivery.tries).unwrap_or(u32::MAX));
         let pause = doubled.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
         delivery.tries = delivery.tries.saturating_add(1);
-        delivery.due_at = Some(now.plus(pause.mul_f64(jitter(&delivery))));
+        let due_at = now.plus(pause.mul_f64(jitter(&delivery)));
+        delivery.due_at = Some(start_by.map_or(due_at, |by| by.min(due_at)));
         delivery.step(step, now, Went::Later, words(error));
         metrics::counter!("runwarden_hook_deliveries_total", "result" => "later").increment(1);
         (delivery, Vec::new())
@@ -355,14 +387,17 @@ impl Worker {
     }
 }
 
-/// Whether the same may be answered otherwise in a while.
-fn is_temporary(error: &Error) -> bool {
-    error.retry_after().is_some() || is_stale(error.reason()) || error.reason() == ErrorReason::Internal
+/// An event with the plan in it, as it was written: its numbers may have more digits than we keep.
+fn with_plan(event: &str, plan: &str) -> Result<String> {
+    let open = event.trim_end().strip_suffix('}').filter(|open| open.starts_with('{'));
+    let open = open.ok_or_else(|| Error::internal(anyhow::anyhow!("an event that is not an object")))?;
+    let comma = if open.len() == 1 { "" } else { "," };
+    Ok(format!("{open}{comma}\"plan\":{plan}}}"))
 }
 
-/// Whether the token is to blame.
-fn is_stale(reason: ErrorReason) -> bool {
-    matches!(reason, ErrorReason::Unauthenticated | ErrorReason::TokenExpired | ErrorReason::TokenRevoked)
+/// Whether the same may be answered otherwise in a while.
+fn is_temporary(error: &Error) -> bool {
+    error.retry_after().is_some() || is_refused(error.reason()) || error.reason() == ErrorReason::Internal
 }
 
 /// From 0.75 to 1.25, by the delivery's id and try: those that failed together do not come back together.

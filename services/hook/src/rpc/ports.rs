@@ -188,6 +188,7 @@ impl Jobs for MeshJobs {
                 reference: origin.reference.to_owned(),
                 callbacks: Vec::new(),
             }),
+            start_by: order.start_by.map(Moment::to_proto),
             ..SubmitJobRequest::default()
         };
         let answer = self.0.clone().submit_job(request).await.map_err(|s| Error::from_peer(Service::Executor, &s))?;

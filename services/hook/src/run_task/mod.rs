@@ -9,8 +9,12 @@
 //! - [`plan`]: the plan, for a mapping that wants it.
 //! - [`seen`]: what is known of the job, and what the final result says of it.
 //! - [`worker`]: brings the two together.
+//! - [`turns`]: whose turn it is.
+//! - [`woken`]: tasks to look at before they are due, because a job ended.
 
 pub(crate) mod plan;
 pub(crate) mod seen;
 pub(crate) mod terraform;
+pub(crate) mod turns;
+pub(crate) mod woken;
 pub(crate) mod worker;

@@ -9,7 +9,12 @@ use crate::ports::{JobView, Output};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// It is not over; this is how it stands.
-    Going(String),
+    Going {
+        /// In a line.
+        message: String,
+        /// Whether anything was begun; none if that is not known.
+        begun: Option<bool>,
+    },
     /// It will never be more than this.
     Over {
         /// Whether Terraform may go on.
@@ -27,33 +32,40 @@ impl Seen {
         let over = |passed, message| Self::Over { passed, message, job: None };
         let why = || delivery.reason_detail.clone().unwrap_or_else(|| "No reason is known.".to_owned());
         match delivery.state {
-            DeliveryState::Received | DeliveryState::Mapped => Self::Going("Waiting to be run.".to_owned()),
+            DeliveryState::Received => Self::going("Waiting to be run.", Some(false)),
+            DeliveryState::Mapped => Self::going("Waiting to be run.", None),
             DeliveryState::Filtered => {
                 over(true, "Nothing is to be run here: the hook's filter does not want it.".to_owned())
             }
             DeliveryState::Refused => over(false, format!("Nothing was run: {}", why())),
             DeliveryState::GivenUp => over(false, format!("It is not known that anything was run: {}", why())),
-            DeliveryState::Submitted => Self::Going(job(delivery, "is accepted")),
+            DeliveryState::Submitted => Self::going(job(delivery, "is accepted"), None),
         }
     }
 
     /// Once there is a job: where that stands.
     pub(crate) fn of_job(delivery: &Delivery, view: Option<&JobView>) -> Self {
-        let Some(view) = view else { return Self::Going(job(delivery, "is accepted")) };
+        let Some(view) = view else { return Self::going(job(delivery, "is accepted"), None) };
         let (passed, what) = match view.state.as_str() {
             "succeeded" => (true, "succeeded"),
             "failed" => (false, "failed"),
             "canceled" => (false, "was cancelled"),
             "error" => (false, "could not be run"),
             "unknown" => {
-                return Self::Going(job(delivery, "waits for an operator to find out whether it was launched"));
+                let message = job(delivery, "waits for an operator to find out whether it was launched");
+                return Self::going(message, Some(true));
             }
-            "awaiting_approval" => return Self::Going(job(delivery, "waits for approval")),
-            state => return Self::Going(job(delivery, &format!("is {state}"))),
+            "new" => return Self::going(job(delivery, "waits for its turn"), Some(false)),
+            "awaiting_approval" => return Self::going(job(delivery, "waits for approval"), Some(false)),
+            state => return Self::going(job(delivery, &format!("is {state}")), Some(true)),
         };
         let message = job(delivery, what);
         let message = if view.detail.is_empty() { message } else { format!("{message} {}", view.detail) };
         Self::Over { passed, message, job: delivery.job.clone() }
+    }
+
+    fn going(message: impl Into<String>, begun: Option<bool>) -> Self {
+        Self::Going { message: message.into(), begun }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -63,7 +75,7 @@ impl Seen {
     /// How it stands, in a line.
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Going(message) | Self::Over { message, .. } => message,
+            Self::Going { message, .. } | Self::Over { message, .. } => message,
         }
     }
 }
@@ -88,9 +100,16 @@ pub(crate) fn verdict(seen: &Seen, url: Option<String>, output: Option<&Output>)
     Verdict { passed: *passed, message, url, outcomes }
 }
 
-/// The final result of what takes too long.
+/// The final result of what takes too long. Whatever was not begun by then is not begun any more: the executor was told
+/// so with the job.
 pub(crate) fn out_of_time(seen: &Seen, url: Option<String>) -> Verdict {
-    let message = format!("Terraform does not wait any longer. {}", seen.message());
+    let what_now = match seen {
+        Seen::Going { begun: Some(true), .. } => " It goes on.",
+        Seen::Going { begun: Some(false), .. } => " It is not begun any more.",
+        Seen::Going { begun: None, .. } => " If it was not begun by now, it is not begun any more.",
+        Seen::Over { .. } => "",
+    };
+    let message = format!("Terraform does not wait any longer. {}{what_now}", seen.message());
     Verdict { passed: false, message, url, outcomes: Vec::new() }
 }
 
@@ -136,6 +155,6 @@ mod tests {
         assert_eq!(part.outcomes.len(), 1);
         let whole = verdict(&seen, None, Some(&Output { text, complete: true }));
         assert_eq!(whole.message, "Job job_1 failed.");
-        assert!(!out_of_time(&Seen::Going("Job job_1 is running.".into()), None).passed);
+        assert!(!out_of_time(&Seen::going("Job job_1 is running.", Some(true)), None).passed);
     }
 }

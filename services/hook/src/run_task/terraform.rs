@@ -6,20 +6,42 @@ use runwarden_kit::{ExposeSecret as _, SecretString};
 use runwarden_outbound::{Client, Request};
 use runwarden_webhooks::run_task::{CONTENT_TYPE, Reply};
 
+use crate::inbox::delivery::Delivery;
+
 /// How long Terraform may take for an answer.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Its answers are not read beyond this.
 const ANSWER_BYTES: usize = 4096;
 
-/// Sends results to Terraform.
+/// Requests to Terraform.
 #[derive(Clone, Debug)]
-pub(crate) struct Terraform(pub(crate) Client);
+pub(crate) struct Terraform {
+    /// For all hooks but one.
+    pub(crate) client: Client,
+    /// For the hook whose Terraform the operator named.
+    pub(crate) own: Option<OwnTerraform>,
+}
+
+/// The Terraform of one hook, which the operator named: on a private network, with authorities of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnTerraform {
+    pub(crate) tenant: String,
+    pub(crate) hook: String,
+    pub(crate) client: Client,
+}
 
 impl Terraform {
+    /// What requests about a delivery are sent with.
+    pub(crate) fn client(&self, delivery: &Delivery) -> &Client {
+        let of_delivery = |own: &&OwnTerraform| own.tenant == delivery.tenant.as_str() && own.hook == delivery.hook;
+        self.own.as_ref().filter(of_delivery).map_or(&self.client, |own| &own.client)
+    }
+
     /// Sends a result to the address of its task.
-    pub(crate) async fn send(&self, callback: &str, token: &SecretString, body: String) -> Reply {
+    pub(crate) async fn send(&self, of: &Delivery, callback: &str, token: &SecretString, body: String) -> Reply {
+        let client = self.client(of);
         let unsent = Reply::Failed { retry_after: None, unsent: true };
-        let request = self.0.address(callback).map(|address| Request::new(http::Method::PATCH, address));
+        let request = client.address(callback).map(|address| Request::new(http::Method::PATCH, address));
         let request = match request {
             Ok(request) => request,
             Err(problem) => {
@@ -31,7 +53,7 @@ impl Terraform {
         let request = request.header("authorization", &bearer).and_then(|r| r.header("content-type", CONTENT_TYPE));
         // A token that is no header cannot have come from Terraform, and will not become one.
         let Ok(request) = request else { return Reply::Refused(401) };
-        match self.0.send(request.body(body).within(WITHIN).answer_bytes(ANSWER_BYTES)).await {
+        match client.send(request.body(body).within(WITHIN).answer_bytes(ANSWER_BYTES)).await {
             Ok(answer) => {
                 let retry_after = answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
                 Reply::of(answer.status.as_u16(), retry_after)

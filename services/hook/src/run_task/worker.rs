@@ -1,7 +1,10 @@
 //! Reports what becomes of run tasks, whatever dies.
+//!
+//! Each tenant has its turn: of tasks that are due, the next one is of the tenant of whose tasks the fewest are worked
+//! on, so that a thousand tasks of one do not delay another's beyond what Terraform waits.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
@@ -9,15 +12,16 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::Service;
-use runwarden_kit::{Error, Result};
-use runwarden_webhooks::run_task::{
-    ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOMES, Reply, Sequence, Verdict, Why, running,
-};
+use runwarden_kit::{Error, Result, SecretString};
+use runwarden_webhooks::run_task::{ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOMES, Sequence, Verdict, Why, running};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::seen::{Seen, out_of_time, verdict};
 use super::terraform::Terraform;
+use super::turns::Turns;
+use super::woken::Woken;
+use crate::failpoint::{At, Failpoint};
 use crate::inbox::delivery::Delivery;
 use crate::inbox::tokens::Tokens;
 use crate::ports::{Account, Jobs, Keys, Output};
@@ -26,6 +30,8 @@ use crate::store::run_tasks::{RunTask, RunTaskStore};
 
 /// How often it is looked for tasks that are due.
 const LOOK: Duration = Duration::from_secs(1);
+/// The longest pause between two looks at a job. Its end is noticed at once anyway, unless the news of it were lost.
+const LONGEST_POLL: Duration = Duration::from_secs(30);
 /// When a task is looked at again whose store, key or peer failed.
 const AGAIN: Duration = Duration::from_secs(5);
 /// What is read of a run's output, in bytes: the recap is at its end, and a run that prints more has its head cut off.
@@ -42,8 +48,11 @@ pub(crate) struct RunTasks {
     pub(crate) terraform: Terraform,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: RunTaskSettings,
-    /// Deliveries whose task is worked on.
-    pub(crate) busy: Mutex<HashSet<String>>,
+    pub(crate) failpoint: Failpoint,
+    /// Tasks to be looked at before they are due.
+    pub(crate) woken: Arc<Woken>,
+    /// What is worked on.
+    pub(crate) turns: Turns,
 }
 
 /// How run tasks are reported on.
@@ -51,7 +60,7 @@ pub(crate) struct RunTasks {
 pub(crate) struct RunTaskSettings {
     /// How long a job may take, at most 57 minutes.
     pub(crate) wait: Duration,
-    /// How often a job is looked at.
+    /// How often a job is looked at, at first.
     pub(crate) poll: Duration,
     /// The link of results; none to leave it out.
     pub(crate) link: Option<String>,
@@ -78,38 +87,66 @@ impl RunTasks {
             }
             tokio::select! {
                 () = shutdown.begun() => break,
+                () = self.woken.any() => {}
                 () = tokio::time::sleep(LOOK) => {}
+                Some(_) = working.join_next() => {}
             }
         }
         while working.join_next().await.is_some() {}
     }
 
-    async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
+    /// Begins with as many as may be worked on at once. A tenant whose tasks cannot be read stops no other.
+    pub(crate) async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
         while working.try_join_next().is_some() {}
-        let under_way = self.lock().len();
-        let free = self.settings.at_once.saturating_sub(under_way);
-        if free == 0 {
+        let free = self.free();
+        for (delivery, tenant) in self.woken.take(|id| self.turns.is_under_way(id), free) {
+            match self.tasks.get(&tenant, &delivery).await {
+                Ok(Some(task)) => self.take(task, working),
+                Ok(None) => {}
+                Err(error) => error.log(),
+            }
+        }
+        if self.free() == 0 {
             return Ok(());
         }
-        let due = self.tasks.due(self.clock.now(), free.saturating_add(under_way)).await?;
-        for task in due {
-            if self.lock().len() >= self.settings.at_once {
-                break;
+        let now = self.clock.now();
+        let mut queues = Vec::new();
+        for tenant in self.tasks.tenants_due(now).await? {
+            let own = self.turns.own(&tenant);
+            // Those that are worked on may still be due, and must not hide others.
+            match self.tasks.due(&tenant, now, self.free().saturating_add(own)).await {
+                Ok(due) => {
+                    let waiting: VecDeque<_> =
+                        due.into_iter().filter(|task| !self.turns.is_under_way(&task.delivery)).collect();
+                    queues.push((tenant, waiting));
+                }
+                Err(error) => error.log(),
             }
-            if self.lock().insert(task.delivery.clone()) {
-                let worker = Arc::clone(self);
-                working.spawn(async move {
-                    let done = Done { worker: &worker, id: task.delivery.clone() };
-                    worker.work(task).await;
-                    drop(done);
-                });
-            }
+        }
+        while self.free() > 0 {
+            queues.retain(|(_, waiting)| !waiting.is_empty());
+            let next = queues.iter_mut().min_by_key(|(tenant, _)| self.turns.rank(tenant));
+            let Some(task) = next.and_then(|(_, waiting)| waiting.pop_front()) else { break };
+            self.take(task, working);
         }
         Ok(())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take(self: &Arc<Self>, task: RunTask, working: &mut JoinSet<()>) {
+        if !self.turns.begin(&task.delivery, &task.tenant) {
+            return;
+        }
+        let worker = Arc::clone(self);
+        working.spawn(async move {
+            let done = Done { worker: &worker, id: task.delivery.clone() };
+            worker.work(task).await;
+            drop(done);
+        });
+    }
+
+    /// How many more may be worked on.
+    fn free(&self) -> usize {
+        self.settings.at_once.saturating_sub(self.turns.count())
     }
 
     /// Takes a task as far as it goes now.
@@ -136,13 +173,13 @@ impl RunTasks {
             task.sequence.take().unwrap_or_else(|| Sequence::new(open.delivery.received_at.seconds(), wait));
         // What is decided does not change any more, whatever becomes of the job.
         let decided = sequence.verdict().is_some();
-        let seen = if decided { Seen::Going(String::new()) } else { self.look(&open.delivery).await };
+        let seen = if decided { Seen::of_delivery(&open.delivery) } else { self.look(&open.delivery).await };
         loop {
             let now = self.clock.now().seconds();
             match sequence.next(now, seen.is_over()) {
                 Next::Wait(until) => {
                     let until = Moment::from_micros(until.saturating_mul(1_000_000));
-                    let poll = self.clock.now().plus(self.settings.poll);
+                    let poll = self.clock.now().plus(self.poll(&open.delivery));
                     let due = if sequence.verdict().is_some() { until } else { until.min(poll) };
                     self.tasks.save(RunTask { sequence: Some(sequence), ..task }, Some(due), Vec::new()).await?;
                     return Ok(());
@@ -156,7 +193,9 @@ impl RunTasks {
                 Next::Conclude(why) => sequence.conclude(self.conclude(&open, &seen, why).await),
                 Next::Update => {
                     let body = running(seen.message(), self.settings.link.as_deref());
-                    let reply = self.send(&open, body).await?;
+                    let token = self.token(&open).await?;
+                    let reply = self.terraform.send(&open.delivery, &open.callback, &token, body).await;
+                    self.failpoint.pass(At::UpdateAfter);
                     sequence.updated(self.clock.now().seconds(), reply);
                 }
                 Next::Final { plain } => {
@@ -164,7 +203,17 @@ impl RunTasks {
                         return Err(Error::internal(anyhow::anyhow!("a final result that says nothing")));
                     };
                     let body = verdict.body(open.detailed && !plain);
-                    let reply = self.send(&open, body).await?;
+                    let token = self.token(&open).await?;
+                    // Whoever dies from here on must assume that it arrived.
+                    sequence.sending();
+                    task.sequence = Some(sequence.clone());
+                    if !self.tasks.save(task.clone(), Some(self.clock.now()), Vec::new()).await? {
+                        return Ok(());
+                    }
+                    task.version += 1;
+                    self.failpoint.pass(At::FinalBefore);
+                    let reply = self.terraform.send(&open.delivery, &open.callback, &token, body).await;
+                    self.failpoint.pass(At::FinalAfter);
                     sequence.finished(self.clock.now().seconds(), reply);
                 }
             }
@@ -191,15 +240,20 @@ impl RunTasks {
         Ok(Some(Open { delivery, callback, token, detailed }))
     }
 
-    async fn send(&self, open: &Open, body: String) -> Result<Reply> {
-        let token = self.keys.open(&open.delivery.tenant, &open.delivery.id, &open.token).await?;
-        Ok(self.terraform.send(&open.callback, &token, body).await)
+    async fn token(&self, open: &Open) -> Result<SecretString> {
+        self.keys.open(&open.delivery.tenant, &open.delivery.id, &open.token).await
+    }
+
+    /// When a job is looked at again: the longer it takes, the less often.
+    fn poll(&self, delivery: &Delivery) -> Duration {
+        let taken = self.clock.now().since(delivery.received_at);
+        (taken / 8).clamp(self.settings.poll, self.settings.poll.max(LONGEST_POLL))
     }
 
     /// What is known of the job. If that cannot be found out now, Terraform is told what was known before.
     async fn look(&self, delivery: &Delivery) -> Seen {
         let Some(job) = &delivery.job else { return Seen::of_delivery(delivery) };
-        match self.as_account(delivery, self.jobs.view(job)).await {
+        match self.as_account(delivery, || self.jobs.view(job)).await {
             Ok(view) => Seen::of_job(delivery, view.as_ref()),
             Err(error) => {
                 error.log();
@@ -220,7 +274,7 @@ impl RunTasks {
 
     /// What the run printed. A result without it is better than none.
     async fn output(&self, delivery: &Delivery, job: &str) -> Option<Output> {
-        match self.as_account(delivery, self.jobs.output(job, OUTPUT_BYTES)).await {
+        match self.as_account(delivery, || self.jobs.output(job, OUTPUT_BYTES)).await {
             Ok(output) => output,
             Err(error) => {
                 error.log();
@@ -229,8 +283,13 @@ impl RunTasks {
         }
     }
 
-    /// Asks as the service account that asked for the job.
-    async fn as_account<T>(&self, delivery: &Delivery, ask: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Asks as the service account that asked for the job. If its token is refused, it was rotated or revoked, and it is
+    /// asked with a new one.
+    async fn as_account<T, F: Future<Output = Result<T>>>(
+        &self,
+        delivery: &Delivery,
+        ask: impl Fn() -> F,
+    ) -> Result<T> {
         let Some(asked) = &delivery.asked else {
             return Err(Error::internal(anyhow::anyhow!("delivery {} has a job and asked for none", delivery.id)));
         };
@@ -240,6 +299,20 @@ impl RunTasks {
             project: &delivery.project,
             hook: &delivery.hook,
         };
+        let mut answer = self.with_token(delivery, account, ask()).await;
+        if self.tokens.judge(account, &answer) {
+            answer = self.with_token(delivery, account, ask()).await;
+            self.tokens.judge(account, &answer);
+        }
+        answer
+    }
+
+    async fn with_token<T>(
+        &self,
+        delivery: &Delivery,
+        account: Account<'_>,
+        ask: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let context = RequestContext {
             token: Some(self.tokens.of(account).await?),
             request_id: delivery.request_id.clone(),
@@ -274,7 +347,7 @@ struct Done<'a> {
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
-        self.worker.lock().remove(&self.id);
+        self.worker.turns.end(&self.id);
     }
 }
 

@@ -23,8 +23,14 @@ pub struct RunTask {
 /// Keeps run tasks. A delivery with an access token of Terraform's becomes one in its own transaction.
 #[async_trait]
 pub trait RunTaskStore: Send + Sync + 'static {
-    /// Tasks of all tenants that are due by now, the longest first.
-    async fn due(&self, now: Moment, limit: usize) -> Result<Vec<RunTask>>;
+    /// The tenants with tasks that are due by now.
+    async fn tenants_due(&self, now: Moment) -> Result<Vec<TenantId>>;
+
+    /// Tasks of a tenant that are due by now, the longest first.
+    async fn due(&self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<RunTask>>;
+
+    /// The task of a delivery, unless it never had one or there is nothing left to say.
+    async fn get(&self, tenant: &TenantId, delivery: &str) -> Result<Option<RunTask>>;
 
     /// Writes a task over, with audit entries, if it still is at the version it was read at; it is due again then, or
     /// never. Answers whether it was.

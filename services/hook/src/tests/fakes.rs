@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Error, ErrorReason, Result, SecretString, context};
+use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString, context};
 use serde_json::{Map, Value};
 
 use crate::inbox::delivery::{Arrival, Content, Delivery};
@@ -41,6 +41,14 @@ pub(crate) struct Others {
     pub(crate) printed: Mutex<String>,
     /// How often modules were run.
     pub(crate) runs: AtomicUsize,
+    /// The plan of every run.
+    pub(crate) plan: Mutex<String>,
+    /// What the last module saw.
+    pub(crate) seen: Mutex<String>,
+    /// How many tokens were issued: `token-1` and so on.
+    pub(crate) issued: AtomicUsize,
+    /// The token that is refused.
+    refused: Mutex<Option<String>>,
     /// Whether callers may let hooks act as clients.
     pub(crate) weak: Mutex<bool>,
 }
@@ -73,6 +81,11 @@ impl Keys for Others {
 }
 
 impl Others {
+    /// From now on this token is refused.
+    pub(crate) fn refuse_token(&self, token: &str) {
+        *self.refused.lock().unwrap() = Some(token.to_owned());
+    }
+
     /// How many keys are kept.
     pub(crate) fn keys(&self) -> usize {
         self.keys.lock().unwrap().len()
@@ -88,6 +101,7 @@ impl Modules for Others {
 
     async fn run(&self, _: &TenantId, module: &str, event: &str) -> Result<Made> {
         self.runs.fetch_add(1, Ordering::SeqCst);
+        event.clone_into(&mut self.seen.lock().unwrap());
         let event: Value = serde_json::from_str(event).unwrap();
         match module {
             "none" => Ok(Made::Unwanted),
@@ -112,7 +126,8 @@ impl Identities for Others {
         if account.client_id == "client_gone" {
             return Err(Error::denied("The hook's service account is disabled, or has expired."));
         }
-        Ok(Token { token: "token".into(), expires_at: Moment::from_micros(i64::MAX) })
+        let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok(Token { token: format!("token-{number}").into(), expires_at: Moment::from_micros(i64::MAX) })
     }
 }
 
@@ -147,6 +162,13 @@ impl Jobs for Others {
     }
 
     async fn view(&self, _: &str) -> Result<Option<JobView>> {
+        let token = context::current().token.clone();
+        let refused = self.refused.lock().unwrap().clone();
+        if let (Some(token), Some(refused)) = (token, refused)
+            && token.expose_secret() == refused
+        {
+            return Err(Error::new(ErrorReason::TokenRevoked, "The token was revoked."));
+        }
         if let Some((state, detail)) = self.job.lock().unwrap().clone() {
             return Ok(Some(JobView { state, detail, launched_at: None, finished_at: None }));
         }
@@ -158,8 +180,8 @@ impl Jobs for Others {
 /// Terraform keeps one plan.
 #[async_trait]
 impl Plans for Others {
-    async fn plan(&self, _: &Delivery, _: &Content) -> Result<Option<Value>> {
-        Ok(Some(serde_json::json!({"format_version": "1.2"})))
+    async fn plan(&self, _: &Delivery, _: &Content) -> Result<Option<String>> {
+        Ok(Some(self.plan.lock().unwrap().clone()))
     }
 }
 

@@ -102,6 +102,8 @@ pub(crate) async fn world_with(config: Config) -> World {
         bell: Arc::clone(&bell),
         at_once: 4,
         patience: config.delivery_patience,
+        run_task_wait: config.run_task_wait,
+        woken: Arc::default(),
         failpoint: Failpoint::default(),
         busy: Busy::default(),
     });

@@ -99,3 +99,18 @@ async fn a_full_inbox_says_when_to_come_again() {
     world.work().await;
     assert_eq!(world.send("a", push(KEY, "3", PUSH)).await.status, 202);
 }
+
+#[tokio::test]
+async fn hooks_named_run_task_refuse_like_the_program_they_stand_in_for_whether_they_exist_or_not() {
+    let world = world().await;
+    let stranger = || push("another key, just as long", "1", PUSH);
+    let missing = world.send("run-task", stranger()).await;
+    assert_eq!((missing.status, &*missing.body), (401, r#"{"error":"HMAC validation failed"}"#));
+    world.hook("run-task", "").await;
+    let unsigned = Received { headers: Headers::default(), ..stranger() };
+    let method = Received { method: "PUT".into(), ..stranger() };
+    for request in [stranger(), unsigned, method] {
+        assert_eq!(world.send("run-task", request).await, missing);
+    }
+    assert_eq!(world.inbox.receive("nobody", "run-task", stranger(), None).await.unwrap(), missing);
+}

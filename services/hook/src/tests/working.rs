@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use aws_lc_rs::hmac;
+use runwarden_engines::idempotency::Repeat;
 use tokio::task::JoinSet;
 
 use super::fakes::Broken;
@@ -182,6 +184,80 @@ async fn a_hook_that_is_switched_off_or_removed_stops_what_is_mapped_already() {
         assert!(delivery.reason_detail.unwrap().contains(why));
     }
     assert_eq!(world.others.asked.load(Ordering::SeqCst), 2, "nothing is asked after that");
+}
+
+/// A run task that was just delivered.
+async fn run_task(world: &World, settings: &str) -> String {
+    let hook = NewHook { kind: "run_task".into(), settings: settings.into(), ..github("tasks", "x") };
+    world.hooks.create(&admin(), hook, &Repeat::default()).await.unwrap();
+    let body = serde_json::json!({"run_id": "run-1", "access_token": "t", "task_result_id": "taskrs-1", "after": "abc",
+        "task_result_callback_url": "https://app.terraform.io/api/v2/task-results/1/callback",
+        "plan_json_api_url": "https://app.terraform.io/api/v2/plans/1/json-output"});
+    let body = body.to_string();
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, KEY.as_bytes()), body.as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let headers = [("x-tfc-task-signature", hex.as_str()), ("content-type", "application/json")];
+    let headers = headers.into_iter().collect::<Headers>();
+    let answer = world.send("tasks", Received { headers, body: body.into_bytes(), ..push(KEY, "1", PUSH) }).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world.all("tasks").await[0].id.clone()
+}
+
+#[tokio::test]
+async fn a_run_task_for_which_terraform_has_stopped_to_wait_is_never_submitted() {
+    let world = world().await;
+    let id = run_task(&world, "").await;
+    // We are down until it is too late.
+    world.pass(Duration::from_secs(57 * 60));
+    world.work().await;
+    let delivery = world.get(&id).await;
+    assert_eq!(stands(&delivery), (DeliveryState::Refused, Some("RUN_TASK_OUT_OF_TIME")));
+    assert_eq!(world.others.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(world.recorded("delivery.refuse").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_task_is_submitted_with_the_time_until_which_terraform_waits_and_given_up_then() {
+    let world = world().await;
+    let arrived = world.clock.now();
+    world.others.answers.lock().unwrap().extend((0..1000).map(|_| away()));
+    let id = run_task(&world, "").await;
+    world.work().await;
+    let start_by = arrived.plus(Duration::from_secs(57 * 60));
+    assert_eq!(world.get(&id).await.asked.unwrap().start_by, Some(start_by));
+    while let Some(due) = world.get(&id).await.due_at {
+        assert!(due <= start_by, "it is looked at in time");
+        world.pass(due.since(world.clock.now()));
+        world.work().await;
+    }
+    assert_eq!(world.clock.now(), start_by);
+    let delivery = world.get(&id).await;
+    assert_eq!(delivery.state, DeliveryState::GivenUp);
+    assert!(delivery.reason_detail.unwrap().contains("not begun any more"));
+}
+
+#[tokio::test]
+async fn the_executor_says_at_last_that_no_job_was_made() {
+    let world = world().await;
+    world.others.answers.lock().unwrap().push_back(away());
+    let id = run_task(&world, "").await;
+    world.work().await;
+    world.pass(Duration::from_secs(3600));
+    let refused = Error::new(ErrorReason::ValidationFailed, "must be in the future");
+    world.others.answers.lock().unwrap().push_back(refused);
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::Refused, Some("RUN_TASK_OUT_OF_TIME")));
+}
+
+#[tokio::test]
+async fn a_mapping_sees_the_plan_as_it_was_written() {
+    let world = world().await;
+    *world.others.plan.lock().unwrap() = r#"{"big":18446744073709551617}"#.to_owned();
+    let id = run_task(&world, r#"{"plan": true}"#).await;
+    world.work().await;
+    assert_eq!(world.get(&id).await.state, DeliveryState::Submitted);
+    let seen = world.others.seen.lock().unwrap().clone();
+    assert!(seen.ends_with(r#","plan":{"big":18446744073709551617}}"#), "{seen}");
 }
 
 /// Begins once, and answers how many were worked on.

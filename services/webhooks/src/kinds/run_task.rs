@@ -74,6 +74,7 @@ fn origin(text: &str) -> Result<Url, Problem> {
 
 impl Kind for RunTask {
     fn read(&self, received: &Received) -> Result<Read, Refusal> {
+        content_type(received)?;
         let Value::Object(mut body) = content::json(&received.body)? else {
             return Err(malformed("The body is not a run task's request: it is not an object."));
         };
@@ -87,10 +88,11 @@ impl Kind for RunTask {
         }
         text(&body, "run_id")?;
         let callback = text(&body, "task_result_callback_url")?.to_owned();
-        self.check_address(&callback)?;
+        let host = Self::check_address(&callback, self.terraform.as_ref())?;
         // Several fields are null where Terraform has nothing to say.
         if let Some(plan) = body.get("plan_json_api_url").filter(|plan| !plan.is_null()) {
-            self.check_address(plan.as_str().unwrap_or_default())?;
+            // The token for the results goes there as well.
+            Self::check_address(plan.as_str().unwrap_or_default(), Some(&host))?;
         }
         let id = match body.get("task_result_id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
             Some(id) => id.to_owned(),
@@ -120,7 +122,7 @@ impl Kind for RunTask {
                 Reason::SignatureMissing | Reason::SignatureMalformed | Reason::SignatureMismatch | Reason::NoKey => {
                     error(401, "HMAC validation failed")
                 }
-                Reason::BodyMalformed | Reason::IdMissing | Reason::IdMalformed => {
+                Reason::ContentType | Reason::BodyMalformed | Reason::IdMissing | Reason::IdMalformed => {
                     error(400, "Invalid JSON or missing data")
                 }
                 _ => Answer::usual(outcome),
@@ -132,7 +134,7 @@ impl Kind for RunTask {
 
 impl RunTask {
     /// The token goes to the configured host only: to send it anywhere else is to give it away.
-    fn check_address(&self, address: &str) -> Result<(), Refusal> {
+    fn check_address(address: &str, host: Option<&Url>) -> Result<Url, Refusal> {
         let refused = |detail| Err(Refusal::new(Reason::CallbackAddress, detail));
         let Some(url) = Url::parse(address).ok().filter(|_| address.len() <= MAX_TEXT) else {
             return refused("An address in the request cannot be read.");
@@ -140,13 +142,20 @@ impl RunTask {
         if url.scheme() != "https" || url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
             return refused("An address in the request is not a plain https address.");
         }
-        match &self.terraform {
-            Some(terraform) if terraform.origin() != url.origin() => {
-                refused("An address in the request is not at the Terraform host that the hook names.")
+        match host {
+            Some(host) if host.origin() != url.origin() => {
+                refused("An address in the request is not at the hook's Terraform host.")
             }
-            _ => Ok(()),
+            _ => Ok(url),
         }
     }
+}
+
+/// Terraform sends `application/json`, and no other.
+fn content_type(received: &Received) -> Result<(), Refusal> {
+    let kind = received.headers.one("content-type")?.and_then(|value| value.split(';').next()).unwrap_or_default();
+    let is_json = kind.trim().eq_ignore_ascii_case("application/json") && content::of(received)?.is_some();
+    if is_json { Ok(()) } else { Err(Refusal::new(Reason::ContentType, "The body is not application/json.")) }
 }
 
 fn text<'a>(body: &'a Map<String, Value>, field: &'static str) -> Result<&'a str, Refusal> {

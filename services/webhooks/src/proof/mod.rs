@@ -53,6 +53,8 @@ pub enum Weakness {
     NoIds,
     /// HMAC-SHA-1: not broken as an HMAC, but no longer to be chosen.
     Sha1,
+    /// The key may be so short that who has one signed request can find it by trying.
+    WeakKey,
 }
 
 impl Weakness {
@@ -65,6 +67,7 @@ impl Weakness {
             Self::ReplayableBriefly => "replayable_briefly",
             Self::NoIds => "no_ids",
             Self::Sha1 => "sha1",
+            Self::WeakKey => "weak_key",
         }
     }
 }

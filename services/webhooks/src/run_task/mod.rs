@@ -17,6 +17,13 @@ pub use verdict::{CONTENT_TYPE, Label, Level, Outcome, Verdict, running};
 pub const ACCESS_TOKEN: &str = "access_token";
 /// Where results go, as a pointer into [`Event::document`](crate::Event::document).
 pub const CALLBACK_URL: &str = "/body/task_result_callback_url";
+/// Whether this is a plan: one JSON object, no key twice, nested as deep as events may be. Its numbers may have more
+/// digits than we keep, so that a plan is passed on as it was written.
+#[must_use]
+pub fn is_plan(bytes: &[u8]) -> bool {
+    matches!(crate::json::parse(bytes), Ok(serde_json::Value::Object(_)))
+}
+
 /// Where the plan is read, as a pointer into the document. Not there before a plan.
 pub const PLAN_URL: &str = "/body/plan_json_api_url";
 /// Whether Terraform understands detailed outcomes, as a pointer into the document.

@@ -40,6 +40,9 @@ pub struct Sequence {
     verdict: Option<Verdict>,
     /// Whether a final result may have arrived without our knowing.
     unsure: bool,
+    /// Whether a final result was about to be sent, and what was replied is not known yet.
+    #[serde(default)]
+    in_flight: bool,
     /// Whether outcomes are left out, because Terraform did not take them.
     plain: bool,
     end: Option<End>,
@@ -66,7 +69,8 @@ pub enum Next {
     Update,
     /// Decide what the final result says: [`Sequence::conclude`].
     Conclude(Why),
-    /// Send the final result, and report the reply to [`Sequence::finished`].
+    /// Call [`Sequence::sending`], write that down, send the final result, and report the reply to
+    /// [`Sequence::finished`].
     Final {
         /// Whether to leave outcomes out.
         plain: bool,
@@ -122,6 +126,7 @@ impl Sequence {
             tries: 0,
             verdict: None,
             unsure: false,
+            in_flight: false,
             plain: false,
             end: None,
         }
@@ -181,8 +186,16 @@ impl Sequence {
         }
     }
 
+    /// The final result is about to be sent. Whoever dies between this and the reply has to assume that it arrived, so
+    /// write it down before the request leaves.
+    pub fn sending(&mut self) {
+        self.unsure |= self.in_flight;
+        self.in_flight = true;
+    }
+
     /// What was replied to the final result.
     pub fn finished(&mut self, now: i64, reply: Reply) {
+        self.in_flight = false;
         match reply {
             Reply::Accepted => self.end = Some(End::Delivered),
             // A detail that Terraform does not like must not cost the result. First, for this may also be why the one
@@ -255,6 +268,10 @@ mod tests {
         Unsent,
         /// 503, with a wish.
         Busy(u32),
+        /// It arrives, and we die before its answer.
+        Killed,
+        /// We die, and nothing leaves.
+        KilledBefore,
     }
 
     /// Drives a sequence, second by second, through restarts (between any two steps what is not on disk is lost).
@@ -284,7 +301,16 @@ mod tests {
                     Next::Final { .. } => sequence.verdict().cloned(),
                 };
                 after_final |= last.is_none() && sequence.verdict().is_some();
+                if last.is_some() {
+                    sequence.sending();
+                    disk = serde_json::to_string(&sequence).unwrap();
+                }
                 let reply = match turn.next().copied().unwrap_or(Luck::Answered) {
+                    Luck::Killed => {
+                        terraform.take(now, last.as_ref());
+                        break;
+                    }
+                    Luck::KilledBefore => break,
                     Luck::Answered => Reply::of(terraform.take(now, last.as_ref()), None),
                     Luck::Lost => {
                         terraform.take(now, last.as_ref());
@@ -313,13 +339,17 @@ mod tests {
         ]
     }
 
+    fn luck_or_death(longest: u32) -> impl Strategy<Value = Luck> {
+        prop_oneof![4 => luck(longest), 1 => Just(Luck::Killed), 1 => Just(Luck::KilledBefore)]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
         fn whatever_is_lost_or_restarted_there_is_exactly_one_final_result(
             ends_at in 0..5000_i64,
-            luck in prop::collection::vec(luck(20), 0..5),
+            luck in prop::collection::vec(luck_or_death(20), 0..5),
             down in prop::collection::vec((0..3600_i64, 0..90_i64), 0..2),
         ) {
             // At least every fifth request is answered, and we are away for a minute and a half.
@@ -388,6 +418,19 @@ mod tests {
         assert_eq!(taken.end(), Some(End::Delivered));
         // Nothing is left that it could dislike: the first one has arrived.
         sequence.finished(START, Reply::Refused(422));
+        assert_eq!(sequence.end(), Some(End::Delivered));
+    }
+
+    #[test]
+    fn whoever_dies_while_the_final_result_is_under_way_knows_afterwards_that_it_may_have_arrived() {
+        let mut sequence = Sequence::new(START, 60);
+        sequence.conclude(verdict(true));
+        sequence.sending();
+        // Here the process dies; what is on disk goes on. Terraform has the result and takes no other.
+        for _ in 0..2 {
+            sequence.sending();
+            sequence.finished(START, Reply::Refused(422));
+        }
         assert_eq!(sequence.end(), Some(End::Delivered));
     }
 

@@ -39,6 +39,7 @@ fn every_code_that_a_sender_or_a_hook_shows_is_explained() {
         Weakness::ReplayableBriefly,
         Weakness::NoIds,
         Weakness::Sha1,
+        Weakness::WeakKey,
     ];
     for weakness in weak {
         assert!(page.contains(&format!("`{}`", weakness.code())), "{weakness:?}");

@@ -99,7 +99,9 @@ fn the_token_is_never_sent_anywhere_but_to_the_configured_host() {
         reason(send(json!({}), &with("plan_json_api_url", json!("https://evil.example/plan")))),
         "callback_address"
     );
-    assert!(send_to(json!({"terraform": "any"}), "https://10.0.0.1/callback").is_ok());
+    let mut anywhere = with("task_result_callback_url", json!("https://10.0.0.1/callback"));
+    anywhere["plan_json_api_url"] = Value::Null;
+    assert!(send(json!({"terraform": "any"}), &anywhere).is_ok());
     assert_eq!(reason(send_to(json!({"terraform": "any"}), "http://10.0.0.1/callback")), "callback_address");
 }
 
@@ -147,4 +149,57 @@ fn a_request_without_an_id_is_known_by_its_callback() {
     let id = one(send(json!({}), &body)).id;
     assert!(id.is_some());
     assert_eq!(id, one(send(json!({}), &body)).id);
+}
+
+#[test]
+fn a_body_that_is_not_called_json_is_refused() {
+    let receiver = receiver("run_task", json!({}));
+    let body = request().to_string();
+    let sent = |kind: &str| {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, KEY.as_bytes()), body.as_bytes());
+        let received = post(&[("X-TFC-Task-Signature", &hex::encode(tag)), ("Content-Type", kind)], body.as_str());
+        receiver.receive(&received, &keys(&[KEY]))
+    };
+    for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+        assert!(sent(kind).is_ok(), "{kind}");
+    }
+    for kind in [
+        "text/plain",
+        "application/vnd.api+json",
+        "application/x-www-form-urlencoded",
+        "",
+        "application/json; charset=utf-16",
+    ] {
+        let refusal = sent(kind).unwrap_err();
+        assert_eq!(refusal.reason, Reason::ContentType, "{kind}");
+        let answer = receiver.answer(&post(&[], ""), &Outcome::Refused(&refusal));
+        assert_eq!((answer.status, &*answer.body), (400, r#"{"error":"Invalid JSON or missing data"}"#));
+    }
+}
+
+#[test]
+fn a_key_that_can_be_guessed_is_taken_only_where_the_hook_says_so() {
+    let weak = "hunter2".into();
+    let usual = receiver("run_task", json!({}));
+    assert!(usual.check_key(&weak).is_err() && crate::KeyForm::is_weak(&weak));
+    let told = receiver("run_task", json!({"allow_weak_key": true}));
+    assert!(told.check_key(&weak).is_ok() && told.check_key(&"".into()).is_err());
+    assert!(told.weaknesses().contains(&crate::Weakness::WeakKey) && usual.weaknesses().is_empty());
+    assert_eq!(problem("run_task", json!({"allow_weak_key": "yes"})), "allow_weak_key");
+    assert_eq!(problem("standard_webhooks", json!({"allow_weak_key": true})), "allow_weak_key");
+}
+
+#[test]
+fn where_any_host_will_do_the_plan_and_the_results_are_at_one() {
+    let elsewhere = with("plan_json_api_url", json!("https://storage.example/plan"));
+    assert_eq!(reason(send(json!({"terraform": "any"}), &elsewhere)), "callback_address");
+    assert!(send(json!({"terraform": "any"}), &request()).is_ok());
+}
+
+#[test]
+fn a_plan_with_numbers_of_any_size_is_one() {
+    assert!(crate::run_task::is_plan(br#"{"a": 18446744073709551616, "b": -99999999999999999999999999.5}"#));
+    for wrong in [&b"[]"[..], b"{", b"{\"a\":1,\"a\":2}", b"null", b"\xff"] {
+        assert!(!crate::run_task::is_plan(wrong));
+    }
 }

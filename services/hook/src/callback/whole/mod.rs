@@ -101,6 +101,7 @@ impl World {
             messages: messages.clone(),
             clock: Arc::new(clock.clone()),
             bell: bell.clone(),
+            woken: Arc::default(),
         };
         let clock_of_sender = Arc::new(clock.clone());
         let sender = Sender { catalog, messages, keys, client, clock: clock_of_sender, bell, known: Known::default() };

@@ -3,6 +3,8 @@
 //!
 //! Each function takes a [`Bench`] whose store is fresh and empty.
 
+pub(crate) mod run_tasks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -363,6 +365,7 @@ pub(crate) async fn one_that_cannot_be_read_stops_no_other(bench: Bench) -> Resu
             parameters: Map::from_iter([("deep".to_owned(), deep)]),
             reference: String::new(),
             since: at(10),
+            start_by: None,
         });
         let id = bench.take(broken).await?.delivery.id;
         ensure!(bench.store().get(&acme(), &id).await.is_err(), "it cannot be read");

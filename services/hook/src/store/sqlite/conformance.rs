@@ -8,8 +8,9 @@ use runwarden_engines::sqlite::outbox::SqliteOutbox;
 use runwarden_engines::sqlite::{Database, SqliteFaults, open};
 use runwarden_kit::audit::Entry;
 
-use super::{MIGRATIONS, SqliteInbox};
+use super::{MIGRATIONS, SqliteInbox, SqliteRunTasks};
 use crate::store::InboxStore as _;
+use crate::store::conformance::run_tasks::TaskBench;
 use crate::store::conformance::{Bench, inbox_store_conformance};
 
 /// A fresh store, open twice, and its faults.
@@ -29,6 +30,18 @@ async fn bench() -> anyhow::Result<(tempfile::TempDir, Bench)> {
 }
 
 inbox_store_conformance!(self::bench);
+
+async fn task_bench() -> anyhow::Result<(tempfile::TempDir, TaskBench)> {
+    let (folder, databases, faults) = databases().await?;
+    let outbox = Arc::new(SqliteOutbox::on(databases[0].clone()));
+    let inbox = Arc::new(SqliteInbox::on(databases[0].clone()));
+    let tasks = databases.map(|database| Arc::new(SqliteRunTasks(database)) as _);
+    Ok((folder, TaskBench { inbox, tasks, outbox, faults }))
+}
+
+mod run_tasks {
+    crate::store::conformance::run_tasks::run_task_store_conformance!(super::task_bench);
+}
 
 struct Notes(SqliteInbox);
 

@@ -21,7 +21,7 @@ use crate::inbox::delivery::{Content, Delivery};
 pub(super) use run_tasks::SqliteRunTasks;
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 
-pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox", "0002_run_tasks"];
+pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant"];
 
 /// Deliveries in one SQLite file.
 pub(crate) type SqliteInbox = Kernel<SqliteEngine>;

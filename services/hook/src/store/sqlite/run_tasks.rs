@@ -32,11 +32,34 @@ pub(super) fn remove(connection: &Connection, delivery: &str) -> Result<()> {
 
 #[async_trait]
 impl RunTaskStore for SqliteRunTasks {
-    async fn due(&self, now: Moment, limit: usize) -> Result<Vec<RunTask>> {
+    async fn tenants_due(&self, now: Moment) -> Result<Vec<TenantId>> {
+        let reader = self.0.grouped().readers.get().await?;
+        // From tenant to tenant, not from task to task.
+        let tenants = "WITH RECURSIVE waiting (tenant) AS (
+                SELECT min(tenant) FROM run_tasks WHERE due_at IS NOT NULL
+                UNION ALL
+                SELECT (SELECT min(tenant) FROM run_tasks WHERE due_at IS NOT NULL AND tenant > waiting.tenant)
+                FROM waiting WHERE waiting.tenant IS NOT NULL
+             )
+             SELECT tenant FROM waiting WHERE tenant IS NOT NULL AND EXISTS (
+                SELECT 1 FROM run_tasks
+                WHERE run_tasks.tenant = waiting.tenant AND due_at IS NOT NULL AND due_at <= ?
+             )";
+        sql::all(&reader, tenants, params![now.micros()], |row| Ok(TenantId::trusted(sql::text(row, 0)?)))
+    }
+
+    async fn due(&self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<RunTask>> {
         let reader = self.0.grouped().readers.get().await?;
         let due = "SELECT delivery, tenant, sequence, version FROM run_tasks
-             WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?";
-        sql::all(&reader, due, params![now.micros(), at_most(limit)], run_task)
+             WHERE tenant = ? AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?";
+        sql::all(&reader, due, params![tenant.as_str(), now.micros(), at_most(limit)], run_task)
+    }
+
+    async fn get(&self, tenant: &TenantId, delivery: &str) -> Result<Option<RunTask>> {
+        let reader = self.0.grouped().readers.get().await?;
+        let found = "SELECT delivery, tenant, sequence, version FROM run_tasks
+             WHERE delivery = ? AND tenant = ? AND due_at IS NOT NULL";
+        sql::one(&reader, found, params![delivery, tenant.as_str()], run_task)
     }
 
     async fn save(&self, task: RunTask, due_at: Option<Moment>, entries: Vec<Entry>) -> Result<bool> {

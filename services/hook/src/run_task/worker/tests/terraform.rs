@@ -47,6 +47,9 @@ struct Book {
     warts: VecDeque<Wart>,
     running: Vec<String>,
     finals: Vec<Value>,
+    /// Whether final results are taken and never answered, until that has happened once.
+    stalls: bool,
+    stalled: Arc<tokio::sync::Notify>,
 }
 
 impl Double {
@@ -61,6 +64,8 @@ impl Double {
             warts: VecDeque::new(),
             running: Vec::new(),
             finals: Vec::new(),
+            stalls: false,
+            stalled: Arc::default(),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -89,6 +94,17 @@ impl Double {
 
     pub(super) fn next(&self, wart: Wart) {
         self.book.lock().unwrap().warts.push_back(wart);
+    }
+
+    /// The next request is taken, and never answered.
+    pub(super) fn stall(&self) {
+        self.book.lock().unwrap().stalls = true;
+    }
+
+    /// Waits until that has happened.
+    pub(super) async fn stalled(&self) {
+        let stalled = Arc::clone(&self.book.lock().unwrap().stalled);
+        stalled.notified().await;
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -129,6 +145,17 @@ async fn answer(
         }
         (&Method::GET, _) => return plain(StatusCode::FORBIDDEN, ""),
         _ => {}
+    }
+    let stalls = {
+        let mut book = book.lock().unwrap();
+        std::mem::take(&mut book.stalls).then(|| {
+            book.take(&method, &uri, &headers, &body);
+            Arc::clone(&book.stalled)
+        })
+    };
+    if let Some(stalled) = stalls {
+        stalled.notify_one();
+        return std::future::pending().await;
     }
     let mut book = book.lock().unwrap();
     book.requests += 1;
