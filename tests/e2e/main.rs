@@ -34,6 +34,7 @@ mod request_info;
 mod restarts;
 mod restored_logs;
 mod revocation;
+mod run_tasks;
 mod services;
 mod starting;
 mod tenants;

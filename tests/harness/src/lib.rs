@@ -18,6 +18,7 @@ pub mod reach;
 mod recipe;
 pub mod system;
 pub mod tenant;
+pub mod terraform;
 pub mod wait;
 
 pub use apart::Apart;
@@ -29,4 +30,5 @@ pub use process::Signal;
 pub use reach::Reach;
 pub use system::{Settings, System};
 pub use tenant::Tenant;
+pub use terraform::{Task, Terraform};
 pub use wait::{until, until_within};

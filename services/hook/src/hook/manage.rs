@@ -164,6 +164,7 @@ impl Hooks {
                 "template": made.hook.template,
                 "kind": made.hook.kind,
                 "client_id": made.hook.client_id,
+                "weaknesses": weaknesses(&receiver),
             }),
         );
         match self.catalog.commit(change, &entry).await? {
@@ -223,7 +224,10 @@ impl Hooks {
             self.check_account(&hook).await?;
         }
         let changed = changed(&before, &hook);
-        self.save(&stored, hook, "hook.update", &json!({ "changed": changed })).await
+        // One that an earlier version took may still be switched off.
+        let weak = hook.receiver().map(|receiver| weaknesses(&receiver)).unwrap_or_default();
+        let details = json!({ "changed": changed, "weaknesses": weak });
+        self.save(&stored, hook, "hook.update", &details).await
     }
 
     /// Removes a hook with its keys.
@@ -354,6 +358,11 @@ pub(super) fn key_for(
         .ok_or_else(|| Error::invalid("/key", "is made by the sender: send the one that it shows"))?;
     let shown = made.expose_secret().to_owned();
     Ok((Some(made), Some(shown)))
+}
+
+/// What the sender's proof does not prevent, for the record.
+fn weaknesses(receiver: &Receiver) -> Vec<&'static str> {
+    receiver.weaknesses().into_iter().map(runwarden_webhooks::Weakness::code).collect()
 }
 
 fn settings(given: &str) -> Result<Map<String, Value>> {
