@@ -93,7 +93,7 @@ async fn hook(acme: &Tenant, place: &Place, template: &str) {
     let module = "package runwarden.hook\n\naccept := true\n\nparameters := {\"run_id\": input.body.run_id}\n";
     let body = json!({"name": template, "project": "web", "template": template, "kind": "run_task", "module": module,
         "settings": {"terraform": format!("https://{}", place.terraform.host())}, "client_id": account.id, "key": KEY});
-    acme.admin.post("/api/v1/hooks", &body).await.expect(201);
+    let _hook = acme.admin.post("/api/v1/hooks", &body).await.expect(201);
 }
 
 fn ordinary(place: &Place) -> Settings {

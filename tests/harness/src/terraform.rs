@@ -196,7 +196,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Sent> {
                 return Some(Sent { method, path, headers, body: bytes.get(end + 4..end + 4 + length)?.to_vec() });
             }
         }
-        let mut piece = [0; 16 * 1024];
+        let mut piece = vec![0; 16 * 1024];
         let got = stream.read(&mut piece).await.ok().filter(|got| *got > 0)?;
         bytes.extend_from_slice(piece.get(..got)?);
         if bytes.len() > LARGEST {
