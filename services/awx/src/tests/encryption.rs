@@ -84,3 +84,17 @@ async fn speaking_tls_to_what_speaks_none_is_explained() {
     let error = client.who_am_i().await.unwrap_err();
     assert!(matches!(&error, AwxError::Unreachable { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn only_a_controller_that_an_operator_names_is_not_verified() {
+    let address = Authority::new().controller("elsewhere.example").await;
+    let target = Target { url: format!("https://localhost:{}", address.port()), ..target_for(address) };
+    let client = |unverified: &str| {
+        let limits = ClientLimits { unverified: vec![unverified.to_owned()], ..quick() };
+        Client::new(&target, &Credential::bearer("t0ken"), limits).unwrap()
+    };
+    assert_eq!(client(&format!("https://LOCALHOST:{}/", address.port())).who_am_i().await.unwrap().id, 7);
+    for other in ["https://localhost", "https://other.example", ""] {
+        assert!(client(other).who_am_i().await.is_err(), "{other}");
+    }
+}

@@ -126,6 +126,7 @@ fn quick() -> ClientLimits {
         kept_bytes: 4 * 1024 * 1024,
         memory: Memory::new(256 * 1024 * 1024),
         allow_plain_http: false,
+        unverified: Vec::new(),
     }
 }
 

@@ -280,6 +280,27 @@ async fn an_end_is_reported_before_the_task_is_due_again() {
 }
 
 #[tokio::test]
+async fn a_tenant_with_many_tasks_does_not_delay_anothers() {
+    let world = World::new().await;
+    let content = world.store.content(&TenantId::trusted("acme"), &world.delivery).await.unwrap().unwrap();
+    let add = async |tenant: &str, number: u32| {
+        let mut arrival = conformance::arrival(&format!("{tenant}-{number}"));
+        arrival.delivery.tenant = TenantId::trusted(tenant);
+        arrival.delivery.received_at = world.clock.now();
+        world.store.take(vec![Arrival { content: content.clone(), ..arrival }], ROOM).await.unwrap();
+    };
+    for number in 0..50 {
+        add("acme", number).await;
+    }
+    add("zed", 0).await;
+    // Four may be worked on at once, and it came last.
+    let mut working = tokio::task::JoinSet::new();
+    world.worker.begin(&mut working).await.unwrap();
+    assert_eq!((world.worker.turns.count(), world.worker.turns.own(&TenantId::trusted("zed"))), (4, 1));
+    while working.join_next().await.is_some() {}
+}
+
+#[tokio::test]
 async fn what_terraform_does_not_take_at_once_is_sent_again() {
     let world = World::new().await;
     world.submitted().await;

@@ -89,7 +89,7 @@ pub(crate) async fn a_delivery_with_a_token_is_owed_a_result_and_no_other_is(ben
     let plain = bench.keep(arrival("plain")).await?;
     let task = bench.task(&acme(), 10).await?;
     ensure!(bench.due(&acme(), 9).await?.is_empty());
-    ensure!(bench.due(&acme(), 10).await? == [task.delivery.clone()]);
+    ensure!(bench.due(&acme(), 10).await? == std::slice::from_ref(&task.delivery));
     ensure!(task.sequence.is_none() && task.version == 1 && task.tenant == acme());
     ensure!(bench.store().get(&acme(), &plain).await?.is_none());
     Ok(())
