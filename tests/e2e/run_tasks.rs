@@ -218,6 +218,22 @@ async fn without_a_named_terraform_a_signed_requests_own_host_is_used_and_the_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_listener_has_the_certificate_that_the_environment_names() {
+    let (controller, place) = (Controller::start().await, Place::new().await);
+    let key = place.folder.path().join("tls.key");
+    std::fs::write(&key, place.terraform.key_pem()).unwrap();
+    let settings = place.environment(&controller, "ask-variables").without("RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY");
+    let settings = settings.set("CERT_FILE", &place.ca_file()).set("KEY_FILE", &key.display().to_string());
+    let system = System::start(&settings).await;
+    let base = &system.reach().base_url;
+    assert!(base.starts_with("https://"), "{base}");
+    let authority = reqwest::Certificate::from_pem(place.terraform.ca_pem().as_bytes()).unwrap();
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+    let answer = http.post(format!("{base}{OLD_ROUTE}")).body("{}").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, REFUSED));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn insecure_verifies_no_certificate_and_says_so() {
     let (controller, place) = (Controller::start().await, Place::new().await);
     let settings = place.environment(&controller, "ask-variables").set("COMBINED_FILE", "").set("INSECURE", "true");

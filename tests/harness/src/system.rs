@@ -35,6 +35,13 @@ impl Settings {
         self
     }
 
+    /// Without a setting, by its environment variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.retain(|(set, _)| set != name);
+        self
+    }
+
     /// With listeners on ports of its own, so that it is where it was when it is started again.
     #[must_use]
     pub fn that_stays(mut self) -> Self {

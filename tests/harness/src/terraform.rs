@@ -18,6 +18,7 @@ const LARGEST: usize = 8 << 20;
 pub struct Terraform {
     address: SocketAddr,
     ca_pem: String,
+    key_pem: String,
     away: Arc<AtomicBool>,
     book: Arc<Mutex<Book>>,
 }
@@ -60,6 +61,7 @@ impl Terraform {
     pub async fn start() -> Self {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let key_pem = made.signing_key.serialize_pem();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -72,7 +74,7 @@ impl Terraform {
         let address = listener.local_addr().expect("its address");
         let (away, book) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Book::default())));
         tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&away), Arc::clone(&book)));
-        Self { address, ca_pem: made.cert.pem(), away, book }
+        Self { address, ca_pem: made.cert.pem(), key_pem, away, book }
     }
 
     /// Its host, with the port.
@@ -85,6 +87,12 @@ impl Terraform {
     #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The key of its certificate, PEM: the certificate is for this machine, so that others here may use it too.
+    #[must_use]
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
     }
 
     /// Whether it hangs up on everybody.
