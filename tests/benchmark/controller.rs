@@ -79,6 +79,11 @@ impl Controller {
         json!({"name": name, "url": self.url, "credential": {"token": self.token}})
     }
 
+    /// Its address, and the token of an account that may launch.
+    pub(crate) fn account(&self) -> (&str, &str) {
+        (&self.url, &self.token)
+    }
+
     /// How many launches it has taken.
     pub(crate) async fn launches(&self) -> u64 {
         number(&self.control(Method::GET, "about", None).await, "launches")
@@ -110,6 +115,11 @@ impl Controller {
     /// Ends a run.
     pub(crate) async fn finish(&self, run: u64) {
         self.control(Method::POST, &format!("runs/{run}/finish"), Some(json!({"status": "successful"}))).await;
+    }
+
+    /// Ends all runs at once.
+    pub(crate) async fn finish_all(&self) {
+        self.control(Method::POST, "runs/finish-all", Some(json!({"status": "successful"}))).await;
     }
 
     /// How long it takes for what Runwarden reads before each launch of a template without a survey: the template and

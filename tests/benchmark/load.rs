@@ -37,6 +37,8 @@ pub(crate) enum Request<'a> {
     Submit,
     /// To answer what is at a path.
     Read(&'a str),
+    /// To take an event at a path, as GitLab sends it.
+    Deliver(&'a str),
 }
 
 /// Asks over these connections, the next request as soon as the last is answered.
@@ -53,6 +55,7 @@ pub(crate) async fn offer(
     let (what, argument) = match request {
         Request::Submit => ("submit", tomorrow.as_str()),
         Request::Read(path) => ("read", path),
+        Request::Deliver(path) => ("deliver", path),
     };
     let threads = connections.min(2).to_string();
     let libraries = backends().join("debian/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));

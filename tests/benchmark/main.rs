@@ -4,6 +4,7 @@
 
 mod compare;
 mod controller;
+mod deliveries;
 mod figures;
 mod flat;
 mod load;
@@ -55,6 +56,8 @@ enum What {
     Flat,
     /// Runwarden beside the design that it replaces: needs PostgreSQL and wrk.
     Compare,
+    /// From webhooks to launches, beside ansible-rulebook, and callbacks: needs wrk, Java and ansible-rulebook.
+    Deliveries,
     /// The controller, in a process of its own: what this program starts itself as.
     #[command(hide = true)]
     Controller(controller::Options),
@@ -97,9 +100,12 @@ fn main() {
     if matches!(what, What::All | What::Compare) {
         whole = runtime.block_on(compare::measure(cli.quick));
     }
+    if matches!(what, What::All | What::Deliveries) {
+        whole &= runtime.block_on(deliveries::measure(cli.quick));
+    }
     println!("\nLoad average at the end: {}", machine::load());
     // A comparison that was skipped must not look like success if it is all that was asked for.
-    if matches!(what, What::Compare) && !whole {
+    if matches!(what, What::Compare | What::Deliveries) && !whole {
         std::process::exit(3);
     }
 }

@@ -75,6 +75,22 @@ impl Stage {
         assert!(stored.status < 300, "the policy is stored: {}", stored.json());
     }
 
+    /// Makes a service account that may launch, and answers its id.
+    pub(crate) async fn account(&self, name: &str) -> String {
+        let body = json!({"name": name, "project": "web", "roles": ["launcher"]});
+        Credentials::of(&self.admin.post("/api/v1/clients", &body).await.expect(201)).id
+    }
+
+    /// The tenant's administrator.
+    pub(crate) fn admin(&self) -> &Api {
+        &self.admin
+    }
+
+    /// Where callers and senders reach it.
+    pub(crate) fn public_url(&self) -> &str {
+        &self.system.reach().base_url
+    }
+
     /// A caller that may launch, with a fresh token and connections that it keeps.
     pub(crate) async fn caller(&self) -> Api {
         self.system.reach().caller(&self.launcher).await
