@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use runwarden_kit::context::RequestContext;
@@ -65,6 +65,9 @@ pub async fn pass(State(here): State<ListenerApp>, request: Request, next: Next)
         Err(problem) if is_options && problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.as_options(),
         Err(problem) => problem.into_response(),
     };
+    if route.as_deref().is_some_and(|path| here.table.takes_deliveries(path)) {
+        ask_to_return(&mut response);
+    }
     set_rate_limits(response.headers_mut(), &standings);
     if let Some(route) = route {
         response.extensions_mut().insert(MatchedRoute(route));
@@ -189,6 +192,22 @@ fn within(standing: Standing, standings: &mut Vec<Standing>) -> Result<()> {
     });
     standings.push(standing);
     refused.map_or(Ok(()), Err)
+}
+
+/// Foreign senders are asked to come back with 503 instead of 429: many take every 4xx for a final refusal and drop what
+/// they were to deliver (Alertmanager, Bitbucket, earlier GitLab), and all of them send again after a 503.
+fn ask_to_return(response: &mut Response) {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return;
+    }
+    // What the hook service has its sender answered is that kind's own answer.
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
+    let mut problem = problem.with_status(StatusCode::SERVICE_UNAVAILABLE);
+    if problem.error().retry_after().is_none() {
+        problem = problem.with_header(RETRY_AFTER, "1");
+    }
+    *response.status_mut() = problem.status();
+    response.extensions_mut().insert(problem);
 }
 
 /// Adds the rate limit headers.

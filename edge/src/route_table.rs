@@ -135,6 +135,12 @@ impl Table {
         self.0.iter().filter(move |route| served(route, listener))
     }
 
+    /// Whether foreign senders deliver to this path.
+    #[must_use]
+    pub fn takes_deliveries(&self, path: &str) -> bool {
+        self.0.iter().any(|route| route.path == path && route.takes == Takes::Delivery)
+    }
+
     /// Looks a request up. `path` is the matched path with its parameters in braces. `HEAD` is served where `GET` is.
     #[must_use]
     pub fn find(&self, listener: Listener, method: &Method, path: &str) -> Found<'_> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{acme, settings};
 
-const KEY: &str = "It's a Secret to Everybody";
+pub(super) const KEY: &str = "It's a Secret to Everybody";
 const MODULE: &str = r#"package runwarden.hook
 
 accept if input.body.ref == "refs/heads/main"
@@ -17,12 +17,12 @@ parameters := {"environment": "dev", "version": input.body.version}
 reference := input.body.after
 "#;
 
-fn push(version: &str) -> String {
+pub(super) fn push(version: &str) -> String {
     json!({"ref": "refs/heads/main", "after": "abc", "version": version}).to_string()
 }
 
 /// Delivers as GitHub does.
-async fn deliver(base: &str, path: &str, key: &str, id: &str, body: &str) -> Option<Answer> {
+pub(super) async fn deliver(base: &str, path: &str, key: &str, id: &str, body: &str) -> Option<Answer> {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), body.as_bytes());
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     Api::anonymous(base)
@@ -36,7 +36,7 @@ async fn deliver(base: &str, path: &str, key: &str, id: &str, body: &str) -> Opt
         .ok()
 }
 
-async fn hook(acme: &Tenant, name: &str) -> Value {
+pub(super) async fn hook(acme: &Tenant, name: &str) -> Value {
     let account = acme.client(&format!("{name}-account"), Some("web"), &["launcher"]).await;
     let body = json!({"name": name, "project": "web", "template": "deploy", "kind": "github", "client_id": account.id,
         "module": MODULE, "key": KEY});

@@ -4,6 +4,7 @@
 mod apart;
 mod at_worst;
 mod authority;
+mod callbacks;
 mod cancelling;
 mod cli_in_doubt;
 mod daily_cli;

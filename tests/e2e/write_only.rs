@@ -27,7 +27,7 @@ fn files_with(folder: &Path, needle: &[u8]) -> Vec<String> {
     found
 }
 
-fn is_nowhere(system: &System, secret: &str, but: &[&str]) {
+pub(super) fn is_nowhere(system: &System, secret: &str, but: &[&str]) {
     assert!(!system.log().contains(secret), "it was logged");
     let files = files_with(&system.data(), secret.as_bytes());
     let unexpected: Vec<_> = files.iter().filter(|file| !but.iter().any(|name| file.ends_with(name))).collect();

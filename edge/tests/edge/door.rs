@@ -177,6 +177,21 @@ async fn an_address_is_limited_whatever_identity_it_claims() {
 }
 
 #[tokio::test]
+async fn a_foreign_sender_beyond_a_limit_is_asked_to_come_back_and_not_refused_for_good() {
+    // Its address has used up its rate.
+    let edge = Edge::with(Config { address_rate: 1, address_burst: 1, ..Config::default() });
+    assert_eq!(edge.send(get("/api/v1/health/live"), "").await.status, 200);
+    let over = edge.send(Request::post("/webhook/acme/alerts"), "{}").await;
+    assert_eq!(over.problem(503, "RATE_LIMITED")["status"], 503);
+    assert!(over.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // Its address has as many bytes on their way as it may have.
+    let edge = Edge::with(Config { body_bytes: 8, ..Config::default() });
+    let over = edge.send(Request::post("/webhook/acme/alerts"), "{\"a\":1}").await;
+    over.problem(503, "RATE_LIMITED");
+    assert_eq!(over.header("retry-after"), "1");
+}
+
+#[tokio::test]
 async fn cors_is_off_unless_configured() {
     let preflight = || {
         Request::builder()

@@ -147,6 +147,13 @@ impl JobService for FakeJobs {
         Err(Error::denied("The edge does not ask this.").into())
     }
 
+    async fn find_write_only(
+        &self,
+        _: tonic::Request<proto::FindWriteOnlyRequest>,
+    ) -> Result<tonic::Response<proto::FindWriteOnlyResponse>, Status> {
+        Err(Error::denied("The edge does not ask this.").into())
+    }
+
     async fn get_job(
         &self,
         request: tonic::Request<proto::GetJobRequest>,

@@ -1,9 +1,10 @@
-//! Places where a test can have the process die: around every durable step of a delivery. Nothing is set unless
-//! `RUNWARDEN_HOOK_FAILPOINT` names one, and then all it does is what `kill -9` would.
+//! Places around every durable step of a delivery, and of a message to a callback, where a test can have the process
+//! die: `RUNWARDEN_HOOK_FAILPOINT` names one.
 
-use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use runwarden_kit::failpoint::{self, Place};
+
+/// Where the process is to die, if anywhere.
+pub type Failpoint = failpoint::Failpoint<At>;
 
 /// Somewhere between two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +27,22 @@ pub enum At {
     FinalBefore,
     /// Terraform has it; that is not written.
     FinalAfter,
+    /// Jobs changed; the messages about them are not written.
+    MessageBefore,
+    /// They are durable; nothing was sent.
+    MessageAfter,
+    /// A message is signed and about to be sent.
+    SendBefore,
+    /// Its receiver answered; that is not written.
+    SendAfter,
     /// A change was made that waits for the commit of its group.
     GroupFilling,
     /// A group of changes is committed; nobody was answered.
     GroupCommitted,
 }
 
-impl At {
-    /// Each with its name.
-    pub const ALL: [(&str, Self); 11] = [
+impl Place for At {
+    const ALL: &'static [(&'static str, Self)] = &[
         ("receive.before", Self::ReceiveBefore),
         ("receive.after", Self::ReceiveAfter),
         ("map.before", Self::MapBefore),
@@ -44,68 +52,11 @@ impl At {
         ("update.after", Self::UpdateAfter),
         ("final.before", Self::FinalBefore),
         ("final.after", Self::FinalAfter),
+        ("message.before", Self::MessageBefore),
+        ("message.after", Self::MessageAfter),
+        ("send.before", Self::SendBefore),
+        ("send.after", Self::SendAfter),
         ("group.filling", Self::GroupFilling),
         ("group.committed", Self::GroupCommitted),
     ];
-}
-
-/// Where the process is to die, if anywhere.
-#[derive(Clone, Debug, Default)]
-pub struct Failpoint(Option<Arc<Armed>>);
-
-#[derive(Debug)]
-struct Armed {
-    at: At,
-    left: AtomicU32,
-}
-
-impl Failpoint {
-    /// Passes a place; does not come back if it is the one.
-    pub fn pass(&self, at: At) {
-        if let Some(armed) = &self.0
-            && armed.at == at
-            && armed.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            die();
-        }
-    }
-}
-
-fn die() {
-    use rustix::process::{Signal, getpid, kill_process};
-    // The process ends inside the call: nothing is closed, flushed or reported.
-    let _ended = kill_process(getpid(), Signal::KILL);
-}
-
-impl FromStr for Failpoint {
-    type Err = String;
-
-    /// `NAME` or `NAME:N` for the N-th time.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Ok(Self::default());
-        }
-        let (name, times) = text.split_once(':').unwrap_or((text, "1"));
-        let found = At::ALL.iter().find(|(known, _)| *known == name).map(|(_, at)| *at);
-        let at = found.ok_or_else(|| format!("there is no failpoint {name:?}"))?;
-        let left = times.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(|| format!("{times:?} is not a count"))?;
-        Ok(Self(Some(Arc::new(Armed { at, left: AtomicU32::new(left) }))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_place_has_one_name_and_nothing_is_armed_unless_it_is_named() {
-        for (name, at) in At::ALL {
-            let parsed: Failpoint = name.parse().unwrap();
-            assert_eq!(parsed.0.unwrap().at, at);
-        }
-        assert!("".parse::<Failpoint>().unwrap().0.is_none());
-        for wrong in ["launch", "map.after:0", "map.after:x", ":"] {
-            assert!(wrong.parse::<Failpoint>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -40,7 +40,7 @@ use inbox::look::Deliveries;
 use inbox::receive::{self, Inbox};
 use inbox::tokens::Tokens;
 use inbox::worker::Worker;
-use ports::{Identities, Jobs, Keys, Modules};
+use ports::{Identities, Jobs, Keys, Modules, Projects};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
 use run_task::plan::TerraformPlans;
 use run_task::terraform::{OwnTerraform, Terraform};
@@ -77,11 +77,17 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     let modules: Arc<dyn Modules> = Arc::new(MeshModules::new(kit.peers.channel(Service::Policy)?));
     let identities: Arc<dyn Identities> = Arc::new(MeshIdentities::new(kit.peers.channel(Service::Auth)?));
     let jobs: Arc<dyn Jobs> = Arc::new(MeshJobs::new(kit.peers.channel(Service::Executor)?));
-    let projects = Arc::new(MeshProjects::new(kit.peers.channel(Service::Project)?));
+    let projects: Arc<dyn Projects> = Arc::new(MeshProjects::new(kit.peers.channel(Service::Project)?));
     let records = catalog::Catalog::new(records, hook_outbox);
     let woken = Arc::new(Woken::default());
-    let callbacks = callback::build(config.outbound()?, kit, &engines, records.clone(), Arc::clone(&woken)).await?;
     let catalog = Catalog::new(records, idempotency, Arc::clone(&kit.clock));
+    let parts = callback::Parts {
+        client: Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?,
+        failpoint: config.hook_failpoint.clone(),
+        catalog: catalog.clone(),
+        projects: Arc::clone(&projects),
+    };
+    let callbacks = callback::build(parts, kit, &engines, Arc::clone(&woken)).await?;
     let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
     let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
     let bell = Arc::new(Notify::new());
@@ -103,6 +109,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         store: Arc::clone(&store),
         outbox: outbox.clone(),
         hooks: hooks.clone(),
+        keys: Arc::clone(&keys),
         modules: Arc::clone(&modules),
         jobs: Arc::clone(&jobs),
         plans: Arc::new(TerraformPlans { terraform: terraform.clone(), keys: Arc::clone(&keys) }),

@@ -154,6 +154,8 @@ pub trait Jobs: Send + Sync + 'static {
     async fn submit(&self, order: Order<'_>) -> Result<String>;
     /// Whether a job would be accepted. What template and schema refuse is an error.
     async fn check(&self, order: Order<'_>) -> Result<Verdict>;
+    /// Which of these parameters of a template are write-only.
+    async fn write_only(&self, template: &str, names: Vec<String>) -> Result<Vec<String>>;
     /// What a job's run printed, its last bytes if there are more than so many; `None` if the caller may not see it.
     async fn output(&self, id: &str, most: usize) -> Result<Option<Output>>;
     /// A job; `None` if the caller may not see it.

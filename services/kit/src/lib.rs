@@ -8,6 +8,7 @@ pub mod clock;
 pub mod context;
 pub mod contract;
 pub mod error;
+pub mod failpoint;
 pub mod id;
 pub mod idempotency;
 pub mod json;

@@ -9,6 +9,7 @@ use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::contract::RequestInfo;
+use runwarden_kit::schema::is_write_only;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, request_info, telemetry};
@@ -22,6 +23,9 @@ use crate::ports::{self, Decision, Policies, Question, Seals, Template};
 use crate::records;
 use crate::shared::Shared;
 use crate::store::{Acceptance, Accepted, IdempotencyClaim, Room};
+
+/// How many parameters are looked at that were not validated yet.
+const MOST_NAMES: usize = 1000;
 
 /// A template and the proof that its caller may run it.
 type Allowed = Authorized<Arc<Template>, right::JobsSubmit>;
@@ -117,6 +121,24 @@ impl Submitter {
         let tenant = caller.require_tenant()?;
         let (template, parameters) = self.judged(caller, tenant, &asked).await?;
         self.decide(caller, tenant, &template, &parameters).await
+    }
+
+    /// Which of these parameters of a template are write-only.
+    ///
+    /// # Errors
+    /// When the caller may not run the template, or names more than anybody sends.
+    pub async fn write_only(&self, caller: &Caller, template: &str, names: Vec<String>) -> Result<Vec<String>> {
+        let tenant = caller.require_tenant()?;
+        runwarden_kit::slug::check("/template", template)?;
+        if names.len() > MOST_NAMES {
+            let detail = format!("There are more than {MOST_NAMES} parameters.");
+            return Err(Error::new(ErrorReason::ParametersInvalid, detail));
+        }
+        let judge = |found: Option<Arc<Template>>| -> Result<Allowed> {
+            caller.authorize(found.ok_or_else(Template::missing)?)
+        };
+        let template = ports::judged(&*self.shared.templates, tenant, template, judge).await?;
+        Ok(names.into_iter().filter(|name| is_write_only(&template.schema, name)).collect())
     }
 
     /// Finds the template, and checks that the caller may run it and may ask this of it.

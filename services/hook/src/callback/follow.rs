@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::event::{self, Event};
 use super::ports::Jobs;
 use super::{Callback, Why};
+use crate::failpoint::{At, Failpoint};
 use crate::run_task::woken::Woken;
 use crate::store::key;
 use crate::store::messages::{Messages, NewMessage};
@@ -42,6 +43,8 @@ pub struct Follower {
     pub bell: Arc<Notify>,
     /// Hears of each job of a delivery that ended.
     pub(crate) woken: Arc<Woken>,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
 }
 
 impl Follower {
@@ -93,12 +96,16 @@ impl Follower {
                 made.extend(message(callback, job, event)?);
             }
         }
-        let any = !made.is_empty();
-        self.messages.put(made, last, self.clock.now()).await?;
-        self.wake(&jobs);
-        if any {
-            self.bell.notify_one();
+        if made.is_empty() {
+            self.messages.put(made, last, self.clock.now()).await?;
+            self.wake(&jobs);
+            return Ok(());
         }
+        self.failpoint.pass(At::MessageBefore);
+        self.messages.put(made, last, self.clock.now()).await?;
+        self.failpoint.pass(At::MessageAfter);
+        self.wake(&jobs);
+        self.bell.notify_one();
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
-//! Who may do what to callbacks and their messages. A change and its audit entry are one commit.
+//! Making, seeing, changing and removing callbacks. A change and its audit entry are one commit.
 
+use std::fmt;
 use std::sync::Arc;
 
-use runwarden_engines::catalog::{Catalog, Stored, guard, put};
+use runwarden_engines::catalog::guard;
 use runwarden_engines::config::{Change, Commit};
+use runwarden_engines::idempotency::{Begun, Repeat, Ticket};
 use runwarden_kit::access::{Authorized, Right, right};
 use runwarden_kit::audit::{EntryBuilder, Recorder};
 use runwarden_kit::caller::{Caller, Scope};
@@ -12,17 +14,19 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
-use runwarden_kit::{Error, ErrorReason, FieldError, Result, SecretString, id, slug};
+use runwarden_kit::{Error, ErrorReason, FieldError, Result, id, slug};
 use runwarden_outbound::Client;
-use runwarden_webhooks::standard::SigningKey;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::event::Event;
+use super::keys::KeyKind;
 use super::ports::Keys;
-use super::{Callback, Disabled, Key, Why};
-use crate::store::key;
-use crate::store::messages::{Message, MessageState, Messages, Which};
+use super::{Callback, Disabled, Why};
+use crate::ports::Projects;
+use crate::store::messages::Messages;
+use crate::store::{Catalog, Stored, creation, keep, key, put};
 
 /// How many callbacks a tenant may have.
 const MOST: u64 = 200;
@@ -30,16 +34,6 @@ const MOST: u64 = 200;
 const MOST_NAMES: usize = 50;
 /// The longest description, characters.
 const LONGEST_DESCRIPTION: usize = 500;
-
-/// How a key signs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyKind {
-    /// The receiver has the same key.
-    #[default]
-    Symmetric,
-    /// The receiver has the public key.
-    Ed25519,
-}
 
 /// A callback to be made.
 #[derive(Clone, Debug, Default)]
@@ -86,11 +80,18 @@ pub struct Changes {
 }
 
 /// A callback, and a key of it that is shown this once.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct WithKey {
     /// The callback.
     pub callback: Callback,
     /// The key, if the receiver needs it.
-    pub key: Option<SecretString>,
+    pub key: Option<String>,
+}
+
+impl fmt::Debug for WithKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithKey").field("callback", &self.callback.id).finish_non_exhaustive()
+    }
 }
 
 /// Manages callbacks.
@@ -102,6 +103,8 @@ pub struct Callbacks {
     pub messages: Arc<dyn Messages>,
     /// Keys that sign.
     pub keys: Arc<dyn Keys>,
+    /// Knows projects.
+    pub projects: Arc<dyn Projects>,
     /// Says which addresses may be sent anything.
     pub client: Client,
     /// Records what changes no configuration.
@@ -117,8 +120,12 @@ impl Callbacks {
     ///
     /// # Errors
     /// All that is wrong with it at once; `ALREADY_EXISTS` when the name is taken.
-    pub async fn create(&self, caller: &Caller, new: NewCallback) -> Result<WithKey> {
+    pub async fn create(&self, caller: &Caller, new: NewCallback, repeat: &Repeat) -> Result<WithKey> {
         let tenant = caller.require_tenant()?.clone();
+        let ticket = match self.catalog.begin(caller, "callback.create", repeat).await? {
+            Begun::Replay(made) => return Ok(made),
+            Begun::Fresh(ticket) => ticket,
+        };
         slug::check("/project", &new.project)?;
         may_send_out(caller, &tenant, &new.project)?;
         slug::check("/name", &new.name)?;
@@ -153,6 +160,9 @@ impl Callbacks {
             ..Changes::default()
         };
         self.apply(&mut callback, said)?;
+        if !self.projects.exists(&callback.tenant, &callback.project).await? {
+            return Err(Error::invalid("/project", "is not a project of this tenant"));
+        }
         let name = key::callback(&callback.tenant, &callback.name);
         if self.catalog.exists(&name).await? {
             return Err(taken(&callback.name));
@@ -160,12 +170,14 @@ impl Callbacks {
         let key = self.add_key(&mut callback, new.key).await?;
         let mut change = Change::new();
         change.absent(&name);
-        put(&mut change, name, &callback)?;
+        put(&mut change, &name, &callback)?;
         put(&mut change, key::callback_id(&callback.tenant, &callback.id), &callback.name)?;
         let details = json!({ "project": callback.project, "to": self.origin(&callback), "events": callback.events });
-        match self.catalog.commit(change, &self.entry(&callback, "callback.create", &details)).await? {
-            Commit::Done { .. } => Ok(WithKey { callback, key }),
-            Commit::Refused { .. } => Err(taken(&callback.name)),
+        let made = WithKey { callback, key };
+        keep(&ticket, &mut change, &made)?;
+        match self.catalog.commit(change, &self.entry(&made.callback, "callback.create", &details)).await? {
+            Commit::Done { .. } => Ok(made),
+            Commit::Refused { key } => Err(creation(&ticket, &key, &name, "callback", &made.callback.name)),
         }
     }
 
@@ -211,7 +223,8 @@ impl Callbacks {
         let details = json!({
             "to": self.origin(&callback), "events": callback.events, "disabled": callback.disabled.is_some(),
         });
-        self.save(callback, &stored, "callback.update", &details).await
+        let changed = WithKey { callback, key: None };
+        Ok(self.save_with(changed, &stored, "callback.update", &details, None).await?.callback)
     }
 
     /// Removes a callback with its keys and its messages.
@@ -230,100 +243,7 @@ impl Callbacks {
         self.messages.remove(&callback.id).await
     }
 
-    /// Adds a second key.
-    ///
-    /// # Errors
-    /// `CONFLICT` when there are two already.
-    pub async fn rotate_key(&self, caller: &Caller, name: &str, kind: KeyKind) -> Result<WithKey> {
-        let (callback, stored) = self.authorized::<right::CallbacksWrite>(caller, name).await?;
-        let mut callback = callback.into_inner();
-        if callback.keys.len() >= 2 {
-            return Err(Error::conflict("The callback has two keys already. Retire one of them first."));
-        }
-        let key = self.add_key(&mut callback, kind).await?;
-        let details = json!({ "added": callback.keys.last().map(|key| &key.id) });
-        let callback = self.save(callback, &stored, "callback.rotate_key", &details).await?;
-        Ok(WithKey { callback, key })
-    }
-
-    /// Removes one of two keys.
-    ///
-    /// # Errors
-    /// `CONFLICT` when it is the only one.
-    pub async fn retire_key(&self, caller: &Caller, name: &str, key: &str) -> Result<Callback> {
-        let (callback, stored) = self.authorized::<right::CallbacksWrite>(caller, name).await?;
-        let mut callback = callback.into_inner();
-        if !callback.keys.iter().any(|known| known.id == key) {
-            return Err(Error::not_found("key"));
-        }
-        if callback.keys.len() < 2 {
-            return Err(Error::conflict("It is the callback's only key. Add another one first."));
-        }
-        callback.keys.retain(|known| known.id != key);
-        self.save(callback, &stored, "callback.retire_key", &json!({ "retired": key })).await
-    }
-
-    /// Lists messages of a callback, newest first.
-    ///
-    /// # Errors
-    /// As [`Callbacks::get`], and [`Callbacks::list`].
-    pub async fn messages(
-        &self,
-        caller: &Caller,
-        name: &str,
-        state: Option<MessageState>,
-        page: &PageRequest,
-    ) -> Result<(Callback, Page<Message>)> {
-        let (callback, _) = self.authorized::<right::CallbacksRead>(caller, name).await?;
-        let listing = Listing::of("messages", Some(callback.tenant.as_str()))
-            .filter("callback", &callback.id)
-            .filter("state", state.map_or("", MessageState::name));
-        let before = listing.start(&page.token, |last| last.parse().ok())?;
-        let size = page.size()?;
-        let found = self.messages.list(&callback.tenant, &callback.id, state, before, size + 1).await?;
-        Ok((callback.into_inner(), listing.cut(found, size, |last| last.number.to_string())))
-    }
-
-    /// Reads a message of a callback.
-    ///
-    /// # Errors
-    /// As [`Callbacks::get`].
-    pub async fn message(&self, caller: &Caller, name: &str, message: &str) -> Result<(Callback, Message)> {
-        let (callback, _) = self.authorized::<right::CallbacksRead>(caller, name).await?;
-        let missing = || Error::not_found("message");
-        if !id::is_valid("msg", message) {
-            return Err(missing());
-        }
-        let found = self.messages.get(&callback.tenant, &callback.id, message).await?.ok_or_else(missing)?;
-        Ok((callback.into_inner(), found))
-    }
-
-    /// Sends messages again, each under the id it had. Answers how many.
-    ///
-    /// # Errors
-    /// `CONFLICT` when the callback is disabled; as [`Callbacks::get`].
-    pub async fn replay(&self, caller: &Caller, name: &str, which: Which) -> Result<u64> {
-        let (callback, _) = self.authorized::<right::CallbacksWrite>(caller, name).await?;
-        if callback.disabled.is_some() {
-            return Err(Error::conflict("The callback is disabled, so nothing is sent. Enable it first."));
-        }
-        let details = match &which {
-            Which::One(message) if id::is_valid("msg", message) => json!({ "message": message }),
-            Which::One(_) => return Err(Error::not_found("message")),
-            Which::DeadBetween(from, until) => json!({ "from": from.rfc3339(), "until": until.rfc3339() }),
-        };
-        // On the record before anything leaves.
-        self.recorder.record(self.entry(&callback, "callback.replay", &details)).await?;
-        let is_one = matches!(which, Which::One(_));
-        let replayed = self.messages.replay(&callback.tenant, &callback.id, which, self.clock.now()).await?;
-        if is_one && replayed == 0 {
-            return Err(Error::not_found("message"));
-        }
-        self.bell.notify_one();
-        Ok(replayed)
-    }
-
-    async fn authorized<R: Right>(
+    pub(super) async fn authorized<R: Right>(
         &self,
         caller: &Caller,
         name: &str,
@@ -397,40 +317,33 @@ impl Callbacks {
         }
     }
 
-    /// Makes a key. Answers it if the receiver needs it.
-    async fn add_key(&self, callback: &mut Callback, kind: KeyKind) -> Result<Option<SecretString>> {
-        let made = match kind {
-            KeyKind::Symmetric => SigningKey::generate_symmetric(),
-            KeyKind::Ed25519 => SigningKey::generate_ed25519(),
-        };
-        let unmade = || Error::internal(anyhow::anyhow!("no key could be made"));
-        let value = made.ok_or_else(unmade)?;
-        let public = SigningKey::parse(&value).map_err(|_| unmade())?.public_key();
-        let id = id::new("key");
-        let sealed = self.keys.seal(callback, &id, &value).await?;
-        callback.keys.push(Key { id, public, sealed, created_at: self.clock.now() });
-        Ok((kind == KeyKind::Symmetric).then_some(value))
-    }
-
-    async fn save(
+    /// Stores a changed callback with its entry, and the answer for repeats of the request.
+    pub(super) async fn save_with(
         &self,
-        mut callback: Callback,
+        mut changed: WithKey,
         stored: &Stored<Callback>,
         action: &str,
         details: &Value,
-    ) -> Result<Callback> {
-        callback.updated_at = self.clock.now();
-        callback.revision += 1;
+        ticket: Option<&Ticket>,
+    ) -> Result<WithKey> {
+        changed.callback.updated_at = self.clock.now();
+        changed.callback.revision += 1;
         let mut change = Change::new();
         guard(&mut change, &stored.key, Some(stored));
-        put(&mut change, &*stored.key, &callback)?;
-        match self.catalog.commit(change, &self.entry(&callback, action, details)).await? {
-            Commit::Done { .. } => Ok(callback),
-            Commit::Refused { .. } => Err(Error::changed("callback")),
+        put(&mut change, &*stored.key, &changed.callback)?;
+        if let Some(ticket) = ticket {
+            keep(ticket, &mut change, &changed)?;
+        }
+        match self.catalog.commit(change, &self.entry(&changed.callback, action, details)).await? {
+            Commit::Done { .. } => Ok(changed),
+            Commit::Refused { key } => Err(match ticket {
+                Some(ticket) => creation(ticket, &key, "", "callback", &changed.callback.name),
+                None => Error::changed("callback"),
+            }),
         }
     }
 
-    fn entry(&self, callback: &Callback, action: &str, details: &Value) -> runwarden_kit::audit::Entry {
+    pub(super) fn entry(&self, callback: &Callback, action: &str, details: &Value) -> runwarden_kit::audit::Entry {
         EntryBuilder::new(&*self.clock, Service::Hook, action, "callback", &callback.name)
             .tenant(&callback.tenant)
             .details(details)
@@ -451,5 +364,6 @@ fn may_send_out(caller: &Caller, tenant: &TenantId, project: &str) -> Result<()>
 }
 
 fn taken(name: &str) -> Error {
-    Error::new(ErrorReason::AlreadyExists, format!("There is a callback {name} already."))
+    let detail = format!("There is already a callback named {name}.");
+    Error::new(ErrorReason::AlreadyExists, detail).with_field("/name", "is taken")
 }

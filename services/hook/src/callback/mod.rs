@@ -1,7 +1,7 @@
 //! Callbacks: configured ways back out, to which what becomes of jobs is sent.
 //!
 //! - [`Callback`]: the noun, and which jobs it is told of.
-//! - [`manage`]: who may do what to callbacks and their messages.
+//! - [`manage`], [`keys`], [`look`]: who may do what to callbacks, their keys and their messages.
 //! - [`event`], [`schedule`]: what a message says, and when it is sent again.
 //! - [`follow`]: makes messages of what became of jobs.
 //! - [`sender`]: sends them, so that nobody waits for somebody else's receiver.
@@ -9,6 +9,8 @@
 mod build;
 pub mod event;
 pub mod follow;
+pub mod keys;
+pub mod look;
 pub mod manage;
 pub mod ports;
 pub mod schedule;
@@ -25,7 +27,7 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_proto::executor::v1 as executor;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use build::build;
+pub(crate) use build::{Parts, build};
 use event::Event;
 
 /// A configured way back out.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use runwarden_kit::clock::Moment;
 use runwarden_kit::json;
 use runwarden_outbound::{Answer, Failure};
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -46,11 +50,14 @@ pub enum Verdict {
     NotTried,
 }
 
-/// What an answer, or that there is none, means.
+/// What an answer that came at this moment means, or that there is none.
 #[must_use]
-pub fn verdict(heard: &Result<Answer, Failure>) -> Verdict {
+pub fn verdict(heard: &Result<Answer, Failure>, now: Moment) -> Verdict {
     match heard {
-        Ok(answer) => judged(answer.status.as_u16(), answer.header("retry-after")),
+        Ok(answer) => {
+            let asked = answer.header("retry-after").and_then(|text| retry_after(text, answer.header("date"), now));
+            judged(answer.status.as_u16(), asked)
+        }
         Err(Failure::Busy) => Verdict::NotTried,
         Err(
             Failure::Refused(_)
@@ -65,18 +72,35 @@ pub fn verdict(heard: &Result<Answer, Failure>) -> Verdict {
 }
 
 /// What a status means. A redirect is a failure: the address is to be corrected, not followed.
-fn judged(status: u16, retry_after: Option<&str>) -> Verdict {
+fn judged(status: u16, asked: Option<Duration>) -> Verdict {
     match status {
         200..=299 => Verdict::Delivered,
         410 => Verdict::Gone,
-        429 | 500..=599 => Verdict::Again { asked: retry_after.and_then(seconds) },
+        429 | 500..=599 => Verdict::Again { asked },
         _ => Verdict::Again { asked: None },
     }
 }
 
-/// A pause in seconds. A time of day is not honoured: it would be that of another clock.
-fn seconds(text: &str) -> Option<Duration> {
-    text.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+/// The pause that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3). A date is that of the
+/// receiver's clock, so it is compared with the answer's own `Date` if there is one, and with ours if not.
+fn retry_after(text: &str, date: Option<&str>, now: Moment) -> Option<Duration> {
+    let text = text.trim();
+    let pause = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let then = http_date(text)?;
+            let now = date.and_then(http_date).unwrap_or_else(|| now.seconds());
+            Duration::from_secs(u64::try_from(then.saturating_sub(now)).ok()?)
+        }
+    };
+    Some(pause.min(LONGEST_RETRY_AFTER))
+}
+
+/// A date as HTTP has it, in the form that is sent today, in seconds since 1970.
+fn http_date(text: &str) -> Option<i64> {
+    const FORM: &[BorrowedFormatItem<'_>] =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    PrimitiveDateTime::parse(text.trim(), FORM).ok().map(|date| date.assume_utc().unix_timestamp())
 }
 
 /// How long to wait after so many attempts at a message; `None` when it is not sent again. The pause that a receiver
@@ -113,27 +137,53 @@ mod tests {
     #[test]
     fn an_answer_means_what_the_specification_says() {
         let again = |asked| Verdict::Again { asked };
-        for (status, retry_after, means) in [
+        let minute = Some(Duration::from_secs(60));
+        for (status, asked, means) in [
             (200, None, Verdict::Delivered),
-            (204, Some("60"), Verdict::Delivered),
+            (204, minute, Verdict::Delivered),
             (299, None, Verdict::Delivered),
             (301, None, again(None)),
-            (308, Some("60"), again(None)),
+            (308, minute, again(None)),
             (400, None, again(None)),
             (401, None, again(None)),
-            (404, None, again(None)),
+            (404, minute, again(None)),
             (410, None, Verdict::Gone),
-            (429, Some("60"), again(Some(Duration::from_secs(60)))),
-            (429, Some(" 7 "), again(Some(Duration::from_secs(7)))),
-            (503, Some("999999999"), again(Some(LONGEST_RETRY_AFTER))),
-            (503, Some("-1"), again(None)),
-            (503, Some("Wed, 21 Oct 2026 07:28:00 GMT"), again(None)),
+            (429, minute, again(minute)),
+            (503, minute, again(minute)),
             (504, None, again(None)),
         ] {
-            assert_eq!(judged(status, retry_after), means, "{status} {retry_after:?}");
+            assert_eq!(judged(status, asked), means, "{status} {asked:?}");
         }
-        assert_eq!(verdict(&Err(Failure::Busy)), Verdict::NotTried);
-        assert_eq!(verdict(&Err(Failure::Broken)), again(None));
+        let now = Moment::from_micros(0);
+        assert_eq!(verdict(&Err(Failure::Busy), now), Verdict::NotTried);
+        assert_eq!(verdict(&Err(Failure::Broken), now), again(None));
+    }
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_as_a_date() {
+        // One second before the second date below.
+        let now = Moment::from_micros(1_792_567_679_900_000);
+        for (text, date, pause) in [
+            ("60", None, Some(60)),
+            (" 7 ", None, Some(7)),
+            ("0", None, Some(0)),
+            ("999999999", None, Some(86_400)),
+            ("-1", None, None),
+            ("", None, None),
+            ("soon", None, None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None, Some(1)),
+            ("Wed, 21 Oct 2026 08:28:00 GMT", None, Some(3601)),
+            ("Thu, 21 Oct 2027 07:28:00 GMT", None, Some(86_400)),
+            // A receiver whose clock is an hour behind means the pause that it sees.
+            ("Wed, 21 Oct 2026 06:28:30 GMT", Some("Wed, 21 Oct 2026 06:28:00 GMT"), Some(30)),
+            ("Wed, 21 Oct 2026 07:28:30 GMT", Some("yesterday"), Some(31)),
+            // It is over.
+            ("Wed, 21 Oct 2026 07:00:00 GMT", None, None),
+            ("Wed, 21 Oct 2026 07:28:00 CET", None, None),
+            ("Wed, 41 Oct 2026 07:28:00 GMT", None, None),
+        ] {
+            assert_eq!(retry_after(text, date, now), pause.map(Duration::from_secs), "{text} {date:?}");
+        }
     }
 
     proptest! {
@@ -154,8 +204,8 @@ mod tests {
         }
 
         #[test]
-        fn no_status_but_success_counts_as_delivered(status in 100u16..=999, retry_after in proptest::option::of("[ -~]{0,12}")) {
-            let verdict = judged(status, retry_after.as_deref());
+        fn no_status_but_success_counts_as_delivered(status in 100u16..=999, text in "[ -~]{0,32}") {
+            let verdict = judged(status, retry_after(&text, None, Moment::from_micros(0)));
             prop_assert_eq!(verdict == Verdict::Delivered, (200..300).contains(&status));
             prop_assert_eq!(verdict == Verdict::Gone, status == 410);
         }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::ports::Keys;
 use super::schedule::{self, LONGEST_FAILURE, OUR_PAUSE, Verdict};
 use super::{Callback, Disabled, Why};
+use crate::failpoint::{At, Failpoint};
 use crate::store::key;
 use crate::store::messages::{Head, Message, Messages, Tried};
 
@@ -56,6 +57,8 @@ pub struct Sender {
     pub bell: Arc<Notify>,
     /// Keys in memory, by callback and key.
     pub known: Known,
+    /// Where a test has the process die.
+    pub failpoint: Failpoint,
 }
 
 /// Keys in memory for a moment.
@@ -191,10 +194,16 @@ impl Sender {
         let keys = self.signing_keys(callback).await?;
         let at = self.clock.now();
         let heard = match self.request(callback, message, &keys, at) {
-            Ok(request) => self.client.send(request).await,
+            Ok(request) => {
+                self.failpoint.pass(At::SendBefore);
+                self.client.send(request).await
+            }
             Err(failure) => Err(failure),
         };
-        let verdict = schedule::verdict(&heard);
+        self.failpoint.pass(At::SendAfter);
+        // A pause that the receiver asks for begins when it asks.
+        let answered = self.clock.now();
+        let verdict = schedule::verdict(&heard, answered);
         let problem = match &heard {
             Ok(_) if verdict == Verdict::Delivered => String::new(),
             Ok(answer) => format!("the receiver answered {}", answer.status.as_u16()),
@@ -207,11 +216,10 @@ impl Sender {
         metrics::counter!("runwarden_callback_attempts_total", "result" => result).increment(1);
         let status = heard.as_ref().map_or(0, |answer| answer.status.as_u16());
         let again_at = match verdict {
-            Verdict::NotTried => return self.messages.put_off(&message.id, at.plus(OUR_PAUSE)).await,
+            Verdict::NotTried => return self.messages.put_off(&message.id, answered.plus(OUR_PAUSE)).await,
             Verdict::Delivered | Verdict::Gone => None,
-            Verdict::Again { asked } => {
-                schedule::pause(&message.id, message.attempts.saturating_add(1), asked).map(|pause| at.plus(pause))
-            }
+            Verdict::Again { asked } => schedule::pause(&message.id, message.attempts.saturating_add(1), asked)
+                .map(|pause| answered.plus(pause)),
         };
         if !problem.is_empty() {
             tracing::info!(callback = callback.name, tenant = %callback.tenant, id = message.id, problem, "not delivered");

@@ -203,7 +203,7 @@ impl Hooks {
         }
         if let Some(given) = update.settings {
             hook.settings = settings(&given)?;
-            receiver(&hook.kind, &hook.settings)?;
+            same_form(&before, &receiver(&hook.kind, &hook.settings)?)?;
         }
         if let Some(client_id) = update.client_id {
             hook.client_id = client_id;
@@ -363,6 +363,18 @@ pub(super) fn key_for(
 /// What the sender's proof does not prevent, for the record.
 fn weaknesses(receiver: &Receiver) -> Vec<&'static str> {
     receiver.weaknesses().into_iter().map(runwarden_webhooks::Weakness::code).collect()
+}
+
+/// A hook's keys stay when its settings change, so the new ones must take keys of the same form. A public key must not
+/// become a password, and what was a password must not be taken for a key that nobody saw.
+fn same_form(before: &Hook, after: &Receiver) -> Result<()> {
+    let form = |receiver: &Receiver| receiver.key().map(|form| form.standard);
+    if before.receiver().is_ok_and(|before| form(&before) == form(after)) {
+        return Ok(());
+    }
+    let detail =
+        "need a key of another form than this hook has. Make a new hook for them, or keep how the sender proves itself";
+    Err(Error::invalid("/settings", detail))
 }
 
 fn settings(given: &str) -> Result<Map<String, Value>> {

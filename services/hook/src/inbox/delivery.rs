@@ -79,8 +79,11 @@ pub struct Asked {
     pub template: String,
     /// The client of the service account that asks.
     pub client_id: String,
-    /// The parameters.
+    /// The parameters; of write-only ones that they are there.
     pub parameters: Map<String, Value>,
+    /// The write-only ones, sealed for the delivery, base64; none if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
     /// What the sender calls it; empty if the mapping does not say.
     pub reference: String,
     /// Since when.
@@ -178,7 +181,31 @@ pub struct Arrival {
     pub entries: Vec<Entry>,
 }
 
+/// Counts what is written to it.
+#[derive(Default)]
+struct Counter(i64);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Delivery {
+    /// How much is kept of it beside what it contains, in bytes.
+    #[must_use]
+    pub fn size(&self) -> i64 {
+        let mut counter = Counter::default();
+        // What cannot be written as JSON is not kept either.
+        let _kept = serde_json::to_writer(&mut counter, self);
+        counter.0
+    }
+
     /// Notes a step. One that is tried again and again is noted once, as it went last.
     pub fn step(&mut self, name: &str, at: Moment, result: Went, detail: impl Into<String>) {
         // What was put off before other steps went on is over, too, once it went otherwise.

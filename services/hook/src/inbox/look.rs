@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use super::delivery::{Arrival, Delivery, DeliveryState, Step, Went};
+use super::parameters;
 use super::steps::{self, words};
 use super::tokens::Tokens;
 use crate::config::Limits;
@@ -231,7 +232,7 @@ impl Deliveries {
                 return Ok(tried);
             }
         }
-        match self.check(&hook, &tried.parameters).await {
+        match self.check(&hook, &mut tried.parameters).await {
             Ok(verdict) => {
                 tried.step(clock, "validated", Went::Ok, "the parameters fit the template");
                 let went = if verdict.allowed { Went::Ok } else { Went::No };
@@ -249,8 +250,9 @@ impl Deliveries {
         Ok(tried)
     }
 
-    /// Asks as the hook's service account.
-    async fn check(&self, hook: &Hook, parameters: &Map<String, Value>) -> Result<crate::ports::Verdict> {
+    /// Asks as the hook's service account whether a job with these parameters would be accepted, and leaves of those that
+    /// are write-only that they are there.
+    async fn check(&self, hook: &Hook, parameters: &mut Map<String, Value>) -> Result<crate::ports::Verdict> {
         let account =
             Account { tenant: &hook.tenant, client_id: &hook.client_id, project: &hook.project, hook: &hook.name };
         let context = RequestContext {
@@ -259,8 +261,14 @@ impl Deliveries {
             idempotency_key: None,
             ..Arc::unwrap_or_clone(context::current())
         };
-        let order = Order { template: &hook.template, parameters, origin: None, start_by: None };
-        let checked = context::scope(context, self.jobs.check(order)).await;
+        let made = std::mem::take(parameters);
+        let checked = context::scope(context, async {
+            let order = Order { template: &hook.template, parameters: &made, origin: None, start_by: None };
+            let verdict = self.jobs.check(order).await;
+            *parameters = parameters::divided(&*self.jobs, &hook.template, made).await?.shown;
+            verdict
+        })
+        .await;
         self.tokens.judge(account, &checked);
         checked
     }

@@ -2,14 +2,18 @@
 //!
 //! - [`delivery`]: one event that was delivered, and the steps that were taken with it.
 //! - [`receive`]: a request is verified, and its events are durable before it is answered.
+//! - `ready`: hooks with their keys, kept until they change.
 //! - [`refusals`]: what is recorded of requests that are refused, however many come.
 //! - [`worker`]: each delivery is filtered, mapped and submitted, at most once, whatever dies.
+//! - `parameters`: what is write-only is sealed before it is kept.
 //! - [`busy`]: what is under way, and what is left alone for a while.
 //! - [`look`]: deliveries are looked at, delivered again, and tried out.
 
 pub(crate) mod busy;
 pub mod delivery;
 pub mod look;
+mod parameters;
+mod ready;
 pub mod receive;
 mod refusals;
 mod steps;

@@ -4,7 +4,7 @@
 //! none at all get the same answer, and none of them faster than the others. What was wrong is in the audit log of the
 //! hook's tenant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString, context, id};
-use runwarden_webhooks::{Answer, Arrived, Event, Outcome as Answered, ProvedBy, Received, Receiver};
+use runwarden_webhooks::{Answer, Arrived, Event, Outcome as Answered, ProvedBy, Received};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::delivery::{Arrival, Content, Delivery, DeliveryState, Went};
+use super::ready::{Ready, ReadyHooks};
 use super::refusals::{Place, Refusals, Tally};
 use crate::config::Limits;
 use crate::failpoint::{At, Failpoint};
@@ -32,22 +33,12 @@ use crate::store::{InboxStore, Taken};
 const REFUSAL_TAKES: Duration = Duration::from_millis(50);
 /// Hooks of this name answer as a program did that Runwarden can stand in for.
 const RUN_TASK: &str = "run-task";
-/// How long keys are kept in memory. A hook whose keys were changed is another one at once.
-const KEYS_KEPT: Duration = Duration::from_secs(30);
-/// Hooks that are kept ready at a time.
-const MAX_READY: usize = 1000;
+/// After a service did not answer that is needed to verify, it is asked again after this long.
+const AWAY: Duration = Duration::from_secs(2);
 /// When to send again what found no room, in seconds.
 const BUSY: u32 = 30;
 /// How often it is looked for minutes that are over.
 const TALLIED_EVERY: Duration = Duration::from_secs(10);
-
-/// A hook with what is needed to verify its requests.
-struct Ready {
-    hook: Hook,
-    receiver: Receiver,
-    keys: Vec<SecretString>,
-    since: Instant,
-}
 
 /// Takes requests of foreign senders.
 pub struct Inbox {
@@ -61,7 +52,9 @@ pub struct Inbox {
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
     pub(crate) failpoint: Failpoint,
-    ready: Mutex<HashMap<Place, Arc<Ready>>>,
+    ready: ReadyHooks,
+    /// When a service did not answer last that is needed to verify.
+    away: Mutex<Option<Moment>>,
     refusals: Refusals,
 }
 
@@ -81,8 +74,8 @@ pub(crate) struct Parts {
 impl Inbox {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint } = parts;
-        let (ready, refusals) = (Mutex::default(), Refusals::default());
-        Self { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint, ready, refusals }
+        let (ready, away, refusals) = (ReadyHooks::default(), Mutex::default(), Refusals::default());
+        Self { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint, ready, away, refusals }
     }
 
     /// Takes a request, and says what its sender is to be answered.
@@ -99,7 +92,7 @@ impl Inbox {
         let asked = Instant::now();
         let Some(ready) = self.find(tenant, hook).await? else {
             count("unknown", "unknown_hook");
-            return Ok(unproven(asked, hook).await);
+            return Ok(self.unproven(asked, hook).await);
         };
         received.caller = self.caller(&ready, token).await;
         let arrived = match ready.receiver.receive(&received, &ready.keys) {
@@ -107,7 +100,7 @@ impl Inbox {
             Err(refusal) => {
                 self.refuse(&ready.hook, refusal.reason.code()).await;
                 return Ok(if refusal.reason.is_unproven() {
-                    unproven(asked, &ready.hook.name).await
+                    self.unproven(asked, &ready.hook.name).await
                 } else {
                     ready.receiver.answer(&received, &Answered::Refused(&refusal))
                 });
@@ -215,40 +208,49 @@ impl Inbox {
         Ok(Arrival { delivery, content, entries: vec![entry] })
     }
 
-    /// A hook that takes deliveries, with its keys.
+    /// A hook that takes deliveries, with its keys; none also if that cannot be found out now. The hook is looked for
+    /// first: whether a tenant exists is asked for hooks that are there only, so that neither takes longer than the other.
     async fn find(&self, tenant: &str, name: &str) -> Result<Option<Arc<Ready>>> {
         let Ok(tenant) = tenant.parse::<TenantId>() else { return Ok(None) };
-        match self.trust.require_tenant(&tenant).await {
-            Ok(false) => {}
-            Ok(true) => return Ok(None),
-            Err(error) if error.reason() == ErrorReason::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(hook) = self.hooks.find(&tenant, name).await? else {
+            self.ready.forget(&(tenant, name.to_owned()));
+            return Ok(None);
+        };
+        if hook.disabled {
+            return Ok(None);
         }
-        let Some(hook) = self.hooks.find(&tenant, name).await?.filter(|hook| !hook.disabled) else { return Ok(None) };
-        let place = (tenant, hook.name.clone());
-        {
-            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(ready) = ready.get(&place)
-                && (&ready.hook.id, ready.hook.revision) == (&hook.id, hook.revision)
-                && ready.since.elapsed() < KEYS_KEPT
-            {
-                return Ok(Some(Arc::clone(ready)));
+        let found = async {
+            if self.trust.require_tenant(&tenant).await? {
+                return Ok(None);
             }
+            self.ready.of(hook, &*self.keys, || self.is_away()).await
+        };
+        match found.await {
+            Ok(ready) => Ok(ready),
+            Err(error) if error.reason() == ErrorReason::NotFound => Ok(None),
+            Err(error) if error.retry_after().is_some() => {
+                tracing::warn!(%error, "a hook's requests cannot be verified now");
+                *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        let receiver =
-            hook.receiver().map_err(|error| Error::internal(anyhow::anyhow!("hook {}: {error}", hook.id)))?;
-        let mut keys = Vec::with_capacity(hook.keys.len());
-        // The newest first: it is the one that stays.
-        for key in hook.keys.iter().rev() {
-            keys.extend(self.keys.read(&hook.tenant, &hook.id, &key.id).await?);
-        }
-        let made = Arc::new(Ready { hook, receiver, keys, since: Instant::now() });
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() >= MAX_READY {
-            ready.clear();
-        }
-        ready.insert(place, Arc::clone(&made));
-        Ok(Some(made))
+    }
+
+    /// Whether a service that is needed to verify did not answer a moment ago.
+    fn is_away(&self) -> bool {
+        let now = self.clock.now();
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back does not keep it away.
+        away.is_some_and(|since| since <= now && now.since(since) < AWAY)
+    }
+
+    /// The one answer for everything that is not proven. While nothing can be verified it is another one, and the same for
+    /// hooks that are there and those that are not.
+    /// It goes by the name that was asked for, and by nothing that is known of a hook of this name.
+    async fn unproven(&self, asked: Instant, name: &str) -> Answer {
+        tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
+        if self.is_away() { cannot_tell() } else { unproven(name) }
     }
 
     /// The OAuth client whose access token came along: verified here, of the hook's own tenant.
@@ -303,10 +305,7 @@ impl Inbox {
     }
 }
 
-/// The one answer for everything that is not proven. By the name that was asked for, and by nothing that is known of a
-/// hook of this name: it is the same whether there is one or not.
-async fn unproven(asked: Instant, name: &str) -> Answer {
-    tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
+fn unproven(name: &str) -> Answer {
     if name == RUN_TASK {
         let body = json!({ "error": "HMAC validation failed" }).to_string();
         return Answer { status: 401, headers: vec![("content-type", "application/json".to_owned())], body };
@@ -316,6 +315,14 @@ async fn unproven(asked: Instant, name: &str) -> Answer {
     let headers =
         vec![("content-type", "application/problem+json".to_owned()), ("www-authenticate", "Webhook".to_owned())];
     Answer { status: 401, headers, body: body.to_string() }
+}
+
+fn cannot_tell() -> Answer {
+    let detail = "Requests cannot be verified now. Send it again later.";
+    let body = json!({ "type": "about:blank", "title": "Unavailable", "status": 503, "code": "UNAVAILABLE", "detail": detail });
+    let headers =
+        vec![("content-type", "application/problem+json".to_owned()), ("retry-after", AWAY.as_secs().to_string())];
+    Answer { status: 503, headers, body: body.to_string() }
 }
 
 /// How a request proved itself, for people.

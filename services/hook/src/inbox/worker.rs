@@ -20,18 +20,19 @@ use runwarden_kit::reason::ReasonExt as _;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 use runwarden_webhooks::run_task;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::busy::{Busy, UnderWay};
 use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
+use super::parameters;
 use super::steps::{self, words};
 use super::tokens::{Tokens, is_refused};
 use crate::config::MAX_PATIENCE;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
-use crate::ports::{Account, Jobs, Made, Modules, Order, Origin, Plans};
+use crate::ports::{Account, Jobs, Keys, Made, Modules, Order, Origin, Plans};
 use crate::run_task::woken::Woken;
 use crate::store::InboxStore;
 
@@ -47,6 +48,7 @@ pub struct Worker {
     pub(crate) store: Arc<dyn InboxStore>,
     pub(crate) outbox: Outbox,
     pub(crate) hooks: Hooks,
+    pub(crate) keys: Arc<dyn Keys>,
     pub(crate) modules: Arc<dyn Modules>,
     pub(crate) jobs: Arc<dyn Jobs>,
     pub(crate) plans: Arc<dyn Plans>,
@@ -78,8 +80,8 @@ struct Gone {
 
 /// What came of filtering and mapping.
 enum Came {
-    /// On with it.
-    On(Box<Delivery>),
+    /// On with it, and with all its parameters.
+    On(Box<Delivery>, Map<String, Value>),
     /// It is done with, or waits.
     Stop(Box<Written>),
 }
@@ -164,14 +166,16 @@ impl Worker {
     async fn advance(&self, mut delivery: Delivery) -> Result<()> {
         delivery.tried_since.get_or_insert(self.clock.now());
         let is_new = delivery.state == DeliveryState::Received;
+        let mut made = None;
         if is_new {
             delivery = match self.map(delivery).await? {
-                Came::On(mapped) => {
+                Came::On(mapped, parameters) => {
                     self.failpoint.pass(At::MapBefore);
                     if !self.write(&mapped, Vec::new()).await? {
                         return Ok(());
                     }
                     self.failpoint.pass(At::MapAfter);
+                    made = Some(parameters);
                     Delivery { version: mapped.version + 1, ..*mapped }
                 }
                 Came::Stop(written) => {
@@ -185,7 +189,7 @@ impl Worker {
         };
         // Whoever disables or removes a hook stops what waits, too.
         let (delivery, entries) = match self.usable(&delivery).await? {
-            Ok(_) => self.submit(delivery, &asked).await,
+            Ok(_) => self.submit(delivery, &asked, made).await,
             Err(gone) if is_new => self.refused(delivery, "submitted", gone.reason, gone.why),
             // It was mapped before, so an earlier try may have reached the executor.
             Err(gone) => self.given_up(delivery, &format!("{} A job may have been made of it before that.", gone.why)),
@@ -239,13 +243,26 @@ impl Worker {
         };
         match steps::make(&*self.modules, &hook, &hook.module, &event).await {
             Ok(Made::Wanted { parameters, reference }) => {
+                let (shown, sealed) = match self.seal(&hook, &delivery, &parameters).await {
+                    Ok(divided) => divided,
+                    Err(error) if is_temporary(&error) => {
+                        return Ok(self.later(delivery, "mapped", &error, start_by).into());
+                    }
+                    // The template is not there, or not for this account: its refusal is that of the job.
+                    Err(error) => {
+                        delivery.step("filtered", now, Went::Ok, "wanted");
+                        let (reason, why) = (error.reason().name(), words(&error));
+                        return Ok(self.refused(delivery, "submitted", reason, &why).into());
+                    }
+                };
                 delivery.step("filtered", now, Went::Ok, "wanted");
                 delivery.step("mapped", now, Went::Ok, format!("{} parameters", parameters.len()));
                 let (template, client_id) = (hook.template, hook.client_id);
-                delivery.asked = Some(Asked { template, client_id, parameters, reference, since: now, start_by });
+                delivery.asked =
+                    Some(Asked { template, client_id, parameters: shown, sealed, reference, since: now, start_by });
                 delivery.state = DeliveryState::Mapped;
                 delivery.tries = 0;
-                Ok(Came::On(Box::new(delivery)))
+                Ok(Came::On(Box::new(delivery), parameters))
             }
             Ok(Made::Unwanted) => {
                 delivery.step("filtered", now, Went::No, "the filter does not want it");
@@ -259,6 +276,29 @@ impl Worker {
         }
     }
 
+    /// The parameters as they may be kept, and the write-only ones sealed.
+    async fn seal(
+        &self,
+        hook: &Hook,
+        delivery: &Delivery,
+        parameters: &Map<String, Value>,
+    ) -> Result<(Map<String, Value>, Option<String>)> {
+        let account = account(delivery, &hook.client_id);
+        let context = self.acting_for(account, None).await?;
+        let divided = parameters::divided(&*self.jobs, &hook.template, parameters.clone());
+        let divided = context::scope(context, divided).await;
+        self.tokens.judge(account, &divided);
+        let divided = divided?;
+        let sealed = divided.seal(&*self.keys, &delivery.tenant, &delivery.id).await?;
+        Ok((divided.shown, sealed))
+    }
+
+    /// The context of a request that is made as a service account.
+    async fn acting_for(&self, account: Account<'_>, key: Option<String>) -> Result<RequestContext> {
+        let token = Some(self.tokens.of(account).await?);
+        Ok(RequestContext { token, idempotency_key: key, ..Arc::unwrap_or_clone(context::current()) })
+    }
+
     /// What filter and mapping see: with the plan, if the hook wants it.
     async fn event(&self, hook: &Hook, delivery: &Delivery, content: Content) -> Result<String> {
         if hook.kind != run_task::KIND || hook.settings.get(run_task::WANTS_PLAN) != Some(&Value::Bool(true)) {
@@ -269,13 +309,13 @@ impl Worker {
     }
 
     /// Asks for the job.
-    async fn submit(&self, mut delivery: Delivery, asked: &Asked) -> Written {
+    async fn submit(&self, mut delivery: Delivery, asked: &Asked, made: Option<Map<String, Value>>) -> Written {
         let now = self.clock.now();
         if now.since(asked.since) > MAX_PATIENCE {
             return self
                 .given_up(delivery, "It may have been submitted, and it is too late to find out by doing so again.");
         }
-        match self.ask(&delivery, asked).await {
+        match self.ask(&delivery, asked, made).await {
             Ok(job) => {
                 let now = self.clock.now();
                 delivery.step("validated", now, Went::Ok, "the parameters fit the template");
@@ -304,22 +344,17 @@ impl Worker {
         }
     }
 
-    async fn ask(&self, delivery: &Delivery, asked: &Asked) -> Result<String> {
-        let account = Account {
-            tenant: &delivery.tenant,
-            client_id: &asked.client_id,
-            project: &delivery.project,
-            hook: &delivery.hook,
+    async fn ask(&self, delivery: &Delivery, asked: &Asked, made: Option<Map<String, Value>>) -> Result<String> {
+        let parameters = match made {
+            Some(parameters) => parameters,
+            None => parameters::whole(&*self.keys, delivery, asked).await?,
         };
-        let context = RequestContext {
-            token: Some(self.tokens.of(account).await?),
-            idempotency_key: Some(format!("hook:{}:{}", delivery.hook, delivery.id)),
-            ..Arc::unwrap_or_clone(context::current())
-        };
+        let account = account(delivery, &asked.client_id);
+        let context = self.acting_for(account, Some(format!("hook:{}:{}", delivery.hook, delivery.id))).await?;
         let origin = Origin { hook: &delivery.hook, delivery: &delivery.id, reference: &asked.reference };
         let order = Order {
             template: &asked.template,
-            parameters: &asked.parameters,
+            parameters: &parameters,
             origin: Some(origin),
             start_by: asked.start_by,
         };
@@ -393,6 +428,11 @@ fn with_plan(event: &str, plan: &str) -> Result<String> {
     let open = open.ok_or_else(|| Error::internal(anyhow::anyhow!("an event that is not an object")))?;
     let comma = if open.len() == 1 { "" } else { "," };
     Ok(format!("{open}{comma}\"plan\":{plan}}}"))
+}
+
+/// The service account that a delivery's job is asked for as.
+fn account<'a>(delivery: &'a Delivery, client_id: &'a str) -> Account<'a> {
+    Account { tenant: &delivery.tenant, client_id, project: &delivery.project, hook: &delivery.hook }
 }
 
 /// Whether the same may be answered otherwise in a while.

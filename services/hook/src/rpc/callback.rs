@@ -1,9 +1,10 @@
 //! `CallbackService`.
 
+use runwarden_engines::idempotency::Repeat;
+use runwarden_kit::Error;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::page::PageRequest;
 use runwarden_kit::rpc::caller;
-use runwarden_kit::{Error, ExposeSecret as _, SecretString};
 use runwarden_proto::hook::v1::callback_service_server::CallbackService;
 use runwarden_proto::hook::v1::{
     self as wire, CreateCallbackRequest, CreateCallbackResponse, DeleteCallbackRequest, DeleteCallbackResponse,
@@ -16,7 +17,8 @@ use tonic::{Request, Response, Status};
 
 use crate::callback::Callback;
 use crate::callback::event::Event;
-use crate::callback::manage::{Callbacks, Changes, KeyKind, NewCallback};
+use crate::callback::keys::KeyKind;
+use crate::callback::manage::{Callbacks, Changes, NewCallback};
 use crate::store::messages::{Message, MessageState, Which};
 
 /// Serves callbacks.
@@ -33,7 +35,7 @@ impl CallbackService for CallbackRpc {
     ) -> Result<Response<CreateCallbackResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let key = kind(request.key_kind());
+        let (key, repeat) = (kind(request.key_kind()), Repeat::of(&request));
         let CreateCallbackRequest {
             name,
             project,
@@ -46,8 +48,11 @@ impl CallbackService for CallbackRpc {
             key_kind: _,
         } = request;
         let new = NewCallback { name, project, description, url, events, templates, hooks, on_request, key };
-        let made = self.callbacks.create(&caller, new).await?;
-        Ok(Response::new(CreateCallbackResponse { callback: Some(made.callback.into()), key: shown(made.key) }))
+        let made = self.callbacks.create(&caller, new, &repeat).await?;
+        Ok(Response::new(CreateCallbackResponse {
+            callback: Some(made.callback.into()),
+            key: made.key.unwrap_or_default(),
+        }))
     }
 
     async fn get_callback(
@@ -104,8 +109,12 @@ impl CallbackService for CallbackRpc {
     ) -> Result<Response<RotateCallbackKeyResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let made = self.callbacks.rotate_key(&caller, &request.name, kind(request.key_kind())).await?;
-        Ok(Response::new(RotateCallbackKeyResponse { callback: Some(made.callback.into()), key: shown(made.key) }))
+        let (kind, repeat) = (kind(request.key_kind()), Repeat::of(&request));
+        let made = self.callbacks.rotate_key(&caller, &request.name, kind, &repeat).await?;
+        Ok(Response::new(RotateCallbackKeyResponse {
+            callback: Some(made.callback.into()),
+            key: made.key.unwrap_or_default(),
+        }))
     }
 
     async fn retire_callback_key(
@@ -169,11 +178,6 @@ fn kind(kind: wire::KeyKind) -> KeyKind {
         wire::KeyKind::Unspecified | wire::KeyKind::Symmetric => KeyKind::Symmetric,
         wire::KeyKind::Ed25519 => KeyKind::Ed25519,
     }
-}
-
-/// A key, the one time it is shown.
-fn shown(key: Option<SecretString>) -> String {
-    key.map(|key| key.expose_secret().to_owned()).unwrap_or_default()
 }
 
 /// A message without what it says.

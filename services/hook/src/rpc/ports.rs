@@ -8,7 +8,9 @@ use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString}
 use runwarden_proto::auth::v1::hook_identity_service_client::HookIdentityServiceClient;
 use runwarden_proto::auth::v1::{CheckHookClientRequest, IssueHookTokenRequest};
 use runwarden_proto::executor::v1::job_service_client::JobServiceClient;
-use runwarden_proto::executor::v1::{CheckJobRequest, GetJobRequest, JobOrigin, ReadOutputRequest, SubmitJobRequest};
+use runwarden_proto::executor::v1::{
+    CheckJobRequest, FindWriteOnlyRequest, GetJobRequest, JobOrigin, ReadOutputRequest, SubmitJobRequest,
+};
 use runwarden_proto::policy::v1::hook_module_service_client::HookModuleServiceClient;
 use runwarden_proto::policy::v1::{CheckHookModuleRequest, RunHookModuleRequest, RunHookModuleResponse};
 use runwarden_proto::project::v1::CheckScopeRequest;
@@ -114,7 +116,7 @@ impl Keys for MeshKeys {
             tenant: tenant.to_string(),
             sealed: sealed.to_vec(),
             delivery: delivery.to_owned(),
-            purpose: "report a result".to_owned(),
+            purpose: "use what was delivered in confidence".to_owned(),
         };
         let opened = self.0.clone().open_delivered(request).await.map_err(|s| Error::from_peer(Service::Secret, &s))?;
         String::from_utf8(opened.into_inner().plaintext)
@@ -201,6 +203,12 @@ impl Jobs for MeshJobs {
         let answer = self.0.clone().check_job(request).await.map_err(|s| Error::from_peer(Service::Executor, &s))?;
         let answer = answer.into_inner();
         Ok(Verdict { allowed: answer.allowed, reasons: answer.reasons })
+    }
+
+    async fn write_only(&self, template: &str, names: Vec<String>) -> Result<Vec<String>> {
+        let request = FindWriteOnlyRequest { template: template.to_owned(), names };
+        let answer = self.0.clone().find_write_only(request).await;
+        Ok(answer.map_err(|s| Error::from_peer(Service::Executor, &s))?.into_inner().names)
     }
 
     async fn output(&self, id: &str, most: usize) -> Result<Option<Output>> {

@@ -27,15 +27,37 @@ pub(crate) trait Engine: Send + Sync + 'static {
 /// What is done in a transaction: with what it was handed, on the rows. It waits for nothing but the rows.
 pub(crate) type Work<C, T> = for<'a> fn(&'a C, &'a mut (dyn Rows + 'a)) -> BoxFuture<'a, Result<T>>;
 
-/// How much is kept of a tenant.
+/// How much is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stock {
     /// Deliveries that wait.
     pub(crate) waiting: i64,
     /// All deliveries.
     pub(crate) kept: i64,
-    /// Bytes of what they contain.
+    /// Bytes of all that is kept of them.
     pub(crate) bytes: i64,
+}
+
+impl Stock {
+    fn plus(self, more: Self) -> Self {
+        Self { waiting: self.waiting + more.waiting, kept: self.kept + more.kept, bytes: self.bytes + more.bytes }
+    }
+}
+
+/// How much is kept of a tenant, and of one of its hooks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stocks {
+    /// Of all hooks of the tenant.
+    pub(crate) tenant: Stock,
+    /// Of the hook.
+    pub(crate) hook: Stock,
+}
+
+impl Stocks {
+    /// With more of the hook's; with less where it is negative.
+    pub(crate) fn plus(self, more: Stock) -> Self {
+        Self { tenant: self.tenant.plus(more), hook: self.hook.plus(more) }
+    }
 }
 
 /// A delivery that may be forgotten.
@@ -45,8 +67,21 @@ pub(crate) struct Old {
     pub(crate) id: String,
     /// Its tenant.
     pub(crate) tenant: TenantId,
+    /// Its hook's id.
+    pub(crate) hook: String,
     /// Its size.
     pub(crate) size: i64,
+}
+
+/// Whose deliveries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Of<'a> {
+    /// All.
+    All,
+    /// A tenant's.
+    Tenant(&'a TenantId),
+    /// Those of a tenant's hook.
+    Hook(&'a TenantId, &'a str),
 }
 
 /// A way to all rows.
@@ -54,16 +89,16 @@ pub(crate) struct Old {
 pub(crate) trait Rows: Send {
     /// From here to the end of this transaction no other that asks for the same tenant goes on.
     async fn serialise(&mut self, tenant: &TenantId) -> Result<()>;
-    /// How much is kept of a tenant. Serialised on it.
-    async fn stock(&mut self, tenant: &TenantId) -> Result<Stock>;
+    /// How much is kept of a tenant and of a hook of it. Serialised on the tenant.
+    async fn stocks(&mut self, tenant: &TenantId, hook: &str) -> Result<Stocks>;
     /// Writes that down.
-    async fn put_stock(&mut self, tenant: &TenantId, stock: Stock) -> Result<()>;
+    async fn put_stocks(&mut self, tenant: &TenantId, hook: &str, stocks: Stocks) -> Result<()>;
     /// The delivery of a hook that carries this mark. Serialised on its tenant.
     async fn by_mark(&mut self, tenant: &TenantId, hook: &str, mark: &str) -> Result<Option<Delivery>>;
-    /// Adds a delivery.
-    async fn insert(&mut self, delivery: &Delivery, content: &Content) -> Result<()>;
-    /// Writes a delivery over.
-    async fn save(&mut self, delivery: &Delivery) -> Result<()>;
+    /// Adds a delivery of this size.
+    async fn insert(&mut self, delivery: &Delivery, content: &Content, size: i64) -> Result<()>;
+    /// Writes a delivery over that grew by so many bytes.
+    async fn save(&mut self, delivery: &Delivery, grew: i64) -> Result<()>;
     /// A delivery of a tenant.
     async fn delivery(&mut self, tenant: &TenantId, id: &str) -> Result<Option<Delivery>>;
     /// What it contains.
@@ -74,8 +109,8 @@ pub(crate) trait Rows: Send {
     async fn tenants_waiting(&mut self) -> Result<Vec<TenantId>>;
     /// Those of a tenant that are due, the longest first.
     async fn due(&mut self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>>;
-    /// The oldest that are done with and arrived before this: of a tenant, or of all.
-    async fn old(&mut self, tenant: Option<&TenantId>, before: Moment, limit: usize) -> Result<Vec<Old>>;
+    /// The oldest that are done with and arrived before this.
+    async fn old(&mut self, of: Of<'_>, before: Moment, limit: usize) -> Result<Vec<Old>>;
     /// Removes a delivery.
     async fn remove(&mut self, id: &str) -> Result<()>;
     /// Puts audit entries into the outbox, in their order.

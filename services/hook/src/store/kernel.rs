@@ -6,7 +6,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 
-use super::engine::{Engine, Rows, Stock};
+use super::engine::{Engine, Of, Rows, Stock, Stocks};
 use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
 use crate::inbox::delivery::{Arrival, Content, Delivery};
 
@@ -83,20 +83,21 @@ async fn take(arrivals: &[Arrival], room: Room, rows: &mut (dyn Rows + '_)) -> R
                 // What was kept of this request already goes with the transaction's answer.
                 return if kept.is_empty() { Ok(Taken::Conflict(Box::new(earlier))) } else { Err(mixed()) };
             }
+            let before = earlier.clone();
             earlier.note_repeat(delivery.received_at);
-            rows.save(&earlier).await?;
+            write_over(&before, &earlier, rows).await?;
             kept.push(Kept { delivery: earlier, repeat: true });
             continue;
         }
-        let Some(stock) = make_room(tenant, content.size(), room, rows).await? else {
+        let size = content.size().saturating_add(delivery.size());
+        let Some(stocks) = make_room(delivery, size, room, rows).await? else {
             // An error undoes what was written of the batch.
             return if kept.is_empty() { Ok(Taken::Full) } else { Err(full()) };
         };
-        rows.insert(delivery, content).await?;
+        rows.insert(delivery, content, size).await?;
         rows.put_entries(entries).await?;
-        let waiting = stock.waiting + i64::from(delivery.due_at.is_some());
-        let stock = Stock { waiting, kept: stock.kept + 1, bytes: stock.bytes + content.size() };
-        rows.put_stock(tenant, stock).await?;
+        let one = Stock { waiting: i64::from(delivery.due_at.is_some()), kept: 1, bytes: size };
+        rows.put_stocks(tenant, &delivery.hook_id, stocks.plus(one)).await?;
         kept.push(Kept { delivery: delivery.clone(), repeat: false });
     }
     Ok(Taken::Kept(kept))
@@ -112,26 +113,49 @@ fn full() -> Error {
     Error::new(ErrorReason::QueueFull, "There is no room for all of the batch, so nothing of it was kept.")
 }
 
-/// What is kept of a tenant, when there is room for one more of this size; `None` if there is none.
-async fn make_room(tenant: &TenantId, size: i64, room: Room, rows: &mut (dyn Rows + '_)) -> Result<Option<Stock>> {
-    let mut stock = rows.stock(tenant).await?;
-    if stock.waiting >= room.waiting {
+/// What is kept of a delivery's tenant and hook, when there is room for one more of this size; `None` if there is none.
+///
+/// A hook may have as much as it leaves free. So one alone has half of its tenant's room, two have a third each, and
+/// however many there are, there is room for another one, and one that is flooded takes nothing from the others.
+async fn make_room(delivery: &Delivery, size: i64, room: Room, rows: &mut (dyn Rows + '_)) -> Result<Option<Stocks>> {
+    let (tenant, hook) = (&delivery.tenant, delivery.hook_id.as_str());
+    let mut stocks = rows.stocks(tenant, hook).await?;
+    if stocks.hook.waiting >= room.waiting - stocks.tenant.waiting {
         return Ok(None);
     }
-    let fits = |stock: Stock| stock.kept < room.kept && stock.bytes + size <= room.bytes;
-    if !fits(stock) {
-        let old = rows.old(Some(tenant), room.forget_before, FORGOTTEN_AT_ONCE).await?;
-        for old in old {
+    let fits = |stocks: Stocks| {
+        stocks.hook.kept < room.kept - stocks.tenant.kept
+            && stocks.hook.bytes + size <= room.bytes - stocks.tenant.bytes
+    };
+    // Its own go first.
+    for of in [Of::Hook(tenant, hook), Of::Tenant(tenant)] {
+        if fits(stocks) {
+            break;
+        }
+        for old in rows.old(of, room.forget_before, FORGOTTEN_AT_ONCE).await? {
             rows.remove(&old.id).await?;
-            stock.kept -= 1;
-            stock.bytes -= old.size;
-            if fits(stock) {
+            let gone = Stock { waiting: 0, kept: -1, bytes: -old.size };
+            let others = rows.stocks(tenant, &old.hook).await?.plus(gone);
+            rows.put_stocks(tenant, &old.hook, others).await?;
+            stocks = rows.stocks(tenant, hook).await?;
+            if fits(stocks) {
                 break;
             }
         }
-        rows.put_stock(tenant, stock).await?;
     }
-    Ok(fits(stock).then_some(stock))
+    Ok(fits(stocks).then_some(stocks))
+}
+
+/// Writes a delivery over, and down how much is kept since.
+async fn write_over(before: &Delivery, after: &Delivery, rows: &mut (dyn Rows + '_)) -> Result<()> {
+    let waits = |delivery: &Delivery| i64::from(delivery.due_at.is_some());
+    let change = Stock { waiting: waits(after) - waits(before), kept: 0, bytes: after.size() - before.size() };
+    rows.save(after, change.bytes).await?;
+    if change != Stock::default() {
+        let stocks = rows.stocks(&after.tenant, &after.hook_id).await?.plus(change);
+        rows.put_stocks(&after.tenant, &after.hook_id, stocks).await?;
+    }
+    Ok(())
 }
 
 async fn advance(delivery: &Delivery, entries: &[Entry], rows: &mut (dyn Rows + '_)) -> Result<bool> {
@@ -144,22 +168,19 @@ async fn advance(delivery: &Delivery, entries: &[Entry], rows: &mut (dyn Rows + 
     // Repeats are counted without regard to who works on it.
     let mut after = Delivery { version: delivery.version + 1, ..delivery.clone() };
     after.take_repeats_of(&before);
-    rows.save(&after).await?;
-    if before.due_at.is_some() && after.due_at.is_none() {
-        let stock = rows.stock(tenant).await?;
-        rows.put_stock(tenant, Stock { waiting: stock.waiting - 1, ..stock }).await?;
-    }
+    write_over(&before, &after, rows).await?;
     rows.put_entries(entries).await?;
     Ok(true)
 }
 
 async fn forget(before: Moment, limit: usize, rows: &mut (dyn Rows + '_)) -> Result<usize> {
-    let old = rows.old(None, before, limit).await?;
+    let old = rows.old(Of::All, before, limit).await?;
     for old in &old {
         rows.serialise(&old.tenant).await?;
         rows.remove(&old.id).await?;
-        let stock = rows.stock(&old.tenant).await?;
-        rows.put_stock(&old.tenant, Stock { kept: stock.kept - 1, bytes: stock.bytes - old.size, ..stock }).await?;
+        let gone = Stock { waiting: 0, kept: -1, bytes: -old.size };
+        let stocks = rows.stocks(&old.tenant, &old.hook).await?.plus(gone);
+        rows.put_stocks(&old.tenant, &old.hook, stocks).await?;
     }
     Ok(old.len())
 }

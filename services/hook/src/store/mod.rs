@@ -91,14 +91,14 @@ pub(crate) fn creation(ticket: &Ticket, refused: &str, own_key: &str, what: &str
     }
 }
 
-/// How much of a tenant may be kept.
+/// How much of a tenant may be kept. Of it, a hook may have as much as it leaves free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// How many deliveries may wait to be worked on.
     pub waiting: i64,
     /// How many deliveries.
     pub kept: i64,
-    /// How many bytes of what they contain.
+    /// How many bytes, of them and of what they contain.
     pub bytes: i64,
     /// What arrived before this and is done with may go to make room.
     pub forget_before: Moment,

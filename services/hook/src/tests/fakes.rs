@@ -25,6 +25,9 @@ type Asked = (String, Map<String, Value>);
 #[derive(Default)]
 pub(crate) struct Others {
     keys: Mutex<HashMap<(String, String), SecretString>>,
+    sealed: Mutex<HashMap<String, SecretString>>,
+    /// Whether keys cannot be read now.
+    pub(crate) keys_away: Mutex<bool>,
     /// How often keys were read.
     pub(crate) reads: AtomicUsize,
     /// What the next submissions are answered; a job when it is empty.
@@ -49,6 +52,8 @@ pub(crate) struct Others {
     pub(crate) issued: AtomicUsize,
     /// The token that is refused.
     refused: Mutex<Option<String>>,
+    /// Parameters that every template calls write-only.
+    pub(crate) write_only: Mutex<Vec<String>>,
     /// Whether callers may let hooks act as clients.
     pub(crate) weak: Mutex<bool>,
 }
@@ -62,6 +67,9 @@ impl Keys for Others {
 
     async fn read(&self, _: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        if *self.keys_away.lock().unwrap() {
+            return Err(Error::unavailable("The secret service cannot be reached now."));
+        }
         Ok(self.keys.lock().unwrap().get(&(hook.to_owned(), key.to_owned())).cloned())
     }
 
@@ -70,13 +78,15 @@ impl Keys for Others {
         Ok(())
     }
 
-    async fn seal(&self, _: &TenantId, _: &str, _: &SecretString) -> Result<Vec<u8>> {
-        Ok(vec![7])
+    async fn seal(&self, _: &TenantId, delivery: &str, value: &SecretString) -> Result<Vec<u8>> {
+        let sealed = vec![7];
+        self.sealed.lock().unwrap().insert(delivery.to_owned(), value.clone());
+        Ok(sealed)
     }
 
-    async fn open(&self, _: &TenantId, _: &str, sealed: &[u8]) -> Result<SecretString> {
+    async fn open(&self, _: &TenantId, delivery: &str, sealed: &[u8]) -> Result<SecretString> {
         assert_eq!(sealed, [7]);
-        Ok("the task's token".into())
+        Ok(self.sealed.lock().unwrap().get(delivery).cloned().unwrap_or_else(|| "the task's token".into()))
     }
 }
 
@@ -155,6 +165,14 @@ impl Jobs for Others {
         }
         let reasons = self.denies.lock().unwrap().clone();
         Ok(Verdict { allowed: reasons.is_empty(), reasons })
+    }
+
+    async fn write_only(&self, template: &str, names: Vec<String>) -> Result<Vec<String>> {
+        if template == "gone" {
+            return Err(Error::not_found("template"));
+        }
+        let write_only = self.write_only.lock().unwrap().clone();
+        Ok(names.into_iter().filter(|name| write_only.contains(name)).collect())
     }
 
     async fn output(&self, _: &str, _: usize) -> Result<Option<Output>> {

@@ -87,3 +87,29 @@ async fn two_keys_are_valid_while_one_replaces_the_other() {
     let last = rotated.hook.keys[1].id.clone();
     assert_eq!(reason(world.hooks.retire_key(&admin(), "a", &last).await), ErrorReason::Conflict);
 }
+
+#[tokio::test]
+async fn a_key_does_not_become_one_of_another_form() {
+    let world = world().await;
+    let standard = r#"{"proof":{"by":"standard_webhooks"}}"#;
+    let text = r#"{"proof":{"by":"header","header":"x-token"}}"#;
+    let generic = |name: &str, settings: &str, key: &str| NewHook {
+        kind: "generic".into(),
+        settings: settings.into(),
+        key: Some(key.into()),
+        ..github(name, "")
+    };
+    // A public key is known to everybody: as a password it would let everybody in.
+    let public = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    world.create(generic("a", standard, public)).await.unwrap();
+    world.create(generic("b", text, KEY)).await.unwrap();
+    let change = async |hook: &str, settings: &str| {
+        let update = HookUpdate { settings: Some(settings.into()), ..HookUpdate::default() };
+        world.hooks.update(&admin(), hook, update).await
+    };
+    for (hook, settings) in [("a", text), ("b", standard)] {
+        let refused = change(hook, settings).await.unwrap_err();
+        assert_eq!(refused.fields()[0].pointer, "/settings", "{hook}");
+    }
+    change("b", r#"{"proof":{"by":"header","header":"x-other"}}"#).await.unwrap();
+}

@@ -94,6 +94,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         store: Arc::clone(&store),
         outbox: outbox.clone(),
         hooks: hooks.clone(),
+        keys: others.clone(),
         modules: others.clone(),
         jobs: others.clone(),
         plans: others.clone(),

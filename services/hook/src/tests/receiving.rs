@@ -87,8 +87,66 @@ async fn keys_are_read_once_for_many_requests() {
 }
 
 #[tokio::test]
+async fn requests_that_prove_nothing_read_keys_once_however_many_come() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let wrong = || world.send("a", push("another key, just as long", "1", PUSH));
+    futures::future::join_all((0..40).map(|_| wrong())).await;
+    world.pass(Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(wrong().await.status, 401);
+    assert_eq!(world.others.reads.load(Ordering::SeqCst), 1);
+    // A change is seen at once.
+    world.hooks.rotate_key(&admin(), "a", None, &Repeat::default()).await.unwrap();
+    wrong().await;
+    assert_eq!(world.others.reads.load(Ordering::SeqCst), 3, "both keys");
+}
+
+#[tokio::test]
+async fn while_keys_cannot_be_read_strangers_learn_nothing_and_senders_are_asked_to_come_back() {
+    let world = world().await;
+    world.hook("known", "").await;
+    world.hook("new", "").await;
+    assert_eq!(world.send("known", push(KEY, "1", PUSH)).await.status, 202);
+    *world.others.keys_away.lock().unwrap() = true;
+    // The first that needs a key finds it out.
+    let first = world.send("new", push(KEY, "2", PUSH)).await;
+    let wrong = push("another key, just as long", "3", PUSH);
+    let others = [
+        world.send("none", push(KEY, "3", PUSH)).await,
+        world.send("new", wrong.clone()).await,
+        world.send("known", wrong).await,
+        world.inbox.receive("other", "new", push(KEY, "3", PUSH), None).await.unwrap(),
+    ];
+    assert_eq!(first.status, 503);
+    assert!(first.headers.iter().any(|(name, _)| *name == "retry-after"));
+    for answer in others {
+        assert_eq!(answer, first);
+    }
+    let reads = world.others.reads.load(Ordering::SeqCst);
+    assert_eq!(reads, 2, "what is away is not asked by everybody");
+    assert_eq!(world.send("known", push(KEY, "4", PUSH)).await.status, 202, "whose keys are known goes on");
+    *world.others.keys_away.lock().unwrap() = false;
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.send("new", push(KEY, "2", PUSH)).await.status, 202);
+    assert_eq!(world.send("none", push(KEY, "3", PUSH)).await.status, 401);
+}
+
+#[tokio::test]
+async fn one_hook_does_not_take_the_room_of_the_others() {
+    let world = world_with(Config { max_waiting_deliveries: 8, ..Config::default() }).await;
+    world.hook("loud", "").await;
+    world.hook("quiet", "").await;
+    let mut number = 0;
+    while world.send("loud", push(KEY, &number.to_string(), PUSH)).await.status == 202 {
+        number += 1;
+    }
+    assert_eq!(number, 4);
+    assert_eq!(world.send("quiet", push(KEY, "1", PUSH)).await.status, 202);
+}
+
+#[tokio::test]
 async fn a_full_inbox_says_when_to_come_again() {
-    let world = world_with(Config { max_waiting_deliveries: 2, ..Config::default() }).await;
+    let world = world_with(Config { max_waiting_deliveries: 4, ..Config::default() }).await;
     world.hook("a", "").await;
     world.deliver("a", "1").await;
     world.deliver("a", "2").await;

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::fakes::Broken;
 use super::*;
 use crate::hook::HookUpdate;
+use crate::inbox::look::Sample;
 
 #[tokio::test]
 async fn a_delivery_becomes_one_job_with_what_the_mapping_made() {
@@ -27,6 +28,44 @@ async fn a_delivery_becomes_one_job_with_what_the_mapping_made() {
     assert_eq!((key.as_str(), &parameters["after"]), (&*format!("hook:a:{id}"), &"abc".into()));
     assert_eq!(delivery.asked.unwrap().reference, "ref-7");
     assert_eq!(world.recorded("delivery.submit").await[0].object_id, id);
+}
+
+#[tokio::test]
+async fn what_is_write_only_reaches_the_executor_and_is_kept_and_shown_to_nobody() {
+    let world = world().await;
+    world.hook("a", "ref-7").await;
+    world.others.write_only.lock().unwrap().push("after".to_owned());
+    // The process dies, or the executor is away, after the mapping: what was sealed is opened again.
+    world.others.answers.lock().unwrap().push_back(away());
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let kept = world.get(&id).await;
+    assert_eq!(kept.state, DeliveryState::Mapped);
+    assert_eq!(kept.asked.as_ref().unwrap().parameters["after"], serde_json::json!({"set": true}));
+    assert!(!serde_json::to_string(&kept).unwrap().contains("abc"), "{kept:?}");
+    world.pass(Duration::from_secs(60));
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::Submitted, None));
+    let second = world.deliver("a", "2").await.id;
+    world.work().await;
+    assert_eq!(stands(&world.get(&second).await), (DeliveryState::Submitted, None));
+    assert!(!serde_json::to_string(&world.get(&second).await).unwrap().contains("abc"));
+    for (_, parameters) in world.others.jobs.lock().unwrap().values() {
+        assert_eq!(parameters["after"], "abc");
+    }
+    let tried = world.deliveries.test(&admin(), "a", Sample::Stored(id), None).await.unwrap();
+    assert_eq!(tried.parameters["after"], serde_json::json!({"set": true}));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_parameters_for_a_template_that_is_not_there() {
+    let world = world().await;
+    world.create(NewHook { template: "gone".into(), ..github("a", "ref-7") }).await.unwrap();
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let delivery = world.get(&id).await;
+    assert_eq!(stands(&delivery), (DeliveryState::Refused, Some("NOT_FOUND")));
+    assert_eq!((step(&delivery, "submitted"), delivery.asked), ("failed: There is no such template.".to_owned(), None));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod cancel_job;
 mod check_job;
 mod convert;
+mod find_write_only;
 mod get_job;
 mod list_attempts;
 mod list_jobs;
@@ -19,10 +20,10 @@ use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::seats::CallerSeats;
 use runwarden_proto::executor::v1::job_service_server::{JobService, JobServiceServer};
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, GetJobRequest, GetJobResponse,
-    ListAttemptsRequest, ListAttemptsResponse, ListJobsRequest, ListJobsResponse, ReadOutputRequest,
-    ReadOutputResponse, ResolveJobRequest, ResolveJobResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest,
-    WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, FindWriteOnlyRequest,
+    FindWriteOnlyResponse, GetJobRequest, GetJobResponse, ListAttemptsRequest, ListAttemptsResponse, ListJobsRequest,
+    ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse, SubmitJobRequest,
+    SubmitJobResponse, WatchJobRequest, WatchJobResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -53,6 +54,13 @@ impl JobService for JobRpc {
 
     async fn check_job(&self, request: Request<CheckJobRequest>) -> Result<Response<CheckJobResponse>, Status> {
         Ok(Response::new(check_job::handle(self, request).await?))
+    }
+
+    async fn find_write_only(
+        &self,
+        request: Request<FindWriteOnlyRequest>,
+    ) -> Result<Response<FindWriteOnlyResponse>, Status> {
+        Ok(Response::new(find_write_only::handle(self, request).await?))
     }
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runwarden_engines::catalog::Catalog;
+use runwarden_engines::idempotency::{Pepper, Repeat};
 use runwarden_engines::outbox::ConfigOutbox;
-use runwarden_engines::{EngineSettings, Engines};
+use runwarden_engines::{EngineSettings, Engines, catalog};
 use runwarden_kit::audit::{MemoryRecorder, Outbox};
 use runwarden_kit::caller::{Caller, Scope};
 use runwarden_kit::clock::{HeldClock, Moment};
@@ -29,6 +29,8 @@ use super::manage::{Callbacks, NewCallback, WithKey};
 use super::ports::{Jobs, Keys};
 use super::sender::{Known, Sender};
 use super::{Callback, Key};
+use crate::failpoint::Failpoint;
+use crate::store::Catalog;
 use crate::store::messages::{MIGRATIONS, Message, Messages, SqliteMessages};
 
 /// Keys as if they were sealed.
@@ -59,6 +61,16 @@ impl Jobs for FakeJobs {
     }
 }
 
+/// Every tenant has these.
+struct Projects;
+
+#[async_trait]
+impl crate::ports::Projects for Projects {
+    async fn exists(&self, _: &TenantId, project: &str) -> Result<bool> {
+        Ok(["web", "db"].contains(&project))
+    }
+}
+
 struct World {
     _folder: tempfile::TempDir,
     callbacks: Callbacks,
@@ -78,18 +90,22 @@ impl World {
         let engines = Engines::open(EngineSettings::embedded(folder.path())).unwrap();
         let store = engines.config("hooks.db").await.unwrap();
         let outbox = Outbox::undrained(Arc::new(ConfigOutbox::new(store.clone())));
-        let catalog = Catalog::new(store, outbox);
+        let clock = HeldClock::at(NOW);
+        let idempotency = engines.idempotency(&store, Pepper::new([7; 32]));
+        let records = catalog::Catalog::new(store, outbox);
+        let catalog = Catalog::new(records.clone(), idempotency, Arc::new(clock.clone()));
         let messages: SqliteMessages = engines.database("callbacks.db", MIGRATIONS).await.unwrap().stores();
         let messages: Arc<dyn Messages> = Arc::new(messages);
         let settings = Settings { exceptions: "http://127.0.0.1".parse().unwrap(), ..Settings::default() };
         let client = Client::new(settings, Arc::new(SystemResolver::default())).unwrap();
         let (keys, jobs) = (Arc::new(FakeKeys::default()), Arc::new(FakeJobs::default()));
-        let (recorder, clock) = (MemoryRecorder::new(), HeldClock::at(NOW));
+        let recorder = MemoryRecorder::new();
         let bell = Arc::new(Notify::new());
         let callbacks = Callbacks {
-            catalog: catalog.clone(),
+            catalog,
             messages: messages.clone(),
             keys: keys.clone(),
+            projects: Arc::new(Projects),
             client: client.clone(),
             recorder: recorder.clone(),
             clock: Arc::new(clock.clone()),
@@ -97,20 +113,29 @@ impl World {
         };
         let follower = Follower {
             jobs: jobs.clone(),
-            catalog: catalog.clone(),
+            catalog: records.clone(),
             messages: messages.clone(),
             clock: Arc::new(clock.clone()),
             bell: bell.clone(),
             woken: Arc::default(),
+            failpoint: Failpoint::default(),
         };
-        let clock_of_sender = Arc::new(clock.clone());
-        let sender = Sender { catalog, messages, keys, client, clock: clock_of_sender, bell, known: Known::default() };
+        let sender = Sender {
+            catalog: records,
+            messages,
+            keys,
+            client,
+            clock: Arc::new(clock.clone()),
+            bell,
+            known: Known::default(),
+            failpoint: Failpoint::default(),
+        };
         Self { _folder: folder, callbacks, sender: Arc::new(sender), follower, jobs, recorder, clock }
     }
 
     async fn callback(&self, name: &str, url: &str) -> WithKey {
         let new = NewCallback { name: name.into(), project: "web".into(), url: url.into(), ..NewCallback::default() };
-        self.callbacks.create(&admin(), new).await.unwrap()
+        self.callbacks.create(&admin(), new, &Repeat::default()).await.unwrap()
     }
 
     /// The executor says that these changed, and messages are made of it.

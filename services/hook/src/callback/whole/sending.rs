@@ -5,7 +5,8 @@ use runwarden_webhooks::standard::SigningKey;
 
 use super::receiver::Receiver;
 use super::*;
-use crate::callback::manage::{Changes, KeyKind};
+use crate::callback::keys::KeyKind;
+use crate::callback::manage::Changes;
 use crate::callback::schedule::{LONGEST_FAILURE, PAUSES};
 use crate::callback::{Disabled, Why};
 use crate::store::messages::{MessageState, Which};
@@ -15,7 +16,7 @@ async fn a_result_arrives_signed_by_every_key_with_a_stable_id() {
     let world = World::new().await;
     let receiver = Receiver::answering("204 Fine", Duration::ZERO).await;
     let WithKey { callback, key: first } = world.callback("ci", &receiver.url).await;
-    let second = world.callbacks.rotate_key(&admin(), "ci", KeyKind::Ed25519).await.unwrap();
+    let second = world.callbacks.rotate_key(&admin(), "ci", KeyKind::Ed25519, &Repeat::default()).await.unwrap();
     assert!(second.key.is_none() && second.callback.keys[1].public.is_some(), "a private key is never shown");
     world.hear(vec![ended(1)], 10).await;
     world.send_due(&callback).await;
@@ -26,7 +27,7 @@ async fn a_result_arrives_signed_by_every_key_with_a_stable_id() {
     let (id, time) = (received.header("webhook-id"), received.header("webhook-timestamp"));
     assert_eq!((id, time), (&*event::message_id(&callback.id, &ended(1).id, event::Event::Finished), "1700000000"));
     assert_eq!(received.body, event::body(&ended(1), event::Event::Finished).unwrap());
-    let first = SigningKey::parse(&first.unwrap()).unwrap().sign(id, 1_700_000_000, received.body.as_bytes());
+    let first = SigningKey::parse(&first.unwrap().into()).unwrap().sign(id, 1_700_000_000, received.body.as_bytes());
     let signatures: Vec<_> = received.header("webhook-signature").split(' ').collect();
     assert!(signatures.len() == 2 && signatures[0] == first && signatures[1].starts_with("v1a,"), "{signatures:?}");
     // The older one is retired: it signs nothing more.
@@ -61,7 +62,7 @@ async fn a_job_that_names_a_callback_is_told_to_it() {
         on_request: true,
         ..NewCallback::default()
     };
-    let callback = world.callbacks.create(&admin(), new).await.unwrap().callback;
+    let callback = world.callbacks.create(&admin(), new, &Repeat::default()).await.unwrap().callback;
     let asked = JobOrigin { callbacks: vec!["ci".into()], reference: "PR 7".into(), ..JobOrigin::default() };
     let elsewhere = Job { tenant: "zed".into(), origin: Some(asked.clone()), ..ended(3) };
     world.hear(vec![ended(1), Job { origin: Some(asked), ..ended(2) }, elsewhere], 10).await;
@@ -105,6 +106,22 @@ async fn a_receiver_that_asks_for_a_pause_gets_it() {
     world.send_due(&callback).await;
     let waiting = world.all(&callback).await.remove(0);
     assert!(waiting.due_at.since(world.now()) >= Duration::from_secs(3600), "{waiting:?}");
+}
+
+#[tokio::test]
+async fn a_pause_begins_when_a_receiver_asks_for_it_however_long_it_thought() {
+    let world = World::new().await;
+    let receiver = Receiver::answering("503 Later\r\nretry-after: 7", Duration::from_millis(500)).await;
+    let callback = world.callback("ci", &receiver.url).await.callback;
+    world.hear(vec![ended(1)], 10).await;
+    let message = world.due(&callback).await.remove(0);
+    let (sent, _) = tokio::join!(world.sender.deliver(&message), async {
+        until(async || !receiver.received().is_empty()).await;
+        world.clock.advance(Duration::from_secs(10));
+    });
+    let () = sent;
+    let waiting = world.all(&callback).await.remove(0);
+    assert!(waiting.due_at.since(world.now()) >= Duration::from_secs(7), "{waiting:?}");
 }
 
 #[tokio::test]
@@ -203,6 +220,7 @@ async fn an_address_that_may_not_be_reached_is_not() {
         clock: old.clock.clone(),
         bell: old.bell.clone(),
         known: Known::default(),
+        failpoint: Failpoint::default(),
     };
     world.hear(vec![ended(1)], 10).await;
     sender.deliver(&world.due(&callback).await[0]).await;

@@ -81,6 +81,7 @@ impl World {
                 template: "deploy".into(),
                 client_id: "client_1".into(),
                 parameters: serde_json::Map::new(),
+                sealed: None,
                 reference: String::new(),
                 since: delivery.received_at,
                 start_by: None,

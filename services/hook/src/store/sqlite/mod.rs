@@ -15,13 +15,14 @@ use runwarden_kit::{Error, Result};
 use rusqlite::{Connection, Row, params};
 
 use super::DeliveryFilter;
-use super::engine::{Engine, Old, Rows, Stock, Work};
+use super::engine::{Engine, Of, Old, Rows, Stock, Stocks, Work};
 use super::kernel::Kernel;
 use crate::inbox::delivery::{Content, Delivery};
 pub(super) use run_tasks::SqliteRunTasks;
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 
-pub(super) const MIGRATIONS: &[Migration] = migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant"];
+pub(super) const MIGRATIONS: &[Migration] =
+    migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant", "0004_shares"];
 
 /// Deliveries in one SQLite file.
 pub(crate) type SqliteInbox = Kernel<SqliteEngine>;
@@ -80,17 +81,33 @@ impl Rows for SqliteRows<'_> {
         Ok(())
     }
 
-    async fn stock(&mut self, tenant: &TenantId) -> Result<Stock> {
-        let stock = "SELECT waiting, kept, bytes FROM stocks WHERE tenant = ?";
+    async fn stocks(&mut self, tenant: &TenantId, hook: &str) -> Result<Stocks> {
         let read = |row: &Row<'_>| Ok(Stock { waiting: get(row, 0)?, kept: get(row, 1)?, bytes: get(row, 2)? });
-        Ok(sql::one(self.connection(), stock, params![tenant.as_str()], read)?.unwrap_or_default())
+        let of_tenant = "SELECT waiting, kept, bytes FROM stocks WHERE tenant = ?";
+        let of_hook = "SELECT waiting, kept, bytes FROM hook_stocks WHERE tenant = ? AND hook = ?";
+        Ok(Stocks {
+            tenant: sql::one(self.connection(), of_tenant, params![tenant.as_str()], read)?.unwrap_or_default(),
+            hook: sql::one(self.connection(), of_hook, params![tenant.as_str(), hook], read)?.unwrap_or_default(),
+        })
     }
 
-    async fn put_stock(&mut self, tenant: &TenantId, stock: Stock) -> Result<()> {
+    async fn put_stocks(&mut self, tenant: &TenantId, hook: &str, stocks: Stocks) -> Result<()> {
         let put = "INSERT INTO stocks (tenant, waiting, kept, bytes) VALUES (?, ?, ?, ?)
              ON CONFLICT (tenant) DO UPDATE
              SET waiting = excluded.waiting, kept = excluded.kept, bytes = excluded.bytes";
-        sql::run(self.connection(), put, params![tenant.as_str(), stock.waiting, stock.kept, stock.bytes])?;
+        let Stock { waiting, kept, bytes } = stocks.tenant;
+        sql::run(self.connection(), put, params![tenant.as_str(), waiting, kept, bytes])?;
+        let Stock { waiting, kept, bytes } = stocks.hook;
+        if kept == 0 {
+            // Hooks come and go.
+            let remove = "DELETE FROM hook_stocks WHERE tenant = ? AND hook = ?";
+            sql::run(self.connection(), remove, params![tenant.as_str(), hook])?;
+            return Ok(());
+        }
+        let put = "INSERT INTO hook_stocks (tenant, hook, waiting, kept, bytes) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (tenant, hook) DO UPDATE
+             SET waiting = excluded.waiting, kept = excluded.kept, bytes = excluded.bytes";
+        sql::run(self.connection(), put, params![tenant.as_str(), hook, waiting, kept, bytes])?;
         Ok(())
     }
 
@@ -99,7 +116,7 @@ impl Rows for SqliteRows<'_> {
         sql::one(self.connection(), found, params![tenant.as_str(), hook, mark], delivery)
     }
 
-    async fn insert(&mut self, delivery: &Delivery, content: &Content) -> Result<()> {
+    async fn insert(&mut self, delivery: &Delivery, content: &Content, size: i64) -> Result<()> {
         let insert = "INSERT INTO deliveries
              (id, tenant, hook, mark, state, due_at, received_at, size, document, event, sealed)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -111,7 +128,7 @@ impl Rows for SqliteRows<'_> {
             delivery.state.name(),
             delivery.due_at.map(Moment::micros),
             delivery.received_at.micros(),
-            content.size(),
+            size,
             json(delivery)?,
             content.event,
             json(&content.sealed)?,
@@ -124,10 +141,11 @@ impl Rows for SqliteRows<'_> {
         Ok(())
     }
 
-    async fn save(&mut self, delivery: &Delivery) -> Result<()> {
-        let save = "UPDATE deliveries SET state = ?, due_at = ?, document = ? WHERE id = ? AND tenant = ?";
-        let due_at = delivery.due_at.map(Moment::micros);
-        let with = params![delivery.state.name(), due_at, json(delivery)?, delivery.id, delivery.tenant.as_str()];
+    async fn save(&mut self, delivery: &Delivery, grew: i64) -> Result<()> {
+        let save =
+            "UPDATE deliveries SET state = ?, due_at = ?, document = ?, size = size + ? WHERE id = ? AND tenant = ?";
+        let (state, due_at) = (delivery.state.name(), delivery.due_at.map(Moment::micros));
+        let with = params![state, due_at, json(delivery)?, grew, delivery.id, delivery.tenant.as_str()];
         sql::run(self.connection(), save, with)?;
         Ok(())
     }
@@ -179,15 +197,20 @@ impl Rows for SqliteRows<'_> {
         })
     }
 
-    async fn old(&mut self, tenant: Option<&TenantId>, before: Moment, limit: usize) -> Result<Vec<Old>> {
-        let mut old = Assembled::new("SELECT id, tenant, size FROM deliveries WHERE due_at IS NULL AND received_at < ");
+    async fn old(&mut self, of: Of<'_>, before: Moment, limit: usize) -> Result<Vec<Old>> {
+        let mut old =
+            Assembled::new("SELECT id, tenant, hook, size FROM deliveries WHERE due_at IS NULL AND received_at < ");
         old.bind(before.micros());
-        if let Some(tenant) = tenant {
+        if let Of::Tenant(tenant) | Of::Hook(tenant, _) = of {
             old.push(" AND tenant = ").bind(tenant.to_string());
+        }
+        if let Of::Hook(_, hook) = of {
+            old.push(" AND hook = ").bind(hook.to_owned());
         }
         old.push(" ORDER BY received_at LIMIT ").bind(at_most(limit));
         let read = |row: &Row<'_>| {
-            Ok(Old { id: get(row, 0)?, tenant: TenantId::trusted(sql::text(row, 1)?), size: get(row, 2)? })
+            let tenant = TenantId::trusted(sql::text(row, 1)?);
+            Ok(Old { id: get(row, 0)?, tenant, hook: get(row, 2)?, size: get(row, 3)? })
         };
         sql::all(self.connection(), old.sql(), old.values(), read)
     }
