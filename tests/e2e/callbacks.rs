@@ -148,6 +148,16 @@ async fn a_callback_is_told_of_what_it_is_for() {
     }
     let told = &hooked.received()[0].json()["data"]["job"];
     assert_eq!((text(told, "hook"), text(told, "delivery")), ("push", text(&delivery, "delivery")));
+    let called_back = until("what the delivery says of its callbacks", async || {
+        let found = world.acme.admin.get(&path).await.expect(200);
+        let steps = found["steps"].as_array().unwrap().clone();
+        let told: Vec<_> = steps.into_iter().filter(|step| text(step, "name") == "called_back").collect();
+        let all = told.iter().filter(|step| text(step, "result") == "ok").count();
+        (all >= 2).then_some(told)
+    })
+    .await;
+    let told: Vec<_> = called_back.iter().map(|step| text(step, "detail")).collect();
+    assert!(told.contains(&"hooked, job.finished: delivered"), "{told:?}");
     let ends = until("all four ends", async || {
         let ends: Vec<_> =
             all.received().iter().filter(|one| text(&one.json(), "type") == "job.finished").map(job).collect();
@@ -160,7 +170,6 @@ async fn a_callback_is_told_of_what_it_is_for() {
     for (name, number) in [("plain", 1), ("hooked", 1), ("asked", 1)] {
         assert_eq!(world.messages(name).await.len(), number, "{name}");
     }
-    // Another project's job cannot name it, and one that is not there is no error: the job matters more.
     assert_eq!(world.controller.launched(), 4);
 }
 

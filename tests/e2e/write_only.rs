@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use runwarden_harness::jobs::text;
-use runwarden_harness::{Signal, System};
+use runwarden_harness::{Signal, System, until};
 use serde_json::json;
 
+use super::hooks::{KEY, deliver};
 use super::{acme, settings};
 
 const PASSWORD: &str = "xyzzy-Plugh-4711-do-not-show";
@@ -73,6 +74,50 @@ async fn a_write_only_parameter_reaches_the_controller_and_nobody_else() {
     }
     is_nowhere(&system, PASSWORD, &[]);
     system.end(Signal::Term).await;
+    is_nowhere(&system, PASSWORD, &[]);
+}
+
+/// A mapping takes a write-only parameter from an event, and the process dies before the job is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_only_parameter_of_a_delivery_is_kept_sealed_and_shown_to_nobody() {
+    let (controller, mut system, acme) = acme(&settings().that_stays()).await;
+    acme.map("deploy", "deploy").await;
+    let account = acme.client("push-account", Some("web"), &["launcher"]).await;
+    // The event holds its two halves, so that what is found is what the mapping made.
+    let module = "package runwarden.hook\n\nparameters := {\"environment\": \"dev\", \"version\": \"1\", \
+        \"deploy_password\": concat(\"-\", [input.body.first, input.body.second])}\n";
+    let body = json!({"name": "push", "project": "web", "template": "deploy", "kind": "github", "client_id": account.id,
+        "module": module, "key": KEY});
+    let _hook = acme.admin.post("/api/v1/hooks", &body).await.expect(201);
+    let (first, second) = PASSWORD.split_once('-').unwrap();
+    let event = json!({"first": first, "second": second}).to_string();
+
+    let tried = json!({"event": "push", "body": {"first": first, "second": second}});
+    let tried = acme.admin.post("/api/v1/hooks/push/test", &tried).await.expect(200);
+    assert_eq!((&tried["would_run"], &tried["parameters"]["deploy_password"]), (&json!(true), &json!({"set": true})));
+
+    system.set("RUNWARDEN_HOOK_FAILPOINT", "map.after");
+    system.restart(Signal::Term).await;
+    let base = system.reach().base_url.clone();
+    let _unanswered = deliver(&base, "/webhook/acme/push", KEY, "1", &event).await;
+    system.process().ended().await;
+    is_nowhere(&system, PASSWORD, &[]);
+    system.set("RUNWARDEN_HOOK_FAILPOINT", "");
+    system.start_again().await;
+    let again = deliver(&base, "/webhook/acme/push", KEY, "1", &event).await.unwrap();
+    let path = format!("/api/v1/hooks/push/deliveries/{}", text(&again.json(), "delivery"));
+    let delivery = until("the delivery's job", async || {
+        let found = acme.admin.get(&path).await.expect(200);
+        found.get("job").is_some().then_some(found)
+    })
+    .await;
+    assert_eq!(delivery["parameters"]["deploy_password"], json!({"set": true}), "{delivery}");
+    let job = acme.admin.over(text(&delivery, "job")).await;
+    assert_eq!(text(&job, "state"), "succeeded", "{job}");
+    let run = controller.run(controller.launches("deploy")[0]).await;
+    assert_eq!(run["extra_vars"]["deploy_password"], PASSWORD, "the controller got it");
+    let listed = acme.admin.get("/api/v1/hooks/push/deliveries?state=submitted").await;
+    assert!(listed.text.contains(text(&delivery, "id")) && !listed.text.contains(PASSWORD), "{}", listed.text);
     is_nowhere(&system, PASSWORD, &[]);
 }
 

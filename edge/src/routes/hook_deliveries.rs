@@ -9,7 +9,7 @@ use http::StatusCode;
 use runwarden_proto::hook::v1 as proto;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use super::answer::{Page, checked_page, located};
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::declared::Routes;
 use crate::extract::body::{Body, NoBody};
 use crate::extract::path::{ByName, ByNameAndId};
-use crate::extract::query::{NoParams, PageParams, Params};
+use crate::extract::query::{FromQuery, NoParams, Params, Query};
 use crate::problem::{Problem, Result};
 
 /// This noun's routes.
@@ -27,11 +27,31 @@ pub fn routes() -> Routes {
     Routes::new().admin(routes!(list)).admin(routes!(read)).admin(routes!(redeliver)).admin(routes!(test))
 }
 
+runwarden_kit::mirror! {
+    /// Where a delivery stands.
+    #[derive(Serialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum DeliveryState = proto::DeliveryState {
+        /// It is durable and waits to be worked on.
+        Received,
+        /// The filter did not want it.
+        Filtered,
+        /// What it asks for is durable; a job may have been made of it.
+        Mapped,
+        /// It became a job.
+        Submitted,
+        /// It was refused for good.
+        Refused,
+        /// It was tried for too long.
+        GivenUp,
+    }
+}
+
 /// Something that was done with a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Step {
     /// What: `received`, `verified`, `deduplicated`, `filtered`, `mapped`, `validated`, `decided`, `submitted`,
-    /// `launched`, `finished`.
+    /// `launched`, `finished`, and `called_back` for each message of a callback.
     #[schema(example = "filtered")]
     pub name: String,
     /// When.
@@ -193,14 +213,45 @@ pub struct TestedHook {
     pub problems: BTreeMap<String, String>,
 }
 
+/// Which deliveries.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListDeliveries {
+    /// Only deliveries in one of these states; give it several times or with commas between.
+    #[param(required = false, value_type = Vec<DeliveryState>, style = Form, explode)]
+    state: Vec<DeliveryState>,
+    /// How many items a page has at most; 50 if not given.
+    #[param(required = false, minimum = 1, maximum = 200)]
+    page_size: i32,
+    /// `next_page_token` of the page before; not given for the first.
+    #[param(required = false, max_length = 2048, pattern = "^[A-Za-z0-9_-]*$")]
+    page_token: String,
+}
+
+impl FromQuery for ListDeliveries {
+    fn from_query(query: &mut Query) -> Self {
+        let state = query.choices("state", DeliveryState::ALL, DeliveryState::name);
+        let (page_size, page_token) = query.page();
+        Self { state, page_size, page_token }
+    }
+}
+
 /// List deliveries
 ///
 /// Those of a hook, newest first, without what they contain. Needs `hooks.read`.
-#[utoipa::path(get, path = "/api/v1/hooks/{name}/deliveries", tag = "hooks", params(ByName, PageParams),
+#[utoipa::path(get, path = "/api/v1/hooks/{name}/deliveries", tag = "hooks", params(ByName, ListDeliveries),
     responses((status = 200, description = "A page, newest first.", body = Page<Delivery>)))]
-async fn list(State(app): State<App>, by: ByName, Params(paging): Params<PageParams>) -> Result<Json<Page<Delivery>>> {
-    let (page_size, page_token) = (paging.page_size, paging.page_token);
-    let request = proto::ListDeliveriesRequest { hook: by.name, page_size, page_token, states: Vec::new() };
+async fn list(
+    State(app): State<App>,
+    by: ByName,
+    Params(filter): Params<ListDeliveries>,
+) -> Result<Json<Page<Delivery>>> {
+    let request = proto::ListDeliveriesRequest {
+        hook: by.name,
+        states: filter.state.into_iter().map(|state| proto::DeliveryState::from(state).into()).collect(),
+        page_size: filter.page_size,
+        page_token: filter.page_token,
+    };
     let answer = app.ports.deliveries().list_deliveries(request).await?.into_inner();
     let deliveries = answer.deliveries.into_iter().map(|d| proto::Delivery { steps: Vec::new(), ..d }).collect();
     checked_page(deliveries, answer.next_page_token)

@@ -15,6 +15,7 @@ mod answer;
 pub mod audit;
 pub mod auth;
 pub mod bindings;
+pub mod callback_messages;
 pub mod callbacks;
 pub mod clients;
 pub mod controller_notifications;
@@ -52,7 +53,7 @@ const SECTIONS: &[Section] = &[
         &[job_submission::routes, jobs::routes, job_streams::routes, job_resolution::routes],
     ),
     ("templates", "What may be run: each names exactly one template of a controller", &[templates::routes]),
-    ("callbacks", "Where results are sent, and what was sent there", &[callbacks::routes]),
+    ("callbacks", "Where results are sent, and what was sent there", &[callbacks::routes, callback_messages::routes]),
     ("controllers", "AWX or AAP installations", &[controllers::routes, controller_notifications::routes]),
     ("projects", "Teams' spaces inside a tenant, and their members", &[projects::routes, members::routes]),
     ("tenants", "Customers or organisations, isolated from each other", &[tenants::routes]),

@@ -34,6 +34,7 @@ pub use config::{Config, TerraformOf};
 pub use runwarden_outbound::Exceptions;
 pub use runwarden_webhooks::KeyForm;
 
+use callback::sent::Sent;
 use hook::Hooks;
 use inbox::busy::Busy;
 use inbox::look::Deliveries;
@@ -150,6 +151,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         clock: Arc::clone(&kit.clock),
         bell,
         limits: config.limits(),
+        sent: Sent { catalog: (*callbacks.catalog).clone(), messages: Arc::clone(&callbacks.messages) },
     });
     Ok(Services::new(hooks, inbox, deliveries, callbacks, Arc::clone(&kit.clock)).into_parts())
 }

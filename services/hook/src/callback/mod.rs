@@ -4,6 +4,7 @@
 //! - [`manage`], [`keys`], [`look`]: who may do what to callbacks, their keys and their messages.
 //! - [`event`], [`schedule`]: what a message says, and when it is sent again.
 //! - [`follow`]: makes messages of what became of jobs.
+//! - [`sent`]: what was sent of a job.
 //! - [`sender`]: sends them, so that nobody waits for somebody else's receiver.
 
 mod build;
@@ -15,6 +16,7 @@ pub mod manage;
 pub mod ports;
 pub mod schedule;
 pub mod sender;
+pub mod sent;
 #[cfg(test)]
 mod whole;
 

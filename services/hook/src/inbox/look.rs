@@ -18,6 +18,7 @@ use super::delivery::{Arrival, Delivery, DeliveryState, Step, Went};
 use super::parameters;
 use super::steps::{self, words};
 use super::tokens::Tokens;
+use crate::callback::sent::Sent;
 use crate::config::Limits;
 use crate::hook::{Hook, Hooks};
 use crate::ports::{Account, Jobs, Made, Modules, Order};
@@ -37,6 +38,8 @@ pub struct Deliveries {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
+    /// What was sent of jobs.
+    pub(crate) sent: Sent,
 }
 
 /// A delivery as a caller may see it.
@@ -118,6 +121,12 @@ impl Deliveries {
             asked.parameters = Map::new();
         }
         self.follow(&mut delivery).await;
+        if caller.holds(Permission::CallbacksRead, &place(&hook))
+            && let Some(job) = &delivery.job
+        {
+            let told = self.sent.steps(&hook.tenant, job).await?;
+            delivery.steps.extend(told);
+        }
         Ok(Shown { delivery, event: content.map(|content| content.event) })
     }
 

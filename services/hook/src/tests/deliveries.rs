@@ -2,8 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use runwarden_engines::config::Change;
+use runwarden_kit::audit::EntryBuilder;
+use runwarden_kit::mesh::Service;
+
 use super::*;
 use crate::inbox::look::Sample;
+use crate::store::messages::{NewMessage, Tried};
+use crate::store::{key, put};
 
 #[tokio::test]
 async fn what_a_delivery_contains_is_for_those_who_may_see_it() {
@@ -73,4 +79,46 @@ async fn a_test_says_what_would_be_done_and_does_nothing() {
     assert_eq!(tried.parameters["after"], "xyz");
     assert_eq!(world.others.asked.load(Ordering::SeqCst), 0);
     assert_eq!(world.all("a").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_delivery_shows_what_was_called_back_to_those_who_may_see_callbacks() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let tenant = TenantId::trusted("acme");
+    let mut change = Change::new();
+    put(&mut change, key::callback_id(&tenant, "cbk_1"), &"chat".to_owned()).unwrap();
+    let entry = EntryBuilder::new(&world.clock, Service::Hook, "callback.create", "callback", "chat").build();
+    world.sent.catalog.commit(change, &entry).await.unwrap();
+    let told = |id: &str, callback: &str| NewMessage {
+        id: id.to_owned(),
+        tenant: tenant.clone(),
+        callback: callback.to_owned(),
+        job: "job_1".to_owned(),
+        event: "job.finished",
+        body: "{}".to_owned(),
+        dead: String::new(),
+    };
+    let messages = vec![told("msg_1", "cbk_1"), told("msg_2", "cbk_1"), told("msg_3", "cbk_1"), told("msg_4", "cbk_9")];
+    world.sent.messages.put(messages, 1, world.clock.now()).await.unwrap();
+    let tried =
+        |problem: &str, again_at| Tried { at: world.clock.now(), status: 0, problem: problem.to_owned(), again_at };
+    world.sent.messages.tried("msg_1", tried("", None)).await.unwrap();
+    world.sent.messages.tried("msg_2", tried("the receiver answered 500", None)).await.unwrap();
+    let steps = async |caller: &Caller| {
+        let shown = world.deliveries.get(caller, "a", &id).await.unwrap().delivery;
+        let steps = shown.steps.into_iter().filter(|step| step.name == "called_back");
+        steps.map(|step| format!("{}: {}", step.result.name(), step.detail)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps(&somebody(&[P::HooksRead, P::CallbacksRead])).await,
+        [
+            "ok: chat, job.finished: delivered",
+            "failed: chat, job.finished: the receiver answered 500",
+            "later: chat, job.finished: is being sent",
+        ]
+    );
+    assert!(steps(&somebody(&[P::HooksRead])).await.is_empty());
 }

@@ -1,11 +1,13 @@
 //! Stand-ins for the services that are called.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use runwarden_engines::StoreError;
+use runwarden_engines::config::{Change, Commit, ConfigEntry, ConfigStore, Written};
 use runwarden_kit::audit::Entry;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
@@ -18,6 +20,8 @@ use crate::ports::{
 };
 use crate::store::{DeliveryFilter, InboxStore, Room, Taken};
 
+/// What a store of hooks answers.
+type Stored<T> = std::result::Result<T, StoreError>;
 /// A job, and the parameters that were asked for.
 type Asked = (String, Map<String, Value>);
 
@@ -207,6 +211,44 @@ impl Plans for Others {
 impl Projects for Others {
     async fn exists(&self, _: &TenantId, project: &str) -> Result<bool> {
         Ok(project == "web")
+    }
+}
+
+/// A store of hooks whose commits happen and are not answered while it is told so.
+#[derive(Debug)]
+pub(crate) struct Doubtful {
+    pub(crate) store: Arc<dyn ConfigStore>,
+    pub(crate) in_doubt: AtomicBool,
+}
+
+#[async_trait]
+impl ConfigStore for Doubtful {
+    async fn get(&self, key: &str) -> Stored<Option<ConfigEntry>> {
+        self.store.get(key).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Stored<Vec<ConfigEntry>> {
+        self.store.list(prefix, after, limit).await
+    }
+
+    async fn count(&self, prefix: &str) -> Stored<u64> {
+        self.store.count(prefix).await
+    }
+
+    async fn commit(&self, change: Change) -> Stored<Commit> {
+        let done = self.store.commit(change).await?;
+        if self.in_doubt.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the answer was lost".into()));
+        }
+        Ok(done)
+    }
+
+    async fn revision(&self) -> Stored<i64> {
+        self.store.revision().await
+    }
+
+    async fn written_since(&self, prefix: &str, after: i64) -> Stored<Written> {
+        self.store.written_since(prefix, after).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Hooks as people manage them.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::hook::HookUpdate;
 
@@ -91,8 +93,8 @@ async fn two_keys_are_valid_while_one_replaces_the_other() {
 #[tokio::test]
 async fn a_key_does_not_become_one_of_another_form() {
     let world = world().await;
-    let standard = r#"{"proof":{"by":"standard_webhooks"}}"#;
-    let text = r#"{"proof":{"by":"header","header":"x-token"}}"#;
+    let standard = r#"{"proof":{"by":"standard"},"id":"none"}"#;
+    let text = r#"{"proof":{"by":"token","header":"x-token"},"id":"none"}"#;
     let generic = |name: &str, settings: &str, key: &str| NewHook {
         kind: "generic".into(),
         settings: settings.into(),
@@ -111,5 +113,20 @@ async fn a_key_does_not_become_one_of_another_form() {
         let refused = change(hook, settings).await.unwrap_err();
         assert_eq!(refused.fields()[0].pointer, "/settings", "{hook}");
     }
-    change("b", r#"{"proof":{"by":"header","header":"x-other"}}"#).await.unwrap();
+    change("b", r#"{"proof":{"by":"token","header":"x-other"},"id":"none"}"#).await.unwrap();
+}
+
+/// A commit whose answer is lost may have happened: the key that the hook may refer to by now must not be removed.
+#[tokio::test]
+async fn a_key_that_was_added_without_an_answer_is_kept() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let given = "another key, just as long";
+    world.doubtful.in_doubt.store(true, Ordering::SeqCst);
+    let rotated = world.hooks.rotate_key(&admin(), "a", Some(given.into()), &Repeat::default()).await;
+    assert_eq!(reason(rotated), ErrorReason::Unavailable);
+    world.doubtful.in_doubt.store(false, Ordering::SeqCst);
+    assert_eq!(world.hooks.get(&admin(), "a").await.unwrap().keys.len(), 2, "it happened");
+    assert_eq!(world.others.keys(), 2);
+    assert_eq!(world.send("a", push(given, "1", PUSH)).await.status, 202);
 }

@@ -7,9 +7,11 @@ mod receiving;
 mod working;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use runwarden_engines::config::ConfigStore;
 use runwarden_engines::idempotency::{Pepper, Repeat};
 use runwarden_engines::{EngineSettings, Engines, catalog};
 use runwarden_kit::audit::{Entry, Outbox, OutboxStore};
@@ -26,6 +28,7 @@ use runwarden_webhooks::{Answer, Headers, Received};
 use tokio::sync::Notify;
 
 use crate::Config;
+use crate::callback::sent::Sent;
 use crate::failpoint::Failpoint;
 use crate::hook::{Hook, Hooks, NewHook, WithKey};
 use crate::inbox::busy::Busy;
@@ -34,8 +37,9 @@ use crate::inbox::look::Deliveries;
 use crate::inbox::receive::{Inbox, Parts};
 use crate::inbox::tokens::Tokens;
 use crate::inbox::worker::Worker;
+use crate::store::messages::{MIGRATIONS, SqliteMessages};
 use crate::store::{Catalog, InboxStore, Stores};
-use fakes::Others;
+use fakes::{Doubtful, Others};
 
 const KEY: &str = "It's a Secret to Everybody";
 const PUSH: &[u8] = br#"{"ref":"refs/heads/main","after":"abc"}"#;
@@ -48,6 +52,8 @@ pub(crate) struct World {
     pub(crate) worker: Arc<Worker>,
     pub(crate) deliveries: Deliveries,
     pub(crate) store: Arc<dyn InboxStore>,
+    pub(crate) sent: Sent,
+    pub(crate) doubtful: Arc<Doubtful>,
     pub(crate) entries: Arc<dyn OutboxStore>,
     pub(crate) clock: HeldClock,
 }
@@ -68,13 +74,17 @@ pub(crate) async fn world() -> World {
 pub(crate) async fn world_with(config: Config) -> World {
     let folder = tempfile::tempdir().unwrap();
     let engines = Engines::open(EngineSettings::embedded(folder.path())).unwrap();
-    let records = engines.config("hooks.db").await.unwrap();
+    let store = engines.config("hooks.db").await.unwrap();
+    let doubtful = Arc::new(Doubtful { store, in_doubt: AtomicBool::new(false) });
+    let records: Arc<dyn ConfigStore> = doubtful.clone();
     let Stores { inbox: store, outbox: entries, .. } = Stores::open(&engines).await.unwrap();
     let (others, clock) = (Arc::new(Others::default()), HeldClock::at(Moment::from_micros(1_700_000_000_000_000)));
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
     let hook_outbox = Outbox::undrained(engines.outbox(&records));
     let idempotency = engines.idempotency(&records, Pepper::new([7; 32]));
     let catalog = Catalog::new(catalog::Catalog::new(records, hook_outbox), idempotency, Arc::clone(&shared));
+    let messages: SqliteMessages = engines.database("callbacks.db", MIGRATIONS).await.unwrap().stores();
+    let sent = Sent { catalog: (*catalog).clone(), messages: Arc::new(messages) };
     let hooks = Hooks::new(catalog, others.clone(), others.clone(), others.clone(), others.clone());
     let outbox = Outbox::undrained(Arc::clone(&entries));
     let bell = Arc::new(Notify::new());
@@ -118,8 +128,9 @@ pub(crate) async fn world_with(config: Config) -> World {
         clock: shared,
         bell,
         limits: config.limits(),
+        sent: sent.clone(),
     };
-    World { _folder: folder, others, hooks, inbox, worker, deliveries, store, entries, clock }
+    World { _folder: folder, others, hooks, inbox, worker, deliveries, store, sent, doubtful, entries, clock }
 }
 
 /// A hook of kind `github` in project `web`.

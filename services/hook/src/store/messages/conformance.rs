@@ -31,6 +31,7 @@ mod on_sqlite {
         what_was_buried_is_dead_and_can_be_sent_anew,
         what_is_old_is_forgotten_and_what_waits_never,
         a_list_pages_newest_first,
+        what_is_told_of_a_job_is_found_by_the_job,
     );
 }
 
@@ -200,5 +201,14 @@ pub(crate) async fn a_list_pages_newest_first(store: Store) -> anyhow::Result<()
     assert_eq!(ids(&page), ["m4", "m2"]);
     assert_eq!(ids(&store.list(&acme(), "a", None, Some(page[1].number), 2).await?), ["m1"]);
     assert_eq!(ids(&store.list(&acme(), "a", Some(MessageState::Dead), None, 9).await?), ["m2"]);
+    Ok(())
+}
+
+pub(crate) async fn what_is_told_of_a_job_is_found_by_the_job(store: Store) -> anyhow::Result<()> {
+    let of_job = |id: &str, callback: &str| NewMessage { job: "job_1".into(), ..new(id, callback) };
+    store.put(vec![of_job("m1", "a"), of_job("m2", "b"), new("m3", "a")], 1, at(1)).await?;
+    assert_eq!(ids(&store.of_job(&acme(), "job_1", 9).await?), ["m1", "m2"]);
+    assert_eq!(ids(&store.of_job(&acme(), "job_1", 1).await?), ["m1"]);
+    assert!(store.of_job(&TenantId::trusted("zed"), "job_1", 9).await?.is_empty());
     Ok(())
 }

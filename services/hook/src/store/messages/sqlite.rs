@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::{Head, Message, MessageState, Messages, NewMessage, Tried, Which};
 
-pub(crate) const MIGRATIONS: &[Migration] = migrations!["callbacks" => "0001_messages"];
+pub(crate) const MIGRATIONS: &[Migration] = migrations!["callbacks" => "0001_messages", "0002_messages_of_jobs"];
 
 /// Messages in one SQLite file.
 pub(crate) struct SqliteMessages {
@@ -189,6 +189,11 @@ impl Messages for SqliteMessages {
         let reading = self.reading().await?;
         let with = params![tenant.as_str(), callback, before, state.map(MessageState::name), at_most(limit)];
         all(&reading, &sql, with, message)
+    }
+
+    async fn of_job(&self, tenant: &TenantId, job: &str, limit: usize) -> Result<Vec<Message>> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE tenant = ? AND job = ? ORDER BY number LIMIT ?");
+        all(&*self.reading().await?, &sql, params![tenant.as_str(), job, at_most(limit)], message)
     }
 
     async fn replay(&self, tenant: &TenantId, callback: &str, which: Which, now: Moment) -> Result<u64> {
