@@ -82,9 +82,8 @@ pub struct Delivery {
     /// What happened, in the sender's words.
     #[schema(example = "push")]
     pub event: String,
-    /// Where it stands: `received`, `filtered`, `mapped`, `submitted`, `refused` or `given_up`.
-    #[schema(example = "submitted")]
-    pub state: String,
+    /// Where it stands.
+    pub state: DeliveryState,
     /// Why it was refused or given up, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "POLICY_DENIED")]
@@ -148,7 +147,7 @@ impl TryFrom<proto::Delivery> for Delivery {
 
     fn try_from(delivery: proto::Delivery) -> Result<Self> {
         Ok(Self {
-            state: delivery.state().name().to_owned(),
+            state: present(delivery.state().try_into().ok(), "state of a delivery")?,
             input: told(&delivery.document_json, "what was delivered")?,
             parameters: told(&delivery.parameters_json, "the parameters of a delivery")?,
             id: delivery.id,
