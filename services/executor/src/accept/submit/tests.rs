@@ -258,3 +258,19 @@ async fn a_denial_with_long_reasons_in_wide_characters_stays_a_denial_and_gets_o
     let records = here.recorder.entries();
     assert!(records[0].details_json.len() <= MAX_DETAILS && records[0].details_json.contains("𝕏"));
 }
+
+#[tokio::test]
+async fn what_is_write_only_is_told_to_whoever_may_run_the_template() {
+    let here = Here::new().await;
+    let ask = async |caller: &Caller, template: &str, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        here.submitter.write_only(caller, template, names).await.map_err(|error| error.reason())
+    };
+    assert_eq!(ask(&caller(), "deploy", &["n", "pw", "other"]).await, Ok(vec!["pw".to_owned()]));
+    let stranger = Caller::example(&[Permission::JobsSubmit], Scope::project(&TenantId::trusted("acme"), "db"));
+    assert_eq!(ask(&stranger, "deploy", &["pw"]).await, Err(ErrorReason::NotFound));
+    assert_eq!(ask(&caller(), "Not A Name", &["pw"]).await, Err(ErrorReason::ValidationFailed));
+    assert_eq!(ask(&caller(), "deploy", &["pw"; 1001]).await, Err(ErrorReason::ParametersInvalid));
+    here.map(None);
+    assert_eq!(ask(&caller(), "deploy", &["pw"]).await, Err(ErrorReason::NotFound));
+}

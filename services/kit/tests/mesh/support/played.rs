@@ -8,10 +8,10 @@ use futures::{Stream, StreamExt as _};
 use runwarden_kit::{Error, context, rpc};
 use runwarden_proto::executor::v1::job_service_server::JobService;
 use runwarden_proto::executor::v1::{
-    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, GetJobRequest, GetJobResponse, Job,
-    ListAttemptsRequest, ListAttemptsResponse, ListJobsRequest, ListJobsResponse, ReadOutputRequest,
-    ReadOutputResponse, ResolveJobRequest, ResolveJobResponse, SubmitJobRequest, SubmitJobResponse, WatchJobRequest,
-    WatchJobResponse,
+    CancelJobRequest, CancelJobResponse, CheckJobRequest, CheckJobResponse, FindWriteOnlyRequest,
+    FindWriteOnlyResponse, GetJobRequest, GetJobResponse, Job, ListAttemptsRequest, ListAttemptsResponse,
+    ListJobsRequest, ListJobsResponse, ReadOutputRequest, ReadOutputResponse, ResolveJobRequest, ResolveJobResponse,
+    SubmitJobRequest, SubmitJobResponse, WatchJobRequest, WatchJobResponse,
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -101,6 +101,13 @@ impl JobService for Played {
     }
 
     async fn check_job(&self, _: Request<CheckJobRequest>) -> Result<Response<CheckJobResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn find_write_only(
+        &self,
+        _: Request<FindWriteOnlyRequest>,
+    ) -> Result<Response<FindWriteOnlyResponse>, Status> {
         Err(Status::unimplemented("played"))
     }
 
