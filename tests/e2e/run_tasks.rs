@@ -208,6 +208,38 @@ async fn what_changes_in_the_environment_is_taken_over_and_what_a_person_changed
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_aap_and_other_authorities_are_taken_over_however_many_there_are() {
+    let (controller, place) = (Controller::start().await, Place::new().await);
+    // As large as a system's bundle with the company's own authority in it.
+    let bundle = place.folder.path().join("bundle.pem");
+    let mut pem = String::new();
+    while pem.len() < 220 * 1024 {
+        pem.push_str(&place.terraform.ca_pem());
+    }
+    std::fs::write(&bundle, &pem).unwrap();
+    let settings = place.environment(&controller, "ask-variables");
+    let mut system = System::start(&settings.set("COMBINED_FILE", &bundle.display().to_string())).await;
+    let base = system.reach().base_url.clone();
+    let task = place.terraform.task(1, "pre_plan");
+    assert_eq!(shown(&send(&base, OLD_ROUTE, &task).await), (200, TAKEN));
+    assert_eq!(status(&place.terraform.result(&task).await), "passed");
+
+    // A renewed file and another host, with the password of before.
+    std::fs::write(&bundle, pem + &place.terraform.ca_pem()).unwrap();
+    let port = runwarden_harness::ports::Port::take();
+    let mut aap = forward(port.address(), controller.sandbox().address()).await;
+    let moved = format!("http://{}", port.address());
+    system.set("AAP_HOST", &moved);
+    system.restart(Signal::Term).await;
+    let (admin, _) = the_hook(&system).await;
+    assert_eq!(text(&admin.get("/api/v1/controllers/aap").await.expect(200), "url"), moved);
+    let task = place.terraform.task(2, "pre_plan");
+    assert_eq!(shown(&send(&base, OLD_ROUTE, &task).await), (200, TAKEN));
+    assert_eq!(status(&place.terraform.result(&task).await), "passed");
+    aap.abort_all();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_named_terraform_a_signed_requests_own_host_is_used_and_the_start_says_so() {
     let (controller, place) = (Controller::start().await, Place::new().await);
     let system = System::start(&place.environment(&controller, "ask-variables").set("TFE_HOST", "")).await;

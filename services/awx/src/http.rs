@@ -75,7 +75,8 @@ impl Http {
     pub(super) fn new(target: &Target, credential: &Credential, limits: ClientLimits) -> Result<Self, TargetProblem> {
         let address = Address::parse(target, &limits)?;
         let authorization = credential.header()?;
-        let trusted = trusted(target)?;
+        let trusted = trusted(target, &limits)?;
+        let is_own = !target.ca_pem.trim().is_empty();
         let build = |idle_connections: usize, connect: Duration| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(concat!("runwarden/", env!("CARGO_PKG_VERSION")))
@@ -92,7 +93,7 @@ impl Http {
             if !trusted.is_empty() || address.is_plain() {
                 builder = builder.tls_certs_only(trusted.clone());
             }
-            if limits.unverified.iter().any(|url| is_same_place(url, &target.url)) {
+            if !is_own && limits.unverified.iter().any(|url| is_same_place(url, &target.url)) {
                 builder = builder.tls_danger_accept_invalid_certs(true);
             }
             // What was sent and is not acknowledged is given up: a launch must not arrive late, when the network works
@@ -259,8 +260,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Asking for plain text by its name is refused together with `format=txt_download`; asking for anything is not.
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
-fn trusted(target: &Target) -> Result<Vec<Certificate>, TargetProblem> {
-    let pem = target.ca_pem.trim();
+/// The controller's own authorities, or those that an operator trusts there; none for the system's.
+fn trusted(target: &Target, limits: &ClientLimits) -> Result<Vec<Certificate>, TargetProblem> {
+    let mut pem = target.ca_pem.trim();
+    if pem.is_empty() {
+        let there = limits.trusted.iter().find(|(url, _)| is_same_place(url, &target.url));
+        pem = there.map_or("", |(_, pem)| pem.trim());
+    }
     if pem.is_empty() {
         return Ok(Vec::new());
     }

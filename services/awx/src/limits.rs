@@ -31,9 +31,12 @@ pub struct ClientLimits {
     pub memory: Memory,
     /// Whether `http://` may be used to reach anything but this machine. Credentials would travel in clear.
     pub allow_plain_http: bool,
-    /// Addresses of controllers, as [`Target::url`](super::Target::url) has them, whose certificates are not verified:
-    /// whoever is in between can read the credential.
+    /// Addresses of controllers, as [`Target::url`](super::Target::url) has them, whose certificates are not verified
+    /// unless they have authorities of their own: whoever is in between can read the credential.
     pub unverified: Vec<String>,
+    /// Authorities that an operator trusts for the controllers at an address, in place of the system's: the address, and
+    /// PEM. As for [`Self::unverified`], a controller that has authorities of its own is verified by those.
+    pub trusted: Vec<(String, String)>,
 }
 
 impl ClientLimits {
@@ -56,6 +59,7 @@ impl ClientLimits {
             memory: Memory::new(256 * 1024 * 1024),
             allow_plain_http: false,
             unverified: Vec::new(),
+            trusted: Vec::new(),
         }
     }
 

@@ -77,6 +77,9 @@ pub struct Config {
     /// that Runwarden stands in for.
     #[arg(skip)]
     pub unverified_controllers: Vec<String>,
+    /// Authorities for controllers at an address, as the same program had them: the address, and PEM.
+    #[arg(skip)]
+    pub trusted_controllers: Vec<(String, String)>,
 }
 
 impl Default for Config {
@@ -101,6 +104,7 @@ impl Default for Config {
             failpoint: Failpoint::default(),
             executor_allow_plain_http_controllers: false,
             unverified_controllers: Vec::new(),
+            trusted_controllers: Vec::new(),
         }
     }
 }
@@ -134,6 +138,7 @@ impl Config {
             launch: self.launch_timeout,
             allow_plain_http: self.executor_allow_plain_http_controllers,
             unverified: self.unverified_controllers.clone(),
+            trusted: self.trusted_controllers.clone(),
             ..controllers::limits()
         }
         .with_memory(usize::try_from(self.controller_memory_mib).unwrap_or(usize::MAX).saturating_mul(1024 * 1024))

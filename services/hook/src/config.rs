@@ -54,10 +54,11 @@ pub struct Config {
     /// Certificate authorities to trust for receivers besides the system's, a PEM file
     #[arg(long, env = "RUNWARDEN_OUTBOUND_CA_FILE", value_name = "FILE", help_heading = "Callbacks")]
     pub outbound_ca_file: Option<PathBuf>,
-    /// How long the job of a Terraform run task may take before the task fails; at most 57m: Terraform waits for an hour
+    /// How long the job of a Terraform run task may take before the task fails; at most 57m: Terraform waits for an hour.
+    /// Less than 30s counts as 30s, and no job is begun in the last 15s
     #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_WAIT", default_value = "57m", value_parser = humantime::parse_duration)]
     pub run_task_wait: Duration,
-    /// How often the job of a run task is looked at; less often the longer it takes, but every 30s. Its end is noticed at
+    /// How often the job of a run task is looked at; less often the longer it takes, at least every 30s. Its end is noticed at
     /// once anyway
     #[arg(long, env = "RUNWARDEN_HOOK_RUN_TASK_POLL", default_value = "2s", value_parser = humantime::parse_duration)]
     pub run_task_poll: Duration,

@@ -102,6 +102,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         clock: Arc::clone(&kit.clock),
         bell: Arc::clone(&bell),
         limits: config.limits(),
+        run_task_wait: config.run_task_wait,
         failpoint: config.hook_failpoint.clone(),
     }));
     kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));

@@ -191,7 +191,11 @@ fn seconds(name: &str, value: Option<String>, default: u64) -> anyhow::Result<Du
 fn authorities(set: Option<String>) -> anyhow::Result<String> {
     let path = set.clone().unwrap_or_else(|| COMBINED_FILE.to_owned());
     match std::fs::read_to_string(Path::new(&path)) {
-        Ok(pem) => Ok(pem),
+        Ok(pem) if has_certificates(&pem) => Ok(pem),
+        Ok(_) => bail!(
+            "COMBINED_FILE {path} has no certificates in PEM, or one that cannot be read: it must have lines such as \
+             -----BEGIN CERTIFICATE-----"
+        ),
         Err(error) if set.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error).with_context(|| {
             format!(
@@ -199,6 +203,10 @@ fn authorities(set: Option<String>) -> anyhow::Result<String> {
             )
         }),
     }
+}
+
+fn has_certificates(pem: &str) -> bool {
+    reqwest::Certificate::from_pem_bundle(pem.as_bytes()).is_ok_and(|found| !found.is_empty())
 }
 
 #[cfg(test)]
@@ -278,6 +286,7 @@ pub(super) mod tests {
             ("JOB_WAIT_SECONDS", "soon", "JOB_WAIT_SECONDS"),
             ("JOB_POLLING_INTERVAL", "0", "JOB_POLLING_INTERVAL"),
             ("COMBINED_FILE", "/nowhere/ca.crt", "COMBINED_FILE /nowhere/ca.crt"),
+            ("COMBINED_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "has no certificates in PEM"),
         ] {
             let error = format!("{:#}", with(&[(name, value)]).unwrap_err());
             assert!(error.contains(told) && !error.contains("hunter2"), "{name}: {error}");

@@ -162,7 +162,7 @@ impl Installer<'_> {
 
     /// Answers whether the controller is another one than before.
     async fn controller(&self, memory: &mut Memory) -> Made<bool> {
-        let Environment { aap, username, password, authorities, .. } = self.environment;
+        let Environment { aap, username, password, authorities, insecure, .. } = self.environment;
         let mut controllers = ControllerServiceClient::new(self.channel(Service::Project)?);
         let asked = controllers.get_controller(GetControllerRequest { name: CONTROLLER.to_owned() }).await;
         let asked = found(asked.map_err(from(Service::Project))).map_err(because("looking for the controller"))?;
@@ -178,7 +178,6 @@ impl Installer<'_> {
                 name: CONTROLLER.to_owned(),
                 url: aap.clone(),
                 credential: Some(credential),
-                ca_pem: authorities.clone(),
                 ..CreateControllerRequest::default()
             };
             let made = controllers.create_controller(request).await;
@@ -187,14 +186,16 @@ impl Installer<'_> {
             return Ok(false);
         };
         let moved = controller.url != *aap;
-        let authorities_differ = controller.ca_pem.trim() != authorities.trim();
+        // Authorities that somebody gave it go before those of the environment.
+        let in_the_way = !controller.ca_pem.is_empty() && (*insecure || !authorities.is_empty());
         let is_new = !memory.knows("AAP_AUTH", &login);
-        if moved || authorities_differ || is_new {
+        if moved || in_the_way || is_new {
             let request = UpdateControllerRequest {
                 name: CONTROLLER.to_owned(),
                 url: moved.then(|| aap.clone()),
-                ca_pem: authorities_differ.then(|| authorities.clone()),
-                credential: is_new.then_some(credential),
+                ca_pem: in_the_way.then(String::new),
+                // Never without: it is not to follow to another address unasked.
+                credential: Some(credential),
                 ..UpdateControllerRequest::default()
             };
             let made = controllers.update_controller(request).await;

@@ -62,6 +62,9 @@ impl Environment {
         if self.insecure {
             settings.executor.unverified_controllers.push(self.aap.clone());
         }
+        if !self.authorities.is_empty() {
+            settings.executor.trusted_controllers.push((self.aap.clone(), self.authorities.clone()));
+        }
         Ok(())
     }
 
@@ -133,6 +136,7 @@ mod tests {
         assert!(settings.edge.admin_listen.ip().is_loopback(), "administration stays inside");
         assert_eq!((settings.hook.run_task_wait.as_secs(), settings.hook.run_task_poll.as_secs()), (90, 5));
         assert_eq!(settings.executor.unverified_controllers, ["https://aap.example"]);
+        assert_eq!(settings.executor.trusted_controllers, []);
         let own = settings.hook.own_terraform.unwrap();
         assert!(own.insecure && own.allow == Exceptions::private_networks());
 

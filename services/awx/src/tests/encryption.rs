@@ -98,3 +98,24 @@ async fn only_a_controller_that_an_operator_names_is_not_verified() {
         assert!(client(other).who_am_i().await.is_err(), "{other}");
     }
 }
+
+#[tokio::test]
+async fn authorities_that_an_operator_trusts_are_for_one_address_and_for_controllers_without_their_own() {
+    let (ours, other) = (Authority::new(), Authority::new());
+    let address = ours.controller("localhost").await;
+    let url = format!("https://localhost:{}", address.port());
+    // A system's bundle and one more.
+    let many: String = (0..150).map(|_| other.0.pem()).chain([ours.0.pem()]).collect();
+    let client = |place: &str, ca_pem: &str| {
+        let target = Target { url: url.clone(), ca_pem: ca_pem.to_owned(), ..target_for(address) };
+        let limits = ClientLimits {
+            trusted: vec![(place.to_owned(), many.clone())],
+            unverified: if ca_pem.is_empty() { Vec::new() } else { vec![url.clone()] },
+            ..quick()
+        };
+        Client::new(&target, &Credential::bearer("t0ken"), limits).unwrap()
+    };
+    assert_eq!(client(&url, "").who_am_i().await.unwrap().id, 7);
+    assert!(client("https://other.example", "").who_am_i().await.is_err(), "another address");
+    assert!(client(&url, &other.0.pem()).who_am_i().await.is_err(), "its own authority counts, verified or not");
+}

@@ -127,6 +127,7 @@ fn quick() -> ClientLimits {
         memory: Memory::new(256 * 1024 * 1024),
         allow_plain_http: false,
         unverified: Vec::new(),
+        trusted: Vec::new(),
     }
 }
 

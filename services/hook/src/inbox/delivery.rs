@@ -128,6 +128,9 @@ pub struct Delivery {
     pub reason_detail: Option<String>,
     /// When it arrived.
     pub received_at: Moment,
+    /// Of a run task: until when Terraform has its final result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Moment>,
     /// When it was done with.
     pub finished_at: Option<Moment>,
     /// When it is worked on next; none when it is done with.

@@ -175,6 +175,7 @@ impl Deliveries {
             reason: None,
             reason_detail: None,
             received_at: now,
+            answer_by: None,
             finished_at: None,
             due_at: Some(now),
             tries: 0,

@@ -15,6 +15,7 @@ use runwarden_kit::mesh::Service;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString, context, id};
+use runwarden_webhooks::run_task::ACCESS_TOKEN;
 use runwarden_webhooks::{Answer, Arrived, Event, Outcome as Answered, ProvedBy, Received};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -27,6 +28,7 @@ use crate::config::Limits;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::Keys;
+use crate::run_task::limits;
 use crate::store::{InboxStore, Taken};
 
 /// What is not proven is answered no sooner than this, so that its timing does not say whether the hook exists.
@@ -51,6 +53,7 @@ pub struct Inbox {
     /// Rings when something waits to be worked on.
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
+    run_task_wait: Duration,
     pub(crate) failpoint: Failpoint,
     ready: ReadyHooks,
     /// When a service did not answer last that is needed to verify.
@@ -68,14 +71,16 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
+    /// For how long Terraform waits for a run task.
+    pub(crate) run_task_wait: Duration,
     pub(crate) failpoint: Failpoint,
 }
 
 impl Inbox {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint } = parts;
+        let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, run_task_wait, failpoint } = parts;
         let (ready, away, refusals) = (ReadyHooks::default(), Mutex::default(), Refusals::default());
-        Self { hooks, keys, store, outbox, trust, clock, bell, limits, failpoint, ready, away, refusals }
+        Self { hooks, keys, store, outbox, trust, clock, bell, limits, run_task_wait, failpoint, ready, away, refusals }
     }
 
     /// Takes a request, and says what its sender is to be answered.
@@ -164,6 +169,7 @@ impl Inbox {
         for (name, secret) in &event.secrets {
             sealed.insert((*name).to_owned(), self.keys.seal(&hook.tenant, &id, secret).await?);
         }
+        let is_run_task = sealed.contains_key(ACCESS_TOKEN);
         let content = Content { event: event.document.to_string(), sealed };
         let digest = hex(&event.content);
         let mut delivery = Delivery {
@@ -183,6 +189,7 @@ impl Inbox {
             reason: None,
             reason_detail: None,
             received_at: now,
+            answer_by: is_run_task.then(|| limits::answer_by(now, self.run_task_wait)),
             finished_at: None,
             due_at: Some(now),
             tries: 0,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::audit::{Entry, EntryBuilder, Outbox, Outcome};
-use runwarden_kit::clock::{Clock, Moment};
+use runwarden_kit::clock::Clock;
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::Service;
@@ -33,6 +33,7 @@ use crate::config::MAX_PATIENCE;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::{Account, Jobs, Keys, Made, Modules, Order, Origin, Plans};
+use crate::run_task::limits;
 use crate::run_task::woken::Woken;
 use crate::store::InboxStore;
 
@@ -189,7 +190,12 @@ impl Worker {
         };
         // Whoever disables or removes a hook stops what waits, too.
         let (delivery, entries) = match self.usable(&delivery).await? {
-            Ok(_) => self.submit(delivery, &asked, made).await,
+            Ok(hook) => {
+                if hook.kind == run_task::KIND {
+                    delivery.answer_by.get_or_insert(limits::answer_by(delivery.received_at, self.run_task_wait));
+                }
+                self.submit(delivery, &asked, made).await
+            }
             Err(gone) if is_new => self.refused(delivery, "submitted", gone.reason, gone.why),
             // It was mapped before, so an earlier try may have reached the executor.
             Err(gone) => self.given_up(delivery, &format!("{} A job may have been made of it before that.", gone.why)),
@@ -203,7 +209,7 @@ impl Worker {
     async fn write(&self, delivery: &Delivery, entries: Vec<Entry>) -> Result<bool> {
         let written = self.store.advance(delivery.clone(), entries).await?;
         self.outbox.ring();
-        if delivery.finished_at.is_some() {
+        if delivery.finished_at.is_some() && delivery.answer_by.is_some() {
             self.woken.wake(&delivery.tenant, &delivery.id);
         }
         Ok(written)
@@ -229,8 +235,11 @@ impl Worker {
             return Err(Error::internal(anyhow::anyhow!("delivery {} contains nothing", delivery.id)));
         };
         let now = self.clock.now();
-        let start_by =
-            content.sealed.contains_key(run_task::ACCESS_TOKEN).then(|| delivery.received_at.plus(self.run_task_wait));
+        if content.sealed.contains_key(run_task::ACCESS_TOKEN) {
+            // Those that an earlier version took do not say it.
+            delivery.answer_by.get_or_insert(limits::answer_by(delivery.received_at, self.run_task_wait));
+        }
+        let start_by = delivery.answer_by.map(limits::start_by);
         if start_by.is_some_and(|by| by <= now) {
             return Ok(self
                 .refused(delivery, "submitted", OUT_OF_TIME, "Terraform does not wait for it any longer.")
@@ -238,7 +247,7 @@ impl Worker {
         }
         let event = match self.event(&hook, &delivery, content).await {
             Ok(event) => event,
-            Err(error) if is_temporary(&error) => return Ok(self.later(delivery, "mapped", &error, start_by).into()),
+            Err(error) if is_temporary(&error) => return Ok(self.later(delivery, "mapped", &error).into()),
             Err(error) => return Ok(self.refused(delivery, "mapped", "PLAN_UNREADABLE", &words(&error)).into()),
         };
         match steps::make(&*self.modules, &hook, &hook.module, &event).await {
@@ -246,7 +255,7 @@ impl Worker {
                 let (shown, sealed) = match self.seal(&hook, &delivery, &parameters).await {
                     Ok(divided) => divided,
                     Err(error) if is_temporary(&error) => {
-                        return Ok(self.later(delivery, "mapped", &error, start_by).into());
+                        return Ok(self.later(delivery, "mapped", &error).into());
                     }
                     // The template is not there, or not for this account: its refusal is that of the job.
                     Err(error) => {
@@ -272,7 +281,7 @@ impl Worker {
                 Ok((delivery, vec![entry]).into())
             }
             Ok(Made::Failed(problem)) => Ok(self.refused(delivery, "mapped", "MAPPING_FAILED", &problem).into()),
-            Err(error) => Ok(self.later(delivery, "mapped", &error, start_by).into()),
+            Err(error) => Ok(self.later(delivery, "mapped", &error).into()),
         }
     }
 
@@ -315,6 +324,11 @@ impl Worker {
             return self
                 .given_up(delivery, "It may have been submitted, and it is too late to find out by doing so again.");
         }
+        // An earlier version did not tell the executor until when, and the same has to be submitted.
+        if asked.start_by.is_none() && delivery.answer_by.is_some_and(|by| limits::start_by(by) <= now) {
+            return self
+                .given_up(delivery, "Terraform does not wait for it any longer, and it may have been submitted.");
+        }
         match self.ask(&delivery, asked, made).await {
             Ok(job) => {
                 let now = self.clock.now();
@@ -328,7 +342,7 @@ impl Worker {
                 let entry = self.entry(&delivery, "delivery.submit", Outcome::Success, &details);
                 (delivery, vec![entry])
             }
-            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error, asked.start_by),
+            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error),
             // The executor knows of no job of it, and makes none any more.
             Err(_) if asked.start_by.is_some_and(|by| by <= now) => {
                 self.refused(delivery, "submitted", OUT_OF_TIME, "Terraform does not wait for it any longer.")
@@ -364,9 +378,10 @@ impl Worker {
     }
 
     /// It is tried again, unless it was tried for too long, or nobody waits for it any longer.
-    fn later(&self, mut delivery: Delivery, step: &str, error: &Error, start_by: Option<Moment>) -> Written {
+    fn later(&self, mut delivery: Delivery, step: &str, error: &Error) -> Written {
         let now = self.clock.now();
-        if start_by.is_some_and(|by| by <= now) {
+        // Not before: what is given up is told, and a launch that was begun in time may still be under way.
+        if delivery.answer_by.is_some_and(|by| by <= now) {
             let why = format!(
                 "Terraform does not wait for it any longer. If a job was made of it, that is not begun any more. The last \
                  try: {}",
@@ -382,7 +397,7 @@ impl Worker {
         let pause = doubled.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
         delivery.tries = delivery.tries.saturating_add(1);
         let due_at = now.plus(pause.mul_f64(jitter(&delivery)));
-        delivery.due_at = Some(start_by.map_or(due_at, |by| by.min(due_at)));
+        delivery.due_at = Some(delivery.answer_by.map_or(due_at, |by| by.min(due_at)));
         delivery.step(step, now, Went::Later, words(error));
         metrics::counter!("runwarden_hook_deliveries_total", "result" => "later").increment(1);
         (delivery, Vec::new())

@@ -10,8 +10,10 @@
 //! - [`seen`]: what is known of the job, and what the final result says of it.
 //! - [`worker`]: brings the two together.
 //! - [`turns`]: whose turn it is.
+//! - [`limits`]: until when a job may be begun, and until when Terraform has a result.
 //! - [`woken`]: tasks to look at before they are due, because a job ended.
 
+pub(crate) mod limits;
 pub(crate) mod plan;
 pub(crate) mod seen;
 pub(crate) mod terraform;

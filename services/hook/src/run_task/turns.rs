@@ -1,12 +1,20 @@
-//! Whose turn it is: which tasks are worked on, and which tenant is next.
+//! Whose turn it is: which tasks are worked on, which are left alone for a while because what became of them could not be
+//! written, and which tenant is next.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 
 /// Tenants of which it is remembered when they had their turn.
 const MAX_TENANTS: usize = 10_000;
+
+/// The pause after the first failed write; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Tasks that are worked on.
 #[derive(Debug, Default)]
@@ -16,9 +24,18 @@ pub(crate) struct Turns(Mutex<State>);
 struct State {
     /// Deliveries whose task is worked on, with their tenants.
     under_way: HashMap<String, TenantId>,
+    /// Deliveries whose task is left alone.
+    paused: HashMap<String, Pause>,
     /// When each tenant had its turn.
     last: HashMap<TenantId, u64>,
     taken: u64,
+}
+
+#[derive(Debug)]
+struct Pause {
+    tenant: TenantId,
+    until: Moment,
+    length: Duration,
 }
 
 /// Of two tenants, the one with the smaller rank is next: the one of whose tasks fewer are worked on, then the one whose
@@ -32,9 +49,10 @@ impl Turns {
         self.lock().under_way.len()
     }
 
-    /// How many of a tenant are worked on.
-    pub(crate) fn own(&self, tenant: &TenantId) -> usize {
-        self.lock().own(tenant)
+    /// How many of a tenant are worked on or paused.
+    pub(crate) fn hidden(&self, tenant: &TenantId) -> usize {
+        let state = self.lock();
+        state.own(tenant) + state.paused.values().filter(|pause| pause.tenant == *tenant).count()
     }
 
     /// Where a tenant stands.
@@ -43,9 +61,30 @@ impl Turns {
         Rank(state.own(tenant), state.last.get(tenant).copied().unwrap_or_default())
     }
 
-    /// Whether the task of a delivery is worked on.
-    pub(crate) fn is_under_way(&self, delivery: &str) -> bool {
-        self.lock().under_way.contains_key(delivery)
+    /// Whether the task of a delivery is neither worked on nor paused.
+    pub(crate) fn may_begin(&self, delivery: &str, now: Moment) -> bool {
+        let state = self.lock();
+        let paused = state.paused.get(delivery).is_some_and(|pause| pause.until > now);
+        !paused && !state.under_way.contains_key(delivery)
+    }
+
+    /// What became of it could not be written: it is left alone for a while.
+    pub(crate) fn pause(&self, delivery: &str, tenant: &TenantId, now: Moment) {
+        let mut state = self.lock();
+        let before = state.paused.get(delivery).map(|pause| pause.length);
+        let length = before.map_or(FIRST_PAUSE, |length| length.saturating_mul(2).min(LONGEST_PAUSE));
+        let pause = Pause { tenant: tenant.clone(), until: now.plus(length), length };
+        state.paused.insert(delivery.to_owned(), pause);
+    }
+
+    /// It could be written again.
+    pub(crate) fn went_well(&self, delivery: &str) {
+        self.lock().paused.remove(delivery);
+    }
+
+    /// Forgets pauses that ended long ago: nobody worked on those tasks since.
+    pub(crate) fn forget_old(&self, now: Moment) {
+        self.lock().paused.retain(|_, pause| now.since(pause.until) < LONGEST_PAUSE);
     }
 
     /// Begins; not if it is worked on already.

@@ -35,11 +35,14 @@ impl Woken {
         self.bell.notified().await;
     }
 
-    /// Takes those that are not worked on now. The others wait until they are not.
-    pub(crate) fn take(&self, is_busy: impl Fn(&str) -> bool, most: usize) -> Vec<(String, TenantId)> {
-        let mut deliveries = self.lock();
-        let ready: Vec<String> = deliveries.keys().filter(|id| !is_busy(id)).take(most).cloned().collect();
-        ready.into_iter().filter_map(|id| deliveries.remove_entry(&id)).collect()
+    /// Takes those that may be worked on now. The others wait until they may.
+    pub(crate) fn take(&self, is_busy: impl Fn(&str) -> bool) -> Vec<(String, TenantId)> {
+        self.lock().extract_if(|id, _| !is_busy(id)).collect()
+    }
+
+    /// One that was taken waits on, and rings for nobody.
+    pub(crate) fn put_back(&self, tenant: &TenantId, delivery: String) {
+        self.lock().insert(delivery, tenant.clone());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, TenantId>> {
@@ -56,8 +59,8 @@ mod tests {
         let (woken, acme) = (Woken::default(), TenantId::trusted("acme"));
         woken.wake(&acme, "dlv_1");
         woken.wake(&acme, "dlv_2");
-        assert_eq!(woken.take(|id| id == "dlv_1", 10), [("dlv_2".to_owned(), acme.clone())]);
-        assert_eq!(woken.take(|_| true, 10), []);
-        assert_eq!(woken.take(|_| false, 10), [("dlv_1".to_owned(), acme)]);
+        assert_eq!(woken.take(|id| id == "dlv_1"), [("dlv_2".to_owned(), acme.clone())]);
+        assert_eq!(woken.take(|_| true), []);
+        assert_eq!(woken.take(|_| false), [("dlv_1".to_owned(), acme)]);
     }
 }

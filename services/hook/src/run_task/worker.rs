@@ -3,7 +3,7 @@
 //! Each tenant has its turn: of tasks that are due, the next one is of the tenant of whose tasks the fewest are worked
 //! on, so that a thousand tasks of one do not delay another's beyond what Terraform waits.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::context::{self, RequestContext};
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::Service;
+use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, SecretString};
 use runwarden_webhooks::run_task::{ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOMES, Sequence, Verdict, Why, running};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::limits;
 use super::seen::{Seen, out_of_time, verdict};
 use super::terraform::Terraform;
 use super::turns::Turns;
@@ -68,6 +70,13 @@ pub(crate) struct RunTaskSettings {
     pub(crate) at_once: usize,
 }
 
+/// A task whose tenant's turn it may be.
+enum Ready {
+    /// It was woken; whether the delivery is a run task at all is found out in its turn.
+    Woken(String),
+    Due(RunTask),
+}
+
 /// A task with what is needed to report on it.
 struct Open {
     delivery: Delivery,
@@ -98,36 +107,54 @@ impl RunTasks {
     /// Begins with as many as may be worked on at once. A tenant whose tasks cannot be read stops no other.
     pub(crate) async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
         while working.try_join_next().is_some() {}
+        let now = self.clock.now();
+        self.turns.forget_old(now);
         let free = self.free();
-        for (delivery, tenant) in self.woken.take(|id| self.turns.is_under_way(id), free) {
-            match self.tasks.get(&tenant, &delivery).await {
-                Ok(Some(task)) => self.take(task, working),
-                Ok(None) => {}
-                Err(error) => error.log(),
-            }
-        }
-        if self.free() == 0 {
+        if free == 0 {
             return Ok(());
         }
-        let now = self.clock.now();
-        let mut queues = Vec::new();
-        for tenant in self.tasks.tenants_due(now).await? {
-            let own = self.turns.own(&tenant);
-            // Those that are worked on may still be due, and must not hide others.
-            match self.tasks.due(&tenant, now, self.free().saturating_add(own)).await {
-                Ok(due) => {
-                    let waiting: VecDeque<_> =
-                        due.into_iter().filter(|task| !self.turns.is_under_way(&task.delivery)).collect();
-                    queues.push((tenant, waiting));
+        let mut queues: HashMap<TenantId, VecDeque<Ready>> = HashMap::new();
+        for (delivery, tenant) in self.woken.take(|id| !self.turns.may_begin(id, now)) {
+            queues.entry(tenant).or_default().push_back(Ready::Woken(delivery));
+        }
+        match self.tasks.tenants_due(now).await {
+            Ok(tenants) => {
+                for tenant in tenants {
+                    // Those that are worked on or paused may still be due, and must not hide others.
+                    let hidden = self.turns.hidden(&tenant);
+                    match self.tasks.due(&tenant, now, free.saturating_add(hidden)).await {
+                        Ok(due) => {
+                            let due = due.into_iter().filter(|task| self.turns.may_begin(&task.delivery, now));
+                            queues.entry(tenant).or_default().extend(due.map(Ready::Due));
+                        }
+                        Err(error) => error.log(),
+                    }
                 }
-                Err(error) => error.log(),
             }
+            Err(error) => error.log(),
         }
         while self.free() > 0 {
-            queues.retain(|(_, waiting)| !waiting.is_empty());
+            queues.retain(|_, waiting| !waiting.is_empty());
             let next = queues.iter_mut().min_by_key(|(tenant, _)| self.turns.rank(tenant));
-            let Some(task) = next.and_then(|(_, waiting)| waiting.pop_front()) else { break };
-            self.take(task, working);
+            let Some((tenant, ready)) = next.and_then(|(tenant, waiting)| Some((tenant, waiting.pop_front()?))) else {
+                break;
+            };
+            match ready {
+                Ready::Due(task) => self.take(task, working),
+                Ready::Woken(delivery) => match self.tasks.get(tenant, &delivery).await {
+                    Ok(Some(task)) => self.take(task, working),
+                    Ok(None) => {}
+                    Err(error) => error.log(),
+                },
+            }
+        }
+        // Those whose turn it is not yet.
+        for (tenant, waiting) in queues {
+            for ready in waiting {
+                if let Ready::Woken(delivery) = ready {
+                    self.woken.put_back(&tenant, delivery);
+                }
+            }
         }
         Ok(())
     }
@@ -155,22 +182,25 @@ impl RunTasks {
             tracing::warn!(delivery = task.delivery, %error, "a run task could not be reported on now");
             error.log();
             // It stays due; others go first.
+            let (id, tenant) = (task.delivery.clone(), task.tenant.clone());
             let later = self.clock.now().plus(AGAIN);
             if let Err(error) = self.tasks.save(task, Some(later), Vec::new()).await {
                 error.log();
+                // It is due at once, and what was sent is not known: without a pause it would be sent again at once.
+                self.turns.pause(&id, &tenant, self.clock.now());
             }
+        } else {
+            self.turns.went_well(&task.delivery);
         }
     }
 
     pub(crate) async fn advance(&self, mut task: RunTask) -> Result<()> {
         let Some(open) = self.open(&task).await? else {
-            // Its delivery was forgotten, long after Terraform stopped to wait.
+            // Its delivery was forgotten, long after Terraform stopped waiting.
             self.tasks.save(task, None, Vec::new()).await?;
             return Ok(());
         };
-        let wait = u32::try_from(self.settings.wait.as_secs()).unwrap_or(u32::MAX);
-        let mut sequence =
-            task.sequence.take().unwrap_or_else(|| Sequence::new(open.delivery.received_at.seconds(), wait));
+        let mut sequence = task.sequence.take().unwrap_or_else(|| self.sequence(&open.delivery));
         // What is decided does not change any more, whatever becomes of the job.
         let decided = sequence.verdict().is_some();
         let seen = if decided { Seen::of_delivery(&open.delivery) } else { self.look(&open.delivery).await };
@@ -224,6 +254,13 @@ impl RunTasks {
             }
             task.version += 1;
         }
+    }
+
+    /// At its beginning. Those that an earlier version took do not say until when.
+    fn sequence(&self, delivery: &Delivery) -> Sequence {
+        let at = delivery.received_at;
+        let by = delivery.answer_by.unwrap_or_else(|| limits::answer_by(at, self.settings.wait));
+        Sequence::new(at.seconds(), limits::wait(at, by))
     }
 
     /// Reads what a task needs.

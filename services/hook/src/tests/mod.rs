@@ -98,6 +98,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         clock: Arc::clone(&shared),
         bell: Arc::clone(&bell),
         limits: config.limits(),
+        run_task_wait: config.run_task_wait,
         failpoint: Failpoint::default(),
     }));
     let worker = Arc::new(Worker {

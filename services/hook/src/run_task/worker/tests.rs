@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use runwarden_engines::{EngineSettings, Engines};
-use runwarden_kit::audit::{Outbox, OutboxStore};
+use runwarden_kit::audit::{Entry, Outbox, OutboxStore};
 use runwarden_kit::clock::{Clock, HeldClock, Moment};
 use runwarden_kit::tenant::TenantId;
+use runwarden_kit::{Error, Result};
 use runwarden_outbound::{Client, Settings, SystemResolver};
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 use serde_json::json;
@@ -23,7 +24,7 @@ use crate::ports::Plans as _;
 use crate::run_task::plan::TerraformPlans;
 use crate::run_task::terraform::Terraform;
 use crate::run_task::turns::Turns;
-use crate::store::run_tasks::RunTaskStore;
+use crate::store::run_tasks::{RunTask, RunTaskStore};
 use crate::store::{InboxStore, Room, Stores, Taken, conformance};
 use crate::tests::fakes::Others;
 use terraform::{Double, Wart};
@@ -294,11 +295,56 @@ async fn a_tenant_with_many_tasks_does_not_delay_anothers() {
         add("acme", number).await;
     }
     add("zed", 0).await;
-    // Four may be worked on at once, and it came last.
+    // Four may be worked on at once, and it came last. That there is something to say about the others changes nothing.
+    let acme = TenantId::trusted("acme");
+    for task in world.tasks.due(&acme, world.clock.now(), 100).await.unwrap() {
+        world.worker.woken.wake(&acme, &task.delivery);
+    }
     let mut working = tokio::task::JoinSet::new();
     world.worker.begin(&mut working).await.unwrap();
-    assert_eq!((world.worker.turns.count(), world.worker.turns.own(&TenantId::trusted("zed"))), (4, 1));
+    assert_eq!((world.worker.turns.count(), world.worker.turns.hidden(&TenantId::trusted("zed"))), (4, 1));
     while working.join_next().await.is_some() {}
+    assert_eq!(world.worker.woken.take(|_| false).len(), 48, "the others wait on");
+}
+
+/// A store that can be read only, as on a full disk.
+struct Full(Arc<dyn RunTaskStore>);
+
+#[async_trait::async_trait]
+impl RunTaskStore for Full {
+    async fn tenants_due(&self, now: Moment) -> Result<Vec<TenantId>> {
+        self.0.tenants_due(now).await
+    }
+
+    async fn due(&self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<RunTask>> {
+        self.0.due(tenant, now, limit).await
+    }
+
+    async fn get(&self, tenant: &TenantId, delivery: &str) -> Result<Option<RunTask>> {
+        self.0.get(tenant, delivery).await
+    }
+
+    async fn save(&self, _: RunTask, _: Option<Moment>, _: Vec<Entry>) -> Result<bool> {
+        Err(Error::internal(std::io::Error::other("the disk is full")))
+    }
+}
+
+#[tokio::test]
+async fn while_nothing_can_be_written_terraform_is_not_told_the_same_again_and_again() {
+    let mut world = World::new().await;
+    let worker = Arc::get_mut(&mut world.worker).unwrap();
+    worker.tasks = Arc::new(Full(Arc::clone(&worker.tasks)));
+    let mut working = tokio::task::JoinSet::new();
+    for second in 0..60 {
+        for _ in 0..5 {
+            world.worker.woken.wake(&TenantId::trusted("acme"), &world.delivery);
+            world.worker.begin(&mut working).await.unwrap();
+            while working.join_next().await.is_some() {}
+        }
+        world.clock.advance(Duration::from_secs(1));
+        assert!(second > 3 || world.terraform.requests() == 1, "{}", world.terraform.requests());
+    }
+    assert_eq!(world.terraform.requests(), 4, "at once, and after 5, 10 and 20 seconds");
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ pub(crate) fn arrival(sender_id: &str) -> Arrival {
         reason: None,
         reason_detail: None,
         received_at: at(10),
+        answer_by: None,
         finished_at: None,
         due_at: Some(at(10)),
         tries: 0,
