@@ -106,7 +106,7 @@ impl Installer<'_> {
         let mut tokens = TokenServiceClient::new(self.channel(Service::Auth)?);
         match tokens.issue_token(request).await.map_err(from(Service::Auth)) {
             Ok(issued) => Ok(issued.into_inner().access_token.into()),
-            Err(error) if error.retry_after().is_none() => Err(Problem::NoAdministrator),
+            Err(error) if error.reason() == ErrorReason::InvalidClient => Err(Problem::NoAdministrator),
             Err(error) => Err(because("logging in as the first administrator")(error)),
         }
     }

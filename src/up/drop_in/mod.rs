@@ -51,6 +51,11 @@ impl DropIn {
         match self.install().await {
             Ok(()) => Ok(None),
             Err(Problem::Wrong(error)) => Err(error),
+            Err(Problem::NoAdministrator) if !self.folder.join(FILE).exists() => anyhow::bail!(
+                "{} does not have the first administrator's credentials, so what AAP_HOST and the rest say cannot be made: \
+                 put the file back for one start, or unset them and make a hook yourself",
+                self.bootstrap.display()
+            ),
             Err(Problem::NoAdministrator) => {
                 announce(
                     "warning: the first administrator's credentials are not there any more, so what AAP_HOST and the rest \
