@@ -136,11 +136,12 @@ const SIGNS: [&str; 8] = [
     "mod project;",
 ];
 /// Who uses the noun without being part of it.
-const USERS: [&str; 5] = [
+const USERS: [&str; 6] = [
     "services/auth/src/rpc/project.rs",
     "services/auth/src/rpc/mod.rs",
     "services/auth/tests/mesh.rs",
     "services/hook/src/rpc/ports.rs",
+    "src/up/drop_in/install.rs",
     "proto/tests/pages.rs",
 ];
 

@@ -214,7 +214,7 @@ async fn another_aap_and_other_authorities_are_taken_over_however_many_there_are
     let bundle = place.folder.path().join("bundle.pem");
     let mut pem = String::new();
     while pem.len() < 220 * 1024 {
-        pem.push_str(&place.terraform.ca_pem());
+        pem.push_str(place.terraform.ca_pem());
     }
     std::fs::write(&bundle, &pem).unwrap();
     let settings = place.environment(&controller, "ask-variables");
@@ -225,7 +225,7 @@ async fn another_aap_and_other_authorities_are_taken_over_however_many_there_are
     assert_eq!(status(&place.terraform.result(&task).await), "passed");
 
     // A renewed file and another host, with the password of before.
-    std::fs::write(&bundle, pem + &place.terraform.ca_pem()).unwrap();
+    std::fs::write(&bundle, pem + place.terraform.ca_pem()).unwrap();
     let port = runwarden_harness::ports::Port::take();
     let mut aap = forward(port.address(), controller.sandbox().address()).await;
     let moved = format!("http://{}", port.address());

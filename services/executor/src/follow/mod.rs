@@ -132,7 +132,7 @@ impl Watcher {
         loop {
             let changed = self.shared.store.changed(round.version, PAGE).await?;
             for job in &changed {
-                round.note(job);
+                round.note(job, self.poll, self.shared.clock.now());
                 round.version = job.version;
                 self.shared.live.ring_waiting(&job.id);
             }

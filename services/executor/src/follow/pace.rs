@@ -17,11 +17,13 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) struct Pace {
     pause: Duration,
     pub(super) next: Instant,
+    /// Before this, nothing makes it look again: looking would be most of what is done.
+    earliest: Instant,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { pause: BUSY, next: Instant::now() }
+        Self { pause: BUSY, next: Instant::now(), earliest: Instant::now() }
     }
 }
 
@@ -40,12 +42,14 @@ impl Pace {
     }
 
     fn again_after(&mut self, pause: Duration, took: Duration) {
-        self.again_in(took.saturating_mul(SHARE).min(LONGEST).max(pause));
+        let share = took.saturating_mul(SHARE).min(LONGEST);
+        self.earliest = Instant::now() + share;
+        self.again_in(share.max(pause));
     }
 
     /// Something is expected to happen.
     pub(super) fn no_later_than_busy(&mut self) {
-        self.next = self.next.min(Instant::now() + BUSY);
+        self.next = self.next.min((Instant::now() + BUSY).max(self.earliest));
     }
 
     /// After a look at the few runs that callers wait for.
@@ -115,6 +119,9 @@ mod tests {
     fn looking_is_never_most_of_what_is_done() {
         let mut pace = Pace::default();
         pace.after(true, Duration::from_secs(2), QUIET);
+        assert!(left(&pace) > Duration::from_secs(15));
+        // Whatever is expected to happen.
+        pace.no_later_than_busy();
         assert!(left(&pace) > Duration::from_secs(15));
         pace.after(true, Duration::from_secs(200), QUIET);
         assert!(left(&pace) <= LONGEST);

@@ -218,15 +218,17 @@ impl Round {
     }
 
     /// Takes note of a job that changed.
-    pub(super) fn note(&mut self, changed: &Changed) {
+    pub(super) fn note(&mut self, changed: &Changed, poll: Poll, now: Moment) {
         if let Some((key, run)) = self.following.note(changed) {
             self.hinted.ended(&key, run, &changed.id, Instant::now());
         }
-        // What is being stopped or has just ended is not left to the next hint.
-        if let Some(job) = &changed.running
-            && (job.cancel_requested || job.condemned.is_some() || job.ended_since.is_some())
-        {
-            self.pace(&(job.tenant.clone(), job.controller.clone()), Look::All).no_later_than_busy();
+        // What needs watching, or has just ended, is not left to the next hint: the pause may have been decided on before
+        // that was known.
+        if let Some(job) = &changed.running {
+            let key = (job.tenant.clone(), job.controller.clone());
+            if job.ended_since.is_some() || self.following.needs_watching(&key, now.plus(poll.hinted)) {
+                self.pace(&key, Look::All).no_later_than_busy();
+            }
         }
     }
 

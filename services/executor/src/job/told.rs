@@ -45,6 +45,8 @@ impl Told {
             RequestInfo::Labels => {
                 let mut labels =
                     vec![format!("runwarden-job:{}", job.id), format!("runwarden-by:{}", job.requested_by_name)];
+                // AWX trims the names of labels, and what is looked for must be what it stored.
+                let reference = reference.trim();
                 if !reference.is_empty() {
                     labels.push(format!("runwarden-ref:{reference}"));
                 }
@@ -87,10 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_as_short_as_awx_wants_them() {
+    fn labels_of_the_longest_reference_are_as_short_as_awx_wants_them() {
         let told = Told::of(&referred(&"x".repeat(200)), RequestInfo::Labels, "");
         assert_eq!(told.labels.len(), 3);
         assert!(told.labels.iter().all(|label| label.chars().count() <= LONGEST_LABEL));
-        assert_eq!(Told::of(&example(), RequestInfo::Labels, "").labels.len(), 2, "no reference, no label for it");
+        for reference in ["", " \u{a0}"] {
+            let told = Told::of(&referred(reference), RequestInfo::Labels, "");
+            assert_eq!(told.labels.len(), 2, "no reference, no label for it");
+        }
+    }
+
+    #[test]
+    fn a_label_is_looked_for_by_the_name_that_awx_stores() {
+        let told = Told::of(&referred(" CHG1 \u{a0}"), RequestInfo::Labels, "");
+        assert!(told.labels.contains(&"runwarden-ref:CHG1".to_owned()), "{told:?}");
     }
 }

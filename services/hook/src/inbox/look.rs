@@ -263,6 +263,8 @@ impl Deliveries {
     /// Asks as the hook's service account whether a job with these parameters would be accepted, and leaves of those that
     /// are write-only that they are there.
     async fn check(&self, hook: &Hook, parameters: &mut Map<String, Value>) -> Result<crate::ports::Verdict> {
+        // Taken before anything can fail: what is not known to be harmless is not shown.
+        let made = std::mem::take(parameters);
         let account =
             Account { tenant: &hook.tenant, client_id: &hook.client_id, project: &hook.project, hook: &hook.name };
         let context = RequestContext {
@@ -271,7 +273,6 @@ impl Deliveries {
             idempotency_key: None,
             ..Arc::unwrap_or_clone(context::current())
         };
-        let made = std::mem::take(parameters);
         let checked = context::scope(context, async {
             let order = Order { template: &hook.template, parameters: &made, origin: None, start_by: None };
             let verdict = self.jobs.check(order).await;

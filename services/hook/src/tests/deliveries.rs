@@ -62,7 +62,7 @@ async fn a_test_says_what_would_be_done_and_does_nothing() {
         world.deliveries.test(&admin(), "a", Sample::Stored(id.clone()), Some(module)).await.unwrap()
     };
     let tried = test("wanted").await;
-    assert!(tried.would_run && tried.parameters["after"] == "abc" && tried.reference == "wanted");
+    assert!(tried.would_run && tried.parameters["after"] == "s3cr3t-value" && tried.reference == "wanted");
     let names: Vec<&str> = tried.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, ["filtered", "mapped", "validated", "decided"]);
     assert!(!test("none").await.would_run && !test("fails").await.would_run);

@@ -42,7 +42,7 @@ use crate::store::{Catalog, InboxStore, Stores};
 use fakes::{Doubtful, Others};
 
 const KEY: &str = "It's a Secret to Everybody";
-const PUSH: &[u8] = br#"{"ref":"refs/heads/main","after":"abc"}"#;
+const PUSH: &[u8] = br#"{"ref":"refs/heads/main","after":"s3cr3t-value"}"#;
 
 pub(crate) struct World {
     _folder: tempfile::TempDir,

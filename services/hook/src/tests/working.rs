@@ -25,7 +25,7 @@ async fn a_delivery_becomes_one_job_with_what_the_mapping_made() {
     assert_eq!(names, all);
     let jobs = world.others.jobs.lock().unwrap().clone();
     let (key, (_, parameters)) = jobs.iter().next().unwrap();
-    assert_eq!((key.as_str(), &parameters["after"]), (&*format!("hook:a:{id}"), &"abc".into()));
+    assert_eq!((key.as_str(), &parameters["after"]), (&*format!("hook:a:{id}"), &"s3cr3t-value".into()));
     assert_eq!(delivery.asked.unwrap().reference, "ref-7");
     assert_eq!(world.recorded("delivery.submit").await[0].object_id, id);
 }
@@ -42,16 +42,16 @@ async fn what_is_write_only_reaches_the_executor_and_is_kept_and_shown_to_nobody
     let kept = world.get(&id).await;
     assert_eq!(kept.state, DeliveryState::Mapped);
     assert_eq!(kept.asked.as_ref().unwrap().parameters["after"], serde_json::json!({"set": true}));
-    assert!(!serde_json::to_string(&kept).unwrap().contains("abc"), "{kept:?}");
+    assert!(!serde_json::to_string(&kept).unwrap().contains("s3cr3t-value"), "{kept:?}");
     world.pass(Duration::from_secs(60));
     world.work().await;
     assert_eq!(stands(&world.get(&id).await), (DeliveryState::Submitted, None));
     let second = world.deliver("a", "2").await.id;
     world.work().await;
     assert_eq!(stands(&world.get(&second).await), (DeliveryState::Submitted, None));
-    assert!(!serde_json::to_string(&world.get(&second).await).unwrap().contains("abc"));
+    assert!(!serde_json::to_string(&world.get(&second).await).unwrap().contains("s3cr3t-value"));
     for (_, parameters) in world.others.jobs.lock().unwrap().values() {
-        assert_eq!(parameters["after"], "abc");
+        assert_eq!(parameters["after"], "s3cr3t-value");
     }
     let tried = world.deliveries.test(&admin(), "a", Sample::Stored(id), None).await.unwrap();
     assert_eq!(tried.parameters["after"], serde_json::json!({"set": true}));
@@ -229,7 +229,7 @@ async fn a_hook_that_is_switched_off_or_removed_stops_what_is_mapped_already() {
 async fn run_task(world: &World, settings: &str) -> String {
     let hook = NewHook { kind: "run_task".into(), settings: settings.into(), ..github("tasks", "x") };
     world.hooks.create(&admin(), hook, &Repeat::default()).await.unwrap();
-    let body = serde_json::json!({"run_id": "run-1", "access_token": "t", "task_result_id": "taskrs-1", "after": "abc",
+    let body = serde_json::json!({"run_id": "run-1", "access_token": "t", "task_result_id": "taskrs-1", "after": "s3cr3t-value",
         "task_result_callback_url": "https://app.terraform.io/api/v2/task-results/1/callback",
         "plan_json_api_url": "https://app.terraform.io/api/v2/plans/1/json-output"});
     let body = body.to_string();
