@@ -31,14 +31,14 @@ pub struct Config {
     /// For how long deliveries are kept, and repeats of them recognised; at least 3d
     #[arg(long, env = "RUNWARDEN_HOOK_DELIVERY_RETENTION", default_value = "30d", value_parser = humantime::parse_duration)]
     pub delivery_retention: Duration,
-    /// How many deliveries of a tenant are kept, of one hook at most half; beyond that the oldest go, but none younger than
+    /// How many deliveries of a tenant are kept; beyond that the oldest go, but none younger than
     /// three days
     #[arg(long, env = "RUNWARDEN_HOOK_MAX_DELIVERIES", default_value_t = 100_000)]
     pub max_deliveries: u32,
-    /// How much is kept of a tenant's deliveries, of one hook at most half, in MiB
+    /// How much is kept of a tenant's deliveries, in MiB
     #[arg(long, env = "RUNWARDEN_HOOK_MAX_DELIVERY_MIB", default_value_t = 1024)]
     pub max_delivery_mib: u32,
-    /// How many deliveries of a tenant may wait to be worked on, of one hook at most half
+    /// How many deliveries of a tenant may wait to be worked on
     #[arg(long, env = "RUNWARDEN_HOOK_MAX_WAITING_DELIVERIES", default_value_t = 10_000)]
     pub max_waiting_deliveries: u32,
     /// How many deliveries are worked on at once

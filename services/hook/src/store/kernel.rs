@@ -115,21 +115,26 @@ fn full() -> Error {
 
 /// What is kept of a delivery's tenant and hook, when there is room for one more of this size; `None` if there is none.
 ///
-/// A hook may have as much as it leaves free. So one alone has half of its tenant's room, two have a third each, and
-/// however many there are, there is room for another one, and one that is flooded takes nothing from the others.
+/// The last eighth of a tenant's room is for hooks that hold little, and they get their little even beyond that. So a hook
+/// that is flooded stops at seven eighths, and takes nothing from the others: it makes room with its own old deliveries only.
 async fn make_room(delivery: &Delivery, size: i64, room: Room, rows: &mut (dyn Rows + '_)) -> Result<Option<Stocks>> {
     let (tenant, hook) = (&delivery.tenant, delivery.hook_id.as_str());
     let mut stocks = rows.stocks(tenant, hook).await?;
-    if stocks.hook.waiting >= room.waiting - stocks.tenant.waiting {
+    let waiting = Share { most: room.waiting, tenant: stocks.tenant.waiting, hook: stocks.hook.waiting, more: 1 };
+    if !waiting.fits() && !waiting.is_little() {
         return Ok(None);
     }
-    let fits = |stocks: Stocks| {
-        stocks.hook.kept < room.kept - stocks.tenant.kept
-            && stocks.hook.bytes + size <= room.bytes - stocks.tenant.bytes
+    let shares = |stocks: Stocks| {
+        [
+            Share { most: room.kept, tenant: stocks.tenant.kept, hook: stocks.hook.kept, more: 1 },
+            Share { most: room.bytes, tenant: stocks.tenant.bytes, hook: stocks.hook.bytes, more: size },
+        ]
     };
-    // Its own go first.
+    let fits = |stocks| shares(stocks).iter().all(Share::fits);
+    let may = |stocks| shares(stocks).iter().all(|share| share.fits() || share.is_little());
+    // Its own go first; those of others only for a hook that holds little.
     for of in [Of::Hook(tenant, hook), Of::Tenant(tenant)] {
-        if fits(stocks) {
+        if fits(stocks) || (matches!(of, Of::Tenant(_)) && !may(stocks)) {
             break;
         }
         for old in rows.old(of, room.forget_before, FORGOTTEN_AT_ONCE).await? {
@@ -143,7 +148,28 @@ async fn make_room(delivery: &Delivery, size: i64, room: Room, rows: &mut (dyn R
             }
         }
     }
-    Ok(fits(stocks).then_some(stocks))
+    Ok(may(stocks).then_some(stocks))
+}
+
+/// Of one measure, what a tenant may have, what it has, how much of that a hook has, and what is to be added.
+struct Share {
+    most: i64,
+    tenant: i64,
+    hook: i64,
+    more: i64,
+}
+
+impl Share {
+    /// Whether it fits into what all hooks share.
+    fn fits(&self) -> bool {
+        self.tenant + self.more <= self.most - (self.most / 8).max(1)
+    }
+
+    /// Whether the hook holds so little that it may have more all the same. However many hooks a tenant has, there is an end
+    /// to that.
+    fn is_little(&self) -> bool {
+        self.hook < (self.most / 64).max(1) && self.tenant + self.more <= self.most.saturating_mul(2)
+    }
 }
 
 /// Writes a delivery over, and down how much is kept since.

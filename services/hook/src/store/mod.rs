@@ -91,7 +91,7 @@ pub(crate) fn creation(ticket: &Ticket, refused: &str, own_key: &str, what: &str
     }
 }
 
-/// How much of a tenant may be kept. Of it, a hook may have as much as it leaves free.
+/// How much of a tenant may be kept. The last eighth is for hooks that hold little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// How many deliveries may wait to be worked on.

@@ -89,10 +89,12 @@ impl Kind for RunTask {
         text(&body, "run_id")?;
         let callback = text(&body, "task_result_callback_url")?.to_owned();
         let host = Self::check_address(&callback, self.terraform.as_ref())?;
+        self.check_path(&host, "/api/v2/task-results/", "/callback")?;
         // Several fields are null where Terraform has nothing to say.
         if let Some(plan) = body.get("plan_json_api_url").filter(|plan| !plan.is_null()) {
             // The token for the results goes there as well.
-            Self::check_address(plan.as_str().unwrap_or_default(), Some(&host))?;
+            let plan = Self::check_address(plan.as_str().unwrap_or_default(), Some(&host))?;
+            self.check_path(&plan, "/api/v2/plans/", "/json-output")?;
         }
         let id = match body.get("task_result_id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
             Some(id) => id.to_owned(),
@@ -133,6 +135,17 @@ impl Kind for RunTask {
 }
 
 impl RunTask {
+    /// Where any host will do, at least nothing but Terraform's own paths is called: whoever holds the key must not be able
+    /// to send whatever they like to whatever listens on a private network.
+    fn check_path(&self, url: &Url, before: &str, after: &str) -> Result<(), Refusal> {
+        let id = url.path().rsplit_once(before).and_then(|(_, rest)| rest.strip_suffix(after));
+        let is_one = id.is_some_and(|id| !id.is_empty() && !id.contains('/')) && url.query().is_none();
+        if self.terraform.is_some() || is_one {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::CallbackAddress, "An address in the request is not one of Terraform's."))
+    }
+
     /// The token goes to the configured host only: to send it anywhere else is to give it away.
     fn check_address(address: &str, host: Option<&Url>) -> Result<Url, Refusal> {
         let refused = |detail| Err(Refusal::new(Reason::CallbackAddress, detail));

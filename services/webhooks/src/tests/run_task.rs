@@ -99,10 +99,17 @@ fn the_token_is_never_sent_anywhere_but_to_the_configured_host() {
         reason(send(json!({}), &with("plan_json_api_url", json!("https://evil.example/plan")))),
         "callback_address"
     );
-    let mut anywhere = with("task_result_callback_url", json!("https://10.0.0.1/callback"));
+    let mut anywhere = with("task_result_callback_url", json!("https://10.0.0.1/api/v2/task-results/1/callback"));
     anywhere["plan_json_api_url"] = Value::Null;
     assert!(send(json!({"terraform": "any"}), &anywhere).is_ok());
-    assert_eq!(reason(send_to(json!({"terraform": "any"}), "http://10.0.0.1/callback")), "callback_address");
+    assert_eq!(
+        reason(send_to(json!({"terraform": "any"}), "http://10.0.0.1/api/v2/task-results/1/callback")),
+        "callback_address"
+    );
+    for path in ["callback", "v1/sys/seal", "api/v2/task-results/1/callback?x=1", "api/v2/task-results/1/2/callback"] {
+        anywhere["task_result_callback_url"] = json!(format!("https://10.0.0.1/{path}"));
+        assert_eq!(reason(send(json!({"terraform": "any"}), &anywhere)), "callback_address", "{path}");
+    }
 }
 
 #[test]
