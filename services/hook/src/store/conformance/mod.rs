@@ -323,7 +323,7 @@ pub(crate) async fn one_hook_leaves_room_for_the_others(bench: Bench) -> Result<
         Ok(kept)
     };
     let rooms =
-        [Room { kept: 16, ..ROOM }, Room { waiting: 64, ..ROOM }, Room { bytes: 90 * size(&arrival("x")), ..ROOM }];
+        [Room { kept: 16, ..ROOM }, Room { waiting: 64, ..ROOM }, Room { bytes: 120 * size(&arrival("x")), ..ROOM }];
     for (number, room) in rooms.into_iter().enumerate() {
         let flooded = take(&format!("flooded_{number}"), room).await?;
         ensure!(flooded > 5, "{room:?}: {flooded}");
