@@ -18,7 +18,7 @@ use runwarden_harness::Signal;
 const RATES: [u64; 3] = [1, 50, 200];
 /// How long is waited for what was accepted before a kill: a launch that was under way then is not begun again before it
 /// is certain that it did not happen.
-const AFTER_KILL: Duration = Duration::from_secs(300);
+const AFTER_KILL: Duration = Duration::from_secs(240);
 /// The rate of the turn that ends with a kill.
 const KILLED_AT: u64 = 100;
 
@@ -28,7 +28,7 @@ pub(super) async fn measure(peer: Option<&Path>, quick: bool) {
     let mut stage = Stage::set(&options).await;
     stage.map(TEMPLATE, 0).await;
     let path = hook::configure(&stage, "push", TEMPLATE).await;
-    let seconds = if quick { 2 } else { 20 };
+    let seconds = if quick { 2 } else { 10 };
     let mut turns = Vec::new();
     let mut next = 0;
     let mut numbers = |count: u64| {
@@ -67,7 +67,7 @@ pub(super) async fn measure(peer: Option<&Path>, quick: bool) {
         let mut rulebook = Rulebook::start(peer, controller, Strategy::Parallel).await;
         let theirs = Sender::to(rulebook.endpoint());
         let range = numbers(count);
-        let became = theirs.at_rate(controller, range, KILLED_AT, async || rulebook.restart().await, after_kill).await;
+        let became = theirs.at_rate(controller, range, KILLED_AT, async || rulebook.restart().await, PATIENCE).await;
         turns.push(("ansible-rulebook, parallel", format!("{KILLED_AT} /s, then killed"), became));
     }
     print(&turns);

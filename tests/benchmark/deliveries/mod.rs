@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::machine;
 
 /// How long is waited for what has been accepted, after the last event was sent.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Measures all of it. Answers false where `ansible-rulebook` is missing, having said so; Runwarden is measured anyway.
 pub(crate) async fn measure(quick: bool) -> bool {
