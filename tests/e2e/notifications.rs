@@ -1,11 +1,11 @@
-//! A controller that says by itself when something happened to a run: what ends is noticed at once, nothing that is said
+//! A controller that sends notifications of its runs: what ends is noticed at once, nothing that is said
 //! is believed, and what is not said only costs time.
 
 use std::time::{Duration, Instant};
 
 use runwarden_harness::jobs::text;
 use runwarden_harness::tenant::CONTROLLER;
-use runwarden_harness::{Api, Controller, Credentials, Tenant, until};
+use runwarden_harness::{Api, Controller, Credentials, System, Tenant, until};
 use serde_json::json;
 
 use super::{acme, settings};
@@ -54,13 +54,19 @@ async fn prove(controller: &Controller, tenant: &Tenant) {
     assert_eq!(controller.notified().await, [204; PROVEN]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_announced_end_is_noticed_long_before_the_next_poll() {
-    let settings = settings().set("RUNWARDEN_EXECUTOR_POLL_HINTED", "5m");
-    let (controller, _system, acme) = acme(&settings).await;
+/// A controller whose announcements have proven reliable, so that it is polled this often.
+async fn proven(poll: &str) -> (Controller, System, Tenant) {
+    let settings = settings().set("RUNWARDEN_EXECUTOR_POLL_HINTED", poll);
+    let (controller, system, acme) = acme(&settings).await;
     acme.map_bare("hangs", "hangs").await;
     announce(&controller, &acme).await;
     prove(&controller, &acme).await;
+    (controller, system, acme)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announced_end_is_noticed_long_before_the_next_poll() {
+    let (controller, _system, acme) = proven("5m").await;
     let (id, run) = looked_at(&controller, &acme).await;
     let begun = Instant::now();
     controller.finish_run(run, "failed").await;
@@ -138,11 +144,7 @@ async fn only_who_may_announce_is_listened_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_announced_is_found_by_polling() {
-    let settings = settings().set("RUNWARDEN_EXECUTOR_POLL_HINTED", "3s");
-    let (controller, _system, acme) = acme(&settings).await;
-    acme.map_bare("hangs", "hangs").await;
-    announce(&controller, &acme).await;
-    prove(&controller, &acme).await;
+    let (controller, _system, acme) = proven("3s").await;
     let (id, run) = looked_at(&controller, &acme).await;
     controller.lose_notifications(1).await;
     controller.finish_run(run, "successful").await;

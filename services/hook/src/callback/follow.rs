@@ -96,21 +96,19 @@ impl Follower {
                 made.extend(message(callback, job, event)?);
             }
         }
-        if made.is_empty() {
-            self.messages.put(made, last, self.clock.now()).await?;
-            self.wake(&jobs);
-            return Ok(());
+        let any = !made.is_empty();
+        if any {
+            self.failpoint.pass(At::MessageBefore);
         }
-        self.failpoint.pass(At::MessageBefore);
         self.messages.put(made, last, self.clock.now()).await?;
-        self.failpoint.pass(At::MessageAfter);
+        if any {
+            self.failpoint.pass(At::MessageAfter);
+            self.bell.notify_one();
+        }
         self.wake(&jobs);
-        self.bell.notify_one();
         Ok(())
     }
-}
 
-impl Follower {
     /// Run tasks report how their job ended.
     fn wake(&self, jobs: &[Job]) {
         for job in jobs.iter().filter(|job| job.finished_at.is_some()) {

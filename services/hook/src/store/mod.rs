@@ -7,6 +7,7 @@ mod kernel;
 pub(crate) mod key;
 pub mod messages;
 mod opened;
+mod room;
 pub mod run_tasks;
 mod sqlite;
 

@@ -3,6 +3,7 @@
 //!
 //! Each function takes a [`Bench`] whose store is fresh and empty.
 
+mod room;
 pub(crate) mod run_tasks;
 
 use std::sync::Arc;
@@ -15,6 +16,12 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::id;
 use runwarden_kit::tenant::TenantId;
 use serde_json::{Map, Value};
+
+pub(crate) use room::{
+    a_hooks_own_deliveries_go_before_those_of_others, all_bytes_count_and_are_free_again,
+    no_more_wait_than_there_is_room_for_however_many_race, one_hook_leaves_room_for_the_others,
+    the_oldest_go_to_make_room_but_none_that_waits_or_is_young,
+};
 
 use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
 use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState, Went};
@@ -263,114 +270,6 @@ pub(crate) async fn taking_that_is_cut_off_is_whole_or_not_done(bench: Bench) ->
         Ok(())
     })
     .await
-}
-
-pub(crate) async fn no_more_wait_than_there_is_room_for_however_many_race(bench: Bench) -> Result<()> {
-    // The last of ten places is for a hook that has none.
-    let room = Room { waiting: 10, ..ROOM };
-    let racers: Vec<_> = (0..12)
-        .map(|number| {
-            let store = Arc::clone(&bench.stores[number % 2]);
-            tokio::spawn(async move { store.take(vec![arrival(&number.to_string())], room).await })
-        })
-        .collect();
-    let mut kept = 0;
-    for racer in racers {
-        match racer.await?? {
-            Taken::Kept(_) => kept += 1,
-            Taken::Full => {}
-            Taken::Conflict(_) => bail!("no two have one id"),
-        }
-    }
-    ensure!(kept == 9 && bench.all().await?.len() == 9, "{kept}");
-    // One that is done with makes room for another.
-    let mut one = bench.all().await?.remove(0);
-    one.finish(DeliveryState::Submitted, at(11));
-    ensure!(bench.store().advance(one, Vec::new()).await?);
-    ensure!(matches!(bench.store().take(vec![arrival("a")], room).await?, Taken::Kept(_)));
-    ensure!(matches!(bench.store().take(vec![arrival("b")], room).await?, Taken::Full));
-    // A repeat takes no room.
-    ensure!(matches!(bench.store().take(vec![arrival("a")], room).await?, Taken::Kept(_)));
-    Ok(())
-}
-
-pub(crate) async fn the_oldest_go_to_make_room_but_none_that_waits_or_is_young(bench: Bench) -> Result<()> {
-    let oldest = bench.done(arrival("1"), 1).await?;
-    let old = bench.done(arrival("2"), 2).await?;
-    let waits = bench.take(arrival("3")).await?.delivery.id;
-    let young = bench.done(arrival("4"), 100).await?;
-    // The last of five places is for a hook that has none.
-    let room = Room { kept: 5, forget_before: at(50), ..ROOM };
-    ensure!(matches!(bench.store().take(vec![arrival("5")], room).await?, Taken::Kept(_)));
-    ensure!(bench.get(&oldest).await?.is_none() && bench.get(&old).await?.is_some());
-    ensure!(matches!(bench.store().take(vec![arrival("6")], room).await?, Taken::Kept(_)));
-    ensure!(matches!(bench.store().take(vec![arrival("7")], room).await?, Taken::Full));
-    ensure!(bench.get(&waits).await?.is_some() && bench.get(&young).await?.is_some());
-    // The same by size.
-    let size = size(&arrival("8"));
-    let tight = Room { bytes: 5 * size, kept: 100, ..room };
-    ensure!(matches!(bench.store().take(vec![arrival("8")], tight).await?, Taken::Full));
-    ensure!(matches!(bench.store().take(vec![arrival("8")], Room { bytes: 8 * size, ..tight }).await?, Taken::Kept(_)));
-    Ok(())
-}
-
-pub(crate) async fn one_hook_leaves_room_for_the_others(bench: Bench) -> Result<()> {
-    let take = async |hook: &str, room: Room| -> Result<i64> {
-        let mut kept = 0;
-        while let Taken::Kept(_) = bench.store().take(vec![of_hook(hook, arrival(&id::new("x")))], room).await? {
-            kept += 1;
-        }
-        Ok(kept)
-    };
-    let rooms =
-        [Room { kept: 16, ..ROOM }, Room { waiting: 64, ..ROOM }, Room { bytes: 120 * size(&arrival("x")), ..ROOM }];
-    for (number, room) in rooms.into_iter().enumerate() {
-        let flooded = take(&format!("flooded_{number}"), room).await?;
-        ensure!(flooded > 5, "{room:?}: {flooded}");
-        for other in 0..10 {
-            ensure!(take(&format!("other_{number}_{other}"), room).await? > 0, "{room:?}: {other}");
-        }
-        ensure!(take(&format!("flooded_{number}"), room).await? == 0);
-    }
-    Ok(())
-}
-
-pub(crate) async fn a_hooks_own_deliveries_go_before_those_of_others(bench: Bench) -> Result<()> {
-    let other = bench.done(of_hook("hook_2", arrival("1")), 1).await?;
-    let own = bench.done(arrival("2"), 2).await?;
-    let room = Room { kept: 3, forget_before: at(50), ..ROOM };
-    ensure!(matches!(bench.store().take(vec![arrival("3")], room).await?, Taken::Kept(_)));
-    ensure!(bench.get(&own).await?.is_none() && bench.get(&other).await?.is_some());
-    // It has none to give, so the tenant's oldest goes.
-    let room = Room { kept: 2, ..room };
-    ensure!(matches!(bench.store().take(vec![of_hook("hook_3", arrival("4"))], room).await?, Taken::Kept(_)));
-    ensure!(bench.get(&other).await?.is_none());
-    // A hook that holds much does not have others make room for it.
-    let other = bench.done(of_hook("hook_2", arrival("5")), 3).await?;
-    ensure!(matches!(bench.store().take(vec![arrival("6")], room).await?, Taken::Full));
-    ensure!(bench.get(&other).await?.is_some());
-    Ok(())
-}
-
-pub(crate) async fn all_bytes_count_and_are_free_again(bench: Bench) -> Result<()> {
-    // The delivery itself is larger than what it contains, and grows.
-    let one = arrival("x");
-    let room = Room { bytes: 2 * size(&one), forget_before: at(50), ..ROOM };
-    ensure!(one.delivery.size() > one.content.size());
-    for number in 0..20 {
-        let given = arrival(&format!("{number:02}"));
-        let Taken::Kept(mut kept) = bench.store().take(vec![given], Room { bytes: room.bytes + 2, ..room }).await?
-        else {
-            bail!("{number}: what was forgotten still counts");
-        };
-        let mut delivery = kept.pop().context("nothing was kept")?.delivery;
-        ensure!(matches!(bench.store().take(vec![arrival("more")], room).await?, Taken::Full), "{number}");
-        delivery.step("mapped", at(11), Went::Ok, "x".repeat(100));
-        delivery.finish(DeliveryState::Submitted, at(11));
-        ensure!(bench.store().advance(delivery, Vec::new()).await?);
-        ensure!(bench.store().forget(at(50), 10).await? == 1);
-    }
-    Ok(())
 }
 
 pub(crate) async fn a_change_is_made_once_at_its_version(bench: Bench) -> Result<()> {
