@@ -33,10 +33,10 @@ pub struct Config {
     /// that may be hidden from Runwarden's account is searched for before an operator must decide; from 1s to 1d
     #[arg(long, env = "RUNWARDEN_EXECUTOR_RUN_MISSING_TIME", default_value = "30s", value_parser = run_missing_time)]
     pub run_missing_time: Duration,
-    /// How late to look at a controller's runs again while nothing happens; from 1s to 5m
+    /// The longest pause between two looks at a controller's runs while nothing happens; from 1s to 5m
     #[arg(long, env = "RUNWARDEN_EXECUTOR_POLL_QUIET", default_value = "5s", value_parser = poll)]
     pub poll_quiet: Duration,
-    /// How late to look at a controller's runs again while its notifications prove reliable; from 1s to 5m
+    /// The longest pause between two looks at a controller's runs while its notifications prove reliable; from 1s to 5m
     #[arg(long, env = "RUNWARDEN_EXECUTOR_POLL_HINTED", default_value = "30s", value_parser = poll)]
     pub poll_hinted: Duration,
     /// How long to wait for the answer to a launch
