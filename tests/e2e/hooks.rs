@@ -61,7 +61,8 @@ fn names(delivery: &Value) -> Vec<&str> {
 }
 
 async fn world() -> (Controller, System, Tenant) {
-    let (controller, system, acme) = acme(&settings().that_stays()).await;
+    // A launch that a kill cut off is found out about within seconds.
+    let (controller, system, acme) = acme(&settings().that_stays().impatient()).await;
     acme.map("deploy", "deploy").await;
     hook(&acme, "push").await;
     (controller, system, acme)

@@ -97,8 +97,10 @@ async fn hook(acme: &Tenant, place: &Place, template: &str) {
 }
 
 fn ordinary(place: &Place) -> Settings {
+    // A launch that a kill cut off is found out about within seconds.
     settings()
         .that_stays()
+        .impatient()
         .set("RUNWARDEN_OUTBOUND_ALLOW", &place.terraform.host())
         .set("RUNWARDEN_OUTBOUND_CA_FILE", &place.ca_file())
         .set("RUNWARDEN_HOOK_RUN_TASK_POLL", "1s")

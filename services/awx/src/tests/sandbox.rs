@@ -395,6 +395,8 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
     .into_iter()
     .map(|(kind, id)| runtime.block_on(client.template(kind, id)).unwrap())
     .collect();
+    let objects: Vec<Objects> =
+        templates.iter().map(|view| runtime.block_on(client.objects(view, &[])).unwrap()).collect();
     let mut passed = 0;
     let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
     let passed_in = std::cell::Cell::new(0);
@@ -403,7 +405,14 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
             let view = &templates[n];
             let built = try_body(parameters.clone().into(), json!({}), json!({}));
             let Ok(body) = built else { return Ok(()) };
-            let verdict = preflight(view, &body);
+            // Of how many hosts there are to slice, preflight knows nothing: a launch must fit as well.
+            let slices = parameters.get("job_slice_count").map(|value| Setting {
+                parameter: "job_slice_count",
+                field: LaunchField::JobSliceCount,
+                value,
+            });
+            let misfits = view.misfits(slices.as_slice(), &objects[n]);
+            let verdict = preflight(view, &body).and_then(|()| if misfits.is_empty() { Ok(()) } else { Err(misfits) });
             let answer = runtime.block_on(client.launch(view.kind, view.id, &body));
             if let Ok(launched) = &answer {
                 // What the answer names as dropped is what the run itself shows to be missing, and nothing else.
