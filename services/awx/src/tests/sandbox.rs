@@ -412,7 +412,8 @@ fn what_passes_preflight_is_taken_whole_and_what_awx_takes_whole_passes() {
                 value,
             });
             let misfits = view.misfits(slices.as_slice(), &objects[n]);
-            let verdict = preflight(view, &body).and_then(|()| if misfits.is_empty() { Ok(()) } else { Err(misfits) });
+            let fits = if misfits.is_empty() { Ok(()) } else { Err(misfits) };
+            let verdict = preflight(view, &body).and(fits);
             let answer = runtime.block_on(client.launch(view.kind, view.id, &body));
             if let Ok(launched) = &answer {
                 // What the answer names as dropped is what the run itself shows to be missing, and nothing else.
