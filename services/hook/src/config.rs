@@ -9,7 +9,8 @@ use clap::Args;
 use runwarden_outbound::{Exceptions, Proxy, Settings};
 
 use crate::failpoint::Failpoint;
-use crate::run_task::worker::RunTaskSettings;
+use crate::run_task::by_hook::ByHook;
+use crate::run_task::worker::Reporting;
 
 /// The longest time for which a delivery may be tried: the executor recognises repeats for a day.
 pub(crate) const MAX_PATIENCE: Duration = Duration::from_secs(20 * 3600);
@@ -20,6 +21,9 @@ const MIN_RETENTION: Duration = Duration::from_secs(3 * 24 * 3600);
 const PER_HOST: usize = 64;
 /// The longest time for which a run task may wait: Terraform gives it up after an hour.
 const RUN_TASK_WAIT: Duration = Duration::from_secs(57 * 60);
+
+/// The shortest time between two looks at a job.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// The settings of the hook service.
 #[derive(Args, Clone, Debug)]
@@ -100,18 +104,23 @@ impl Config {
         ensure!(self.delivery_patience <= MAX_PATIENCE, "--delivery-patience must be at most 20h");
         ensure!(self.delivery_retention >= MIN_RETENTION, "--delivery-retention must be at least 3d");
         ensure!(self.deliveries_at_once > 0, "--deliveries-at-once must be at least 1");
-        ensure!(self.run_task_wait <= RUN_TASK_WAIT, "--run-task-wait must be at most 57m");
-        ensure!(self.run_task_poll >= Duration::from_secs(1), "--run-task-poll must be at least 1s");
+        let reporting = self.reporting();
+        ensure!(reporting.every(|each| each.wait <= RUN_TASK_WAIT), "--run-task-wait must be at most 57m");
+        ensure!(reporting.every(|each| each.poll >= SHORTEST_POLL), "--run-task-poll must be at least 1s");
         Ok(())
     }
 
     /// How run tasks are reported on.
-    pub(crate) fn run_tasks(&self) -> RunTaskSettings {
-        RunTaskSettings {
-            wait: self.run_task_wait,
-            poll: self.run_task_poll,
-            link: self.run_task_link.clone(),
-            at_once: self.deliveries_at_once,
+    pub(crate) fn reporting(&self) -> ByHook<Reporting> {
+        let general =
+            Reporting { wait: self.run_task_wait, poll: self.run_task_poll, link: self.run_task_link.clone() };
+        let all = ByHook::all(general);
+        match &self.own_terraform {
+            None => all,
+            Some(own) => {
+                let reporting = Reporting { wait: own.wait, poll: own.poll, link: own.link.clone() };
+                all.but(&own.tenant, &own.hook, reporting)
+            }
         }
     }
 
@@ -144,7 +153,7 @@ impl Config {
     }
 }
 
-/// The Terraform of one hook: what this hook's results may reach, and no other's.
+/// The Terraform of one hook: what this hook's results may reach, and how they are reported; no other's.
 #[derive(Clone, Debug)]
 pub struct TerraformOf {
     /// The hook's tenant.
@@ -157,6 +166,12 @@ pub struct TerraformOf {
     pub ca_pem: String,
     /// Whether certificates are not verified.
     pub insecure: bool,
+    /// How long a job may take, instead of [`Config::run_task_wait`].
+    pub wait: Duration,
+    /// How often a job is looked at, instead of [`Config::run_task_poll`].
+    pub poll: Duration,
+    /// The link of results, instead of [`Config::run_task_link`].
+    pub link: Option<String>,
 }
 
 impl TerraformOf {

@@ -43,8 +43,9 @@ use inbox::tokens::Tokens;
 use inbox::worker::Worker;
 use ports::{Identities, Jobs, Keys, Modules, Projects};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
+use run_task::by_hook::ByHook;
 use run_task::plan::TerraformPlans;
-use run_task::terraform::{OwnTerraform, Terraform};
+use run_task::terraform::Terraform;
 use run_task::turns::Turns;
 use run_task::woken::Woken;
 use run_task::worker::RunTasks;
@@ -102,7 +103,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         clock: Arc::clone(&kit.clock),
         bell: Arc::clone(&bell),
         limits: config.limits(),
-        run_task_wait: config.run_task_wait,
+        reporting: config.reporting(),
         failpoint: config.hook_failpoint.clone(),
     }));
     kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));
@@ -120,7 +121,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         bell: Arc::clone(&bell),
         at_once: config.deliveries_at_once,
         patience: config.delivery_patience,
-        run_task_wait: config.run_task_wait,
+        reporting: config.reporting(),
         woken: Arc::clone(&woken),
         failpoint: config.hook_failpoint.clone(),
         busy: Busy::default(),
@@ -135,7 +136,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         tokens: Arc::clone(&tokens),
         terraform,
         clock: Arc::clone(&kit.clock),
-        settings: config.run_tasks(),
+        reporting: config.reporting(),
+        at_once: config.deliveries_at_once,
         failpoint: config.hook_failpoint.clone(),
         woken,
         turns: Turns::default(),
@@ -159,16 +161,12 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
 
 /// How Terraform is reached.
 fn terraform(config: &Config) -> anyhow::Result<Terraform> {
-    let client = Client::new(config.outbound()?, Arc::new(SystemResolver::default()))?;
-    let own = match &config.own_terraform {
-        None => None,
-        Some(own) => Some(OwnTerraform {
-            tenant: own.tenant.clone(),
-            hook: own.hook.clone(),
-            client: Client::new(own.outbound(config.outbound()?), Arc::new(SystemResolver::default()))?,
-        }),
-    };
-    Ok(Terraform { client, own })
+    let client = |settings| Client::new(settings, Arc::new(SystemResolver::default()));
+    let all = ByHook::all(client(config.outbound()?)?);
+    Ok(Terraform(match &config.own_terraform {
+        None => all,
+        Some(own) => all.but(&own.tenant, &own.hook, client(own.outbound(config.outbound()?))?),
+    }))
 }
 
 /// Forgets what has been kept for long enough.

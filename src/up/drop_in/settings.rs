@@ -39,15 +39,11 @@ impl Environment {
                 settings.edge.edge_tls_key = Some(self.certificate_key.clone());
             }
         }
-        if is_free("run_task_wait") {
-            settings.hook.run_task_wait = self.wait;
-        }
-        if is_free("run_task_poll") {
-            settings.hook.run_task_poll = self.poll;
-        }
-        if is_free("run_task_link") {
-            settings.hook.run_task_link = Some(self.help.clone());
-        }
+        // For the hook of this environment only: what other tenants' run tasks may take is not its business.
+        let hook = &settings.hook;
+        let wait = if is_free("run_task_wait") { self.wait } else { hook.run_task_wait };
+        let poll = if is_free("run_task_poll") { self.poll } else { hook.run_task_poll };
+        let link = if is_free("run_task_link") { Some(self.help.clone()) } else { hook.run_task_link.clone() };
         let allow = match &self.terraform {
             Some(terraform) => terraform.place.parse().context("TFE_HOST cannot be used")?,
             None => Exceptions::private_networks(),
@@ -58,6 +54,9 @@ impl Environment {
             allow,
             ca_pem: self.authorities.clone(),
             insecure: self.insecure,
+            wait,
+            poll,
+            link,
         });
         if self.insecure {
             settings.executor.unverified_controllers.push(self.aap.clone());
@@ -134,16 +133,29 @@ mod tests {
         environment.apply(&mut settings, &HashSet::new()).unwrap();
         assert_eq!((settings.edge.listen, settings.edge.plain_behind_proxy), (LISTEN, true));
         assert!(settings.edge.admin_listen.ip().is_loopback(), "administration stays inside");
-        assert_eq!((settings.hook.run_task_wait.as_secs(), settings.hook.run_task_poll.as_secs()), (90, 5));
         assert_eq!(settings.executor.unverified_controllers, ["https://aap.example"]);
         assert_eq!(settings.executor.trusted_controllers, []);
         let own = settings.hook.own_terraform.unwrap();
+        assert_eq!((own.wait.as_secs(), own.poll.as_secs(), own.link.is_some()), (90, 5, true));
         assert!(own.insecure && own.allow == Exceptions::private_networks());
 
         let mut settings = up(&["--listen", "127.0.0.1:9000", "--run-task-wait", "5m"]);
         let given = ["listen", "run_task_wait"].map(str::to_owned).into();
         environment.apply(&mut settings, &given).unwrap();
-        assert_eq!((settings.edge.listen.port(), settings.hook.run_task_wait.as_secs()), (9000, 300));
+        let own = settings.hook.own_terraform.unwrap();
+        assert_eq!((settings.edge.listen.port(), own.wait.as_secs(), own.poll.as_secs()), (9000, 300, 5));
+    }
+
+    #[test]
+    fn how_long_other_hooks_wait_is_left_alone() {
+        let environment = with(&[("INSECURE", "true"), ("JOB_POLLING_INTERVAL", "9")]).unwrap().unwrap();
+        let mut settings = up(&[]);
+        environment.apply(&mut settings, &HashSet::new()).unwrap();
+        let (hook, usual) = (settings.hook, runwarden_hook::Config::default());
+        assert_eq!(
+            (hook.run_task_wait, hook.run_task_poll, hook.run_task_link),
+            (usual.run_task_wait, usual.run_task_poll, None)
+        );
     }
 
     #[test]

@@ -28,7 +28,9 @@ use crate::config::Limits;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::Keys;
+use crate::run_task::by_hook::ByHook;
 use crate::run_task::limits;
+use crate::run_task::worker::Reporting;
 use crate::store::{InboxStore, Taken};
 
 /// What is not proven is answered no sooner than this, so that its timing does not say whether the hook exists.
@@ -53,7 +55,7 @@ pub struct Inbox {
     /// Rings when something waits to be worked on.
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
-    run_task_wait: Duration,
+    reporting: ByHook<Reporting>,
     pub(crate) failpoint: Failpoint,
     ready: ReadyHooks,
     /// When a service did not answer last that is needed to verify.
@@ -71,16 +73,16 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bell: Arc<Notify>,
     pub(crate) limits: Limits,
-    /// For how long Terraform waits for a run task.
-    pub(crate) run_task_wait: Duration,
+    /// How run tasks are reported on.
+    pub(crate) reporting: ByHook<Reporting>,
     pub(crate) failpoint: Failpoint,
 }
 
 impl Inbox {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, run_task_wait, failpoint } = parts;
+        let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, reporting, failpoint } = parts;
         let (ready, away, refusals) = (ReadyHooks::default(), Mutex::default(), Refusals::default());
-        Self { hooks, keys, store, outbox, trust, clock, bell, limits, run_task_wait, failpoint, ready, away, refusals }
+        Self { hooks, keys, store, outbox, trust, clock, bell, limits, reporting, failpoint, ready, away, refusals }
     }
 
     /// Takes a request, and says what its sender is to be answered.
@@ -169,7 +171,7 @@ impl Inbox {
         for (name, secret) in &event.secrets {
             sealed.insert((*name).to_owned(), self.keys.seal(&hook.tenant, &id, secret).await?);
         }
-        let is_run_task = sealed.contains_key(ACCESS_TOKEN);
+        let reporting = sealed.contains_key(ACCESS_TOKEN).then(|| self.reporting.of(&hook.tenant, &hook.name));
         let content = Content { event: event.document.to_string(), sealed };
         let digest = hex(&event.content);
         let mut delivery = Delivery {
@@ -189,7 +191,7 @@ impl Inbox {
             reason: None,
             reason_detail: None,
             received_at: now,
-            answer_by: is_run_task.then(|| limits::answer_by(now, self.run_task_wait)),
+            answer_by: reporting.map(|reporting| limits::answer_by(now, reporting.wait)),
             finished_at: None,
             due_at: Some(now),
             tries: 0,

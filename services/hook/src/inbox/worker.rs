@@ -33,8 +33,10 @@ use crate::config::MAX_PATIENCE;
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::{Account, Jobs, Keys, Made, Modules, Order, Origin, Plans};
+use crate::run_task::by_hook::ByHook;
 use crate::run_task::limits;
 use crate::run_task::woken::Woken;
+use crate::run_task::worker::Reporting;
 use crate::store::InboxStore;
 
 /// How often it is looked for what is due again.
@@ -58,8 +60,8 @@ pub struct Worker {
     pub(crate) bell: Arc<Notify>,
     pub(crate) at_once: usize,
     pub(crate) patience: Duration,
-    /// For how long Terraform waits for a run task.
-    pub(crate) run_task_wait: Duration,
+    /// How run tasks are reported on.
+    pub(crate) reporting: ByHook<Reporting>,
     /// Tells of run tasks about which there is something to say.
     pub(crate) woken: Arc<Woken>,
     pub(crate) failpoint: Failpoint,
@@ -77,6 +79,20 @@ type Written = (Delivery, Vec<Entry>);
 struct Gone {
     reason: &'static str,
     why: &'static str,
+}
+
+/// Why a job was not made now.
+struct NotMade {
+    error: Error,
+    /// Whether that also says that no earlier try made one.
+    looked_for: bool,
+}
+
+impl From<Error> for NotMade {
+    /// Of what comes before the executor is asked.
+    fn from(error: Error) -> Self {
+        Self { error, looked_for: false }
+    }
 }
 
 /// What came of filtering and mapping.
@@ -192,7 +208,7 @@ impl Worker {
         let (delivery, entries) = match self.usable(&delivery).await? {
             Ok(hook) => {
                 if hook.kind == run_task::KIND {
-                    delivery.answer_by.get_or_insert(limits::answer_by(delivery.received_at, self.run_task_wait));
+                    self.set_answer_by(&mut delivery);
                 }
                 self.submit(delivery, &asked, made).await
             }
@@ -204,6 +220,12 @@ impl Worker {
         self.write(&delivery, entries).await?;
         self.failpoint.pass(At::SubmitAfter);
         Ok(())
+    }
+
+    /// Until when Terraform has a result: run tasks that an earlier version took do not say it.
+    fn set_answer_by(&self, delivery: &mut Delivery) {
+        let wait = self.reporting.of(&delivery.tenant, &delivery.hook).wait;
+        delivery.answer_by.get_or_insert(limits::answer_by(delivery.received_at, wait));
     }
 
     async fn write(&self, delivery: &Delivery, entries: Vec<Entry>) -> Result<bool> {
@@ -236,8 +258,7 @@ impl Worker {
         };
         let now = self.clock.now();
         if content.sealed.contains_key(run_task::ACCESS_TOKEN) {
-            // Those that an earlier version took do not say it.
-            delivery.answer_by.get_or_insert(limits::answer_by(delivery.received_at, self.run_task_wait));
+            self.set_answer_by(&mut delivery);
         }
         let start_by = delivery.answer_by.map(limits::start_by);
         if start_by.is_some_and(|by| by <= now) {
@@ -329,6 +350,8 @@ impl Worker {
             return self
                 .given_up(delivery, "Terraform does not wait for it any longer, and it may have been submitted.");
         }
+        // An earlier try may have reached the executor.
+        let is_first = made.is_some();
         match self.ask(&delivery, asked, made).await {
             Ok(job) => {
                 let now = self.clock.now();
@@ -342,12 +365,16 @@ impl Worker {
                 let entry = self.entry(&delivery, "delivery.submit", Outcome::Success, &details);
                 (delivery, vec![entry])
             }
-            Err(error) if is_temporary(&error) => self.later(delivery, "submitted", &error),
+            Err(NotMade { error, .. }) if is_temporary(&error) => self.later(delivery, "submitted", &error),
+            Err(NotMade { error, looked_for: false }) if !is_first => {
+                let why = format!("{} A job may have been made of it before that.", words(&error));
+                self.given_up(delivery, &why)
+            }
             // The executor knows of no job of it, and makes none any more.
             Err(_) if asked.start_by.is_some_and(|by| by <= now) => {
                 self.refused(delivery, "submitted", OUT_OF_TIME, "Terraform does not wait for it any longer.")
             }
-            Err(error) => {
+            Err(NotMade { error, .. }) => {
                 let step = match error.reason() {
                     ErrorReason::ParametersInvalid | ErrorReason::ValidationFailed => "validated",
                     ErrorReason::PolicyDenied => "decided",
@@ -358,7 +385,12 @@ impl Worker {
         }
     }
 
-    async fn ask(&self, delivery: &Delivery, asked: &Asked, made: Option<Map<String, Value>>) -> Result<String> {
+    async fn ask(
+        &self,
+        delivery: &Delivery,
+        asked: &Asked,
+        made: Option<Map<String, Value>>,
+    ) -> std::result::Result<String, NotMade> {
         let parameters = match made {
             Some(parameters) => parameters,
             None => parameters::whole(&*self.keys, delivery, asked).await?,
@@ -374,7 +406,7 @@ impl Worker {
         };
         let asked = context::scope(context, self.jobs.submit(order)).await;
         self.tokens.judge(account, &asked);
-        asked
+        asked.map_err(|error| NotMade { looked_for: was_looked_for(error.reason()), error })
     }
 
     /// It is tried again, unless it was tried for too long, or nobody waits for it any longer.
@@ -453,6 +485,18 @@ fn account<'a>(delivery: &'a Delivery, client_id: &'a str) -> Account<'a> {
 /// Whether the same may be answered otherwise in a while.
 fn is_temporary(error: &Error) -> bool {
     error.retry_after().is_some() || is_refused(error.reason()) || error.reason() == ErrorReason::Internal
+}
+
+/// Whether whoever refuses a request like that has looked for the job of an earlier one and found none: the executor does
+/// so first, but its gate may say these before, and the last one says that there is a job.
+fn was_looked_for(reason: ErrorReason) -> bool {
+    !matches!(
+        reason,
+        ErrorReason::PermissionDenied
+            | ErrorReason::NotFound
+            | ErrorReason::TenantDisabled
+            | ErrorReason::IdempotencyKeyReused
+    )
 }
 
 /// From 0.75 to 1.25, by the delivery's id and try: those that failed together do not come back together.

@@ -35,10 +35,12 @@ impl Plans for TerraformPlans {
         let token = self.keys.open(&delivery.tenant, &delivery.id, sealed).await?;
         let client = self.terraform.client(delivery);
         let answer = match get(client, url, Some(&token)).await? {
-            // Terraform keeps plans in an object store. The token is for Terraform only.
+            // Terraform keeps plans in an object store. The token is for Terraform only, and so is what was opened to
+            // reach it.
             answer if answer.status.is_redirection() => {
-                let place = answer.headers.get(LOCATION).and_then(|place| place.to_str().ok());
-                get(client, place.unwrap_or_default(), None).await?
+                let place = answer.headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or_default();
+                let client = if is_at_one_host(client, url, place) { client } else { self.terraform.general() };
+                get(client, place, None).await?
             }
             answer => answer,
         };
@@ -52,6 +54,11 @@ impl Plans for TerraformPlans {
             _ => Err(refused("Terraform does not hand out the plan.")),
         }
     }
+}
+
+fn is_at_one_host(client: &Client, one: &str, other: &str) -> bool {
+    let origin = |text: &str| client.address(text).ok().map(|address| address.origin());
+    origin(one).is_some_and(|one| Some(one) == origin(other))
 }
 
 async fn get(client: &Client, url: &str, token: Option<&SecretString>) -> Result<runwarden_outbound::Answer> {

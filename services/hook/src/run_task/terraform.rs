@@ -6,6 +6,7 @@ use runwarden_kit::{ExposeSecret as _, SecretString};
 use runwarden_outbound::{Client, Request};
 use runwarden_webhooks::run_task::{CONTENT_TYPE, Reply};
 
+use super::by_hook::ByHook;
 use crate::inbox::delivery::Delivery;
 
 /// How long Terraform may take for an answer.
@@ -13,28 +14,20 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Its answers are not read beyond this.
 const ANSWER_BYTES: usize = 4096;
 
-/// Requests to Terraform.
+/// Requests to Terraform. That of one hook may be one that the operator named: on a private network, with authorities of
+/// its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Terraform {
-    /// For all hooks but one.
-    pub(crate) client: Client,
-    /// For the hook whose Terraform the operator named.
-    pub(crate) own: Option<OwnTerraform>,
-}
-
-/// The Terraform of one hook, which the operator named: on a private network, with authorities of its own.
-#[derive(Clone, Debug)]
-pub(crate) struct OwnTerraform {
-    pub(crate) tenant: String,
-    pub(crate) hook: String,
-    pub(crate) client: Client,
-}
+pub(crate) struct Terraform(pub(crate) ByHook<Client>);
 
 impl Terraform {
     /// What requests about a delivery are sent with.
     pub(crate) fn client(&self, delivery: &Delivery) -> &Client {
-        let of_delivery = |own: &&OwnTerraform| own.tenant == delivery.tenant.as_str() && own.hook == delivery.hook;
-        self.own.as_ref().filter(of_delivery).map_or(&self.client, |own| &own.client)
+        self.0.of(&delivery.tenant, &delivery.hook)
+    }
+
+    /// What requests are sent with to a host that is not the hook's Terraform.
+    pub(crate) fn general(&self) -> &Client {
+        self.0.general()
     }
 
     /// Sends a result to the address of its task.
@@ -56,7 +49,11 @@ impl Terraform {
         match client.send(request.body(body).within(WITHIN).answer_bytes(ANSWER_BYTES)).await {
             Ok(answer) => {
                 let retry_after = answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
-                Reply::of(answer.status.as_u16(), retry_after)
+                let reply = Reply::of(answer.status.as_u16(), retry_after);
+                if let Reply::Refused(status) = reply {
+                    tracing::warn!(delivery = of.id, status, "the result of a run task was refused");
+                }
+                reply
             }
             Err(failure) => {
                 tracing::warn!(%failure, "Terraform did not answer");

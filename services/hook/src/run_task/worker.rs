@@ -18,6 +18,7 @@ use runwarden_webhooks::run_task::{ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOM
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::by_hook::ByHook;
 use super::limits;
 use super::seen::{Seen, out_of_time, verdict};
 use super::terraform::Terraform;
@@ -49,7 +50,9 @@ pub(crate) struct RunTasks {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) terraform: Terraform,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) settings: RunTaskSettings,
+    pub(crate) reporting: ByHook<Reporting>,
+    /// How many tasks are worked on at once.
+    pub(crate) at_once: usize,
     pub(crate) failpoint: Failpoint,
     /// Tasks to be looked at before they are due.
     pub(crate) woken: Arc<Woken>,
@@ -59,15 +62,13 @@ pub(crate) struct RunTasks {
 
 /// How run tasks are reported on.
 #[derive(Clone, Debug)]
-pub(crate) struct RunTaskSettings {
+pub(crate) struct Reporting {
     /// How long a job may take, at most 57 minutes.
     pub(crate) wait: Duration,
     /// How often a job is looked at, at first.
     pub(crate) poll: Duration,
     /// The link of results; none to leave it out.
     pub(crate) link: Option<String>,
-    /// How many tasks are worked on at once.
-    pub(crate) at_once: usize,
 }
 
 /// A task whose tenant's turn it may be.
@@ -173,7 +174,7 @@ impl RunTasks {
 
     /// How many more may be worked on.
     fn free(&self) -> usize {
-        self.settings.at_once.saturating_sub(self.turns.count())
+        self.at_once.saturating_sub(self.turns.count())
     }
 
     /// Takes a task as far as it goes now.
@@ -222,7 +223,7 @@ impl RunTasks {
                 }
                 Next::Conclude(why) => sequence.conclude(self.conclude(&open, &seen, why).await),
                 Next::Update => {
-                    let body = running(seen.message(), self.settings.link.as_deref());
+                    let body = running(seen.message(), self.reporting(&open.delivery).link.as_deref());
                     let token = self.token(&open).await?;
                     let reply = self.terraform.send(&open.delivery, &open.callback, &token, body).await;
                     self.failpoint.pass(At::UpdateAfter);
@@ -256,10 +257,14 @@ impl RunTasks {
         }
     }
 
+    fn reporting(&self, delivery: &Delivery) -> &Reporting {
+        self.reporting.of(&delivery.tenant, &delivery.hook)
+    }
+
     /// At its beginning. Those that an earlier version took do not say until when.
     fn sequence(&self, delivery: &Delivery) -> Sequence {
         let at = delivery.received_at;
-        let by = delivery.answer_by.unwrap_or_else(|| limits::answer_by(at, self.settings.wait));
+        let by = delivery.answer_by.unwrap_or_else(|| limits::answer_by(at, self.reporting(delivery).wait));
         Sequence::new(at.seconds(), limits::wait(at, by))
     }
 
@@ -284,7 +289,8 @@ impl RunTasks {
     /// When a job is looked at again: the longer it takes, the less often.
     fn poll(&self, delivery: &Delivery) -> Duration {
         let taken = self.clock.now().since(delivery.received_at);
-        (taken / 8).clamp(self.settings.poll, self.settings.poll.max(LONGEST_POLL))
+        let poll = self.reporting(delivery).poll;
+        (taken / 8).clamp(poll, poll.max(LONGEST_POLL))
     }
 
     /// What is known of the job. If that cannot be found out now, Terraform is told what was known before.
@@ -300,7 +306,7 @@ impl RunTasks {
     }
 
     async fn conclude(&self, open: &Open, seen: &Seen, why: Why) -> Verdict {
-        let link = self.settings.link.clone();
+        let link = self.reporting(&open.delivery).link.clone();
         let output = match (why, seen) {
             (Why::OutOfTime, _) => return out_of_time(seen, link),
             (Why::Ended, Seen::Over { job: Some(job), .. }) if open.detailed => self.output(&open.delivery, job).await,
@@ -368,10 +374,15 @@ impl RunTasks {
         };
         metrics::counter!("runwarden_hook_run_tasks_total", "result" => end).increment(1);
         let passed = sequence.verdict().map(|verdict| verdict.passed);
+        let mut details = json!({ "hook": delivery.hook, "job": delivery.job, "result": end, "passed": passed });
+        if let (false, Some(details)) = (end == "delivered", details.as_object_mut()) {
+            details.insert("status".to_owned(), json!(sequence.refused()));
+            details.insert("may_have_arrived".to_owned(), json!(sequence.may_have_arrived()));
+        }
         EntryBuilder::new(&*self.clock, Service::Hook, "run_task.report", "delivery", &delivery.id)
             .tenant(&delivery.tenant)
             .outcome(outcome)
-            .details(&json!({ "hook": delivery.hook, "job": delivery.job, "result": end, "passed": passed }))
+            .details(&details)
             .build()
     }
 }

@@ -30,6 +30,8 @@ type Asked = (String, Map<String, Value>);
 pub(crate) struct Others {
     keys: Mutex<HashMap<(String, String), SecretString>>,
     sealed: Mutex<HashMap<String, SecretString>>,
+    /// A service account that is disabled by now.
+    pub(crate) gone: Mutex<Option<String>>,
     /// Whether keys cannot be read now.
     pub(crate) keys_away: Mutex<bool>,
     /// How often keys were read.
@@ -137,7 +139,8 @@ impl Identities for Others {
     }
 
     async fn token(&self, account: Account<'_>) -> Result<Token> {
-        if account.client_id == "client_gone" {
+        let gone = self.gone.lock().unwrap().clone();
+        if account.client_id == "client_gone" || gone.as_deref() == Some(account.client_id) {
             return Err(Error::denied("The hook's service account is disabled, or has expired."));
         }
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;

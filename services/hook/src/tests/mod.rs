@@ -98,7 +98,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         clock: Arc::clone(&shared),
         bell: Arc::clone(&bell),
         limits: config.limits(),
-        run_task_wait: config.run_task_wait,
+        reporting: config.reporting(),
         failpoint: Failpoint::default(),
     }));
     let worker = Arc::new(Worker {
@@ -114,7 +114,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         bell: Arc::clone(&bell),
         at_once: 4,
         patience: config.delivery_patience,
-        run_task_wait: config.run_task_wait,
+        reporting: config.reporting(),
         woken: Arc::default(),
         failpoint: Failpoint::default(),
         busy: Busy::default(),

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::fakes::Broken;
 use super::*;
+use crate::config::TerraformOf;
 use crate::hook::HookUpdate;
 use crate::inbox::look::Sample;
 
@@ -263,7 +264,8 @@ async fn a_run_task_is_submitted_with_a_time_well_before_terraform_is_told_and_g
     world.others.answers.lock().unwrap().extend((0..1000).map(|_| away()));
     let id = run_task(&world, "").await;
     // What is set afterwards is for those that come afterwards.
-    Arc::get_mut(&mut world.worker).unwrap().run_task_wait = Duration::from_secs(60);
+    let short = Config { run_task_wait: Duration::from_secs(60), ..Config::default() };
+    Arc::get_mut(&mut world.worker).unwrap().reporting = short.reporting();
     world.work().await;
     let told = Moment::from_micros(arrived.seconds() * 1_000_000).plus(Duration::from_secs(57 * 60));
     let delivery = world.get(&id).await;
@@ -291,6 +293,59 @@ async fn the_executor_says_at_last_that_no_job_was_made() {
     world.others.answers.lock().unwrap().push_back(refused);
     world.work().await;
     assert_eq!(stands(&world.get(&id).await), (DeliveryState::Refused, Some("RUN_TASK_OUT_OF_TIME")));
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_nothing_was_run_where_an_earlier_try_may_have_made_a_job() {
+    let world = world().await;
+    world.create(NewHook { client_id: "client_goes".into(), ..github("a", "") }).await.unwrap();
+    world.hook("b", "").await;
+    let mut ids = Vec::new();
+    for (hook, answer) in [("a", Error::new(ErrorReason::TokenRevoked, "It was revoked.")), ("b", away())] {
+        world.others.answers.lock().unwrap().push_back(answer);
+        ids.push(world.deliver(hook, "1").await.id);
+        world.work().await;
+    }
+    // The executor may have made jobs of both. One's account is disabled, the other's may not submit any more.
+    *world.others.gone.lock().unwrap() = Some("client_goes".to_owned());
+    world.pass(Duration::from_secs(3600));
+    world.others.answers.lock().unwrap().push_back(Error::denied("You lack jobs.submit."));
+    world.work().await;
+    for id in &ids {
+        let delivery = world.get(id).await;
+        assert_eq!(stands(&delivery), (DeliveryState::GivenUp, Some("GIVEN_UP")));
+        assert!(delivery.reason_detail.unwrap().contains("A job may have been made of it"));
+    }
+    // The first try of another: nothing was asked before.
+    world.others.answers.lock().unwrap().push_back(Error::denied("You lack jobs.submit."));
+    let id = world.deliver("b", "2").await.id;
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::Refused, Some("PERMISSION_DENIED")));
+}
+
+#[tokio::test]
+async fn only_the_hook_that_stands_in_waits_as_its_environment_says() {
+    let own = TerraformOf {
+        tenant: "acme".into(),
+        hook: "tasks".into(),
+        allow: "".parse().unwrap(),
+        ca_pem: String::new(),
+        insecure: false,
+        wait: Duration::from_secs(60),
+        poll: Duration::from_secs(1),
+        link: None,
+    };
+    for (tenant, seconds) in [("acme", 60), ("tfe-analytics", 57 * 60)] {
+        let own = TerraformOf { tenant: tenant.to_owned(), ..own.clone() };
+        let world = world_with(Config { own_terraform: Some(own), ..Config::default() }).await;
+        let id = run_task(&world, "").await;
+        let delivery = world.get(&id).await;
+        let expected = delivery.received_at.plus(Duration::from_secs(seconds));
+        assert_eq!(delivery.answer_by, Some(expected), "{tenant}");
+        world.work().await;
+        let start_by = world.get(&id).await.asked.unwrap().start_by;
+        assert_eq!(start_by, Some(expected.minus(Duration::from_secs(15))), "{tenant}");
+    }
 }
 
 #[tokio::test]

@@ -102,6 +102,9 @@ impl Kind for RunTask {
             None => derived_id(&[callback.as_bytes()]),
         };
         let token = text(&body, ACCESS_TOKEN)?.to_owned();
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(malformed("The access_token has characters that no token has."));
+        }
         body.remove(ACCESS_TOKEN);
         let stage = body.get("stage").and_then(Value::as_str).unwrap_or_default().to_owned();
         // A retry may come with a token of its own; everything else is the same.

@@ -4,8 +4,8 @@
 //! say `running`, and one that is final. So:
 //!
 //! - `running` is sent at once, and again long before ten minutes are over;
-//! - what the final result says is written down before it is sent, and never changes. It is sent until there is an
-//!   answer, and after it nothing else is;
+//! - what the final result says is written down before it is sent, and never changes. It is sent until Terraform takes it
+//!   or says that it will not, and after it nothing else is;
 //! - if the job is not finished in time, the task fails while Terraform still listens.
 //!
 //! Times are seconds since 1970. Whoever drives it keeps it on disk, and calls [`Sequence::next`] again after a restart.
@@ -18,12 +18,17 @@ use super::verdict::Verdict;
 const UPDATE_EVERY: i64 = 240;
 /// How long a job may take at most: three minutes are left to say that it took longer.
 const LONGEST_WAIT: i64 = 57 * 60;
+/// For how long Terraform waits. What refuses a result before that may be a load balancer in maintenance, or Terraform
+/// itself while it is restored: it is sent again.
+const TERRAFORM_WAITS: i64 = 60 * 60;
 /// From when on a final result that nobody answers is not sent again.
 const GIVE_UP_AFTER: i64 = 75 * 60;
 /// But it is sent this often in any case.
 const FEWEST_TRIES: u32 = 5;
 /// The longest pause between two tries, unless Terraform asks for more.
 const LONGEST_PAUSE: i64 = 30;
+/// The longest pause after a refusal.
+const LONGEST_AFTER_REFUSAL: i64 = 60;
 /// The longest pause that Terraform may ask for.
 const LONGEST_ASKED: i64 = 120;
 
@@ -45,6 +50,9 @@ pub struct Sequence {
     in_flight: bool,
     /// Whether outcomes are left out, because Terraform did not take them.
     plain: bool,
+    /// The last status with which a result was refused.
+    #[serde(default)]
+    refused: Option<u16>,
     end: Option<End>,
 }
 
@@ -54,7 +62,8 @@ pub struct Sequence {
 pub enum End {
     /// Terraform has the final result.
     Delivered,
-    /// Terraform did not take it: it had given the task up, or the run was cancelled.
+    /// Terraform did not take it: it had given the task up, or the run was cancelled. Or something refused it for as long
+    /// as Terraform waits.
     Refused,
     /// Terraform did not answer for more than an hour.
     Unanswered,
@@ -93,7 +102,7 @@ pub enum Why {
 pub enum Reply {
     /// 2xx.
     Accepted,
-    /// A status that another try will not change.
+    /// A status that does not ask for another try.
     Refused(u16),
     /// No answer, or one that asks to try again, in so many seconds if it says so.
     Failed {
@@ -128,6 +137,7 @@ impl Sequence {
             unsure: false,
             in_flight: false,
             plain: false,
+            refused: None,
             end: None,
         }
     }
@@ -174,15 +184,31 @@ impl Sequence {
         self.end
     }
 
+    /// The last status with which a result was refused.
+    pub fn refused(&self) -> Option<u16> {
+        self.refused
+    }
+
+    /// Whether a final result may have arrived without our knowing.
+    pub fn may_have_arrived(&self) -> bool {
+        self.unsure || self.in_flight
+    }
+
     /// What was replied to `running`.
     pub fn updated(&mut self, now: i64, reply: Reply) {
         match reply {
-            // A refusal may be for good, and the final result will find out; until then it is not asked more often.
-            Reply::Accepted | Reply::Refused(_) => {
+            Reply::Accepted => {
                 self.updated_at = Some(now);
                 self.tries = 0;
             }
-            Reply::Failed { retry_after, .. } => self.pause(now, retry_after),
+            // Terraform's own word, which the final result will find out more about; until then it is not asked more often.
+            Reply::Refused(status @ (400 | 413 | 422)) => {
+                self.refused = Some(status);
+                self.updated_at = Some(now);
+                self.tries = 0;
+            }
+            Reply::Refused(status) => self.again_after_refusal(now, status),
+            Reply::Failed { retry_after, .. } => self.pause(now, retry_after, LONGEST_PAUSE),
         }
     }
 
@@ -203,10 +229,19 @@ impl Sequence {
             Reply::Refused(400 | 413 | 422) if !self.plain => self.plain = true,
             // It takes one final result: the one that nobody answered has arrived.
             Reply::Refused(422) if self.unsure => self.end = Some(End::Delivered),
-            Reply::Refused(_) => self.end = Some(End::Refused),
+            Reply::Refused(status @ (400 | 413 | 422)) => {
+                self.refused = Some(status);
+                self.end = Some(End::Refused);
+            }
+            Reply::Refused(status) => {
+                self.again_after_refusal(now, status);
+                if now >= self.accepted_at.saturating_add(TERRAFORM_WAITS) {
+                    self.end = Some(End::Refused);
+                }
+            }
             Reply::Failed { retry_after, unsent } => {
                 self.unsure |= !unsent;
-                self.pause(now, retry_after);
+                self.pause(now, retry_after, LONGEST_PAUSE);
                 if self.tries >= FEWEST_TRIES && now >= self.accepted_at.saturating_add(GIVE_UP_AFTER) {
                     self.end = Some(End::Unanswered);
                 }
@@ -214,8 +249,13 @@ impl Sequence {
         }
     }
 
-    fn pause(&mut self, now: i64, retry_after: Option<u32>) {
-        let pause = 1_i64.checked_shl(self.tries).unwrap_or(LONGEST_PAUSE).clamp(1, LONGEST_PAUSE);
+    fn again_after_refusal(&mut self, now: i64, status: u16) {
+        self.refused = Some(status);
+        self.pause(now, None, LONGEST_AFTER_REFUSAL);
+    }
+
+    fn pause(&mut self, now: i64, retry_after: Option<u32>, longest: i64) {
+        let pause = 1_i64.checked_shl(self.tries).unwrap_or(longest).clamp(1, longest);
         let asked = retry_after.map_or(0, i64::from).min(LONGEST_ASKED);
         self.tries = self.tries.saturating_add(1);
         self.paused_until = now.saturating_add(pause.max(asked));
@@ -268,6 +308,8 @@ mod tests {
         Unsent,
         /// 503, with a wish.
         Busy(u32),
+        /// It does not arrive: something in front of Terraform refuses it.
+        Stopped(u16),
         /// It arrives, and we die before its answer.
         Killed,
         /// We die, and nothing leaves.
@@ -279,7 +321,7 @@ mod tests {
         let mut terraform = Terraform { last: START, ..Terraform::default() };
         let mut disk = serde_json::to_string(&Sequence::new(START, wait)).unwrap();
         let (mut turn, mut after_final) = (luck.iter().cycle(), false);
-        for now in START..START + 3 * 3600 {
+        for now in START..START + 5 * 3600 {
             if down.iter().any(|(from, long)| (START + from..START + from + long).contains(&now)) {
                 continue;
             }
@@ -318,6 +360,7 @@ mod tests {
                     }
                     Luck::Unsent => Reply::Failed { retry_after: None, unsent: true },
                     Luck::Busy(seconds) => Reply::of(503, Some(seconds)),
+                    Luck::Stopped(status) => Reply::of(status, None),
                 };
                 if last.is_some() {
                     sequence.finished(now, reply)
@@ -336,6 +379,7 @@ mod tests {
             1 => Just(Luck::Lost),
             1 => Just(Luck::Unsent),
             1 => (0..longest).prop_map(Luck::Busy),
+            1 => prop::sample::select(vec![301_u16, 401, 403, 404, 405]).prop_map(Luck::Stopped),
         ]
     }
 
@@ -395,6 +439,44 @@ mod tests {
             let (_, terraform, _) = drive(9000, wait, &[Luck::Answered], &[]);
             assert_eq!(terraform.finals, [false], "{wait}");
         }
+    }
+
+    #[test]
+    fn what_refuses_for_a_while_does_not_cost_the_result() {
+        for status in [302, 401, 403, 404, 405] {
+            // The first `running`, then a quarter of an hour in which nothing comes through.
+            let mut sequence = Sequence::new(START, 3600);
+            sequence.conclude(verdict(true));
+            let (mut now, mut tries) = (START, 0);
+            while now < START + 900 {
+                match sequence.next(now, true) {
+                    Next::Wait(until) => now = until,
+                    Next::Final { .. } => {
+                        tries += 1;
+                        sequence.finished(now, Reply::of(status, None));
+                    }
+                    other => panic!("{status}: {other:?}"),
+                }
+            }
+            assert!((10..30).contains(&tries), "{status}: {tries}");
+            assert_eq!((sequence.end(), sequence.refused()), (None, Some(status)));
+            sequence.finished(now, Reply::Accepted);
+            assert_eq!(sequence.end(), Some(End::Delivered), "{status}");
+        }
+        // Until Terraform does not wait any more.
+        let (sequence, ..) = drive(100, 3600, &[Luck::Stopped(403)], &[]);
+        assert_eq!((sequence.end(), sequence.refused()), (Some(End::Refused), Some(403)));
+        assert!(!sequence.may_have_arrived());
+    }
+
+    #[test]
+    fn a_refused_running_is_said_again_before_terraform_gives_up() {
+        let mut sequence = Sequence::new(START, 3600);
+        sequence.updated(START, Reply::Accepted);
+        sequence.updated(START + 240, Reply::Refused(404));
+        sequence.updated(START + 480, Reply::Refused(404));
+        assert!(matches!(sequence.next(START + 481, false), Next::Wait(until) if until < START + 600));
+        assert_eq!(sequence.next(START + 540, false), Next::Update);
     }
 
     #[test]

@@ -16,11 +16,12 @@ use runwarden_outbound::{Client, Settings, SystemResolver};
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 use serde_json::json;
 
-use super::{RunTaskSettings, RunTasks};
+use super::{Reporting, RunTasks};
 use crate::failpoint::Failpoint;
 use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState};
 use crate::inbox::tokens::Tokens;
 use crate::ports::Plans as _;
+use crate::run_task::by_hook::ByHook;
 use crate::run_task::plan::TerraformPlans;
 use crate::run_task::terraform::Terraform;
 use crate::run_task::turns::Turns;
@@ -122,7 +123,7 @@ impl World {
 }
 
 fn reaching(settings: Settings) -> Terraform {
-    Terraform { client: Client::new(settings, Arc::new(SystemResolver::default())).unwrap(), own: None }
+    Terraform(ByHook::all(Client::new(settings, Arc::new(SystemResolver::default())).unwrap()))
 }
 
 type Opened = (Arc<dyn InboxStore>, Arc<dyn RunTaskStore>, Arc<dyn OutboxStore>, Arc<RunTasks>);
@@ -141,12 +142,12 @@ async fn open(folder: &tempfile::TempDir, clock: &HeldClock, others: &Arc<Others
         tokens: Arc::new(Tokens::new(others.clone(), Arc::clone(&clock))),
         terraform: reaching(settings),
         clock,
-        settings: RunTaskSettings {
+        reporting: ByHook::all(Reporting {
             wait: Duration::from_secs(57 * 60),
             poll: Duration::from_secs(2),
             link: Some("https://runwarden.example/help".into()),
-            at_once: 4,
-        },
+        }),
+        at_once: 4,
         failpoint: Failpoint::default(),
         woken: Arc::default(),
         turns: Turns::default(),
@@ -382,6 +383,59 @@ async fn the_token_goes_nowhere_but_to_an_address_that_may_be_reached() {
     world.pass(30).await;
     assert_eq!(world.terraform.requests(), 0);
     assert!(!world.is_over().await, "an operator may still allow it");
+}
+
+#[tokio::test]
+async fn what_is_refused_on_the_way_to_terraform_is_sent_again() {
+    let world = World::new().await;
+    world.submitted().await;
+    world.job("succeeded", "");
+    for status in [301, 401, 403, 404] {
+        world.terraform.next(Wart::Fails(status));
+    }
+    world.pass(60).await;
+    assert_eq!(world.terraform.finals(), 1);
+    assert!(world.is_over().await);
+}
+
+#[tokio::test]
+async fn what_is_refused_until_terraform_does_not_wait_any_more_is_recorded_with_the_status() {
+    let world = World::new().await;
+    world.submitted().await;
+    world.job("succeeded", "");
+    for _ in 0..200 {
+        world.terraform.next(Wart::Fails(403));
+    }
+    world.pass(3700).await;
+    assert!(world.is_over().await);
+    assert!((50..100).contains(&world.terraform.requests()), "{}", world.terraform.requests());
+    let entry = world.entries.pending("acme", 100).await.unwrap().pop().unwrap();
+    let details: serde_json::Value = serde_json::from_str(&entry.details_json).unwrap();
+    assert_eq!((&details["result"], &details["status"]), (&json!("refused"), &json!(403)));
+    assert_eq!(details["may_have_arrived"], false);
+}
+
+#[tokio::test]
+async fn what_is_opened_to_reach_terraform_is_not_open_to_where_it_points() {
+    let world = World::new().await;
+    let other = Double::start(world.clock.clone()).await;
+    let open = Settings {
+        exceptions: format!("{},{}", world.terraform.exception(), other.exception()).parse().unwrap(),
+        ..Settings::default()
+    };
+    let client = |settings| Client::new(settings, Arc::new(SystemResolver::default())).unwrap();
+    let delivery = delivery(DeliveryState::Received);
+    let own = ByHook::all(client(Settings::default())).but("acme", &delivery.hook, client(open.clone()));
+    let plan = async |terraform, url: String| {
+        let plans = TerraformPlans { terraform: Terraform(terraform), keys: world.others.clone() };
+        let event = json!({"body": {"plan_json_api_url": url}}).to_string();
+        let sealed = BTreeMap::from([(ACCESS_TOKEN.to_owned(), vec![7])]);
+        plans.plan(&delivery, &Content { event, sealed }).await
+    };
+    let elsewhere = world.terraform.plan_at(&other);
+    assert!(plan(own.clone(), world.terraform.plan()).await.unwrap().is_some(), "the same host");
+    assert!(plan(own, elsewhere.clone()).await.is_err(), "another one");
+    assert!(plan(ByHook::all(client(open)), elsewhere).await.unwrap().is_some(), "another one that is listed");
 }
 
 #[tokio::test]

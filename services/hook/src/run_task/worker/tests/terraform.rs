@@ -14,6 +14,8 @@ use serde_json::Value;
 /// Where the plan is read, and where it is kept.
 const PLAN: &str = "/api/v2/plans/plan-6AFmRJW1PFJ7qbAh/json-output";
 const KEPT: &str = "/storage/plan.json";
+/// A plan that is kept at another host.
+const ELSEWHERE: &str = "/api/v2/plans/elsewhere/json-output";
 const PATH: &str = "/api/v2/task-results/5ea8d46c-2ceb-42cd-83f2-82e54697bddd/callback";
 
 const TOKEN: &str = "Bearer the task's token";
@@ -50,6 +52,8 @@ struct Book {
     /// Whether final results are taken and never answered, until that has happened once.
     stalls: bool,
     stalled: Arc<tokio::sync::Notify>,
+    /// Where else a plan is kept.
+    elsewhere: String,
 }
 
 impl Double {
@@ -66,6 +70,7 @@ impl Double {
             finals: Vec::new(),
             stalls: false,
             stalled: Arc::default(),
+            elsewhere: String::new(),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -80,6 +85,12 @@ impl Double {
 
     pub(super) fn plan(&self) -> String {
         format!("http://{}{PLAN}", self.address)
+    }
+
+    /// A plan that is kept with another one.
+    pub(super) fn plan_at(&self, other: &Self) -> String {
+        self.book.lock().unwrap().elsewhere = format!("http://{}{KEPT}", other.address);
+        format!("http://{}{ELSEWHERE}", self.address)
     }
 
     /// What an operator lists so that it may be reached.
@@ -139,6 +150,10 @@ async fn answer(
     match (&method, uri.path()) {
         (&Method::GET, PLAN) if bearer => {
             return (StatusCode::FOUND, [("location", format!("http://{}{KEPT}", host(&headers)))], String::new());
+        }
+        (&Method::GET, ELSEWHERE) if bearer => {
+            let elsewhere = book.lock().unwrap().elsewhere.clone();
+            return (StatusCode::FOUND, [("location", elsewhere)], String::new());
         }
         (&Method::GET, KEPT) if headers.get("authorization").is_none() => {
             return plain(StatusCode::OK, r#"{"format_version":"1.2","resource_changes":[]}"#);
