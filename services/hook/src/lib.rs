@@ -107,6 +107,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         failpoint: config.hook_failpoint.clone(),
     }));
     kit.tasks.spawn("hook: refusals", Arc::clone(&inbox).keep_tally(kit.shutdown().clone()));
+    kit.tasks.spawn("hook: changed hooks", Arc::clone(&inbox).forget_changed(kit.shutdown().clone()));
     let terraform = terraform(&config)?;
     let worker = Arc::new(Worker {
         store: Arc::clone(&store),

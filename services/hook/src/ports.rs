@@ -15,6 +15,8 @@ pub trait Keys: Send + Sync + 'static {
     async fn put(&self, place: KeyPlace<'_>, key: &SecretString) -> Result<()>;
     /// Reads a key; `None` if it is not there.
     async fn read(&self, tenant: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>>;
+    /// Whether keys could be read now. It belongs to no tenant, and nothing of it is recorded.
+    async fn probe(&self) -> Result<()>;
     /// Removes a key for good, on behalf of the caller of the request being served.
     async fn delete(&self, place: KeyPlace<'_>) -> Result<()>;
     /// Opens what was sealed for a delivery.

@@ -17,6 +17,7 @@ use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString,
 use runwarden_webhooks::Receiver;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::sync::broadcast;
 
 use super::{Hook, HookKey, check_key, receiver, text};
 use crate::ports::{Identities, KeyPlace, Keys, Modules, Projects};
@@ -24,6 +25,8 @@ use crate::store::{Catalog, Stored, creation, keep, key, put};
 
 /// How many hooks a tenant may have.
 const MAX_HOOKS: u64 = 1000;
+/// How many changes may be told of before they are heard.
+const CHANGES: usize = 1024;
 /// The largest settings, in bytes of JSON.
 const MAX_SETTINGS: usize = 16 * 1024;
 
@@ -92,6 +95,8 @@ pub struct Hooks {
     modules: Arc<dyn Modules>,
     pub(super) identities: Arc<dyn Identities>,
     projects: Arc<dyn Projects>,
+    /// Tells of hooks that were changed or removed.
+    changes: broadcast::Sender<(TenantId, String)>,
 }
 
 impl Hooks {
@@ -103,7 +108,17 @@ impl Hooks {
         identities: Arc<dyn Identities>,
         projects: Arc<dyn Projects>,
     ) -> Self {
-        Self { catalog, keys, modules, identities, projects }
+        Self { catalog, keys, modules, identities, projects, changes: broadcast::Sender::new(CHANGES) }
+    }
+
+    /// Tells of each hook that is changed or removed from now on, by tenant and name.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<(TenantId, String)> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self, hook: &Hook) {
+        // Nobody may listen.
+        let _told = self.changes.send((hook.tenant.clone(), hook.name.clone()));
     }
 
     /// Makes a hook in the tenant the caller acts for.
@@ -238,6 +253,7 @@ impl Hooks {
         let entry = self.entry("hook.delete", &hook, &json!({}));
         match self.catalog.commit(change, &entry).await? {
             Commit::Done { .. } => {
+                self.tell(&hook);
                 self.forget_keys(&hook, &hook.keys).await;
                 Ok(())
             }
@@ -295,7 +311,10 @@ impl Hooks {
             keep(ticket, &mut change, &changed)?;
         }
         Ok(match self.catalog.commit(change, &self.entry(action, &changed.hook, details)).await? {
-            Commit::Done { .. } => Ok(changed),
+            Commit::Done { .. } => {
+                self.tell(&changed.hook);
+                Ok(changed)
+            }
             Commit::Refused { key } => Err(match ticket {
                 Some(ticket) => creation(ticket, &key, "", "hook", &changed.hook.name),
                 None => Error::changed("hook"),

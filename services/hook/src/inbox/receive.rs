@@ -5,7 +5,7 @@
 //! hook's tenant.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use runwarden_kit::audit::{Actor, Entry, EntryBuilder, Outbox, Outcome};
@@ -19,14 +19,16 @@ use runwarden_webhooks::run_task::ACCESS_TOKEN;
 use runwarden_webhooks::{Answer, Arrived, Event, Outcome as Answered, ProvedBy, Received};
 use serde_json::json;
 use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::delivery::{Arrival, Content, Delivery, DeliveryState, Went};
-use super::ready::{Ready, ReadyHooks};
+use super::reach::{HOLDS, Reach};
+use super::ready::{Facts, Found, Ready, ReadyHooks};
 use super::refusals::{Place, Refusals, Tally};
 use crate::config::Limits;
 use crate::failpoint::{At, Failpoint};
-use crate::hook::{Hook, Hooks};
+use crate::hook::Hooks;
 use crate::ports::Keys;
 use crate::run_task::by_hook::ByHook;
 use crate::run_task::limits;
@@ -37,8 +39,6 @@ use crate::store::{InboxStore, Taken};
 const REFUSAL_TAKES: Duration = Duration::from_millis(50);
 /// Hooks of this name answer as a program did that Runwarden can stand in for.
 const RUN_TASK: &str = "run-task";
-/// After a service did not answer that is needed to verify, it is asked again after this long.
-const AWAY: Duration = Duration::from_secs(2);
 /// When to send again what found no room, in seconds.
 const BUSY: u32 = 30;
 /// How often it is looked for minutes that are over.
@@ -58,8 +58,7 @@ pub struct Inbox {
     reporting: ByHook<Reporting>,
     pub(crate) failpoint: Failpoint,
     ready: ReadyHooks,
-    /// When a service did not answer last that is needed to verify.
-    away: Mutex<Option<Moment>>,
+    reach: Arc<Reach>,
     refusals: Refusals,
 }
 
@@ -81,8 +80,24 @@ pub(crate) struct Parts {
 impl Inbox {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { hooks, keys, store, outbox, trust, clock, bell, limits, reporting, failpoint } = parts;
-        let (ready, away, refusals) = (ReadyHooks::default(), Mutex::default(), Refusals::default());
-        Self { hooks, keys, store, outbox, trust, clock, bell, limits, reporting, failpoint, ready, away, refusals }
+        let reach = Arc::new(Reach::new(Arc::clone(&keys), Arc::clone(&clock)));
+        let ready = ReadyHooks::new(Arc::clone(&keys), Arc::clone(&reach));
+        let refusals = Refusals::default();
+        Self {
+            hooks,
+            keys,
+            store,
+            outbox,
+            trust,
+            clock,
+            bell,
+            limits,
+            reporting,
+            failpoint,
+            ready,
+            reach,
+            refusals,
+        }
     }
 
     /// Takes a request, and says what its sender is to be answered.
@@ -98,8 +113,7 @@ impl Inbox {
     ) -> Result<Answer> {
         let asked = Instant::now();
         let Some(ready) = self.find(tenant, hook).await? else {
-            count("unknown", "unknown_hook");
-            return Ok(self.unproven(asked, hook).await);
+            return Ok(self.unproven(asked, tenant, hook).await);
         };
         received.caller = self.caller(&ready, token).await;
         let arrived = match ready.receiver.receive(&received, &ready.keys) {
@@ -107,7 +121,7 @@ impl Inbox {
             Err(refusal) => {
                 self.refuse(&ready.hook, refusal.reason.code()).await;
                 return Ok(if refusal.reason.is_unproven() {
-                    self.unproven(asked, &ready.hook.name).await
+                    self.unproven(asked, tenant, hook).await
                 } else {
                     ready.receiver.answer(&received, &Answered::Refused(&refusal))
                 });
@@ -164,7 +178,7 @@ impl Inbox {
     }
 
     /// A delivery of an event that was verified, with its audit entry.
-    async fn arrival(&self, hook: &Hook, by: &ProvedBy, event: Event) -> Result<Arrival> {
+    async fn arrival(&self, hook: &Facts, by: &ProvedBy, event: Event) -> Result<Arrival> {
         let (now, context) = (self.clock.now(), context::current());
         let id = id::new("dlv");
         let mut sealed = BTreeMap::new();
@@ -220,46 +234,62 @@ impl Inbox {
     /// A hook that takes deliveries, with its keys; none also if that cannot be found out now. The hook is looked for
     /// first: whether a tenant exists is asked for hooks that are there only, so that neither takes longer than the other.
     async fn find(&self, tenant: &str, name: &str) -> Result<Option<Arc<Ready>>> {
-        let Ok(tenant) = tenant.parse::<TenantId>() else { return Ok(None) };
-        let Some(hook) = self.hooks.find(&tenant, name).await? else {
-            self.ready.forget(&(tenant, name.to_owned()));
+        let unknown = || count("unknown", "unknown_hook");
+        let Ok(tenant) = tenant.parse::<TenantId>() else {
+            unknown();
             return Ok(None);
         };
-        if hook.disabled {
+        let place = (tenant, name.to_owned());
+        let Some(hook) = self.hooks.find(&place.0, name).await?.filter(|hook| !hook.disabled) else {
+            self.ready.forget(&place);
+            unknown();
             return Ok(None);
-        }
-        let found = async {
-            if self.trust.require_tenant(&tenant).await? {
-                return Ok(None);
-            }
-            self.ready.of(hook, &*self.keys, || self.is_away()).await
         };
-        match found.await {
-            Ok(ready) => Ok(ready),
-            Err(error) if error.reason() == ErrorReason::NotFound => Ok(None),
+        match self.trust.require_tenant(&place.0).await {
+            Ok(false) => {}
             Err(error) if error.retry_after().is_some() => {
                 tracing::warn!(%error, "a hook's requests cannot be verified now");
-                *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now());
+                self.reach.note_trouble(&place);
+                count(&hook.kind, "later");
+                return Ok(None);
+            }
+            Err(error) if error.reason() != ErrorReason::NotFound => return Err(error),
+            // It is disabled, or gone.
+            Ok(true) | Err(_) => {
+                unknown();
+                return Ok(None);
+            }
+        }
+        let kind = hook.kind.clone();
+        match self.ready.of(hook).await {
+            Found::Ready(ready) => {
+                self.reach.end_trouble(&place);
+                Ok(Some(ready))
+            }
+            Found::Unusable(hook, reason) => {
+                self.refuse(&hook, reason).await;
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Found::Later => {
+                count(&kind, "later");
+                Ok(None)
+            }
         }
     }
 
-    /// Whether a service that is needed to verify did not answer a moment ago.
-    fn is_away(&self) -> bool {
-        let now = self.clock.now();
-        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back does not keep it away.
-        away.is_some_and(|since| since <= now && now.since(since) < AWAY)
+    /// The one answer for everything that is not proven. While requests cannot be verified it is another one, and the
+    /// same for hooks that are there and those that are not.
+    /// It goes by the names that were asked for, and by nothing that is known of a hook of this name.
+    async fn unproven(&self, asked: Instant, tenant: &str, name: &str) -> Answer {
+        let cannot_tell = self.cannot_tell(tenant).await;
+        tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
+        if cannot_tell { later() } else { unproven(name) }
     }
 
-    /// The one answer for everything that is not proven. While nothing can be verified it is another one, and the same for
-    /// hooks that are there and those that are not.
-    /// It goes by the name that was asked for, and by nothing that is known of a hook of this name.
-    async fn unproven(&self, asked: Instant, name: &str) -> Answer {
-        tokio::time::sleep_until(asked + REFUSAL_TAKES).await;
-        if self.is_away() { cannot_tell() } else { unproven(name) }
+    /// Whether requests to hooks of a tenant, that may not exist, cannot be verified now.
+    async fn cannot_tell(&self, tenant: &str) -> bool {
+        let is_in_trouble = || tenant.parse().is_ok_and(|tenant| self.reach.is_in_trouble(&tenant));
+        !self.trust.is_current() || is_in_trouble() || !self.reach.is_there().await || is_in_trouble()
     }
 
     /// The OAuth client whose access token came along: verified here, of the hook's own tenant.
@@ -272,7 +302,7 @@ impl Inbox {
     }
 
     /// Counts a refusal at a hook that exists, and records it unless too many come.
-    async fn refuse(&self, hook: &Hook, reason: &'static str) {
+    async fn refuse(&self, hook: &Facts, reason: &'static str) {
         count(&hook.kind, reason);
         let place = (hook.tenant.clone(), hook.name.clone());
         if self.refusals.note(&place, reason, self.clock.now()) == Tally::Record {
@@ -293,13 +323,36 @@ impl Inbox {
             .build()
     }
 
-    /// Records what was only counted, minute by minute.
+    /// Records what was only counted, minute by minute, and forgets hooks that nobody used for long.
     pub async fn keep_tally(self: Arc<Self>, shutdown: Shutdown) {
         while shutdown.sleep(TALLIED_EVERY).await.is_ok() {
             self.tally(self.clock.now()).await;
+            self.ready.forget_idle();
         }
         // What this minute brought so far would be lost.
         self.tally(self.clock.now().plus(Duration::from_secs(60))).await;
+    }
+
+    /// Forgets keys of hooks that are changed, switched off or removed, without waiting for their next request.
+    pub async fn forget_changed(self: Arc<Self>, shutdown: Shutdown) {
+        let mut changes = self.hooks.changes();
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return,
+                changed = changes.recv() => match changed {
+                    Ok(place) => self.ready.forget(&place),
+                    // Those are forgotten when they are not used any more.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    /// How many hooks are ready.
+    #[cfg(test)]
+    pub(crate) fn ready_hooks(&self) -> usize {
+        self.ready.count()
     }
 
     async fn tally(&self, now: Moment) {
@@ -326,18 +379,18 @@ fn unproven(name: &str) -> Answer {
     Answer { status: 401, headers, body: body.to_string() }
 }
 
-fn cannot_tell() -> Answer {
+fn later() -> Answer {
     let detail = "Requests cannot be verified now. Send it again later.";
     let body = json!({ "type": "about:blank", "title": "Unavailable", "status": 503, "code": "UNAVAILABLE", "detail": detail });
     let headers =
-        vec![("content-type", "application/problem+json".to_owned()), ("retry-after", AWAY.as_secs().to_string())];
+        vec![("content-type", "application/problem+json".to_owned()), ("retry-after", HOLDS.as_secs().to_string())];
     Answer { status: 503, headers, body: body.to_string() }
 }
 
 /// How a request proved itself, for people.
-fn proof(hook: &Hook, by: &ProvedBy) -> String {
+fn proof(hook: &Facts, by: &ProvedBy) -> String {
     // The newest key is tried first.
-    let of = |key: usize| hook.keys.iter().rev().nth(key).map_or("", |key| key.id.as_str());
+    let of = |key: usize| hook.key_ids.get(key).map_or("", String::as_str);
     match by {
         ProvedBy::Signature { key } => format!("signed with {}", of(*key)),
         ProvedBy::Credential { key } => format!("sent {}", of(*key)),
@@ -346,7 +399,7 @@ fn proof(hook: &Hook, by: &ProvedBy) -> String {
 }
 
 /// The sender as an actor.
-fn sender(hook: &Hook, by: &ProvedBy) -> Actor {
+fn sender(hook: &Facts, by: &ProvedBy) -> Actor {
     let (principal, how) = match by {
         ProvedBy::Signature { .. } => (format!("hook:{}", hook.name), "signature"),
         ProvedBy::Credential { .. } => (format!("hook:{}", hook.name), "credential"),

@@ -34,6 +34,12 @@ pub(crate) struct Others {
     pub(crate) gone: Mutex<Option<String>>,
     /// Whether keys cannot be read now.
     pub(crate) keys_away: Mutex<bool>,
+    /// Whether the secret service takes requests and does not answer.
+    pub(crate) keys_hang: Mutex<bool>,
+    /// What reading a key of this tenant is answered.
+    pub(crate) key_trouble: Mutex<Option<(String, ErrorReason)>>,
+    /// How often it was tried whether keys can be read.
+    pub(crate) probes: AtomicUsize,
     /// How often keys were read.
     pub(crate) reads: AtomicUsize,
     /// What the next submissions are answered; a job when it is empty.
@@ -71,12 +77,19 @@ impl Keys for Others {
         Ok(())
     }
 
-    async fn read(&self, _: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>> {
+    async fn read(&self, tenant: &TenantId, hook: &str, key: &str) -> Result<Option<SecretString>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        if *self.keys_away.lock().unwrap() {
-            return Err(Error::unavailable("The secret service cannot be reached now."));
+        self.answer().await?;
+        let trouble = self.key_trouble.lock().unwrap().clone();
+        if let Some((_, reason)) = trouble.filter(|(of, _)| of == tenant.as_str()) {
+            return Err(Error::new(reason, "The key cannot be read."));
         }
         Ok(self.keys.lock().unwrap().get(&(hook.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        self.answer().await
     }
 
     async fn delete(&self, place: KeyPlace<'_>) -> Result<()> {
@@ -97,6 +110,18 @@ impl Keys for Others {
 }
 
 impl Others {
+    /// What the secret service answers before it looks at what is asked.
+    async fn answer(&self) -> Result<()> {
+        let hangs = *self.keys_hang.lock().unwrap();
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        if *self.keys_away.lock().unwrap() {
+            return Err(Error::unavailable("The secret service cannot be reached now."));
+        }
+        Ok(())
+    }
+
     /// From now on this token is refused.
     pub(crate) fn refuse_token(&self, token: &str) {
         *self.refused.lock().unwrap() = Some(token.to_owned());

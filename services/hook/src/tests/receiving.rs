@@ -132,6 +132,112 @@ async fn while_keys_cannot_be_read_strangers_learn_nothing_and_senders_are_asked
 }
 
 #[tokio::test]
+async fn a_tenant_in_trouble_leaves_the_others_alone_and_tells_strangers_nothing_of_its_hooks() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let zeta = TenantId::trusted("zeta");
+    let theirs = Caller::example(&[P::HooksRead, P::HooksWrite], Scope::project(&zeta, "web"));
+    for name in ["b", "c"] {
+        world.hooks.create(&theirs, github(name, ""), &Repeat::default()).await.unwrap();
+    }
+    *world.others.key_trouble.lock().unwrap() = Some(("acme".into(), ErrorReason::AuditLogUntrusted));
+    let first = world.send("a", push(KEY, "1", PUSH)).await;
+    assert_eq!(first.status, 503);
+    // Again and again, so that nothing is left of an earlier success.
+    for (number, name) in ["b", "c"].into_iter().enumerate() {
+        assert_eq!(world.send("a", push(KEY, "1", PUSH)).await, first);
+        assert_eq!(world.send("none", push(KEY, "1", PUSH)).await, first, "whether there is such a hook or not");
+        let theirs = world.inbox.receive("zeta", name, push(KEY, "1", PUSH), None).await.unwrap();
+        assert_eq!(theirs.status, 202, "{name}");
+        for tenant in ["zeta", "nobody"] {
+            let stranger = world.inbox.receive(tenant, "none", push(KEY, "1", PUSH), None).await.unwrap();
+            assert_eq!(stranger.status, 401, "{tenant}");
+        }
+        assert_eq!(world.others.reads.load(Ordering::SeqCst), 2 * (number + 1), "it is not asked by every request");
+        world.pass(Duration::from_secs(3));
+    }
+    // Strangers do not find out by waiting.
+    assert_eq!(world.send("none", push(KEY, "1", PUSH)).await, first);
+    *world.others.key_trouble.lock().unwrap() = None;
+    assert_eq!(world.send("a", push(KEY, "1", PUSH)).await.status, 202);
+    assert_eq!(world.send("none", push(KEY, "1", PUSH)).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_secret_service_that_hangs_holds_nobody_for_long_and_tells_no_hook_from_none() {
+    let world = world().await;
+    world.hook("known", "").await;
+    world.hook("new", "").await;
+    assert_eq!(world.send("known", push(KEY, "1", PUSH)).await.status, 202);
+    world.pass(Duration::from_secs(3));
+    *world.others.keys_hang.lock().unwrap() = true;
+    let began = std::time::Instant::now();
+    let timed = async |tenant: &str, hook: &str, key: &str| {
+        let answer = world.inbox.receive(tenant, hook, push(key, "2", PUSH), None).await.unwrap();
+        (answer, began.elapsed())
+    };
+    let wrong = "another key, just as long";
+    let (none, new, known, other) = tokio::join!(
+        timed("acme", "none", KEY),
+        timed("acme", "new", KEY),
+        timed("acme", "known", wrong),
+        timed("other", "new", KEY)
+    );
+    for (answer, took) in [&new, &known, &other] {
+        assert_eq!(answer, &none.0);
+        assert!(took.abs_diff(none.1) < Duration::from_secs(1), "{took:?}, {:?}", none.1);
+    }
+    assert_eq!(none.0.status, 503);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(world.others.probes.load(Ordering::SeqCst), 2, "one asks for all");
+    assert_eq!(world.send("known", push(KEY, "3", PUSH)).await.status, 202, "whose keys are known goes on");
+    *world.others.keys_hang.lock().unwrap() = false;
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.send("new", push(KEY, "2", PUSH)).await.status, 202);
+    assert_eq!(world.send("none", push(KEY, "2", PUSH)).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used_is_answered_like_no_hook_and_not_read_by_every_request() {
+    let world = world().await;
+    world.hook("a", "").await;
+    *world.others.key_trouble.lock().unwrap() = Some(("acme".into(), ErrorReason::Internal));
+    let none = world.send("none", push(KEY, "1", PUSH)).await;
+    for _ in 0..5 {
+        assert_eq!(world.send("a", push(KEY, "1", PUSH)).await, none);
+    }
+    assert_eq!((none.status, world.others.reads.load(Ordering::SeqCst)), (401, 1));
+    let told = world.recorded("delivery.refuse").await;
+    assert!(told.iter().all(|entry| entry.details_json.contains("keys_unreadable")) && told.len() == 5, "{told:?}");
+    // A change is seen at once.
+    *world.others.key_trouble.lock().unwrap() = None;
+    world.hooks.rotate_key(&admin(), "a", None, &Repeat::default()).await.unwrap();
+    assert_eq!(world.send("a", push(KEY, "1", PUSH)).await.status, 202);
+}
+
+#[tokio::test]
+async fn keys_of_a_hook_that_is_switched_off_or_removed_are_forgotten_without_another_request() {
+    let world = world().await;
+    for name in ["off", "gone", "stays"] {
+        world.hook(name, "").await;
+        world.deliver(name, "1").await;
+    }
+    assert_eq!(world.inbox.ready_hooks(), 3);
+    let shutdown = Shutdown::new();
+    let forgetting = tokio::spawn(Arc::clone(&world.inbox).forget_changed(shutdown.clone()));
+    tokio::task::yield_now().await;
+    let off = HookUpdate { disabled: Some(true), ..HookUpdate::default() };
+    world.hooks.update(&admin(), "off", off).await.unwrap();
+    world.hooks.delete(&admin(), "gone").await.unwrap();
+    while world.inbox.ready_hooks() > 1 {
+        tokio::task::yield_now().await;
+    }
+    shutdown.begin();
+    forgetting.await.unwrap();
+    assert_eq!(world.inbox.ready_hooks(), 1);
+}
+
+#[tokio::test]
 async fn one_hook_does_not_take_the_room_of_the_others() {
     let world = world_with(Config { max_waiting_deliveries: 8, ..Config::default() }).await;
     world.hook("loud", "").await;

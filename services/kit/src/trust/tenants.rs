@@ -51,6 +51,12 @@ impl Trust {
         self.tenant(name).ok_or_else(|| Error::not_found("tenant"))
     }
 
+    /// Whether the list of tenants is as it was a moment ago. If not, nothing is known of any tenant.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.source.is_none() || self.is_young(self.confirmed().tenants)
+    }
+
     /// Whether the list of tenants has arrived at all.
     #[must_use]
     pub fn knows_tenants(&self) -> bool {
