@@ -83,21 +83,7 @@ impl Inbox {
         let reach = Arc::new(Reach::new(Arc::clone(&keys), Arc::clone(&clock)));
         let ready = ReadyHooks::new(Arc::clone(&keys), Arc::clone(&reach));
         let refusals = Refusals::default();
-        Self {
-            hooks,
-            keys,
-            store,
-            outbox,
-            trust,
-            clock,
-            bell,
-            limits,
-            reporting,
-            failpoint,
-            ready,
-            reach,
-            refusals,
-        }
+        Self { hooks, keys, store, outbox, trust, clock, bell, limits, reporting, failpoint, ready, reach, refusals }
     }
 
     /// Takes a request, and says what its sender is to be answered.
