@@ -38,6 +38,7 @@ use callback::sent::Sent;
 use hook::Hooks;
 use inbox::busy::Busy;
 use inbox::look::Deliveries;
+use inbox::parameters::Remembered;
 use inbox::receive::{self, Inbox};
 use inbox::tokens::Tokens;
 use inbox::worker::Worker;
@@ -88,8 +89,9 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         failpoint: config.hook_failpoint.clone(),
         catalog: catalog.clone(),
         projects: Arc::clone(&projects),
+        woken: Arc::clone(&woken),
     };
-    let callbacks = callback::build(parts, kit, &engines, Arc::clone(&woken)).await?;
+    let callbacks = callback::build(parts, kit, &engines).await?;
     let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
     let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
     let bell = Arc::new(Notify::new());
@@ -125,6 +127,8 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         reporting: config.reporting(),
         woken: Arc::clone(&woken),
         failpoint: config.hook_failpoint.clone(),
+        limits: config.limits(),
+        remembered: Remembered::default(),
         busy: Busy::default(),
     });
     kit.tasks.spawn("hook: deliveries", worker.run(kit.shutdown().clone()));
@@ -144,7 +148,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         turns: Turns::default(),
     });
     kit.tasks.spawn("hook: run tasks", run_tasks.run(kit.shutdown().clone()));
-    kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.delivery_retention, kit.clone()));
+    kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.clone(), kit.clone()));
     let deliveries = Arc::new(Deliveries {
         hooks: hooks.clone(),
         store,
@@ -170,18 +174,27 @@ fn terraform(config: &Config) -> anyhow::Result<Terraform> {
     }))
 }
 
-/// Forgets what has been kept for long enough.
-async fn keep_house(store: Arc<dyn InboxStore>, retention: Duration, kit: ServiceKit) {
-    while kit.shutdown().sleep(FORGET_EVERY).await.is_ok() {
-        loop {
-            match store.forget(kit.clock.now().minus(retention), FORGET_AT_ONCE).await {
-                Ok(FORGET_AT_ONCE) => {}
-                Ok(_) => break,
-                Err(error) => {
-                    error.log();
-                    break;
-                }
-            }
+/// Forgets what has been kept for long enough, and what there is no room for.
+async fn keep_house(store: Arc<dyn InboxStore>, config: Config, kit: ServiceKit) {
+    loop {
+        let now = kit.clock.now();
+        let before = now.minus(config.delivery_retention);
+        all_of(&kit, || store.drop_parameters(FORGET_AT_ONCE)).await;
+        all_of(&kit, || store.forget(before, FORGET_AT_ONCE)).await;
+        all_of(&kit, || store.tidy(config.limits().room(now), FORGET_AT_ONCE)).await;
+        if kit.shutdown().sleep(FORGET_EVERY).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Does something until it had less to do than it does at once.
+async fn all_of<F: Future<Output = runwarden_kit::Result<usize>>>(kit: &ServiceKit, work: impl Fn() -> F) {
+    while !kit.shutdown().has_begun() {
+        match work().await {
+            Ok(FORGET_AT_ONCE) => {}
+            Ok(_) => return,
+            Err(error) => return error.log(),
         }
     }
 }

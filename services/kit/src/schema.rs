@@ -7,7 +7,7 @@ mod write_only;
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-pub use write_only::is_write_only;
+pub use write_only::{WriteOnly, is_write_only};
 
 /// The dialect that every schema is read as.
 pub const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";

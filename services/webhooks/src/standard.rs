@@ -26,7 +26,8 @@ const MAX_SIGNATURES: usize = 16;
 
 const SYMMETRIC: &str = "whsec_";
 const PRIVATE: &str = "whsk_";
-const PUBLIC: &str = "whpk_";
+/// How public keys begin.
+pub const PUBLIC: &str = "whpk_";
 
 /// A key that verifies: `whsec_…` (symmetric) or `whpk_…` (Ed25519).
 pub(crate) enum VerifyingKey {

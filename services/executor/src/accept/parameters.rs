@@ -9,7 +9,7 @@ use runwarden_kit::{Error, ErrorReason, FieldError, Result, json, schema};
 use serde_json::{Map, Value, json};
 
 use crate::ports::Template;
-use runwarden_kit::schema::is_write_only;
+use runwarden_kit::schema::WriteOnly;
 
 /// How many field errors one answer reports.
 const MOST_ERRORS: usize = 20;
@@ -71,7 +71,8 @@ impl Schemas {
                 .with_fields(fields)
                 .under("/parameters"));
         }
-        Ok(Parameters::divided(parameters, |name| is_write_only(&template.schema, name)))
+        let write_only = WriteOnly::of(&template.schema);
+        Ok(Parameters::divided(parameters, |name| write_only.is(name)))
     }
 
     fn compiled(&self, template: &Template) -> Result<Arc<Validator>> {
@@ -321,7 +322,8 @@ mod tests {
             let schema = json!({"properties": properties, "allOf": more, "$defs": definitions});
             let sent: Map<String, Value> =
                 parameters.keys().map(|name| (name.clone(), json!(format!("value-of-{name}-here")))).collect();
-            let divided = Parameters::divided(sent.clone(), |name| is_write_only(&schema, name));
+            let write_only = WriteOnly::of(&schema);
+            let divided = Parameters::divided(sent.clone(), |name| write_only.is(name));
             let (shown, decided) = (Value::Object(divided.shown()).to_string(), divided.for_policies().to_string());
             let fixed = Map::new();
             let input = LaunchInput { schema: &schema, parameters: &sent, fixed: &fixed, marker: None, default_skip_tags: "" };

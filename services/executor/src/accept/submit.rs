@@ -9,7 +9,7 @@ use runwarden_kit::audit::{Outbox, Outcome, Recorder};
 use runwarden_kit::caller::Caller;
 use runwarden_kit::context::RequestContext;
 use runwarden_kit::contract::RequestInfo;
-use runwarden_kit::schema::is_write_only;
+use runwarden_kit::schema::WriteOnly;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::trust::Trust;
 use runwarden_kit::{Error, ErrorReason, Result, id, idempotency, request_info, telemetry};
@@ -138,7 +138,8 @@ impl Submitter {
             caller.authorize(found.ok_or_else(Template::missing)?)
         };
         let template = ports::judged(&*self.shared.templates, tenant, template, judge).await?;
-        Ok(names.into_iter().filter(|name| is_write_only(&template.schema, name)).collect())
+        let write_only = WriteOnly::of(&template.schema);
+        Ok(names.into_iter().filter(|name| write_only.is(name)).collect())
     }
 
     /// Finds the template, and checks that the caller may run it and may ask this of it.

@@ -28,19 +28,16 @@ pub(crate) struct Parts {
     pub(crate) catalog: Catalog,
     /// Knows projects.
     pub(crate) projects: Arc<dyn Projects>,
+    /// Tells of run tasks about which there is something to say.
+    pub(crate) woken: Arc<Woken>,
 }
 
 /// Opens the messages, and begins to follow jobs and to send.
 ///
 /// # Errors
 /// When the messages do not open, or another service has no address.
-pub(crate) async fn build(
-    parts: Parts,
-    kit: &ServiceKit,
-    engines: &Engines,
-    woken: Arc<Woken>,
-) -> anyhow::Result<Callbacks> {
-    let Parts { client, failpoint, catalog, projects } = parts;
+pub(crate) async fn build(parts: Parts, kit: &ServiceKit, engines: &Engines) -> anyhow::Result<Callbacks> {
+    let Parts { client, failpoint, catalog, projects, woken } = parts;
     let messages: SqliteMessages = engines.database("callbacks.db", MIGRATIONS).await?.stores();
     let messages: Arc<dyn Messages> = Arc::new(messages);
     let bell = Arc::new(Notify::new());

@@ -218,7 +218,7 @@ impl Hooks {
         }
         if let Some(given) = update.settings {
             hook.settings = settings(&given)?;
-            same_form(&before, &receiver(&hook.kind, &hook.settings)?)?;
+            self.same_form(&before, &receiver(&hook.kind, &hook.settings)?).await?;
         }
         if let Some(client_id) = update.client_id {
             hook.client_id = client_id;
@@ -339,6 +339,36 @@ impl Hooks {
         }
     }
 
+    /// A hook's keys stay when its settings change, so the new ones must take keys of the same form. A public key must not
+    /// become a password, and what was a password must not be taken for a key that nobody saw.
+    async fn same_form(&self, before: &Hook, after: &Receiver) -> Result<()> {
+        let form = |receiver: &Receiver| receiver.key().map(|form| form.standard);
+        let same = match before.receiver() {
+            Ok(before) => form(&before) == form(after),
+            // An earlier version took settings that this one does not. The keys themselves say of which form they are.
+            Err(_) => self.keys_are_of(before, after).await?,
+        };
+        if same {
+            return Ok(());
+        }
+        let detail = "need a key of another form than this hook has. Make a new hook for them, or keep how the sender \
+                      proves itself";
+        Err(Error::invalid("/settings", detail))
+    }
+
+    /// Whether the keys of a hook are such that a receiver takes, and no public key would become a password.
+    async fn keys_are_of(&self, hook: &Hook, receiver: &Receiver) -> Result<bool> {
+        let Some(form) = receiver.key() else { return Ok(hook.keys.is_empty()) };
+        for key in &hook.keys {
+            let Some(value) = self.keys.read(&hook.tenant, &hook.id, &key.id).await? else { return Ok(false) };
+            let is_public = value.expose_secret().starts_with(runwarden_webhooks::standard::PUBLIC);
+            if check_key(receiver, &value).is_err() || (is_public && !form.standard) {
+                return Ok(false);
+            }
+        }
+        Ok(!hook.keys.is_empty())
+    }
+
     async fn check_module(&self, module: &str) -> Result<()> {
         if module.is_empty() {
             return Ok(());
@@ -382,18 +412,6 @@ pub(super) fn key_for(
 /// What the sender's proof does not prevent, for the record.
 fn weaknesses(receiver: &Receiver) -> Vec<&'static str> {
     receiver.weaknesses().into_iter().map(runwarden_webhooks::Weakness::code).collect()
-}
-
-/// A hook's keys stay when its settings change, so the new ones must take keys of the same form. A public key must not
-/// become a password, and what was a password must not be taken for a key that nobody saw.
-fn same_form(before: &Hook, after: &Receiver) -> Result<()> {
-    let form = |receiver: &Receiver| receiver.key().map(|form| form.standard);
-    if before.receiver().is_ok_and(|before| form(&before) == form(after)) {
-        return Ok(());
-    }
-    let detail =
-        "need a key of another form than this hook has. Make a new hook for them, or keep how the sender proves itself";
-    Err(Error::invalid("/settings", detail))
 }
 
 fn settings(given: &str) -> Result<Map<String, Value>> {

@@ -29,6 +29,9 @@ runwarden_kit::mirror! {
     }
 }
 
+/// What is reserved for a delivery that waits, in bytes: for parameters of an ordinary size, and for its steps. The same
+/// number is in migration 0005.
+const RESERVED: i64 = 8192;
 /// How often one step may be noted that is tried again and again.
 const MAX_STEPS: usize = 64;
 
@@ -79,7 +82,7 @@ pub struct Asked {
     pub template: String,
     /// The client of the service account that asks.
     pub client_id: String,
-    /// The parameters; of write-only ones that they are there.
+    /// The parameters; of write-only ones that they are there. None when it is done with.
     pub parameters: Map<String, Value>,
     /// The write-only ones, sealed for the delivery, base64; none if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,13 +203,21 @@ impl std::io::Write for Counter {
 }
 
 impl Delivery {
-    /// How much is kept of it beside what it contains, in bytes.
+    /// How much is kept of it beside what it contains, in bytes. As long as it waits that is at least what it may grow to
+    /// until it is done with, so that it always can be.
     #[must_use]
     pub fn size(&self) -> i64 {
         let mut counter = Counter::default();
         // What cannot be written as JSON is not kept either.
         let _kept = serde_json::to_writer(&mut counter, self);
-        counter.0
+        if self.due_at.is_some() { counter.0.max(RESERVED) } else { counter.0 }
+    }
+
+    /// Drops the parameters that it asked for: they are needed until it is done with, and its job has them.
+    pub(crate) fn drop_parameters(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            (asked.parameters, asked.sealed) = (Map::new(), None);
+        }
     }
 
     /// Notes a step. One that is tried again and again is noted once, as it went last.
@@ -220,6 +231,7 @@ impl Delivery {
 
     /// It is done with.
     pub fn finish(&mut self, state: DeliveryState, at: Moment) {
+        self.drop_parameters();
         self.state = state;
         self.finished_at = Some(at);
         self.due_at = None;

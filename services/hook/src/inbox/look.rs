@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use super::delivery::{Arrival, Delivery, DeliveryState, Step, Went};
-use super::parameters;
+use super::parameters::{self, Divided};
 use super::steps::{self, words};
 use super::tokens::Tokens;
 use crate::callback::sent::Sent;
@@ -117,17 +117,54 @@ impl Deliveries {
         let mut delivery = self.find(&hook, id).await?;
         let may_see = caller.holds(Permission::DeliveriesRead, &place(&hook));
         let content = if may_see { self.store.content(&hook.tenant, id).await? } else { None };
-        if !may_see && let Some(asked) = &mut delivery.asked {
-            asked.parameters = Map::new();
+        if let Some(asked) = &mut delivery.asked {
+            let kept = std::mem::take(&mut asked.parameters);
+            if may_see {
+                asked.parameters = self.shown(&hook, &asked.template, &asked.client_id, kept).await;
+            }
         }
         self.follow(&mut delivery).await;
         if caller.holds(Permission::CallbacksRead, &place(&hook))
             && let Some(job) = &delivery.job
         {
-            let told = self.sent.steps(&hook.tenant, job).await?;
-            delivery.steps.extend(told);
+            match self.sent.steps(&hook.tenant, job).await {
+                Ok(told) => delivery.steps.extend(told),
+                // The rest is worth having without it.
+                Err(error) => error.log(),
+            }
         }
         Ok(Shown { delivery, event: content.map(|content| content.event) })
+    }
+
+    /// Parameters that are kept, as they may be shown now: the template may call write-only what it did not when they were
+    /// divided. If that cannot be found out, nothing but their names is shown.
+    async fn shown(
+        &self,
+        hook: &Hook,
+        template: &str,
+        client_id: &str,
+        kept: Map<String, Value>,
+    ) -> Map<String, Value> {
+        let names = Divided::all(&kept).shown;
+        if kept.is_empty() {
+            return names;
+        }
+        let account = Account { tenant: &hook.tenant, client_id, project: &hook.project, hook: &hook.name };
+        let divided = self.as_account(account, parameters::divided(&*self.jobs, template, kept)).await;
+        divided.map_or(names, |divided| divided.shown)
+    }
+
+    /// Asks as a hook's service account.
+    async fn as_account<T>(&self, account: Account<'_>, asking: impl Future<Output = Result<T>>) -> Result<T> {
+        let context = RequestContext {
+            token: Some(self.tokens.of(account).await?),
+            tenant: None,
+            idempotency_key: None,
+            ..Arc::unwrap_or_clone(context::current())
+        };
+        let asked = context::scope(context, asking).await;
+        self.tokens.judge(account, &asked);
+        asked
     }
 
     /// Adds the steps of the job. What cannot be found out now is left out.
@@ -267,21 +304,13 @@ impl Deliveries {
         let made = std::mem::take(parameters);
         let account =
             Account { tenant: &hook.tenant, client_id: &hook.client_id, project: &hook.project, hook: &hook.name };
-        let context = RequestContext {
-            token: Some(self.tokens.of(account).await?),
-            tenant: None,
-            idempotency_key: None,
-            ..Arc::unwrap_or_clone(context::current())
-        };
-        let checked = context::scope(context, async {
+        let asking = async {
             let order = Order { template: &hook.template, parameters: &made, origin: None, start_by: None };
             let verdict = self.jobs.check(order).await;
             *parameters = parameters::divided(&*self.jobs, &hook.template, made).await?.shown;
             verdict
-        })
-        .await;
-        self.tokens.judge(account, &checked);
-        checked
+        };
+        self.as_account(account, asking).await
     }
 
     async fn find(&self, hook: &Hook, id: &str) -> Result<Delivery> {

@@ -12,7 +12,7 @@
 pub(crate) mod busy;
 pub mod delivery;
 pub mod look;
-mod parameters;
+pub(crate) mod parameters;
 mod reach;
 mod ready;
 pub mod receive;

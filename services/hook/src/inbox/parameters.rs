@@ -1,6 +1,9 @@
 //! Parameters that a mapping made: what the template calls write-only is sealed before anything is kept of it, and is
 //! shown to nobody.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use runwarden_kit::tenant::TenantId;
@@ -35,6 +38,12 @@ pub(super) async fn divided(jobs: &dyn Jobs, template: &str, parameters: Map<Str
 }
 
 impl Divided {
+    /// All of them as if they were write-only: for when that cannot be found out.
+    pub(super) fn all(parameters: &Map<String, Value>) -> Self {
+        let shown = parameters.keys().map(|name| (name.clone(), json!({ "set": true }))).collect();
+        Self { shown, write_only: parameters.clone() }
+    }
+
     /// Seals what is write-only for a delivery: nothing if there is nothing.
     pub(super) async fn seal(&self, keys: &dyn Keys, tenant: &TenantId, delivery: &str) -> Result<Option<String>> {
         if self.write_only.is_empty() {
@@ -42,6 +51,51 @@ impl Divided {
         }
         let text = SecretString::from(serde_json::to_string(&self.write_only).map_err(Error::internal)?);
         Ok(Some(STANDARD.encode(keys.seal(tenant, delivery, &text).await?)))
+    }
+}
+
+/// The most that is remembered, in bytes of JSON.
+const MOST_REMEMBERED: usize = 16 << 20;
+
+/// Parameters of deliveries that are tried again: what is sealed is not opened, on the record, for every try.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<Texts>);
+
+#[derive(Default)]
+struct Texts {
+    by_delivery: HashMap<String, SecretString>,
+    bytes: usize,
+}
+
+impl Texts {
+    fn take(&mut self, delivery: &str) -> Option<SecretString> {
+        let text = self.by_delivery.remove(delivery)?;
+        self.bytes = self.bytes.saturating_sub(text.expose_secret().len());
+        Some(text)
+    }
+}
+
+impl Remembered {
+    /// Keeps the parameters of a delivery, if there is room.
+    pub(super) fn keep(&self, delivery: &str, parameters: &Map<String, Value>) {
+        let Ok(text) = serde_json::to_string(parameters).map(SecretString::from) else { return };
+        let mut texts = self.lock();
+        texts.take(delivery);
+        let bytes = texts.bytes.saturating_add(text.expose_secret().len());
+        if bytes <= MOST_REMEMBERED {
+            texts.bytes = bytes;
+            texts.by_delivery.insert(delivery.to_owned(), text);
+        }
+    }
+
+    /// Takes the parameters of a delivery out.
+    pub(super) fn take(&self, delivery: &str) -> Option<Map<String, Value>> {
+        let text = self.lock().take(delivery)?;
+        serde_json::from_str(text.expose_secret()).ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Texts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,4 +110,25 @@ pub(super) async fn whole(keys: &dyn Keys, delivery: &Delivery, asked: &Asked) -
         all.extend(write_only);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let remembered = Remembered::default();
+        let large = Map::from_iter([("a".to_owned(), json!("x".repeat(MOST_REMEMBERED / 2)))]);
+        let small = Map::from_iter([("a".to_owned(), json!(1))]);
+        remembered.keep("first", &large);
+        remembered.keep("second", &large);
+        remembered.keep("third", &small);
+        assert!(remembered.take("second").is_none());
+        assert_eq!((remembered.take("third"), remembered.take("third")), (Some(small), None));
+        assert_eq!(remembered.take("first"), Some(large.clone()));
+        remembered.keep("second", &large);
+        assert_eq!(remembered.take("second"), Some(large));
+        assert_eq!(remembered.lock().bytes, 0);
+    }
 }

@@ -14,6 +14,17 @@ pub(super) async fn make(modules: &dyn Modules, hook: &Hook, module: &str, event
     modules.run(&hook.tenant, module, event).await
 }
 
+/// How many parameters there are and how they are called.
+pub(super) fn named(parameters: &Map<String, serde_json::Value>) -> String {
+    let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
+    let told = match names.len() {
+        0 => "no parameters".to_owned(),
+        1 => format!("1 parameter: {}", names.join(", ")),
+        many => format!("{many} parameters: {}", names.join(", ")),
+    };
+    runwarden_kit::text::shortened(told, MAX_NAMES)
+}
+
 /// What an error says, with the fields that it names.
 pub(super) fn words(error: &runwarden_kit::Error) -> String {
     let fields: Vec<String> = error
@@ -30,5 +41,7 @@ pub(super) fn words(error: &runwarden_kit::Error) -> String {
     runwarden_kit::text::shortened(all, MAX_WORDS)
 }
 
+/// The longest list of names, in bytes.
+const MAX_NAMES: usize = 500;
 /// The longest detail of a step, in bytes.
-const MAX_WORDS: usize = 2000;
+pub(super) const MAX_WORDS: usize = 2000;

@@ -26,10 +26,10 @@ use tokio::task::JoinSet;
 
 use super::busy::{Busy, UnderWay};
 use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
-use super::parameters;
+use super::parameters::{self, Remembered};
 use super::steps::{self, words};
 use super::tokens::{Tokens, is_refused};
-use crate::config::MAX_PATIENCE;
+use crate::config::{Limits, MAX_PATIENCE};
 use crate::failpoint::{At, Failpoint};
 use crate::hook::{Hook, Hooks};
 use crate::ports::{Account, Jobs, Keys, Made, Modules, Order, Origin, Plans};
@@ -37,7 +37,7 @@ use crate::run_task::by_hook::ByHook;
 use crate::run_task::limits;
 use crate::run_task::woken::Woken;
 use crate::run_task::worker::Reporting;
-use crate::store::InboxStore;
+use crate::store::{InboxStore, Mapped};
 
 /// How often it is looked for what is due again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -65,6 +65,10 @@ pub struct Worker {
     /// Tells of run tasks about which there is something to say.
     pub(crate) woken: Arc<Woken>,
     pub(crate) failpoint: Failpoint,
+    /// How much may be kept.
+    pub(crate) limits: Limits,
+    /// Parameters of what is tried again.
+    pub(crate) remembered: Remembered,
     /// What is worked on, and what is paused.
     pub(crate) busy: Busy,
 }
@@ -185,11 +189,18 @@ impl Worker {
         let is_new = delivery.state == DeliveryState::Received;
         let mut made = None;
         if is_new {
+            let unmapped = delivery.clone();
             delivery = match self.map(delivery).await? {
                 Came::On(mapped, parameters) => {
                     self.failpoint.pass(At::MapBefore);
-                    if !self.write(&mapped, Vec::new()).await? {
-                        return Ok(());
+                    match self.store.map((*mapped).clone(), self.limits.room(self.clock.now())).await? {
+                        Mapped::Kept => {}
+                        Mapped::Elsewhere => return Ok(()),
+                        Mapped::Full => {
+                            let (written, entries) = self.later(unmapped, "mapped", &no_room());
+                            self.write(&written, entries).await?;
+                            return Ok(());
+                        }
                     }
                     self.failpoint.pass(At::MapAfter);
                     made = Some(parameters);
@@ -231,6 +242,9 @@ impl Worker {
     async fn write(&self, delivery: &Delivery, entries: Vec<Entry>) -> Result<bool> {
         let written = self.store.advance(delivery.clone(), entries).await?;
         self.outbox.ring();
+        if delivery.finished_at.is_some() {
+            self.remembered.take(&delivery.id);
+        }
         if delivery.finished_at.is_some() && delivery.answer_by.is_some() {
             self.woken.wake(&delivery.tenant, &delivery.id);
         }
@@ -286,7 +300,7 @@ impl Worker {
                     }
                 };
                 delivery.step("filtered", now, Went::Ok, "wanted");
-                delivery.step("mapped", now, Went::Ok, format!("{} parameters", parameters.len()));
+                delivery.step("mapped", now, Went::Ok, steps::named(&parameters));
                 let (template, client_id) = (hook.template, hook.client_id);
                 delivery.asked =
                     Some(Asked { template, client_id, parameters: shown, sealed, reference, since: now, start_by });
@@ -314,11 +328,17 @@ impl Worker {
         parameters: &Map<String, Value>,
     ) -> Result<(Map<String, Value>, Option<String>)> {
         let account = account(delivery, &hook.client_id);
-        let context = self.acting_for(account, None).await?;
-        let divided = parameters::divided(&*self.jobs, &hook.template, parameters.clone());
-        let divided = context::scope(context, divided).await;
+        let divided = async {
+            let context = self.acting_for(account, None).await?;
+            context::scope(context, parameters::divided(&*self.jobs, &hook.template, parameters.clone())).await
+        };
+        let divided = divided.await;
         self.tokens.judge(account, &divided);
-        let divided = divided?;
+        // Nothing waits for the executor here: what may be write-only is sealed all the same.
+        let divided = match divided {
+            Err(error) if is_temporary(&error) => parameters::Divided::all(parameters),
+            divided => divided?,
+        };
         let sealed = divided.seal(&*self.keys, &delivery.tenant, &delivery.id).await?;
         Ok((divided.shown, sealed))
     }
@@ -393,11 +413,15 @@ impl Worker {
     ) -> std::result::Result<String, NotMade> {
         let parameters = match made {
             Some(parameters) => parameters,
-            None => parameters::whole(&*self.keys, delivery, asked).await?,
+            None => match self.remembered.take(&delivery.id) {
+                Some(parameters) => parameters,
+                None => parameters::whole(&*self.keys, delivery, asked).await?,
+            },
         };
         let account = account(delivery, &asked.client_id);
         let context = self.acting_for(account, Some(format!("hook:{}:{}", delivery.hook, delivery.id))).await?;
         let origin = Origin { hook: &delivery.hook, delivery: &delivery.id, reference: &asked.reference };
+        let sealed = asked.sealed.is_some();
         let order = Order {
             template: &asked.template,
             parameters: &parameters,
@@ -406,6 +430,9 @@ impl Worker {
         };
         let asked = context::scope(context, self.jobs.submit(order)).await;
         self.tokens.judge(account, &asked);
+        if sealed && asked.as_ref().is_err_and(is_temporary) {
+            self.remembered.keep(&delivery.id, &parameters);
+        }
         asked.map_err(|error| NotMade { looked_for: was_looked_for(error.reason()), error })
     }
 
@@ -480,6 +507,11 @@ fn with_plan(event: &str, plan: &str) -> Result<String> {
 /// The service account that a delivery's job is asked for as.
 fn account<'a>(delivery: &'a Delivery, client_id: &'a str) -> Account<'a> {
     Account { tenant: &delivery.tenant, client_id, project: &delivery.project, hook: &delivery.hook }
+}
+
+/// Its hook's parameters wait for those of its earlier deliveries to become jobs.
+fn no_room() -> Error {
+    Error::new(ErrorReason::QueueFull, "There is no room for its parameters until more deliveries are done with.")
 }
 
 /// Whether the same may be answered otherwise in a while.

@@ -39,7 +39,8 @@ pub(crate) struct Stock {
 }
 
 impl Stock {
-    fn plus(self, more: Self) -> Self {
+    /// With more; with less where it is negative.
+    pub(crate) fn plus(self, more: Self) -> Self {
         Self { waiting: self.waiting + more.waiting, kept: self.kept + more.kept, bytes: self.bytes + more.bytes }
     }
 }
@@ -111,6 +112,14 @@ pub(crate) trait Rows: Send {
     async fn due(&mut self, tenant: &TenantId, now: Moment, limit: usize) -> Result<Vec<Delivery>>;
     /// The oldest that are done with and arrived before this.
     async fn old(&mut self, of: Of<'_>, before: Moment, limit: usize) -> Result<Vec<Old>>;
+    /// The tenants of which more is kept than this.
+    async fn over(&mut self, kept: i64, bytes: i64) -> Result<Vec<TenantId>>;
+    /// How much is kept of each hook of a tenant. Serialised on the tenant.
+    async fn hooks(&mut self, tenant: &TenantId) -> Result<Vec<(String, Stock)>>;
+    /// Deliveries that an earlier version finished and left parameters with.
+    async fn parameters_left(&mut self, limit: usize) -> Result<Vec<(TenantId, String)>>;
+    /// This is none of them any more.
+    async fn none_left(&mut self, id: &str) -> Result<()>;
     /// Removes a delivery.
     async fn remove(&mut self, id: &str) -> Result<()>;
     /// Puts audit entries into the outbox, in their order.

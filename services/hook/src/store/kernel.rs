@@ -7,7 +7,8 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, Result};
 
 use super::engine::{Engine, Of, Rows, Stock};
-use super::{DeliveryFilter, InboxStore, Kept, Room, Taken, room as rooms};
+use super::room::{self as rooms, For};
+use super::{DeliveryFilter, InboxStore, Kept, Mapped, Room, Taken};
 use crate::inbox::delivery::{Arrival, Content, Delivery};
 
 /// An inbox over an engine.
@@ -58,6 +59,20 @@ impl<E: Engine> InboxStore for Kernel<E> {
         self.engine.transaction(with, |(delivery, entries), rows| Box::pin(advance(delivery, entries, rows))).await
     }
 
+    async fn map(&self, delivery: Delivery, room: Room) -> Result<Mapped> {
+        let with = (delivery, room);
+        self.engine.transaction(with, |(delivery, room), rows| Box::pin(map(delivery, *room, rows))).await
+    }
+
+    async fn tidy(&self, room: Room, limit: usize) -> Result<usize> {
+        let with = (room, limit);
+        self.engine.transaction(with, |(room, limit), rows| Box::pin(rooms::tidy(*room, *limit, rows))).await
+    }
+
+    async fn drop_parameters(&self, limit: usize) -> Result<usize> {
+        self.engine.transaction(limit, |limit, rows| Box::pin(drop_parameters(*limit, rows))).await
+    }
+
     async fn forget(&self, before: Moment, limit: usize) -> Result<usize> {
         let with = (before, limit);
         self.engine.transaction(with, |(before, limit), rows| Box::pin(forget(*before, *limit, rows))).await
@@ -87,7 +102,7 @@ async fn take(arrivals: &[Arrival], room: Room, rows: &mut (dyn Rows + '_)) -> R
             continue;
         }
         let size = content.size().saturating_add(delivery.size());
-        let Some(stocks) = rooms::make(delivery, size, room, rows).await? else {
+        let Some(stocks) = rooms::make(delivery, For::Arrival(size), room, rows).await? else {
             // An error undoes what was written of the batch.
             return if kept.is_empty() { Ok(Taken::Full) } else { Err(full()) };
         };
@@ -137,14 +152,36 @@ async fn advance(delivery: &Delivery, entries: &[Entry], rows: &mut (dyn Rows + 
     Ok(true)
 }
 
+async fn map(delivery: &Delivery, room: Room, rows: &mut (dyn Rows + '_)) -> Result<Mapped> {
+    let tenant = &delivery.tenant;
+    rows.serialise(tenant).await?;
+    let Some(before) = rows.delivery(tenant, &delivery.id).await? else { return Ok(Mapped::Elsewhere) };
+    let grows = delivery.size() - before.size();
+    if grows > 0 && rooms::make(delivery, For::Parameters(grows), room, rows).await?.is_none() {
+        return Ok(Mapped::Full);
+    }
+    Ok(if advance(delivery, &[], rows).await? { Mapped::Kept } else { Mapped::Elsewhere })
+}
+
+async fn drop_parameters(limit: usize, rows: &mut (dyn Rows + '_)) -> Result<usize> {
+    let left = rows.parameters_left(limit).await?;
+    for (tenant, id) in &left {
+        rows.serialise(tenant).await?;
+        if let Some(before) = rows.delivery(tenant, id).await? {
+            let mut after = before.clone();
+            after.drop_parameters();
+            write_over(&before, &after, rows).await?;
+        }
+        rows.none_left(id).await?;
+    }
+    Ok(left.len())
+}
+
 async fn forget(before: Moment, limit: usize, rows: &mut (dyn Rows + '_)) -> Result<usize> {
     let old = rows.old(Of::All, before, limit).await?;
     for old in &old {
         rows.serialise(&old.tenant).await?;
-        rows.remove(&old.id).await?;
-        let gone = Stock { waiting: 0, kept: -1, bytes: -old.size };
-        let stocks = rows.stocks(&old.tenant, &old.hook).await?.plus(gone);
-        rows.put_stocks(&old.tenant, &old.hook, stocks).await?;
+        rooms::remove(old, rows).await?;
     }
     Ok(old.len())
 }

@@ -92,7 +92,8 @@ pub(crate) fn creation(ticket: &Ticket, refused: &str, own_key: &str, what: &str
     }
 }
 
-/// How much of a tenant may be kept. The last eighth is for hooks that hold little.
+/// How much of a tenant may be kept. The last eighth is for hooks that hold little, and of the bytes the eighth before that
+/// for parameters that mappings make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// How many deliveries may wait to be worked on.
@@ -113,6 +114,17 @@ pub enum Taken {
     /// One has the id of an earlier delivery, and other content. Nothing of the request was kept.
     Conflict(Box<Delivery>),
     /// There is no room. Nothing of the request was kept.
+    Full,
+}
+
+/// What became of a delivery that was mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    /// What it asks for is durable.
+    Kept,
+    /// It is not at the version any more that it was read at.
+    Elsewhere,
+    /// There is no room for its parameters now.
     Full,
 }
 
@@ -163,6 +175,15 @@ pub trait InboxStore: Send + Sync + 'static {
 
     /// Writes a delivery over, with audit entries, if it still is at the version it was read at. Answers whether it was.
     async fn advance(&self, delivery: Delivery, entries: Vec<Entry>) -> Result<bool>;
+
+    /// As [`InboxStore::advance`] for a delivery that was mapped, if there is room for its parameters.
+    async fn map(&self, delivery: Delivery, room: Room) -> Result<Mapped>;
+
+    /// Forgets old deliveries where more is kept than there is room for, at most so many. Answers how many.
+    async fn tidy(&self, room: Room, limit: usize) -> Result<usize>;
+
+    /// Drops the parameters of deliveries that an earlier version finished, of at most so many. Answers of how many.
+    async fn drop_parameters(&self, limit: usize) -> Result<usize>;
 
     /// Forgets deliveries that arrived before this and are done with, at most so many. Answers how many.
     async fn forget(&self, before: Moment, limit: usize) -> Result<usize>;

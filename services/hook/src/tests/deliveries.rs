@@ -29,6 +29,32 @@ async fn what_a_delivery_contains_is_for_those_who_may_see_it() {
 }
 
 #[tokio::test]
+async fn what_a_template_calls_write_only_later_is_shown_no_longer_and_goes_when_the_delivery_is_done_with() {
+    let world = world().await;
+    world.hook("a", "m").await;
+    world.others.answers.lock().unwrap().push_back(away());
+    let id = world.deliver("a", "1").await.id;
+    world.work().await;
+    let shown = async || {
+        let shown = world.deliveries.get(&admin(), "a", &id).await.unwrap();
+        shown.delivery.asked.unwrap().parameters.get("after").cloned()
+    };
+    assert_eq!(shown().await, Some("s3cr3t-value".into()));
+    world.others.write_only.lock().unwrap().push("after".to_owned());
+    assert_eq!(shown().await, Some(serde_json::json!({"set": true})));
+    // While nobody can say what is, nothing is shown but the names.
+    world.others.write_only.lock().unwrap().clear();
+    *world.others.write_only_away.lock().unwrap() = true;
+    assert_eq!(shown().await, Some(serde_json::json!({"set": true})));
+    world.pass(Duration::from_secs(60));
+    world.work().await;
+    assert_eq!(shown().await, None);
+    let kept = world.get(&id).await;
+    assert_eq!((kept.state, step(&kept, "mapped").as_str()), (DeliveryState::Submitted, "ok: 1 parameter: after"));
+    assert!(!serde_json::to_string(&kept).unwrap().contains("s3cr3t-value"), "{kept:?}");
+}
+
+#[tokio::test]
 async fn a_redelivery_is_a_delivery_of_its_own_made_once_for_each_key() {
     let world = world().await;
     world.hook("a", "").await;
@@ -121,4 +147,11 @@ async fn a_delivery_shows_what_was_called_back_to_those_who_may_see_callbacks() 
         ]
     );
     assert!(steps(&somebody(&[P::HooksRead])).await.is_empty());
+    // The newest are shown, and how many there are.
+    let more = (5..25).map(|number| told(&format!("msg_{number}"), "cbk_1")).collect();
+    world.sent.messages.put(more, 2, world.clock.now()).await.unwrap();
+    world.sent.messages.tried("msg_24", tried("the newest", None)).await.unwrap();
+    let told = steps(&somebody(&[P::HooksRead, P::CallbacksRead])).await;
+    assert_eq!((told.len(), told[0].as_str()), (17, "ok: 8 earlier messages of 24 are not shown"));
+    assert_eq!(told[16], "failed: chat, job.finished: the newest");
 }

@@ -18,7 +18,7 @@ use crate::inbox::delivery::{Arrival, Content, Delivery};
 use crate::ports::{
     Account, Identities, JobView, Jobs, KeyPlace, Keys, Made, Modules, Order, Output, Plans, Projects, Token, Verdict,
 };
-use crate::store::{DeliveryFilter, InboxStore, Room, Taken};
+use crate::store::{DeliveryFilter, InboxStore, Mapped, Room, Taken};
 
 /// What a store of hooks answers.
 type Stored<T> = std::result::Result<T, StoreError>;
@@ -66,6 +66,10 @@ pub(crate) struct Others {
     refused: Mutex<Option<String>>,
     /// Parameters that every template calls write-only.
     pub(crate) write_only: Mutex<Vec<String>>,
+    /// Whether the executor cannot say now which those are.
+    pub(crate) write_only_away: Mutex<bool>,
+    /// How often what was sealed was opened.
+    pub(crate) opens: AtomicUsize,
     /// Whether callers may let hooks act as clients.
     pub(crate) weak: Mutex<bool>,
 }
@@ -105,6 +109,7 @@ impl Keys for Others {
 
     async fn open(&self, _: &TenantId, delivery: &str, sealed: &[u8]) -> Result<SecretString> {
         assert_eq!(sealed, [7]);
+        self.opens.fetch_add(1, Ordering::SeqCst);
         Ok(self.sealed.lock().unwrap().get(delivery).cloned().unwrap_or_else(|| "the task's token".into()))
     }
 }
@@ -202,6 +207,9 @@ impl Jobs for Others {
     async fn write_only(&self, template: &str, names: Vec<String>) -> Result<Vec<String>> {
         if template == "gone" {
             return Err(Error::not_found("template"));
+        }
+        if *self.write_only_away.lock().unwrap() {
+            return Err(Error::unavailable("The executor service cannot be reached now."));
         }
         let write_only = self.write_only.lock().unwrap().clone();
         Ok(names.into_iter().filter(|name| write_only.contains(name)).collect())
@@ -319,6 +327,18 @@ impl InboxStore for Broken {
 
     async fn advance(&self, _: Delivery, _: Vec<Entry>) -> Result<bool> {
         Err(Error::internal(anyhow::anyhow!("the disk is full")))
+    }
+
+    async fn map(&self, _: Delivery, _: Room) -> Result<Mapped> {
+        Err(Error::internal(anyhow::anyhow!("the disk is full")))
+    }
+
+    async fn tidy(&self, room: Room, limit: usize) -> Result<usize> {
+        self.store.tidy(room, limit).await
+    }
+
+    async fn drop_parameters(&self, limit: usize) -> Result<usize> {
+        self.store.drop_parameters(limit).await
     }
 
     async fn forget(&self, before: Moment, limit: usize) -> Result<usize> {

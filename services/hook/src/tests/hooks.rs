@@ -2,8 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use runwarden_engines::config::Change;
+use runwarden_kit::audit::EntryBuilder;
+use runwarden_kit::mesh::Service;
+
 use super::*;
 use crate::hook::HookUpdate;
+use crate::store::{key, put};
 
 #[tokio::test]
 async fn a_hook_is_made_with_a_key_that_is_shown_once() {
@@ -114,6 +119,37 @@ async fn a_key_does_not_become_one_of_another_form() {
         assert_eq!(refused.fields()[0].pointer, "/settings", "{hook}");
     }
     change("b", r#"{"proof":{"by":"token","header":"x-other"},"id":"none"}"#).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hook_whose_stored_settings_are_taken_no_longer_can_be_repaired() {
+    let world = world().await;
+    let standard = r#"{"proof":{"by":"standard"},"id":"none"}"#;
+    let text = r#"{"proof":{"by":"token","header":"x-token"},"id":"none"}"#;
+    let public = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    let tenant = TenantId::trusted("acme");
+    for (name, settings, key) in [("a", standard, public), ("b", text, KEY)] {
+        let (settings, key) = (settings.into(), Some(key.into()));
+        let new = NewHook { kind: "generic".into(), settings, key, ..github(name, "") };
+        let mut hook = world.create(new).await.unwrap().hook;
+        // Those that an earlier version took.
+        hook.settings.insert("retired".to_owned(), true.into());
+        let mut change = Change::new();
+        put(&mut change, key::hook(&tenant, name), &hook).unwrap();
+        let entry = EntryBuilder::new(&world.clock, Service::Hook, "hook.update", "hook", name).build();
+        world.sent.catalog.commit(change, &entry).await.unwrap();
+        assert!(hook.receiver().is_err());
+    }
+    let change = async |hook: &str, settings: &str| {
+        let update = HookUpdate { settings: Some(settings.into()), ..HookUpdate::default() };
+        world.hooks.update(&admin(), hook, update).await
+    };
+    for (hook, settings) in [("a", text), ("b", standard)] {
+        let refused = change(hook, settings).await.unwrap_err();
+        assert_eq!(refused.fields()[0].pointer, "/settings", "{hook}");
+    }
+    change("a", standard).await.unwrap();
+    change("b", text).await.unwrap();
 }
 
 /// A commit whose answer is lost may have happened: the key that the hook may refer to by now must not be removed.

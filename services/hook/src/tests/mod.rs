@@ -34,6 +34,7 @@ use crate::hook::{Hook, Hooks, NewHook, WithKey};
 use crate::inbox::busy::Busy;
 use crate::inbox::delivery::{Delivery, DeliveryState};
 use crate::inbox::look::Deliveries;
+use crate::inbox::parameters::Remembered;
 use crate::inbox::receive::{Inbox, Parts};
 use crate::inbox::tokens::Tokens;
 use crate::inbox::worker::Worker;
@@ -117,6 +118,8 @@ pub(crate) async fn world_with(config: Config) -> World {
         reporting: config.reporting(),
         woken: Arc::default(),
         failpoint: Failpoint::default(),
+        limits: config.limits(),
+        remembered: Remembered::default(),
         busy: Busy::default(),
     });
     let deliveries = Deliveries {

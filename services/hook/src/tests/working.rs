@@ -11,6 +11,7 @@ use super::*;
 use crate::config::TerraformOf;
 use crate::hook::HookUpdate;
 use crate::inbox::look::Sample;
+use crate::inbox::parameters::Remembered;
 
 #[tokio::test]
 async fn a_delivery_becomes_one_job_with_what_the_mapping_made() {
@@ -56,6 +57,60 @@ async fn what_is_write_only_reaches_the_executor_and_is_kept_and_shown_to_nobody
     }
     let tried = world.deliveries.test(&admin(), "a", Sample::Stored(id), None).await.unwrap();
     assert_eq!(tried.parameters["after"], serde_json::json!({"set": true}));
+}
+
+#[tokio::test]
+async fn what_waits_for_the_executor_is_mapped_once_and_opened_once() {
+    let mut world = world().await;
+    world.hook("a", "m").await;
+    world.others.write_only.lock().unwrap().push("after".to_owned());
+    *world.others.write_only_away.lock().unwrap() = true;
+    world.others.answers.lock().unwrap().extend((0..100).map(|_| away()));
+    let id = world.deliver("a", "1").await.id;
+    for _ in 0..5 {
+        world.work().await;
+        world.pass(Duration::from_secs(600));
+    }
+    let kept = world.get(&id).await;
+    assert_eq!((kept.state, kept.tries), (DeliveryState::Mapped, 5));
+    assert!(!serde_json::to_string(&kept).unwrap().contains("s3cr3t-value"), "what may be write-only is sealed");
+    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::SeqCst);
+    assert_eq!((count(&world.others.runs), count(&world.others.opens)), (1, 0));
+    // The process dies.
+    Arc::get_mut(&mut world.worker).unwrap().remembered = Remembered::default();
+    for _ in 0..3 {
+        world.work().await;
+        world.pass(Duration::from_secs(600));
+    }
+    assert_eq!(count(&world.others.opens), 1);
+    world.others.answers.lock().unwrap().clear();
+    world.work().await;
+    assert_eq!(stands(&world.get(&id).await), (DeliveryState::Submitted, None));
+    assert_eq!(world.others.jobs.lock().unwrap().values().next().unwrap().1["after"], "s3cr3t-value");
+    assert_eq!(count(&world.others.opens), 1);
+}
+
+#[tokio::test]
+async fn parameters_for_which_there_is_no_room_wait() {
+    let mut world = world().await;
+    world.hook("a", "m").await;
+    let large = format!("{{\"after\":\"{}\"}}", "x".repeat(200_000));
+    world.others.answers.lock().unwrap().push_back(away());
+    for id in ["1", "2"] {
+        assert_eq!(world.send("a", push(KEY, id, large.as_bytes())).await.status, 202);
+    }
+    // Both bodies, and the parameters of one.
+    Arc::get_mut(&mut world.worker).unwrap().limits.bytes = 750_000;
+    world.work().await;
+    let states = async || world.all("a").await.iter().map(|delivery| delivery.state).collect::<Vec<_>>();
+    let mut one_waits = states().await;
+    one_waits.sort_by_key(|state| state.name());
+    assert_eq!(one_waits, [DeliveryState::Mapped, DeliveryState::Received]);
+    for _ in 0..2 {
+        world.pass(Duration::from_secs(60));
+        world.work().await;
+    }
+    assert_eq!(states().await, [DeliveryState::Submitted, DeliveryState::Submitted]);
 }
 
 #[tokio::test]

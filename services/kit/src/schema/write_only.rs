@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 /// Keywords whose schemas say nothing about the value that the schema itself is about: they describe something in it,
@@ -26,17 +27,56 @@ const ELSEWHERE: &[&str] = &[
     "unevaluatedProperties",
 ];
 
-/// Whether a parameter, or anything in it, is write-only: then all of it is kept from sight. References are followed,
-/// and every subschema that may apply counts, whether it will or not (`if`, `anyOf`, even `not`): better one value too
-/// many is kept from sight than one too few.
+/// Whether a parameter, or anything in it, is write-only: as [`WriteOnly::is`], for one name.
 #[must_use]
 pub fn is_write_only(schema: &Value, name: &str) -> bool {
-    let mut about_all = Vec::new();
-    applied(schema, schema, &mut HashSet::new(), &mut about_all);
-    about_all
-        .into_iter()
-        .flat_map(|part| described(part, name))
-        .any(|parameter| says_so(schema, parameter, &mut HashSet::new()))
+    WriteOnly::of(schema).is(name)
+}
+
+/// What is write-only by a schema, for any number of names: what does not depend on a name is found out once.
+pub struct WriteOnly<'a> {
+    schema: &'a Value,
+    about_all: Vec<&'a Map<String, Value>>,
+    /// All that the schema does not name are.
+    rest: bool,
+    /// Patterns of names that are. None in place of one that cannot be evaluated: every name matches it.
+    patterns: Vec<Option<Validator>>,
+}
+
+impl<'a> WriteOnly<'a> {
+    /// By this schema.
+    #[must_use]
+    pub fn of(schema: &'a Value) -> Self {
+        let mut about_all = Vec::new();
+        applied(schema, schema, &mut HashSet::new(), &mut about_all);
+        let says_so = |part: &'a Value| says_so(schema, part, &mut HashSet::new());
+        let rest = about_all.iter().any(|part| {
+            let rest = ["additionalProperties", "unevaluatedProperties"];
+            rest.into_iter().filter_map(|keyword| part.get(keyword)).any(says_so)
+        });
+        let patterns = about_all.iter().filter_map(|part| part.get("patternProperties")?.as_object()).flatten();
+        let patterns = patterns.filter(|(_, value)| says_so(value));
+        let patterns = patterns.map(|(pattern, _)| super::compile(&json!({ "pattern": pattern })).ok()).collect();
+        Self { schema, about_all, rest, patterns }
+    }
+
+    /// Whether a parameter, or anything in it, is write-only: then all of it is kept from sight. References are followed,
+    /// and every subschema that may apply counts, whether it will or not (`if`, `anyOf`, even `not`): better one value too
+    /// many is kept from sight than one too few.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        let named = || {
+            let mut parts = self.about_all.iter().filter_map(|part| part.get("properties")?.get(name));
+            parts.any(|part| says_so(self.schema, part, &mut HashSet::new()))
+        };
+        self.rest || named() || self.match_one(name)
+    }
+
+    /// Whether a name matches one of the patterns, as validation sees it.
+    fn match_one(&self, name: &str) -> bool {
+        let text = Value::String(name.to_owned());
+        self.patterns.iter().any(|pattern| pattern.as_ref().is_none_or(|pattern| pattern.is_valid(&text)))
+    }
 }
 
 /// Where a reference within the document leads.
@@ -62,21 +102,6 @@ fn applied<'a>(root: &'a Value, part: &'a Value, seen: &mut HashSet<&'a str>, fo
         Value::Array(items) => items.iter().for_each(|item| applied(root, item, seen, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// The subschemas of one schema that describe a property of this name.
-fn described<'a>(part: &'a Map<String, Value>, name: &str) -> Vec<&'a Value> {
-    let named = part.get("properties").and_then(|properties| properties.get(name));
-    let patterns = part.get("patternProperties").and_then(Value::as_object);
-    let matching = patterns.into_iter().flatten().filter(|(pattern, _)| matches(pattern, name)).map(|(_, value)| value);
-    let rest = ["additionalProperties", "unevaluatedProperties"].into_iter().filter_map(|keyword| part.get(keyword));
-    named.into_iter().chain(matching).chain(rest).collect()
-}
-
-/// Whether a name matches a pattern, as validation sees it; if that cannot be determined, it does.
-fn matches(pattern: &str, name: &str) -> bool {
-    super::compile(&json!({"pattern": pattern}))
-        .map_or(true, |validator| validator.is_valid(&Value::String(name.to_owned())))
 }
 
 /// Whether a part of a schema says `writeOnly` anywhere. Schemas are checked for references in circles when they are
@@ -124,5 +149,17 @@ mod tests {
         ] {
             assert!(!is_write_only(&schema, "pw"), "{schema}");
         }
+    }
+
+    #[test]
+    fn many_names_are_judged_without_compiling_a_pattern_for_each() {
+        let patterns: Map<String, Value> =
+            (0..100).map(|number| (format!("^secret_{number}_[a-z]+$"), json!({"writeOnly": true}))).collect();
+        let schema = json!({ "patternProperties": patterns });
+        let write_only = WriteOnly::of(&schema);
+        assert_eq!(write_only.patterns.len(), 100);
+        let names: Vec<String> =
+            (0..1000).map(|number| format!("secret_{}_x{}", number % 200, "x".repeat(number % 7))).collect();
+        assert_eq!(names.iter().filter(|name| write_only.is(name)).count(), 500);
     }
 }

@@ -18,9 +18,10 @@ use runwarden_kit::tenant::TenantId;
 use serde_json::{Map, Value};
 
 pub(crate) use room::{
-    a_hooks_own_deliveries_go_before_those_of_others, all_bytes_count_and_are_free_again,
-    no_more_wait_than_there_is_room_for_however_many_race, one_hook_leaves_room_for_the_others,
-    the_oldest_go_to_make_room_but_none_that_waits_or_is_young,
+    a_flood_of_large_parameters_leaves_room_and_waits_for_its_own, a_hooks_own_deliveries_go_before_those_of_others,
+    all_bytes_count_and_are_free_again, far_too_much_is_given_up_and_nobody_is_refused_for_it,
+    house_keeping_gives_up_what_is_too_much_where_most_is, no_more_wait_than_there_is_room_for_however_many_race,
+    one_hook_leaves_room_for_the_others, the_oldest_go_to_make_room_but_none_that_waits_or_is_young,
 };
 
 use super::{DeliveryFilter, InboxStore, Kept, Room, Taken};
@@ -46,6 +47,9 @@ macro_rules! inbox_store_conformance {
             one_hook_leaves_room_for_the_others,
             a_hooks_own_deliveries_go_before_those_of_others,
             all_bytes_count_and_are_free_again,
+            a_flood_of_large_parameters_leaves_room_and_waits_for_its_own,
+            far_too_much_is_given_up_and_nobody_is_refused_for_it,
+            house_keeping_gives_up_what_is_too_much_where_most_is,
             a_change_is_made_once_at_its_version,
             a_change_that_is_cut_off_is_whole_or_not_done,
             repeats_are_counted_while_somebody_works_on_it,
@@ -120,6 +124,19 @@ pub(crate) fn arrival(sender_id: &str) -> Arrival {
     Arrival { delivery, content: Content { event: r#"{"a":1}"#.into(), sealed }, entries: vec![entry()] }
 }
 
+/// What a delivery asks for, with these parameters, an object.
+pub(crate) fn asked(parameters: Value) -> Asked {
+    Asked {
+        template: "deploy".into(),
+        client_id: "client_1".into(),
+        parameters: parameters.as_object().cloned().unwrap_or_default(),
+        sealed: None,
+        reference: String::new(),
+        since: at(10),
+        start_by: None,
+    }
+}
+
 /// How many bytes are kept of it.
 fn size(arrival: &Arrival) -> i64 {
     arrival.content.size() + arrival.delivery.size()
@@ -149,6 +166,12 @@ impl Bench {
         delivery.finish(DeliveryState::Filtered, at(second));
         ensure!(self.store().advance(delivery.clone(), Vec::new()).await?);
         Ok(delivery.id)
+    }
+
+    /// How many are kept of a hook.
+    async fn count(&self, hook: &str) -> Result<usize> {
+        let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
+        Ok(self.store().list(&acme(), hook, filter).await?.len())
     }
 
     async fn get(&self, id: &str) -> Result<Option<Delivery>> {
@@ -336,15 +359,7 @@ pub(crate) async fn one_that_cannot_be_read_stops_no_other(bench: Bench) -> Resu
     for number in 0..3 {
         let mut broken = arrival(&format!("broken-{number}"));
         let deep = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
-        broken.delivery.asked = Some(Asked {
-            template: "deploy".into(),
-            client_id: "client_1".into(),
-            parameters: Map::from_iter([("deep".to_owned(), deep)]),
-            sealed: None,
-            reference: String::new(),
-            since: at(10),
-            start_by: None,
-        });
+        broken.delivery.asked = Some(asked(Value::Object(Map::from_iter([("deep".to_owned(), deep)]))));
         let id = bench.take(broken).await?.delivery.id;
         ensure!(bench.store().get(&acme(), &id).await.is_err(), "it cannot be read");
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use runwarden_kit::id;
 
-use super::{Bench, ROOM, arrival, at, of_hook, size};
-use crate::inbox::delivery::{DeliveryState, Went};
-use crate::store::{Room, Taken};
+use serde_json::json;
+
+use super::{Bench, ROOM, arrival, asked, at, of_hook, size};
+use crate::inbox::delivery::{Delivery, DeliveryState, Went};
+use crate::store::{Mapped, Room, Taken};
 
 pub(crate) async fn no_more_wait_than_there_is_room_for_however_many_race(bench: Bench) -> Result<()> {
     // The last of ten places is for a hook that has none.
@@ -114,5 +116,86 @@ pub(crate) async fn all_bytes_count_and_are_free_again(bench: Bench) -> Result<(
         ensure!(bench.store().advance(delivery, Vec::new()).await?);
         ensure!(bench.store().forget(at(50), 10).await? == 1);
     }
+    Ok(())
+}
+
+pub(crate) async fn a_flood_of_large_parameters_leaves_room_and_waits_for_its_own(bench: Bench) -> Result<()> {
+    let one = size(&arrival("x"));
+    let room = Room { bytes: 64 * one, ..ROOM };
+    let mut flood = Vec::new();
+    while let Taken::Kept(mut kept) = bench.store().take(vec![arrival(&id::new("x"))], room).await? {
+        flood.push(kept.pop().context("nothing was kept")?.delivery);
+    }
+    ensure!(flood.len() > 40, "{}", flood.len());
+    let mapped = |delivery: &Delivery, length: i64| {
+        let mut delivery = delivery.clone();
+        delivery.state = DeliveryState::Mapped;
+        let parameters = json!({ "after": "x".repeat(usize::try_from(length).unwrap_or_default()) });
+        delivery.asked = Some(asked(parameters));
+        delivery
+    };
+    // Small ones need no more than was reserved for them.
+    for delivery in &flood {
+        ensure!(bench.store().map(mapped(delivery, 1000), room).await? == Mapped::Kept);
+    }
+    let mut large = Vec::new();
+    for delivery in &flood {
+        let read = bench.get(&delivery.id).await?.context("it is gone")?;
+        match bench.store().map(mapped(&read, 2 * one), room).await? {
+            Mapped::Kept => large.push(delivery.id.clone()),
+            Mapped::Full => break,
+            Mapped::Elsewhere => bail!("nobody else works on it"),
+        }
+    }
+    ensure!((2..10).contains(&large.len()), "{}", large.len());
+    // Others have room all the same, for what arrives and for its parameters.
+    let Taken::Kept(mut other) = bench.store().take(vec![of_hook("hook_2", arrival("1"))], room).await? else {
+        bail!("there is no room for others");
+    };
+    let other = other.pop().context("nothing was kept")?.delivery;
+    ensure!(bench.store().map(mapped(&other, 1000), room).await? == Mapped::Kept);
+    // Who is done with its own goes on.
+    let next = bench.get(&flood[large.len()].id).await?.context("it is gone")?;
+    ensure!(bench.store().map(mapped(&next, 2 * one), room).await? == Mapped::Full);
+    for id in &large[..2] {
+        let mut done = bench.get(id).await?.context("it is gone")?;
+        done.finish(DeliveryState::Submitted, at(11));
+        ensure!(bench.store().advance(done, Vec::new()).await?);
+    }
+    ensure!(bench.store().map(mapped(&next, 2 * one), room).await? == Mapped::Kept);
+    ensure!(bench.store().map(mapped(&next, 2 * one), room).await? == Mapped::Elsewhere, "it was read before that");
+    Ok(())
+}
+
+pub(crate) async fn far_too_much_is_given_up_and_nobody_is_refused_for_it(bench: Bench) -> Result<()> {
+    for number in 0..250 {
+        bench.done(arrival(&number.to_string()), number).await?;
+    }
+    // Limits were lowered.
+    let room = Room { kept: 20, forget_before: at(1000), ..ROOM };
+    for number in 0..5 {
+        let arrival = arrival(&format!("new {number}"));
+        ensure!(matches!(bench.store().take(vec![arrival], room).await?, Taken::Kept(_)), "{number}");
+    }
+    ensure!(bench.count("hook_1").await? <= 18);
+    Ok(())
+}
+
+pub(crate) async fn house_keeping_gives_up_what_is_too_much_where_most_is(bench: Bench) -> Result<()> {
+    for number in 0..3 {
+        bench.done(of_hook("hook_2", arrival(&number.to_string())), number).await?;
+    }
+    for number in 0..20 {
+        bench.done(arrival(&number.to_string()), 10 + number).await?;
+    }
+    let room = Room { kept: 16, forget_before: at(1000), ..ROOM };
+    ensure!(bench.store().tidy(room, 4).await? == 4);
+    ensure!(bench.store().tidy(room, 100).await? == 5 && bench.store().tidy(room, 100).await? == 0);
+    ensure!((bench.count("hook_1").await?, bench.count("hook_2").await?) == (11, 3), "the older ones are few");
+    // None that is young.
+    let room = Room { kept: 8, forget_before: at(0), ..ROOM };
+    ensure!(bench.store().tidy(room, 100).await? == 0);
+    let room = Room { bytes: 1000, forget_before: at(1000), ..ROOM };
+    ensure!(bench.store().tidy(room, 100).await? > 10, "the same by size");
     Ok(())
 }

@@ -207,8 +207,10 @@ pub(crate) async fn a_list_pages_newest_first(store: Store) -> anyhow::Result<()
 pub(crate) async fn what_is_told_of_a_job_is_found_by_the_job(store: Store) -> anyhow::Result<()> {
     let of_job = |id: &str, callback: &str| NewMessage { job: "job_1".into(), ..new(id, callback) };
     store.put(vec![of_job("m1", "a"), of_job("m2", "b"), new("m3", "a")], 1, at(1)).await?;
-    assert_eq!(ids(&store.of_job(&acme(), "job_1", 9).await?), ["m1", "m2"]);
-    assert_eq!(ids(&store.of_job(&acme(), "job_1", 1).await?), ["m1"]);
-    assert!(store.of_job(&TenantId::trusted("zed"), "job_1", 9).await?.is_empty());
+    let (all, count) = store.of_job(&acme(), "job_1", 9).await?;
+    assert_eq!((ids(&all), count), (vec!["m1", "m2"], 2));
+    let (newest, count) = store.of_job(&acme(), "job_1", 1).await?;
+    assert_eq!((ids(&newest), count), (vec!["m2"], 2));
+    assert!(store.of_job(&TenantId::trusted("zed"), "job_1", 9).await?.0.is_empty());
     Ok(())
 }

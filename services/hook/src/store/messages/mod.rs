@@ -168,7 +168,7 @@ pub trait Messages: Send + Sync + 'static {
     ) -> Result<Vec<Message>>;
 
     /// Messages of a tenant's callbacks that tell of a job, oldest first; at most so many.
-    async fn of_job(&self, tenant: &TenantId, job: &str, limit: usize) -> Result<Vec<Message>>;
+    async fn of_job(&self, tenant: &TenantId, job: &str, limit: usize) -> Result<(Vec<Message>, usize)>;
 
     /// Sends messages of a tenant's callback anew, from the first attempt on. Answers how many.
     async fn replay(&self, tenant: &TenantId, callback: &str, which: Which, now: Moment) -> Result<u64>;

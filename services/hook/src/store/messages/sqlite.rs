@@ -191,9 +191,14 @@ impl Messages for SqliteMessages {
         all(&reading, &sql, with, message)
     }
 
-    async fn of_job(&self, tenant: &TenantId, job: &str, limit: usize) -> Result<Vec<Message>> {
-        let sql = format!("SELECT {COLUMNS} FROM messages WHERE tenant = ? AND job = ? ORDER BY number LIMIT ?");
-        all(&*self.reading().await?, &sql, params![tenant.as_str(), job, at_most(limit)], message)
+    async fn of_job(&self, tenant: &TenantId, job: &str, limit: usize) -> Result<(Vec<Message>, usize)> {
+        let reading = self.reading().await?;
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE tenant = ? AND job = ? ORDER BY number DESC LIMIT ?");
+        let mut newest = all(&reading, &sql, params![tenant.as_str(), job, at_most(limit)], message)?;
+        newest.reverse();
+        let count = "SELECT count(*) FROM messages WHERE tenant = ? AND job = ?";
+        let count: i64 = reading.query_row(count, params![tenant.as_str(), job], |row| row.get(0)).map_err(failed)?;
+        Ok((newest, usize::try_from(count).unwrap_or_default()))
     }
 
     async fn replay(&self, tenant: &TenantId, callback: &str, which: Which, now: Moment) -> Result<u64> {

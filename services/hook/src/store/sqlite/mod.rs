@@ -22,7 +22,7 @@ pub(super) use run_tasks::SqliteRunTasks;
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 
 pub(super) const MIGRATIONS: &[Migration] =
-    migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant", "0004_shares"];
+    migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant", "0004_shares", "0005_room_for_parameters"];
 
 /// Deliveries in one SQLite file.
 pub(crate) type SqliteInbox = Kernel<SqliteEngine>;
@@ -215,6 +215,30 @@ impl Rows for SqliteRows<'_> {
         sql::all(self.connection(), old.sql(), old.values(), read)
     }
 
+    async fn over(&mut self, kept: i64, bytes: i64) -> Result<Vec<TenantId>> {
+        let over = "SELECT tenant FROM stocks WHERE kept > ? OR bytes > ? ORDER BY tenant";
+        sql::all(self.connection(), over, params![kept, bytes], |row| Ok(TenantId::trusted(sql::text(row, 0)?)))
+    }
+
+    async fn hooks(&mut self, tenant: &TenantId) -> Result<Vec<(String, Stock)>> {
+        let hooks = "SELECT hook, waiting, kept, bytes FROM hook_stocks WHERE tenant = ?";
+        let read = |row: &Row<'_>| {
+            Ok((get(row, 0)?, Stock { waiting: get(row, 1)?, kept: get(row, 2)?, bytes: get(row, 3)? }))
+        };
+        sql::all(self.connection(), hooks, params![tenant.as_str()], read)
+    }
+
+    async fn parameters_left(&mut self, limit: usize) -> Result<Vec<(TenantId, String)>> {
+        let left = "SELECT tenant, delivery FROM parameters_left ORDER BY delivery LIMIT ?";
+        let read = |row: &Row<'_>| Ok((TenantId::trusted(sql::text(row, 0)?), get(row, 1)?));
+        sql::all(self.connection(), left, params![at_most(limit)], read)
+    }
+
+    async fn none_left(&mut self, id: &str) -> Result<()> {
+        sql::run(self.connection(), "DELETE FROM parameters_left WHERE delivery = ?", params![id])?;
+        Ok(())
+    }
+
     async fn remove(&mut self, id: &str) -> Result<()> {
         sql::run(self.connection(), "DELETE FROM deliveries WHERE id = ?", params![id])?;
         run_tasks::remove(self.connection(), id)?;
@@ -270,3 +294,5 @@ fn at_most(limit: usize) -> i64 {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod migrating;
