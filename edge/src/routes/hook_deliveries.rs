@@ -125,7 +125,7 @@ pub struct Delivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub input: Option<Value>,
-    /// The parameters that the mapping made; as `input`.
+    /// The parameters that the mapping made, until the delivery is done with; as `input`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub parameters: Option<Value>,

@@ -89,6 +89,8 @@ fn unknown_state() -> Error {
 /// A delivery as it is shown; with its parameters to those who may see what it contains.
 fn shown(delivery: Delivery, with_parameters: bool) -> Result<wire::Delivery, Error> {
     let time = |moment: Option<Moment>| moment.map(Moment::to_proto);
+    // None are kept of one that is done with, which is not the same as that there were none.
+    let with_parameters = with_parameters && delivery.finished_at.is_none();
     let (parameters, reference) = match delivery.asked {
         Some(asked) => {
             let parameters = serde_json::to_string(&asked.parameters).map_err(Error::internal)?;
@@ -128,5 +130,23 @@ impl From<Step> for wire::Step {
             result: step.result.name().to_owned(),
             detail: step.detail,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::conformance::{arrival, asked};
+
+    #[test]
+    fn parameters_that_are_gone_are_left_out_and_not_shown_as_none() {
+        let mut delivery = arrival("1").delivery;
+        delivery.asked = Some(asked(json!({"version": "1"})));
+        assert_eq!(shown(delivery.clone(), true).unwrap().parameters_json, r#"{"version":"1"}"#);
+        assert_eq!(shown(delivery.clone(), false).unwrap().parameters_json, "");
+        delivery.finish(DeliveryState::Submitted, delivery.received_at);
+        assert_eq!(shown(delivery, true).unwrap().parameters_json, "");
     }
 }
