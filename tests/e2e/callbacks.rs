@@ -116,6 +116,26 @@ async fn a_result_arrives_signed_and_keys_are_replaced_without_a_gap() {
     }
 }
 
+/// The key is shown again to whoever repeats the request, so it is kept for that; but not in clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_made_for_a_request_that_may_be_repeated_is_nowhere_in_clear() {
+    let world = world().await;
+    let receiver = world.receiver().await;
+    let admin = &world.acme.admin;
+    let new = json!({"name": "ci", "project": "web", "url": receiver.url()});
+    for (path, body, status) in [("/api/v1/callbacks", new, 201), ("/api/v1/callbacks/ci/rotate-key", json!({}), 200)] {
+        let ask = async || {
+            let call = admin.call(Method::POST, path).header("idempotency-key", "the-same-key-each-time");
+            text(&call.json(&body).send().await.expect(status), "key").to_owned()
+        };
+        let key = ask().await;
+        assert_eq!(ask().await, key, "{path}");
+        is_nowhere(&world.system, &key, &[]);
+        is_nowhere(&world.system, key.trim_start_matches("whsec_"), &[]);
+    }
+    is_nowhere(&world.system, "the-same-key-each-time", &[]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callback_is_told_of_what_it_is_for() {
     let world = world().await;
