@@ -37,10 +37,22 @@ pub(super) struct Worker {
 enum Made {
     /// It is part of the transaction.
     Kept,
-    /// It was undone; it knows why.
+    /// Nothing of it is in the transaction; it knows why.
     Undone,
+    /// It failed after it had written, and what it wrote cannot be told from what the others wrote; it knows why.
+    Spoiled,
     /// The whole transaction is gone with it; it knows why.
     Lost,
+}
+
+/// Whether what a change writes can be undone without the rest of its group.
+///
+/// To be able to costs a copy of each page that a change touches, and hardly any fails after it wrote something. So a
+/// group is made without, and made again with it if one does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    None,
+    Savepoint,
 }
 
 type Group = Vec<Box<dyn Change>>;
@@ -90,19 +102,25 @@ impl Worker {
         }
         let begun = Instant::now();
         let mut kept = 0_u32;
+        let mut guard = Guard::None;
         while let Some(mut change) = next.take() {
             if !change.is_abandoned() {
-                match self.make(&mut *change) {
+                let made = self.make(&mut *change, guard);
+                group.push(change);
+                match made {
                     Made::Kept => kept += 1,
                     Made::Undone => {}
-                    Made::Lost => {
+                    Made::Spoiled => {
                         self.abandon();
-                        change.answer();
-                        self.each_alone(group);
+                        guard = Guard::Savepoint;
+                        let Some(made) = self.again(group, kept) else { return other };
+                        (group, kept) = made;
+                    }
+                    Made::Lost => {
+                        self.lost(group);
                         return other;
                     }
                 }
-                group.push(change);
                 self.pass(Stage::Filling);
             }
             if begun.elapsed() < LONGEST {
@@ -111,6 +129,42 @@ impl Worker {
         }
         self.commit(group, kept);
         other
+    }
+
+    /// Makes a group again of which so many were kept and whose transaction was given up, so that one that fails can be
+    /// undone alone. Answers how many are kept now; none if everybody has an answer already.
+    fn again(&mut self, mut group: Group, were_kept: u32) -> Option<(Group, u32)> {
+        if let Err(error) = self.begin() {
+            fail_all(group, &error);
+            return None;
+        }
+        if were_kept == 0 {
+            return Some((group, 0));
+        }
+        let mut kept = 0;
+        for at in 0..group.len() {
+            let Some(change) = group.get_mut(at) else { break };
+            match self.make(&mut **change, Guard::Savepoint) {
+                Made::Kept => kept += 1,
+                Made::Undone => {}
+                Made::Spoiled | Made::Lost => {
+                    let rest = group.split_off(at + 1);
+                    self.lost(group);
+                    self.each_alone(rest);
+                    return None;
+                }
+            }
+        }
+        Some((group, kept))
+    }
+
+    /// The last change of a group ended the transaction, and knows why. The others had no part in that.
+    fn lost(&mut self, mut group: Group) {
+        self.abandon();
+        if let Some(last) = group.pop() {
+            last.answer();
+        }
+        self.each_alone(group);
     }
 
     /// The next change of a group, if one waits; or what waits instead.
@@ -153,12 +207,15 @@ impl Worker {
         }
     }
 
-    /// Makes one change in the transaction that is open, in a savepoint of its own.
-    fn make(&mut self, change: &mut dyn Change) -> Made {
-        if let Err(error) = self.run_sql("SAVEPOINT change") {
+    /// Makes one change in the transaction that is open.
+    fn make(&mut self, change: &mut dyn Change, guard: Guard) -> Made {
+        if guard == Guard::Savepoint
+            && let Err(error) = self.run_sql("SAVEPOINT change")
+        {
             change.fail(error.into());
             return if self.is_in_transaction() { Made::Undone } else { Made::Lost };
         }
+        let before = self.written();
         let Some(connection) = &mut self.connection else { return Made::Lost };
         let is_kept = change.make(connection);
         if !self.is_in_transaction() {
@@ -166,6 +223,13 @@ impl Worker {
                 change.fail(lost());
             }
             return Made::Lost;
+        }
+        if guard == Guard::None {
+            return match is_kept {
+                true => Made::Kept,
+                false if self.written() == before => Made::Undone,
+                false => Made::Spoiled,
+            };
         }
         if is_kept {
             match self.run_sql("RELEASE change") {

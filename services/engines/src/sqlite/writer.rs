@@ -4,7 +4,8 @@
 //! A commit costs a sync of the disk, however much it brings. Nobody is made to wait for company: those who asked while
 //! the last commit was under way are the next group, and who comes alone is committed alone.
 //!
-//! - Each change stands in a savepoint of its own: one that fails is undone, and it alone gets its error.
+//! - One that fails is undone, and it alone gets its error. If it wrote something before that, its group is made again, each
+//!   in a savepoint of its own.
 //! - An answer leaves after the commit. It is never taken back: whoever was answered `Ok` is on the disk.
 //! - What ends the whole transaction (a full disk, a failing device) is the failure of the change that met it. The others
 //!   are made again, each in a transaction of its own, if it is certain that nothing of them was kept.

@@ -109,6 +109,63 @@ async fn one_that_fails_is_undone_alone_and_says_why() {
     assert_eq!(writer.commits(), 1);
 }
 
+/// How often a change was made.
+type Calls = Arc<AtomicUsize>;
+
+/// A change that counts how often it is made.
+fn counted(calls: &Calls, mut change: impl FnMut(&mut Connection) -> Result<()> + Send + 'static) -> Boxed<()> {
+    let calls = Arc::clone(calls);
+    boxed(move |connection| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        change(connection)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_fails_before_it_writes_has_nobody_made_again() {
+    let (_folder, database) = database().await;
+    let calls: [Calls; 3] = Default::default();
+    let refuse = |connection: &mut Connection| {
+        assert_eq!(connection.query_row("SELECT count(*) FROM a", (), |row| row.get::<_, i64>(0))?, 1);
+        Err(StoreError::failed("no"))
+    };
+    let changes = vec![counted(&calls[0], put(1)), counted(&calls[1], refuse), counted(&calls[2], put(2))];
+    let answers = together(&database.grouped().writer, changes).await;
+    assert!(matches!(answers.as_slice(), [Ok(Ok(())), Ok(Err(_)), Ok(Ok(()))]), "{answers:?}");
+    assert_eq!(all(&database).await, [1, 2]);
+    assert_eq!(calls.map(|calls| calls.load(Ordering::Relaxed)), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_fail_after_they_wrote_are_undone_and_their_group_is_made_again_once() {
+    let (_folder, database) = database().await;
+    let calls: [Calls; 5] = Default::default();
+    let spoil = |x: i64| {
+        let mut put = put(x);
+        move |connection: &mut Connection| {
+            put(connection)?;
+            Err(StoreError::failed(format!("no {x}")))
+        }
+    };
+    let changes = vec![
+        counted(&calls[0], put(1)),
+        counted(&calls[1], spoil(2)),
+        counted(&calls[2], put(2)),
+        counted(&calls[3], spoil(3)),
+        counted(&calls[4], put(3)),
+    ];
+    let commits = database.grouped().writer.commits();
+    let answers = together(&database.grouped().writer, changes).await;
+    let [Ok(Ok(())), Ok(Err(first)), Ok(Ok(())), Ok(Err(second)), Ok(Ok(()))] = answers.as_slice() else {
+        panic!("{answers:?}");
+    };
+    let (first, second) = (format!("{first:?}"), format!("{second:?}"));
+    assert!(first.contains("no 2") && second.contains("no 3"), "{first} {second}");
+    assert_eq!(all(&database).await, [1, 2, 3]);
+    assert_eq!(calls.map(|calls| calls.load(Ordering::Relaxed)), [2, 2, 1, 1, 1]);
+    assert_eq!(database.grouped().writer.commits() - commits, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_are_made_in_the_order_in_which_they_were_asked_for() {
     let (_folder, database) = database().await;
