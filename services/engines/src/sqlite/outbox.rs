@@ -1,6 +1,8 @@
 //! Audit entries beside the rows of a service's own tables: waiting to be handed over, one queue a tenant, and how far
-//! each tenant's log was seen. The service has the tables `outbox`, `outbox_set_aside` and `outbox_seen` among its
-//! migrations, and puts entries into the first in the transaction of the change that they tell of.
+//! each tenant's log was seen. The service has the tables `outbox`, `outbox_last`, `outbox_set_aside` and `outbox_seen`
+//! among its migrations, and puts entries into the first in the transaction of the change that they tell of.
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use prost::Message;
@@ -10,10 +12,14 @@ use rusqlite::{Connection, Row, params};
 
 use super::Database;
 use super::readers::Reader;
-use super::sql::{self, failed, get};
+use super::sql::{self, failed, get, text};
 
 /// How many entries of an earlier version are given their tenant at once.
 const ADOPTED_AT_ONCE: i64 = 500;
+/// How many rows are looked at together to find those that were handed over. A batch of those is smaller.
+const LOOKED_AT: i64 = 256;
+/// After how many rows in a row that were not handed over no more are looked at.
+const PASSED_OVER: usize = 1024;
 
 /// The outbox in a database.
 #[derive(Clone, Debug)]
@@ -26,15 +32,49 @@ pub struct SqliteOutbox {
 /// # Errors
 /// When the store fails.
 pub fn put(connection: &Connection, entries: &[Entry]) -> Result<()> {
-    for entry in entries {
-        let with = params![entry.entry_id, entry.tenant, entry.encode_to_vec()];
-        sql::run(connection, "INSERT INTO outbox (entry_id, tenant, entry) VALUES (?, ?, ?)", with)?;
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let many = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let draw = "UPDATE outbox_last SET number = number + ? RETURNING number";
+    let last: i64 = sql::the(connection, draw, params![many], |row| get(row, 0))?;
+    for (entry, number) in entries.iter().zip(last - many + 1..) {
+        let with = params![entry.tenant, number, entry.entry_id, entry.encode_to_vec()];
+        sql::run(connection, "INSERT INTO outbox (tenant, number, entry_id, entry) VALUES (?, ?, ?, ?)", with)?;
     }
     Ok(())
 }
 
+/// Removes an entry of a tenant, wherever it is in its queue.
 fn remove(connection: &Connection, tenant: &str, entry_id: &str) -> Result<usize> {
-    sql::run(connection, "DELETE FROM outbox WHERE entry_id = ? AND tenant = ?", params![entry_id, tenant])
+    sql::run(connection, "DELETE FROM outbox WHERE tenant = ? AND entry_id = ?", params![tenant, entry_id])
+}
+
+/// Removes entries of a tenant that were handed over. They are the oldest, but for a few that nobody took and those that
+/// another process handed over and removed meanwhile: so they are looked for at the beginning of the queue, and not found
+/// by their ids, for which an index would have to be kept. One that is left behind is only handed over again.
+fn remove_oldest(connection: &Connection, tenant: &str, entry_ids: &HashSet<String>) -> Result<()> {
+    let look = "SELECT number, entry_id FROM outbox WHERE tenant = ? AND number > ? ORDER BY number LIMIT ?";
+    let (mut left, mut passed, mut after) = (entry_ids.len(), 0, i64::MIN);
+    while left > 0 && passed < PASSED_OVER {
+        let rows: Vec<(i64, bool)> = sql::all(connection, look, params![tenant, after, LOOKED_AT], |row| {
+            Ok((get(row, 0)?, entry_ids.contains(text(row, 1)?)))
+        })?;
+        let Some((last, _)) = rows.last() else { break };
+        after = *last;
+        for some in rows.chunk_by(|(_, one), (_, next)| one == next) {
+            let ([(first, is_handed_over), ..], Some((last, _))) = (some, some.last()) else { continue };
+            if *is_handed_over {
+                let remove = "DELETE FROM outbox WHERE tenant = ? AND number BETWEEN ? AND ?";
+                sql::run(connection, remove, params![tenant, first, last])?;
+                left = left.saturating_sub(some.len());
+                passed = 0;
+            } else {
+                passed += some.len();
+            }
+        }
+    }
+    Ok(())
 }
 
 fn decode<T: Message + Default>(row: &Row<'_>, column: usize) -> Result<T> {
@@ -63,7 +103,7 @@ impl SqliteOutbox {
     /// Says whose the entries are that an earlier version left.
     async fn adopt(&self) -> Result<()> {
         loop {
-            let nameless = "SELECT number, entry FROM outbox WHERE tenant IS NULL LIMIT ?";
+            let nameless = "SELECT number, entry FROM outbox WHERE tenant = '?' LIMIT ?";
             let reading = self.reading().await?;
             let found: Vec<(i64, Entry)> =
                 sql::all(&reading, nameless, params![ADOPTED_AT_ONCE], |row| Ok((get(row, 0)?, decode(row, 1)?)))?;
@@ -74,7 +114,7 @@ impl SqliteOutbox {
             let adopt = move |connection: &mut Connection| {
                 for (number, entry) in &found {
                     let with = params![entry.tenant, number];
-                    sql::run(connection, "UPDATE outbox SET tenant = ? WHERE number = ?", with)?;
+                    sql::run(connection, "UPDATE outbox SET tenant = ? WHERE tenant = '?' AND number = ?", with)?;
                 }
                 Ok(())
             };
@@ -124,11 +164,10 @@ impl OutboxStore for SqliteOutbox {
     }
 
     async fn settle(&self, tenant: &str, entry_ids: &[String], seen: &[LogHead]) -> Result<()> {
-        let (tenant, entry_ids, seen) = (tenant.to_owned(), entry_ids.to_vec(), seen.to_vec());
+        let (tenant, seen) = (tenant.to_owned(), seen.to_vec());
+        let entry_ids: HashSet<String> = entry_ids.iter().cloned().collect();
         let settle = move |connection: &mut Connection| {
-            for id in &entry_ids {
-                remove(connection, &tenant, id)?;
-            }
+            remove_oldest(connection, &tenant, &entry_ids)?;
             for head in &seen {
                 // Another executor may have seen more already.
                 sql::run(

@@ -21,7 +21,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 
 use super::{Beat, Changed, JobFilter, Silence};
-use crate::job::{Attempt, Bound, Job, Lease, Queue, Run, Stray};
+use crate::job::{Attempt, Bound, Job, JobState, Lease, Queue, Run, Stray};
 use crate::wait::limits::LimitScope;
 use crate::wait::place::Mark;
 use crate::wait::scheduler::{Head, Turn};
@@ -99,6 +99,41 @@ pub(crate) struct Key {
     pub hash: String,
 }
 
+/// What may change of a job beside its document: what it is found by. An engine that knows it before a change need not
+/// write what stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundBy {
+    /// Its state.
+    pub state: JobState,
+    /// When a worker should look at it next.
+    pub due_at: Option<Moment>,
+    /// The key of its run's installation, the run's id there, and when it was made, in microseconds, 0 if that is not
+    /// known.
+    pub run: Option<(String, i64, i64)>,
+    /// Who holds it.
+    pub lease: Lease,
+    /// Its place among waiting jobs.
+    pub rank: i64,
+    /// When its first attempt was begun.
+    pub begun_at: Option<Moment>,
+}
+
+impl FoundBy {
+    /// What a job is found by.
+    #[must_use]
+    pub(crate) fn of(job: &Job) -> Self {
+        let run = job.run.as_ref();
+        Self {
+            state: job.state,
+            due_at: job.due_at,
+            run: run.map(|run| (run.installation.key().to_owned(), run.id, run.created.map_or(0, Moment::micros))),
+            lease: job.lease.clone(),
+            rank: job.rank(),
+            begun_at: job.begun_at,
+        }
+    }
+}
+
 /// A way to all rows.
 #[async_trait]
 pub(crate) trait Rows:
@@ -130,8 +165,9 @@ pub(crate) trait JobRows {
     /// Writes a new job, with its document, under the next number of a change.
     async fn insert_job(&mut self, job: &Job, document: &str) -> Result<()>;
 
-    /// Writes a job over, with its document, under the next number of a change. Serialised on [`Serialise::Job`].
-    async fn save_job(&mut self, job: &Job, document: &str) -> Result<()>;
+    /// Writes a job over that was found by this before, with its document, under the next number of a change. Serialised
+    /// on [`Serialise::Job`].
+    async fn save_job(&mut self, before: &FoundBy, job: &Job, document: &str) -> Result<()>;
 
     /// Writes the claim on a job alone, under no number: nobody follows who holds a job. Serialised on
     /// [`Serialise::Job`].

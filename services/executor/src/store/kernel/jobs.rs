@@ -13,7 +13,7 @@ use super::told::Teller;
 use super::{Kernel, Written};
 use crate::job::{Attempt, Bound, Job, Run};
 use crate::store::effects::make;
-use crate::store::engine::{Counted, Engine, EventRow, Kept, Key, Revision, Rows, Serialise};
+use crate::store::engine::{Counted, Engine, EventRow, FoundBy, Kept, Key, Revision, Rows, Serialise};
 use crate::store::{
     Acceptance, Accepted, Committed, Effects, Happening, JobChange, JobEvent, JobFilter, JobStore, News, Room,
 };
@@ -35,7 +35,7 @@ impl<E: Engine> JobStore for Kernel<E> {
         });
         let effects = Effects { entries, ..Effects::announced().with_news(News::Accepted) };
         let now = job.created_at;
-        let new = Arc::new(New { key, room, written: Written::of(job, now, effects)? });
+        let new = Arc::new(New { key, room, written: Written::of(None, job, now, effects)? });
         match self.engine.transaction(Arc::clone(&new), |new, rows| Box::pin(new.enter(rows))).await? {
             Entered::Yes => Ok(Accepted::New(Box::new(Arc::unwrap_or_clone(new).written.effects))),
             Entered::Replayed(job) => Ok(Accepted::Replayed(job)),
@@ -89,7 +89,7 @@ impl<E: Engine> JobStore for Kernel<E> {
                 Ok(None) => return Ok(Some(Committed { job: before, effects: None })),
                 Err(error) => return Err(error),
             };
-            let written = Written::of(job, now, effects)?;
+            let written = Written::of(Some(FoundBy::of(&before)), job, now, effects)?;
             let changed = Arc::new(Change { seen, run: run.cloned(), held, written });
             if self.engine.transaction(Arc::clone(&changed), |changed, rows| Box::pin(changed.save(rows))).await? {
                 let Written { job, effects, .. } = Arc::unwrap_or_clone(changed).written;
@@ -192,7 +192,7 @@ impl New {
             }
         }
         rows.serialise(Serialise::Job(job.id.clone())).await?;
-        written.insert(rows).await?;
+        written.save(rows).await?;
         if let Some((key, digest)) = key {
             rows.put_key(key, digest, job).await?;
         }

@@ -13,7 +13,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 
 use super::Effects;
-use super::engine::{Engine, EventRow, Kept, Rows};
+use super::engine::{Engine, EventRow, FoundBy, Kept, Rows};
 use crate::job::Job;
 
 /// A store of jobs over an engine.
@@ -32,6 +32,8 @@ impl<E: Engine> Kernel<E> {
 /// What is written of a job that changes: made before its transaction where that is possible.
 #[derive(Clone, Debug)]
 struct Written {
+    /// What it was found by before; none if it is new.
+    before: Option<FoundBy>,
     job: Job,
     /// The job as JSON.
     document: String,
@@ -40,28 +42,21 @@ struct Written {
 }
 
 impl Written {
-    /// Numbers the events of a change in the job, and writes down both.
-    fn of(mut job: Job, now: Moment, effects: Effects) -> Result<Self> {
+    /// Numbers the events of a change in the job, and writes down both. `before` is what the job was found by, if it is
+    /// not new.
+    fn of(before: Option<FoundBy>, mut job: Job, now: Moment, effects: Effects) -> Result<Self> {
         let events = number(&mut job, now, &effects)?;
         let document = serde_json::to_string(&job).map_err(Error::internal)?;
-        Ok(Self { job, document, events, effects })
+        Ok(Self { before, job, document, events, effects })
     }
 
-    /// Writes a new job, with all that its acceptance brings.
-    async fn insert(&self, rows: &mut dyn Rows) -> Result<()> {
-        rows.insert_job(&self.job, &self.document).await?;
-        self.bring(rows).await
-    }
-
-    /// Writes a job over, with all that its change brings.
+    /// Writes the job, with all that its acceptance or its change brings.
     async fn save(&self, rows: &mut dyn Rows) -> Result<()> {
-        rows.save_job(&self.job, &self.document).await?;
-        self.bring(rows).await
-    }
-
-    /// Writes what a change brings beside the row of its job.
-    async fn bring(&self, rows: &mut dyn Rows) -> Result<()> {
-        let Self { job, events, effects, .. } = self;
+        let Self { before, job, document, events, effects } = self;
+        match before {
+            None => rows.insert_job(job, document).await?,
+            Some(before) => rows.save_job(before, job, document).await?,
+        }
         for event in events {
             rows.append_event(&job.id, event).await?;
         }

@@ -7,7 +7,7 @@ use runwarden_kit::clock::Moment;
 use super::{Kernel, Written};
 use crate::job::{BEGUN, Job, JobState, Queue};
 use crate::launch::protocol::{self, Around, Beginning};
-use crate::store::engine::{Counted, Engine, Rows, Serialise};
+use crate::store::engine::{Counted, Engine, FoundBy, Rows, Serialise};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 use crate::wait::limits::{LimitScope, Limits, Usage};
 use crate::wait::place::{self, Place, RECENT};
@@ -109,6 +109,7 @@ async fn begun(begin: &Begin, rows: &mut dyn Rows) -> Result<Begun> {
     let Begin { attempt, fence, limits, now, entries } = begin;
     rows.serialise(Serialise::Job(attempt.job_id.clone())).await?;
     let Some(mut job) = rows.job(&attempt.job_id).await? else { return Ok(Begun::Lost) };
+    let before = FoundBy::of(&job);
     let last = rows.last_attempt(&job.id).await?;
     let full = full(rows, &job, limits, *now, Counting::Begun).await?;
     rows.serialise(Serialise::ControllerTemplate(attempt.controller_template)).await?;
@@ -125,7 +126,7 @@ async fn begun(begin: &Begin, rows: &mut dyn Rows) -> Result<Begun> {
         Beginning::Lost => return Ok(Begun::Lost),
     }
     let effects = Effects { attempt: Some(attempt.clone()), entries: entries.clone(), ..Effects::announced() };
-    let written = Written::of(job, *now, effects)?;
+    let written = Written::of(Some(before), job, *now, effects)?;
     written.save(rows).await?;
     let Written { job, effects, .. } = written;
     Ok(Begun::Yes(Box::new(job), Box::new(effects)))

@@ -12,6 +12,14 @@ use super::sql::{self, get, text};
 use crate::job::{Attempt, Queue};
 use crate::store::engine::{AttemptRows, Serialise};
 
+/// On which installations attempts at a controller's template are open.
+const OPEN: &str = "SELECT json_extract(document, '$.installation'), json_type(document, '$.installation')
+    FROM attempts INDEXED BY attempts_open WHERE open = 1 AND controller_template = ? AND job_id <> ?";
+/// The same, of those without a marker.
+const OPEN_UNMARKED: &str = "SELECT json_extract(document, '$.installation'), json_type(document, '$.installation')
+    FROM attempts INDEXED BY attempts_unmarked
+    WHERE open = 1 AND marked = 0 AND controller_template = ? AND job_id <> ?";
+
 #[async_trait]
 impl AttemptRows for SqliteRows<'_> {
     async fn last_attempt(&mut self, job: &str) -> Result<Option<Attempt>> {
@@ -58,9 +66,8 @@ impl AttemptRows for SqliteRows<'_> {
         other_than: &str,
     ) -> Result<Vec<Installation>> {
         self.needs(|| Serialise::ControllerTemplate(controller_template));
-        let sql = "SELECT DISTINCT json_extract(document, '$.installation'), json_type(document, '$.installation')
-             FROM attempts WHERE open = 1 AND controller_template = ? AND job_id <> ? AND (marked = 0 OR ? = 0)";
-        sql::all(self.connection(), sql, params![controller_template, other_than, unmarked_only], |row| {
+        let sql = if unmarked_only { OPEN_UNMARKED } else { OPEN };
+        sql::all(self.connection(), sql, params![controller_template, other_than], |row| {
             let installation = text(row, 0)?;
             // Text of an earlier version stands for itself.
             if text(row, 1)? == "text" { read(&write(&installation)?) } else { read(installation) }
@@ -68,9 +75,9 @@ impl AttemptRows for SqliteRows<'_> {
     }
 
     async fn unmarked_of(&mut self, queue: &Queue, other_than: &str) -> Result<Vec<String>> {
-        let sql = "SELECT DISTINCT json_extract(j.document, '$.launch_digest')
+        let sql = "SELECT json_extract(j.document, '$.launch_digest')
              -- Few are open, however many wait: SQLite would not guess that.
-             FROM attempts a INDEXED BY attempts_open CROSS JOIN jobs j ON j.id = a.job_id
+             FROM attempts a INDEXED BY attempts_unmarked CROSS JOIN jobs j ON j.id = a.job_id
              WHERE a.open = 1 AND a.marked = 0 AND j.id <> ? AND j.tenant = ? AND j.controller = ? AND j.template = ?";
         let with = params![other_than, queue.tenant.as_str(), queue.controller, queue.template];
         sql::all(self.connection(), sql, with, |row| get(row, 0))

@@ -6,15 +6,14 @@ use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result};
-use rusqlite::types::{ToSqlOutput, Value};
-use rusqlite::{params, params_from_iter};
+use rusqlite::params;
 
 use super::documents::{job_of, moment, read};
 use super::sql::{self, Assembled, at_length, get, text};
 use super::{SqliteRows, at_most};
 use crate::job::{Bound, Job, Lease, Run};
 use crate::store::JobFilter;
-use crate::store::engine::{JobRows, Revision, Serialise};
+use crate::store::engine::{FoundBy, JobRows, Revision, Serialise};
 
 #[async_trait]
 impl JobRows for SqliteRows<'_> {
@@ -65,35 +64,71 @@ impl JobRows for SqliteRows<'_> {
 
     async fn insert_job(&mut self, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
-        let mut values = changing(job, document, self.next_version()?);
-        values.extend([
-            job.tenant.as_str().into(),
-            job.project.as_str().into(),
-            job.template.as_str().into(),
-            job.controller.as_str().into(),
-            job.requested_by.as_str().into(),
-            job.created_at.micros().into(),
-        ]);
+        let version = self.next_version()?;
+        let FoundBy { state, due_at, run, lease, rank, begun_at } = FoundBy::of(job);
+        let (installation, run_id, created) =
+            run.map_or((None, None, 0), |(key, id, created)| (Some(key), Some(id), created));
         self.run(
-            "INSERT INTO jobs (state, due_at, installation, run_id, run_created, document, holder, fence, rank, begun_at,
-                               start_by, version, launch_digest, id, tenant, project, template, controller, principal,
-                               created_at)
+            "INSERT INTO jobs (id, tenant, project, template, controller, principal, created_at, start_by, launch_digest,
+                               state, due_at, installation, run_id, run_created, document, holder, fence, rank, begun_at,
+                               version)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params_from_iter(values),
+            params![
+                job.id,
+                job.tenant.as_str(),
+                job.project,
+                job.template,
+                job.controller,
+                job.requested_by,
+                job.created_at.micros(),
+                job.start_by.map(Moment::micros),
+                job.launch_digest,
+                state.name(),
+                due_at.map(Moment::micros),
+                installation,
+                run_id,
+                created,
+                document,
+                lease.holder,
+                lease.fence,
+                rank,
+                begun_at.map(Moment::micros),
+                version,
+            ],
         )?;
         Ok(())
     }
 
-    async fn save_job(&mut self, job: &Job, document: &str) -> Result<()> {
+    async fn save_job(&mut self, before: &FoundBy, job: &Job, document: &str) -> Result<()> {
         self.needs_job(&job.id);
-        let values = changing(job, document, self.next_version()?);
-        let saved = self.run(
-            "UPDATE jobs SET state = ?, due_at = ?, installation = ?, run_id = ?, run_created = ?, document = ?,
-                             holder = ?, fence = ?, rank = ?, begun_at = ?, start_by = ?, version = ?, launch_digest = ?
-             WHERE id = ?",
-            params_from_iter(values),
-        )?;
-        if saved == 1 {
+        let version = self.next_version()?;
+        let now = FoundBy::of(job);
+        // A column that is named is written anew into each index that has it, whatever its value: most stay as they are.
+        let mut update = Assembled::new("UPDATE jobs SET document = ");
+        update.bind(document.to_owned()).push(", version = ").bind(version);
+        if now.state != before.state {
+            update.push(", state = ").bind(now.state.name().to_owned());
+        }
+        if now.due_at != before.due_at {
+            update.push(", due_at = ").bind(now.due_at.map(Moment::micros));
+        }
+        if now.run != before.run {
+            let (installation, id, created) =
+                now.run.map_or((None, None, 0), |(key, id, at)| (Some(key), Some(id), at));
+            update.push(", installation = ").bind(installation);
+            update.push(", run_id = ").bind(id).push(", run_created = ").bind(created);
+        }
+        if now.lease != before.lease {
+            update.push(", holder = ").bind(now.lease.holder).push(", fence = ").bind(now.lease.fence);
+        }
+        if now.rank != before.rank {
+            update.push(", rank = ").bind(now.rank);
+        }
+        if now.begun_at != before.begun_at {
+            update.push(", begun_at = ").bind(now.begun_at.map(Moment::micros));
+        }
+        update.push(" WHERE id = ").bind(job.id.clone());
+        if self.run(update.sql(), update.values())? == 1 {
             return Ok(());
         }
         Err(Error::internal(anyhow::anyhow!("the row of {} was not there to be written", job.id)))
@@ -143,29 +178,4 @@ impl SqliteRows<'_> {
     fn next_version(&self) -> Result<i64> {
         sql::the(self.connection(), "UPDATE feed SET version = version + 1 RETURNING version", (), |row| get(row, 0))
     }
-}
-
-/// What changes of a row, in the order in which both statements that write it name it, and its id.
-fn changing<'j>(job: &'j Job, document: &'j str, version: i64) -> Vec<ToSqlOutput<'j>> {
-    let run = job.run.as_ref();
-    vec![
-        job.state.name().into(),
-        or_null(job.due_at.map(Moment::micros)),
-        or_null(run.map(|run| run.installation.key())),
-        or_null(run.map(|run| run.id)),
-        run.and_then(|run| run.created).map_or(0, Moment::micros).into(),
-        document.into(),
-        or_null(job.lease.holder.as_deref()),
-        job.lease.fence.into(),
-        job.rank().into(),
-        or_null(job.begun_at.map(Moment::micros)),
-        or_null(job.start_by.map(Moment::micros)),
-        version.into(),
-        job.launch_digest.as_str().into(),
-        job.id.as_str().into(),
-    ]
-}
-
-fn or_null<'v>(value: Option<impl Into<ToSqlOutput<'v>>>) -> ToSqlOutput<'v> {
-    value.map_or(ToSqlOutput::Owned(Value::Null), Into::into)
 }

@@ -4,6 +4,7 @@ mod attempts;
 mod documents;
 mod events;
 mod executors;
+mod first_due;
 mod heads;
 mod jobs;
 mod keys;
@@ -31,7 +32,8 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "0004_silences",
     "0005_outbox",
     "0006_identity",
-    "0007_counts_and_queues"
+    "0007_counts_and_queues",
+    "0008_leaner_rows"
 ];
 
 /// Jobs in one SQLite file.

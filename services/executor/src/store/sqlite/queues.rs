@@ -6,42 +6,14 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
 use rusqlite::{ToSql, params};
 
-use super::documents::{job_of, moment, write};
+use super::documents::moment;
 use super::sql::{self, Assembled, at_length, failed, get};
-use super::{SqliteRows, at_most, heads};
+use super::{SqliteRows, at_most, first_due, heads};
 use crate::job::{Job, Queue};
-use crate::store::engine::{Counted, QueueRows, Serialise};
+use crate::store::engine::{Counted, JobRows as _, QueueRows, Serialise};
 use crate::wait::limits::LimitScope;
 use crate::wait::place::Mark;
 use crate::wait::scheduler::{Head, Turn};
-
-/// The first due job of a queue, of three: the first of those that are due at once; of those whose time has come, the
-/// first among the thousand that waited longest for their turn; and of those the first that was begun, however many wait.
-/// What holds principals back is found in the indexes.
-const FIRST_DUE: &str = "
-    SELECT document, due_at, holder, fence FROM jobs WHERE id = (
-        SELECT id FROM (
-            SELECT * FROM (
-                SELECT rank, id FROM jobs INDEXED BY jobs_ready
-                WHERE due_at = 0 AND holder IS NULL AND tenant = ?1 AND controller = ?2 AND template = ?3 AND rank >= ?4
-                    AND (rank >= ?5 OR principal NOT IN (SELECT value FROM json_each(?6)))
-                ORDER BY rank DESC, id LIMIT 1)
-            UNION ALL
-            SELECT * FROM (
-                SELECT rank, id FROM (
-                    SELECT rank, id FROM jobs INDEXED BY jobs_timed
-                    WHERE due_at > 0 AND holder IS NULL AND tenant = ?1 AND controller = ?2 AND template = ?3
-                        AND due_at <= ?7 AND rank >= ?4
-                        AND (rank >= ?5 OR principal NOT IN (SELECT value FROM json_each(?6)))
-                    ORDER BY due_at, rank DESC, id LIMIT 1000)
-                ORDER BY rank DESC, id LIMIT 1)
-            UNION ALL
-            SELECT * FROM (
-                SELECT rank, id FROM jobs INDEXED BY jobs_timed_begun
-                WHERE due_at > 0 AND holder IS NULL AND rank >= 10 AND tenant = ?1 AND controller = ?2 AND template = ?3
-                    AND due_at <= ?7 AND rank >= ?4
-                ORDER BY rank DESC, id LIMIT 1))
-        ORDER BY rank DESC, id LIMIT 1)";
 
 /// New jobs of a template with this rank, from one id to before another.
 const AHEAD_IN_RANK: &str = "
@@ -74,17 +46,9 @@ impl QueueRows for SqliteRows<'_> {
 
     async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>> {
         self.needs(|| Serialise::Queue(turn.queue.clone()));
-        let Queue { tenant, controller, template } = &turn.queue;
-        let (tenant, from_rank) = (tenant.as_str(), turn.from_rank);
-        let without = write(&turn.without)?;
-        let with = params![tenant, controller, template, from_rank, not_held_back, without, now.micros()];
-        let look = || sql::one(self.connection(), FIRST_DUE, with, job_of);
-        // The jobs of principals who may have no more are passed over one by one.
-        let job = if turn.without.is_empty() { look() } else { at_length(look) }?;
-        if let Some(job) = &job {
-            self.ask(Serialise::Job(job.id.clone()));
-        }
-        Ok(job)
+        let Some(id) = first_due::id(self.connection(), turn, not_held_back, now)? else { return Ok(None) };
+        self.ask(Serialise::Job(id.clone()));
+        self.job(&id).await
     }
 
     async fn waiting(&mut self, tenant: &str, template: Option<&str>) -> Result<u32> {

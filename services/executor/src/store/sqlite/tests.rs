@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
+use prost::Message as _;
 use runwarden_kit::audit::OutboxStore as _;
-
 use runwarden_kit::caller::Visible;
 use runwarden_kit::clock::Moment;
 use runwarden_kit::tenant::TenantId;
@@ -11,10 +11,11 @@ use super::*;
 use crate::job::tests::example;
 use crate::job::{Attempt, Job, JobState, Run, Stray};
 use crate::store::{
-    Acceptance, Accepted, Effects, Executors as _, Happening, IdempotencyClaim, JobFilter, JobStore as _, Room,
-    StrayRuns as _, Watches as _,
+    Acceptance, Accepted, Effects, Executors as _, Happening, IdempotencyClaim, JobFilter, JobStore as _, Queues as _,
+    Room, StrayRuns as _, Watches as _,
 };
 use crate::test_doubles::installation;
+use crate::wait::scheduler::Goal;
 
 async fn store() -> (tempfile::TempDir, SqliteJobs) {
     let folder = tempfile::tempdir().unwrap();
@@ -40,11 +41,18 @@ async fn a_job_and_its_audit_entry_become_durable_together_or_not_at_all() {
     let (_folder, store) = store().await;
     let entry = Entry { entry_id: "rec_1".into(), ..Entry::default() };
     let first = example();
-    store.accept(Acceptance { entries: vec![entry.clone()], ..accepting(&first) }).await.unwrap();
+    store.accept(Acceptance { entries: vec![entry], ..accepting(&first) }).await.unwrap();
     assert_eq!(store.count("").await.unwrap(), 1);
-    // The same entry id again fails the whole transaction.
+    // An entry that cannot be written fails the whole transaction.
+    sqlx::raw_sql(
+        "CREATE TRIGGER refuse BEFORE INSERT ON outbox WHEN NEW.entry_id = 'rec_2' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    .execute(&store.engine.database.write)
+    .await
+    .unwrap();
     let second = example();
-    assert!(store.accept(Acceptance { entries: vec![entry], ..accepting(&second) }).await.is_err());
+    let entries = vec![Entry { entry_id: "rec_2".into(), ..Entry::default() }];
+    assert!(store.accept(Acceptance { entries, ..accepting(&second) }).await.is_err());
     assert!(store.get(&TenantId::trusted("acme"), &second.id).await.unwrap().is_none());
     store.settle("", &["rec_1".into()], &[]).await.unwrap();
     assert_eq!(store.pending("", 10).await.unwrap(), []);
@@ -311,6 +319,52 @@ async fn what_an_earlier_version_kept_is_known_by_what_is_known_of_it() {
     };
     let bound = store.bound(&[7]).await.unwrap();
     assert!(bound[0].is(&known(1)) && !bound[0].is(&known(7200)));
+}
+
+#[tokio::test]
+async fn what_was_kept_beside_jobs_in_two_trees_is_there_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let earlier = runwarden_engines::sqlite::open(&path, &MIGRATIONS[..7]).await.unwrap();
+    let job = example();
+    let entry = |id: &str, tenant: &str| Entry { entry_id: id.into(), tenant: tenant.into(), ..Entry::default() };
+    let attempt: Attempt = serde_json::from_value(serde_json::json!({
+        "job_id": job.id, "number": 1, "installation": "https://awx.example/api/v2", "controller_template": 9,
+        "account": 1, "marker": "", "placement": "none", "sent_at": 5, "state": {"is": "intent"},
+    }))
+    .unwrap();
+    let insert = |sql: &'static str| sqlx::query(sql).bind(job.id.clone());
+    for statement in [
+        insert(
+            "INSERT INTO jobs (id, tenant, project, template, controller, state, created_at, document)
+             VALUES (?, 'acme', 'web', 'deploy', 'awx', 'launching', 1, ?)",
+        )
+        .bind(serde_json::to_string(&job).unwrap()),
+        insert("INSERT INTO attempts VALUES (?, 1, 'https://awx.example/api/v2', 9, 0, 1, ?)")
+            .bind(serde_json::to_string(&attempt).unwrap()),
+        insert("INSERT INTO job_events VALUES (?, 2, 7, 'output', 'later', 6)"),
+        insert("INSERT INTO job_events VALUES (?, 1, 6, 'output', 'first ', 0)"),
+        insert("INSERT INTO idempotency VALUES ('acme', 'sa_1', 'key', 'digest', ?, 1)"),
+        sqlx::query("INSERT INTO outbox (number, entry_id, tenant, entry) VALUES (7, 'rec_7', 'acme', ?)")
+            .bind(entry("rec_7", "acme").encode_to_vec()),
+        sqlx::query("INSERT INTO outbox (number, entry_id, tenant, entry) VALUES (4, 'rec_4', NULL, ?)")
+            .bind(entry("rec_4", "acme").encode_to_vec()),
+    ] {
+        statement.execute(&earlier.write).await.unwrap();
+    }
+    earlier.close().await;
+
+    let store = SqliteJobs::open(&path).await.unwrap();
+    assert_eq!(store.attempts(&job.id).await.unwrap(), [attempt.clone()]);
+    let other = Goal { installation: attempt.installation.clone(), controller_template: 9, marked: true };
+    assert!(store.is_in_the_way(&other).await.unwrap(), "it has no marker, and is open");
+    assert_eq!(store.output(&job.id, 0, 100).await.unwrap(), "first later");
+    let (digest, made) = store.find_by_key(&job.tenant, "sa_1", "key").await.unwrap().unwrap();
+    assert_eq!((digest.as_str(), made.id.as_str()), ("digest", job.id.as_str()));
+    store.accept(Acceptance { entries: vec![entry("rec_0", "acme")], ..accepting(&example()) }).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap(), ["acme"]);
+    let waiting = store.pending("acme", 9).await.unwrap();
+    assert_eq!(waiting, [entry("rec_4", "acme"), entry("rec_7", "acme"), entry("rec_0", "acme")], "in their order");
 }
 
 #[tokio::test]

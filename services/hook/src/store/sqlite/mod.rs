@@ -21,8 +21,14 @@ use crate::inbox::delivery::{Content, Delivery};
 pub(super) use run_tasks::SqliteRunTasks;
 use runwarden_webhooks::run_task::ACCESS_TOKEN;
 
-pub(super) const MIGRATIONS: &[Migration] =
-    migrations!["0001_inbox", "0002_run_tasks", "0003_run_tasks_by_tenant", "0004_shares", "0005_room_for_parameters"];
+pub(super) const MIGRATIONS: &[Migration] = migrations![
+    "0001_inbox",
+    "0002_run_tasks",
+    "0003_run_tasks_by_tenant",
+    "0004_shares",
+    "0005_room_for_parameters",
+    "0006_outbox_in_place"
+];
 
 /// Deliveries in one SQLite file.
 pub(crate) type SqliteInbox = Kernel<SqliteEngine>;

@@ -59,7 +59,7 @@ async fn what_is_set_aside_is_kept_and_can_be_sent_again() {
 #[tokio::test]
 async fn what_an_earlier_version_left_is_handed_over_too() {
     let (_folder, store) = holding(vec![entry("acme", "rec_1"), entry("", "rec_2")]).await;
-    sqlx::query("UPDATE outbox SET tenant = NULL").execute(&store.engine.database.write).await.unwrap();
+    sqlx::query("UPDATE outbox SET tenant = '?'").execute(&store.engine.database.write).await.unwrap();
     assert_eq!(store.waiting().await.unwrap(), ["", "acme"]);
     assert_eq!(store.pending("acme", 9).await.unwrap(), [entry("acme", "rec_1")]);
 }
