@@ -153,6 +153,9 @@ pub(crate) trait JobRows {
     /// A job. In a transaction that changes it: serialised on [`Serialise::Job`].
     async fn job(&mut self, id: &str) -> Result<Option<Job>>;
 
+    /// A job and the revision at which it is. In a transaction that changes it: serialised on [`Serialise::Job`].
+    async fn job_at(&mut self, id: &str) -> Result<Option<(Revision, Job)>>;
+
     /// At which revision a job is. In a transaction that changes it: serialised on [`Serialise::Job`].
     async fn revision(&mut self, id: &str) -> Result<Option<Revision>>;
 
@@ -286,11 +289,11 @@ pub(crate) trait QueueRows {
     /// The next moment after this at which something will be due that nobody holds.
     async fn next_due(&mut self, now: Moment) -> Result<Option<Moment>>;
 
-    /// The first job that is due and that a turn allows, by rank and then by id; of new ones that are due by their time,
+    /// The id of the first job that is due and that a turn allows, by rank and then by id; of new ones that are due by their time,
     /// those that were due first may count alone, so that it costs no more the more there are. Jobs of this rank and higher are not
     /// held back with their principals. In a transaction: serialised on [`Serialise::Queue`], and it serialises on the
     /// job that it answers.
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>>;
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<String>>;
 
     /// How many new jobs a tenant has, of one template if it is named. What that costs does not grow with them. In a transaction that adds
     /// one: serialised on [`Serialise::Waiting`].

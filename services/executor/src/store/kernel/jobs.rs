@@ -72,8 +72,7 @@ impl<E: Engine> JobStore for Kernel<E> {
         // only sees to it that it still is the job that was changed.
         for _ in 0..CHANGES {
             let mut rows = self.engine.read().await?;
-            let Some(seen) = rows.revision(id).await? else { return Ok(None) };
-            let Some(before) = rows.job(id).await? else { return Ok(None) };
+            let Some((seen, before)) = rows.job_at(id).await? else { return Ok(None) };
             let last = rows.last_attempt(id).await?;
             let held = match run {
                 Some(run) => is_held(&mut *rows, run, id).await?,

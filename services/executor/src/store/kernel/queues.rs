@@ -7,7 +7,7 @@ use runwarden_kit::clock::Moment;
 use super::{Kernel, Written};
 use crate::job::{BEGUN, Job, JobState, Queue};
 use crate::launch::protocol::{self, Around, Beginning};
-use crate::store::engine::{Counted, Engine, FoundBy, Rows, Serialise};
+use crate::store::engine::{Counted, Engine, FoundBy, Revision, Rows, Serialise};
 use crate::store::{Begin, Begun, Claim, Claimed, Effects, Queues};
 use crate::wait::limits::{LimitScope, Limits, Usage};
 use crate::wait::place::{self, Place, RECENT};
@@ -30,16 +30,17 @@ impl<E: Engine> Queues for Kernel<E> {
         let Claim { turn, holder, limits, now } = claim;
         // By reading alone first: what is empty, full or blocked costs nobody the write lock.
         let mut reading = self.engine.read().await?;
-        if let Claimable::No(why) = claimable(&mut *reading, turn, &limits, now).await? {
-            return Ok(why);
-        }
+        let seen = match claimable(&mut *reading, turn, &limits, now, None).await? {
+            Claimable::Yes(seen) => seen,
+            Claimable::No(why) => return Ok(why),
+        };
         drop(reading);
-        let with = (turn.clone(), holder.to_owned(), limits, now);
-        let take = self.engine.transaction(with, |(turn, holder, limits, now), rows| {
+        let with = (turn.clone(), holder.to_owned(), limits, now, seen);
+        let take = self.engine.transaction(with, |(turn, holder, limits, now, seen), rows| {
             Box::pin(async move {
                 rows.serialise(Serialise::Queue(turn.queue.clone())).await?;
-                let mut job = match claimable(rows, turn, limits, *now).await? {
-                    Claimable::Yes(job) => job,
+                let mut job = match claimable(rows, turn, limits, *now, Some(seen)).await? {
+                    Claimable::Yes(first) => Box::new(first.1),
                     Claimable::No(why) => return Ok(why),
                 };
                 job.lease.fence += 1;
@@ -84,24 +85,41 @@ impl<E: Engine> Queues for Kernel<E> {
 
 /// Whether the first due job of a queue may be taken.
 enum Claimable {
-    Yes(Box<Job>),
+    Yes(Box<(Revision, Job)>),
     No(Claimed),
 }
 
-async fn claimable(rows: &mut dyn Rows, turn: &Turn, limits: &Limits, now: Moment) -> Result<Claimable> {
-    let Some(job) = rows.first_due(turn, BEGUN, now).await? else {
+/// `seen` is the job that was first a moment ago: if it still is, and as it was, it need not be read again.
+async fn claimable(
+    rows: &mut dyn Rows,
+    turn: &Turn,
+    limits: &Limits,
+    now: Moment,
+    seen: Option<&(Revision, Job)>,
+) -> Result<Claimable> {
+    let Some(id) = rows.first_due(turn, BEGUN, now).await? else {
         return Ok(Claimable::No(Claimed::Nothing));
     };
+    let seen = match seen.filter(|(_, job)| job.id == id) {
+        Some(seen) => rows.revision(&id).await?.filter(|revision| *revision == seen.0).map(|_| seen.clone()),
+        None => None,
+    };
+    let first = match seen {
+        Some(seen) => Some(seen),
+        None => rows.job_at(&id).await?,
+    };
+    let Some(first) = first else { return Ok(Claimable::No(Claimed::Nothing)) };
+    let job = &first.1;
     if job.state == JobState::New
-        && let Some((scope, until)) = full(rows, &job, limits, now, Counting::Held).await?
+        && let Some((scope, until)) = full(rows, job, limits, now, Counting::Held).await?
     {
-        let name = scope.name_for(&job).to_owned();
+        let name = scope.name_for(job).to_owned();
         return Ok(Claimable::No(Claimed::Full { scope, name, until }));
     }
-    if !job.attempt_open && is_unmarked_out(rows, &job).await? {
+    if !job.attempt_open && is_unmarked_out(rows, job).await? {
         return Ok(Claimable::No(Claimed::Blocked));
     }
-    Ok(Claimable::Yes(Box::new(job)))
+    Ok(Claimable::Yes(Box::new(first)))
 }
 
 /// Begins an attempt, if nothing stands in the way.

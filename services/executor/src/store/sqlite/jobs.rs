@@ -23,6 +23,15 @@ impl JobRows for SqliteRows<'_> {
         sql::one(self.connection(), sql, params![id], job_of)
     }
 
+    async fn job_at(&mut self, id: &str) -> Result<Option<(Revision, Job)>> {
+        self.needs_job(id);
+        let sql = "SELECT document, due_at, holder, fence, version FROM jobs WHERE id = ?";
+        sql::one(self.connection(), sql, params![id], |row| {
+            let job = job_of(row)?;
+            Ok((Revision { version: get(row, 4)?, due_at: job.due_at, lease: job.lease.clone() }, job))
+        })
+    }
+
     async fn revision(&mut self, id: &str) -> Result<Option<Revision>> {
         self.needs_job(id);
         let sql = "SELECT version, due_at, holder, fence FROM jobs WHERE id = ?";

@@ -10,7 +10,7 @@ use super::documents::moment;
 use super::sql::{self, Assembled, at_length, failed, get};
 use super::{SqliteRows, at_most, first_due, heads};
 use crate::job::{Job, Queue};
-use crate::store::engine::{Counted, JobRows as _, QueueRows, Serialise};
+use crate::store::engine::{Counted, QueueRows, Serialise};
 use crate::wait::limits::LimitScope;
 use crate::wait::place::Mark;
 use crate::wait::scheduler::{Head, Turn};
@@ -44,11 +44,13 @@ impl QueueRows for SqliteRows<'_> {
         sql::the(self.connection(), sql, params![now.micros()], |row| moment(row, 0))
     }
 
-    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<Job>> {
+    async fn first_due(&mut self, turn: &Turn, not_held_back: i64, now: Moment) -> Result<Option<String>> {
         self.needs(|| Serialise::Queue(turn.queue.clone()));
-        let Some(id) = first_due::id(self.connection(), turn, not_held_back, now)? else { return Ok(None) };
-        self.ask(Serialise::Job(id.clone()));
-        self.job(&id).await
+        let first = first_due::id(self.connection(), turn, not_held_back, now)?;
+        if let Some(id) = &first {
+            self.ask(Serialise::Job(id.clone()));
+        }
+        Ok(first)
     }
 
     async fn waiting(&mut self, tenant: &str, template: Option<&str>) -> Result<u32> {
