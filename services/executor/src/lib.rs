@@ -59,6 +59,7 @@ use known_templates::KnownTemplates;
 use launch::authority::{Authority, Shown};
 use launch::first_seen::FirstSeen;
 use launch::launcher::Launcher;
+use launch::looks::Looks;
 use launch::resolver::Resolver;
 use launch::strays::Strays;
 use live::Live;
@@ -140,6 +141,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         instance: instance.clone(),
         patience: config.patience(),
         seen: FirstSeen::default(),
+        looks: Looks::default(),
     });
     kit.tasks.spawn("executor: launcher", launcher.run(config.launches_at_once.max(1), kit.shutdown().clone()));
     let hints = Hints::new(shared.watch.clone());

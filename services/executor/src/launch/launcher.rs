@@ -19,6 +19,7 @@ use crate::launch::first_seen::FirstSeen;
 use crate::launch::halt::{Halt, waiting_for};
 use crate::launch::holding::Holding;
 use crate::launch::ledger;
+use crate::launch::looks::Looks;
 use crate::launch::patience::Patience;
 use crate::launch::protocol::{self, Step, Stop};
 use crate::launch::reconciler::Reconciler;
@@ -49,6 +50,8 @@ pub struct Launcher {
     pub patience: Patience,
     /// Since when this process knows of attempts.
     pub seen: FirstSeen,
+    /// What controllers' templates are.
+    pub looks: Looks,
 }
 
 impl Launcher {
@@ -225,7 +228,13 @@ impl Launcher {
     }
 
     fn sender(&self) -> Sender<'_> {
-        Sender { shared: &self.shared, seals: &*self.seals, authority: &self.authority, seen: &self.seen }
+        Sender {
+            shared: &self.shared,
+            seals: &*self.seals,
+            authority: &self.authority,
+            seen: &self.seen,
+            looks: &self.looks,
+        }
     }
 
     fn reconciler(&self) -> Reconciler<'_> {

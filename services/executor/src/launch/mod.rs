@@ -13,6 +13,7 @@ mod holding;
 pub mod judging;
 pub mod launcher;
 mod ledger;
+pub mod looks;
 pub mod patience;
 pub mod prepare;
 pub mod protocol;

@@ -14,6 +14,7 @@ use crate::job::{Attempt, AttemptState, Job, JobState, Run, Told, moment, reason
 use crate::launch::authority::Authority;
 use crate::launch::first_seen::FirstSeen;
 use crate::launch::halt::{Halt, waiting_for};
+use crate::launch::looks::{Look, Looks};
 use crate::launch::prepare::{self, Prepared};
 use crate::launch::protocol::{self, Answer, SEND_WITHIN, Stop};
 use crate::launch::{ledger, reach};
@@ -29,6 +30,7 @@ pub(super) struct Sender<'a> {
     pub(super) seals: &'a dyn Seals,
     pub(super) authority: &'a Authority,
     pub(super) seen: &'a FirstSeen,
+    pub(super) looks: &'a Looks,
 }
 
 /// A launch that has passed every check.
@@ -72,17 +74,17 @@ impl Sender<'_> {
         self.shared.known.learn(&job.tenant, &job.template, template.limits);
         let first = self.authority.demand(job).await?;
         let client = self.client(&template, job).await?;
-        // Asked at each launch: a controller may have been set up again at its address without any outage being
-        // noticed.
-        let here = reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?;
+        let id = (template.kind, template.controller_template);
+        let now = self.shared.clock.now();
+        let look = self.looks.at(&client, id, job.created_at, now, || self.look(&client, &template)).await?;
+        let (here, view) = (look.here.clone(), &look.view);
         prepare::check_installation(&template, &here)?;
-        let view = self.read_template(&client, &template).await?;
         let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
         prepare::check_drift(&*self.shared.templates, &template, &drift).await?;
         let told = Told::of(job, template.request_info, &self.shared.public_url);
-        let labels = self.labels(&client, &template, &view, &told).await?;
-        let launch = prepare::build(self.seals, &template, &view, job, told, &labels).await?;
-        self.check_objects(&client, &template, &view, &launch.body).await?;
+        let labels = self.labels(&client, &template, view, &told).await?;
+        let launch = prepare::build(self.seals, &template, view, job, told, &labels).await?;
+        self.check_objects(&client, &template, view, &launch.body).await?;
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
         // mapped it under whatever name; and where the template is not what it was, perhaps nothing is.
@@ -161,12 +163,14 @@ impl Sender<'_> {
         self.understand(answer, attempt, &ready.template, &ready.client)
     }
 
-    /// The controller's template as it is now.
-    async fn read_template(&self, client: &Arc<Client>, template: &Template) -> Result<TemplateView, Halt> {
+    /// The controller's template as it is now, and where.
+    async fn look(&self, client: &Arc<Client>, template: &Template) -> Result<Look, Halt> {
+        // A controller may have been set up again at its address without any outage being noticed.
+        let here = reach::installation(self.shared, &template.controller, client, Ask::Afresh).await?;
         let span = tracing::info_span!("awx.read_template", otel.kind = "client");
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
         reach::note(self.shared, &template.controller, client, &read)?;
-        read.map_err(|failure| prepare::unreadable(&failure))
+        Ok(Look { here, view: read.map_err(|failure| prepare::unreadable(&failure))? })
     }
 
     /// The ids of the labels that tell the run of its request. They are made if they are not there: that changes nothing

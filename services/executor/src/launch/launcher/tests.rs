@@ -33,6 +33,7 @@ use crate::wait::limits::Limits;
 mod authority;
 mod identity;
 mod looks;
+mod shared_looks;
 mod strays;
 
 /// A clock that is off by seconds.
@@ -159,6 +160,7 @@ impl World {
                 hidden: Duration::from_secs(30),
             },
             seen: FirstSeen::ahead(Duration::from_secs(clock_off.try_into().unwrap_or(0))),
+            looks: Looks::default(),
         }
     }
 
