@@ -355,7 +355,7 @@ async fn what_was_kept_beside_jobs_in_two_trees_is_there_in_one() {
     earlier.close().await;
 
     let store = SqliteJobs::open(&path).await.unwrap();
-    assert_eq!(store.attempts(&job.id).await.unwrap(), [attempt.clone()]);
+    assert_eq!(store.attempts(&job.id).await.unwrap(), std::slice::from_ref(&attempt));
     let other = Goal { installation: attempt.installation.clone(), controller_template: 9, marked: true };
     assert!(store.is_in_the_way(&other).await.unwrap(), "it has no marker, and is open");
     assert_eq!(store.output(&job.id, 0, 100).await.unwrap(), "first later");
