@@ -20,7 +20,8 @@ use crate::cli::Up;
 use crate::terminal::announce;
 #[cfg(feature = "demo")]
 pub(crate) use addresses::prefer;
-use drop_in::{DropIn, Environment};
+pub(crate) use drop_in::Failpoint;
+use drop_in::{DropIn, Environment, log_level};
 pub(crate) use layout::Layout;
 
 /// How long the services may take to find each other.
@@ -28,7 +29,10 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// `runwarden up`.
 pub(crate) fn main(mut settings: Up) -> ExitCode {
-    let telemetry = settings.telemetry.clone();
+    let mut telemetry = settings.telemetry.clone();
+    if let Some(level) = log_level(|name| std::env::var(name).ok()).filter(|_| !settings.given.contains("log")) {
+        level.clone_into(&mut telemetry.log);
+    }
     run_process("runwarden", &telemetry, move |tasks| async move {
         say_when_stopping(&tasks);
         let replaced = Environment::read(|name| std::env::var(name).ok())?;
@@ -85,7 +89,8 @@ pub(crate) struct Running {
     pub(crate) layout: Layout,
 }
 
-/// Starts everything on a data folder, and stands in for the program whose environment is given. `progress` hears the name of each part as it is up.
+/// Starts everything on a data folder, and stands in for the program whose environment is given. `progress` hears the name
+/// of each part as it is up.
 pub(crate) async fn start(
     mut settings: Up,
     replaced: Option<Environment>,
@@ -158,6 +163,7 @@ pub(crate) async fn start(
             peers: Peers::new(tls, addresses.clone()),
             bootstrap: settings.auth.bootstrap_file.clone().unwrap_or_else(|| layout.bootstrap_file()),
             folder: layout.path(""),
+            failpoint: settings.failpoint.clone(),
         };
         if let Some(rest) = drop_in.begin(tasks.shutdown().clone()).await? {
             tasks.spawn("standing in", rest);

@@ -37,6 +37,7 @@ mod restored_logs;
 mod revocation;
 mod run_tasks;
 mod services;
+mod standing_in;
 mod starting;
 mod tenants;
 mod unknown;

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use super::{acme, settings};
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
-const OLD_ROUTE: &str = "/webhook/tfe-analytics/run-task";
-const TAKEN: &str = r#"{"message":"Playbook triggered successfully"}"#;
-const REFUSED: &str = r#"{"error":"HMAC validation failed"}"#;
+pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const OLD_ROUTE: &str = "/webhook/tfe-analytics/run-task";
+pub(super) const TAKEN: &str = r#"{"message":"Playbook triggered successfully"}"#;
+pub(super) const REFUSED: &str = r#"{"error":"HMAC validation failed"}"#;
 const MISSING: &str = r#"{"error":"Invalid JSON or missing data"}"#;
 
 /// Sends what Terraform sends, signed with this key.
-async fn send_text(base: &str, path: &str, key: &str, body: &str) -> Option<Answer> {
+pub(super) async fn send_text(base: &str, path: &str, key: &str, body: &str) -> Option<Answer> {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, key.as_bytes()), body.as_bytes());
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let call = Api::anonymous(base).call(reqwest::Method::POST, path);
@@ -26,15 +26,15 @@ async fn send_text(base: &str, path: &str, key: &str, body: &str) -> Option<Answ
     call.json_text(body).try_send().await.ok()
 }
 
-async fn send(base: &str, path: &str, task: &Task) -> Answer {
+pub(super) async fn send(base: &str, path: &str, task: &Task) -> Answer {
     send_text(base, path, KEY, &task.request.to_string()).await.unwrap()
 }
 
-fn shown(answer: &Answer) -> (u16, &str) {
+pub(super) fn shown(answer: &Answer) -> (u16, &str) {
     (answer.status, answer.text.as_str())
 }
 
-fn status(result: &Value) -> &str {
+pub(super) fn status(result: &Value) -> &str {
     text(&result["data"]["attributes"], "status")
 }
 
@@ -43,18 +43,23 @@ fn message(result: &Value) -> &str {
 }
 
 /// What runs of the controller were given as `run_id`, in their order.
-fn run_ids(controller: &Controller) -> Vec<String> {
+pub(super) fn run_ids(controller: &Controller) -> Vec<String> {
     controller.ledger().iter().map(|entry| entry.extra_vars["run_id"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
+/// `AAP_AUTH` with this password.
+pub(super) fn auth(password: &str) -> String {
+    STANDARD.encode(format!("runwarden:{password}"))
+}
+
 /// A Terraform whose results may reach it, with its authority in a file.
-struct Place {
-    terraform: Terraform,
-    folder: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) terraform: Terraform,
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let terraform = Terraform::start().await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), terraform.ca_pem()).unwrap();
@@ -66,23 +71,28 @@ impl Place {
     }
 
     /// The environment of the replaced program, with one of the sandbox's templates.
-    fn environment(&self, controller: &Controller, template: &str) -> Settings {
-        let login = format!("runwarden:{}", controller.sandbox().password());
-        settings()
-            .that_stays()
-            .set("RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY", "true")
-            .set("AAP_AUTH", &STANDARD.encode(login))
-            .set("AAP_HOST", &controller.sandbox().url())
-            .set("AAP_JOB_TEMPLATE_ID", &Controller::template(template).to_string())
-            .set("HMAC_KEY", KEY)
-            .set("TFE_HOST", &self.terraform.host())
-            .set("COMBINED_FILE", &self.ca_file())
-            .set("JOB_POLLING_INTERVAL_SECONDS", "1")
+    pub(super) fn environment(&self, controller: &Controller, template: &str) -> Settings {
+        let variables = self.variables(controller, template);
+        let settings = settings().that_stays().set("RUNWARDEN_EDGE_PLAIN_BEHIND_PROXY", "true");
+        variables.iter().fold(settings, |settings, (name, value)| settings.set(name, value))
+    }
+
+    /// The same, variable by variable.
+    pub(super) fn variables(&self, controller: &Controller, template: &str) -> [(&'static str, String); 7] {
+        [
+            ("AAP_AUTH", auth(&controller.sandbox().password())),
+            ("AAP_HOST", controller.sandbox().url()),
+            ("AAP_JOB_TEMPLATE_ID", Controller::template(template).to_string()),
+            ("HMAC_KEY", KEY.to_owned()),
+            ("TFE_HOST", self.terraform.host()),
+            ("COMBINED_FILE", self.ca_file()),
+            ("JOB_POLLING_INTERVAL_SECONDS", "1".to_owned()),
+        ]
     }
 }
 
 /// A hook of kind `run_task` for one of the sandbox's templates, as anybody makes it.
-async fn hook(acme: &Tenant, place: &Place, template: &str) {
+pub(super) async fn hook(acme: &Tenant, place: &Place, template: &str) {
     acme.map_with(
         template,
         template,
@@ -96,7 +106,7 @@ async fn hook(acme: &Tenant, place: &Place, template: &str) {
     let _hook = acme.admin.post("/api/v1/hooks", &body).await.expect(201);
 }
 
-fn ordinary(place: &Place) -> Settings {
+pub(super) fn ordinary(place: &Place) -> Settings {
     // A launch that a kill cut off is found out about within seconds.
     settings()
         .that_stays()
@@ -165,7 +175,7 @@ async fn the_environment_of_the_replaced_program_is_enough_and_it_is_answered_as
 }
 
 /// The hook `run-task`, as the first administrator sees it.
-async fn the_hook(system: &System) -> (Api, Value) {
+pub(super) async fn the_hook(system: &System) -> (Api, Value) {
     let admin = system.reach().platform_admin().await.acting_for("tfe-analytics");
     let hook = admin.get("/api/v1/hooks/run-task").await.expect(200);
     (admin, hook)
@@ -265,17 +275,6 @@ async fn the_listener_has_the_certificate_that_the_environment_names() {
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
     let answer = http.post(format!("{base}{OLD_ROUTE}")).body("{}").send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, REFUSED));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn insecure_verifies_no_certificate_and_says_so() {
-    let (controller, place) = (Controller::start().await, Place::new().await);
-    let settings = place.environment(&controller, "ask-variables").set("COMBINED_FILE", "").set("INSECURE", "true");
-    let system = System::start(&settings).await;
-    assert!(system.log().contains("INSECURE=true"), "{}", system.log());
-    let task = place.terraform.task(1, "pre_plan");
-    assert_eq!(shown(&send(&system.reach().base_url, OLD_ROUTE, &task).await), (200, TAKEN));
-    assert_eq!(status(&place.terraform.result(&task).await), "passed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +426,7 @@ async fn an_aap_that_is_away_at_the_first_start_is_tried_again_until_it_is_there
 }
 
 /// Passes on what comes to one address to another.
-async fn forward(from: std::net::SocketAddr, to: std::net::SocketAddr) -> tokio::task::JoinSet<()> {
+pub(super) async fn forward(from: std::net::SocketAddr, to: std::net::SocketAddr) -> tokio::task::JoinSet<()> {
     let listener = tokio::net::TcpListener::bind(from).await.unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {

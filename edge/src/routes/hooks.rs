@@ -85,6 +85,9 @@ pub struct HookKey {
     /// When it was added.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// Whether it is so short that it can be found by trying; absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
 }
 
 /// A hook with a key that was just made.
@@ -103,7 +106,7 @@ impl TryFrom<proto::Hook> for Hook {
     type Error = Problem;
 
     fn try_from(hook: proto::Hook) -> Result<Self> {
-        let key = |key: proto::HookKey| HookKey { id: key.id, created_at: always(key.created_at) };
+        let key = |key: proto::HookKey| HookKey { id: key.id, created_at: always(key.created_at), weak: key.weak };
         Ok(Self {
             path: format!("/webhook/{}/{}", hook.tenant, hook.name),
             name: hook.name,

@@ -8,8 +8,8 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use runwarden_outbound::{Exceptions, Proxy, Settings};
 
+use crate::by_hook::ByHook;
 use crate::failpoint::Failpoint;
-use crate::run_task::by_hook::ByHook;
 use crate::run_task::worker::Reporting;
 
 /// The longest time for which a delivery may be tried: the executor recognises repeats for a day.

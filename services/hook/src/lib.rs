@@ -4,11 +4,13 @@
 //! - [`hook`]: the noun: a configured way in for a foreign sender, its rules and who may do what to it.
 //! - [`callback`]: the noun: a configured way back out, and the messages that are sent to it.
 //! - [`inbox`]: what is delivered, from the request of the sender to the job that it becomes.
+//! - `by_hook`: what the operator set for all hooks, and otherwise for one.
 //! - `run_task`: what is reported to Terraform until it has a final result.
 //! - [`ports`]: what is needed of other services.
 //! - [`store`]: where hooks and deliveries are kept, each change with its audit entry in one commit.
 //! - [`rpc`]: the only place that knows gRPC.
 
+mod by_hook;
 pub mod callback;
 mod config;
 pub mod failpoint;
@@ -34,6 +36,7 @@ pub use config::{Config, TerraformOf};
 pub use runwarden_outbound::Exceptions;
 pub use runwarden_webhooks::KeyForm;
 
+use by_hook::ByHook;
 use callback::sent::Sent;
 use hook::Hooks;
 use inbox::busy::Busy;
@@ -44,7 +47,6 @@ use inbox::tokens::Tokens;
 use inbox::worker::Worker;
 use ports::{Identities, Jobs, Keys, Modules, Projects};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
-use run_task::by_hook::ByHook;
 use run_task::plan::TerraformPlans;
 use run_task::terraform::Terraform;
 use run_task::turns::Turns;
@@ -93,6 +95,10 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
     };
     let callbacks = callback::build(parts, kit, &engines).await?;
     let hooks = Hooks::new(catalog, Arc::clone(&keys), Arc::clone(&modules), Arc::clone(&identities), projects);
+    let hooks = match &config.own_terraform {
+        Some(own) => hooks.with_replaced(&own.tenant, &own.hook),
+        None => hooks,
+    };
     let tokens = Arc::new(Tokens::new(identities, Arc::clone(&kit.clock)));
     let bell = Arc::new(Notify::new());
 

@@ -38,7 +38,7 @@ pub mod standard;
 pub use answer::{Answer, Outcome};
 pub use event::{DOCUMENT_VERSION, Event, Verified};
 pub use headers::{Headers, Received};
-pub use key::{KeyForm, MadeBy};
+pub use key::{KeyForm, KeyFrom, MadeBy};
 pub use kinds::{KindInfo, kinds};
 pub use problem::Problem;
 pub use proof::{ProvedBy, Weakness};

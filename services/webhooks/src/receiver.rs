@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::answer::{Answer, Outcome};
 use crate::event::{Event, Verified, derived_id};
 use crate::headers::Received;
-use crate::key::{KeyForm, MadeBy};
+use crate::key::{KeyForm, KeyFrom, MadeBy};
 use crate::kinds::{Definition, IdPlace, Kind, Read};
 use crate::problem::Problem;
 use crate::proof::{Proof, ProofSettings, ProvedBy, Weakness};
@@ -35,7 +35,7 @@ pub struct Receiver {
     proof: Proof,
     /// Whether the delivery's id is made from its body instead of being the sender's.
     once_per_body: bool,
-    /// Whether a key is taken that can be guessed.
+    /// Whether a short key is taken.
     allow_weak_key: bool,
 }
 
@@ -86,8 +86,10 @@ impl Receiver {
             None => false,
             Some(value) => setting("allow_weak_key", value)?,
         };
-        if allow_weak_key && proof.key().is_none_or(|form| form.standard) {
-            return Err(Problem::new("allow_weak_key", "The key of this hook is not one that a person thinks up."));
+        if allow_weak_key && !matches!(proof, Proof::Hmac(_)) {
+            let detail = "Only a key that signs may be short. A token or a password is sent with each request, and a key of \
+                          Standard Webhooks is never made up.";
+            return Err(Problem::new("allow_weak_key", detail));
         }
         let kind = (definition.parse)(Value::Object(own))?;
         let receiver = Self { definition, kind, proof, once_per_body, allow_weak_key };
@@ -111,13 +113,26 @@ impl Receiver {
         Some(if self.definition.sender_makes_key { KeyForm { made_by: MadeBy::Sender, ..form } } else { form })
     }
 
-    /// Whether a key will do.
+    /// Whether a short key is taken.
+    pub fn allows_weak_key(&self) -> bool {
+        self.allow_weak_key
+    }
+
+    /// Whether a key will do that somebody gives the hook.
     ///
     /// # Errors
     /// What is wrong with it; never what it is.
     pub fn check_key(&self, key: &SecretString) -> Result<(), Problem> {
+        self.check_key_from(key, KeyFrom::Person)
+    }
+
+    /// Whether a key will do that comes from there.
+    ///
+    /// # Errors
+    /// What is wrong with it; never what it is.
+    pub fn check_key_from(&self, key: &SecretString, from: KeyFrom) -> Result<(), Problem> {
         match self.key() {
-            Some(form) => form.check(key),
+            Some(form) => form.check(key, from),
             None => Err(Problem::new("key", "A hook whose sender has an access token needs no key.")),
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct Environment {
     pub(super) certificate_key: PathBuf,
     /// Authorities of AAP and Terraform, PEM; empty for the system's.
     pub(super) authorities: String,
+    /// Why those that were named are not used, where nothing is verified anyway.
+    pub(super) unread: Option<String>,
     /// Where Terraform is, if that is said.
     pub(super) terraform: Option<Terraform>,
 }
@@ -111,6 +113,13 @@ impl Environment {
             Some((name, value)) => seconds(name, Some(value), 5)?,
             None => Duration::from_secs(5),
         };
+        let insecure = variable("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        // The replaced program did not open the file then.
+        let (authorities, unread) = match authorities(variable("COMBINED_FILE")) {
+            Ok(authorities) => (authorities, None),
+            Err(error) if insecure => (String::new(), Some(format!("{error:#}"))),
+            Err(error) => return Err(error),
+        };
         let file = |name: &str, default: &str| PathBuf::from(variable(name).unwrap_or_else(|| default.to_owned()));
         Ok(Some(Self {
             aap: aap(&required("AAP_HOST")?)?,
@@ -122,12 +131,28 @@ impl Environment {
             wait: asked.min(LONGEST_WAIT),
             wait_is_cut: asked > LONGEST_WAIT,
             poll,
-            insecure: variable("INSECURE").is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            insecure,
             certificate: file("CERT_FILE", CERT_FILE),
             certificate_key: file("KEY_FILE", KEY_FILE),
-            authorities: authorities(variable("COMBINED_FILE"))?,
+            authorities,
+            unread,
             terraform: variable("TFE_HOST").map(|host| terraform(&host)).transpose()?,
         }))
+    }
+}
+
+/// `LOG_LEVEL`, as Python's logging names it, as a filter of ours; none if it is not set, or is somebody else's.
+pub(crate) fn log_level(variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
+    if !REQUIRED.iter().all(is_set) {
+        return None;
+    }
+    match variable("LOG_LEVEL")?.trim().to_ascii_uppercase().as_str() {
+        "DEBUG" | "10" => Some("info,runwarden=debug"),
+        "INFO" | "20" => Some("info"),
+        "WARNING" | "WARN" | "30" => Some("warn"),
+        "ERROR" | "40" | "CRITICAL" | "FATAL" | "50" => Some("error"),
+        _ => None,
     }
 }
 
@@ -255,6 +280,35 @@ pub(super) mod tests {
         assert_eq!((terraform.address.as_str(), terraform.place.as_str()), ("https://tfe.example", "tfe.example:443"));
         let both = with(&[("JOB_POLLING_INTERVAL", "9"), ("JOB_POLLING_INTERVAL_SECONDS", "3")]).unwrap().unwrap();
         assert_eq!(both.poll.as_secs(), 3, "the documented name wins");
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_do_not_matter_where_nothing_is_verified() {
+        let read = with(&[("INSECURE", "true"), ("COMBINED_FILE", "/nowhere/ca.crt")]).unwrap().unwrap();
+        assert_eq!(read.authorities, "");
+        assert!(read.warnings().join("\n").contains("COMBINED_FILE /nowhere/ca.crt"), "{:?}", read.warnings());
+        assert!(with(&[("INSECURE", "false"), ("COMBINED_FILE", "/nowhere/ca.crt")]).is_err());
+    }
+
+    #[test]
+    fn the_log_level_is_that_of_the_environment_only_if_all_of_it_is_there() {
+        let level = |more: &[(&str, &str)]| {
+            log_level(|name| {
+                let last = WHOLE.iter().chain(more).rev().find(|(set, _)| *set == name);
+                last.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        for (set, taken) in [
+            ("DEBUG", Some("info,runwarden=debug")),
+            ("warning", Some("warn")),
+            ("CRITICAL", Some("error")),
+            ("10", Some("info,runwarden=debug")),
+            ("loud", None),
+            ("", None),
+        ] {
+            assert_eq!(level(&[("LOG_LEVEL", set)]), taken, "{set}");
+        }
+        assert_eq!(level(&[("LOG_LEVEL", "DEBUG"), ("HMAC_KEY", "")]), None, "somebody else's");
     }
 
     #[test]

@@ -3,14 +3,22 @@
 //!
 //! - [`environment`]: what it says, checked.
 //! - [`settings`]: what that means for the settings of `up`.
-//! - [`install`]: tenant, project, controller, template, service account and hook.
+//! - [`install`]: tenant, project and service account, and in which order all of it is made.
+//! - [`aap`]: controller and template.
+//! - [`hook`]: the hook, its key and its module.
 //! - [`mapping`]: how a request becomes parameters.
 //! - [`memory`]: what was taken over before.
+//! - [`problem`]: why it could not be made.
+//! - [`failpoint`]: where a test can have the process die.
 
+mod aap;
 mod environment;
+mod failpoint;
+mod hook;
 mod install;
 mod mapping;
 mod memory;
+mod problem;
 mod settings;
 
 use std::path::PathBuf;
@@ -19,20 +27,23 @@ use std::time::Duration;
 use runwarden_kit::lifecycle::Shutdown;
 use runwarden_kit::mesh::Peers;
 
-pub(crate) use environment::Environment;
-use install::{Installer, Problem};
+pub(crate) use environment::{Environment, log_level};
+pub(crate) use failpoint::Failpoint;
+use install::Installer;
+use memory::Memory;
+use problem::Problem;
 
 use crate::terminal::announce;
 
 /// With the hook of this name, the route is the one that the replaced program had.
 const TENANT: &str = "tfe-analytics";
 const HOOK: &str = "run-task";
-/// The file that remembers what was taken over.
-const FILE: &str = "drop-in.json";
 
 /// The first pause before another try, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after AAP refused the password: with more tries than that, it would lock the account.
+const AFTER_REFUSAL: Duration = Duration::from_secs(aap::NOT_AGAIN_FOR.unsigned_abs() + 1);
 
 /// What stands in.
 pub(super) struct DropIn {
@@ -40,6 +51,7 @@ pub(super) struct DropIn {
     pub(super) peers: Peers,
     pub(super) bootstrap: PathBuf,
     pub(super) folder: PathBuf,
+    pub(super) failpoint: Failpoint,
 }
 
 impl DropIn {
@@ -50,8 +62,8 @@ impl DropIn {
     pub(super) async fn begin(self, shutdown: Shutdown) -> anyhow::Result<Option<impl Future<Output = ()> + Send>> {
         match self.install().await {
             Ok(()) => Ok(None),
-            Err(Problem::Wrong(error)) => Err(error),
-            Err(Problem::NoAdministrator) if !self.folder.join(FILE).exists() => anyhow::bail!(
+            Err(Problem::Wrong(error) | Problem::Unwelcome(error)) => Err(error),
+            Err(Problem::NoAdministrator) if !self.folder.join(memory::FILE).exists() => anyhow::bail!(
                 "{} does not have the first administrator's credentials, so what AAP_HOST and the rest say cannot be made: \
                  put the file back for one start, or unset them and make a hook yourself",
                 self.bootstrap.display()
@@ -64,18 +76,25 @@ impl DropIn {
                 Ok(None)
             }
             Err(Problem::Later(error)) => {
-                announce(format_args!(
-                    "warning: {error:#}. Until that works, run tasks are refused; it is tried again"
-                ));
+                let until = if self.has_hook() {
+                    "run tasks are taken as before, except that a changed HMAC_KEY counts already"
+                } else {
+                    "run tasks are refused"
+                };
+                announce(format_args!("warning: {error:#}. Until that works, {until}; it is tried again"));
                 Ok(Some(self.go_on(shutdown)))
             }
         }
     }
 
+    /// Whether the hook was made, now or before.
+    fn has_hook(&self) -> bool {
+        Memory::open(&self.folder).is_ok_and(|memory| memory.has("HMAC_KEY"))
+    }
+
     async fn install(&self) -> Result<(), Problem> {
-        let Self { environment, peers, bootstrap, folder } = self;
-        let memory = folder.join(FILE);
-        let told = Installer { environment, peers, bootstrap, memory: &memory }.install().await?;
+        let Self { environment, peers, bootstrap, folder, failpoint } = self;
+        let told = Installer { environment, peers, bootstrap, folder, failpoint }.install().await?;
         told.iter().for_each(announce);
         announce(format_args!(
             "run tasks: POST /webhook/{TENANT}/{HOOK} runs job template {} of {}",
@@ -87,17 +106,18 @@ impl DropIn {
     async fn go_on(self, shutdown: Shutdown) {
         let (mut pause, mut before) = (FIRST_PAUSE, String::new());
         while shutdown.sleep(pause).await.is_ok() {
-            match self.install().await {
+            let (error, next) = match self.install().await {
                 Ok(()) | Err(Problem::NoAdministrator) => return,
-                Err(Problem::Later(error) | Problem::Wrong(error)) => {
-                    let now = format!("{error:#}");
-                    if now != before {
-                        announce(format_args!("warning: {now}. It is tried again"));
-                        before = now;
-                    }
-                }
+                Err(Problem::Later(error) | Problem::Wrong(error)) => (error, (pause * 2).min(LONGEST_PAUSE)),
+                Err(Problem::Unwelcome(error)) => (error, AFTER_REFUSAL),
+            };
+            let now = format!("{error:#}");
+            if now != before {
+                let when = if next == AFTER_REFUSAL { " in 15 minutes" } else { "" };
+                announce(format_args!("warning: {now}. It is tried again{when}"));
+                before = now;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = next;
         }
     }
 }

@@ -78,12 +78,19 @@ impl Environment {
                     .to_owned(),
             );
         }
+        if let Some(problem) = &self.unread {
+            told.push(format!("warning: {problem}. With INSECURE=true it is not used"));
+        }
         if self.has_weak_key() {
-            told.push(
-                "warning: HMAC_KEY is weak: whoever sees one signed request can find it by trying, and launch jobs. Set one \
-                 of 16 characters or more here and in Terraform, such as the output of `openssl rand -hex 32`"
-                    .to_owned(),
-            );
+            let who = if KeyForm::is_guessable(&self.key) {
+                "anybody who reaches this listener can find it by trying"
+            } else {
+                "whoever sees one signed request can find it by trying"
+            };
+            told.push(format!(
+                "warning: HMAC_KEY is weak: {who}, and launch jobs. Set one of 16 characters or more here and in Terraform, \
+                 such as the output of `openssl rand -hex 32`"
+            ));
         }
         if self.terraform.is_none() {
             told.push(
@@ -181,6 +188,8 @@ mod tests {
         for part in ["INSECURE=true", "HMAC_KEY is weak", "TFE_HOST is not set", "JOB_WAIT_SECONDS"] {
             assert!(all.contains(part), "{part}");
         }
+        assert!(told(&[("HMAC_KEY", "secret")]).contains("anybody who reaches"));
+        assert!(told(&[("HMAC_KEY", "secrets of mine")]).contains("whoever sees one signed request"));
         let key = "0123456789abcdef0123456789abcdef";
         assert_eq!(told(&[("HMAC_KEY", key), ("TFE_HOST", "tfe.example")]), "");
     }

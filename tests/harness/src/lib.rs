@@ -6,6 +6,7 @@
 pub mod apart;
 pub mod api;
 mod balancer;
+mod certificate;
 pub mod controller;
 pub mod events;
 pub mod fleet;
@@ -20,6 +21,7 @@ mod recipe;
 pub mod system;
 pub mod tenant;
 pub mod terraform;
+pub mod tls_front;
 pub mod wait;
 
 pub use apart::Apart;
@@ -33,4 +35,5 @@ pub use receiver::Receiver;
 pub use system::{Settings, System};
 pub use tenant::Tenant;
 pub use terraform::{Task, Terraform};
+pub use tls_front::TlsFront;
 pub use wait::{until, until_within};

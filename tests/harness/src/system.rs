@@ -1,6 +1,7 @@
 //! All services in one process: `runwarden up`, as anybody starts it.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use runwarden_kit::mesh::{Service, TlsFiles};
 use serde_json::Value;
@@ -131,6 +132,13 @@ impl System {
         self.logs.push(self.process.log().clone());
         self.process.ready().await;
         self.reach = reach(&self.data());
+    }
+
+    /// Starts it again on the same data, and waits until it ends by itself.
+    pub async fn start_to_end(&mut self) -> ExitStatus {
+        self.process = recipe(&self.settings, &self.ports, self.folder.path()).start(&self.allowed);
+        self.logs.push(self.process.log().clone());
+        self.process.ended().await
     }
 
     /// Changes a setting for the next start.

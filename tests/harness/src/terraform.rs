@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::SelfSigned;
 
 /// The largest request that is read.
 const LARGEST: usize = 8 << 20;
@@ -59,22 +60,12 @@ impl Terraform {
     /// # Panics
     /// When it cannot be started.
     pub async fn start() -> Self {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-        let key_pem = made.signing_key.serialize_pem();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("protocol versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .expect("the key fits the certificate");
+        let SelfSigned { pem, key_pem, tls } = SelfSigned::make();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let address = listener.local_addr().expect("its address");
         let (away, book) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Book::default())));
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&away), Arc::clone(&book)));
-        Self { address, ca_pem: made.cert.pem(), key_pem, away, book }
+        tokio::spawn(serve(listener, tls, Arc::clone(&away), Arc::clone(&book)));
+        Self { address, ca_pem: pem, key_pem, away, book }
     }
 
     /// Its host, with the port.

@@ -5,7 +5,7 @@ use runwarden_kit::caller::Caller;
 use runwarden_kit::{Error, Result, SecretString};
 use serde_json::json;
 
-use super::manage::key_for;
+use super::manage::{key_for, weaknesses};
 use super::{Hook, Hooks, MAX_KEYS, WithKey};
 
 impl Hooks {
@@ -26,11 +26,11 @@ impl Hooks {
             return Err(Error::conflict("The hook has two keys. Retire the older one first."));
         }
         self.check_account(&hook).await?;
-        let (value, made) = key_for(&hook.receiver()?, given)?;
+        let (value, made) = key_for(&hook.receiver()?, given, *self.keys_from.of(&hook.tenant, &hook.name))?;
         let value = value.ok_or_else(|| Error::conflict("This hook has no key: its sender has an access token."))?;
         self.add_key(&mut hook, &value).await?;
         let added = hook.keys.last().cloned();
-        let details = json!({ "key": added.as_ref().map(|key| &key.id) });
+        let details = json!({ "key": added.as_ref().map(|key| &key.id), "weaknesses": weaknesses(&hook) });
         let changed = WithKey { hook: hook.clone(), made };
         let saved = self.save_with(&stored, changed, "hook.rotate_key", &details, Some(&ticket)).await?;
         // Only when it is certain that the hook does not refer to it: a commit that fails may have happened.
@@ -50,7 +50,8 @@ impl Hooks {
             return Err(Error::conflict("This is the hook's only key. Add another one first, or disable the hook."));
         }
         let retired = hook.keys.remove(at);
-        let saved = self.save(&stored, hook, "hook.retire_key", &json!({ "key": retired.id })).await?;
+        let details = json!({ "key": retired.id, "weaknesses": weaknesses(&hook) });
+        let saved = self.save(&stored, hook, "hook.retire_key", &details).await?;
         self.forget_keys(&saved, &[retired]).await;
         Ok(saved)
     }

@@ -14,12 +14,13 @@ use runwarden_kit::page::{Listing, Page, PageRequest};
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, ErrorReason, ExposeSecret as _, Result, SecretString, id, slug};
-use runwarden_webhooks::Receiver;
+use runwarden_webhooks::{KeyForm, KeyFrom, Receiver};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
 
 use super::{Hook, HookKey, check_key, receiver, text};
+use crate::by_hook::ByHook;
 use crate::ports::{Identities, KeyPlace, Keys, Modules, Projects};
 use crate::store::{Catalog, Stored, creation, keep, key, put};
 
@@ -97,6 +98,8 @@ pub struct Hooks {
     projects: Arc<dyn Projects>,
     /// Tells of hooks that were changed or removed.
     changes: broadcast::Sender<(TenantId, String)>,
+    /// Where keys come from.
+    pub(super) keys_from: ByHook<KeyFrom>,
 }
 
 impl Hooks {
@@ -108,7 +111,8 @@ impl Hooks {
         identities: Arc<dyn Identities>,
         projects: Arc<dyn Projects>,
     ) -> Self {
-        Self { catalog, keys, modules, identities, projects, changes: broadcast::Sender::new(CHANGES) }
+        let (keys_from, changes) = (ByHook::all(KeyFrom::Person), broadcast::Sender::new(CHANGES));
+        Self { catalog, keys, modules, identities, projects, keys_from, changes }
     }
 
     /// Tells of each hook that is changed or removed from now on, by tenant and name.
@@ -119,6 +123,12 @@ impl Hooks {
     fn tell(&self, hook: &Hook) {
         // Nobody may listen.
         let _told = self.changes.send((hook.tenant.clone(), hook.name.clone()));
+    }
+
+    /// This hook of this tenant stands in for another program, and takes the key that this had.
+    pub(crate) fn with_replaced(mut self, tenant: &str, hook: &str) -> Self {
+        self.keys_from = self.keys_from.but(tenant, hook, KeyFrom::ReplacedProgram);
+        self
     }
 
     /// Makes a hook in the tenant the caller acts for.
@@ -143,7 +153,7 @@ impl Hooks {
         if self.catalog.count(&key::hooks(&tenant)).await? >= MAX_HOOKS {
             return Err(Error::conflict(format!("The tenant has {MAX_HOOKS} hooks. Remove one first.")));
         }
-        let (value, made) = key_for(&receiver, new.key)?;
+        let (value, made) = key_for(&receiver, new.key, *self.keys_from.of(&tenant, &new.name))?;
         let now = self.catalog.now();
         let mut hook = Hook {
             id: id::new("hook"),
@@ -179,7 +189,7 @@ impl Hooks {
                 "template": made.hook.template,
                 "kind": made.hook.kind,
                 "client_id": made.hook.client_id,
-                "weaknesses": weaknesses(&receiver),
+                "weaknesses": weaknesses(&made.hook),
             }),
         );
         match self.catalog.commit(change, &entry).await? {
@@ -218,7 +228,13 @@ impl Hooks {
         }
         if let Some(given) = update.settings {
             hook.settings = settings(&given)?;
-            self.same_form(&before, &receiver(&hook.kind, &hook.settings)?).await?;
+            let after = receiver(&hook.kind, &hook.settings)?;
+            self.same_form(&before, &after).await?;
+            if hook.has_weak_key() && !after.allows_weak_key() {
+                let detail = "must stay while the hook has a key of fewer than 16 characters: replace that key and retire it \
+                              first";
+                return Err(Error::invalid("/settings/allow_weak_key", detail));
+            }
         }
         if let Some(client_id) = update.client_id {
             hook.client_id = client_id;
@@ -239,9 +255,7 @@ impl Hooks {
             self.check_account(&hook).await?;
         }
         let changed = changed(&before, &hook);
-        // One that an earlier version took may still be switched off.
-        let weak = hook.receiver().map(|receiver| weaknesses(&receiver)).unwrap_or_default();
-        let details = json!({ "changed": changed, "weaknesses": weak });
+        let details = json!({ "changed": changed, "weaknesses": weaknesses(&hook) });
         self.save(&stored, hook, "hook.update", &details).await
     }
 
@@ -324,7 +338,8 @@ impl Hooks {
 
     /// Stores a key of a hook that is about to be stored.
     pub(super) async fn add_key(&self, hook: &mut Hook, value: &SecretString) -> Result<()> {
-        let key = HookKey { id: id::new("key"), created_at: self.catalog.now() };
+        let weak = hook.receiver()?.key().is_some_and(|form| !form.standard) && KeyForm::is_weak(value);
+        let key = HookKey { id: id::new("key"), created_at: self.catalog.now(), weak };
         self.keys.put(place(hook, &key), value).await?;
         hook.keys.push(key);
         Ok(())
@@ -394,9 +409,10 @@ fn place<'a>(hook: &'a Hook, key: &'a HookKey) -> KeyPlace<'a> {
 pub(super) fn key_for(
     receiver: &Receiver,
     given: Option<SecretString>,
+    from: KeyFrom,
 ) -> Result<(Option<SecretString>, Option<String>)> {
     if let Some(given) = given {
-        check_key(receiver, &given)?;
+        check_key(receiver, &given, from)?;
         return Ok((Some(given), None));
     }
     if receiver.key().is_none() {
@@ -410,8 +426,8 @@ pub(super) fn key_for(
 }
 
 /// What the sender's proof does not prevent, for the record.
-fn weaknesses(receiver: &Receiver) -> Vec<&'static str> {
-    receiver.weaknesses().into_iter().map(runwarden_webhooks::Weakness::code).collect()
+pub(super) fn weaknesses(hook: &Hook) -> Vec<&'static str> {
+    hook.weaknesses().into_iter().map(runwarden_webhooks::Weakness::code).collect()
 }
 
 fn settings(given: &str) -> Result<Map<String, Value>> {

@@ -10,7 +10,7 @@ use runwarden_kit::clock::Moment;
 use runwarden_kit::permission::Permission;
 use runwarden_kit::tenant::TenantId;
 use runwarden_kit::{Error, Result, SecretString};
-use runwarden_webhooks::{Problem, Receiver};
+use runwarden_webhooks::{KeyFrom, Problem, Receiver, Weakness};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -61,6 +61,9 @@ pub struct HookKey {
     pub id: String,
     /// When it was added.
     pub created_at: Moment,
+    /// Whether it is so short that it can be found by trying.
+    #[serde(default)]
+    pub weak: bool,
 }
 
 impl Hook {
@@ -70,6 +73,21 @@ impl Hook {
     /// When the settings do not fit the kind: of a stored hook, an earlier version took them.
     pub fn receiver(&self) -> Result<Receiver> {
         receiver(&self.kind, &self.settings)
+    }
+
+    /// What its sender's proof does not prevent. A weak key is one for as long as it is there, whatever the settings say.
+    pub fn weaknesses(&self) -> Vec<Weakness> {
+        // One that an earlier version took and this one does not is still shown.
+        let mut found = self.receiver().map(|receiver| receiver.weaknesses()).unwrap_or_default();
+        if self.has_weak_key() && !found.contains(&Weakness::WeakKey) {
+            found.push(Weakness::WeakKey);
+        }
+        found
+    }
+
+    /// Whether one of its keys is weak.
+    pub(crate) fn has_weak_key(&self) -> bool {
+        self.keys.iter().any(|key| key.weak)
     }
 
     fn place(&self) -> Scope {
@@ -95,8 +113,8 @@ pub(crate) fn receiver(kind: &str, settings: &Map<String, Value>) -> Result<Rece
 }
 
 /// Whether a key will do for a hook.
-fn check_key(receiver: &Receiver, key: &SecretString) -> Result<()> {
-    receiver.check_key(key).map_err(|problem| Error::invalid("/key", problem.detail))
+fn check_key(receiver: &Receiver, key: &SecretString, from: KeyFrom) -> Result<()> {
+    receiver.check_key_from(key, from).map_err(|problem| Error::invalid("/key", problem.detail))
 }
 
 /// A problem with settings, at its place in the request.

@@ -119,8 +119,7 @@ impl TryFrom<Hook> for wire::Hook {
     type Error = Error;
 
     fn try_from(hook: Hook) -> Result<Self, Error> {
-        // One that an earlier version took and this one does not is still shown.
-        let weaknesses = hook.receiver().map(|receiver| receiver.weaknesses()).unwrap_or_default();
+        let weaknesses = hook.weaknesses();
         Ok(Self {
             settings_json: serde_json::to_string(&hook.settings).map_err(Error::internal)?,
             weaknesses: weaknesses.into_iter().map(|weakness| weakness.code().to_owned()).collect(),
@@ -143,6 +142,6 @@ impl TryFrom<Hook> for wire::Hook {
 
 impl From<HookKey> for wire::HookKey {
     fn from(key: HookKey) -> Self {
-        Self { id: key.id, created_at: Some(key.created_at.to_proto()) }
+        Self { id: key.id, created_at: Some(key.created_at.to_proto()), weak: key.weak }
     }
 }

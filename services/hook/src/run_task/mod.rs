@@ -6,7 +6,6 @@
 //! is written down before it is done, and done.
 //!
 //! - [`terraform`]: the requests to Terraform.
-//! - [`by_hook`]: what is set for all hooks, and otherwise for one.
 //! - [`plan`]: the plan, for a mapping that wants it.
 //! - [`seen`]: what is known of the job, and what the final result says of it.
 //! - [`worker`]: brings the two together.
@@ -14,7 +13,6 @@
 //! - [`limits`]: until when a job may be begun, and until when Terraform has a result.
 //! - [`woken`]: tasks to look at before they are due, because a job ended.
 
-pub(crate) mod by_hook;
 pub(crate) mod limits;
 pub(crate) mod plan;
 pub(crate) mod seen;

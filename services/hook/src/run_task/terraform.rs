@@ -6,7 +6,7 @@ use runwarden_kit::{ExposeSecret as _, SecretString};
 use runwarden_outbound::{Client, Request};
 use runwarden_webhooks::run_task::{CONTENT_TYPE, Reply};
 
-use super::by_hook::ByHook;
+use crate::by_hook::ByHook;
 use crate::inbox::delivery::Delivery;
 
 /// How long Terraform may take for an answer.

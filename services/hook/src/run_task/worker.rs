@@ -18,12 +18,12 @@ use runwarden_webhooks::run_task::{ACCESS_TOKEN, CALLBACK_URL, End, Next, OUTCOM
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::by_hook::ByHook;
 use super::limits;
 use super::seen::{Seen, out_of_time, verdict};
 use super::terraform::Terraform;
 use super::turns::Turns;
 use super::woken::Woken;
+use crate::by_hook::ByHook;
 use crate::failpoint::{At, Failpoint};
 use crate::inbox::delivery::Delivery;
 use crate::inbox::tokens::Tokens;

@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use runwarden_engines::config::Change;
 use runwarden_kit::audit::EntryBuilder;
 use runwarden_kit::mesh::Service;
+use runwarden_webhooks::Weakness;
 
 use super::*;
+
 use crate::hook::HookUpdate;
 use crate::store::{key, put};
 
@@ -150,6 +152,54 @@ async fn a_hook_whose_stored_settings_are_taken_no_longer_can_be_repaired() {
     }
     change("a", standard).await.unwrap();
     change("b", text).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_weak_key_is_shown_for_as_long_as_it_is_there() {
+    let world = world().await;
+    let is_weak = |hook: &Hook| hook.weaknesses().contains(&Weakness::WeakKey);
+    let hook = world.hook("a", "").await;
+    assert!(!is_weak(&hook) && !hook.keys[0].weak);
+    let settings = async |settings: &str| {
+        let update = HookUpdate { settings: Some(settings.to_owned()), ..HookUpdate::default() };
+        world.hooks.update(&admin(), "a", update).await
+    };
+    settings(r#"{"allow_weak_key": true}"#).await.unwrap();
+    let rotate =
+        async |key: &str| world.hooks.rotate_key(&admin(), "a", Some(key.to_owned().into()), &Repeat::default()).await;
+    assert_eq!(rotate("hunter2").await.unwrap_err().fields()[0].pointer, "/key", "anybody can guess it");
+    let rotated = rotate("hunter22").await.unwrap().hook;
+    assert_eq!(rotated.keys.iter().map(|key| key.weak).collect::<Vec<_>>(), [false, true]);
+    // The leave cannot be taken back while it is made use of, whichever other key goes.
+    world.hooks.retire_key(&admin(), "a", &rotated.keys[0].id).await.unwrap();
+    assert_eq!(settings("{}").await.unwrap_err().fields()[0].pointer, "/settings/allow_weak_key");
+    // Nor may it become a password, which could be tried out.
+    assert_eq!(reason(settings(r#"{"proof": {"by": "token"}}"#).await), ErrorReason::ValidationFailed);
+    let kept = world.hooks.get(&admin(), "a").await.unwrap().into_inner();
+    assert!(is_weak(&kept));
+    // Even if a store says otherwise.
+    assert!(is_weak(&Hook { settings: serde_json::Map::new(), ..kept.clone() }));
+    rotate("0123456789abcdef").await.unwrap();
+    world.hooks.retire_key(&admin(), "a", &kept.keys[0].id).await.unwrap();
+    let strong = settings("{}").await.unwrap();
+    assert!(!is_weak(&strong));
+}
+
+#[tokio::test]
+async fn only_the_hook_that_stands_in_takes_whatever_key_the_replaced_program_had() {
+    let mut world = world().await;
+    world.hooks = world.hooks.clone().with_replaced("acme", "old");
+    let short = |name: &str| NewHook {
+        settings: r#"{"allow_weak_key": true}"#.into(),
+        key: Some("x".into()),
+        ..github(name, "")
+    };
+    assert_eq!(world.create(short("new")).await.unwrap_err().fields()[0].pointer, "/key");
+    let unseen = NewHook { settings: String::new(), ..short("old") };
+    assert_eq!(world.create(unseen).await.unwrap_err().fields()[0].pointer, "/key", "it has to be shown");
+    let made = world.create(short("old")).await.unwrap().hook;
+    assert!(made.keys[0].weak);
+    assert_eq!(world.send("old", push("x", "1", PUSH)).await.status, 202);
 }
 
 /// A commit whose answer is lost may have happened: the key that the hook may refer to by now must not be removed.

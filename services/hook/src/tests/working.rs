@@ -299,7 +299,7 @@ async fn run_task(world: &World, settings: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_run_task_for_which_terraform_has_stopped_to_wait_is_never_submitted() {
+async fn a_run_task_for_which_terraform_no_longer_waits_is_never_submitted() {
     let world = world().await;
     let id = run_task(&world, "").await;
     // We are down until it is too late.

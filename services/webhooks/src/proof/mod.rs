@@ -53,7 +53,7 @@ pub enum Weakness {
     NoIds,
     /// HMAC-SHA-1: not broken as an HMAC, but no longer to be chosen.
     Sha1,
-    /// The key may be so short that who has one signed request can find it by trying.
+    /// The key is, or may be, so short that who has one signed request can find it by trying.
     WeakKey,
 }
 

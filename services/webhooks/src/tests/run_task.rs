@@ -185,15 +185,26 @@ fn a_body_that_is_not_called_json_is_refused() {
 }
 
 #[test]
-fn a_key_that_can_be_guessed_is_taken_only_where_the_hook_says_so() {
-    let weak = "hunter2".into();
+fn a_key_that_can_be_found_is_taken_only_where_the_hook_says_so() {
+    let weak = "hunter22".into();
     let usual = receiver("run_task", json!({}));
     assert!(usual.check_key(&weak).is_err() && crate::KeyForm::is_weak(&weak));
     let told = receiver("run_task", json!({"allow_weak_key": true}));
-    assert!(told.check_key(&weak).is_ok() && told.check_key(&"".into()).is_err());
+    assert!(told.check_key(&weak).is_ok());
+    assert!(told.check_key(&"hunter2".into()).is_err(), "it could be guessed without any request");
+    // Senders sign with what the replaced program had.
+    let from = crate::KeyFrom::ReplacedProgram;
+    assert!(told.check_key_from(&"x".into(), from).is_ok() && told.check_key_from(&"".into(), from).is_err());
+    assert!(usual.check_key_from(&weak, from).is_err(), "never unseen");
+    assert!(usual.check_key_from(&" 16 characters or more\n".into(), from).is_ok());
     assert!(told.weaknesses().contains(&crate::Weakness::WeakKey) && usual.weaknesses().is_empty());
     assert_eq!(problem("run_task", json!({"allow_weak_key": "yes"})), "allow_weak_key");
     assert_eq!(problem("standard_webhooks", json!({"allow_weak_key": true})), "allow_weak_key");
+    for by in ["token", "basic", "address"] {
+        let proof = if by == "basic" { json!({"by": by, "username": "u"}) } else { json!({"by": by}) };
+        let settings = json!({"proof": proof, "id": "none", "allow_weak_key": true});
+        assert_eq!(problem("generic", settings), "allow_weak_key", "{by}: it is sent, and can be tried");
+    }
 }
 
 #[test]

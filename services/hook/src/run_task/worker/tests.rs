@@ -17,11 +17,11 @@ use runwarden_webhooks::run_task::ACCESS_TOKEN;
 use serde_json::json;
 
 use super::{Reporting, RunTasks};
+use crate::by_hook::ByHook;
 use crate::failpoint::Failpoint;
 use crate::inbox::delivery::{Arrival, Asked, Content, Delivery, DeliveryState};
 use crate::inbox::tokens::Tokens;
 use crate::ports::Plans as _;
-use crate::run_task::by_hook::ByHook;
 use crate::run_task::plan::TerraformPlans;
 use crate::run_task::terraform::Terraform;
 use crate::run_task::turns::Turns;
