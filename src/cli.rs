@@ -151,8 +151,8 @@ pub(crate) struct Up {
     #[command(flatten, next_help_heading = "Hook")]
     pub(crate) hook: runwarden_hook::Config,
     /// For tests: the process dies at this place while it stands in for another program, `NAME` or `NAME:N`
-    #[arg(long = "up-failpoint", env = "RUNWARDEN_UP_FAILPOINT", default_value = "", hide = true)]
-    pub(crate) failpoint: crate::up::Failpoint,
+    #[arg(long, env = "RUNWARDEN_UP_FAILPOINT", default_value = "", hide = true)]
+    pub(crate) up_failpoint: crate::up::Failpoint,
     /// What was set, by the names of arguments: on the command line or by a variable, and not by default.
     #[arg(skip)]
     pub(crate) given: HashSet<String>,

@@ -163,7 +163,7 @@ pub(crate) async fn start(
             peers: Peers::new(tls, addresses.clone()),
             bootstrap: settings.auth.bootstrap_file.clone().unwrap_or_else(|| layout.bootstrap_file()),
             folder: layout.path(""),
-            failpoint: settings.failpoint.clone(),
+            failpoint: settings.up_failpoint.clone(),
         };
         if let Some(rest) = drop_in.begin(tasks.shutdown().clone()).await? {
             tasks.spawn("standing in", rest);
