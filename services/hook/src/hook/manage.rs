@@ -377,7 +377,9 @@ impl Hooks {
         for key in &hook.keys {
             let Some(value) = self.keys.read(&hook.tenant, &hook.id, &key.id).await? else { return Ok(false) };
             let is_public = value.expose_secret().starts_with(runwarden_webhooks::standard::PUBLIC);
-            if check_key(receiver, &value).is_err() || (is_public && !form.standard) {
+            if check_key(receiver, &value, *self.keys_from.of(&hook.tenant, &hook.name)).is_err()
+                || (is_public && !form.standard)
+            {
                 return Ok(false);
             }
         }
