@@ -140,7 +140,7 @@ async fn a_run_is_told_of_its_request_by_labels_which_are_made_once() {
         let rows = sandbox.get(&format!("/api/v2/jobs/{}/labels/", entry.run)).await.expect(200);
         let mut names: Vec<&str> = rows["results"].as_array().unwrap().iter().map(|row| text(row, "name")).collect();
         names.sort_unstable();
-        assert_eq!(names, ["runwarden-by:ci", &format!("runwarden-job:{id}"), "runwarden-ref:CHG1, part {{ 2 }}"]);
+        assert_eq!(names, ["runwarden-by:acme/ci", &format!("runwarden-job:{id}"), "runwarden-ref:CHG1, part {{ 2 }}"]);
     }
     let all = sandbox.get("/api/v2/labels/?page_size=200").await.expect(200);
     let of_reference = |row: &&Value| text(row, "name").starts_with("runwarden-ref:CHG1,");

@@ -41,9 +41,20 @@ impl TemplateSummary {
 
     /// Which of the variables about a request its survey asks for.
     pub fn request_questions(&self) -> Vec<String> {
+        self.about_the_request().map(|question| question.variable.clone()).collect()
+    }
+
+    /// Which of these questions cannot take what a run would be told, in words.
+    pub fn request_misfits(&self) -> Vec<String> {
+        let misfit = |question: &SurveyQuestion| {
+            question.request_misfit().map(|why| format!("the question for `{}` {why}", question.variable))
+        };
+        self.about_the_request().filter_map(misfit).collect()
+    }
+
+    fn about_the_request(&self) -> impl Iterator<Item = &SurveyQuestion> {
         let questions = self.survey.iter().filter(|_| self.survey_enabled).flat_map(|survey| &survey.questions);
-        let texts = questions.filter(|question| matches!(question.kind, QuestionKind::Text | QuestionKind::Textarea));
-        texts.filter(|question| question.is_about_the_request()).map(|question| question.variable.clone()).collect()
+        questions.filter(|question| question.is_about_the_request())
     }
 
     fn not_imported(&self) -> String {

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use runwarden_kit::launch_field::{self, LaunchField};
-use runwarden_kit::request_info::VARIABLES;
+use runwarden_kit::request_info::{self, VARIABLES};
 use serde_json::Value;
 
 use super::marker::MARKER_VARIABLE;
@@ -152,6 +152,18 @@ impl SurveyQuestion {
     /// Whether it asks for what Runwarden may tell a run about its request.
     pub fn is_about_the_request(&self) -> bool {
         VARIABLES.contains(&self.variable.as_str())
+    }
+
+    /// Why it cannot take what Runwarden would tell a run; `None` if it can.
+    pub(super) fn request_misfit(&self) -> Option<String> {
+        if !matches!(self.kind, QuestionKind::Text | QuestionKind::Textarea) {
+            return Some(format!("is of the kind {}, and must be a text", self.kind.as_str()));
+        }
+        let room = request_info::room_for(&self.variable);
+        if self.max.is_some_and(|max| max < f64::from(room)) {
+            return Some(format!("must allow at least {room} characters"));
+        }
+        self.min.is_some_and(|min| min >= 1.0).then(|| "must allow an empty answer: set its minimum length to 0".to_owned())
     }
 
     /// Why callers cannot answer it; `None` if they can, or need not because Runwarden does.

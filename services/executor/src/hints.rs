@@ -44,6 +44,8 @@ impl Hints {
     pub fn put(&self, hint: Hint) {
         let (tenant, controller) = hint.controller;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever was woken by the first of them takes all.
+        let first = waiting.is_empty();
         let of_tenant = waiting.entry(tenant).or_default();
         if of_tenant.len() >= MOST {
             metrics::counter!("runwarden_hints_total", "result" => "dropped").increment(1);
@@ -51,7 +53,9 @@ impl Hints {
         }
         of_tenant.insert((controller, hint.run), Instant::now());
         drop(waiting);
-        self.bell.ring();
+        if first {
+            self.bell.ring();
+        }
     }
 
     /// Takes all of them, with when they came.
@@ -77,16 +81,18 @@ mod tests {
     }
 
     #[test]
-    fn equal_hints_are_one_and_each_rings() {
+    fn equal_hints_are_one_and_ring_once_until_they_are_taken() {
         let bell = WorkBell::default();
         let hints = Hints::new(bell.clone());
         assert!(!bell.has_rung());
-        for _ in 0..3 {
+        for first in [true, false, false] {
             hints.put(hint("acme", 7));
-            assert!(bell.has_rung());
+            assert_eq!(bell.has_rung(), first);
         }
         assert_eq!(hints.take().into_iter().map(|(hint, _)| hint).collect::<Vec<_>>(), [hint("acme", 7)]);
         assert!(hints.take().is_empty(), "each is taken once");
+        hints.put(hint("acme", 8));
+        assert!(bell.has_rung());
     }
 
     #[test]

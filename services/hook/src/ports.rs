@@ -101,7 +101,7 @@ pub struct Order<'a> {
     pub template: &'a str,
     /// The parameters.
     pub parameters: &'a Map<String, Value>,
-    /// What asks for it; none for a job that is only checked.
+    /// What asks for it. Of a job that is only checked, the reference counts.
     pub origin: Option<Origin<'a>>,
     /// It is not begun after this.
     pub start_by: Option<Moment>,

@@ -17,6 +17,16 @@ pub const PROJECT: &str = "runwarden_project";
 /// Every variable. All of them are sent, so that a playbook need not ask whether one is defined.
 pub const VARIABLES: [&str; 6] = [JOB_ID, JOB_URL, REQUESTED_BY, REFERENCE, TENANT, PROJECT];
 
+/// What AWX takes for "use the default", so that it can tell nobody anything.
+pub const USE_DEFAULT: &str = "$encrypted$";
+
+/// How long the answer to a survey's question for one of [`VARIABLES`] must at least be allowed to be.
+#[must_use]
+pub fn room_for(name: &str) -> u32 {
+    // Links have the length of the public address besides.
+    if name == JOB_URL { 512 } else { 200 }
+}
+
 /// Whether Ansible might take a text for a template. AWX marks variables of a launch as unsafe, and an installation may
 /// be set not to (`ALLOW_JINJA_IN_EXTRA_VARS`): what comes from outside must not depend on that.
 #[must_use]

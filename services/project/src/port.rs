@@ -67,6 +67,8 @@ pub struct Offer {
     pub organization: String,
     /// Which of the variables about a request its survey asks for.
     pub request_questions: Vec<String>,
+    /// Which of these questions cannot take what a run would be told, in words.
+    pub request_misfits: Vec<String>,
 }
 
 /// What a mapping wants to know of a controller's template.

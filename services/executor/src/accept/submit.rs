@@ -268,7 +268,15 @@ impl Submitter {
 /// A reference comes from outside, so where it becomes a variable it must not be able to become more than a text.
 fn check_reference(template: &Template, origin: Option<&Origin>) -> Result<()> {
     let reference = origin.map(|origin| origin.reference.as_str()).unwrap_or_default();
-    if template.request_info == RequestInfo::Variables && request_info::may_be_template(reference) {
+    if template.request_info != RequestInfo::Variables {
+        return Ok(());
+    }
+    if reference == request_info::USE_DEFAULT {
+        let detail = "must not be `$encrypted$`: this template hands it to its playbook, and AWX takes that for \"use the \
+                      default\"";
+        return Err(Error::invalid("/reference", detail));
+    }
+    if request_info::may_be_template(reference) {
         let detail = "must not contain `{{`, `}}`, `{%`, `%}`, `{#` or `#}`: this template hands it to its playbook, where \
                       they could be read as a Jinja template";
         return Err(Error::invalid("/reference", detail));

@@ -57,15 +57,17 @@ impl Follower {
         }
         let Some(ending) = row.ending() else {
             let told = self.told_progress(client, &job, &row, closely.steps).await;
-            let mut changed = self.note(&job, &row, told).await?;
+            let mut changed = self.note(&job, &row, told, None).await?;
             changed |= self.stop_if_due(client, &job, &run).await?;
             if closely.output {
                 changed |= self.read_output(client, &job, &run).await?;
             }
             return Ok(changed);
         };
-        let mut changed = self.note(&job, &row, progress(&row).into_owned()).await?;
-        let (news, is_read) = self.read_last(client, &job, &run, &row, ending).await?;
+        // Since when the last of its output is waited for.
+        let ended_since = job.ended_since.unwrap_or_else(|| self.shared.clock.now());
+        let mut changed = self.note(&job, &row, progress(&row).into_owned(), Some(ended_since)).await?;
+        let (news, is_read) = self.read_last(client, &job, &run, &row, ending, ended_since).await?;
         changed |= news;
         if is_read && let Some(steps) = self.last_steps(client, &job, &row).await? {
             self.finish(&job, &row, ending, &steps).await?;
@@ -112,12 +114,13 @@ impl Follower {
         }
     }
 
-    /// Records what the controller reports of a running run.
-    async fn note(&self, job: &Job, row: &RunSummary, progress: String) -> Result<bool> {
+    /// Records what the controller reports of a run, and since when it is known to be over.
+    async fn note(&self, job: &Job, row: &RunSummary, progress: String, ended_since: Option<Moment>) -> Result<bool> {
         // Runs that an earlier version bound are known by when they were made from their first sight on.
         let made = row.created.map(moment).filter(|_| job.run.as_ref().is_some_and(|run| run.created.is_none()));
         let seen = job.missing_since.is_none() && job.hidden_since.is_none();
-        if job.progress == progress && seen && made.is_none() {
+        let is_news = job.ended_since.is_none() && ended_since.is_some();
+        if job.progress == progress && seen && made.is_none() && !is_news {
             return Ok(false);
         }
         let now = self.shared.clock.now();
@@ -130,6 +133,7 @@ impl Follower {
             }
             job.missing_since = None;
             job.hidden_since = None;
+            job.ended_since = job.ended_since.or(ended_since);
             job.progress.clone_from(&progress);
             Ok(Some(Effects::announced()))
         };
@@ -206,13 +210,13 @@ impl Follower {
             if job.state != JobState::Running {
                 return Ok(None);
             }
-            job.outcome = Some(noted(outcome.clone(), job.output_incomplete));
             match &cause {
                 Some((why, words)) if job.condemned.is_none() => {
                     job.end(JobState::Failed, now, Some((why, words.clone())))?;
                 }
                 _ => end(job, ending, &row.job_explanation, now)?,
             }
+            job.outcome = Some(noted(outcome.clone(), job.may_lack_output()));
             Ok(Some(Effects::announced().finished(records::finish(now, job))))
         };
         let between = (At::WatchBeforeEnd, At::WatchAfterEnd);

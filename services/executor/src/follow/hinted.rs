@@ -7,6 +7,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use runwarden_kit::tenant::TenantId;
+
 use super::followed::{Following, Key};
 use crate::hints::Hint;
 
@@ -14,8 +16,8 @@ use crate::hints::Hint;
 pub(super) const PAUSE: Duration = Duration::from_millis(250);
 /// How long a hint is kept whose run is not followed: the run may just be starting.
 const EARLY: Duration = Duration::from_secs(10);
-/// How many such hints are kept.
-const MOST_EARLY: usize = 5000;
+/// How many such hints of a tenant are kept.
+const MOST_EARLY: usize = 1000;
 /// How long after a run's end was found its hint may come. After that it is taken for lost.
 const LATE: Duration = Duration::from_secs(5);
 /// How many ends in a row must have had their hint for the controller to be polled less often.
@@ -33,7 +35,7 @@ pub(super) struct Hinted {
     /// Jobs whose end was hinted at, as far as is known.
     hinted: HashSet<String>,
     /// Hints for runs that are not followed.
-    early: HashMap<(Key, i64), Instant>,
+    early: HashMap<TenantId, HashMap<(String, i64), Instant>>,
     /// Runs that ended without a hint so far.
     unhinted: Vec<(Key, i64, Instant)>,
     /// How many ends in a row had their hint.
@@ -50,9 +52,7 @@ impl Hinted {
                 metrics::counter!("runwarden_hints_total", "result" => "late").increment(1);
             } else if let Some(job) = following.job_of(&controller, run) {
                 self.look_at(controller, job.to_owned());
-            } else if self.early.len() < MOST_EARLY {
-                self.early.insert((controller, run), at);
-            } else {
+            } else if !self.keep_early(controller, run, at) {
                 metrics::counter!("runwarden_hints_total", "result" => "dropped").increment(1);
             }
         }
@@ -60,20 +60,32 @@ impl Hinted {
             return;
         }
         let mut started = Vec::new();
-        self.early.retain(|(key, run), at| match following.job_of(key, *run) {
-            Some(job) => {
-                started.push((key.clone(), job.to_owned()));
+        self.early.retain(|tenant, of_tenant| {
+            of_tenant.retain(|(controller, run), at| {
+                let key = (tenant.clone(), controller.clone());
+                match following.job_of(&key, *run) {
+                    Some(job) => started.push((key, job.to_owned())),
+                    None if now.saturating_duration_since(*at) < EARLY => return true,
+                    None => metrics::counter!("runwarden_hints_total", "result" => "unknown").increment(1),
+                }
                 false
-            }
-            None if now.saturating_duration_since(*at) < EARLY => true,
-            None => {
-                metrics::counter!("runwarden_hints_total", "result" => "unknown").increment(1);
-                false
-            }
+            });
+            !of_tenant.is_empty()
         });
         for (key, job) in started {
             self.look_at(key, job);
         }
+    }
+
+    /// Keeps a hint whose run may just be starting. False if the tenant has no more room.
+    fn keep_early(&mut self, key: Key, run: i64, at: Instant) -> bool {
+        let of_tenant = self.early.entry(key.0.clone()).or_default();
+        let place = (key.1, run);
+        if of_tenant.len() >= MOST_EARLY && !of_tenant.contains_key(&place) {
+            return false;
+        }
+        of_tenant.insert(place, at);
+        true
     }
 
     fn look_at(&mut self, key: Key, job: String) {
@@ -99,15 +111,28 @@ impl Hinted {
 
     /// These are being looked at.
     pub(super) fn begun(&mut self, key: &Key, jobs: Vec<String>) {
+        self.not_due(key, &jobs);
+        self.looking.insert(key.clone(), jobs);
+    }
+
+    /// These need not be looked at any more.
+    pub(super) fn not_due(&mut self, key: &Key, jobs: &[String]) {
         if let Some(due) = self.due.get_mut(key) {
-            for job in &jobs {
+            for job in jobs {
                 due.remove(job);
             }
             if due.is_empty() {
                 self.due.remove(key);
             }
         }
-        self.looking.insert(key.clone(), jobs);
+    }
+
+    /// What was being looked at of a controller could not be: it is looked at again.
+    pub(super) fn came_to_nothing(&mut self, key: &Key) {
+        let jobs = self.looking.remove(key).unwrap_or_default();
+        if !jobs.is_empty() {
+            self.due.entry(key.clone()).or_default().extend(jobs);
+        }
     }
 
     /// What was being looked at of a controller was.
@@ -127,7 +152,8 @@ impl Hinted {
 
     /// A run is over.
     pub(super) fn ended(&mut self, key: &Key, run: i64, job: &str, now: Instant) {
-        let early = self.early.remove(&(key.clone(), run)).is_some();
+        let of_tenant = self.early.get_mut(&key.0);
+        let early = of_tenant.is_some_and(|hints| hints.remove(&(key.1.clone(), run)).is_some());
         if self.hinted.remove(job) || early {
             metrics::counter!("runwarden_ends_noticed_total", "by" => "hint").increment(1);
             self.had_its_hint(key);
@@ -166,8 +192,6 @@ impl Hinted {
 
 #[cfg(test)]
 mod tests {
-    use runwarden_kit::tenant::TenantId;
-
     use super::*;
     use crate::job::tests::example;
     use crate::job::{Job, JobState, Run};
@@ -220,6 +244,47 @@ mod tests {
         following.put(&job);
         hinted.take(Vec::new(), &following, now + EARLY);
         assert!(hinted.keys().is_empty());
+    }
+
+    #[test]
+    fn early_hints_of_one_tenant_take_no_room_of_anothers() {
+        let (mut hinted, mut following, now) = (Hinted::default(), Following::default(), Instant::now());
+        let job = running(7);
+        let loud = (TenantId::trusted("loud"), "awx".to_owned());
+        for run in 0..20_000 {
+            hinted.take(hint(&loud, run, now), &following, now);
+        }
+        assert_eq!(hinted.early[&loud.0].len(), MOST_EARLY);
+        hinted.take(hint(&key(&job), 7, now), &following, now);
+        following.put(&job);
+        hinted.take(Vec::new(), &following, now);
+        assert_eq!(hinted.keys(), [key(&job)]);
+    }
+
+    #[test]
+    fn what_ended_meanwhile_does_not_make_a_look_under_way_forgotten() {
+        let (mut hinted, mut following, now) = (Hinted::default(), Following::default(), Instant::now());
+        let job = running(7);
+        following.put(&job);
+        hinted.take(hint(&key(&job), 7, now), &following, now);
+        hinted.begun(&key(&job), vec![job.id.clone()]);
+        hinted.not_due(&key(&job), &["another".to_owned()]);
+        hinted.over(&key(&job));
+        hinted.settle(&following);
+        hinted.ended(&key(&job), 7, &job.id, now);
+        assert_eq!(hinted.unhinted.len(), 1, "the hint was about its start");
+    }
+
+    #[test]
+    fn a_look_that_came_to_nothing_is_made_again() {
+        let (mut hinted, mut following, now) = (Hinted::default(), Following::default(), Instant::now());
+        let job = running(7);
+        following.put(&job);
+        hinted.take(hint(&key(&job), 7, now), &following, now);
+        hinted.begun(&key(&job), vec![job.id.clone()]);
+        assert!(hinted.keys().is_empty());
+        hinted.came_to_nothing(&key(&job));
+        assert_eq!(hinted.next(&key(&job), 200), [job.id]);
     }
 
     /// A run that ends, with a hint before, with one after, or with none.

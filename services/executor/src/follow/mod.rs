@@ -6,6 +6,7 @@
 //!
 //! May use `job`, `store`, the ports and the clients for controllers. It never launches.
 
+mod cost;
 mod followed;
 mod follower;
 mod hinted;

@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use runwarden_awx::{AwxError, Client, Ending, OutputCursor, OutputRead, RunKind, RunSummary, Stage};
+use runwarden_kit::clock::Moment;
 use runwarden_kit::{Error, Result};
 
 use super::follower::Follower;
@@ -50,19 +51,12 @@ impl Follower {
         run: &Run,
         row: &RunSummary,
         ending: Ending,
+        ended_since: Moment,
     ) -> Result<(bool, bool)> {
-        let now = self.shared.clock.now();
-        if job.ended_since.is_none() {
-            let change = |job: &mut Job, _, _| {
-                job.ended_since.get_or_insert(now);
-                Ok(Some(Effects::default()))
-            };
-            self.shared.change(&job.id, now, None, &change).await?;
-        }
         if job.output_truncated {
             return Ok((false, true));
         }
-        let waited = now.since(job.ended_since.unwrap_or(now));
+        let waited = self.shared.clock.now().since(ended_since);
         let arrived = match row.run.kind {
             // Each of its steps is asked about by itself.
             RunKind::Workflow => true,

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::followed::{Followed, Following, Key};
 use super::hinted::{self, Hinted};
+use super::cost::Cost;
 use super::pace::Pace;
 use super::sweep::BATCH;
 use super::{LOOK, Poll, Watcher};
@@ -30,6 +31,7 @@ pub(super) enum Look {
 pub(super) struct Seen {
     key: Key,
     look: Look,
+    /// How much of it came to nothing, and so how long it was work for its own sake.
     took: Duration,
     looked: Looked,
 }
@@ -119,8 +121,7 @@ impl Watcher {
             let runs = round.following.some(jobs.iter()).remove(&key).unwrap_or_default();
             // They ended meanwhile.
             if runs.is_empty() {
-                round.hinted.begun(&key, jobs);
-                round.hinted.over(&key);
+                round.hinted.not_due(&key, &jobs);
             } else if self.begin(round, key.clone(), Look::Hinted, runs, false, now) {
                 round.hinted.begun(&key, jobs);
             }
@@ -169,8 +170,8 @@ impl Watcher {
         round.under_way.insert((key.clone(), look));
         let watcher = self.clone();
         round.looks.spawn(async move {
-            let begun = Instant::now();
-            let looked = watcher.look(&key, runs).await;
+            let cost = Cost::default();
+            let looked = watcher.look(&key, runs, &cost).await;
             if look == Look::All
                 && let Err(error) = watcher
                     .memory
@@ -180,7 +181,7 @@ impl Watcher {
             {
                 error.log();
             }
-            Seen { key, look, took: begun.elapsed(), looked }
+            Seen { key, look, took: cost.get(), looked }
         });
         true
     }
@@ -198,14 +199,17 @@ impl Round {
     pub(super) fn saw(&mut self, seen: Seen, poll: Poll, now: Moment) {
         self.under_way.remove(&(seen.key.clone(), seen.look));
         if seen.look == Look::Hinted {
-            self.hinted.over(&seen.key);
+            match &seen.looked {
+                Looked::Done { .. } => self.hinted.over(&seen.key),
+                Looked::NotAsked(_) | Looked::Failed(_) => self.hinted.came_to_nothing(&seen.key),
+            }
         }
         let is_hinted =
             self.hinted.is_reliable(&seen.key) && !self.following.needs_watching(&seen.key, now.plus(poll.hinted));
         let pace = self.pace(&seen.key, seen.look);
         match (seen.look, seen.looked) {
             (Look::Some, Looked::Done { .. }) => pace.soon(),
-            (Look::Hinted, Looked::Done { .. }) => pace.again_in(hinted::PAUSE),
+            (Look::Hinted, Looked::Done { .. }) => pace.again_in(hinted::PAUSE.max(seen.took)),
             (Look::All, Looked::Done { .. }) if is_hinted => pace.hinted(seen.took, poll.hinted),
             (Look::All, Looked::Done { changed }) => pace.after(changed, seen.took, poll.quiet),
             // And where the controller is to blame, the breaker says how much later.

@@ -12,6 +12,7 @@ use runwarden_kit::id;
 use tracing::Instrument as _;
 
 use super::Watcher;
+use super::cost::Cost;
 use super::followed::{Followed, Key};
 use super::follower::{Closely, Follower, REPLACED, may_wait};
 use super::round::{Looked, Unasked};
@@ -21,6 +22,8 @@ use crate::job::Job;
 pub(super) const BATCH: usize = 200;
 /// How many runs of a controller are worked on at once, and so how many requests for output it gets at once.
 const AT_ONCE: usize = 4;
+/// The same, to divide the time of one among them.
+const LANES: u32 = 4;
 
 /// Why a run is lost: its controller was removed.
 pub(super) const REMOVED: &str = "Its controller was removed from Runwarden while it ran. What it did is not known.";
@@ -40,10 +43,11 @@ enum ToDo {
 
 impl Watcher {
     /// One look at runs of one controller.
-    pub(super) async fn look(&self, key: &Key, runs: Vec<(String, Followed)>) -> Looked {
+    pub(super) async fn look(&self, key: &Key, runs: Vec<(String, Followed)>, cost: &Cost) -> Looked {
         let context = RequestContext { request_id: id::new("req"), ..RequestContext::default() };
         let span = tracing::debug_span!("sweep", tenant = %key.0, controller = key.1, runs = runs.len());
         context::scope(context, async {
+            let asking = cost.asking();
             let controller = match self.shared.templates.controller(&key.0, &key.1).await {
                 Ok(Some(controller)) => controller,
                 Ok(None) => return Looked::Done { changed: self.let_go(key, runs, REMOVED).await },
@@ -59,7 +63,8 @@ impl Watcher {
                     return Looked::NotAsked(Unasked::Credential);
                 }
             };
-            match self.sweep(key, &client, runs).await {
+            drop(asking);
+            match self.sweep(key, &client, runs, cost).await {
                 Ok(changed) => Looked::Done { changed },
                 Err(error) => Looked::Failed(error),
             }
@@ -74,6 +79,7 @@ impl Watcher {
         key: &Key,
         client: &Arc<Client>,
         runs: Vec<(String, Followed)>,
+        cost: &Cost,
     ) -> std::result::Result<bool, AwxError> {
         // A run identified by its creation time is compared with what the controller shows, whichever installation it
         // is.
@@ -81,7 +87,9 @@ impl Watcher {
             runs.into_iter().partition(|(_, followed)| followed.run.created.is_some());
         let mut changed = false;
         if !unsure.is_empty() {
+            let asking = cost.asking();
             let installation = self.note(key, client, client.installation(Ask::Once).await)?;
+            drop(asking);
             let (also, elsewhere): (Vec<_>, Vec<_>) =
                 unsure.into_iter().partition(|(_, followed)| followed.run.installation.is_same(&installation));
             here.extend(also);
@@ -89,7 +97,7 @@ impl Watcher {
         }
         let started = Instant::now();
         for batch in here.chunks(BATCH) {
-            changed |= self.batch(key, client, batch).await?;
+            changed |= self.batch(key, client, batch, cost).await?;
         }
         metrics::histogram!("runwarden_sweep_seconds").record(started.elapsed().as_secs_f64());
         Ok(changed)
@@ -131,7 +139,9 @@ impl Watcher {
         key: &Key,
         client: &Arc<Client>,
         runs: &[(String, Followed)],
+        cost: &Cost,
     ) -> std::result::Result<bool, AwxError> {
+        let asking = cost.asking();
         let asked: Vec<RunRef> = runs.iter().map(|(_, followed)| followed.run.to_ref()).collect();
         let found = self.note(key, client, client.runs(&asked).await)?;
         if let Some(run) = found.unreadable.first() {
@@ -177,6 +187,7 @@ impl Watcher {
             };
             work.push((job.clone(), to_do));
         }
+        drop(asking);
         let follower = self.follower();
         let mut changed = false;
         let mut doing = futures::stream::iter(work)
@@ -184,14 +195,18 @@ impl Watcher {
                 let (client, follower) = (client.clone(), &follower);
                 async move {
                     let Some(job) = self.shared.store.get(&key.0, &job).await? else { return Ok(false) };
-                    let context = context_of(&job);
-                    match to_do {
+                    let (context, begun) = (context_of(&job), Instant::now());
+                    let did = match to_do {
                         ToDo::Miss(why) => context::scope(context, follower.missing(&job, why)).await,
                         ToDo::StopUnseen => context::scope(context, follower.stop_unseen(&client, &job)).await,
                         ToDo::Follow { row, closely } => {
                             context::scope(context, follower.follow(&client, job, row, closely)).await
                         }
+                    };
+                    if !matches!(did, Ok(true)) {
+                        cost.add(begun.elapsed() / LANES);
                     }
+                    did
                 }
             })
             .buffer_unordered(AT_ONCE);

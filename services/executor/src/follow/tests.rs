@@ -11,6 +11,7 @@ use runwarden_kit::tenant::TenantId;
 use runwarden_sandbox::{Options, Sandbox, UseAnsible};
 use serde_json::json;
 
+use super::cost::Cost;
 use super::follower::REPLACED;
 use super::pace::BUSY;
 use super::round::{Look, Looked, Unasked};
@@ -156,7 +157,7 @@ impl Watch {
         let mut round = Round::default();
         self.watcher.load(&mut round).await.unwrap();
         for key in round.following.keys() {
-            let looked = self.watcher.look(&key, round.following.all(&key)).await;
+            let looked = self.watcher.look(&key, round.following.all(&key), &Cost::default()).await;
             assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
         }
         self.store.get(&TenantId::trusted("acme"), &self.job.id).await.unwrap().unwrap()
@@ -394,13 +395,13 @@ async fn only_a_credential_that_cannot_be_read_is_blamed_on_the_credential() {
     let mut watch = Watch::over(run, Some(template().controller), String::new(), |_| {}).await;
     let key = (TenantId::trusted("acme"), "awx".to_owned());
     watch.watcher.shared.templates = Arc::new(Away);
-    let looked = watch.watcher.look(&key, Vec::new()).await;
+    let looked = watch.watcher.look(&key, Vec::new(), &Cost::default()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Mapping)), "{looked:?}");
     assert!(Unasked::Mapping.why().contains("project service") && !Unasked::Mapping.why().contains("credential"));
     watch.watcher.shared.templates = Arc::new(Mapped(Some(template().controller)));
     watch.watcher.shared.controllers =
         Arc::new(Controllers::new(Arc::new(NoCredential::default()), controllers::limits()));
-    let looked = watch.watcher.look(&key, Vec::new()).await;
+    let looked = watch.watcher.look(&key, Vec::new(), &Cost::default()).await;
     assert!(matches!(looked, Looked::NotAsked(Unasked::Credential)), "{looked:?}");
 }
 
@@ -700,7 +701,7 @@ async fn nothing_is_printed_after_the_end_by_whoever_looks_with_what_was_known_b
     let ended = watch.ended().await;
     assert!(ended.may_lack_output(), "{ended:?}");
     for key in stale.following.keys() {
-        let looked = watch.watcher.look(&key, stale.following.all(&key)).await;
+        let looked = watch.watcher.look(&key, stale.following.all(&key), &Cost::default()).await;
         assert!(matches!(looked, Looked::Done { .. }), "{looked:?}");
     }
     let after = watch.store.get(&TenantId::trusted("acme"), &ended.id).await.unwrap().unwrap();

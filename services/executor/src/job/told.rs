@@ -2,7 +2,7 @@
 //! has been changed since.
 
 use runwarden_kit::contract::RequestInfo;
-use runwarden_kit::request_info::{JOB_ID, JOB_URL, PROJECT, REFERENCE, REQUESTED_BY, TENANT};
+use runwarden_kit::request_info::{self, JOB_ID, JOB_URL, PROJECT, REFERENCE, REQUESTED_BY, TENANT};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -43,8 +43,9 @@ impl Told {
                 Self { variables, labels: Vec::new() }
             }
             RequestInfo::Labels => {
-                let mut labels =
-                    vec![format!("runwarden-job:{}", job.id), format!("runwarden-by:{}", job.requested_by_name)];
+                // Tenants may share an organization, and each may have a service account of this name.
+                let by = format!("runwarden-by:{}/{}", job.tenant.as_str(), job.requested_by_name);
+                let mut labels = vec![format!("runwarden-job:{}", job.id), by];
                 // AWX trims the names of labels, and what is looked for must be what it stored.
                 let reference = reference.trim();
                 if !reference.is_empty() {
@@ -53,6 +54,13 @@ impl Told {
                 Self { variables: Map::new(), labels }
             }
         }
+    }
+
+    /// A variable whose value Ansible might take for a template.
+    #[must_use]
+    pub fn may_be_template(&self) -> Option<&str> {
+        let bad = |value: &Value| value.as_str().is_some_and(request_info::may_be_template);
+        self.variables.iter().find(|(_, value)| bad(value)).map(|(name, _)| name.as_str())
     }
 
     /// Whether it is told nothing.
@@ -89,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_the_longest_reference_are_as_short_as_awx_wants_them() {
+    fn labels_fit_into_awx_even_with_the_longest_reference() {
         let told = Told::of(&referred(&"x".repeat(200)), RequestInfo::Labels, "");
         assert_eq!(told.labels.len(), 3);
         assert!(told.labels.iter().all(|label| label.chars().count() <= LONGEST_LABEL));
@@ -97,6 +105,22 @@ mod tests {
             let told = Told::of(&referred(reference), RequestInfo::Labels, "");
             assert_eq!(told.labels.len(), 2, "no reference, no label for it");
         }
+    }
+
+    #[test]
+    fn no_value_of_whatever_origin_is_handed_on_where_it_could_be_a_template() {
+        let fine = Told::of(&referred("CHG1"), RequestInfo::Variables, "https://runwarden.example");
+        assert_eq!(fine.may_be_template(), None);
+        let federated = Job { requested_by_name: "{{ lookup('pipe', 'id') }}".to_owned(), ..example() };
+        let told = Told::of(&federated, RequestInfo::Variables, "");
+        assert_eq!(told.may_be_template(), Some(REQUESTED_BY));
+    }
+
+    #[test]
+    fn who_asked_is_not_mixed_up_between_tenants_of_one_organization() {
+        let other = Job { tenant: runwarden_kit::tenant::TenantId::trusted("other"), ..example() };
+        let by = |job: &Job| Told::of(job, RequestInfo::Labels, "").labels[1].clone();
+        assert_ne!(by(&example()), by(&other));
     }
 
     #[test]

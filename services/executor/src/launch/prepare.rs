@@ -132,8 +132,8 @@ pub fn unlabelled(failure: &AwxError) -> Halt {
     error(
         reason::TEMPLATE_UNSUITABLE,
         format!(
-            "Its run cannot be told of the request by labels: {failure}. Runwarden's account must be a member of the \
-             organization of the controller's template, with the right to make labels there."
+            "Its run cannot be told of the request by labels: {failure}. Make Runwarden's account a \
+             member of the organization of the controller's template."
         ),
     )
 }
@@ -145,8 +145,13 @@ pub async fn build(
     view: &TemplateView,
     job: &Job,
     told: Told,
-    labels: &[i64],
 ) -> Result<Prepared, Halt> {
+    if let Some(name) = told.may_be_template() {
+        return Err(error(
+            reason::TEMPLATE_UNSUITABLE,
+            format!("Its run cannot be told of the request: `{name}` could be read as a Jinja template."),
+        ));
+    }
     let number = job.attempts + 1;
     let parameters = open_parameters(seals, job).await?;
     let placement = MarkerPlacement::choose(view);
@@ -162,7 +167,6 @@ pub async fn build(
     })
     .map_err(|problems| unsuitable(&problems))?;
     body.tell(&told.variables);
-    body.label(labels);
     preflight(view, &body).map_err(|problems| unsuitable(&problems))?;
     Ok(Prepared { body, marker: marker.as_str().to_owned(), placement, told })
 }

@@ -82,9 +82,14 @@ impl Sender<'_> {
         let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
         prepare::check_drift(&*self.shared.templates, &template, &drift).await?;
         let told = Told::of(job, template.request_info, &self.shared.public_url);
-        let labels = self.labels(&client, &template, view, &told).await?;
-        let launch = prepare::build(self.seals, &template, view, job, told, &labels).await?;
+        if !told.labels.is_empty() {
+            prepare::organization_for_labels(view)?;
+        }
+        let mut launch = prepare::build(self.seals, &template, view, job, told).await?;
         self.check_objects(&client, &template, view, &launch.body).await?;
+        // Last of what may be refused: a label whose launch never leaves is removed by nobody.
+        let labels = self.labels(&client, &template, view, &launch.told).await?;
+        launch.body.label(&labels);
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
         // mapped it under whatever name; and where the template is not what it was, perhaps nothing is.
@@ -245,6 +250,10 @@ impl Sender<'_> {
             Err(LaunchError::Refused { refusal, status }) => {
                 self.shared.breaker.works(&key);
                 let why = format!("The controller refused the launch ({status}): {refusal}");
+                if lost_its_label(attempt, &refusal.to_string()) {
+                    let then = Stop::Later("a label was deleted on the controller; making it again".into());
+                    return Answer::NotLaunched { then, why };
+                }
                 Answer::NotLaunched { then: Stop::End(JobState::Error, reason::CONTROLLER_REFUSED, why.clone()), why }
             }
             Err(LaunchError::Unresolved { why, named }) => {
@@ -267,6 +276,12 @@ fn held_up(attempt: &Attempt) -> Answer {
     tracing::warn!(job = attempt.job_id, why, "a slow store or a busy machine delays launches");
     metrics::counter!("runwarden_launches_held_up_total").increment(1);
     Answer::NotLaunched { then: Stop::Later(format!("{why}; trying again")), why }
+}
+
+/// Whether a launch was refused because one of its labels was deleted after it had been looked up, as AWX does with
+/// the last run that has it.
+fn lost_its_label(attempt: &Attempt, refusal: &str) -> bool {
+    !attempt.told.labels.is_empty() && refusal.contains("labels: Invalid pk")
 }
 
 /// The run a launch became, and whether it must be stopped because it is not what was asked for.

@@ -21,7 +21,7 @@ use super::tokens::Tokens;
 use crate::callback::sent::Sent;
 use crate::config::Limits;
 use crate::hook::{Hook, Hooks};
-use crate::ports::{Account, Jobs, Made, Modules, Order};
+use crate::ports::{Account, Jobs, Made, Modules, Order, Origin};
 use crate::store::{DeliveryFilter, InboxStore, Taken};
 
 /// The largest event that is tried, in bytes of JSON.
@@ -279,7 +279,7 @@ impl Deliveries {
                 return Ok(tried);
             }
         }
-        match self.check(&hook, &mut tried.parameters).await {
+        match self.check(&hook, &mut tried.parameters, &tried.reference).await {
             Ok(verdict) => {
                 tried.step(clock, "validated", Went::Ok, "the parameters fit the template");
                 let went = if verdict.allowed { Went::Ok } else { Went::No };
@@ -297,15 +297,21 @@ impl Deliveries {
         Ok(tried)
     }
 
-    /// Asks as the hook's service account whether a job with these parameters would be accepted, and leaves of those that
-    /// are write-only that they are there.
-    async fn check(&self, hook: &Hook, parameters: &mut Map<String, Value>) -> Result<crate::ports::Verdict> {
+    /// Asks as the hook's service account whether a job with these parameters and this reference would be accepted, and
+    /// leaves of those parameters that are write-only that they are there.
+    async fn check(
+        &self,
+        hook: &Hook,
+        parameters: &mut Map<String, Value>,
+        reference: &str,
+    ) -> Result<crate::ports::Verdict> {
         // Taken before anything can fail: what is not known to be harmless is not shown.
         let made = std::mem::take(parameters);
         let account =
             Account { tenant: &hook.tenant, client_id: &hook.client_id, project: &hook.project, hook: &hook.name };
         let asking = async {
-            let order = Order { template: &hook.template, parameters: &made, origin: None, start_by: None };
+            let origin = Some(Origin { hook: &hook.name, delivery: "", reference });
+            let order = Order { template: &hook.template, parameters: &made, origin, start_by: None };
             let verdict = self.jobs.check(order).await;
             *parameters = parameters::divided(&*self.jobs, &hook.template, made).await?.shown;
             verdict

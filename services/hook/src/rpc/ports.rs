@@ -208,7 +208,11 @@ impl Jobs for MeshJobs {
     }
 
     async fn check(&self, order: Order<'_>) -> Result<Verdict> {
-        let request = CheckJobRequest { template: order.template.to_owned(), parameters_json: json(order.parameters)? };
+        let request = CheckJobRequest {
+            template: order.template.to_owned(),
+            parameters_json: json(order.parameters)?,
+            reference: order.origin.map(|origin| origin.reference.to_owned()).unwrap_or_default(),
+        };
         let answer = self.0.clone().check_job(request).await.map_err(|s| Error::from_peer(Service::Executor, &s))?;
         let answer = answer.into_inner();
         Ok(Verdict { allowed: answer.allowed, reasons: answer.reasons })

@@ -170,6 +170,7 @@ impl From<Offer> for wire::ControllerTemplate {
             obstacles: offer.obstacles,
             organization: offer.organization,
             request_questions: offer.request_questions,
+            request_misfits: offer.request_misfits,
         }
     }
 }
@@ -192,6 +193,7 @@ impl TryFrom<wire::ControllerTemplate> for Offer {
             obstacles: template.obstacles,
             organization: template.organization,
             request_questions: template.request_questions,
+            request_misfits: template.request_misfits,
         })
     }
 }

@@ -110,6 +110,10 @@ fn request_info(offer: &Offer, schema: &Schema, fixed: &Fixed, info: RequestInfo
     let prompts = |field: LaunchField| offer.prompts.iter().any(|prompt| prompt == field.name());
     match info {
         RequestInfo::None => None,
+        // Whatever it prompts for: AWX holds a variable to the question of its name.
+        RequestInfo::Variables if !offer.request_misfits.is_empty() => {
+            Some(format!("the template's survey cannot take what its runs would be told: {}", offer.request_misfits.join("; ")))
+        }
         RequestInfo::Variables => {
             let lacks: Vec<&str> = VARIABLES
                 .into_iter()
@@ -131,7 +135,9 @@ fn request_info(offer: &Offer, schema: &Schema, fixed: &Fixed, info: RequestInfo
             LaunchField::Labels.ask_flag()
         )),
         RequestInfo::Labels if offer.organization.is_empty() => Some(
-            "the template has no organization, so it can have no labels of its own: give its project one".to_owned(),
+            "the template has no organization, so it can have no labels of its own: give it, or the project of its playbook, \
+             one"
+                .to_owned(),
         ),
         RequestInfo::Labels => {
             let fixed = fixed.iter().any(|(_, field, _)| field == LaunchField::Labels);

@@ -123,6 +123,7 @@ fn deploy() -> Offer {
         obstacles: Vec::new(),
         organization: "Default".to_owned(),
         request_questions: Vec::new(),
+        request_misfits: Vec::new(),
     }
 }
 

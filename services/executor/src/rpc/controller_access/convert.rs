@@ -24,6 +24,7 @@ fn summary(template: &TemplateSummary) -> project::ControllerTemplate {
         obstacles: template.problems.clone(),
         organization: template.organization.clone(),
         request_questions: template.request_questions(),
+        request_misfits: template.request_misfits(),
     }
 }
 

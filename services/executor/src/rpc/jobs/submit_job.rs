@@ -44,7 +44,7 @@ fn moment(pointer: &str, time: Option<&Timestamp>) -> Result<Option<Moment>, Err
 }
 
 /// What asks for it; none if that says nothing.
-fn origin(origin: Option<JobOrigin>, by_hook: bool) -> Result<Option<Origin>, Error> {
+pub(super) fn origin(origin: Option<JobOrigin>, by_hook: bool) -> Result<Option<Origin>, Error> {
     let Some(JobOrigin { hook, delivery, reference, callbacks }) = origin else { return Ok(None) };
     let origin = Origin { hook, delivery, reference, callbacks };
     let wrong = origin.problems(by_hook);

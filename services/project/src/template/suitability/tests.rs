@@ -18,6 +18,7 @@ fn offer(prompts: &[&str], survey: Option<Value>) -> Description {
         obstacles: Vec::new(),
         organization: String::new(),
         request_questions: Vec::new(),
+        request_misfits: Vec::new(),
     };
     Description { offer, taken: taken(), fixed_problems: Vec::new(), drift: Vec::new() }
 }
@@ -221,6 +222,10 @@ fn what_a_run_is_to_be_told_must_get_through_or_the_mapping_is_refused() {
         found.offer.organization = "Default".to_owned();
         found
     };
+    let misfit = |mut found: Description| {
+        found.offer.request_misfits = vec!["`runwarden_job_id` takes at most 20 characters".to_owned()];
+        found
+    };
     let none = || json!({});
     let (variables, labels) = (RequestInfo::Variables, RequestInfo::Labels);
     for (found, fixed, info) in [
@@ -233,6 +238,8 @@ fn what_a_run_is_to_be_told_must_get_through_or_the_mapping_is_refused() {
     }
     for (found, fixed, info, part) in [
         (offer(&["limit", "labels"], None), none(), variables, "`ask_variables_on_launch`"),
+        (misfit(asking(&VARIABLES)), none(), variables, "at most 20 characters"),
+        (misfit(offer(&["extra_vars"], None)), none(), variables, "at most 20 characters"),
         (asking(&VARIABLES[1..]), none(), variables, "dropped: runwarden_job_id."),
         (at_home(offer(&["extra_vars"], None)), none(), labels, "`ask_labels_on_launch`"),
         (offer(&["labels"], None), none(), labels, "no organization"),
