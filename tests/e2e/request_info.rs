@@ -125,7 +125,7 @@ async fn a_run_is_told_of_its_request_by_labels_which_are_made_once() {
     let id = text(&ask(&acme.launcher, "labelled", "CHG1").await, "id").to_owned();
     let job = acme.launcher.over(&id).await;
     assert_eq!((text(&job, "state"), text(&job, "reason")), ("error", "template_unsuitable"), "{job}");
-    assert!(text(&job, "reason_detail").contains("right to make labels"), "{job}");
+    assert!(text(&job, "reason_detail").contains("member of the organization"), "{job}");
     assert_eq!(controller.launched(), 0);
     let _changed = acme.admin.patch(&format!("/api/v1/controllers/{CONTROLLER}"), &account).await.expect(200);
     let mut made = Vec::new();

@@ -163,7 +163,9 @@ impl SurveyQuestion {
         if self.max.is_some_and(|max| max < f64::from(room)) {
             return Some(format!("must allow at least {room} characters"));
         }
-        self.min.is_some_and(|min| min >= 1.0).then(|| "must allow an empty answer: set its minimum length to 0".to_owned())
+        self.min
+            .is_some_and(|min| min >= 1.0)
+            .then(|| "must allow an empty answer: set its minimum length to 0".to_owned())
     }
 
     /// Why callers cannot answer it; `None` if they can, or need not because Runwarden does.

@@ -262,3 +262,25 @@ fn a_survey_of_more_than_can_be_handled_is_read_as_far_as_that_and_said_to_be_so
     let again: Vec<Value> = (0..10_000).map(|_| json!({"variable": "a", "type": "text"})).collect();
     assert!(Survey::read(&json!({ "spec": again })).problems.len() <= 101);
 }
+
+#[test]
+fn a_question_for_what_a_run_is_told_must_have_room_for_it() {
+    let misfit = |variable: &str, more: Value| {
+        let mut question = json!({"variable": variable, "type": "text", "required": false, "min": 0, "max": 1024});
+        question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        crate::survey::Survey::read(&json!({"spec": [question]})).questions[0].request_misfit()
+    };
+    for fine in [json!({}), json!({"type": "textarea"}), json!({"min": null, "max": null}), json!({"max": 200})] {
+        assert_eq!(misfit("runwarden_reference", fine), None);
+    }
+    for (variable, bad, part) in [
+        ("runwarden_job_id", json!({"max": 20}), "at least 200"),
+        ("runwarden_job_url", json!({"max": 200}), "at least 512"),
+        ("runwarden_reference", json!({"min": 1}), "empty answer"),
+        ("runwarden_job_id", json!({"type": "integer"}), "must be a text"),
+        ("runwarden_tenant", json!({"type": "multiplechoice", "choices": ["acme"]}), "must be a text"),
+    ] {
+        let why = misfit(variable, bad).unwrap_or_default();
+        assert!(why.contains(part), "{variable}: {why}");
+    }
+}

@@ -8,9 +8,9 @@ use runwarden_awx::AwxError;
 use runwarden_kit::clock::Moment;
 use tokio::task::JoinSet;
 
+use super::cost::Cost;
 use super::followed::{Followed, Following, Key};
 use super::hinted::{self, Hinted};
-use super::cost::Cost;
 use super::pace::Pace;
 use super::sweep::BATCH;
 use super::{LOOK, Poll, Watcher};

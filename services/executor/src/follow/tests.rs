@@ -707,3 +707,36 @@ async fn nothing_is_printed_after_the_end_by_whoever_looks_with_what_was_known_b
     let after = watch.store.get(&TenantId::trusted("acme"), &ended.id).await.unwrap().unwrap();
     assert_eq!((after.last_event, after.output_bytes), (ended.last_event, ended.output_bytes));
 }
+
+#[tokio::test]
+async fn ends_are_recorded_with_few_writes_and_are_no_reason_to_look_later() {
+    const ENDS: usize = 8;
+    let awx = Awx::start().await;
+    let first = awx.hanging().await;
+    let watch = Watch::of(&awx, &first).await;
+    let mut runs = vec![first];
+    for n in 1..ENDS {
+        let run = awx.hanging().await;
+        let job = Job { id: format!("job_{n:032x}"), run: Some(run.clone()), ..watch.job.clone() };
+        watch.store.accept(Acceptance::of(job)).await.unwrap();
+        runs.push(run);
+    }
+    watch.look().await;
+    for run in &runs {
+        awx.silent(run.id).await;
+        awx.finish(run.id, "successful").await;
+        awx.printed_all(run.id).await;
+    }
+    let mut round = Round::default();
+    watch.watcher.load(&mut round).await.unwrap();
+    let before = watch.store.version().await.unwrap();
+    let key = round.following.keys().remove(0);
+    let (cost, begun) = (Cost::default(), Instant::now());
+    watch.watcher.look(&key, round.following.all(&key), &cost).await;
+    let took = begun.elapsed();
+    assert_eq!(watch.store.running("", 100).await.unwrap().len(), 0, "one look is enough");
+    // That it is over, what it printed, and how it ended.
+    let writes = watch.store.version().await.unwrap() - before;
+    assert!(writes <= 3 * i64::try_from(ENDS).unwrap(), "{writes}");
+    assert!(cost.get() * 2 < took, "recording ends is not looking: {:?} of {took:?}", cost.get());
+}
