@@ -25,6 +25,7 @@ use crate::ports::CredentialSource;
 use crate::ports::Templates;
 use crate::ports::{Controller, Template};
 use crate::store::JobStore as _;
+use crate::store::Watches as _;
 use crate::store::sqlite::SqliteJobs;
 use crate::store::{Acceptance, Effects};
 use crate::test_doubles::shared;
