@@ -97,6 +97,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn connections_share_no_memory_that_each_page_would_be_locked_for() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut options = connection.prepare("PRAGMA compile_options").unwrap();
+        let options: Vec<String> = options.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        // As `.cargo/config.toml` has it compiled.
+        assert!(!options.contains(&"ENABLE_MEMORY_MANAGEMENT".to_owned()), "{options:?}");
+        assert!(options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()), "{options:?}");
+    }
+
+    #[test]
     fn a_statement_is_prepared_once_whatever_values_are_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.db");

@@ -47,8 +47,8 @@ enum Made {
 
 /// Whether what a change writes can be undone without the rest of its group.
 ///
-/// To be able to costs a copy of each page that a change touches, and hardly any fails after it wrote something. So a
-/// group is made without, and made again with it if one does.
+/// Being able to costs a copy of each page that a change touches, and hardly any change fails after it wrote something. So
+/// a group is made without, and made again with savepoints if one does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guard {
     None,
@@ -131,8 +131,8 @@ impl Worker {
         other
     }
 
-    /// Makes a group again of which so many were kept and whose transaction was given up, so that one that fails can be
-    /// undone alone. Answers how many are kept now; none if everybody has an answer already.
+    /// Makes a group again in a new transaction, in which one that fails can be undone alone. `were_kept` is how many of it
+    /// the old transaction had. Answers the group and how many of it are kept now; none if everybody has an answer already.
     fn again(&mut self, mut group: Group, were_kept: u32) -> Option<(Group, u32)> {
         if let Err(error) = self.begin() {
             fail_all(group, &error);

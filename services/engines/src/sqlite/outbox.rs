@@ -16,9 +16,9 @@ use super::sql::{self, failed, get, text};
 
 /// How many entries of an earlier version are given their tenant at once.
 const ADOPTED_AT_ONCE: i64 = 500;
-/// How many rows are looked at together to find those that were handed over. A batch of those is smaller.
+/// How many rows are looked at together to find those that were handed over. It is more than are handed over at once.
 const LOOKED_AT: i64 = 256;
-/// After how many rows in a row that were not handed over no more are looked at.
+/// The search ends after so many rows, one after the other, that were not handed over.
 const PASSED_OVER: usize = 1024;
 
 /// The outbox in a database.
@@ -27,7 +27,8 @@ pub struct SqliteOutbox {
     database: Database,
 }
 
-/// Puts entries beside the change they tell of.
+/// Puts entries beside the change they tell of. Nothing here refuses an id that is there already: the audit log takes each
+/// once.
 ///
 /// # Errors
 /// When the store fails.
@@ -45,9 +46,11 @@ pub fn put(connection: &Connection, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Removes an entry of a tenant, wherever it is in its queue.
+/// Removes an entry of a tenant, wherever it is in its queue. It is looked for from the front, where it nearly always is.
 fn remove(connection: &Connection, tenant: &str, entry_id: &str) -> Result<usize> {
-    sql::run(connection, "DELETE FROM outbox WHERE tenant = ? AND entry_id = ?", params![tenant, entry_id])
+    let remove = "DELETE FROM outbox WHERE tenant = ?1 AND number = (
+        SELECT number FROM outbox WHERE tenant = ?1 AND entry_id = ?2 ORDER BY number LIMIT 1)";
+    sql::run(connection, remove, params![tenant, entry_id])
 }
 
 /// Removes entries of a tenant that were handed over. They are the oldest, but for a few that nobody took and those that

@@ -1,41 +1,8 @@
--- Each row beside a job is kept in one tree, in the order in which it is looked for, instead of in two.
-
-CREATE TABLE attempts_lean (
-    job_id              TEXT    NOT NULL REFERENCES jobs (id),
-    number              INTEGER NOT NULL,
-    installation        TEXT    NOT NULL,
-    controller_template INTEGER NOT NULL,
-    marked              INTEGER NOT NULL,
-    open                INTEGER NOT NULL,
-    document            TEXT    NOT NULL,
-    PRIMARY KEY (job_id, number)
-) STRICT, WITHOUT ROWID;
-INSERT INTO attempts_lean
-    SELECT job_id, number, installation, controller_template, marked, open, document FROM attempts
-    ORDER BY job_id, number;
-DROP TABLE attempts;
-ALTER TABLE attempts_lean RENAME TO attempts;
--- Of open ones, those without a marker are asked for most, and hardly ever there.
-CREATE INDEX attempts_open ON attempts (controller_template) WHERE open = 1;
+-- Of open attempts, those without a marker are asked for most, and hardly ever there.
 CREATE INDEX attempts_unmarked ON attempts (controller_template) WHERE open = 1 AND marked = 0;
 
-CREATE TABLE job_events_lean (
-    job_id   TEXT    NOT NULL REFERENCES jobs (id),
-    number   INTEGER NOT NULL,
-    at       INTEGER NOT NULL,
-    -- 'state': payload is what may change of the job's document, as it stood; 'output': payload is text.
-    kind     TEXT    NOT NULL,
-    payload  TEXT    NOT NULL,
-    -- For output: the byte offset of its first byte in all of the job's output.
-    offset   INTEGER,
-    PRIMARY KEY (job_id, number)
-) STRICT, WITHOUT ROWID;
-INSERT INTO job_events_lean
-    SELECT job_id, number, at, kind, payload, offset FROM job_events ORDER BY job_id, number;
-DROP TABLE job_events;
-ALTER TABLE job_events_lean RENAME TO job_events;
-CREATE INDEX job_output ON job_events (job_id, offset) WHERE offset IS NOT NULL;
-
+-- Keys and audit entries are small: a row is kept in one tree, in the order in which it is looked for, instead of in two or
+-- more.
 CREATE TABLE idempotency_lean (
     tenant       TEXT    NOT NULL,
     principal    TEXT    NOT NULL,

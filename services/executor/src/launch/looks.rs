@@ -1,55 +1,46 @@
-//! What controllers' templates are as they are launched: one look serves all jobs that wait for the same template.
+//! What controllers' templates are when they are launched: one look at a template serves all jobs that wait for it.
 //!
-//! A look serves a job if it was begun after the job was accepted, and at most [`SERVES`] ago. So whoever changes a
-//! template at the controller and then asks for a job is never answered by what was there before; and a job that has
-//! waited is launched by what was there at most that long before.
+//! A look serves a job that was accepted before the look was begun, for [`SERVES`]. So whoever changes a template at the
+//! controller and then asks for a job is not answered by what was there before, as far as the clocks of executors agree;
+//! and whatever they say, a job is launched by what was there at most that long ago. A look that is not a job's own never
+//! ends it: what it would refuse is looked at again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use runwarden_awx::{Client, Installation, TemplateKind, TemplateView};
+use runwarden_awx::{Client, TemplateKind, TemplateView};
 use runwarden_kit::clock::Moment;
 use tokio::sync::watch;
 
-use crate::launch::halt::Halt;
-
 /// For how long a look serves others, from its beginning.
 pub const SERVES: Duration = Duration::from_secs(1);
-/// How many templates are remembered. To forget one only has it looked at again.
+/// How many templates are remembered. One that is forgotten is only looked at again.
 const MOST: usize = 1000;
 
-/// One template, as a look found it.
-#[derive(Debug)]
-pub(super) struct Look {
-    /// Where it is.
-    pub(super) here: Installation,
-    /// What it is there.
-    pub(super) view: TemplateView,
-}
-
-/// Which template: at what is reached by a client, of a kind, with an id.
+/// Which template: of the controller that a client leads to, of a kind, with an id.
 type Key = (usize, TemplateKind, i64);
+/// What a look found; none until then.
+type Found = watch::Receiver<Option<Arc<TemplateView>>>;
 
-/// When a look was begun, by both clocks: acceptance is known by the wall clock only, and that may be set.
+/// When a look was begun. Acceptance is known by the wall clock only, and that may be set.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
-    at: Moment,
-    by: Instant,
+    wall: Moment,
+    steady: Instant,
 }
 
 impl Begun {
     fn serves(self, accepted: Moment) -> bool {
-        self.at > accepted && self.by.elapsed() < SERVES
+        self.wall > accepted && self.steady.elapsed() < SERVES
     }
 }
 
 struct Last {
-    /// Keys name it by its address, which is another's once it is gone.
+    /// Another client may come to lie where this one was.
     client: Weak<Client>,
     begun: Begun,
-    /// None until it has come to something.
-    found: watch::Receiver<Option<Arc<Look>>>,
+    found: Found,
 }
 
 /// The last look at each template.
@@ -59,49 +50,48 @@ pub struct Looks {
 }
 
 impl Looks {
-    /// What a template is, for a job that was accepted at this time: by a look that serves it, if there is one or one is
-    /// under way, and else by this one.
-    ///
-    /// # Errors
-    /// Those of the look. Nobody else is told of them: who waited for it looks for itself.
-    pub(super) async fn at<F>(
+    /// What another job's look found, or will have found in a moment, if that look serves a job that was accepted at this
+    /// time.
+    pub(super) async fn shared(
         &self,
         client: &Arc<Client>,
         (kind, id): (TemplateKind, i64),
         accepted: Moment,
-        now: Moment,
-        look: impl FnOnce() -> F,
-    ) -> Result<Arc<Look>, Halt>
-    where
-        F: Future<Output = Result<Look, Halt>>,
-    {
-        let key = (Arc::as_ptr(client).addr(), kind, id);
-        if let Some(mut found) = self.serving(key, client, accepted) {
-            // Fails if whoever looked found nothing, or went away.
-            if let Ok(look) = found.wait_for(Option::is_some).await
-                && let Some(look) = &*look
-            {
-                return Ok(Arc::clone(look));
-            }
-        }
-        let (tell, found) = watch::channel(None);
-        self.begin(key, Last { client: Arc::downgrade(client), begun: Begun { at: now, by: Instant::now() }, found });
-        let look = Arc::new(look().await?);
-        tell.send_replace(Some(Arc::clone(&look)));
-        Ok(look)
+    ) -> Option<Arc<TemplateView>> {
+        let (begun, mut found) = {
+            let last = self.last();
+            let last = last.get(&(Arc::as_ptr(client).addr(), kind, id))?;
+            let is_the_same = last.client.upgrade().is_some_and(|of| Arc::ptr_eq(&of, client));
+            (is_the_same && last.begun.serves(accepted)).then(|| (last.begun, last.found.clone()))?
+        };
+        // It fails if that look did, or was given up.
+        let view = found.wait_for(Option::is_some).await.ok()?.clone();
+        view.filter(|_| begun.serves(accepted))
     }
 
-    fn serving(&self, key: Key, client: &Arc<Client>, accepted: Moment) -> Option<watch::Receiver<Option<Arc<Look>>>> {
-        let last = self.last();
-        let last = last.get(&key).filter(|last| last.begun.serves(accepted))?;
-        let is_the_same = last.client.upgrade().is_some_and(|of| Arc::ptr_eq(&of, client));
-        is_the_same.then(|| last.found.clone())
+    /// Looks, for a job and for the others that wait. If it fails, each of them looks for itself.
+    ///
+    /// # Errors
+    /// Those of the look.
+    pub(super) async fn own<E>(
+        &self,
+        client: &Arc<Client>,
+        (kind, id): (TemplateKind, i64),
+        now: Moment,
+        look: impl Future<Output = Result<TemplateView, E>>,
+    ) -> Result<Arc<TemplateView>, E> {
+        let (tell, found) = watch::channel(None);
+        let begun = Begun { wall: now, steady: Instant::now() };
+        self.begin((Arc::as_ptr(client).addr(), kind, id), Last { client: Arc::downgrade(client), begun, found });
+        let view = Arc::new(look.await?);
+        tell.send_replace(Some(Arc::clone(&view)));
+        Ok(view)
     }
 
     fn begin(&self, key: Key, look: Last) {
         let mut last = self.last();
         if last.len() >= MOST {
-            last.retain(|_, last| last.begun.by.elapsed() < SERVES);
+            last.retain(|_, last| last.begun.steady.elapsed() < SERVES);
         }
         if last.len() < MOST || last.contains_key(&key) {
             last.insert(key, look);

@@ -14,7 +14,7 @@ use crate::job::{Attempt, AttemptState, Job, JobState, Run, Told, moment, reason
 use crate::launch::authority::Authority;
 use crate::launch::first_seen::FirstSeen;
 use crate::launch::halt::{Halt, waiting_for};
-use crate::launch::looks::{Look, Looks};
+use crate::launch::looks::Looks;
 use crate::launch::prepare::{self, Prepared};
 use crate::launch::protocol::{self, Answer, SEND_WITHIN, Stop};
 use crate::launch::{ledger, reach};
@@ -74,22 +74,11 @@ impl Sender<'_> {
         self.shared.known.learn(&job.tenant, &job.template, template.limits);
         let first = self.authority.demand(job).await?;
         let client = self.client(&template, job).await?;
-        let id = (template.kind, template.controller_template);
-        let now = self.shared.clock.now();
-        let look = self.looks.at(&client, id, job.created_at, now, || self.look(&client, &template)).await?;
-        let (here, view) = (look.here.clone(), &look.view);
+        // Asked at each launch: a controller may have been set up again at its address without any outage being
+        // noticed.
+        let here = reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
-        let drift = view.changed_since(&template.fingerprint, &template.fingerprint_parts, &here);
-        prepare::check_drift(&*self.shared.templates, &template, &drift).await?;
-        let told = Told::of(job, template.request_info, &self.shared.public_url);
-        if !told.labels.is_empty() {
-            prepare::organization_for_labels(view)?;
-        }
-        let mut launch = prepare::build(self.seals, &template, view, job, told).await?;
-        self.check_objects(&client, &template, view, &launch.body).await?;
-        // Last of what may be refused: a label whose launch never leaves is removed by nobody.
-        let labels = self.labels(&client, &template, view, &launch.told).await?;
-        launch.body.label(&labels);
+        let (launch, drift) = self.prepare(job, &template, &client, &here).await?;
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
         // mapped it under whatever name; and where the template is not what it was, perhaps nothing is.
@@ -106,6 +95,49 @@ impl Sender<'_> {
             return Err(Stop::Later("its controller has just been changed; preparing the launch again".into()).into());
         }
         Ok(Ready { template, client, installation, launch, decision })
+    }
+
+    /// The launch, by what its template is at the controller, and how that differs from what was mapped.
+    async fn prepare(
+        &self,
+        job: &Job,
+        template: &Template,
+        client: &Arc<Client>,
+        here: &Installation,
+    ) -> Result<(Prepared, Vec<String>), Halt> {
+        let id = (template.kind, template.controller_template);
+        let drift_of =
+            |view: &TemplateView| view.changed_since(&template.fingerprint, &template.fingerprint_parts, here);
+        if let Some(view) = self.looks.shared(client, id, job.created_at).await
+            && drift_of(&view).is_empty()
+            && let Ok(launch) = self.build(job, template, client, &view).await
+        {
+            return Ok((launch, Vec::new()));
+        }
+        let view = self.looks.own(client, id, self.shared.clock.now(), self.read_template(client, template)).await?;
+        let drift = drift_of(&view);
+        prepare::check_drift(&*self.shared.templates, template, &drift).await?;
+        Ok((self.build(job, template, client, &view).await?, drift))
+    }
+
+    /// The launch, if the template as it is at the controller takes all of it.
+    async fn build(
+        &self,
+        job: &Job,
+        template: &Template,
+        client: &Arc<Client>,
+        view: &TemplateView,
+    ) -> Result<Prepared, Halt> {
+        let told = Told::of(job, template.request_info, &self.shared.public_url);
+        if !told.labels.is_empty() {
+            prepare::organization_for_labels(view)?;
+        }
+        let mut launch = prepare::build(self.seals, template, view, job, told).await?;
+        self.check_objects(client, template, view, &launch.body).await?;
+        // Last of what may be refused: a label whose launch never leaves is removed by nobody.
+        let labels = self.labels(client, template, view, &launch.told).await?;
+        launch.body.label(&labels);
+        Ok(launch)
     }
 
     /// Makes the intent durable.
@@ -168,14 +200,12 @@ impl Sender<'_> {
         self.understand(answer, attempt, &ready.template, &ready.client)
     }
 
-    /// The controller's template as it is now, and where.
-    async fn look(&self, client: &Arc<Client>, template: &Template) -> Result<Look, Halt> {
-        // A controller may have been set up again at its address without any outage being noticed.
-        let here = reach::installation(self.shared, &template.controller, client, Ask::Afresh).await?;
+    /// The controller's template as it is now.
+    async fn read_template(&self, client: &Arc<Client>, template: &Template) -> Result<TemplateView, Halt> {
         let span = tracing::info_span!("awx.read_template", otel.kind = "client");
         let read = client.template(template.kind, template.controller_template).instrument(span).await;
         reach::note(self.shared, &template.controller, client, &read)?;
-        Ok(Look { here, view: read.map_err(|failure| prepare::unreadable(&failure))? })
+        read.map_err(|failure| prepare::unreadable(&failure))
     }
 
     /// The ids of the labels that tell the run of its request. They are made if they are not there: that changes nothing

@@ -99,8 +99,8 @@ pub(crate) struct Key {
     pub hash: String,
 }
 
-/// What may change of a job beside its document: what it is found by. An engine that knows it before a change need not
-/// write what stays.
+/// What a job is found by and what may change: its columns beside its document. An engine that knows them before a change
+/// need not write what stays. What a job is accepted with never changes, such as `start_by` and its launch digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundBy {
     /// Its state.
