@@ -20,7 +20,8 @@ impl World {
     /// How often its template was read.
     async fn looks(&self) -> u64 {
         let counted = self.lever(reqwest::Method::GET, "requests?path=/job_templates/ID/launch/", json!({})).await;
-        counted["answered"].as_u64().unwrap_or_else(|| panic!("{counted}"))
+        let items = counted["items"].as_array().unwrap_or_else(|| panic!("{counted}"));
+        items.iter().filter(|item| item["method"] == "GET").filter_map(|item| item["answered"].as_u64()).sum()
     }
 }
 
