@@ -59,6 +59,13 @@ async fn acme(settings: &Settings) -> (Controller, System, Tenant) {
     (controller, system, acme)
 }
 
+/// The first metric that begins so, at the listener for metrics; 0 if there is none yet.
+async fn metric(address: &str, name: &str) -> f64 {
+    let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
 /// Parameters that the template `deploy` takes.
 fn deployment() -> Value {
     json!({"environment": "dev", "version": "1.4.2"})

@@ -8,7 +8,7 @@ use runwarden_harness::{Api, Controller, Signal, System, Tenant, until};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::settings;
+use super::{metric, settings};
 
 /// Runs `runwarden audit …` over a data folder; answers its exit code and what it printed.
 async fn audit(command: &str, data: &Path, more: &[&str]) -> (Option<i32>, String) {
@@ -32,12 +32,6 @@ fn copy(from: &Path, to: &Path) {
     for file in std::fs::read_dir(from).unwrap().flatten() {
         std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
-}
-
-async fn metric(address: &str, name: &str) -> f64 {
-    let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
-    let line = text.lines().find(|line| line.starts_with(name));
-    line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
 async fn notes(base: &str) -> Value {

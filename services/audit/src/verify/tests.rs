@@ -227,9 +227,12 @@ fn tamper(lines: &mut Vec<Vec<u8>>, with: &Tampering) {
     let count = lines.len();
     match with {
         Tampering::Change { at, byte, bit } => {
+            // An empty one may have been appended before.
             let line = &mut lines[at.index(count)];
-            let byte = byte.index(line.len());
-            line[byte] ^= 1 << bit;
+            if !line.is_empty() {
+                let byte = byte.index(line.len());
+                line[byte] ^= 1 << bit;
+            }
         }
         Tampering::Remove(at) => drop(lines.remove(at.index(count))),
         Tampering::Swap(a, b) => lines.swap(a.index(count), b.index(count)),
