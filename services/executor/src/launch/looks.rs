@@ -20,8 +20,9 @@ const MOST: usize = 1000;
 
 /// Which template: of the controller that a client leads to, of a kind, with an id.
 type Key = (usize, TemplateKind, i64);
-/// What a look found; none until then.
-type Found = watch::Receiver<Option<Arc<TemplateView>>>;
+/// What a look found; none until then. It is kept by the launches that use it, and by nothing else: a view holds a part of
+/// the memory that its tenant has for controllers' answers.
+type Found = watch::Receiver<Option<Weak<TemplateView>>>;
 
 /// When a look was begun. Acceptance is known by the wall clock only, and that may be set.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ impl Looks {
             (is_the_same && last.begun.serves(accepted)).then(|| (last.begun, last.found.clone()))?
         };
         // It fails if that look did, or was given up.
-        let view = found.wait_for(Option::is_some).await.ok()?.clone();
+        let view = found.wait_for(Option::is_some).await.ok()?.as_ref().and_then(Weak::upgrade);
         view.filter(|_| begun.serves(accepted))
     }
 
@@ -84,15 +85,13 @@ impl Looks {
         let begun = Begun { wall: now, steady: Instant::now() };
         self.begin((Arc::as_ptr(client).addr(), kind, id), Last { client: Arc::downgrade(client), begun, found });
         let view = Arc::new(look.await?);
-        tell.send_replace(Some(Arc::clone(&view)));
+        tell.send_replace(Some(Arc::downgrade(&view)));
         Ok(view)
     }
 
     fn begin(&self, key: Key, look: Last) {
         let mut last = self.last();
-        if last.len() >= MOST {
-            last.retain(|_, last| last.begun.steady.elapsed() < SERVES);
-        }
+        last.retain(|_, last| last.begun.steady.elapsed() < SERVES);
         if last.len() < MOST || last.contains_key(&key) {
             last.insert(key, look);
         }

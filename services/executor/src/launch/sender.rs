@@ -39,6 +39,8 @@ struct Ready {
     client: Arc<Client>,
     installation: Installation,
     launch: Prepared,
+    /// What the template is: others that wait may share it as long as this launch lasts.
+    _view: Arc<TemplateView>,
     /// The decision made for it; none if that of the job's acceptance is recent enough.
     decision: Option<Decision>,
 }
@@ -78,7 +80,7 @@ impl Sender<'_> {
         // noticed.
         let here = reach::installation(self.shared, &template.controller, &client, Ask::Afresh).await?;
         prepare::check_installation(&template, &here)?;
-        let (launch, drift) = self.prepare(job, &template, &client, &here).await?;
+        let (launch, view, drift) = self.prepare(job, &template, &client, &here).await?;
         self.shared.known.marks(&job.tenant, &job.template, launch.is_marked());
         // Without a marker everything depends on no other launch of this template being in flight, whichever tenant
         // mapped it under whatever name; and where the template is not what it was, perhaps nothing is.
@@ -94,7 +96,7 @@ impl Sender<'_> {
         if !again.controller.leads_where(&template.controller) {
             return Err(Stop::Later("its controller has just been changed; preparing the launch again".into()).into());
         }
-        Ok(Ready { template, client, installation, launch, decision })
+        Ok(Ready { template, client, installation, launch, _view: view, decision })
     }
 
     /// The launch, by what its template is at the controller, and how that differs from what was mapped.
@@ -104,7 +106,7 @@ impl Sender<'_> {
         template: &Template,
         client: &Arc<Client>,
         here: &Installation,
-    ) -> Result<(Prepared, Vec<String>), Halt> {
+    ) -> Result<(Prepared, Arc<TemplateView>, Vec<String>), Halt> {
         let id = (template.kind, template.controller_template);
         let drift_of =
             |view: &TemplateView| view.changed_since(&template.fingerprint, &template.fingerprint_parts, here);
@@ -112,12 +114,13 @@ impl Sender<'_> {
             && drift_of(&view).is_empty()
             && let Ok(launch) = self.build(job, template, client, &view).await
         {
-            return Ok((launch, Vec::new()));
+            return Ok((launch, view, Vec::new()));
         }
         let view = self.looks.own(client, id, self.shared.clock.now(), self.read_template(client, template)).await?;
         let drift = drift_of(&view);
         prepare::check_drift(&*self.shared.templates, template, &drift).await?;
-        Ok((self.build(job, template, client, &view).await?, drift))
+        let launch = self.build(job, template, client, &view).await?;
+        Ok((launch, view, drift))
     }
 
     /// The launch, if the template as it is at the controller takes all of it.
@@ -142,7 +145,7 @@ impl Sender<'_> {
 
     /// Makes the intent durable.
     async fn begin(&self, job: &Job, ready: &Ready) -> Result<Intent, Halt> {
-        let Ready { template, client, installation, launch, decision } = ready;
+        let Ready { template, client, installation, launch, decision, .. } = ready;
         let now = self.shared.clock.now();
         let attempt = Attempt {
             job_id: job.id.clone(),
