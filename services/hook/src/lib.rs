@@ -22,6 +22,7 @@ mod run_task;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,6 @@ pub use runwarden_webhooks::KeyForm;
 use by_hook::ByHook;
 use callback::sent::Sent;
 use hook::Hooks;
-use inbox::busy::Busy;
 use inbox::look::Deliveries;
 use inbox::parameters::Remembered;
 use inbox::receive::{self, Inbox};
@@ -49,11 +49,11 @@ use ports::{Identities, Jobs, Keys, Modules, Projects};
 use rpc::{MeshIdentities, MeshJobs, MeshKeys, MeshModules, MeshProjects, Services};
 use run_task::plan::TerraformPlans;
 use run_task::terraform::Terraform;
-use run_task::turns::Turns;
 use run_task::woken::Woken;
 use run_task::worker::RunTasks;
 use runwarden_outbound::{Client, SystemResolver};
 use store::{Catalog, InboxStore, Stores};
+use turns::Turns;
 
 /// How often old deliveries are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
@@ -135,7 +135,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         failpoint: config.hook_failpoint.clone(),
         limits: config.limits(),
         remembered: Remembered::default(),
-        busy: Busy::default(),
+        turns: Turns::pausing(inbox::worker::PAUSES),
     });
     kit.tasks.spawn("hook: deliveries", worker.run(kit.shutdown().clone()));
     let run_tasks = Arc::new(RunTasks {
@@ -151,7 +151,7 @@ pub async fn build(config: Config, kit: &ServiceKit) -> anyhow::Result<Parts> {
         at_once: config.deliveries_at_once,
         failpoint: config.hook_failpoint.clone(),
         woken,
-        turns: Turns::default(),
+        turns: Turns::pausing(run_task::worker::PAUSES),
     });
     kit.tasks.spawn("hook: run tasks", run_tasks.run(kit.shutdown().clone()));
     kit.tasks.spawn("hook: housekeeping", keep_house(Arc::clone(&store), config.clone(), kit.clone()));

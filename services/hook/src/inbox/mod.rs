@@ -6,10 +6,8 @@
 //! - [`refusals`]: what is recorded of requests that are refused, however many come.
 //! - [`worker`]: each delivery is filtered, mapped and submitted, at most once, whatever dies.
 //! - `parameters`: what is write-only is sealed before it is kept.
-//! - [`busy`]: what is under way, and what is left alone for a while.
 //! - [`look`]: deliveries are looked at, delivered again, and tried out.
 
-pub(crate) mod busy;
 pub mod delivery;
 pub mod look;
 pub(crate) mod parameters;

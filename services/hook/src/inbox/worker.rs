@@ -24,7 +24,6 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::busy::{Busy, UnderWay};
 use super::delivery::{Asked, Content, Delivery, DeliveryState, Went};
 use super::parameters::{self, Remembered};
 use super::steps::{self, words};
@@ -38,6 +37,7 @@ use crate::run_task::limits;
 use crate::run_task::woken::Woken;
 use crate::run_task::worker::Reporting;
 use crate::store::{InboxStore, Mapped};
+use crate::turns::{Pauses, Turns, UnderWay};
 
 /// How often it is looked for what is due again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,6 +45,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// How long a delivery is left alone of which nothing could be written.
+pub(crate) const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
 /// Works on deliveries.
 pub struct Worker {
@@ -69,8 +72,8 @@ pub struct Worker {
     pub(crate) limits: Limits,
     /// Parameters of what is tried again.
     pub(crate) remembered: Remembered,
-    /// What is worked on, and what is paused.
-    pub(crate) busy: Busy,
+    /// What is worked on.
+    pub(crate) turns: Turns,
 }
 
 /// Why a run task for which Terraform does not wait any longer is refused.
@@ -131,39 +134,68 @@ impl Worker {
         while working.join_next().await.is_some() {}
     }
 
-    /// Begins with as many as may be under way. A tenant whose deliveries cannot be read now stops no other.
+    /// Begins with as many as may be under way, tenant by tenant in their turns. A tenant whose deliveries cannot be read now
+    /// stops no other.
     pub(crate) async fn begin(self: &Arc<Self>, working: &mut JoinSet<()>) -> Result<()> {
         while working.try_join_next().is_some() {}
-        self.busy.forget_old(self.clock.now());
-        for tenant in self.store.tenants_waiting().await? {
-            if let Err(error) = self.begin_for(&tenant, working).await {
-                tracing::error!(tenant = %tenant, %error, "the deliveries of a tenant could not be looked for");
-                error.log();
+        self.turns.forget_old(self.clock.now());
+        if self.free() == 0 {
+            return Ok(());
+        }
+        let mut tenants = self.store.tenants_waiting().await?;
+        while self.free() > 0 && !tenants.is_empty() {
+            tenants.sort_by_key(|tenant| self.turns.rank(tenant));
+            let each = (self.free() / tenants.len()).max(1);
+            let mut with_more = Vec::new();
+            for tenant in tenants {
+                match self.begin_for(&tenant, each, working).await {
+                    Ok(begun) if begun == each => with_more.push(tenant),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::error!(tenant = %tenant, %error, "the deliveries of a tenant could not be looked for");
+                        error.log();
+                    }
+                }
+                if self.free() == 0 {
+                    break;
+                }
             }
+            tenants = with_more;
         }
         Ok(())
     }
 
-    /// Begins with deliveries of a tenant: with no more than half of what may be under way.
-    async fn begin_for(self: &Arc<Self>, tenant: &TenantId, working: &mut JoinSet<()>) -> Result<()> {
+    /// Begins with so many deliveries of a tenant at most, and with no more than half of what may be under way. Answers with
+    /// how many.
+    async fn begin_for(self: &Arc<Self>, tenant: &TenantId, most: usize, working: &mut JoinSet<()>) -> Result<usize> {
         let of_tenant = (self.at_once / 2).max(1);
-        let (all, own, paused) = self.busy.count(tenant);
-        let free = self.at_once.saturating_sub(all).min(of_tenant.saturating_sub(own));
-        if free == 0 {
-            return Ok(());
+        let most = most.min(self.free()).min(of_tenant.saturating_sub(self.turns.own(tenant)));
+        if most == 0 {
+            return Ok(0);
         }
         let now = self.clock.now();
         // Those that are under way or paused are still due, and must not hide others.
-        let due = self.store.due(tenant, now, free.saturating_add(own).saturating_add(paused)).await?;
-        for delivery in due.into_iter().filter(|due| self.busy.take(due, self.at_once, now)).take(free) {
+        let due = self.store.due(tenant, now, most.saturating_add(self.turns.hidden(tenant))).await?;
+        let mut begun = 0;
+        for delivery in due.into_iter().filter(|due| self.turns.may_begin(&due.id, now)).take(most) {
+            if !self.turns.begin(&delivery.id, tenant) {
+                continue;
+            }
+            begun += 1;
             let worker = Arc::clone(self);
             working.spawn(async move {
                 let id = delivery.id.clone();
-                let mut under_way = UnderWay { busy: &worker.busy, clock: &*worker.clock, id: &id, went_well: false };
+                let mut under_way =
+                    UnderWay { turns: &worker.turns, clock: &*worker.clock, delivery: &id, went_well: false };
                 under_way.went_well = worker.work(delivery).await;
             });
         }
-        Ok(())
+        Ok(begun)
+    }
+
+    /// How many more may be under way.
+    fn free(&self) -> usize {
+        self.at_once.saturating_sub(self.turns.count())
     }
 
     /// Works on a delivery; answers whether what became of it could be written.

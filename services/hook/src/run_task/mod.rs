@@ -9,7 +9,6 @@
 //! - [`plan`]: the plan, for a mapping that wants it.
 //! - [`seen`]: what is known of the job, and what the final result says of it.
 //! - [`worker`]: brings the two together.
-//! - [`turns`]: whose turn it is.
 //! - [`limits`]: until when a job may be begun, and until when Terraform has a result.
 //! - [`woken`]: tasks to look at before they are due, because a job ended.
 
@@ -17,6 +16,5 @@ pub(crate) mod limits;
 pub(crate) mod plan;
 pub(crate) mod seen;
 pub(crate) mod terraform;
-pub(crate) mod turns;
 pub(crate) mod woken;
 pub(crate) mod worker;

@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 use super::limits;
 use super::seen::{Seen, out_of_time, verdict};
 use super::terraform::Terraform;
-use super::turns::Turns;
 use super::woken::Woken;
 use crate::by_hook::ByHook;
 use crate::failpoint::{At, Failpoint};
@@ -30,11 +29,14 @@ use crate::inbox::tokens::Tokens;
 use crate::ports::{Account, Jobs, Keys, Output};
 use crate::store::InboxStore;
 use crate::store::run_tasks::{RunTask, RunTaskStore};
+use crate::turns::{Pauses, Turns, UnderWay};
 
 /// How often it is looked for tasks that are due.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest pause between two looks at a job. Its end is noticed at once anyway, unless the news of it were lost.
 const LONGEST_POLL: Duration = Duration::from_secs(30);
+/// How long a task is left alone of which nothing could be written.
+pub(crate) const PAUSES: Pauses = Pauses { first: Duration::from_secs(5), longest: Duration::from_secs(120) };
 /// When a task is looked at again whose store, key or peer failed.
 const AGAIN: Duration = Duration::from_secs(5);
 /// What is read of a run's output, in bytes: the recap is at its end, and a run that prints more has its head cut off.
@@ -166,9 +168,10 @@ impl RunTasks {
         }
         let worker = Arc::clone(self);
         working.spawn(async move {
-            let done = Done { worker: &worker, id: task.delivery.clone() };
-            worker.work(task).await;
-            drop(done);
+            let id = task.delivery.clone();
+            let mut under_way =
+                UnderWay { turns: &worker.turns, clock: &*worker.clock, delivery: &id, went_well: false };
+            under_way.went_well = worker.work(task).await;
         });
     }
 
@@ -177,22 +180,15 @@ impl RunTasks {
         self.at_once.saturating_sub(self.turns.count())
     }
 
-    /// Takes a task as far as it goes now.
-    async fn work(&self, task: RunTask) {
-        if let Err(error) = self.advance(task.clone()).await {
-            tracing::warn!(delivery = task.delivery, %error, "a run task could not be reported on now");
-            error.log();
-            // It stays due; others go first.
-            let (id, tenant) = (task.delivery.clone(), task.tenant.clone());
-            let later = self.clock.now().plus(AGAIN);
-            if let Err(error) = self.tasks.save(task, Some(later), Vec::new()).await {
-                error.log();
-                // It is due at once, and what was sent is not known: without a pause it would be sent again at once.
-                self.turns.pause(&id, &tenant, self.clock.now());
-            }
-        } else {
-            self.turns.went_well(&task.delivery);
-        }
+    /// Takes a task as far as it goes now. Answers whether what became of it could be written.
+    async fn work(&self, task: RunTask) -> bool {
+        let Err(error) = self.advance(task.clone()).await else { return true };
+        tracing::warn!(delivery = task.delivery, %error, "a run task could not be reported on now");
+        error.log();
+        // It stays due; others go first.
+        let later = self.clock.now().plus(AGAIN);
+        // If that fails, it is due at once, and what was sent is not known: it must not be sent again at once.
+        self.tasks.save(task, Some(later), Vec::new()).await.inspect_err(Error::log).is_ok()
     }
 
     pub(crate) async fn advance(&self, mut task: RunTask) -> Result<()> {
@@ -384,18 +380,6 @@ impl RunTasks {
             .outcome(outcome)
             .details(&details)
             .build()
-    }
-}
-
-/// Takes a task off the list of those that are worked on, also when its work panics.
-struct Done<'a> {
-    worker: &'a RunTasks,
-    id: String,
-}
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.worker.turns.end(&self.id);
     }
 }
 

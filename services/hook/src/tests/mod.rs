@@ -31,15 +31,15 @@ use crate::Config;
 use crate::callback::sent::Sent;
 use crate::failpoint::Failpoint;
 use crate::hook::{Hook, Hooks, NewHook, WithKey};
-use crate::inbox::busy::Busy;
 use crate::inbox::delivery::{Delivery, DeliveryState};
 use crate::inbox::look::Deliveries;
 use crate::inbox::parameters::Remembered;
 use crate::inbox::receive::{Inbox, Parts};
 use crate::inbox::tokens::Tokens;
-use crate::inbox::worker::Worker;
+use crate::inbox::worker::{self, Worker};
 use crate::store::messages::{MIGRATIONS, SqliteMessages};
 use crate::store::{Catalog, InboxStore, Stores};
+use crate::turns::Turns;
 use fakes::{Doubtful, Others};
 
 const KEY: &str = "It's a Secret to Everybody";
@@ -120,7 +120,7 @@ pub(crate) async fn world_with(config: Config) -> World {
         failpoint: Failpoint::default(),
         limits: config.limits(),
         remembered: Remembered::default(),
-        busy: Busy::default(),
+        turns: Turns::pausing(worker::PAUSES),
     });
     let deliveries = Deliveries {
         hooks: hooks.clone(),

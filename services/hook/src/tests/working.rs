@@ -10,6 +10,7 @@ use super::fakes::Broken;
 use super::*;
 use crate::config::TerraformOf;
 use crate::hook::HookUpdate;
+use crate::inbox::delivery::Arrival;
 use crate::inbox::look::Sample;
 use crate::inbox::parameters::Remembered;
 
@@ -255,6 +256,25 @@ async fn no_tenant_keeps_all_workers_busy() {
     }
     world.work().await;
     assert!(world.all("a").await.iter().all(|delivery| delivery.tries == 1));
+}
+
+#[tokio::test]
+async fn a_place_that_comes_free_is_for_the_tenant_whose_turn_it_is_whatever_its_name() {
+    let world = world().await;
+    world.hook("a", "").await;
+    let ours = world.deliver("a", "1").await;
+    let (first, other) = (TenantId::trusted("aaa"), TenantId::trusted("bbb"));
+    let content = world.store.content(&ours.tenant, &ours.id).await.unwrap().unwrap();
+    let theirs = Delivery { id: "dlv_aaa".into(), hook_id: "hook_aaa".into(), tenant: first.clone(), ..ours.clone() };
+    let arrival = Arrival { delivery: theirs, content, entries: Vec::new() };
+    world.store.take(vec![arrival], world.worker.limits.room(world.clock.now())).await.unwrap();
+    // All places but one are taken.
+    let turns = &world.worker.turns;
+    for (delivery, tenant) in [("1", &first), ("2", &other), ("3", &other)] {
+        assert!(turns.begin(delivery, tenant));
+    }
+    world.worker.begin(&mut JoinSet::new()).await.unwrap();
+    assert_eq!((turns.own(&first), turns.own(&other), turns.own(&ours.tenant)), (1, 2, 1));
 }
 
 #[tokio::test]

@@ -24,10 +24,10 @@ use crate::inbox::tokens::Tokens;
 use crate::ports::Plans as _;
 use crate::run_task::plan::TerraformPlans;
 use crate::run_task::terraform::Terraform;
-use crate::run_task::turns::Turns;
 use crate::store::run_tasks::{RunTask, RunTaskStore};
 use crate::store::{InboxStore, Room, Stores, Taken, conformance};
 use crate::tests::fakes::Others;
+use crate::turns::Turns;
 use terraform::{Double, Wart};
 
 const ROOM: Room = Room { waiting: 1000, kept: 1000, bytes: 1 << 30, forget_before: Moment::from_micros(0) };
@@ -150,7 +150,7 @@ async fn open(folder: &tempfile::TempDir, clock: &HeldClock, others: &Arc<Others
         at_once: 4,
         failpoint: Failpoint::default(),
         woken: Arc::default(),
-        turns: Turns::default(),
+        turns: Turns::pausing(super::PAUSES),
     };
     (inbox, run_tasks, outbox, Arc::new(worker))
 }

@@ -1,30 +1,39 @@
-//! Whose turn it is: which tasks are worked on, which are left alone for a while because what became of them could not be
-//! written, and which tenant is next.
+//! Whose turn it is: which deliveries are worked on, which are left alone for a while because what became of them could not
+//! be written, and which tenant is next.
+//!
+//! Such a delivery stays due. Without a pause it would be taken again at once, and fail again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use runwarden_kit::clock::Moment;
+use runwarden_kit::clock::{Clock, Moment};
 use runwarden_kit::tenant::TenantId;
 
 /// Tenants of which it is remembered when they had their turn.
 const MAX_TENANTS: usize = 10_000;
 
-/// The pause after the first failed write; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// What a worker works on.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pauses: Pauses,
+    state: Mutex<State>,
+}
 
-/// Tasks that are worked on.
-#[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<State>);
+/// How long what failed is left alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pauses {
+    /// After the first failure; it doubles with each further one.
+    pub(crate) first: Duration,
+    /// At most.
+    pub(crate) longest: Duration,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    /// Deliveries whose task is worked on, with their tenants.
+    /// Deliveries that are worked on, with their tenants.
     under_way: HashMap<String, TenantId>,
-    /// Deliveries whose task is left alone.
+    /// Deliveries that are left alone.
     paused: HashMap<String, Pause>,
     /// When each tenant had its turn.
     last: HashMap<TenantId, u64>,
@@ -38,15 +47,25 @@ struct Pause {
     length: Duration,
 }
 
-/// Of two tenants, the one with the smaller rank is next: the one of whose tasks fewer are worked on, then the one whose
+/// Of two tenants, the one with the smaller rank is next: the one of whose deliveries fewer are worked on, then the one whose
 /// last turn is longer ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank(usize, u64);
 
 impl Turns {
+    /// Nothing is worked on yet.
+    pub(crate) fn pausing(pauses: Pauses) -> Self {
+        Self { pauses, state: Mutex::default() }
+    }
+
     /// How many are worked on.
     pub(crate) fn count(&self) -> usize {
         self.lock().under_way.len()
+    }
+
+    /// How many of a tenant are worked on.
+    pub(crate) fn own(&self, tenant: &TenantId) -> usize {
+        self.lock().own(tenant)
     }
 
     /// How many of a tenant are worked on or paused.
@@ -61,30 +80,16 @@ impl Turns {
         Rank(state.own(tenant), state.last.get(tenant).copied().unwrap_or_default())
     }
 
-    /// Whether the task of a delivery is neither worked on nor paused.
+    /// Whether a delivery is neither worked on nor paused.
     pub(crate) fn may_begin(&self, delivery: &str, now: Moment) -> bool {
         let state = self.lock();
         let paused = state.paused.get(delivery).is_some_and(|pause| pause.until > now);
         !paused && !state.under_way.contains_key(delivery)
     }
 
-    /// What became of it could not be written: it is left alone for a while.
-    pub(crate) fn pause(&self, delivery: &str, tenant: &TenantId, now: Moment) {
-        let mut state = self.lock();
-        let before = state.paused.get(delivery).map(|pause| pause.length);
-        let length = before.map_or(FIRST_PAUSE, |length| length.saturating_mul(2).min(LONGEST_PAUSE));
-        let pause = Pause { tenant: tenant.clone(), until: now.plus(length), length };
-        state.paused.insert(delivery.to_owned(), pause);
-    }
-
-    /// It could be written again.
-    pub(crate) fn went_well(&self, delivery: &str) {
-        self.lock().paused.remove(delivery);
-    }
-
-    /// Forgets pauses that ended long ago: nobody worked on those tasks since.
+    /// Forgets pauses that ended long ago: nobody worked on those deliveries since.
     pub(crate) fn forget_old(&self, now: Moment) {
-        self.lock().paused.retain(|_, pause| now.since(pause.until) < LONGEST_PAUSE);
+        self.lock().paused.retain(|_, pause| now.since(pause.until) < self.pauses.longest);
     }
 
     /// Begins; not if it is worked on already.
@@ -103,13 +108,31 @@ impl Turns {
         true
     }
 
-    /// Ends.
-    pub(crate) fn end(&self, delivery: &str) {
-        self.lock().under_way.remove(delivery);
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work on a delivery that was begun. When it ends, by a panic too, the delivery is no longer worked on; unless the work
+/// went well, it is left alone for a while.
+pub(crate) struct UnderWay<'a> {
+    pub(crate) turns: &'a Turns,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) delivery: &'a str,
+    pub(crate) went_well: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let Pauses { first, longest } = self.turns.pauses;
+        let mut state = self.turns.lock();
+        let tenant = state.under_way.remove(self.delivery);
+        let before = state.paused.remove(self.delivery);
+        if let (false, Some(tenant)) = (self.went_well, tenant) {
+            let length = before.map_or(first, |pause| pause.length.saturating_mul(2).min(longest));
+            let until = self.clock.now().plus(length);
+            state.paused.insert(self.delivery.to_owned(), Pause { tenant, until, length });
+        }
     }
 }
 
@@ -125,14 +148,15 @@ mod tests {
 
     #[test]
     fn every_tenant_has_its_turn_however_many_there_are() {
-        let (turns, places) = (Turns::default(), 4);
+        let (turns, places) = (Turns::pausing(Pauses { first: Duration::ZERO, longest: Duration::ZERO }), 4);
         let names: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
         let tenants: Vec<_> = names.iter().map(|name| TenantId::trusted(name)).collect();
         let mut had: HashMap<&TenantId, usize> = HashMap::new();
         let mut order: Vec<String> = Vec::new();
         for number in 0..100 {
             if turns.count() == places {
-                turns.end(&order.remove(0));
+                let clock = &runwarden_kit::clock::SystemClock;
+                drop(UnderWay { turns: &turns, clock, delivery: &order.remove(0), went_well: true });
             }
             let next = tenants.iter().min_by_key(|tenant| turns.rank(tenant)).unwrap();
             *had.entry(next).or_default() += 1;
