@@ -89,6 +89,13 @@ impl Looks {
         Ok(view)
     }
 
+    /// How many views something still keeps.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let is_kept = |last: &Last| last.found.borrow().as_ref().is_some_and(|view| view.strong_count() > 0);
+        self.last().values().filter(|last| is_kept(last)).count()
+    }
+
     fn begin(&self, key: Key, look: Last) {
         let mut last = self.last();
         last.retain(|_, last| last.begun.steady.elapsed() < SERVES);

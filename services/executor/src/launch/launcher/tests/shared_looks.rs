@@ -17,6 +17,18 @@ impl World {
         job
     }
 
+    /// So many jobs that were accepted just now, claimed.
+    async fn claimed(&self, launcher: &Launcher, count: usize) -> Vec<Job> {
+        for _ in 0..count {
+            self.accept_now().await;
+        }
+        let mut claimed = Vec::new();
+        while let Some(job) = launcher.take().await {
+            claimed.push(job);
+        }
+        claimed
+    }
+
     /// How often its template was read.
     async fn looks(&self) -> u64 {
         let counted = self.lever(reqwest::Method::GET, "requests?path=/job_templates/ID/launch/", json!({})).await;
@@ -29,16 +41,15 @@ impl World {
 async fn jobs_that_wait_for_the_same_template_are_launched_by_one_look() {
     let world = World::new(22).await;
     let launcher = world.executor("a", 0).await;
-    let mut claimed = Vec::new();
-    for _ in 0..5 {
-        world.accept_now().await;
-    }
-    while let Some(job) = launcher.take().await {
-        claimed.push(job);
-    }
+    let claimed = world.claimed(&launcher, 5).await;
     let before = world.looks().await;
     assert!(join_all(claimed.into_iter().map(|job| launcher.step(job))).await.into_iter().all(|done| done.is_ok()));
     assert_eq!((world.sandbox.launched(), world.looks().await - before), (5, 1));
+    assert_eq!(
+        launcher.looks.kept(),
+        0,
+        "a view takes of its tenant's memory, and goes with the launches that used it"
+    );
 }
 
 #[tokio::test]
@@ -63,11 +74,7 @@ async fn a_job_is_never_launched_by_what_was_there_before_it_was_accepted() {
 async fn a_look_that_fails_is_nobody_elses() {
     let world = World::new(22).await;
     let launcher = world.executor("a", 0).await;
-    let mut claimed = Vec::new();
-    for _ in 0..3 {
-        world.accept_now().await;
-        claimed.push(launcher.take().await.unwrap());
-    }
+    let claimed = world.claimed(&launcher, 3).await;
     let forbidden = json!({"kind": "refused", "status": 403, "json": {"detail": "You do not have permission."}});
     world.order(json!({"method": "GET", "path": "/job_templates/22/", "fault": forbidden})).await;
     let done = join_all(claimed.into_iter().map(|job| launcher.step(job))).await;
