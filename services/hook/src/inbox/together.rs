@@ -42,10 +42,10 @@ where
             } else if let Some(known) = already() {
                 return Some(known);
             } else {
-                let over = Over { all: Arc::clone(&self.0), key: key.clone() };
-                let work = work();
+                let (list, over, work) = (Arc::clone(&self.0), key.clone(), work());
                 let task = tokio::spawn(async move {
-                    let _over = over;
+                    // Made here and not before: a runtime that ends drops the task at once, while the list is locked.
+                    let _over = Over { all: list, key: over };
                     work.await
                 });
                 let one = task.map(Result::ok).boxed().shared();
@@ -105,5 +105,14 @@ mod tests {
         assert_eq!(together.of(1, || None, panics).await, None);
         go.notify_one();
         assert_eq!(together.of(1, || None, work).await, Some(2));
+    }
+    #[test]
+    fn a_runtime_that_has_ended_answers_nothing_and_holds_nobody_up() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _within = handle.enter();
+        let together = Together::<u8, usize>::default();
+        assert_eq!(together.of(1, || None, || async { 1 }).now_or_never(), Some(None));
     }
 }
